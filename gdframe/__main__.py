@@ -1,0 +1,8 @@
+"""``python -m gdframe``."""
+
+import sys
+
+from gdframe.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

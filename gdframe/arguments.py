@@ -1,0 +1,135 @@
+"""What a component's constructor takes, and whether given values fit its annotations."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gdframe.errors import UserError, did_you_mean, in_words
+
+REQUIRED = inspect.Parameter.empty
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One keyword of a component: its name, resolved type and default (``REQUIRED`` if none)."""
+
+    name: str
+    annotation: Any
+    default: Any
+
+
+def arguments(component: Callable[..., Any]) -> dict[str, Argument]:
+    """Read the arguments of a class or function from its signature, in order.
+
+    Raises:
+        UserError: the component takes ``*args`` or ``**kwargs``, which no config can name.
+
+    """
+    function = component.__init__ if inspect.isclass(component) else component
+    try:
+        hints = typing.get_type_hints(function)
+    except Exception:  # an annotation that cannot be resolved leaves its argument untyped
+        hints = {}
+    found = {}
+    for parameter in inspect.signature(component).parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            name = getattr(component, "__name__", repr(component))
+            raise UserError(
+                f"{name} takes {parameter}: a component names each of its arguments, "
+                "so that a config can set them"
+            )
+        annotation = hints.get(parameter.name, Any)
+        found[parameter.name] = Argument(parameter.name, annotation, parameter.default)
+    return found
+
+
+def check_arguments(
+    owner: str, accepted: Mapping[str, Argument], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return ``given`` with numbers converted to the annotated types.
+
+    Args:
+        owner: how messages name the component, such as ``optimizer 'momentum'``.
+        accepted: the arguments that may be given.
+        given: the values to check.
+
+    Raises:
+        UserError: an unknown argument, one that is missing, or a value of the wrong type.
+
+    """
+    checked = {}
+    for name, value in given.items():
+        if name not in accepted:
+            raise UserError(
+                f"{owner} takes no argument '{name}'.{did_you_mean(name, accepted)} "
+                f"It takes: {in_words(accepted)}."
+            )
+        argument = accepted[name]
+        fits, converted = fit(value, argument.annotation)
+        if not fits:
+            raise UserError(
+                f"{owner}: {name} must be {describe(argument.annotation)}, got {value!r}."
+            )
+        checked[name] = converted
+    missing = [a.name for a in accepted.values() if a.default is REQUIRED and a.name not in given]
+    if missing:
+        raise UserError(f"{owner} needs {in_words(missing)}.")
+    return checked
+
+
+def fit(value: Any, annotation: Any) -> tuple[bool, Any]:
+    """Say whether ``value`` fits ``annotation``, and return it converted (``1`` for a float: 1.0).
+
+    Annotations that are no plain values (a tensor, a class of gdframe) accept everything.
+    """
+    origin, options = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (typing.Union, types.UnionType):
+        # an exact member wins over a conversion: 1 stays an int in `float | int`
+        results = [fit(value, option) for option in options]
+        exact = [r for r, o in zip(results, options, strict=True) if r[0] and type(value) is o]
+        return next((r for r in exact or results if r[0]), (False, value))
+    if origin is typing.Literal:
+        return value in options, value
+    if origin in (list, tuple, Sequence):
+        return _fit_sequence(value, origin, options)
+    if annotation is float:
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return (True, float(value)) if number else (False, value)
+    if annotation is int:
+        return isinstance(value, int) and not isinstance(value, bool), value
+    if annotation in (bool, str):
+        return isinstance(value, annotation), value
+    if annotation in (None, type(None)):
+        return value is None, value
+    return True, value
+
+
+def _fit_sequence(value: Any, origin: Any, options: tuple[Any, ...]) -> tuple[bool, Any]:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        return False, value
+    inner = options[0] if options else Any
+    results = [fit(item, inner) for item in value]
+    container = list if origin is list else tuple
+    return all(ok for ok, _ in results), container(item for _, item in results)
+
+
+def describe(annotation: Any) -> str:
+    """Say in words what values an annotation stands for: ``a number``, ``a whole number or null``."""
+    origin, options = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(describe(option) for option in options)
+    if origin is typing.Literal:
+        return "one of " + ", ".join(map(repr, options))
+    if origin in (list, tuple, Sequence):
+        return "a list" + (
+            f", each {describe(options[0])}" if options and options[0] is not Any else ""
+        )
+    words = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
+    if annotation in (None, type(None)):
+        return "null"
+    return words.get(annotation, getattr(annotation, "__name__", str(annotation)))

@@ -1,0 +1,141 @@
+"""The command line: verbs, and with no verb the Hydra application. Imports no torch itself."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from gdframe.errors import UserError, did_you_mean
+
+OK, FAILED, WRONG_INPUT, DIVERGED, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line; return its exit code.
+
+    0: the run or the sweep ended. 1: a run failed. 2: the input is wrong, in one message on
+    standard error. 3: a single run diverged. 130: interrupted, after saving.
+    """
+    argv = list(sys.argv[1:] if arguments is None else arguments)
+    verbs: dict[str, Callable[[list[str]], int]] = {
+        "list": _list,
+        "resume": _resume,
+        "predict": _predict,
+    }
+    debug = "debug=true" in [argument.lower() for argument in argv]
+    try:
+        if argv and not argv[0].startswith("-") and "=" not in argv[0] and argv[0][0] not in "+~":
+            if argv[0] not in verbs:
+                raise UserError(
+                    f"'{argv[0]}' is neither a verb nor KEY=VALUE.{did_you_mean(argv[0], verbs)} "
+                    f"Verbs: {', '.join(verbs)}; with none, a run is trained."
+                )
+            return verbs[argv[0]](argv[1:])
+        return _train(argv)
+    except UserError as error:
+        return _complain(str(error), debug)
+    except BrokenPipeError:  # the reader of our output went away: nothing to say, or to flush
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        hint = ""
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            hint = "; free some space, then go on by python -m gdframe resume RUN_DIR"
+        return _complain(f"cannot read or write{where}: {error.strerror or error}{hint}", debug)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _complain(message: str, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    print(f"gdframe: {message}", file=sys.stderr)
+    return WRONG_INPUT
+
+
+def _train(argv: list[str]) -> int:
+    from gdframe.config.application import run_application
+
+    return run_application(argv)
+
+
+def _list(argv: list[str]) -> int:
+    parser = _Parser("list", "show every registered component")
+    parser.add_argument("kind", nargs="*", help="optimizer, loss, ...; all if there is none")
+    kinds = parser.parse_args([word for word in argv if "=" not in word]).kind
+    from gdframe.listing import show
+    from gdframe.plugins import load_plugins
+
+    load_plugins(_plugins([word for word in argv if "=" in word]))
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
+    print(show(kinds, width))
+    return OK
+
+
+def _plugins(overrides: list[str]) -> list[str]:
+    from gdframe.config.messages import named_plugins
+
+    for override in overrides:
+        if not override.startswith("plugins="):
+            raise UserError(f"list takes kinds and plugins=[...], not '{override}'")
+    return named_plugins(overrides)
+
+
+def _resume(argv: list[str]) -> int:
+    parser = _Parser("resume", "go on with a run from its newest checkpoint")
+    parser.add_argument("run", help="its folder")
+    parser.add_argument("overrides", nargs="*", help="epochs=200 and the like")
+    chosen = parser.parse_args(argv)
+    started = time.perf_counter()
+    folder = Path(chosen.run)
+    from gdframe.config.application import configure_log, exit_code, finish
+    from gdframe.config.values import plain, read_config
+    from gdframe.plugins import load_plugins
+
+    config = plain(read_config(folder))
+    load_plugins(config["plugins"])
+    from gdframe.config.launch import resume
+
+    configure_log(folder)
+    result = resume(folder, chosen.overrides, started=started)
+    finish(result)
+    return exit_code(result)
+
+
+def _predict(argv: list[str]) -> int:
+    parser = _Parser("predict", "predict for the rows of a CSV or Parquet file")
+    parser.add_argument("run", help="a run's folder")
+    parser.add_argument("data", help="the file, with the columns the model was trained on")
+    parser.add_argument("--output", help="where predictions go: .csv or .parquet; else printed")
+    chosen = parser.parse_args(argv)
+    from gdframe.prediction import predict, write_table
+
+    table = predict(chosen.run, chosen.data)
+    if chosen.output:
+        write_table(table, chosen.output)
+        print(f"{table.num_rows:,} predictions in {chosen.output}")
+    else:
+        import pyarrow.csv
+
+        pyarrow.csv.write_csv(table, sys.stdout.buffer)
+    return OK
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong as everything else does."""
+
+    def __init__(self, verb: str, description: str) -> None:
+        super().__init__(prog=f"python -m gdframe {verb}", description=description)
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; {self.format_usage().strip()}")

@@ -1,0 +1,142 @@
+"""The objects a config names, built in the order they need each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from gdframe.data.dataset import Dataset
+from gdframe.errors import UserError
+from gdframe.initializers import initialize
+from gdframe.loaders import FullBatch, Loader
+from gdframe.losses import Loss
+from gdframe.models import Function
+from gdframe.penalties import Penalty
+from gdframe.randomness import Purpose, derive
+from gdframe.registry import (
+    DATASETS,
+    INITIALIZERS,
+    LOADERS,
+    LOSSES,
+    MODELS,
+    OPTIMIZERS,
+    PENALTIES,
+    SCHEDULES,
+    Registry,
+)
+from gdframe.schedules import Schedule
+from gdframe.stopping import Stopping
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of."""
+
+    data: Dataset
+    model: nn.Module
+    loss: Loss | None
+    penalty: Penalty
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule
+    loader: Loader
+    stopping: Stopping
+
+
+def build(config: Mapping[str, Any]) -> Parts:
+    """Build everything a checked config names.
+
+    Raises:
+        UserError: parts that do not fit each other, or data that cannot be used.
+
+    """
+    device, dtype = pick_device(config["device"]), getattr(torch, config["dtype"])
+    data, loss = Dataset.none(dtype=dtype, device=device), None
+    if not needs_no_data(config):
+        data = _component(DATASETS, config["data"]).load(dtype=dtype, device=device)
+        loss = _component(LOSSES, config["loss"] or {"name": _fitting_loss(data)})
+        loss.check(data)
+    model = build_model(
+        config["model"],
+        features=data.features,
+        outputs=loss.outputs(data) if loss else 1,
+        seed=config["seed"],
+    )
+    _initialize(model, config["initializer"], seed=config["seed"])
+    model.to(device=device, dtype=dtype)
+    rate = {"params": model.parameters(), "lr": config["lr"]}
+    sizes = {"rows": data.rows, "batch_size": config["batch_size"]}
+    return Parts(
+        data=data,
+        model=model,
+        loss=loss,
+        penalty=_component(PENALTIES, config["penalty"]),
+        optimizer=_component(OPTIMIZERS, config["optimizer"], **rate),
+        schedule=_component(SCHEDULES, config["schedule"]),
+        loader=_component(LOADERS, config["loader"], **sizes) if loss else FullBatch(data.rows),
+        stopping=Stopping(**config["stopping"]),
+    )
+
+
+def needs_no_data(config: Mapping[str, Any]) -> bool:
+    """Say whether a config's model is a function to minimise."""
+    component = MODELS.get(config["model"]["name"])
+    return isinstance(component, type) and issubclass(component, Function)
+
+
+def build_model(
+    settings: Mapping[str, Any], *, features: int, outputs: int, seed: int = 0
+) -> nn.Module:
+    """Build a model; what its own constructor draws is a function of the seed."""
+    with torch.random.fork_rng():
+        torch.manual_seed(derive(seed, Purpose.INITIALIZE))
+        model = _component(MODELS, settings, features=features, outputs=outputs)
+    if not isinstance(model, nn.Module):
+        raise UserError(f"model '{settings['name']}' is no torch.nn.Module")
+    if not any(p.requires_grad for p in model.parameters()):
+        raise UserError(f"model '{settings['name']}' has no parameters to train")
+    return model
+
+
+def pick_device(name: str) -> str:
+    """Return the device that ``auto``, ``cpu``, ``cuda`` or ``cuda:N`` stands for here.
+
+    Raises:
+        UserError: there is no such device.
+
+    """
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        return "cuda" if count else "cpu"
+    if name.startswith("cuda"):
+        if not count:
+            raise UserError(f"device={name}: PyTorch finds no CUDA device here; use device=cpu")
+        if int(name.partition(":")[2] or 0) >= count:
+            raise UserError(
+                f"device={name}: there are {count} CUDA devices, cuda:0 to cuda:{count - 1}"
+            )
+    return name
+
+
+def _component(registry: Registry[Any], settings: Mapping[str, Any], **supplied: Any) -> Any:
+    chosen = {key: value for key, value in settings.items() if key != "name"}
+    return registry.build(settings["name"], **chosen, **supplied)
+
+
+def _fitting_loss(data: Dataset) -> str:
+    if data.classes is None:
+        return "mse"
+    return "binary_cross_entropy" if len(data.classes) == 2 else "cross_entropy"
+
+
+def _initialize(model: nn.Module, settings: Mapping[str, Any] | None, *, seed: int) -> None:
+    """Draw starting values: as asked, else as the model's class says, else as it was built."""
+    if settings is None:
+        name = getattr(type(model), "default_initializer", None)
+        if name is None:
+            return
+        settings = {"name": name}
+    initialize(model, _component(INITIALIZERS, settings), seed=seed)

@@ -1,0 +1,96 @@
+"""A folder of its own for every run, also for two that start in the same second."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from datetime import datetime
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from gdframe.errors import UserError
+
+_claimed: dict[str, str] = {}
+
+
+def register_resolver() -> None:
+    """Make ``${gdframe_folder:ROOT}`` a new folder ROOT/DATE/TIME, the same for all of a launch."""
+    _claimed.clear()
+
+    def resolve(root: str) -> str:
+        if root not in _claimed:
+            _claimed[root] = str(claim(Path(root)))
+        return _claimed[root]
+
+    OmegaConf.register_new_resolver("gdframe_folder", resolve, replace=True)
+
+
+def claimed() -> list[Path]:
+    """Return the folders made since the resolver was registered."""
+    return [Path(folder) for folder in _claimed.values()]
+
+
+def claim(root: Path) -> Path:
+    """Make and return ROOT/DATE/TIME, with ``-1``, ``-2``, ... appended where that is taken.
+
+    Raises:
+        UserError: the folder cannot be made.
+
+    """
+    now = datetime.now()
+    day = root / now.strftime("%Y-%m-%d")
+    attempt = 0
+    while True:
+        folder = day / (now.strftime("%H-%M-%S") + (f"-{attempt}" if attempt else ""))
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            if not day.is_dir():
+                raise UserError(f"cannot write to {day}: it is no folder") from None
+            attempt += 1
+        except OSError as error:
+            raise UserError(
+                f"cannot write to {folder}: {error.strerror}; "
+                "start elsewhere, or choose a folder with hydra.run.dir=FOLDER"
+            ) from error
+        else:
+            return folder
+
+
+def refuse_taken(folder: Path) -> None:
+    """Refuse a folder that already holds a run.
+
+    Raises:
+        UserError: it does.
+
+    """
+    if (folder / ".hydra").exists() or (folder / "result.json").exists():
+        raise UserError(
+            f"{folder} already holds a run: choose another folder, or go on with it by "
+            f"python -m gdframe resume {folder}"
+        )
+
+
+def discard(folder: Path) -> None:
+    """Remove what a launch that never trained left in ``folder``, and nothing else.
+
+    The folder goes if that empties it, and so do the folders of its date and its root.
+    """
+    for handler in list(logging.getLogger().handlers):
+        if isinstance(handler, logging.FileHandler):
+            path = Path(handler.baseFilename)
+            if path.parent == folder.resolve():
+                handler.close()
+                logging.getLogger().removeHandler(handler)
+                path.unlink(missing_ok=True)
+    shutil.rmtree(folder / ".hydra", ignore_errors=True)
+    (folder / "multirun.yaml").unlink(missing_ok=True)
+    for path in (folder, *list(folder.parents)[:3]):
+        if path.resolve() in (Path.cwd(), *Path.cwd().parents):
+            return
+        try:
+            os.rmdir(path)
+        except OSError:
+            return

@@ -1,0 +1,186 @@
+"""One run from config to result, new or resumed."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from gdframe.config.build import build
+from gdframe.config.check import check
+from gdframe.config.messages import parse
+from gdframe.config.values import plain, read_config
+from gdframe.errors import UserError, in_words
+from gdframe.observers import Checkpoint, Observer, ProgressBar, TensorBoard
+from gdframe.registry import SCHEDULES
+from gdframe.result import Result, save_model
+from gdframe.schedules import Schedule
+from gdframe.stopping import Status, Verdict
+from gdframe.storage import load_checkpoint
+from gdframe.trainer import Trainer
+
+log = logging.getLogger("gdframe")
+
+RESUMABLE = ("epochs", "device", "debug", "stopping", "logging", "checkpoint")
+"""Keys that may change when a run goes on: they do not change its course."""
+
+
+def launch(
+    config: Mapping[str, Any], folder: Path, *, resume: bool = False, started: float | None = None
+) -> Result:
+    """Train one run and write its folder.
+
+    Args:
+        config: plain values, checked.
+        folder: the run's folder.
+        resume: whether to go on from its newest checkpoint.
+        started: when set-up began, by ``time.perf_counter``.
+
+    Raises:
+        UserError: the config cannot be built; nothing was written.
+        OSError: the folder cannot be written to.
+
+    """
+    started = time.perf_counter() if started is None else started
+    parts = build(config)
+    settings = config["logging"]
+    trainer = Trainer(
+        parts.model,
+        parts.loss,
+        parts.optimizer,
+        parts.loader,
+        parts.data,
+        penalty=parts.penalty,
+        schedule=parts.schedule,
+        stopping=parts.stopping,
+        epochs=config["epochs"],
+        seed=config["seed"],
+        engine=config["engine"]["name"],
+        max_points=settings["max_points"],
+    )
+    if config["initializer"] == {"name": "zeros"} and config["model"]["name"] in ("mlp", "cnn"):
+        log.warning(
+            "warning: initializer=zeros keeps all units of a layer alike, so a network cannot "
+            "learn to tell them apart; the default draws them at random"
+        )
+    checkpoints = folder / "checkpoint"
+    if resume:
+        capture, problems = load_checkpoint(checkpoints)
+        for problem in problems:
+            log.warning("warning: %s; the one before is used", problem)
+        if capture is not None:
+            try:
+                trainer.restore(capture)
+            except (KeyError, ValueError, TypeError) as error:
+                raise UserError(f"the checkpoint in {checkpoints} does not fit: {error}") from error
+    trainer.observers = _observers(config, folder, checkpoints)
+    setup = time.perf_counter() - started
+    try:
+        result = trainer.fit()
+    except (OSError, UserError):
+        raise
+    except Exception as error:
+        _record_failure(trainer, error, folder, setup)
+        raise
+    result.seconds["setup"] = setup
+    metadata = {
+        "config": dict(config),
+        "encoding": parts.data.encoding.to_json(),
+        "task": parts.data.task,
+        "outputs": parts.loss.outputs(parts.data) if parts.loss else 0,
+        "loss": {**(config["loss"] or {}), "name": result.loss} if parts.loss else None,
+    }
+    save_model(folder, parts.model, metadata)
+    result.save(folder)
+    return result
+
+
+def _observers(config: Mapping[str, Any], folder: Path, checkpoints: Path) -> list[Observer]:
+    settings, saving = config["logging"], config["checkpoint"]
+    observers: list[Observer] = [
+        Checkpoint(checkpoints, every=saving["every"], keep=saving["keep"])
+    ]
+    if settings["tensorboard"]:
+        keys = ("variant", "lr", "epochs", "batch_size", "seed", "dtype")
+        chosen = {key: config[key] for key in keys}
+        for group in ("data", "model", "loss", "penalty", "initializer", "optimizer", "schedule"):
+            for key, value in (config[group] or {}).items():
+                name = group if key == "name" else f"{group}.{key}"
+                if isinstance(value, (bool, int, float, str)):
+                    chosen[name] = value
+        page = "```yaml\n" + OmegaConf.to_yaml(OmegaConf.create(dict(config))) + "```"
+        observers.append(
+            TensorBoard(
+                folder,
+                max_points=settings["max_points"],
+                histograms=settings["histograms"],
+                hyperparameters=chosen,
+                text={"config": page},
+            )
+        )
+    if settings["progress"]:
+        observers.append(ProgressBar())
+    return observers
+
+
+def _record_failure(trainer: Trainer, error: Exception, folder: Path, setup: float) -> None:
+    """Write the result of a run that raised, from what it measured before."""
+    if not len(trainer.history):
+        return
+    verdict = Verdict(Status.FAILED, f"{type(error).__name__}: {error}")
+    result = Result.of(trainer, verdict, trainer.history.last)
+    result.seconds["setup"] = setup
+    result.save(folder)
+
+
+def resume(folder: Path, overrides: Sequence[str], *, started: float | None = None) -> Result:
+    """Go on with a run from its newest checkpoint, or from its start if it has none.
+
+    Args:
+        folder: the run's folder.
+        overrides: ``epochs=200`` and the like; only keys that leave the run's course as it is.
+        started: when set-up began, by ``time.perf_counter``.
+
+    Raises:
+        UserError: no run is there, or an override would make it another run.
+
+    """
+    config = read_config(folder)
+    before = plain(config)
+    for override in parse(overrides):
+        key = override.key_or_group
+        cosine = key == "schedule.epochs" and before["schedule"].get("epochs", 0) is None
+        if key.split(".")[0] not in RESUMABLE and not cosine:
+            raise UserError(
+                f"{key}={override.value()}: a run goes on as it began; what may change is "
+                f"{in_words(RESUMABLE)}. Start a new run to change more."
+            )
+        try:
+            OmegaConf.set_struct(config, True)
+            OmegaConf.update(config, key, override.value())
+        except OmegaConfBaseException as error:
+            raise UserError(f"{key}={override.value()}: {str(error).splitlines()[0]}") from error
+    after = plain(config)
+    check(after)
+    schedule = _schedule(after)
+    if schedule.uses_run_length and after["epochs"] != before["epochs"]:
+        raise UserError(
+            f"schedule={after['schedule']['name']} lasts as long as the run: with "
+            f"epochs={after['epochs']} it would have been another one from its first step. Add "
+            f"schedule.epochs={before['epochs']} to keep its course and hold its last rate, or "
+            "start a new run."
+        )
+    result = launch(after, folder, resume=True, started=started)
+    OmegaConf.save(config, folder / ".hydra" / "config.yaml")
+    return result
+
+
+def _schedule(config: Mapping[str, Any]) -> Schedule:
+    settings = dict(config["schedule"])
+    built: Schedule = SCHEDULES.build(settings.pop("name"), **settings)
+    return built

@@ -1,0 +1,182 @@
+"""What Hydra refuses, said in one clear line: which override, what was expected, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from gdframe.arguments import describe
+from gdframe.config.schema import GROUPS, Schema, config_folder, names
+from gdframe.errors import UserError, did_you_mean, in_words
+
+
+def parse(overrides: Sequence[str]) -> list[Override]:
+    """Parse overrides by Hydra's grammar.
+
+    Raises:
+        UserError: one is malformed.
+
+    """
+    parsed = []
+    for text in overrides:
+        try:
+            parsed.append(OverridesParser.create().parse_override(text))
+        except HydraException as error:
+            raise UserError(
+                f"cannot read '{text}': expected KEY=VALUE, as in lr=0.01; text with commas, "
+                "spaces, brackets or = needs quotes, as in 'data.target=\"my column\"'"
+            ) from error
+    return parsed
+
+
+def named_plugins(overrides: Sequence[str]) -> list[str]:
+    """Return what the last ``plugins=[...]`` among overrides names.
+
+    Raises:
+        UserError: it is no list.
+
+    """
+    given = [text for text in overrides if text.startswith("plugins=")]
+    if not given:
+        return []
+    value = parse(given[-1:])[0].value()
+    if not isinstance(value, list):
+        raise UserError(f"{given[-1]}: expected a list, as in plugins=[my_rule.py]")
+    return [str(plugin) for plugin in value]
+
+
+def explain(error: BaseException, overrides: Sequence[str]) -> UserError:
+    """Return the clearest account of why a config could not be composed.
+
+    Args:
+        error: what Hydra or OmegaConf raised.
+        overrides: what the user typed.
+
+    """
+    for cause in _chain(error):
+        if isinstance(cause, UserError):
+            return cause
+    try:
+        parsed = parse(overrides)
+        _check_choices(parsed)
+        _check_keys(parsed)
+    except UserError as found:
+        return found
+    except (HydraException, OmegaConfBaseException):
+        pass
+    return UserError(str(error).splitlines()[0])
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _values(override: Override) -> list[Any]:
+    """Return the values an override gives: several in a sweep."""
+    if override.is_sweep_override():
+        return list(override.sweep_string_iterator())
+    return [override.value()]
+
+
+def _check_choices(parsed: Sequence[Override]) -> None:
+    """Raise for the first group whose choice does not exist."""
+    for override in parsed:
+        group = override.key_or_group
+        if group not in GROUPS or override.is_delete():
+            continue
+        for value in _values(override):
+            choice = str(value).strip("'\"")
+            if isinstance(value, dict) or (value is not None and choice not in names(group)):
+                raise UserError(
+                    f"{group}={choice}: no {group} is called '{choice}'."
+                    f"{did_you_mean(choice, names(group))} There are: {in_words(names(group))}."
+                )
+
+
+def _check_keys(parsed: Sequence[Override]) -> None:
+    """Raise for the first key that does not exist, or whose value is of the wrong type."""
+    choices = []
+    for override in parsed:
+        if override.key_or_group in GROUPS and not override.is_delete():
+            choices.append(f"{override.key_or_group}={_values(override)[0] or 'null'}")
+    config = compose_config(choices)
+    for override in parsed:
+        key = override.key_or_group
+        if key in GROUPS or key.startswith("hydra"):
+            continue
+        _check_key(config, key)
+        if override.is_delete():
+            raise UserError(f"~{key}: a key of gdframe's cannot be deleted")
+        for value in _values(override):
+            _check_value(config, key, value)
+
+
+def _check_key(config: DictConfig, key: str) -> None:
+    node: Any = config
+    parts = key.split(".")
+    for depth, part in enumerate(parts):
+        known = [str(name) for name in node] if isinstance(node, DictConfig) else []
+        if part not in known:
+            place = ".".join(parts[:depth])
+            if not place:
+                raise UserError(
+                    f"there is no key '{key}'.{did_you_mean(part, known)} "
+                    "python -m gdframe --help shows all"
+                )
+            name = node.get("name") if isinstance(node, DictConfig) else None
+            owner = f"{place}={name}" if name else place
+            settings = [other for other in known if other != "name"]
+            hint = did_you_mean(part, settings)
+            if part in Schema.__dataclass_fields__:
+                hint = f" Did you mean '{part}', without '{place}.'?"
+            raise UserError(f"there is no key '{key}'.{hint} {owner} takes: {in_words(settings)}.")
+        node = OmegaConf.select(node, part, throw_on_missing=False)
+
+
+def _check_value(config: DictConfig, key: str, value: Any) -> None:
+    try:
+        OmegaConf.update(config, key, value)
+    except OmegaConfBaseException as error:
+        expected = Schema.__annotations__.get(key, "")
+        words = {
+            "float": "a number",
+            "int": "a whole number",
+            "str": "text",
+            "bool": "true or false",
+        }
+        shown = "nothing" if value == "" else repr(value)
+        reason = words.get(expected) or _expected(config, key) or str(error).splitlines()[0]
+        raise UserError(f"{key}={value}: expected {reason}, got {shown}") from error
+
+
+def _expected(config: DictConfig, key: str) -> str | None:
+    node = OmegaConf.select(config, key.rpartition(".")[0])
+    if isinstance(node, DictConfig):
+        kind = OmegaConf.get_type(node)
+        hints = getattr(kind, "__annotations__", {})
+        if key.rpartition(".")[2] in hints:
+            return describe(hints[key.rpartition(".")[2]])
+    return None
+
+
+def compose_config(overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfig:
+    """Compose a config without starting Hydra's application, inside one or not."""
+    running = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(config_folder()), job_name="gdframe", version_base="1.3"):
+            return compose("config", list(overrides), return_hydra_config=with_hydra)
+    finally:
+        GlobalHydra.instance().clear()
+        if running is not None:
+            GlobalHydra.instance().hydra = running

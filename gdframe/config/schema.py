@@ -1,0 +1,123 @@
+"""Where config files lie, what types the keys have, and nodes for third-party components."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass, field, make_dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+from gdframe.arguments import REQUIRED, Argument
+from gdframe.errors import UserError
+from gdframe.registry import REGISTRIES
+
+COMPONENT_GROUPS = tuple(REGISTRIES)
+SETTING_GROUPS = ("stopping", "logging", "checkpoint")
+GROUPS = (*COMPONENT_GROUPS, *SETTING_GROUPS, "variant", "experiment")
+
+
+@dataclass
+class Schema:
+    """Types of the top-level keys; their values are in ``conf/config.yaml``."""
+
+    variant: str = MISSING
+    lr: float = MISSING
+    epochs: int = MISSING
+    batch_size: int = MISSING
+    seed: int = MISSING
+    device: str = MISSING
+    dtype: str = MISSING
+    plugins: list[str] = field(default_factory=list)
+    debug: bool = False
+    data: Any = None
+    loader: Any = None
+    model: Any = None
+    loss: Any = None
+    penalty: Any = None
+    initializer: Any = None
+    optimizer: Any = None
+    schedule: Any = None
+    engine: Any = None
+    stopping: Any = None
+    logging: Any = None
+    checkpoint: Any = None
+
+
+def config_folder() -> Path:
+    """Return the folder of config files: inside an installed gdframe, beside it in a checkout.
+
+    Raises:
+        UserError: neither is there.
+
+    """
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "conf", package.parent / "conf"):
+        if (folder / "config.yaml").is_file():
+            return folder
+    raise UserError(f"gdframe's config files are not beside {package}: install it again")
+
+
+def defaults(group: str, name: str) -> dict[str, Any] | None:
+    """Return what gdframe's own ``conf/GROUP/NAME.yaml`` holds, or None where there is none."""
+    path = config_folder() / group / f"{name}.yaml"
+    if not path.is_file():
+        return None
+    content: dict[str, Any] = yaml.safe_load(path.read_text())
+    return content
+
+
+def names(group: str) -> list[str]:
+    """Return the choices of a group: YAML files and third-party nodes."""
+    own = [path.stem for path in (config_folder() / group).glob("*.yaml")]
+    stored = ConfigStore.instance().repo.get(group, {})
+    return sorted({*own, *(name.removesuffix(".yaml") for name in stored)})
+
+
+def register_nodes() -> None:
+    """Tell Hydra the types of keys, and of each third-party component's arguments.
+
+    Raises:
+        UserError: a component's arguments cannot be configuration.
+
+    """
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Schema)
+    for group, registry in REGISTRIES.items():
+        for name in registry.third_party():
+            node = _node(name, registry.settings(name))
+            store.store(group=group, name=name, node=node, provider="gdframe")
+
+
+def _node(name: str, settings: typing.Mapping[str, Argument]) -> Any:
+    """Return a structured config with a field for each argument, typed as it is annotated."""
+    fields: list[tuple[str, Any, Any]] = [("name", str, name)]
+    for argument in settings.values():
+        value = MISSING if argument.default is REQUIRED else argument.default
+        if isinstance(value, tuple):
+            value = list(value)
+        if isinstance(value, (list, dict)):
+            value = field(default_factory=lambda value=value: value)
+        fields.append((argument.name, _config_type(argument.annotation), value))
+    return make_dataclass(f"{name}_config", fields)
+
+
+def _config_type(annotation: Any) -> Any:
+    """Return the closest type that a config can check."""
+    origin, options = typing.get_origin(annotation), typing.get_args(annotation)
+    if annotation in (int, float, bool, str):
+        return annotation
+    if origin in (typing.Union, types.UnionType):
+        plain = [_config_type(option) for option in options if option is not type(None)]
+        if len(plain) == 1 and len(options) == 2:
+            return typing.Optional[plain[0]]  # noqa: UP045 (OmegaConf reads this form)
+        return Any
+    if origin in (list, tuple, Sequence) and options:
+        inner = _config_type(options[0])
+        return list[inner]  # type: ignore[valid-type]
+    return Any

@@ -1,0 +1,41 @@
+"""A composed config as plain values, and the one a run was started with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from gdframe.errors import UserError
+
+
+def read_config(folder: Path) -> DictConfig:
+    """Return the config a run was started with.
+
+    Raises:
+        UserError: the folder is no run's.
+
+    """
+    path = folder / ".hydra" / "config.yaml"
+    if not folder.is_dir():
+        raise UserError(
+            f"{folder} does not exist: expected a run's folder, such as outputs/DATE/TIME"
+        )
+    if not path.is_file():
+        raise UserError(f"{folder} is no run's folder: it has no .hydra/config.yaml")
+    try:
+        config = OmegaConf.load(path)
+        if not isinstance(config, DictConfig) or "stopping" not in config:
+            raise UserError(f"{path} is not a config of gdframe's")
+    except (OSError, ValueError, OmegaConfBaseException) as error:
+        raise UserError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+    return config
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """Return a composed config as plain values; a required one that is missing stays ``???``."""
+    values = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}

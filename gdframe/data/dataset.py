@@ -1,0 +1,222 @@
+"""Data as training sees it: tensors of training and validation rows, ready on the device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gdframe.data.encoding import Encoding, fit_moments
+from gdframe.data.frame import Column, Frame
+from gdframe.data.split import split_rows
+from gdframe.errors import UserError
+
+Task = Literal["regression", "classification", "minimization"]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Features (rows, features) and targets: (rows, outputs) numbers, or (rows,) class indices."""
+
+    features: Tensor
+    targets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Training rows, validation rows (or None) and how they were preprocessed.
+
+    ``Dataset.from_arrays`` makes one from arrays in memory, ``Source.load`` from a source. For a
+    function to minimise, which has no data, ``Dataset.none()`` stands in.
+    """
+
+    train: Rows
+    validation: Rows | None
+    encoding: Encoding
+    task: Task
+    truth: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """Number of training rows."""
+        return len(self.train)
+
+    @property
+    def features(self) -> int:
+        """Number of features the model sees."""
+        return self.train.features.shape[1]
+
+    @property
+    def classes(self) -> tuple[Any, ...] | None:
+        """Labels of a classification target, in the order of their indices."""
+        return self.encoding.classes
+
+    @classmethod
+    def none(cls, *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Dataset:
+        """Return the stand-in for no data: one row without features."""
+        empty = torch.zeros((1, 0), dtype=dtype, device=device)
+        encoding = Encoding([], np.zeros(0), np.ones(0))
+        return cls(Rows(empty, empty), None, encoding, "minimization")
+
+    @classmethod
+    def from_arrays(
+        cls,
+        features: Any,
+        targets: Any,
+        *,
+        validation: float = 0.0,
+        standardize: bool = False,
+        seed: int = 0,
+        dtype: torch.dtype = torch.float32,
+        device: str = "cpu",
+    ) -> Dataset:
+        """Make a data set from arrays or tensors.
+
+        Args:
+            features: (rows, features) finite numbers.
+            targets: (rows,) or (rows, outputs) floats for regression; (rows,) integers, booleans
+                or text for classification.
+            validation: share of rows held out, in [0, 1).
+            standardize: whether features get mean 0 and deviation 1, fitted on training rows.
+            seed: of the split.
+            dtype: of the tensors.
+            device: of the tensors.
+
+        Raises:
+            UserError: shapes that do not match, values that are not finite, one class only.
+
+        Example:
+            >>> data = Dataset.from_arrays([[1.0], [2.0], [3.0]], [2.0, 4.0, 6.0])
+            >>> data.task, data.rows, data.train.targets.shape
+            ('regression', 3, torch.Size([3, 1]))
+
+        """
+        x, y = np.asarray(features), np.asarray(targets)
+        if x.ndim != 2 or y.ndim not in (1, 2) or len(x) != len(y):
+            raise UserError(
+                f"features have shape {x.shape} and targets {y.shape}: expected (rows, features) "
+                "and (rows,) or (rows, outputs) with the same number of rows"
+            )
+        if not np.issubdtype(x.dtype, np.number) and x.dtype != np.bool_:
+            raise UserError(f"features are of type {x.dtype}: expected numbers")
+        classes = None
+        if not np.issubdtype(y.dtype, np.floating):
+            if y.ndim != 1:
+                raise UserError(f"class labels have shape {y.shape}: expected (rows,)")
+            labels, y = np.unique(y, return_inverse=True)
+            classes = tuple(labels.tolist())
+        columns = [Column(f"x{i}") for i in range(x.shape[1])]
+        frame = Frame(columns, x, y, classes=classes)
+        return prepare(
+            frame,
+            validation=validation,
+            standardize=standardize,
+            seed=seed,
+            dtype=dtype,
+            device=device,
+        )
+
+
+def prepare(
+    frame: Frame,
+    *,
+    validation: float,
+    standardize: bool,
+    seed: int,
+    missing: Literal["error", "mean"] = "error",
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
+) -> Dataset:
+    """Split a frame, fit the preprocessing on its training rows and apply it to all.
+
+    Raises:
+        UserError: no rows, one class only, values that are not finite, or too few rows to split.
+
+    """
+    _check(frame, missing)
+    kept, held = split_rows(
+        frame.target if frame.classes else None, frame.rows, share=validation, seed=seed
+    )
+    width = len(frame.feature_names)
+    mean, scale, fill = np.zeros(width), np.ones(width), None
+    if standardize or missing == "mean":
+        centre, deviation = fit_moments(frame.columns, frame.values, kept)
+        fill = centre if missing == "mean" else None
+        if standardize:
+            mean, scale = centre, np.where(deviation > 0, deviation, 1.0)
+    encoding = Encoding(frame.columns, mean, scale, fill, frame.target_name, frame.classes)
+
+    def rows(index: NDArray[np.int64]) -> Rows:
+        array = encoding.transform(frame.values, index, np.dtype(str(dtype).split(".")[1]))
+        target = torch.from_numpy(np.ascontiguousarray(frame.target[index]))
+        if frame.classes is not None:
+            target = target.to(torch.int64)
+        else:
+            target = target.to(dtype).reshape(len(index), -1)
+        return Rows(torch.from_numpy(array).to(device), target.to(device))
+
+    return Dataset(
+        train=rows(kept),
+        validation=rows(held) if len(held) else None,
+        encoding=encoding,
+        task="regression" if frame.classes is None else "classification",
+        truth=frame.truth,
+    )
+
+
+def _check(frame: Frame, missing: str) -> None:
+    if frame.rows == 0:
+        raise UserError("the data has no rows")
+    if not frame.columns:
+        raise UserError("the data has no features besides the target")
+    if frame.classes is not None and len(frame.classes) < 2:
+        raise UserError(
+            f"target '{frame.target_name}' has one class only ({frame.classes[0]!r}): "
+            "there is nothing to tell apart"
+        )
+    if frame.classes is None:
+        bad = np.flatnonzero(~np.isfinite(frame.target).reshape(frame.rows, -1).all(axis=1))
+        if len(bad):
+            raise UserError(
+                f"target '{frame.target_name}' has {len(bad)} missing or non-finite values, "
+                f"first in {first_rows(bad)}: remove those rows"
+            )
+    for start in range(0, frame.rows, 65536):
+        index = np.arange(start, min(start + 65536, frame.rows))
+        block = frame.take(index)
+        finite = np.isfinite(block) | (np.isnan(block) & (missing == "mean"))
+        if not finite.all():
+            _report(frame, missing)
+
+
+def _report(frame: Frame, missing: str) -> None:
+    """Raise for the first column, over all rows, with a value that cannot be used."""
+    block = frame.take(np.arange(frame.rows))
+    for j, name in enumerate(frame.feature_names):
+        infinite, absent = np.isinf(block[:, j]), np.isnan(block[:, j])
+        column = name if any(name == c.name for c in frame.columns) else name.split("=")[0]
+        if infinite.any():
+            bad = np.flatnonzero(infinite)
+            raise UserError(
+                f"column '{column}' has {len(bad)} infinite values, first in {first_rows(bad)}: "
+                "correct them or remove those rows"
+            )
+        if absent.any() and missing == "error":
+            bad = np.flatnonzero(absent)
+            raise UserError(
+                f"column '{column}' has {len(bad)} missing values, first in {first_rows(bad)}: "
+                "remove those rows, or impute the training mean with data.missing=mean"
+            )
+
+
+def first_rows(bad: NDArray[np.int64], limit: int = 3) -> str:
+    """Name the first few rows, counted from 1: ``row 3``, ``rows 3, 8, 21``."""
+    shown = ", ".join(str(row + 1) for row in bad[:limit])
+    return f"row{'s' if len(bad[:limit]) > 1 else ''} {shown}"

@@ -1,0 +1,120 @@
+"""Preprocessing as a value: fitted on training rows, applied to any, stored with the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdframe.data.frame import Column, take
+
+BLOCK = 8192
+"""Rows preprocessed at a time, so that no second copy of all features is ever held."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How raw columns become the model's features: ``(x - mean) / scale``, missing ones imputed.
+
+    Args:
+        columns: the raw features.
+        mean: (features,) subtracted; zeros without standardisation.
+        scale: (features,) divided by, never zero; ones without standardisation.
+        fill: (features,) what a missing value becomes, or None where missing is an error.
+        target_name: the target's column.
+        classes: labels of a classification target.
+
+    """
+
+    columns: Sequence[Column]
+    mean: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    fill: NDArray[np.float64] | None = None
+    target_name: str = "target"
+    classes: tuple[Any, ...] | None = None
+
+    @property
+    def feature_names(self) -> list[str]:
+        """Names of the model's features, in order."""
+        return [name for column in self.columns for name in column.feature_names]
+
+    def transform(
+        self,
+        values: NDArray[Any] | Sequence[NDArray[Any]],
+        rows: NDArray[np.int64],
+        dtype: np.dtype[Any],
+    ) -> NDArray[Any]:
+        """Return the features of ``rows``, (rows, features) in ``dtype``."""
+        out = np.empty((len(rows), len(self.mean)), dtype=dtype)
+        for start, part in _blocks(rows):
+            block = take(self.columns, values, part)
+            if self.fill is not None:
+                block = np.where(np.isnan(block), self.fill, block)
+            out[start : start + len(part)] = (block - self.mean) / self.scale
+        return out
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values that ``from_json`` reads back exactly."""
+        return {
+            "columns": [
+                {"name": c.name, "kind": c.kind, "categories": list(c.categories)}
+                for c in self.columns
+            ],
+            "mean": self.mean.tolist(),
+            "scale": self.scale.tolist(),
+            "fill": None if self.fill is None else self.fill.tolist(),
+            "target": self.target_name,
+            "classes": None if self.classes is None else list(self.classes),
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Encoding:
+        """Rebuild what ``to_json`` returned."""
+        return cls(
+            columns=[
+                Column(c["name"], c["kind"], tuple(c["categories"])) for c in stored["columns"]
+            ],
+            mean=np.asarray(stored["mean"], dtype=np.float64),
+            scale=np.asarray(stored["scale"], dtype=np.float64),
+            fill=None if stored["fill"] is None else np.asarray(stored["fill"], dtype=np.float64),
+            target_name=stored["target"],
+            classes=None if stored["classes"] is None else tuple(stored["classes"]),
+        )
+
+
+def fit_moments(
+    columns: Sequence[Column],
+    values: NDArray[Any] | Sequence[NDArray[Any]],
+    rows: NDArray[np.int64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the mean and the standard deviation (divisor N) of each feature, ignoring missing ones.
+
+    Blocks are merged by the pairwise formula of Chan, Golub and LeVeque (1983). A feature whose
+    deviation is only rounding error of its mean counts as constant: deviation 0. A feature with no
+    value at all has mean 0.
+    """
+    width = sum(len(column.feature_names) for column in columns)
+    count, mean, squares = np.zeros(width), np.zeros(width), np.zeros(width)
+    for _, part in _blocks(rows):
+        block = take(columns, values, part)
+        present = ~np.isnan(block)
+        n = present.sum(axis=0)
+        some = np.maximum(n, 1)
+        block_mean = np.where(present, block, 0.0).sum(axis=0) / some
+        deviation = np.where(present, block - block_mean, 0.0)
+        total = np.maximum(count + n, 1)
+        delta = np.where(n > 0, block_mean - mean, 0.0)
+        mean = mean + delta * n / total
+        squares = squares + (deviation**2).sum(axis=0) + delta**2 * count * n / total
+        count = count + n
+    deviation = np.sqrt(squares / np.maximum(count, 1))
+    rounding = 8 * np.finfo(np.float64).eps * np.abs(mean) * np.sqrt(np.maximum(count, 1))
+    return mean, np.where(deviation <= rounding, 0.0, deviation)
+
+
+def _blocks(rows: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    for start in range(0, len(rows), BLOCK):
+        yield start, rows[start : start + BLOCK]

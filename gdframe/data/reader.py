@@ -1,0 +1,187 @@
+"""Reads CSV and Parquet files with PyArrow, and turns their columns into numbers or categories."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
+from numpy.typing import NDArray
+
+from gdframe.data.dataset import first_rows
+from gdframe.data.frame import Column
+from gdframe.errors import UserError, did_you_mean, in_words
+
+MOSTLY_NUMBERS = 0.5
+"""Share of values that are numbers above which a text column counts as numbers gone wrong."""
+
+
+def read_file(path: str | Path) -> pa.Table:
+    """Read a CSV (``.csv``, ``.csv.gz``, ``.tsv``, ``.txt``) or Parquet file.
+
+    Raises:
+        UserError: the file is missing, unreadable, of another kind, malformed, or has no rows, no
+            columns, or two columns of one name.
+
+    """
+    file = Path(path).expanduser()
+    suffixes = [suffix.lower() for suffix in file.suffixes]
+    if file.is_dir() or not file.exists():
+        kind = "is a folder" if file.is_dir() else "does not exist"
+        raise UserError(f"{file} {kind}: expected a CSV or Parquet file")
+    try:
+        if suffixes and suffixes[-1] in (".parquet", ".pq"):
+            table = pa.parquet.read_table(file)
+        elif {".csv", ".tsv", ".txt"} & set(suffixes[-2:]):
+            separator = "\t" if ".tsv" in suffixes else ","
+            table = pa.csv.read_csv(
+                file,
+                parse_options=pa.csv.ParseOptions(delimiter=separator),
+                convert_options=pa.csv.ConvertOptions(strings_can_be_null=True),
+            )
+        else:
+            raise UserError(f"{file} is of no known kind: expected .csv, .tsv or .parquet")
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{file} cannot be read: {reason}") from error
+    names = table.column_names
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UserError(f"{file} has more than one column called {in_words(twice)}: rename them")
+    if table.num_rows == 0 or not names:
+        raise UserError(f"{file} has no rows: expected a header and at least one row")
+    return table
+
+
+def pick(table: pa.Table, names: list[str], path: str | Path) -> list[pa.Array]:
+    """Return the named columns.
+
+    Raises:
+        UserError: one is not there.
+
+    """
+    for name in names:
+        if name not in table.column_names:
+            raise UserError(
+                f"{path} has no column '{name}'.{did_you_mean(name, table.column_names)} "
+                f"It has: {in_words(table.column_names)}."
+            )
+    return [plain(table.column(name)) for name in names]
+
+
+def plain(column: pa.ChunkedArray) -> pa.Array:
+    """Return a column as one array, dictionaries decoded and an all-null column made of floats."""
+    array = column.combine_chunks()
+    if isinstance(array, pa.ChunkedArray):
+        array = array.chunk(0) if array.num_chunks else pa.array([], column.type)
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    return array.cast(pa.float64()) if pa.types.is_null(array.type) else array
+
+
+def is_text(array: pa.Array) -> bool:
+    """Say whether an array holds text."""
+    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return any(kind(array.type) for kind in kinds)
+
+
+def is_number(array: pa.Array) -> bool:
+    """Say whether an array holds integers, floats or decimals."""
+    kinds = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+    return any(kind(array.type) for kind in kinds)
+
+
+def numbers(array: pa.Array) -> NDArray[Any]:
+    """Return numbers or booleans as floats (float32 stays float32), nulls as NaN."""
+    kind = pa.float32() if array.type == pa.float32() else pa.float64()
+    filled = array.cast(kind, safe=False).fill_null(float("nan"))
+    return np.asarray(filled.to_numpy(zero_copy_only=False))
+
+
+def describe_column(name: str, array: pa.Array, max_categories: int) -> Column:
+    """Decide what a raw feature is.
+
+    Raises:
+        UserError: text that is mostly numbers, too many categories, or a type that is no feature.
+
+    """
+    if pa.types.is_boolean(array.type):
+        return Column(name, "boolean")
+    if is_number(array):
+        return Column(name, "number")
+    if not is_text(array):
+        raise UserError(
+            f"column '{name}' is of type {array.type}: expected numbers, true/false or text; "
+            "convert it, or leave it out with data.features=[...]"
+        )
+    refuse_stray_text(name, array)
+    categories = sorted(value for value in pc.unique(array).to_pylist() if value is not None)
+    if len(categories) > max_categories:
+        raise UserError(
+            f"column '{name}' has {len(categories)} different texts in {len(array)} rows, more "
+            f"than data.max_categories={max_categories}: leave it out with data.features=[...], "
+            "or raise the limit"
+        )
+    return Column(name, "category", tuple(categories))
+
+
+def refuse_stray_text(name: str, array: pa.Array) -> None:
+    """Refuse a text column most of whose values are numbers.
+
+    Raises:
+        UserError: it is one; the message names the first rows and values that are no numbers.
+
+    """
+    values = array.to_pylist()
+    stray = np.array([value is not None and not _is_numeral(value) for value in values])
+    present = sum(value is not None for value in values)
+    if present and 0 < stray.sum() < (1 - MOSTLY_NUMBERS) * present:
+        bad = np.flatnonzero(stray)
+        shown = in_words(repr(values[row]) for row in bad[:3])
+        raise UserError(
+            f"column '{name}' has text in {len(bad)} of {present} rows where the others are "
+            f"numbers, first in {first_rows(bad)} ({shown}): correct them, or leave them empty"
+        )
+
+
+def _is_numeral(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def feature_values(column: Column, array: pa.Array) -> NDArray[Any]:
+    """Return a raw feature's values as ``Frame`` and ``Encoding`` take them.
+
+    Raises:
+        UserError: the values are not of the column's kind, or of a category it does not know.
+
+    """
+    if column.kind != "category":
+        if not is_number(array) and not pa.types.is_boolean(array.type):
+            if is_text(array):
+                refuse_stray_text(column.name, array)
+            raise UserError(
+                f"column '{column.name}' is of type {array.type}: expected numbers"
+                + (" or true/false" if column.kind == "boolean" else "")
+            )
+        return numbers(array)
+    if not is_text(array):
+        array = array.cast(pa.string())
+    known = {category: code for code, category in enumerate(column.categories)}
+    values = array.to_pylist()
+    unknown = np.array([value is not None and value not in known for value in values])
+    if unknown.any():
+        bad = np.flatnonzero(unknown)
+        raise UserError(
+            f"column '{column.name}' has a category that training did not: "
+            f"{values[bad[0]]!r}, first in {first_rows(bad)}; it knows: "
+            f"{in_words(column.categories)}"
+        )
+    return np.array([-1 if value is None else known[value] for value in values], dtype=np.int32)

@@ -1,0 +1,55 @@
+"""What a source of data is: something that reads a frame, and the settings all sources share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Literal
+
+import torch
+
+from gdframe.data.dataset import Dataset, prepare
+from gdframe.data.frame import Frame
+
+
+class Source(ABC):
+    """Base of data sources: ``read`` is all a source writes.
+
+    Args:
+        validation: share of the rows held out, in [0, 1).
+        standardize: whether each feature gets mean 0 and deviation 1, fitted on training rows.
+        seed: of the split, and of what a synthetic source draws; separate from the run's seed, so
+            that runs with different seeds see the same data.
+
+    Example:
+        >>> from gdframe.data import Iris
+        >>> data = Iris(validation=0.2).load()
+        >>> data.rows, data.features, data.classes
+        (120, 4, ('setosa', 'versicolor', 'virginica'))
+
+    """
+
+    missing: Literal["error", "mean"] = "error"
+
+    def __init__(self, *, validation: float = 0.2, standardize: bool = True, seed: int = 0) -> None:
+        self.validation, self.standardize, self.seed = validation, standardize, seed
+
+    @abstractmethod
+    def read(self) -> Frame:
+        """Read or make the raw data."""
+
+    def load(self, *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Dataset:
+        """Read, split and preprocess; return tensors of ``dtype`` on ``device``.
+
+        Raises:
+            UserError: the data cannot be read or used.
+
+        """
+        return prepare(
+            self.read(),
+            validation=self.validation,
+            standardize=self.standardize,
+            seed=self.seed,
+            missing=self.missing,
+            dtype=dtype,
+            device=device,
+        )

@@ -1,0 +1,57 @@
+"""Which rows train and which validate: a function of the seed, stratified by class."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gdframe.errors import UserError
+from gdframe.randomness import Purpose, generator
+
+
+def split_rows(
+    classes: NDArray[Any] | None, rows: int, *, share: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the training and the validation rows, each in ascending order.
+
+    With ``classes``, each class gives its share of the validation rows (largest remainders take
+    the rest), and every class keeps at least one training row.
+
+    Args:
+        classes: (rows,) class indices, or None for a plain split.
+        rows: how many there are.
+        share: of the rows that validate, in [0, 1).
+        seed: of the choice.
+
+    Raises:
+        UserError: the share is out of range or leaves no row to train or to validate.
+
+    """
+    if not 0 <= share < 1:
+        raise UserError(f"data.validation={share:g}: must be at least 0 and below 1")
+    if share == 0:
+        return np.arange(rows), np.empty(0, dtype=np.int64)
+    wanted = round(share * rows)
+    if wanted == 0 or wanted == rows:
+        raise UserError(
+            f"data.validation={share:g} of {rows} rows leaves none to "
+            f"{'validate' if wanted == 0 else 'train'}: change it, or set it to 0"
+        )
+    shuffled = torch.randperm(rows, generator=generator(seed, Purpose.SPLIT)).numpy()
+    if classes is None:
+        held = shuffled[:wanted]
+    else:
+        labels = classes[shuffled]
+        members = [shuffled[labels == label] for label in np.unique(classes)]
+        exact = np.array([len(m) * wanted / rows for m in members])
+        quota = np.floor(exact).astype(int)
+        for index in np.argsort(quota - exact, kind="stable")[: wanted - quota.sum()]:
+            quota[index] += 1
+        quota = np.minimum(quota, [len(m) - 1 for m in members])
+        held = np.concatenate([m[:q] for m, q in zip(members, quota, strict=True)])
+    mask = np.zeros(rows, dtype=bool)
+    mask[held] = True
+    return np.flatnonzero(~mask), np.flatnonzero(mask)

@@ -1,0 +1,33 @@
+"""Uniform: w ~ U(low, high)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from gdframe.errors import UserError
+from gdframe.initializers.base import Initializer
+from gdframe.registry import INITIALIZERS
+
+
+@INITIALIZERS.register("uniform")
+class Uniform(Initializer):
+    """Draws weights from an interval.
+
+    Args:
+        low: its lower end.
+        high: its upper end, above ``low``.
+
+    """
+
+    def __init__(self, *, low: float = -0.1, high: float = 0.1) -> None:
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise UserError(f"initializer: low={low:g} must be below high={high:g}")
+        self.low, self.high = low, high
+
+    def draw(self, name: str, shape: torch.Size, random: torch.Generator) -> Tensor:
+        """Low + (high - low) * U(0, 1)."""
+        unit = torch.rand(shape, generator=random, dtype=torch.float64)
+        return self.low + (self.high - self.low) * unit

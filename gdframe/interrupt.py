@@ -1,0 +1,37 @@
+"""Turns Ctrl-C into a request that a run grants at the next step it can be saved at."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], str | None]]:
+    """Catch SIGINT and SIGTERM; yield a function that names the signal received, if any.
+
+    A second signal raises KeyboardInterrupt at once. Outside the main thread, where Python
+    delivers no signals, nothing is caught.
+    """
+    received: list[str] = []
+
+    def note(number: int, frame: Any) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append("Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name)
+
+    def name() -> str | None:
+        return received[0] if received else None
+
+    if threading.current_thread() is not threading.main_thread():
+        yield name
+        return
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield name
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

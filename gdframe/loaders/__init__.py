@@ -1,0 +1,8 @@
+"""Loaders: which rows an update sees. The choice of a loader is the choice of a variant."""
+
+from gdframe.loaders.base import Loader
+from gdframe.loaders.full_batch import FullBatch
+from gdframe.loaders.mini_batch import MiniBatch
+from gdframe.loaders.per_sample import PerSample
+
+__all__ = ["FullBatch", "Loader", "MiniBatch", "PerSample"]

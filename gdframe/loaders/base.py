@@ -1,0 +1,65 @@
+"""What a loader is: in which order an epoch visits rows, and how many rows an update takes."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from gdframe.errors import UserError
+from gdframe.randomness import Purpose, generator
+
+
+class Loader:
+    """Base of loaders: all three variants differ only in ``batch_size`` and ``shuffle``.
+
+    Data in memory is indexed with what ``order`` returns; nothing is collated row by row. The last
+    update of an epoch takes what is left.
+
+    Args:
+        rows: how many training rows there are.
+        batch_size: rows each update takes, from 1 to ``rows``.
+        shuffle: whether each epoch visits rows in an order of its own.
+
+    Raises:
+        UserError: ``batch_size`` is below 1 or above ``rows``.
+
+    Example:
+        >>> loader = Loader(10, batch_size=4)
+        >>> loader.steps_per_epoch, [len(b) for b in loader.order(epoch=0, seed=0).split(4)]
+        (3, [4, 4, 2])
+
+    """
+
+    variant: ClassVar[str] = "custom"
+
+    def __init__(self, rows: int, batch_size: int, *, shuffle: bool = True) -> None:
+        if batch_size < 1:
+            raise UserError(f"batch_size={batch_size}: must be at least 1")
+        if batch_size > rows:
+            raise UserError(
+                f"batch_size={batch_size} is more than the {rows} training rows: use "
+                f"batch_size={rows} or less, or variant=batch for all rows at once"
+            )
+        self.rows, self.batch_size, self.shuffle = rows, batch_size, shuffle
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Updates in an epoch."""
+        return -(-self.rows // self.batch_size)
+
+    def order(self, epoch: int, seed: int) -> Tensor | None:
+        """Return the order of an epoch's rows, (rows,) indices; None is the order they lie in.
+
+        It depends on (seed, epoch) alone, so runs with one seed see the same order whatever else
+        differs, and a resumed run needs no history.
+        """
+        if not self.shuffle:
+            return None
+        return torch.randperm(self.rows, generator=generator(seed, Purpose.ORDER, epoch))
+
+    def samples(self, steps: int) -> int:
+        """Return how many rows the first ``steps`` updates of a run have seen."""
+        epochs, rest = divmod(steps, self.steps_per_epoch)
+        return epochs * self.rows + rest * self.batch_size

@@ -1,0 +1,45 @@
+"""Cross-entropy: mean of -log softmax(z)[class]."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from gdframe.data.dataset import Dataset, Task
+from gdframe.losses.base import Loss
+from gdframe.registry import LOSSES
+
+
+@LOSSES.register("cross_entropy")
+class CrossEntropy(Loss):
+    """Softmax regression's loss, for two classes or more; one output for each.
+
+    Example:
+        >>> round(CrossEntropy()(torch.zeros(1, 4), torch.tensor([2])).item(), 4)  # log 4
+        1.3863
+
+    """
+
+    task: ClassVar[Task] = "classification"
+
+    def outputs(self, data: Dataset) -> int:
+        """One for each class."""
+        return len(data.classes or ())
+
+    def encode(self, targets: Tensor, dtype: torch.dtype) -> Tensor:
+        """Class indices (rows,) stay as they are."""
+        return targets
+
+    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Mean of -log softmax(z)[class]."""
+        return nn.functional.cross_entropy(outputs, targets)
+
+    def predict(self, outputs: Tensor) -> Tensor:
+        """The class of the largest output."""
+        return outputs.argmax(dim=1)
+
+    def probabilities(self, outputs: Tensor) -> Tensor:
+        """The softmax of the outputs."""
+        return outputs.softmax(dim=1)

@@ -1,0 +1,34 @@
+"""Huber's loss: e^2 / 2 for |e| <= delta, delta (|e| - delta / 2) beyond.
+
+Source: Huber, "Robust estimation of a location parameter" (1964).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from gdframe.errors import positive
+from gdframe.losses.base import Loss
+from gdframe.registry import LOSSES
+
+
+@LOSSES.register("huber")
+class Huber(Loss):
+    """Squared near zero and absolute beyond, so that outliers pull with bounded force.
+
+    Args:
+        delta: where it turns from squared to absolute, in units of the target; above 0.
+
+    Example:
+        >>> import torch
+        >>> Huber(delta=1.0)(torch.tensor([[0.5], [3.0]]), torch.zeros(2, 1)).item()
+        1.3125
+
+    """
+
+    def __init__(self, *, delta: float = 1.0) -> None:
+        self.delta = positive("delta", delta)
+
+    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Mean of Huber's loss."""
+        return nn.functional.huber_loss(outputs, targets, delta=self.delta)

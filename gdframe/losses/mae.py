@@ -1,0 +1,24 @@
+"""Mean absolute error: mean of |yhat - y|."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from gdframe.losses.base import Loss
+from gdframe.registry import LOSSES
+
+
+@LOSSES.register("mae")
+class MAE(Loss):
+    """Mean absolute error; its minimiser is the median, and its slope at zero is taken as zero.
+
+    Example:
+        >>> import torch
+        >>> MAE()(torch.tensor([[1.0], [4.0]]), torch.tensor([[0.0], [1.0]])).item()
+        2.0
+
+    """
+
+    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Mean of |yhat - y|."""
+        return (outputs - targets).abs().mean()

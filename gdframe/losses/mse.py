@@ -1,0 +1,24 @@
+"""Mean squared error: mean of (yhat - y)^2."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from gdframe.losses.base import Loss
+from gdframe.registry import LOSSES
+
+
+@LOSSES.register("mse")
+class MSE(Loss):
+    """Mean squared error, without one half: the gradient is the mean of 2 (yhat - y) x.
+
+    Example:
+        >>> import torch
+        >>> MSE()(torch.tensor([[1.0], [4.0]]), torch.tensor([[0.0], [1.0]])).item()
+        5.0
+
+    """
+
+    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Mean of (yhat - y)^2."""
+        return ((outputs - targets) ** 2).mean()

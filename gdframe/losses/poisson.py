@@ -1,0 +1,41 @@
+"""Poisson regression: mean of exp(z) - y z, the negative log-likelihood up to a constant."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from gdframe.data.dataset import Dataset
+from gdframe.errors import UserError
+from gdframe.losses.base import Loss
+from gdframe.registry import LOSSES
+
+
+@LOSSES.register("poisson")
+class Poisson(Loss):
+    """For counts: the model's output is the logarithm of the expected count.
+
+    Example:
+        >>> Poisson()(torch.zeros(1, 1), torch.tensor([[3.0]])).item()  # exp(0) - 3 * 0
+        1.0
+
+    """
+
+    def check(self, data: Dataset) -> None:
+        """Also refuse negative targets."""
+        super().check(data)
+        lowest = float(data.train.targets.min())
+        if data.validation is not None:
+            lowest = min(lowest, float(data.validation.targets.min()))
+        if lowest < 0:
+            raise UserError(
+                f"loss Poisson is for counts, and target '{data.encoding.target_name}' goes down "
+                f"to {lowest:g}: use loss=mse, or a target of at least 0"
+            )
+
+    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Mean of exp(z) - y z."""
+        return (outputs.exp() - targets * outputs).mean()
+
+    def predict(self, outputs: Tensor) -> Tensor:
+        """The expected count, exp(z)."""
+        return outputs.exp()

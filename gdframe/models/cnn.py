@@ -1,0 +1,67 @@
+"""A small convolutional network for square grey images, such as the 8 x 8 digits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isqrt
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from gdframe.errors import UserError
+from gdframe.registry import MODELS
+
+
+@MODELS.register("cnn")
+class CNN(nn.Module):
+    """3 x 3 convolutions with ReLU, each followed by 2 x 2 max-pooling, then a linear layer.
+
+    Args:
+        features: pixels of an image, a square number; images arrive as rows of pixels.
+        outputs: number of outputs.
+        channels: output channels of each convolution, each at least 1.
+
+    Raises:
+        UserError: the features are no square image, or too small to be halved that often.
+
+    Example:
+        >>> import torch
+        >>> CNN(64, 10)(torch.zeros(5, 64)).shape
+        torch.Size([5, 10])
+
+    """
+
+    default_initializer: ClassVar[str] = "kaiming"
+
+    def __init__(
+        self,
+        features: int,
+        outputs: int = 1,
+        *,
+        channels: Sequence[int] = (8, 16),
+    ) -> None:
+        super().__init__()
+        self.side = isqrt(features)
+        if self.side**2 != features:
+            raise UserError(
+                f"model=cnn needs square images, and {features} features are none: "
+                "try data=digits, or model=mlp"
+            )
+        if any(width < 1 for width in channels) or self.side < 2 ** len(channels):
+            raise UserError(
+                f"model.channels={list(channels)}: each must be at least 1, and images of "
+                f"{self.side} x {self.side} pixels can be halved {self.side.bit_length() - 1} times"
+            )
+        layers: list[nn.Module] = []
+        before = 1
+        for width in channels:
+            layers += [nn.Conv2d(before, width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+            before = width
+        left = self.side >> len(channels)
+        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(before * left * left, outputs))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(rows, side * side) -> (rows, outputs)."""
+        images = features.reshape(-1, 1, self.side, self.side)
+        outputs: Tensor = self.layers(images)
+        return outputs

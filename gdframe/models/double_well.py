@@ -1,0 +1,46 @@
+"""The tilted double well: f(x) = (x^2 - 1)^2 + tilt * x."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from torch import Tensor
+
+from gdframe.errors import UserError
+from gdframe.models.function import Function
+from gdframe.registry import MODELS
+
+
+@MODELS.register("double_well")
+class DoubleWell(Function):
+    """A local and a global minimum on one line: where descent ends depends on where it starts.
+
+    With a positive tilt the left well is the deeper one.
+
+    Args:
+        tilt: slope added to the symmetric wells; beyond about 1.54 only one well is left.
+        start: where descent begins; by default 1.5, above the shallow well.
+
+    Example:
+        >>> DoubleWell(tilt=0.0, start=[1.0])().item()
+        0.0
+
+    """
+
+    def __init__(self, *, tilt: float = 0.3, start: list[float] | None = None) -> None:
+        super().__init__([1.5] if start is None else start, 1)
+        if not math.isfinite(tilt):
+            raise UserError(f"model.tilt={tilt}: must be finite")
+        self.tilt = tilt
+
+    def value(self, x: Tensor) -> Tensor:
+        """(x^2 - 1)^2 + tilt * x."""
+        return ((x**2 - 1) ** 2 + self.tilt * x).sum(dim=-1)
+
+    def minima(self) -> list[list[float]]:
+        """The lowest of the real roots of f'(x) = 4 x^3 - 4 x + tilt; both for no tilt."""
+        roots = np.roots([4.0, 0.0, -4.0, self.tilt])
+        real = roots[np.abs(roots.imag) < 1e-9].real
+        values = (real**2 - 1) ** 2 + self.tilt * real
+        return [[float(x)] for x in real[values <= values.min() + 1e-12]]

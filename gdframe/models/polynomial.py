@@ -1,0 +1,82 @@
+"""Polynomial regression: a linear model of all products of features up to a degree."""
+
+from __future__ import annotations
+
+from itertools import combinations_with_replacement
+from math import comb
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from gdframe.errors import UserError
+from gdframe.registry import MODELS
+
+MOST_TERMS = 100_000
+
+
+@MODELS.register("polynomial")
+class Polynomial(nn.Module):
+    """Linear in all monomials of degree 1 to ``degree``, with or without products of features.
+
+    Args:
+        features: number of features.
+        outputs: number of outputs.
+        degree: highest degree, at least 1.
+        interactions: whether products of different features are terms too.
+        bias: whether there is a bias.
+
+    Raises:
+        UserError: the degree is below 1, or there would be more than 100,000 terms.
+
+    Example:
+        >>> Polynomial(3, 1, degree=2).weight.shape  # x1, x2, x3 and their six products
+        torch.Size([1, 9])
+
+    """
+
+    default_initializer: ClassVar[str] = "zeros"
+    factors: Tensor
+
+    def __init__(
+        self,
+        features: int,
+        outputs: int = 1,
+        *,
+        degree: int = 2,
+        interactions: bool = True,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        if degree < 1:
+            raise UserError(f"model.degree={degree}: must be at least 1")
+        terms = comb(features + degree, degree) - 1 if interactions else features * degree
+        if terms > MOST_TERMS:
+            raise UserError(
+                f"model.degree={degree} of {features} features makes {terms:,} terms, more than "
+                f"{MOST_TERMS:,}: lower it, or set model.interactions=false"
+            )
+        products = [
+            product
+            for power in range(1, degree + 1)
+            for product in (
+                combinations_with_replacement(range(features), power)
+                if interactions
+                else ((i,) * power for i in range(features))
+            )
+        ]
+        # each term is a product of `degree` factors; index `features` stands for the factor 1
+        padded = [product + (features,) * (degree - len(product)) for product in products]
+        factors = torch.tensor(padded).reshape(-1, degree)
+        self.register_buffer("factors", factors, persistent=False)
+        self.weight = nn.Parameter(torch.zeros(outputs, len(padded)))
+        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(rows, features) -> (rows, outputs)."""
+        one = torch.ones_like(features[:, :1])
+        padded = torch.cat([features, one], dim=1)
+        terms = padded[:, self.factors[:, 0]]  # (rows, terms)
+        for factor in self.factors.T[1:]:
+            terms = terms * padded[:, factor]
+        return nn.functional.linear(terms, self.weight, self.bias)

@@ -1,0 +1,58 @@
+"""The quadratic bowl: f(x) = 1/2 sum_i h_i x_i^2."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from gdframe.errors import UserError
+from gdframe.models.function import Function
+from gdframe.registry import MODELS
+
+
+@MODELS.register("quadratic")
+class Quadratic(Function):
+    """A convex quadratic whose curvatures run geometrically from 1 to the condition number.
+
+    Gradient descent contracts coordinate i by exactly ``1 - lr * h_i`` a step.
+
+    Args:
+        dimension: number of coordinates, at least 1.
+        condition_number: largest curvature over smallest, at least 1.
+        start: where descent begins; by default all ones.
+
+    Example:
+        >>> Quadratic(dimension=2, condition_number=10.0)().item()  # (1 + 10) / 2
+        5.5
+
+    """
+
+    curvatures: Tensor
+
+    def __init__(
+        self,
+        *,
+        dimension: int = 2,
+        condition_number: float = 10.0,
+        start: list[float] | None = None,
+    ) -> None:
+        super().__init__([1.0] * dimension if start is None else start, dimension)
+        if not (math.isfinite(condition_number) and condition_number >= 1):
+            raise UserError(
+                f"model.condition_number={condition_number:g}: must be finite and at least 1"
+            )
+        top = math.log10(condition_number)
+        curvatures = torch.logspace(
+            0.0 if dimension > 1 else top, top, dimension, dtype=torch.float64
+        )
+        self.register_buffer("curvatures", curvatures, persistent=False)
+
+    def value(self, x: Tensor) -> Tensor:
+        """1/2 sum_i h_i x_i^2."""
+        return 0.5 * (self.curvatures.to(x.dtype) * x * x).sum(dim=-1)
+
+    def minima(self) -> list[list[float]]:
+        """The origin."""
+        return [[0.0] * len(self.x)]

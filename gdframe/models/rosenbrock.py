@@ -1,0 +1,43 @@
+"""Rosenbrock's valley: f(x) = sum_i 100 (x_{i+1} - x_i^2)^2 + (1 - x_i)^2.
+
+Source: Rosenbrock, "An automatic method for finding the greatest or least value of a function"
+(1960).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from gdframe.errors import UserError
+from gdframe.models.function import Function
+from gdframe.registry import MODELS
+
+
+@MODELS.register("rosenbrock")
+class Rosenbrock(Function):
+    """A curved, narrow valley: easy to enter, slow to follow to the minimum at (1, ..., 1).
+
+    Args:
+        dimension: number of coordinates, at least 2.
+        start: where descent begins; by default (-1.2, 1, -1.2, 1, ...).
+
+    Example:
+        >>> round(Rosenbrock()().item(), 4)
+        24.2
+
+    """
+
+    def __init__(self, *, dimension: int = 2, start: list[float] | None = None) -> None:
+        if dimension < 2:
+            raise UserError(f"model.dimension={dimension}: rosenbrock needs at least 2")
+        classic = [-1.2 if i % 2 == 0 else 1.0 for i in range(dimension)]
+        super().__init__(classic if start is None else start, dimension)
+
+    def value(self, x: Tensor) -> Tensor:
+        """sum_i 100 (x_{i+1} - x_i^2)^2 + (1 - x_i)^2."""
+        here, after = x[..., :-1], x[..., 1:]
+        return (100 * (after - here**2) ** 2 + (1 - here) ** 2).sum(dim=-1)
+
+    def minima(self) -> list[list[float]]:
+        """All ones."""
+        return [[1.0] * len(self.x)]

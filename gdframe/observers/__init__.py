@@ -1,0 +1,8 @@
+"""Observers: who watches a run. They see four events and cannot change it."""
+
+from gdframe.observers.base import Observer, Watched
+from gdframe.observers.checkpoint import Checkpoint
+from gdframe.observers.progress import ProgressBar
+from gdframe.observers.tensorboard import TensorBoard
+
+__all__ = ["Checkpoint", "Observer", "ProgressBar", "TensorBoard", "Watched"]

@@ -1,0 +1,64 @@
+"""What an observer is: someone who watches a run through four events and cannot change it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from torch import Tensor
+
+from gdframe.engines.base import Clock
+from gdframe.history import History
+from gdframe.storage import Capture
+
+if TYPE_CHECKING:
+    from gdframe.result import Result
+
+
+class Watched(Protocol):
+    """What observers see of a run."""
+
+    @property
+    def step(self) -> int:
+        """Updates done."""
+
+    @property
+    def epochs(self) -> int:
+        """The limit on epochs."""
+
+    @property
+    def clock(self) -> Clock:
+        """How steps relate to epochs."""
+
+    @property
+    def history(self) -> History:
+        """What was measured so far."""
+
+    @property
+    def seconds(self) -> float:
+        """Time spent training."""
+
+    def parameters(self) -> Mapping[str, Tensor]:
+        """Return the current parameters by name."""
+
+    def capture(self) -> Capture:
+        """Return copies of all that is needed to go on from here."""
+
+
+class Observer:
+    """Base of observers: every event does nothing unless it is overridden."""
+
+    def on_start(self, run: Watched) -> None:
+        """Before the first step, or the first after a resume."""
+
+    def on_block(self, run: Watched, kept: list[tuple[int, float, float]]) -> None:
+        """After a block of steps; ``kept`` has (step, loss, gradient norm) of the thinned ones."""
+
+    def on_epoch(self, run: Watched) -> None:
+        """After an epoch; ``run.history.last`` is its row."""
+
+    def on_end(self, run: Watched, result: Result) -> None:
+        """When the run is over."""
+
+    def close(self) -> None:
+        """Release what is held, also when the run failed; called once, last."""

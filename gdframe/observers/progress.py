@@ -1,0 +1,70 @@
+"""A progress bar on the terminal: epochs, loss, gradient norm and time left."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from gdframe.observers.base import Observer, Watched
+
+if TYPE_CHECKING:
+    from gdframe.result import Result
+
+
+class ProgressBar(Observer):
+    """Draws on standard error, and only if that is a terminal.
+
+    Args:
+        console: where to draw.
+
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(file=sys.stderr)
+        self._bar = Progress(
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(),
+            TextColumn("objective {task.fields[objective]:.6g}"),
+            TextColumn("gradient norm {task.fields[gradient_norm]:.3g}"),
+            TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+
+    def on_start(self, run: Watched) -> None:
+        """Show the bar."""
+        row = run.history.last
+        self._task = self._bar.add_task(
+            "",
+            total=run.epochs * run.clock.steps_per_epoch,
+            completed=run.step,
+            epoch=self._epoch(run),
+            objective=row["objective"],
+            gradient_norm=row["gradient_norm"],
+        )
+        self._bar.start()
+
+    def on_block(self, run: Watched, kept: list[tuple[int, float, float]]) -> None:
+        """Move the bar."""
+        self._bar.update(self._task, completed=run.step, epoch=self._epoch(run))
+
+    def on_epoch(self, run: Watched) -> None:
+        """Show what the epoch measured."""
+        row = run.history.last
+        self._bar.update(self._task, objective=row["objective"], gradient_norm=row["gradient_norm"])
+
+    def on_end(self, run: Watched, result: Result) -> None:
+        """Clear the bar."""
+        self._bar.stop()
+
+    def close(self) -> None:
+        """Clear the bar."""
+        self._bar.stop()
+
+    @staticmethod
+    def _epoch(run: Watched) -> str:
+        return f"{run.step // run.clock.steps_per_epoch:,}/{run.epochs:,}"

@@ -1,0 +1,138 @@
+"""Writes TensorBoard events: steps and epochs, gradient norms, histograms, hyperparameters."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+
+from gdframe.events import rewind_events
+from gdframe.observers.base import Observer, Watched
+
+if TYPE_CHECKING:
+    from gdframe.result import Result
+
+FLUSH_SECONDS = 5.0
+
+TAGS = {
+    "train_loss": "loss/train",
+    "validation_loss": "loss/validation",
+    "objective": "objective/train",
+    "gradient_norm": "gradient_norm/epoch",
+    "lr": "lr",
+}
+"""Tags of an epoch's columns; gradient norms of parameters and metrics follow a pattern."""
+
+
+class TensorBoard(Observer):
+    """Keeps one event file in a run's folder, thinned to ``max_points`` a tag.
+
+    Args:
+        folder: where the event file goes.
+        max_points: most points of a tag by epoch; steps are thinned as the history is.
+        histograms: most histograms of each parameter; 0 for none.
+        hyperparameters: what the HParams page shows of the run.
+        text: Markdown pages by title.
+
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        max_points: int = 1000,
+        histograms: int = 50,
+        hyperparameters: Mapping[str, Any] | None = None,
+        text: Mapping[str, str] | None = None,
+    ) -> None:
+        self.folder, self.max_points, self.histograms = folder, max_points, histograms
+        self.hyperparameters, self.text = dict(hyperparameters or {}), dict(text or {})
+        self._writer: SummaryWriter | None = None
+
+    def on_start(self, run: Watched) -> None:
+        """Open the event file; after a resume, drop what lies beyond the checkpoint."""
+        epoch = run.step // run.clock.steps_per_epoch
+        resumed = rewind_events(self.folder, step=run.step, epoch=epoch)
+        self._writer = SummaryWriter(str(self.folder), max_queue=100_000, flush_secs=3600)
+        self._flushed = time.monotonic()
+        # a limit of M points: the start, the end, and evenly spaced epochs between
+        self._stride = max(1, math.ceil(run.epochs / max(1, self.max_points - 2)))
+        self._drawing = max(1, math.ceil(run.epochs / max(1, self.histograms - 2)))
+        if not resumed:
+            for title, page in self.text.items():
+                self._writer.add_text(title, page)
+            self._write_epoch(run)
+            self._write_histograms(run)
+
+    def on_block(self, run: Watched, kept: list[tuple[int, float, float]]) -> None:
+        """Write the steps that are kept."""
+        assert self._writer is not None
+        for step, loss, norm in kept:
+            self._writer.add_scalar("loss/step", loss, step)
+            self._writer.add_scalar("gradient_norm/step", norm, step)
+        self._flush_if_due()
+
+    def on_epoch(self, run: Watched) -> None:
+        """Write the epoch if it is kept."""
+        epoch = int(run.history.last["epoch"])
+        if epoch % self._stride == 0:
+            self._write_epoch(run)
+        if epoch % self._drawing == 0:
+            self._write_histograms(run)
+        self._flush_if_due()
+
+    def on_end(self, run: Watched, result: Result) -> None:
+        """Write the last epoch, the hyperparameters and the status."""
+        assert self._writer is not None
+        epoch = int(run.history.last["epoch"])
+        if epoch % self._stride:
+            self._write_epoch(run)
+        if epoch % self._drawing:
+            self._write_histograms(run)
+        self._writer.add_text("verdict", f"**{result.status}**: {result.reason}", epoch)
+        file_writer = self._writer._get_file_writer()  # type: ignore[no-untyped-call]
+        # without the experiment summary, which would hide the columns of a sweep's other runs
+        shown = {**self.hyperparameters, "status": str(result.status)}
+        _, start, end = hparams(shown, {}, None)  # type: ignore[no-untyped-call]
+        file_writer.add_summary(start)
+        file_writer.add_summary(end)
+
+    def close(self) -> None:
+        """Flush and close the event file."""
+        if self._writer is not None:
+            self._writer.close()  # type: ignore[no-untyped-call]
+            self._writer = None
+
+    def _write_epoch(self, run: Watched) -> None:
+        assert self._writer is not None
+        row = run.history.last
+        for column, value in row.items():
+            part, _, name = column.partition("/")
+            if column in TAGS:
+                tag = TAGS[column]
+            elif part == "gradient_norm":
+                tag = column
+            elif name:
+                tag = f"metric/{part}_{name}"
+            else:
+                continue
+            self._writer.add_scalar(tag, value, int(row["epoch"]))
+
+    def _write_histograms(self, run: Watched) -> None:
+        assert self._writer is not None
+        if self.histograms:
+            for name, values in run.parameters().items():
+                if bool(values.isfinite().all()):
+                    epoch = int(run.history.last["epoch"])
+                    self._writer.add_histogram(f"parameters/{name}", values, epoch)
+
+    def _flush_if_due(self) -> None:
+        assert self._writer is not None
+        if time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self._writer.flush()  # type: ignore[no-untyped-call]
+            self._flushed = time.monotonic()

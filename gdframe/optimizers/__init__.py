@@ -1,0 +1,22 @@
+"""Update rules: pure functions of (parameters, gradients, state, hyperparameters)."""
+
+from gdframe.optimizers.adagrad import Adagrad
+from gdframe.optimizers.adam import Adam
+from gdframe.optimizers.base import Hyper, Optimizer, State, global_norm
+from gdframe.optimizers.gd import GD
+from gdframe.optimizers.momentum import Momentum
+from gdframe.optimizers.nesterov import Nesterov
+from gdframe.optimizers.rmsprop import RMSprop
+
+__all__ = [
+    "GD",
+    "Adagrad",
+    "Adam",
+    "Hyper",
+    "Momentum",
+    "Nesterov",
+    "Optimizer",
+    "RMSprop",
+    "State",
+    "global_norm",
+]

@@ -1,0 +1,41 @@
+"""Elastic net: strength * (ratio * sum(|w|) + (1 - ratio) * sum(w^2))."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gdframe.errors import UserError
+from gdframe.penalties.base import Penalty
+from gdframe.registry import PENALTIES
+
+
+@PENALTIES.register("elastic_net")
+class ElasticNet(Penalty):
+    """A mixture of l1 and l2.
+
+    Source: Zou and Hastie, "Regularization and variable selection via the elastic net" (2005).
+
+    Args:
+        strength: factor of the mixture, at least 0.
+        ratio: share of l1, in [0, 1].
+        biases: whether biases are penalised too.
+
+    Example:
+        >>> ElasticNet(strength=1.0, ratio=0.5).value([torch.tensor([1.0, -2.0])]).item()
+        4.0
+
+    """
+
+    def __init__(self, *, strength: float = 0.01, ratio: float = 0.5, biases: bool = False) -> None:
+        super().__init__(strength=strength, biases=biases)
+        if not 0 <= ratio <= 1:
+            raise UserError(f"penalty.ratio={ratio:g}: must be between 0 and 1")
+        self.ratio = ratio
+
+    def value(self, weights: list[Tensor]) -> Tensor | float:
+        """Strength * (ratio * sum(|w|) + (1 - ratio) * sum(w^2))."""
+        mixed = (
+            self.ratio * torch.sum(w.abs()) + (1 - self.ratio) * torch.sum(w * w) for w in weights
+        )
+        return self.strength * sum(mixed)

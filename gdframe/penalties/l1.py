@@ -1,0 +1,33 @@
+"""Lasso: strength * sum(|w|)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gdframe.penalties.base import Penalty
+from gdframe.registry import PENALTIES
+
+
+@PENALTIES.register("l1")
+class L1(Penalty):
+    """Pulls all weights towards zero with the same force; the subgradient at zero is zero.
+
+    Source: Tibshirani, "Regression shrinkage and selection via the lasso" (1996).
+
+    Args:
+        strength: factor of the sum of absolute values, at least 0.
+        biases: whether biases are penalised too.
+
+    Example:
+        >>> L1(strength=0.5).value([torch.tensor([1.0, -2.0])]).item()
+        1.5
+
+    """
+
+    def __init__(self, *, strength: float = 0.01, biases: bool = False) -> None:
+        super().__init__(strength=strength, biases=biases)
+
+    def value(self, weights: list[Tensor]) -> Tensor | float:
+        """Strength * sum(|w|)."""
+        return self.strength * sum(torch.sum(w.abs()) for w in weights)

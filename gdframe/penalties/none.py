@@ -1,0 +1,24 @@
+"""No penalty."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from gdframe.penalties.base import Penalty
+from gdframe.registry import PENALTIES
+
+
+@PENALTIES.register("none")
+class NoPenalty(Penalty):
+    """Leaves the objective equal to the loss."""
+
+    def __init__(self) -> None:
+        super().__init__(strength=0.0)
+
+    def select(self, model: nn.Module) -> list[Tensor]:
+        """Nothing."""
+        return []
+
+    def value(self, weights: list[Tensor]) -> Tensor | float:
+        """0."""
+        return 0.0

@@ -1,0 +1,85 @@
+"""Finds third-party components: installed packages, and files or modules the user names."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+import traceback
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from gdframe.errors import UserError
+
+GROUP = "gdframe.plugins"
+"""The entry-point group in which installed packages name their modules."""
+
+_loaded: list[str] = []
+
+
+def load_plugins(named: list[str]) -> None:
+    """Import installed plugins and the ones named; importing registers their components.
+
+    Args:
+        named: paths of Python files, or names of importable modules.
+
+    Raises:
+        UserError: one cannot be found, raises, or registers a name that is taken.
+
+    """
+    for entry in entry_points(group=GROUP):
+        label = f"plugin '{entry.name}' (of package {entry.dist.name if entry.dist else '?'})"
+        if label not in _loaded:
+            _load(label, entry.module)
+            _loaded.append(label)
+    for plugin in named:
+        if plugin not in _loaded:
+            _load(f"plugin '{plugin}'", plugin)
+            _loaded.append(plugin)
+
+
+def loaded() -> list[str]:
+    """Return the plugins loaded so far, as they were named."""
+    return list(_loaded)
+
+
+def absolute(plugin: str) -> str:
+    """Return a file's absolute path, and a module's name as it is."""
+    return str(Path(plugin).expanduser().resolve()) if plugin.endswith(".py") else plugin
+
+
+def _load(label: str, plugin: str) -> None:
+    if plugin.endswith(".py") and not Path(plugin).is_file():
+        raise UserError(f"{label} is not there: {plugin} is no file")
+    try:
+        if plugin.endswith(".py"):
+            _load_file(Path(plugin))
+        else:
+            importlib.import_module(plugin)
+    except UserError as error:
+        raise UserError(f"{label} cannot be used: {error}") from error
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        where = f" (line {frames[-1].lineno} of {frames[-1].filename})" if frames else ""
+        if isinstance(error, SyntaxError):
+            where = f" (line {error.lineno} of {error.filename})"
+        raise UserError(
+            f"{label} cannot be imported: {type(error).__name__}: {error}{where}; "
+            "debug=true shows the traceback"
+        ) from error
+
+
+def _load_file(path: Path) -> None:
+    name = path.stem
+    if name in sys.modules:  # never shadow a module that is in use
+        name = f"{name}_{abs(hash(str(path.resolve()))):x}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise

@@ -1,0 +1,171 @@
+"""What a run leaves behind: a result in memory, ``result.json`` and ``model.safetensors``."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import safetensors.torch
+from torch import nn
+
+from gdframe.files import write_atomically
+from gdframe.history import History
+from gdframe.registry import LOSSES, MODELS, OPTIMIZERS
+from gdframe.stopping import Status, Verdict
+from gdframe.storage import FORMAT
+
+if TYPE_CHECKING:
+    from gdframe.trainer import Trainer
+
+RESULT_FILE = "result.json"
+MODEL_FILE = "model.safetensors"
+
+
+@dataclass
+class Result:
+    """How a run ended and what it measured. Values are of the parameters it ended with.
+
+    Args:
+        status: one word.
+        reason: why, in words with numbers.
+        variant: ``batch``, ``sgd``, ``minibatch`` or a custom loader's.
+        engine: its name.
+        model: its registered name, or its class's.
+        loss: likewise; None for a function to minimise.
+        optimizer: likewise.
+        lr: learning rate before any schedule.
+        seed: of initialisation and the order of rows.
+        epochs: complete epochs.
+        steps: updates.
+        samples: rows seen by updates.
+        objective: loss + penalty over all training rows.
+        train_loss: the loss over all training rows.
+        validation_loss: the loss over all validation rows; None without any.
+        gradient_norm: Euclidean norm of the objective's gradient over all training rows.
+        metrics: ``{"train": {...}, "validation": {...}}`` by name.
+        seconds: ``{"setup": ..., "train": ...}``.
+        parameter_count: number of trained values.
+        history: what was measured on the way.
+        module: the model itself, as the run left it.
+        folder: where the run was written, if it was.
+
+    """
+
+    status: Status
+    reason: str
+    variant: str
+    engine: str
+    model: str
+    loss: str | None
+    optimizer: str
+    lr: float
+    seed: int
+    epochs: int
+    steps: int
+    samples: int
+    objective: float
+    train_loss: float
+    validation_loss: float | None
+    gradient_norm: float
+    metrics: dict[str, dict[str, float]]
+    seconds: dict[str, float]
+    parameter_count: int
+    history: History = field(repr=False)
+    module: nn.Module = field(repr=False)
+    folder: Path | None = None
+
+    @classmethod
+    def of(cls, trainer: Trainer, verdict: Verdict, row: Mapping[str, float]) -> Result:
+        """Gather the result of a trainer's run; ``row`` measures where it ended."""
+        model, loss = trainer.objective.model, trainer.objective.loss
+        metrics: dict[str, dict[str, float]] = {"train": {}, "validation": {}}
+        for name, value in row.items():
+            part, _, metric = name.partition("/")
+            if part in metrics:
+                metrics[part][metric] = value
+        return cls(
+            status=verdict.status,
+            reason=verdict.reason,
+            variant=trainer.loader.variant,
+            engine=trainer.engine_name,
+            model=MODELS.name_of(model),
+            loss=None if loss is None else LOSSES.name_of(loss),
+            optimizer=OPTIMIZERS.name_of(trainer.run.optimizer),
+            lr=trainer.lr,
+            seed=trainer.run.seed,
+            epochs=trainer.step // trainer.clock.steps_per_epoch,
+            steps=trainer.step,
+            samples=trainer.loader.samples(trainer.step),
+            objective=row["objective"],
+            train_loss=row["train_loss"],
+            validation_loss=row.get("validation_loss"),
+            gradient_norm=row["gradient_norm"],
+            metrics=metrics,
+            seconds={"setup": 0.0, "train": trainer.seconds},
+            parameter_count=sum(p.numel() for p in model.parameters() if p.requires_grad),
+            history=trainer.history,
+            module=model,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``result.json`` holds: plain values, with null for what is not finite."""
+        left_out = ("history", "module", "folder")
+        fields = {name: value for name, value in vars(self).items() if name not in left_out}
+        plain: dict[str, Any] = finite(fields | {"versions": versions()})
+        return plain
+
+    def save(self, folder: Path) -> None:
+        """Write ``result.json`` into ``folder``, atomically.
+
+        Raises:
+            OSError: it cannot be written.
+
+        """
+        self.folder = folder
+        write_atomically(folder / RESULT_FILE, json.dumps(self.to_json(), indent=2) + "\n")
+
+
+def finite(value: Any) -> Any:
+    """Return a JSON value with None in place of numbers that are not finite."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return value
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of gdframe, Python and the libraries that determine a run's numbers."""
+    found = {"python": platform.python_version()}
+    for name in ("gdframe", "torch", "numpy"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # run from a checkout that is not installed
+            found[name] = "unknown"
+    return found
+
+
+def save_model(folder: Path, model: nn.Module, metadata: Mapping[str, Any]) -> None:
+    """Write ``model.safetensors``: the module's ``state_dict``, and what ``predict`` needs.
+
+    Args:
+        folder: where.
+        model: the module.
+        metadata: plain values, stored as JSON by key.
+
+    Raises:
+        OSError: it cannot be written.
+
+    """
+    tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    texts = {key: json.dumps(value) for key, value in metadata.items()}
+    content = safetensors.torch.save(tensors, {"format": json.dumps(FORMAT), **texts})
+    write_atomically(folder / MODEL_FILE, content)

@@ -1,0 +1,42 @@
+"""What a schedule is: the learning rate's factor as a pure function of the step."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Clock:
+    """How steps relate to epochs in a run.
+
+    Args:
+        steps_per_epoch: updates in an epoch, at least 1.
+        epochs: the run's limit on epochs.
+
+    """
+
+    steps_per_epoch: int
+    epochs: float
+
+
+class Schedule(ABC):
+    """Base of schedules: a factor for the learning rate at each step.
+
+    Durations are given in epochs and may be fractions, so that a schedule means the same for all
+    three variants.
+    """
+
+    uses_run_length: bool = False
+    """Whether the factor depends on the run's number of epochs."""
+
+    @abstractmethod
+    def factor(self, epochs: NDArray[np.float64], clock: Clock) -> NDArray[np.float64]:
+        """Return the factor for each entry of ``epochs``, the time since the start, in epochs."""
+
+    def __call__(self, steps: NDArray[np.int64], clock: Clock) -> NDArray[np.float64]:
+        """Return the factor for each of ``steps``, counted from 0."""
+        return self.factor(np.asarray(steps, dtype=np.float64) / clock.steps_per_epoch, clock)

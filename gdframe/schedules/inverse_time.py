@@ -1,0 +1,38 @@
+"""Inverse-time decay: factor 1 / (1 + decay * t)^power, with t in epochs.
+
+Source: Robbins and Monro, "A stochastic approximation method" (1951): SGD converges where the rates'
+sum diverges and the sum of their squares does not, so for ``0.5 < power <= 1``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdframe.errors import UserError
+from gdframe.registry import SCHEDULES
+from gdframe.schedules.base import Clock, Schedule
+
+
+@SCHEDULES.register("inverse_time")
+class InverseTime(Schedule):
+    """Decays the learning rate as one over time, as convergence of SGD asks for.
+
+    Args:
+        decay: a unit of time is ``1 / decay`` epochs; above 0.
+        power: exponent, above 0.
+
+    Example:
+        >>> InverseTime(decay=1.0)(np.array([0, 10, 30]), Clock(steps_per_epoch=10, epochs=5))
+        array([1.  , 0.5 , 0.25])
+
+    """
+
+    def __init__(self, *, decay: float = 1.0, power: float = 1.0) -> None:
+        if not (decay > 0 and power > 0):
+            raise UserError(f"inverse_time: decay={decay:g}, power={power:g} must be above 0")
+        self.decay, self.power = decay, power
+
+    def factor(self, epochs: NDArray[np.float64], clock: Clock) -> NDArray[np.float64]:
+        """1 / (1 + decay * t)^power."""
+        return (1.0 + self.decay * epochs) ** -self.power

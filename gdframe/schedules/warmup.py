@@ -1,0 +1,67 @@
+"""Linear warm-up, then any other schedule, whose time starts when the warm-up ends.
+
+Source: Goyal et al., "Accurate, large minibatch SGD: training ImageNet in 1 hour" (2017).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdframe.errors import UserError
+from gdframe.registry import SCHEDULES
+from gdframe.schedules.base import Clock, Schedule
+
+
+@SCHEDULES.register("warmup")
+class Warmup(Schedule):
+    """Raises the learning rate linearly from a fraction to its full value, then hands over.
+
+    Args:
+        epochs: length of the warm-up, above 0.
+        start: factor at the first step, in [0, 1].
+        then: the schedule that follows: its name, a mapping of its name and arguments
+            (``{name: step, every: 10}``), or a Schedule.
+
+    Example:
+        >>> Warmup(epochs=1, start=0.5)(np.array([0, 5, 10]), Clock(steps_per_epoch=10, epochs=5))
+        array([0.5 , 0.75, 1.  ])
+
+    """
+
+    def __init__(
+        self,
+        *,
+        epochs: float = 5.0,
+        start: float = 0.1,
+        then: str | Mapping[str, Any] | Schedule = "constant",
+    ) -> None:
+        if not (epochs > 0 and 0 <= start <= 1):
+            raise UserError(
+                f"warmup: epochs={epochs:g} must be above 0, and start={start:g} in [0, 1]"
+            )
+        self.epochs, self.start = epochs, start
+        self.then = _schedule(then)
+        self.uses_run_length = self.then.uses_run_length
+
+    def factor(self, epochs: NDArray[np.float64], clock: Clock) -> NDArray[np.float64]:
+        """Start + (1 - start) * t / epochs, then the other schedule's."""
+        rising = self.start + (1.0 - self.start) * np.minimum(epochs / self.epochs, 1.0)
+        # a warm-up longer than the run leaves the other schedule no time, not a negative one
+        left = replace(clock, epochs=max(clock.epochs - self.epochs, 1.0 / clock.steps_per_epoch))
+        after = self.then.factor(np.maximum(epochs - self.epochs, 0.0), left)
+        return np.where(epochs < self.epochs, rising, after)
+
+
+def _schedule(then: str | Mapping[str, Any] | Schedule) -> Schedule:
+    if isinstance(then, Schedule):
+        return then
+    settings = {"name": then} if isinstance(then, str) else dict(then)
+    if "name" not in settings:
+        raise UserError(f"warmup: then={dict(settings)} needs a name, as in {{name: cosine}}")
+    built: Schedule = SCHEDULES.build(settings.pop("name"), **settings)
+    return built

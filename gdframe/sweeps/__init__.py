@@ -1,0 +1,1 @@
+"""Sweeps: many runs, and one table of them."""

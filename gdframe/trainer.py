@@ -1,0 +1,307 @@
+"""The loop: advance the engine a block of steps, evaluate at the end of an epoch, judge."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gdframe.data.dataset import Dataset
+from gdframe.engines.base import Clock, Run, Trace
+from gdframe.errors import UserError
+from gdframe.history import History
+from gdframe.interrupt import interruptible
+from gdframe.loaders.base import Loader
+from gdframe.losses.base import Loss
+from gdframe.objective import Objective
+from gdframe.observers.base import Observer
+from gdframe.penalties.base import Penalty
+from gdframe.registry import ENGINES
+from gdframe.result import Result
+from gdframe.schedules import Constant, Schedule
+from gdframe.stopping import Course, Status, Stopping, Verdict, diverged
+from gdframe.storage import Capture
+
+BLOCK_SECONDS = 0.1
+"""How long a block of steps should take: how soon a run notices Ctrl-C or its time limit."""
+
+SNAPSHOT_SECONDS = 0.25
+"""How much work at most is done twice to recover the last finite state of a diverged run."""
+
+
+class Trainer:
+    """Minimises an objective and says how it ended.
+
+    Args:
+        model: on the data's device and of its type; its parameters are where the run starts.
+        loss: error of a prediction; None for a Function.
+        optimizer: bound to the model's parameters.
+        loader: which rows each update sees.
+        data: what to train on; ``Dataset.none()`` for a Function.
+        penalty: of the parameters; by default none.
+        schedule: factor of the learning rate by step; by default constant.
+        stopping: why the run ends, besides its limit.
+        epochs: that limit, at least 1.
+        seed: of the order of rows.
+        engine: how epochs are executed, by name.
+        observers: who watches.
+        max_points: most steps the history keeps.
+
+    Raises:
+        UserError: parts that do not fit each other.
+
+    Example:
+        >>> import gdframe
+        >>> data = gdframe.Dataset.from_arrays([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0])
+        >>> model = gdframe.Linear(1)
+        >>> optimizer = gdframe.GD(model.parameters(), lr=0.3)
+        >>> trainer = Trainer(model, gdframe.MSE(), optimizer, gdframe.FullBatch(3), data)
+        >>> result = trainer.fit()
+        >>> [round(p.item(), 2) for p in model.parameters()]  # y = 2 x + 1
+        [2.0, 1.0]
+
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: Loss | None,
+        optimizer: torch.optim.Optimizer,
+        loader: Loader,
+        data: Dataset,
+        *,
+        penalty: Penalty | None = None,
+        schedule: Schedule | None = None,
+        stopping: Stopping | None = None,
+        epochs: int = 100,
+        seed: int = 0,
+        engine: str = "eager",
+        observers: Sequence[Observer] = (),
+        max_points: int = 1000,
+    ) -> None:
+        if epochs < 1:
+            raise UserError(f"epochs={epochs}: must be at least 1")
+        if max_points < 1:
+            raise UserError(f"logging.max_points={max_points}: must be at least 1")
+        if loader.rows != data.rows:
+            raise UserError(f"the loader is for {loader.rows} rows, and the data has {data.rows}")
+        if loss is not None:
+            loss.check(data)
+        self.objective = Objective(model, loss, penalty)
+        self.run = Run(self.objective, optimizer, schedule or Constant(), seed)
+        self.lr = float(optimizer.param_groups[0]["lr"])
+        self.data, self.loader, self.epochs = data, loader, epochs
+        self.clock = Clock(loader.steps_per_epoch, epochs)
+        self.stopping = stopping or Stopping()
+        self.engine_name = engine
+        parts = {"runs": [self.run], "data": data, "loader": loader}
+        reason = ENGINES.get(engine).why_not(**parts)  # type: ignore[attr-defined]
+        if reason:
+            raise UserError(f"engine={engine} cannot execute this: {reason}")
+        self.engine = ENGINES.build(engine, **parts, epochs=epochs)
+        self.observers = list(observers)
+        self.history = History(max_points=max_points, total_steps=epochs * loader.steps_per_epoch)
+        self.step = 0
+        self.course: Course | None = None
+        self._train = self.objective.encode(data.train)
+        self._validation = data.validation and self.objective.encode(data.validation)
+        self._seconds = 0.0
+        self._started: float | None = None
+
+    def fit(self) -> Result:
+        """Train until a rule ends the run; return how it ended and what it measured.
+
+        A trainer that was restored goes on from there. Ctrl-C ends the run at the next block with
+        the status ``interrupted``.
+        """
+        try:
+            with interruptible() as signal_name:
+                verdict = self._begin()
+                while verdict is None:
+                    verdict = self._advance()
+                    if verdict is None and (name := signal_name()):
+                        verdict = Verdict(Status.INTERRUPTED, f"interrupted by {name}")
+                return self._finish(verdict)
+        finally:
+            self._seconds, self._started = self.seconds, None
+            for observer in self.observers:
+                observer.close()
+
+    def _begin(self) -> Verdict | None:
+        self._started = time.perf_counter()
+        verdict = None
+        if self.course is None:
+            row = self._evaluate()
+            self.history.add_epoch(row)
+            self.course = Course(*[row["objective"]] * 3)
+            if bad := _not_finite(row):
+                verdict = diverged(*bad, step=0, lr=self.lr, parameter=None)
+        # the newest snapshot may be younger than the last finite state, the one before is not
+        self._snapshots = [(self.step, self.engine.state(0))] * 2
+        self._snapshot_at = time.perf_counter()
+        self._block = 16
+        for observer in self.observers:
+            observer.on_start(self)
+        return verdict or self._judge()
+
+    def _advance(self) -> Verdict | None:
+        """Execute a block of steps, and what follows if it ends an epoch."""
+        first, begun = self.step, time.perf_counter()
+        if begun - self._snapshot_at > SNAPSHOT_SECONDS:
+            self._snapshots = [self._snapshots[1], (first, self.engine.state(0))]
+            self._snapshot_at = begun
+        left = -first % self.clock.steps_per_epoch or self.clock.steps_per_epoch
+        trace = self.engine.advance(first, first + min(self._block, left))
+        taken = time.perf_counter() - begun
+        self._block = max(1, int(self._block * min(2.0, BLOCK_SECONDS / max(taken, 1e-9))))
+        finite = _finite_steps(trace)
+        self.step = first + finite
+        kept = self.history.add_steps(first, trace, finite)
+        for observer in self.observers:
+            observer.on_block(self, kept)
+        if finite < trace.loss.shape[1]:
+            loss, norm = trace.loss[0, finite].item(), trace.gradient_norm[0, finite].item()
+            what = ("gradient norm", norm) if math.isfinite(loss) else ("loss", loss)
+            return self._diverge(*what, step=self.step + 1)
+        verdict = None
+        if self.step % self.clock.steps_per_epoch == 0:
+            verdict = self._end_epoch()
+        return verdict or self.stopping.out_of_time(self.seconds)
+
+    def _end_epoch(self) -> Verdict | None:
+        row = self._evaluate()
+        if bad := _not_finite(row):
+            return self._diverge(*bad, step=self.step)
+        assert self.course is not None
+        self.history.add_epoch(row)
+        self.stopping.follow(self.course, row["objective"], noisy=self.clock.steps_per_epoch > 1)
+        for observer in self.observers:
+            observer.on_epoch(self)
+        return self._judge()
+
+    def _judge(self) -> Verdict | None:
+        row = self.history.last
+        assert self.course is not None
+        return self.stopping.judge(
+            self.course,
+            objective=row["objective"],
+            gradient_norm=row["gradient_norm"],
+            epoch=int(row["epoch"]),
+            epochs=self.epochs,
+            lr=self.lr,
+        )
+
+    def _diverge(self, what: str, value: float, *, step: int) -> Verdict:
+        """Say what happened, and go back to the last state at which everything was finite.
+
+        Args:
+            what: what is not finite, measured at the current parameters.
+            value: what it is.
+            step: the update that met it, counted from 1.
+
+        """
+        updates = self.step
+        self._replay(updates)
+        broken = [name for name, p in self.parameters().items() if not p.isfinite().all()]
+        if self.history.last["step"] != updates:  # else they were evaluated, and found finite
+            self._replay(updates - 1)
+        parameter = broken[0] if broken else None
+        return diverged(what, value, step=step, lr=self.lr, parameter=parameter)
+
+    def _replay(self, step: int) -> None:
+        """Bring the run back to ``step``, or to the oldest snapshot if that is younger."""
+        older, newer = self._snapshots
+        self.step, state = newer if newer[0] <= step else older
+        self.engine.load_state(0, state)
+        while self.step < step:
+            left = -self.step % self.clock.steps_per_epoch or self.clock.steps_per_epoch
+            last = min(self.step + left, step)
+            self.engine.advance(self.step, last)
+            self.step = last
+
+    def _finish(self, verdict: Verdict) -> Result:
+        row = self.history.last
+        if row["step"] != self.step:
+            row = self._evaluate()
+        result = Result.of(self, verdict, row)
+        for observer in self.observers:
+            observer.on_end(self, result)
+        return result
+
+    def _evaluate(self) -> dict[str, float]:
+        """Measure the objective over all rows; return a row of the history."""
+        train = self.objective.evaluate(self._train, self.data, gradient=True)
+        factor = self.run.schedule(np.array([max(self.step - 1, 0)]), self.clock)[0]
+        row: dict[str, float] = {
+            "epoch": self.step // self.clock.steps_per_epoch,
+            "step": self.step,
+            "samples": self.loader.samples(self.step),
+            "seconds": self.seconds,
+            "lr": self.lr * float(factor),
+            "objective": train.objective,
+            "train_loss": train.loss,
+            "gradient_norm": train.gradient_norm,
+        }
+        row |= {f"gradient_norm/{name}": norm for name, norm in train.gradient_norms.items()}
+        row |= {f"train/{name}": value for name, value in train.metrics.items()}
+        if self._validation is not None:
+            held = self.objective.evaluate(self._validation, self.data, gradient=False)
+            row["validation_loss"] = held.loss
+            row |= {f"validation/{name}": value for name, value in held.metrics.items()}
+        return row
+
+    @property
+    def seconds(self) -> float:
+        """Seconds spent training, those before a resume included."""
+        since = 0.0 if self._started is None else time.perf_counter() - self._started
+        return self._seconds + since
+
+    def parameters(self) -> Mapping[str, Tensor]:
+        """Return the current parameters by name."""
+        return {name: values[0] for name, values in self.engine.parameters().items()}
+
+    def capture(self) -> Capture:
+        """Return copies of all that is needed to go on from here."""
+        assert self.course is not None
+        arrays = self.history.to_arrays()
+        history = {f"history.{name}": torch.from_numpy(values) for name, values in arrays.items()}
+        facts = {"step": self.step, "seconds": self.seconds, "course": asdict(self.course)}
+        return Capture(self.engine.state(0) | history, facts)
+
+    def restore(self, capture: Capture) -> None:
+        """Go back to what ``capture`` returned.
+
+        Raises:
+            ValueError: it is of another model.
+
+        """
+        own = {k: v for k, v in capture.tensors.items() if not k.startswith("history.")}
+        self.engine.load_state(0, own)
+        self.history.load_arrays(
+            {
+                name.removeprefix("history."): values.numpy()
+                for name, values in capture.tensors.items()
+                if name.startswith("history.")
+            }
+        )
+        self.step, self._seconds = capture.facts["step"], capture.facts["seconds"]
+        self.history.rewind(self.step)
+        self.course = Course(**capture.facts["course"])
+
+
+def _not_finite(row: Mapping[str, float]) -> tuple[str, float] | None:
+    for name, words in (("objective", "objective"), ("gradient_norm", "gradient norm")):
+        if not math.isfinite(row[name]):
+            return words, row[name]
+    return None
+
+
+def _finite_steps(trace: Trace) -> int:
+    """Return how many steps of a trace come before the first that is not finite."""
+    bad = ~(np.isfinite(trace.loss[0]) & np.isfinite(trace.gradient_norm[0]))
+    return int(bad.argmax()) if bad.any() else len(bad)
