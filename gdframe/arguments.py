@@ -28,7 +28,6 @@ def arguments(component: Callable[..., Any]) -> dict[str, Argument]:
 
     Raises:
         UserError: the component takes ``*args`` or ``**kwargs``, which no config can name.
-
     """
     function = component.__init__ if inspect.isclass(component) else component
     try:
@@ -60,7 +59,6 @@ def check_arguments(
 
     Raises:
         UserError: an unknown argument, one that is missing, or a value of the wrong type.
-
     """
     checked = {}
     for name, value in given.items():
@@ -119,7 +117,7 @@ def _fit_sequence(value: Any, origin: Any, options: tuple[Any, ...]) -> tuple[bo
 
 
 def describe(annotation: Any) -> str:
-    """Say in words what values an annotation stands for: ``a number``, ``a whole number or null``."""
+    """Say in words what values an annotation stands for: ``a number``, ``a number or null``."""
     origin, options = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType):
         return " or ".join(describe(option) for option in options)

@@ -20,7 +20,6 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
     Example:
         >>> did_you_mean("adm", ["adam", "gd"])
         " Did you mean 'adam'?"
-
     """
     close = difflib.get_close_matches(given, list(known), n=1, cutoff=0.5)
     return f" Did you mean '{close[0]}'?" if close else ""
@@ -36,7 +35,6 @@ def fraction(name: str, value: float) -> float:
 
     Raises:
         UserError: it does not.
-
     """
     if not 0 <= float(value) < 1:
         raise UserError(f"{name}={value:g}: must be at least 0 and below 1")
@@ -48,7 +46,6 @@ def positive(name: str, value: float) -> float:
 
     Raises:
         UserError: it is not.
-
     """
     if not (math.isfinite(float(value)) and float(value) > 0):
         raise UserError(f"{name}={value:g}: must be a finite number above 0")

@@ -26,14 +26,13 @@ def rewind_events(folder: Path, *, step: int, epoch: int) -> bool:
 
     Raises:
         OSError: the new file cannot be written; the old ones stay as they were.
-
     """
     files = sorted(folder.glob("events.out.tfevents.*"))
     if not files:
         return False
     kept = False
     temporary = folder / f".events.{os.getpid()}.tmp"
-    with open(temporary, "wb") as file:
+    with temporary.open("wb") as file:
         writer = RecordWriter(file)
         for index, path in enumerate(files):
             for event in EventFileLoader(str(path)).Load():
@@ -44,7 +43,7 @@ def rewind_events(folder: Path, *, step: int, epoch: int) -> bool:
                     writer.write(event.SerializeToString())
         writer.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, files[0])
+    temporary.replace(files[0])
     for path in files[1:]:
         path.unlink()
     return kept

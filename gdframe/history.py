@@ -21,7 +21,6 @@ class History:
         >>> history = History(max_points=10, total_steps=100)
         >>> history.stride
         10
-
     """
 
     def __init__(self, *, max_points: int, total_steps: int) -> None:
@@ -41,7 +40,7 @@ class History:
 
     @property
     def steps(self) -> dict[str, NDArray[np.float64]]:
-        """Columns by step, counted from 1: ``step``, ``loss`` and ``gradient_norm`` of its batch."""
+        """Columns by step, from 1: ``step``, and ``loss`` and ``gradient_norm`` of its batch."""
         return {name: np.array(values) for name, values in self._steps.items()}
 
     def __getitem__(self, name: str) -> NDArray[np.float64]:
@@ -69,7 +68,6 @@ class History:
             first: steps done before the trace.
             trace: of one run.
             steps: how many of its steps count.
-
         """
         loss, norm = trace.loss[0], trace.gradient_norm[0]
         kept = [

@@ -29,7 +29,6 @@ class Entry:
         arguments: configuration arguments and their defaults; ``???`` where one must be given.
         description: the first line of its docstring.
         origin: where a third-party one comes from; empty for gdframe's own.
-
     """
 
     kind: str
@@ -44,7 +43,6 @@ def entries(kind: str) -> list[Entry]:
 
     Raises:
         UserError: there is no such kind.
-
     """
     if kind not in REGISTRIES:
         raise UserError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -29,7 +30,6 @@ class Evaluation:
         gradient_norms: Euclidean norm of the objective's gradient by parameter; empty where no
             gradient was asked for.
         metrics: by name: ``r2``, ``rmse`` and ``mae``, or ``accuracy``.
-
     """
 
     loss: float
@@ -57,7 +57,6 @@ class Objective:
         >>> objective = Objective(Linear(1), MSE())
         >>> objective.batch_loss(torch.ones(2, 1), torch.tensor([[1.0], [3.0]])).item()
         5.0
-
     """
 
     def __init__(
@@ -117,14 +116,14 @@ class Objective:
         loss = float(total)
         return Evaluation(
             loss=loss,
-            objective=loss + float(penalty),
+            objective=loss + (penalty.item() if isinstance(penalty, Tensor) else penalty),
             gradient_norms=dict(zip(parameters, norms, strict=False)),
             metrics=tally.metrics(),
         )
 
 
 def _accumulate(
-    sums: list[Tensor], value: Tensor, parameters: dict[str, Tensor], gradient: bool
+    sums: list[Tensor], value: Tensor, parameters: Mapping[str, Tensor], gradient: bool
 ) -> None:
     """Add the gradient of ``value`` to ``sums``, in place."""
     if not gradient or not value.requires_grad:

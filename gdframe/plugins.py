@@ -25,7 +25,6 @@ def load_plugins(named: list[str]) -> None:
 
     Raises:
         UserError: one cannot be found, raises, or registers a name that is taken.
-
     """
     for entry in entry_points(group=GROUP):
         label = f"plugin '{entry.name}' (of package {entry.dist.name if entry.dist else '?'})"

@@ -39,7 +39,6 @@ def predict(run: str | Path, path: str | Path) -> pa.Table:
 
     Raises:
         UserError: the folder holds no model, or the file's columns do not fit it.
-
     """
     metadata, tensors = _read_model(Path(run))
     if metadata["task"] == "minimization":
@@ -86,7 +85,6 @@ def write_table(table: pa.Table, output: str | Path) -> None:
 
     Raises:
         UserError: the ending is neither, or the file cannot be written.
-
     """
     path = Path(output)
     sink = pa.BufferOutputStream()

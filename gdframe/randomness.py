@@ -44,6 +44,5 @@ def generator(seed: int, purpose: Purpose, index: int = 0) -> torch.Generator:
         >>> b = torch.randperm(5, generator=generator(0, Purpose.ORDER, 3))
         >>> bool((a == b).all())
         True
-
     """
     return torch.Generator().manual_seed(derive(seed, purpose, index))

@@ -32,7 +32,6 @@ class Registry(Generic[T]):
         ...     def __init__(self, *, beta: float = 0.9): self.beta = beta
         >>> rules.build("mine", beta=0.5).beta
         0.5
-
     """
 
     def __init__(self, kind: str, *, package: str, supplied: tuple[str, ...] = ()) -> None:
@@ -46,7 +45,6 @@ class Registry(Generic[T]):
 
         Raises:
             UserError: the name is taken (both origins are named).
-
         """
 
         def decorate(component: C) -> C:
@@ -68,7 +66,6 @@ class Registry(Generic[T]):
 
         Raises:
             UserError: nothing is; the message suggests the closest name and lists all.
-
         """
         self._load()
         if name not in self._entries:
@@ -86,7 +83,6 @@ class Registry(Generic[T]):
 
         Raises:
             UserError: an unknown name or argument, or a value of the wrong type.
-
         """
         component = self.get(name)
         accepted = arguments(component)

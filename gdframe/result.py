@@ -54,7 +54,6 @@ class Result:
         history: what was measured on the way.
         module: the model itself, as the run left it.
         folder: where the run was written, if it was.
-
     """
 
     status: Status
@@ -125,7 +124,6 @@ class Result:
 
         Raises:
             OSError: it cannot be written.
-
         """
         self.folder = folder
         write_atomically(folder / RESULT_FILE, json.dumps(self.to_json(), indent=2) + "\n")
@@ -163,7 +161,6 @@ def save_model(folder: Path, model: nn.Module, metadata: Mapping[str, Any]) -> N
 
     Raises:
         OSError: it cannot be written.
-
     """
     tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
     texts = {key: json.dumps(value) for key, value in metadata.items()}

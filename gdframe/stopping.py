@@ -38,13 +38,14 @@ class Course:
         best: lowest objective that counted as an improvement.
         last: objective at the end of the last epoch.
         stale: epochs in a row without improvement.
-
+        rising: epochs in a row that ended higher than the one before.
     """
 
     start: float
     best: float
     last: float
     stale: int = 0
+    rising: int = 0
 
 
 class Stopping:
@@ -63,7 +64,6 @@ class Stopping:
 
     Raises:
         UserError: a value out of its range.
-
     """
 
     def __init__(
@@ -106,6 +106,7 @@ class Stopping:
             course.stale = 0
         else:
             course.stale += 1
+        course.rising = course.rising + 1 if objective > course.last else 0
         course.last = objective
 
     def judge(
@@ -127,7 +128,6 @@ class Stopping:
             epoch: epochs done.
             epochs: their limit.
             lr: the learning rate.
-
         """
         if course.start != 0 and objective > self.divergence_factor * abs(course.start):
             return Verdict(
@@ -146,7 +146,8 @@ class Stopping:
                 f"gradient norm {gradient_norm:.3g} is at most {self.gradient_tolerance:g} "
                 f"after {_epochs(epoch)}",
             )
-        if self.tolerance is not None and course.stale >= self.patience:
+        exploding = objective > course.start or course.rising >= self.patience
+        if self.tolerance is not None and course.stale >= self.patience and not exploding:
             return Verdict(
                 Status.CONVERGED,
                 f"objective improved by less than {self.tolerance:g} (relative) "
@@ -175,7 +176,6 @@ def diverged(what: str, value: float, step: int, lr: float, parameter: str | Non
         step: the update that met it, counted from 1; 0 for the start.
         lr: the learning rate.
         parameter: the first parameter that is not finite, if any is.
-
     """
     became = "not a number" if math.isnan(value) else "infinite"
     if step == 0:

@@ -30,7 +30,6 @@ class Capture:
     Args:
         tensors: parameters, buffers, optimizer state and history, by name.
         facts: plain values: counters and what the stopping rules remember.
-
     """
 
     tensors: dict[str, Tensor]
@@ -42,7 +41,6 @@ def save_checkpoint(folder: Path, capture: Capture, *, keep: int) -> Path:
 
     Raises:
         OSError: the disk is full or not writable; earlier checkpoints stay.
-
     """
     path = folder / f"step-{capture.facts['step']:012d}.safetensors"
     facts = json.dumps({"format": FORMAT, **capture.facts})
@@ -61,14 +59,13 @@ def load_checkpoint(folder: Path) -> tuple[Capture | None, list[str]]:
 
     Raises:
         UserError: the checkpoint is of another version, or all that are there are damaged.
-
     """
     problems: list[str] = []
     paths = _checkpoints(folder)
     for path in paths:
         try:
             return _read(path), problems
-        except (SafetensorError, OSError, KeyError, json.JSONDecodeError, _Damaged) as error:
+        except (SafetensorError, OSError, KeyError, json.JSONDecodeError, _DamagedError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             problems.append(f"checkpoint {path.name} is damaged ({reason})")
     if paths:
@@ -76,7 +73,7 @@ def load_checkpoint(folder: Path) -> tuple[Capture | None, list[str]]:
     return None, problems
 
 
-class _Damaged(Exception):
+class _DamagedError(Exception):
     pass
 
 
@@ -91,7 +88,7 @@ def _read(path: Path) -> Capture:
             )
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if _digest(tensors, metadata["facts"]) != metadata["digest"]:
-        raise _Damaged("its contents do not match their digest")
+        raise _DamagedError("its contents do not match their digest")
     return Capture(tensors, facts)
 
 
@@ -99,9 +96,8 @@ def _digest(tensors: dict[str, Tensor], facts: str) -> str:
     digest = hashlib.blake2b(facts.encode(), digest_size=16)
     for name in sorted(tensors):
         digest.update(name.encode())
-        digest.update(
-            tensors[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-        )
+        flat = tensors[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        digest.update(flat.numpy().data)
     return digest.hexdigest()
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gdframe.data.dataset import Dataset
-from gdframe.engines.base import Clock, Run, Trace
+from gdframe.engines.base import Run, Trace
 from gdframe.errors import UserError
 from gdframe.history import History
 from gdframe.interrupt import interruptible
@@ -23,7 +23,7 @@ from gdframe.observers.base import Observer
 from gdframe.penalties.base import Penalty
 from gdframe.registry import ENGINES
 from gdframe.result import Result
-from gdframe.schedules import Constant, Schedule
+from gdframe.schedules import Clock, Constant, Schedule
 from gdframe.stopping import Course, Status, Stopping, Verdict, diverged
 from gdframe.storage import Capture
 
@@ -64,7 +64,6 @@ class Trainer:
         >>> result = trainer.fit()
         >>> [round(p.item(), 2) for p in model.parameters()]  # y = 2 x + 1
         [2.0, 1.0]
-
     """
 
     def __init__(
@@ -138,7 +137,8 @@ class Trainer:
         if self.course is None:
             row = self._evaluate()
             self.history.add_epoch(row)
-            self.course = Course(*[row["objective"]] * 3)
+            start = row["objective"]
+            self.course = Course(start=start, best=start, last=start)
             if bad := _not_finite(row):
                 verdict = diverged(*bad, step=0, lr=self.lr, parameter=None)
         # the newest snapshot may be younger than the last finite state, the one before is not
@@ -147,6 +147,9 @@ class Trainer:
         self._block = 16
         for observer in self.observers:
             observer.on_start(self)
+        at_an_end = self.step % self.clock.steps_per_epoch == 0
+        if at_an_end and self.history.last["step"] != self.step:
+            return self._end_epoch()  # captured before the epoch was evaluated
         return verdict or self._judge()
 
     def _advance(self) -> Verdict | None:
@@ -158,7 +161,8 @@ class Trainer:
         left = -first % self.clock.steps_per_epoch or self.clock.steps_per_epoch
         trace = self.engine.advance(first, first + min(self._block, left))
         taken = time.perf_counter() - begun
-        self._block = max(1, int(self._block * min(2.0, BLOCK_SECONDS / max(taken, 1e-9))))
+        growth = min(2.0, BLOCK_SECONDS / max(taken, 1e-9))
+        self._block = min(max(1, int(self._block * growth)), 1 << 20)
         finite = _finite_steps(trace)
         self.step = first + finite
         kept = self.history.add_steps(first, trace, finite)
@@ -203,7 +207,6 @@ class Trainer:
             what: what is not finite, measured at the current parameters.
             value: what it is.
             step: the update that met it, counted from 1.
-
         """
         updates = self.step
         self._replay(updates)
@@ -278,7 +281,6 @@ class Trainer:
 
         Raises:
             ValueError: it is of another model.
-
         """
         own = {k: v for k, v in capture.tensors.items() if not k.startswith("history.")}
         self.engine.load_state(0, own)

@@ -15,6 +15,7 @@ from gdframe.config.launch import launch
 from gdframe.config.messages import compose_config, explain, named_plugins
 from gdframe.config.schema import register_nodes
 from gdframe.config.values import plain
+from gdframe.errors import UserError
 from gdframe.plugins import absolute, load_plugins
 from gdframe.result import Result
 
@@ -37,7 +38,6 @@ def train(*overrides: str, folder: str | Path | None = None) -> Result:
         >>> result = train("variant=batch", "epochs=3", folder=tempfile.mkdtemp())
         >>> str(result.status), result.history["objective"].shape
         ('max_epochs', (4,))
-
     """
     started = time.perf_counter()
     plugins = [absolute(plugin) for plugin in named_plugins(overrides)]

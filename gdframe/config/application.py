@@ -48,7 +48,6 @@ def run_application(argv: list[str]) -> int:
 
     Raises:
         UserError: the command line, the data or a plugin cannot be used; nothing was written.
-
     """
     launch = _Launch(started=time.perf_counter())
     overrides = [word for word in argv if "=" in word and not word.startswith("-")]

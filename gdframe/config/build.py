@@ -51,7 +51,6 @@ def build(config: Mapping[str, Any]) -> Parts:
 
     Raises:
         UserError: parts that do not fit each other, or data that cannot be used.
-
     """
     device, dtype = pick_device(config["device"]), getattr(torch, config["dtype"])
     data, loss = Dataset.none(dtype=dtype, device=device), None
@@ -106,7 +105,6 @@ def pick_device(name: str) -> str:
 
     Raises:
         UserError: there is no such device.
-
     """
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":

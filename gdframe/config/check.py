@@ -20,7 +20,6 @@ def check(config: Mapping[str, Any]) -> None:
 
     Raises:
         UserError: the first value that cannot be used.
-
     """
     for key in config:
         if key not in Schema.__dataclass_fields__:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 from datetime import datetime
 from pathlib import Path
@@ -37,7 +36,6 @@ def claim(root: Path) -> Path:
 
     Raises:
         UserError: the folder cannot be made.
-
     """
     now = datetime.now()
     day = root / now.strftime("%Y-%m-%d")
@@ -64,7 +62,6 @@ def refuse_taken(folder: Path) -> None:
 
     Raises:
         UserError: it does.
-
     """
     if (folder / ".hydra").exists() or (folder / "result.json").exists():
         raise UserError(
@@ -91,6 +88,6 @@ def discard(folder: Path) -> None:
         if path.resolve() in (Path.cwd(), *Path.cwd().parents):
             return
         try:
-            os.rmdir(path)
+            path.rmdir()
         except OSError:
             return

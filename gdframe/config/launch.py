@@ -44,7 +44,6 @@ def launch(
     Raises:
         UserError: the config cannot be built; nothing was written.
         OSError: the folder cannot be written to.
-
     """
     started = time.perf_counter() if started is None else started
     parts = build(config)
@@ -148,7 +147,6 @@ def resume(folder: Path, overrides: Sequence[str], *, started: float | None = No
 
     Raises:
         UserError: no run is there, or an override would make it another run.
-
     """
     config = read_config(folder)
     before = plain(config)

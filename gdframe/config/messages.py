@@ -23,7 +23,6 @@ def parse(overrides: Sequence[str]) -> list[Override]:
 
     Raises:
         UserError: one is malformed.
-
     """
     parsed = []
     for text in overrides:
@@ -42,7 +41,6 @@ def named_plugins(overrides: Sequence[str]) -> list[str]:
 
     Raises:
         UserError: it is no list.
-
     """
     given = [text for text in overrides if text.startswith("plugins=")]
     if not given:
@@ -59,7 +57,6 @@ def explain(error: BaseException, overrides: Sequence[str]) -> UserError:
     Args:
         error: what Hydra or OmegaConf raised.
         overrides: what the user typed.
-
     """
     for cause in _chain(error):
         if isinstance(cause, UserError):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import types
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, field, make_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +56,6 @@ def config_folder() -> Path:
 
     Raises:
         UserError: neither is there.
-
     """
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "conf", package.parent / "conf"):
@@ -84,7 +85,6 @@ def register_nodes() -> None:
 
     Raises:
         UserError: a component's arguments cannot be configuration.
-
     """
     store = ConfigStore.instance()
     store.store(name="schema", node=Schema)
@@ -102,7 +102,7 @@ def _node(name: str, settings: typing.Mapping[str, Argument]) -> Any:
         if isinstance(value, tuple):
             value = list(value)
         if isinstance(value, (list, dict)):
-            value = field(default_factory=lambda value=value: value)
+            value = field(default_factory=partial(copy.deepcopy, value))
         fields.append((argument.name, _config_type(argument.annotation), value))
     return make_dataclass(f"{name}_config", fields)
 

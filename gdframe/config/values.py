@@ -16,7 +16,6 @@ def read_config(folder: Path) -> DictConfig:
 
     Raises:
         UserError: the folder is no run's.
-
     """
     path = folder / ".hydra" / "config.yaml"
     if not folder.is_dir():

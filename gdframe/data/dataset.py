@@ -96,7 +96,6 @@ class Dataset:
             >>> data = Dataset.from_arrays([[1.0], [2.0], [3.0]], [2.0, 4.0, 6.0])
             >>> data.task, data.rows, data.train.targets.shape
             ('regression', 3, torch.Size([3, 1]))
-
         """
         x, y = np.asarray(features), np.asarray(targets)
         if x.ndim != 2 or y.ndim not in (1, 2) or len(x) != len(y):
@@ -138,7 +137,6 @@ def prepare(
 
     Raises:
         UserError: no rows, one class only, values that are not finite, or too few rows to split.
-
     """
     _check(frame, missing)
     kept, held = split_rows(

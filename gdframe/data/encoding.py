@@ -26,7 +26,6 @@ class Encoding:
         fill: (features,) what a missing value becomes, or None where missing is an error.
         target_name: the target's column.
         classes: labels of a classification target.
-
     """
 
     columns: Sequence[Column]
@@ -90,7 +89,7 @@ def fit_moments(
     values: NDArray[Any] | Sequence[NDArray[Any]],
     rows: NDArray[np.int64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the mean and the standard deviation (divisor N) of each feature, ignoring missing ones.
+    """Return the mean and the standard deviation (divisor N) of features where present.
 
     Blocks are merged by the pairwise formula of Chan, Golub and LeVeque (1983). A feature whose
     deviation is only rounding error of its mean counts as constant: deviation 0. A feature with no

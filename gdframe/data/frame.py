@@ -40,7 +40,6 @@ class Frame:
         target_name: the target's column.
         classes: labels of a classification target, in the order of their indices.
         truth: for synthetic data, the parameters it was made with.
-
     """
 
     columns: Sequence[Column]

@@ -26,7 +26,6 @@ def read_file(path: str | Path) -> pa.Table:
     Raises:
         UserError: the file is missing, unreadable, of another kind, malformed, or has no rows, no
             columns, or two columns of one name.
-
     """
     file = Path(path).expanduser()
     suffixes = [suffix.lower() for suffix in file.suffixes]
@@ -62,7 +61,6 @@ def pick(table: pa.Table, names: list[str], path: str | Path) -> list[pa.Array]:
 
     Raises:
         UserError: one is not there.
-
     """
     for name in names:
         if name not in table.column_names:
@@ -107,7 +105,6 @@ def describe_column(name: str, array: pa.Array, max_categories: int) -> Column:
 
     Raises:
         UserError: text that is mostly numbers, too many categories, or a type that is no feature.
-
     """
     if pa.types.is_boolean(array.type):
         return Column(name, "boolean")
@@ -134,7 +131,6 @@ def refuse_stray_text(name: str, array: pa.Array) -> None:
 
     Raises:
         UserError: it is one; the message names the first rows and values that are no numbers.
-
     """
     values = array.to_pylist()
     stray = np.array([value is not None and not _is_numeral(value) for value in values])
@@ -161,7 +157,6 @@ def feature_values(column: Column, array: pa.Array) -> NDArray[Any]:
 
     Raises:
         UserError: the values are not of the column's kind, or of a category it does not know.
-
     """
     if column.kind != "category":
         if not is_number(array) and not pa.types.is_boolean(array.type):

@@ -25,7 +25,6 @@ class Source(ABC):
         >>> data = Iris(validation=0.2).load()
         >>> data.rows, data.features, data.classes
         (120, 4, ('setosa', 'versicolor', 'virginica'))
-
     """
 
     missing: Literal["error", "mean"] = "error"
@@ -42,7 +41,6 @@ class Source(ABC):
 
         Raises:
             UserError: the data cannot be read or used.
-
         """
         return prepare(
             self.read(),

@@ -28,7 +28,6 @@ def split_rows(
 
     Raises:
         UserError: the share is out of range or leaves no row to train or to validate.
-
     """
     if not 0 <= share < 1:
         raise UserError(f"data.validation={share:g}: must be at least 0 and below 1")

@@ -19,18 +19,19 @@ def _features(rows: int, features: int, condition_number: float, seed: int) -> T
     """Return (rows, features) whose covariance has exactly the given condition number.
 
     The eigenvalues run geometrically from ``1 / condition_number`` to 1 along random axes. Exact
-    where there are more rows than features; otherwise of the distribution they are drawn from.
+    for at least twice as many rows as features; otherwise of the distribution they are drawn from.
     """
     draw = generator(seed, Purpose.DATA, 0)
     x = torch.randn((rows, features), generator=draw, dtype=torch.float64)
-    if rows > features:
+    if rows >= 2 * features:
         x -= x.mean(dim=0)
         factor = torch.linalg.cholesky(x.T @ x / rows)
         x = torch.linalg.solve_triangular(factor.T, x, upper=True, left=False)
     spread = torch.logspace(-math.log10(condition_number) / 2, 0, features, dtype=torch.float64)
     gauss = torch.randn((features, features), generator=draw, dtype=torch.float64)
     axes, _ = torch.linalg.qr(gauss)
-    return (x * spread) @ axes.T
+    features_of_rows: Tensor = (x * spread) @ axes.T
+    return features_of_rows
 
 
 def _check(name: str, rows: int, features: int, noise: float, condition_number: float) -> None:
@@ -62,7 +63,6 @@ class Regression(Source):
         >>> frame = Regression(rows=100, features=3, condition_number=10.0).read()
         >>> float(round(np.linalg.cond(np.cov(frame.values.T)), 6))
         10.0
-
     """
 
     def __init__(
@@ -114,7 +114,6 @@ class Classification(Source):
         >>> scores = frame.values @ frame.truth["weight"].T + frame.truth["bias"]
         >>> bool((scores.argmax(axis=1) == frame.target).all())
         True
-
     """
 
     def __init__(

@@ -47,7 +47,6 @@ class Table(Source):
 
     Raises:
         UserError: the file or one of its columns cannot be used; the message says which and why.
-
     """
 
     def __init__(
@@ -107,9 +106,9 @@ class Table(Source):
                 )
             return numbers(array), None
         found = array.to_numpy(zero_copy_only=False)
-        if self.task == "auto" and not labels:
-            if not (pa.types.is_integer(array.type) and _look_like_labels(found)):
-                return numbers(array), None
+        countable = pa.types.is_integer(array.type) and _look_like_labels(found)
+        if self.task == "auto" and not labels and not countable:
+            return numbers(array), None
         if is_number(array):
             whole = found.astype(np.float64)
             if not (np.isfinite(whole).all() and (whole == np.round(whole)).all()):

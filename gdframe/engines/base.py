@@ -28,7 +28,6 @@ class Run:
         optimizer: the update rule, bound to the model's parameters.
         schedule: factor of the optimizer's learning rate by step.
         seed: of the order of rows.
-
     """
 
     objective: Objective
@@ -44,7 +43,6 @@ class Trace:
     Args:
         loss: of the step's batch, without penalty.
         gradient_norm: of the objective's gradient on that batch, before clipping.
-
     """
 
     loss: NDArray[np.floating[Any]]
@@ -59,7 +57,6 @@ class Engine(ABC):
         data: what they train on.
         loader: which rows each update sees.
         epochs: the limit on epochs, for schedules that last as long as the run.
-
     """
 
     def __init__(self, runs: Sequence[Run], data: Dataset, loader: Loader, *, epochs: int) -> None:
@@ -91,7 +88,6 @@ class Engine(ABC):
 
         Raises:
             ValueError: names or shapes are not this run's.
-
         """
 
     def parameters(self) -> dict[str, Tensor]:

@@ -48,7 +48,7 @@ class Eager(Engine):
                 seed_layers(run.seed, step)
                 optimizer.zero_grad()
                 loss = objective.batch_loss(batch.features, batch.targets)
-                (loss + objective.penalty_value()).backward()
+                torch.autograd.backward(loss + objective.penalty_value())
                 for group, lr in zip(optimizer.param_groups, self._rates[index], strict=True):
                     group["lr"] = lr * factor
                 losses.append(loss.detach())

@@ -39,7 +39,6 @@ def fans(name: str, shape: torch.Size) -> tuple[int, int]:
 
     Raises:
         UserError: the parameter has fewer than two dimensions, so it connects no layers.
-
     """
     if len(shape) < 2:
         raise UserError(

@@ -21,7 +21,6 @@ class Kaiming(Initializer):
 
     Args:
         gain: factor for the activation, above 0; the square root of 2 is ReLU's.
-
     """
 
     def __init__(self, *, gain: float = 1.4142135623730951) -> None:

@@ -17,7 +17,6 @@ class Normal(Initializer):
     Args:
         mean: of the distribution.
         std: its standard deviation, above 0.
-
     """
 
     def __init__(self, *, mean: float = 0.0, std: float = 0.1) -> None:

@@ -19,7 +19,6 @@ class Uniform(Initializer):
     Args:
         low: its lower end.
         high: its upper end, above ``low``.
-
     """
 
     def __init__(self, *, low: float = -0.1, high: float = 0.1) -> None:

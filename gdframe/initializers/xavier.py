@@ -22,7 +22,6 @@ class Xavier(Initializer):
 
     Args:
         gain: factor for the activation, above 0.
-
     """
 
     def __init__(self, *, gain: float = 1.0) -> None:

@@ -29,7 +29,6 @@ class Loader:
         >>> loader = Loader(10, batch_size=4)
         >>> loader.steps_per_epoch, [len(b) for b in loader.order(epoch=0, seed=0).split(4)]
         (3, [4, 4, 2])
-
     """
 
     variant: ClassVar[str] = "custom"

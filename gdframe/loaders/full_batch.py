@@ -14,7 +14,6 @@ class FullBatch(Loader):
 
     Args:
         rows: how many training rows there are.
-
     """
 
     variant: ClassVar[str] = "batch"

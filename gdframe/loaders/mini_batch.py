@@ -16,7 +16,6 @@ class MiniBatch(Loader):
         rows: how many training rows there are.
         batch_size: rows each update takes, from 1 to ``rows``.
         shuffle: whether each epoch visits rows in an order of its own.
-
     """
 
     variant: ClassVar[str] = "minibatch"

@@ -15,7 +15,6 @@ class PerSample(Loader):
     Args:
         rows: how many training rows there are.
         shuffle: whether each epoch visits rows in an order of its own.
-
     """
 
     variant: ClassVar[str] = "sgd"

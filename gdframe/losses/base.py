@@ -35,7 +35,6 @@ class Loss(ABC):
 
         Raises:
             UserError: says what does not fit, and what would.
-
         """
         if data.task != self.task:
             raise UserError(

@@ -16,12 +16,11 @@ class BinaryCrossEntropy(BinaryLoss):
     Example:
         >>> round(BinaryCrossEntropy()(torch.zeros(1, 1), torch.ones(1, 1)).item(), 4)  # log 2
         0.6931
-
     """
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean of log(1 + exp(-s z))."""
-        return nn.functional.softplus(-targets * outputs, threshold=1e9).mean()
+        return -nn.functional.logsigmoid(targets * outputs).mean()
 
     def probabilities(self, outputs: Tensor) -> Tensor:
         """The sigmoid of the output, and what is left of one."""

@@ -19,7 +19,6 @@ class CrossEntropy(Loss):
     Example:
         >>> round(CrossEntropy()(torch.zeros(1, 4), torch.tensor([2])).item(), 4)  # log 4
         1.3863
-
     """
 
     task: ClassVar[Task] = "classification"

@@ -19,7 +19,6 @@ class Hinge(BinaryLoss):
         >>> import torch
         >>> Hinge()(torch.tensor([[0.5], [2.0]]), torch.tensor([[1.0], [1.0]])).item()
         0.25
-
     """
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:

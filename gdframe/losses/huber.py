@@ -23,7 +23,6 @@ class Huber(Loss):
         >>> import torch
         >>> Huber(delta=1.0)(torch.tensor([[0.5], [3.0]]), torch.zeros(2, 1)).item()
         1.3125
-
     """
 
     def __init__(self, *, delta: float = 1.0) -> None:

@@ -16,7 +16,6 @@ class MAE(Loss):
         >>> import torch
         >>> MAE()(torch.tensor([[1.0], [4.0]]), torch.tensor([[0.0], [1.0]])).item()
         2.0
-
     """
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:

@@ -16,7 +16,6 @@ class MSE(Loss):
         >>> import torch
         >>> MSE()(torch.tensor([[1.0], [4.0]]), torch.tensor([[0.0], [1.0]])).item()
         5.0
-
     """
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:

@@ -17,7 +17,6 @@ class Poisson(Loss):
     Example:
         >>> Poisson()(torch.zeros(1, 1), torch.tensor([[3.0]])).item()  # exp(0) - 3 * 0
         1.0
-
     """
 
     def check(self, data: Dataset) -> None:

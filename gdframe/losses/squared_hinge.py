@@ -16,7 +16,6 @@ class SquaredHinge(BinaryLoss):
         >>> import torch
         >>> SquaredHinge()(torch.tensor([[0.5], [2.0]]), torch.tensor([[1.0], [1.0]])).item()
         0.125
-
     """
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:

@@ -28,7 +28,6 @@ class CNN(nn.Module):
         >>> import torch
         >>> CNN(64, 10)(torch.zeros(5, 64)).shape
         torch.Size([5, 10])
-
     """
 
     default_initializer: ClassVar[str] = "kaiming"

@@ -25,7 +25,6 @@ class DoubleWell(Function):
     Example:
         >>> DoubleWell(tilt=0.0, start=[1.0])().item()
         0.0
-
     """
 
     def __init__(self, *, tilt: float = 0.3, start: list[float] | None = None) -> None:

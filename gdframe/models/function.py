@@ -24,7 +24,6 @@ class Function(nn.Module):
 
     Raises:
         UserError: ``start`` has another number of entries, or fewer than one dimension.
-
     """
 
     default_initializer: ClassVar[None] = None

@@ -21,7 +21,6 @@ class Himmelblau(Function):
     Example:
         >>> Himmelblau(start=[3.0, 2.0])().item()
         0.0
-
     """
 
     def __init__(self, *, start: list[float] | None = None) -> None:

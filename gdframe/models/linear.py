@@ -22,7 +22,6 @@ class Linear(nn.Module):
     Example:
         >>> Linear(3, 1)(torch.ones(2, 3)).shape
         torch.Size([2, 1])
-
     """
 
     default_initializer: ClassVar[str] = "zeros"

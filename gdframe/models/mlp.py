@@ -34,7 +34,6 @@ class MLP(nn.Module):
     Example:
         >>> sum(p.numel() for p in MLP(20, 1, hidden=[64]).parameters())
         1409
-
     """
 
     default_initializer: ClassVar[str] = "kaiming"

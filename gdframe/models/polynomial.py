@@ -32,7 +32,6 @@ class Polynomial(nn.Module):
     Example:
         >>> Polynomial(3, 1, degree=2).weight.shape  # x1, x2, x3 and their six products
         torch.Size([1, 9])
-
     """
 
     default_initializer: ClassVar[str] = "zeros"

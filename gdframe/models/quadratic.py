@@ -26,7 +26,6 @@ class Quadratic(Function):
     Example:
         >>> Quadratic(dimension=2, condition_number=10.0)().item()  # (1 + 10) / 2
         5.5
-
     """
 
     curvatures: Tensor

@@ -25,7 +25,6 @@ class Rastrigin(Function):
     Example:
         >>> round(Rastrigin(dimension=1, start=[0.5])().item(), 4)
         20.25
-
     """
 
     def __init__(self, *, dimension: int = 2, start: list[float] | None = None) -> None:

@@ -24,7 +24,6 @@ class Rosenbrock(Function):
     Example:
         >>> round(Rosenbrock()().item(), 4)
         24.2
-
     """
 
     def __init__(self, *, dimension: int = 2, start: list[float] | None = None) -> None:

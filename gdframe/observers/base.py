@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor
 
-from gdframe.engines.base import Clock
 from gdframe.history import History
+from gdframe.schedules.base import Clock
 from gdframe.storage import Capture
 
 if TYPE_CHECKING:

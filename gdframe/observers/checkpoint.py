@@ -26,7 +26,6 @@ class Checkpoint(Observer):
 
     Raises:
         UserError: ``every`` or ``keep`` is out of range.
-
     """
 
     def __init__(
@@ -44,22 +43,17 @@ class Checkpoint(Observer):
         self._saved_at = clock()
 
     def on_block(self, run: Watched, kept: list[tuple[int, float, float]]) -> None:
-        """Save where the interval in seconds is over, also amid an epoch."""
+        """Save where the interval in seconds is over, be it amid an epoch."""
         due = (
             self.every_seconds is not None and self._clock() - self._saved_at >= self.every_seconds
         )
-        # the end of an epoch is saved after it was evaluated, not before
-        if due and run.step % run.clock.steps_per_epoch:
+        if due:
             self._save(run)
 
     def on_epoch(self, run: Watched) -> None:
-        """Save where the interval in epochs or seconds is over."""
+        """Save where the interval in epochs is over."""
         epoch = run.step // run.clock.steps_per_epoch
-        if self.every_seconds is not None:
-            due = self._clock() - self._saved_at >= self.every_seconds
-        else:
-            due = epoch % (self.every_epochs or 1) == 0
-        if due:
+        if self.every_epochs is not None and epoch % self.every_epochs == 0:
             self._save(run)
 
     def on_end(self, run: Watched, result: Result) -> None:
@@ -80,7 +74,6 @@ def interval(every: int | str) -> tuple[int | None, float | None]:
     Example:
         >>> interval(10), interval("2.5s")
         ((10, None), (None, 2.5))
-
     """
     if isinstance(every, int) and not isinstance(every, bool) and every >= 1:
         return every, None

@@ -19,7 +19,6 @@ class ProgressBar(Observer):
 
     Args:
         console: where to draw.
-
     """
 
     def __init__(self, console: Console | None = None) -> None:

@@ -38,7 +38,6 @@ class TensorBoard(Observer):
         histograms: most histograms of each parameter; 0 for none.
         hyperparameters: what the HParams page shows of the run.
         text: Markdown pages by title.
-
     """
 
     def __init__(
@@ -105,7 +104,7 @@ class TensorBoard(Observer):
     def close(self) -> None:
         """Flush and close the event file."""
         if self._writer is not None:
-            self._writer.close()  # type: ignore[no-untyped-call]
+            self._writer.close()
             self._writer = None
 
     def _write_epoch(self, run: Watched) -> None:
@@ -134,5 +133,5 @@ class TensorBoard(Observer):
     def _flush_if_due(self) -> None:
         assert self._writer is not None
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
-            self._writer.flush()  # type: ignore[no-untyped-call]
+            self._writer.flush()
             self._flushed = time.monotonic()

@@ -32,7 +32,6 @@ class Adagrad(Optimizer):
         >>> Adagrad([x], lr=0.5).step()
         >>> x.tolist()  # the first step is lr in every coordinate, whatever its scale
         [0.5, 99.5]
-
     """
 
     def __init__(

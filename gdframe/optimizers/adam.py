@@ -37,7 +37,6 @@ class Adam(Optimizer):
         >>> Adam([x], lr=0.5).step()
         >>> x.tolist()  # the first step is lr in every coordinate, against its sign
         [0.5, -99.5]
-
     """
 
     def __init__(

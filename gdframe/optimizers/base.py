@@ -49,7 +49,6 @@ class Optimizer(torch.optim.Optimizer):
         >>> SignDescent([x], lr=0.5).step()
         >>> x.tolist()
         [2.5, -1.5]
-
     """
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
@@ -105,7 +104,7 @@ class Optimizer(torch.optim.Optimizer):
                     self.state[p] = {key: value for key, (value,) in self.init_state([p]).items()}
             state = {key: [self.state[p][key] for p in params] for key in self.state[params[0]]}
             grads = [p.grad for p in params]
-            hyper = {name: group[name] for name in self.defaults}
+            hyper = {name: value for name, value in group.items() if name != "params"}
             new_params, new_state = self.apply(list(params), grads, state, hyper)
             for p, value in zip(params, new_params, strict=True):
                 p.copy_(value)
@@ -117,9 +116,9 @@ class Optimizer(torch.optim.Optimizer):
 
 def global_norm(tensors: list[Tensor]) -> Tensor:
     """Return the Euclidean norm over all entries of all tensors, a 0-d tensor."""
-    if len(tensors) == 1:
-        return torch.linalg.vector_norm(tensors[0])
-    return torch.linalg.vector_norm(torch.cat([t.reshape(-1) for t in tensors]))
+    flat = tensors[0] if len(tensors) == 1 else torch.cat([t.reshape(-1) for t in tensors])
+    norm: Tensor = torch.linalg.vector_norm(flat)
+    return norm
 
 
 def clip_norm(grads: list[Tensor], limit: float | Tensor) -> list[Tensor]:

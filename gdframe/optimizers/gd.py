@@ -31,7 +31,6 @@ class GD(Optimizer):
         >>> optimizer = GD([x], lr=0.25)
         >>> (x**2).backward(); optimizer.step(); x.item()
         0.5
-
     """
 
     def __init__(self, params: Any, lr: float, *, clip_norm: float | None = None) -> None:

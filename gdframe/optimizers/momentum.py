@@ -35,7 +35,6 @@ class Momentum(Optimizer):
         >>> for _ in range(2): optimizer.zero_grad(); (x**2).backward(); optimizer.step()
         >>> x.item()  # 1 -> 0.5 -> 0.5 - 0.25 * (0.5 * 2 + 1)
         0.0
-
     """
 
     def __init__(

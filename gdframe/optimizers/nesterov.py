@@ -34,7 +34,6 @@ class Nesterov(Optimizer):
         >>> optimizer = Nesterov([x], lr=0.25, beta=0.5)
         >>> (x**2).backward(); optimizer.step(); x.item()  # 1 - 0.25 * (2 + 0.5 * 2)
         0.25
-
     """
 
     def __init__(

@@ -32,7 +32,6 @@ class RMSprop(Optimizer):
         >>> RMSprop([x], lr=0.1, decay=0.75).step()
         >>> round(x.item(), 6)  # 1 - 0.1 * 2 / sqrt(0.25 * 4)
         0.8
-
     """
 
     def __init__(

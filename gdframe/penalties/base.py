@@ -19,7 +19,6 @@ class Penalty(ABC):
 
     Raises:
         UserError: the strength is negative or not finite.
-
     """
 
     def __init__(self, *, strength: float, biases: bool = False) -> None:

@@ -24,7 +24,6 @@ class ElasticNet(Penalty):
     Example:
         >>> ElasticNet(strength=1.0, ratio=0.5).value([torch.tensor([1.0, -2.0])]).item()
         4.0
-
     """
 
     def __init__(self, *, strength: float = 0.01, ratio: float = 0.5, biases: bool = False) -> None:

@@ -22,7 +22,6 @@ class L2(Penalty):
     Example:
         >>> L2(strength=0.5).value([torch.tensor([1.0, 2.0])]).item()
         2.5
-
     """
 
     def __init__(self, *, strength: float = 0.01, biases: bool = False) -> None:

@@ -16,7 +16,6 @@ class Clock:
     Args:
         steps_per_epoch: updates in an epoch, at least 1.
         epochs: the run's limit on epochs.
-
     """
 
     steps_per_epoch: int

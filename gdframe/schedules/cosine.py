@@ -1,7 +1,7 @@
 """Cosine annealing: factor final + (1 - final) * (1 + cos(pi * t / epochs)) / 2.
 
-Source: Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts" (2017), without
-the restarts.
+Source: Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts" (2017),
+without the restarts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ class Cosine(Schedule):
     Example:
         >>> Cosine()(np.array([0, 10, 20]), Clock(steps_per_epoch=10, epochs=2))
         array([1. , 0.5, 0. ])
-
     """
 
     def __init__(self, *, epochs: float | None = None, final: float = 0.0) -> None:

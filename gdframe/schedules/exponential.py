@@ -20,7 +20,6 @@ class Exponential(Schedule):
     Example:
         >>> Exponential(gamma=0.25)(np.array([0, 5, 10]), Clock(steps_per_epoch=10, epochs=5))
         array([1.  , 0.5 , 0.25])
-
     """
 
     def __init__(self, *, gamma: float = 0.95) -> None:

@@ -1,7 +1,7 @@
 """Inverse-time decay: factor 1 / (1 + decay * t)^power, with t in epochs.
 
-Source: Robbins and Monro, "A stochastic approximation method" (1951): SGD converges where the rates'
-sum diverges and the sum of their squares does not, so for ``0.5 < power <= 1``.
+Source: Robbins and Monro, "A stochastic approximation method" (1951): SGD converges where
+the rates' sum diverges and the sum of their squares does not, so for ``0.5 < power <= 1``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ class InverseTime(Schedule):
     Example:
         >>> InverseTime(decay=1.0)(np.array([0, 10, 30]), Clock(steps_per_epoch=10, epochs=5))
         array([1.  , 0.5 , 0.25])
-
     """
 
     def __init__(self, *, decay: float = 1.0, power: float = 1.0) -> None:

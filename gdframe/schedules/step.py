@@ -21,7 +21,6 @@ class Step(Schedule):
     Example:
         >>> Step(every=2, gamma=0.1)(np.array([0, 19, 20]), Clock(steps_per_epoch=10, epochs=5))
         array([1. , 1. , 0.1])
-
     """
 
     def __init__(self, *, every: float = 30.0, gamma: float = 0.1) -> None:

@@ -30,7 +30,6 @@ class Warmup(Schedule):
     Example:
         >>> Warmup(epochs=1, start=0.5)(np.array([0, 5, 10]), Clock(steps_per_epoch=10, epochs=5))
         array([0.5 , 0.75, 1.  ])
-
     """
 
     def __init__(

@@ -21,7 +21,6 @@ def write_summary(folder: Path) -> int:
 
     Returns:
         How many runs there are.
-
     """
     numbered = [path for path in folder.iterdir() if path.is_dir() and path.name.isdigit()]
     rows = [_row(run) for run in sorted(numbered, key=lambda path: int(path.name))]
@@ -63,7 +62,6 @@ def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     Example:
         >>> flatten({"metrics": {"train": {"r2": 0.5}}, "steps": 3})
         {'metrics.train.r2': 0.5, 'steps': 3}
-
     """
     flat: dict[str, Any] = {}
     for key, item in value.items():

@@ -1,0 +1,64 @@
+"""What all tests share: one thread, and the command line as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+import torch
+
+hypothesis.settings.register_profile("gdframe", deadline=None, derandomize=True, max_examples=50)
+hypothesis.settings.load_profile("gdframe")
+torch.set_num_threads(1)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a command line left: its exit code, its output and the runs below its folder."""
+
+    code: int
+    out: str
+    err: str
+    folder: Path
+
+    @property
+    def runs(self) -> list[Path]:
+        found = sorted(path.parent for path in self.folder.rglob(".hydra"))
+        return [run for run in found if "checkpoint" not in run.parts]
+
+    @property
+    def run(self) -> Path:
+        (run,) = self.runs
+        return run
+
+    @property
+    def result(self) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads((self.run / "result.json").read_text())
+        return content
+
+
+@pytest.fixture
+def gdframe(tmp_path: Path) -> Callable[..., Finished]:
+    """Run ``python -m gdframe`` in an empty folder."""
+
+    def run(*arguments: str, cwd: Path | None = None, **environment: str) -> Finished:
+        folder = cwd or tmp_path
+        done = subprocess.run(
+            [sys.executable, "-m", "gdframe", *arguments],
+            cwd=folder,
+            env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        return Finished(done.returncode, done.stdout, done.stderr, folder)
+
+    return run

@@ -1,0 +1,46 @@
+"""Every registered loader: an order that depends on (seed, epoch), and counts that add up."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import gdframe as gd
+
+
+@pytest.mark.parametrize("name", list(gd.LOADERS))
+@given(rows=st.integers(1, 60), batch=st.integers(1, 60), steps=st.integers(0, 200))
+def test_counts_add_up(name, rows, batch, steps):
+    loader = gd.LOADERS.build(name, rows=rows, batch_size=min(batch, rows))
+    sizes = [len(b) for b in torch.arange(rows).split(loader.batch_size)]
+    assert loader.steps_per_epoch == len(sizes)
+    seen = sum((sizes * (steps // len(sizes) + 1))[:steps])
+    assert loader.samples(steps) == seen
+
+
+@pytest.mark.parametrize("name", ["per_sample", "mini_batch"])
+def test_order_is_a_permutation_of_seed_and_epoch(name):
+    loader = gd.LOADERS.build(name, rows=50, batch_size=7)
+    order = loader.order(3, 1)
+    assert sorted(order.tolist()) == list(range(50))
+    assert torch.equal(order, loader.order(3, 1))
+    assert not torch.equal(order, loader.order(4, 1))
+    assert not torch.equal(order, loader.order(3, 2))
+
+
+def test_variants_with_one_seed_see_the_same_order():
+    orders = [gd.PerSample(50).order(0, 9), gd.MiniBatch(50, 8).order(0, 9)]
+    assert torch.equal(*orders)
+
+
+def test_without_shuffling_rows_come_as_they_lie():
+    assert gd.PerSample(5, shuffle=False).order(0, 0) is None
+    assert gd.FullBatch(5).order(0, 0) is None
+
+
+@pytest.mark.parametrize("size", [0, -1, 11])
+def test_sizes_out_of_range_are_refused(size):
+    with pytest.raises(gd.UserError, match=f"batch_size={size}"):
+        gd.MiniBatch(10, size)

@@ -1,0 +1,78 @@
+"""Every registered schedule, and how they compose."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import gdframe as gd
+
+CLOCK = gd.Clock(steps_per_epoch=10, epochs=20)
+STEPS = np.arange(200)
+
+
+@pytest.mark.parametrize("name", list(gd.SCHEDULES))
+def test_factors_are_finite_and_at_most_one(name):
+    factors = gd.SCHEDULES.build(name)(STEPS, CLOCK)
+    assert factors.shape == STEPS.shape
+    assert np.isfinite(factors).all()
+    assert (factors >= 0).all()
+    assert (factors <= 1).all()
+
+
+@pytest.mark.parametrize("name", list(gd.SCHEDULES))
+def test_factors_depend_on_the_step_alone(name):
+    schedule = gd.SCHEDULES.build(name)
+    one_by_one = [schedule(np.array([step]), CLOCK)[0] for step in STEPS]
+    assert np.array_equal(schedule(STEPS, CLOCK), one_by_one)
+
+
+@pytest.mark.parametrize("name", list(gd.SCHEDULES))
+def test_a_schedule_says_whether_it_uses_the_runs_length(name):
+    schedule = gd.SCHEDULES.build(name)
+    longer = schedule(STEPS, gd.Clock(10, 40))
+    assert schedule.uses_run_length == (not np.array_equal(longer, schedule(STEPS, CLOCK)))
+
+
+def test_schedules_equal_torch():
+    import torch
+
+    peers = {
+        "exponential": (gd.Exponential(gamma=0.9), "ExponentialLR", {"gamma": 0.9}),
+        "step": (gd.Step(every=3, gamma=0.5), "StepLR", {"step_size": 3, "gamma": 0.5}),
+        "cosine": (gd.Cosine(), "CosineAnnealingLR", {"T_max": 20}),
+    }
+    for ours, name, settings in peers.values():
+        rule = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+        theirs = getattr(torch.optim.lr_scheduler, name)(rule, **settings)
+        expected = []
+        for _ in range(20):
+            expected.append(rule.param_groups[0]["lr"])
+            rule.step()
+            theirs.step()
+        np.testing.assert_allclose(ours(np.arange(20), gd.Clock(1, 20)), expected, atol=1e-12)
+
+
+def test_warmup_hands_over_to_any_other():
+    inner = gd.Cosine()
+    schedule = gd.Warmup(epochs=5, start=0.2, then={"name": "cosine"})
+    factors = schedule(STEPS, CLOCK)
+    np.testing.assert_allclose(factors[:50], 0.2 + 0.8 * np.arange(50) / 50)
+    np.testing.assert_allclose(factors[50:], inner(np.arange(150), gd.Clock(10, 15)))
+    assert schedule.uses_run_length
+    nested = gd.Warmup(epochs=1, then=gd.Warmup(epochs=1, then="step"))
+    assert nested(np.array([15]), CLOCK)[0] == pytest.approx(0.1 + 0.9 * 0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("cosine", {"epochs": 0.0}), ("cosine", {"final": 2.0}), ("step", {"every": 0.0}),
+        ("step", {"gamma": 0.0}), ("exponential", {"gamma": 1.1}), ("inverse_time", {"decay": 0.0}),
+        ("warmup", {"epochs": 0.0}), ("warmup", {"start": -1.0}), ("warmup", {"then": "nothing"}),
+        ("warmup", {"then": {"every": 1}}), ("warmup", {"then": {"name": "step", "evry": 1}}),
+    ],
+)  # fmt: skip
+def test_wrong_settings_are_refused(name, wrong):
+    with pytest.raises(gd.UserError):
+        gd.SCHEDULES.build(name, **wrong)

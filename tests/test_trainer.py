@@ -1,0 +1,232 @@
+"""The loop: verdicts, resuming bit for bit, the last finite state, observers."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+
+import gdframe as gd
+from gdframe import trainer as trainer_module
+from gdframe.stopping import Status
+
+DATA = gd.Regression(rows=60, features=3, noise=0.5).load(dtype=torch.float64)
+
+
+def make(lr=0.05, *, loader=None, optimizer="gd", epochs=20, schedule="constant", **more):
+    dtype = more.pop("dtype", torch.float64)
+    data = more.pop("data", DATA)
+    model = gd.Linear(data.features).to(dtype)
+    rule = gd.OPTIMIZERS.build(optimizer, params=model.parameters(), lr=lr)
+    settings = {"stopping": gd.Stopping(tolerance=None), **more}
+    return gd.Trainer(
+        model, gd.MSE(), rule, loader or gd.MiniBatch(data.rows, 7), data, epochs=epochs,
+        schedule=gd.SCHEDULES.build(schedule), **settings,
+    )  # fmt: skip
+
+
+def test_full_batch_reaches_least_squares_on_diabetes():
+    data = gd.Diabetes(validation=0.0).load(dtype=torch.float64)
+    model = gd.Linear(data.features).double()
+    rule = gd.Nesterov(model.parameters(), lr=0.1, beta=0.97)
+    stopping = gd.Stopping(tolerance=None, gradient_tolerance=1e-9)
+    result = gd.Trainer(
+        model, gd.MSE(), rule, gd.FullBatch(data.rows), data, epochs=20_000, stopping=stopping
+    ).fit()
+    x = np.column_stack([data.train.features.numpy(), np.ones(data.rows)])
+    exact, *_ = np.linalg.lstsq(x, data.train.targets.numpy()[:, 0], rcond=None)
+    found = torch.cat([model.weight[0], model.bias]).detach().numpy()
+    assert result.status == Status.CONVERGED
+    np.testing.assert_allclose(found, exact, rtol=1e-6)
+
+
+def test_plain_gradient_descent_reaches_least_squares_too():
+    trainer = make(0.2, loader=gd.FullBatch(48), epochs=2000)
+    trainer.fit()
+    x = np.column_stack([DATA.train.features.numpy(), np.ones(48)])
+    exact, *_ = np.linalg.lstsq(x, DATA.train.targets.numpy()[:, 0], rcond=None)
+    found = torch.cat([p.flatten() for p in trainer.parameters().values()]).numpy()
+    np.testing.assert_allclose(found, exact, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("optimizer", list(gd.OPTIMIZERS))
+@pytest.mark.parametrize("loader", [gd.FullBatch(48), gd.PerSample(48), gd.MiniBatch(48, 7)])
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "warmup"])
+def test_a_run_cut_anywhere_goes_on_bit_for_bit(dtype, optimizer, loader, schedule):
+    data = gd.Regression(rows=60, features=3, noise=0.5).load(dtype=dtype)
+    given = {"dtype": dtype, "data": data, "optimizer": optimizer, "loader": loader}
+    given |= {"schedule": schedule, "epochs": 4, "lr": 0.02}
+    whole = make(**given)
+    result = whole.fit()
+
+    class Cut(gd.Observer):
+        def on_block(self, run, kept):
+            captures.append(run.capture())
+
+    captures: list = []
+    make(**given, observers=[Cut()]).fit()
+    for capture in (captures[0], captures[len(captures) // 2], captures[-1]):
+        resumed = make(**given)
+        resumed.restore(capture)
+        again = resumed.fit()
+        for name, values in whole.parameters().items():
+            assert torch.equal(values, resumed.parameters()[name])
+        assert again.objective == result.objective
+        assert again.steps == result.steps
+        for column, values in result.history.epochs.items():
+            if column != "seconds":
+                assert np.array_equal(values, again.history[column]), column
+        for column, values in result.history.steps.items():
+            assert np.array_equal(values, again.history.steps[column]), column
+
+
+def test_divergence_names_the_step_and_keeps_the_last_finite_state():
+    trainer = make(100.0, dtype=torch.float32, loader=gd.PerSample(48), data=gd.Regression(
+        rows=60, features=3, noise=0.5).load())  # fmt: skip
+    result = trainer.fit()
+    assert result.status == Status.DIVERGED
+    step = int(result.reason.split("step ")[1].split(";")[0].split(" ")[0])
+    assert "learning rate 100 is too large: try 10" in result.reason
+    assert result.steps == step - 2  # the update before the last was the last to end finite
+    assert all(p.isfinite().all() for p in trainer.parameters().values())
+    assert math.isfinite(result.train_loss)
+
+
+@pytest.mark.parametrize("snapshot", [0.0, 1e9])
+@pytest.mark.parametrize("block", [1e-9, 10.0])
+def test_divergence_does_not_depend_on_timing(snapshot, block, monkeypatch):
+    monkeypatch.setattr(trainer_module, "SNAPSHOT_SECONDS", snapshot)
+    monkeypatch.setattr(trainer_module, "BLOCK_SECONDS", block)
+    trainer = make(3.0, loader=gd.MiniBatch(48, 7), epochs=400, stopping=gd.Stopping(
+        divergence_factor=1e300))  # fmt: skip
+    result = trainer.fit()
+    monkeypatch.undo()
+    expected = make(3.0, loader=gd.MiniBatch(48, 7), epochs=400, stopping=gd.Stopping(
+        divergence_factor=1e300)).fit()  # fmt: skip
+    assert result.status == Status.DIVERGED
+    assert result.reason == expected.reason
+    assert result.steps == expected.steps
+    assert result.objective == expected.objective
+    for column, values in expected.history.steps.items():
+        assert np.array_equal(values, result.history.steps[column])
+
+
+def test_divergence_at_the_start_is_said_plainly():
+    model = gd.Linear(3).double()
+    with torch.no_grad():
+        model.weight.fill_(1e200)
+    rule = gd.GD(model.parameters(), lr=0.1)
+    result = gd.Trainer(model, gd.MSE(), rule, gd.FullBatch(48), DATA).fit()
+    assert result.status == Status.DIVERGED
+    assert result.reason == (
+        "objective is infinite at the start, before any update: start closer to zero"
+    )
+    assert result.steps == 0
+
+
+def test_an_objective_beyond_the_factor_has_diverged():
+    stopping = gd.Stopping(divergence_factor=10.0)
+    result = make(1.5, loader=gd.FullBatch(48), stopping=stopping, epochs=100).fit()
+    assert result.status == Status.DIVERGED
+    assert "times its start" in result.reason
+    assert result.objective > 10 * result.history["objective"][0]
+
+
+def test_no_improvement_converges_with_its_numbers_in_the_reason():
+    result = make(0.2, loader=gd.FullBatch(48), epochs=5000, stopping=gd.Stopping()).fit()
+    assert result.status == Status.CONVERGED
+    assert result.reason == "objective improved by less than 1e-06 (relative) for 5 epochs"
+
+
+def test_momentum_that_climbs_for_a_while_has_not_converged():
+    model = gd.Rosenbrock()
+    rule = gd.Adam(model.parameters(), lr=0.05)
+    result = gd.Trainer(model, None, rule, gd.FullBatch(1), gd.Dataset.none(), epochs=5000).fit()
+    assert (np.diff(result.history["objective"])[:20] > 0).sum() > 5  # more than patience
+    np.testing.assert_allclose(model.x.detach(), [1.0, 1.0], atol=0.02)
+
+
+def test_the_other_rules_end_runs():
+    assert make(epochs=3).fit().reason == "reached the limit of 3 epochs"
+    target = make(0.2, stopping=gd.Stopping(target=1.0), epochs=500).fit()
+    assert target.status == Status.TARGET_REACHED
+    assert target.objective <= 1.0
+    limit = make(1e-9, stopping=gd.Stopping(tolerance=None, time_limit=0.2), epochs=10**7).fit()
+    assert limit.status == Status.TIME_LIMIT
+    assert 0.2 <= limit.seconds["train"] < 2
+    flat = make(0.2, loader=gd.FullBatch(48), epochs=10**4, stopping=gd.Stopping(
+        tolerance=None, gradient_tolerance=1e-6)).fit()  # fmt: skip
+    assert flat.status == Status.CONVERGED
+    assert flat.reason.startswith("gradient norm")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run_where_it_can_go_on(number):
+    class Press(gd.Observer):
+        def on_block(self, run, kept):
+            if run.step >= 30:
+                os.kill(os.getpid(), number)
+
+    trainer = make(observers=[Press()], epochs=50)
+    before = signal.getsignal(number)
+    result = trainer.fit()
+    assert result.status == Status.INTERRUPTED
+    assert signal.getsignal(number) is before
+    resumed = make(epochs=50)
+    resumed.restore(trainer.capture())
+    whole = make(epochs=50)
+    assert resumed.fit().objective == whole.fit().objective
+
+
+def test_observers_see_four_events_in_order_and_are_closed_after_a_failure():
+    seen: list[str] = []
+
+    class Log(gd.Observer):
+        def on_start(self, run):
+            seen.append("start")
+
+        def on_block(self, run, kept):
+            seen.append("block")
+
+        def on_epoch(self, run):
+            seen.append("epoch")
+
+        def on_end(self, run, result):
+            seen.append("end")
+
+        def close(self):
+            seen.append("close")
+
+    make(epochs=2, observers=[Log()]).fit()
+    assert seen == ["start", "block", "epoch", "block", "epoch", "end", "close"]
+
+    class Break(Log):
+        def on_epoch(self, run):
+            raise RuntimeError("broken")
+
+    seen.clear()
+    with pytest.raises(RuntimeError, match="broken"):
+        make(epochs=2, observers=[Break()]).fit()
+    assert seen[-1] == "close"
+
+
+def test_history_starts_before_the_first_update_and_is_thinned():
+    result = make(epochs=10, max_points=14).fit()
+    assert list(result.history["epoch"]) == list(range(11))
+    assert result.history["objective"][0] > result.history["objective"][-1]
+    assert "validation/r2" in result.history.epochs
+    assert list(result.history.steps["step"]) == list(range(1, 71, 5))
+
+
+def test_parts_that_do_not_fit_are_refused():
+    with pytest.raises(gd.UserError, match="epochs=0"):
+        make(epochs=0)
+    with pytest.raises(gd.UserError, match="the loader is for 10 rows"):
+        make(loader=gd.FullBatch(10))
+    with pytest.raises(gd.UserError, match="no engine is called 'warp'"):
+        make(engine="warp")
