@@ -1,16 +1,88 @@
-"""Takes an event file back to a checkpoint, so that a resumed run has one unbroken curve."""
+"""A TensorBoard event file: written by one thread, and taken back to a checkpoint on resume.
+
+TensorBoard's own writer hands events to a second thread, in which a full disk goes unnoticed.
+"""
 
 from __future__ import annotations
 
 import os
+import socket
+import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from numpy.typing import NDArray
+from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.summary.writer.record_writer import RecordWriter
+from torch.utils import tensorboard
+
+_summary: Any = tensorboard.summary  # its functions carry no types
 
 STEP_TAGS = ("loss/step", "gradient_norm/step")
 """Tags whose x axis is the step; that of all others is the epoch."""
+
+BINS = 30
+"""Bins of a histogram."""
+
+PATTERN = "events.out.tfevents.*"
+
+
+class EventFile:
+    """The one event file of a run's folder; a new one, or the one that is there.
+
+    Args:
+        folder: where it lies.
+
+    Raises:
+        OSError: it cannot be written; so do all methods.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        existing = sorted(folder.glob(PATTERN))
+        name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}"
+        self._file = (existing[0] if existing else folder / name).open("ab", buffering=1 << 20)
+        self._writer = RecordWriter(self._file)
+        if not existing:
+            self._write(Event(file_version="brain.Event:2"))
+
+    def scalar(self, tag: str, value: float, step: int) -> None:
+        """Add a point of a curve."""
+        self._add(_summary.scalar(tag, value), step)
+
+    def text(self, title: str, page: str, step: int = 0) -> None:
+        """Add a Markdown page."""
+        self._add(_summary.text(title, page), step)
+
+    def histogram(self, tag: str, values: NDArray[Any], step: int) -> None:
+        """Add the distribution of finite values."""
+        self._add(_summary.histogram(tag, values, BINS), step)
+
+    def hyperparameters(self, values: Mapping[str, bool | int | float | str]) -> None:
+        """Add what the HParams page shows, and that the run has ended.
+
+        The summary of the whole experiment is left out: it would hide the columns of a sweep's
+        other runs.
+        """
+        _, start, end = _summary.hparams(dict(values), {}, None)
+        self._add(start, 0)
+        self._add(end, 0)
+
+    def _add(self, content: Any, step: int) -> None:
+        self._write(Event(summary=content, step=step))
+
+    def _write(self, event: Event) -> None:
+        event.wall_time = time.time()
+        self._writer.write(event.SerializeToString())
+
+    def flush(self) -> None:
+        """Hand everything to the operating system, so that it outlives this process."""
+        self._file.flush()
+
+    def close(self) -> None:
+        """Flush and close the file."""
+        self._file.close()
 
 
 def rewind_events(folder: Path, *, step: int, epoch: int) -> bool:
@@ -27,23 +99,26 @@ def rewind_events(folder: Path, *, step: int, epoch: int) -> bool:
     Raises:
         OSError: the new file cannot be written; the old ones stay as they were.
     """
-    files = sorted(folder.glob("events.out.tfevents.*"))
+    files = sorted(folder.glob(PATTERN))
     if not files:
         return False
     kept = False
     temporary = folder / f".events.{os.getpid()}.tmp"
-    with temporary.open("wb") as file:
-        writer = RecordWriter(file)
-        for index, path in enumerate(files):
-            for event in EventFileLoader(str(path)).Load():
-                if event.HasField("file_version") and index:
-                    continue
-                if _belongs(event, step, epoch):
-                    kept = kept or event.HasField("summary")
-                    writer.write(event.SerializeToString())
-        writer.flush()
-        os.fsync(file.fileno())
-    temporary.replace(files[0])
+    try:
+        with temporary.open("wb") as file:
+            writer = RecordWriter(file)
+            for index, path in enumerate(files):
+                for event in LegacyEventFileLoader(str(path)).Load():
+                    if event.HasField("file_version") and index:
+                        continue
+                    if _belongs(event, step, epoch):
+                        kept = kept or event.HasField("summary")
+                        writer.write(event.SerializeToString())
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(files[0])
+    finally:
+        temporary.unlink(missing_ok=True)
     for path in files[1:]:
         path.unlink()
     return kept

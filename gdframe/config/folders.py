@@ -11,6 +11,9 @@ from omegaconf import OmegaConf
 
 from gdframe.errors import UserError
 
+TRAINED = ("checkpoint", "result.json", "events.out.tfevents.*", "*/.hydra")
+"""What tells a folder in which something was trained; the last is a sweep's."""
+
 _claimed: dict[str, str] = {}
 
 
@@ -73,8 +76,11 @@ def refuse_taken(folder: Path) -> None:
 def discard(folder: Path) -> None:
     """Remove what a launch that never trained left in ``folder``, and nothing else.
 
+    A folder in which something was trained stays as it is.
     The folder goes if that empties it, and so do the folders of its date and its root.
     """
+    if any(next(folder.glob(trace), None) for trace in TRAINED):
+        return
     for handler in list(logging.getLogger().handlers):
         if isinstance(handler, logging.FileHandler):
             path = Path(handler.baseFilename)

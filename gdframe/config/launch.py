@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from gdframe.config.build import build
 from gdframe.config.check import check
-from gdframe.config.messages import parse
+from gdframe.config.messages import apply_override, parse
 from gdframe.config.values import plain, read_config
 from gdframe.errors import UserError, in_words
 from gdframe.observers import Checkpoint, Observer, ProgressBar, TensorBoard
@@ -101,9 +100,7 @@ def launch(
 
 def _observers(config: Mapping[str, Any], folder: Path, checkpoints: Path) -> list[Observer]:
     settings, saving = config["logging"], config["checkpoint"]
-    observers: list[Observer] = [
-        Checkpoint(checkpoints, every=saving["every"], keep=saving["keep"])
-    ]
+    observers: list[Observer] = []
     if settings["tensorboard"]:
         keys = ("variant", "lr", "epochs", "batch_size", "seed", "dtype")
         chosen = {key: config[key] for key in keys}
@@ -124,7 +121,7 @@ def _observers(config: Mapping[str, Any], folder: Path, checkpoints: Path) -> li
         )
     if settings["progress"]:
         observers.append(ProgressBar())
-    return observers
+    return [*observers, Checkpoint(checkpoints, every=saving["every"], keep=saving["keep"])]
 
 
 def _record_failure(trainer: Trainer, error: Exception, folder: Path, setup: float) -> None:
@@ -158,11 +155,7 @@ def resume(folder: Path, overrides: Sequence[str], *, started: float | None = No
                 f"{key}={override.value()}: a run goes on as it began; what may change is "
                 f"{in_words(RESUMABLE)}. Start a new run to change more."
             )
-        try:
-            OmegaConf.set_struct(config, True)
-            OmegaConf.update(config, key, override.value())
-        except OmegaConfBaseException as error:
-            raise UserError(f"{key}={override.value()}: {str(error).splitlines()[0]}") from error
+        apply_override(config, override)
     after = plain(config)
     check(after)
     schedule = _schedule(after)

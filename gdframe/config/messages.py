@@ -140,6 +140,16 @@ def _check_key(config: DictConfig, key: str) -> None:
         node = OmegaConf.select(node, part, throw_on_missing=False)
 
 
+def apply_override(config: DictConfig, override: Override) -> None:
+    """Set a key of a composed config to an override's value.
+
+    Raises:
+        UserError: there is no such key, or the value is of the wrong type.
+    """
+    _check_key(config, override.key_or_group)
+    _check_value(config, override.key_or_group, override.value())
+
+
 def _check_value(config: DictConfig, key: str, value: Any) -> None:
     try:
         OmegaConf.update(config, key, value)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from gdframe.config.schema import Schema
 from gdframe.errors import UserError
 
 
@@ -25,11 +27,14 @@ def read_config(folder: Path) -> DictConfig:
     if not path.is_file():
         raise UserError(f"{folder} is no run's folder: it has no .hydra/config.yaml")
     try:
-        config = OmegaConf.load(path)
-        if not isinstance(config, DictConfig) or "stopping" not in config:
+        stored = OmegaConf.load(path)
+        if not isinstance(stored, DictConfig) or "stopping" not in stored:
             raise UserError(f"{path} is not a config of gdframe's")
-    except (OSError, ValueError, OmegaConfBaseException) as error:
-        raise UserError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+        config = OmegaConf.merge(OmegaConf.structured(Schema), stored)
+    except (OSError, yaml.YAMLError, OmegaConfBaseException) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path} cannot be read: {reason}") from error
+    assert isinstance(config, DictConfig)
     return config
 
 

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams
-
-from gdframe.events import rewind_events
+from gdframe.events import EventFile, rewind_events
 from gdframe.observers.base import Observer, Watched
 
 if TYPE_CHECKING:
     from gdframe.result import Result
-
-FLUSH_SECONDS = 5.0
 
 TAGS = {
     "train_loss": "loss/train",
@@ -31,6 +25,9 @@ TAGS = {
 
 class TensorBoard(Observer):
     """Keeps one event file in a run's folder, thinned to ``max_points`` a tag.
+
+    Events leave the process with every block of steps. It stands before ``Checkpoint`` among the
+    observers, so that no checkpoint is ahead of them.
 
     Args:
         folder: where the event file goes.
@@ -51,64 +48,59 @@ class TensorBoard(Observer):
     ) -> None:
         self.folder, self.max_points, self.histograms = folder, max_points, histograms
         self.hyperparameters, self.text = dict(hyperparameters or {}), dict(text or {})
-        self._writer: SummaryWriter | None = None
+        self._file: EventFile | None = None
 
     def on_start(self, run: Watched) -> None:
         """Open the event file; after a resume, drop what lies beyond the checkpoint."""
         epoch = run.step // run.clock.steps_per_epoch
         resumed = rewind_events(self.folder, step=run.step, epoch=epoch)
-        self._writer = SummaryWriter(str(self.folder), max_queue=100_000, flush_secs=3600)
-        self._flushed = time.monotonic()
+        self._file = EventFile(self.folder)
         # a limit of M points: the start, the end, and evenly spaced epochs between
         self._stride = max(1, math.ceil(run.epochs / max(1, self.max_points - 2)))
         self._drawing = max(1, math.ceil(run.epochs / max(1, self.histograms - 2)))
         if not resumed:
             for title, page in self.text.items():
-                self._writer.add_text(title, page)
+                self._file.text(title, page)
             self._write_epoch(run)
             self._write_histograms(run)
 
     def on_block(self, run: Watched, kept: list[tuple[int, float, float]]) -> None:
         """Write the steps that are kept."""
-        assert self._writer is not None
+        assert self._file is not None
         for step, loss, norm in kept:
-            self._writer.add_scalar("loss/step", loss, step)
-            self._writer.add_scalar("gradient_norm/step", norm, step)
-        self._flush_if_due()
+            self._file.scalar("loss/step", loss, step)
+            self._file.scalar("gradient_norm/step", norm, step)
+        self._file.flush()
 
     def on_epoch(self, run: Watched) -> None:
         """Write the epoch if it is kept."""
+        assert self._file is not None
         epoch = int(run.history.last["epoch"])
         if epoch % self._stride == 0:
             self._write_epoch(run)
         if epoch % self._drawing == 0:
             self._write_histograms(run)
-        self._flush_if_due()
+        self._file.flush()
 
     def on_end(self, run: Watched, result: Result) -> None:
         """Write the last epoch, the hyperparameters and the status."""
-        assert self._writer is not None
+        assert self._file is not None
         epoch = int(run.history.last["epoch"])
         if epoch % self._stride:
             self._write_epoch(run)
         if epoch % self._drawing:
             self._write_histograms(run)
-        self._writer.add_text("verdict", f"**{result.status}**: {result.reason}", epoch)
-        file_writer = self._writer._get_file_writer()  # type: ignore[no-untyped-call]
-        # without the experiment summary, which would hide the columns of a sweep's other runs
-        shown = {**self.hyperparameters, "status": str(result.status)}
-        _, start, end = hparams(shown, {}, None)  # type: ignore[no-untyped-call]
-        file_writer.add_summary(start)
-        file_writer.add_summary(end)
+        self._file.text("verdict", f"**{result.status}**: {result.reason}", epoch)
+        self._file.hyperparameters({**self.hyperparameters, "status": str(result.status)})
 
     def close(self) -> None:
         """Flush and close the event file."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        if self._file is not None:
+            file, self._file = self._file, None
+            file.close()
 
     def _write_epoch(self, run: Watched) -> None:
-        assert self._writer is not None
+        assert self._file is not None
         row = run.history.last
         for column, value in row.items():
             part, _, name = column.partition("/")
@@ -120,18 +112,12 @@ class TensorBoard(Observer):
                 tag = f"metric/{part}_{name}"
             else:
                 continue
-            self._writer.add_scalar(tag, value, int(row["epoch"]))
+            self._file.scalar(tag, value, int(row["epoch"]))
 
     def _write_histograms(self, run: Watched) -> None:
-        assert self._writer is not None
+        assert self._file is not None
         if self.histograms:
             for name, values in run.parameters().items():
                 if bool(values.isfinite().all()):
                     epoch = int(run.history.last["epoch"])
-                    self._writer.add_histogram(f"parameters/{name}", values, epoch)
-
-    def _flush_if_due(self) -> None:
-        assert self._writer is not None
-        if time.monotonic() - self._flushed > FLUSH_SECONDS:
-            self._writer.flush()
-            self._flushed = time.monotonic()
+                    self._file.histogram(f"parameters/{name}", values.cpu().numpy(), epoch)

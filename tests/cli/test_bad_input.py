@@ -1,0 +1,193 @@
+"""Wrong input on the real command line: exit code 2, one clear message, nothing written."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+
+import pytest
+
+CSV = "x,c,y\n1,a,0.5\n2,b,1.5\n3,a,2.5\n4,b,3.5\n5,a,4.5\n"
+TABLE = ["data=table", "data.path=t.csv", "data.target=y"]
+
+CASES: list[tuple[list[str], str]] = [
+    (["optimizer=adm"], "no optimizer is called 'adm'. Did you mean 'adam'?"),
+    (["loss=mean_squared"], "no loss is called 'mean_squared'"),
+    (["variant=stochastic"], "There are: batch, minibatch, sgd."),
+    (["data=diabetis"], "Did you mean 'diabetes'?"),
+    (["experiment=nothing"], "no experiment is called 'nothing'"),
+    (["learning_rate=1"], "there is no key 'learning_rate'"),
+    (["epoch=1"], "Did you mean 'epochs'?"),
+    (["optimizer=momentum", "optimizer.bta=1"], "Did you mean 'beta'? optimizer=momentum takes"),
+    (["optimizer.lr=1"], "Did you mean 'lr', without 'optimizer.'?"),
+    (["stopping.tolrance=1"], "Did you mean 'tolerance'?"),
+    (["+extra=1"], "there is no key 'extra'"),
+    (["+optimizer.extra=1"], "there is no key 'optimizer.extra'"),
+    (["~lr"], "lr has no value"),
+    (["lr="], "lr=: expected a number, got nothing"),
+    (["lr=fast"], "lr=fast: expected a number"),
+    (["lr=nan"], "must be a finite number above 0"),
+    (["lr=inf"], "must be a finite number above 0"),
+    (["lr=-1"], "must be a finite number above 0"),
+    (["lr=0"], "must be a finite number above 0"),
+    (["epochs=0"], "epochs=0: must be at least 1"),
+    (["epochs=1.5"], "expected a whole number"),
+    (["epochs=-3"], "must be at least 1"),
+    (["batch_size=0"], "must be at least 1"),
+    (["batch_size=1000"], "more than the 354 training rows"),
+    (["seed=-1"], "seed=-1"),
+    (["dtype=float16"], "expected float32 or float64"),
+    (["device=gpu"], "expected auto, cpu, cuda or cuda:N"),
+    (["optimizer=momentum", "optimizer.beta=2"], "beta=2: must be at least 0 and below 1"),
+    (["optimizer=momentum", "optimizer.beta=high"], "optimizer.beta=high: expected a number"),
+    (["model=mlp", "model.hidden=3"], "expected a list"),
+    (["model=mlp", "model.hidden=[0]"], "each width must be at least 1"),
+    (["model=mlp", "model.activation=sin"], "one of 'relu', 'tanh'"),
+    (["model=cnn"], "square"),
+    (["schedule=warmup", "schedule.then=none"], "no schedule is called 'none'"),
+    (["initializer=xavier", "model=rosenbrock"], "initializer=normal"),
+    (["data.validation=1"], "data.validation=1"),
+    (["data=iris", "loss=mse"], "loss MSE is for regression"),
+    (["loss=cross_entropy"], "loss CrossEntropy is for classification"),
+    (["data=iris", "loss=hinge"], "two classes"),
+    (["data=regression", "loss=poisson"], "Poisson is for counts"),
+    (["data=regression", "data.rows=0"], "must be at least 1"),
+    (["data=table"], "needs data.path=..., data.target=..."),
+    (["data=table", "data.path=none.csv", "data.target=y"], "none.csv does not exist"),
+    (["data=table", "data.path=.", "data.target=y"], "is a folder"),
+    (["data=table", "data.path=empty.csv", "data.target=y"], "cannot be read"),
+    (["data=table", "data.path=header.csv", "data.target=y"], "has no rows"),
+    (["data=table", "data.path=t.csv", "data.target=z"], "no column 'z'"),
+    ([*TABLE, "data.features=[x,w]"], "no column 'w'"),
+    (["data=table", "data.path=holes.csv", "data.target=y"], "column 'x' has 1 missing values"),
+    (["data=table", "data.path=inf.csv", "data.target=y"], "column 'x' has 1 infinite values"),
+    (["data=table", "data.path=text.csv", "data.target=y"], "has text in 1 of 5 rows"),
+    (["data=table", "data.path=one.csv", "data.target=y"], "one class only"),
+    ([*TABLE, "data.missing=zero"], "one of 'error', 'mean'"),
+    (["stopping.patience=0"], "stopping.patience=0"),
+    (["stopping.patience=long"], "patience must be a whole number"),
+    (["checkpoint.every=often"], "checkpoint.every=often"),
+    (["checkpoint.keep=0"], "checkpoint.keep=0"),
+    (["logging.max_points=0"], "logging.max_points=0"),
+    (["logging.progress=maybe"], "expected true or false"),
+    (["hydra.run.dir=file/below"], "cannot"),
+    (["lr=[1"], "cannot read 'lr=[1'"),
+    (["trian"], "neither a verb nor KEY=VALUE"),
+    (["lsit"], "Did you mean 'list'?"),
+    (["list", "optimisers"], "Did you mean 'optimizer'?"),
+    (["list", "lr=1"], "not 'lr=1'"),
+    (["resume"], "required: run"),
+    (["resume", "nowhere"], "nowhere does not exist"),
+    (["resume", "."], "is no run's folder"),
+    (["predict", "nowhere", "t.csv"], "nowhere does not exist"),
+    (["predict", "."], "required: data"),
+]
+
+
+@pytest.fixture
+def files(tmp_path):
+    texts = {
+        "t.csv": CSV,
+        "empty.csv": "",
+        "header.csv": "x,y\n",
+        "holes.csv": CSV.replace("2,b", ",b"),
+        "inf.csv": CSV.replace("2,b", "inf,b"),
+        "text.csv": CSV.replace("2,b", "two,b"),
+        "one.csv": "x,y\n1,a\n2,a\n",
+        "file": "not a folder",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    return sorted(texts)
+
+
+@pytest.mark.parametrize(("arguments", "words"), CASES, ids=[" ".join(c[0]) for c in CASES])
+def test_wrong_input(gdframe, files, tmp_path, arguments, words):
+    done = gdframe(*arguments)
+    assert done.code == 2, done.out + done.err
+    assert words in done.err
+    assert done.err.count("\n") == 1
+    assert done.err.startswith("gdframe: ")
+    assert done.out == ""
+    assert sorted(path.name for path in tmp_path.iterdir()) == files
+
+
+def test_cuda_without_a_device(gdframe):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    done = gdframe("device=cuda")
+    assert done.code == 2
+    assert "PyTorch finds no CUDA device here; use device=cpu" in done.err
+
+
+def test_debug_shows_the_traceback(gdframe):
+    done = gdframe("lr=nan", "debug=true")
+    assert done.code == 2
+    assert "Traceback" in done.err
+    assert done.err.rstrip().endswith("must be a finite number above 0")
+
+
+def test_unknown_flags(gdframe):
+    done = gdframe("--optimizer", "adam")
+    assert done.code == 2
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
+def test_an_unwritable_folder_of_another_user(gdframe, tmp_path):
+    tmp_path.chmod(0o500)
+    try:
+        done = gdframe("epochs=1")
+        assert done.code == 2
+        assert "cannot write to" in done.err
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_an_output_folder_that_is_a_file(gdframe, tmp_path):
+    (tmp_path / "outputs").write_text("in the way")
+    done = gdframe("epochs=1")
+    assert done.code == 2
+    assert "cannot write to outputs" in done.err
+    assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("limit", [2_000, 6_000])
+def test_a_full_disk_says_so_and_the_run_can_go_on(gdframe, tmp_path, limit):
+    """A limit on file sizes fails writes as a full disk does."""
+    command = [sys.executable, "-m", "gdframe", "epochs=30", "stopping.tolerance=null"]
+    done = subprocess.run(
+        [*command, "hydra.run.dir=run", "checkpoint.every=1"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert "free some space, then go on by" in done.stderr
+    assert not list(tmp_path.rglob("*.tmp"))
+    again = gdframe("resume", "run")
+    assert again.code == 0, again.err
+    whole = gdframe("epochs=30", "stopping.tolerance=null", "hydra.run.dir=whole")
+    assert whole.code == 0
+    model = "model.safetensors"
+    from safetensors.torch import load_file
+
+    ours, theirs = load_file(tmp_path / "run" / model), load_file(tmp_path / "whole" / model)
+    assert all((ours[name] == theirs[name]).all() for name in theirs)
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(gdframe, tmp_path):
+    assert gdframe("epochs=1", "hydra.run.dir=run").code == 0
+    before = (tmp_path / "run" / "result.json").read_text()
+    done = gdframe("epochs=2", "hydra.run.dir=run")
+    assert done.code == 2
+    assert "already holds a run" in done.err
+    assert (tmp_path / "run" / "result.json").read_text() == before

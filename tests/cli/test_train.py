@@ -1,0 +1,142 @@
+"""The main command as a user runs it: table, folder, exit codes, every variant and component."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import date
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+FIELDS = [
+    "status", "reason", "variant", "engine", "model", "loss", "optimizer", "lr", "seed", "epochs",
+    "steps", "samples", "objective", "train_loss", "gradient_norm", "metrics", "seconds",
+    "parameter_count", "versions",
+]  # fmt: skip
+
+
+def test_the_first_command_of_the_readme(gdframe):
+    done = gdframe("variant=sgd", "lr=0.01", "epochs=3")
+    assert done.code == 0, done.err
+    assert done.err == ""  # no progress bar into a pipe
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", done.out)
+    for line in ("status", "epochs", "objective", "gradient norm", "train", "validation",
+                 "seconds", "folder", "TensorBoard"):  # fmt: skip
+        assert re.search(f"^{line} ", done.out, re.MULTILINE), line
+    result = done.result
+    assert [field for field in FIELDS if field not in result] == []
+    assert result["variant"] == "sgd"
+    assert result["steps"] == result["samples"] == 3 * 354
+    assert result["metrics"]["validation"]["r2"] > 0.3
+    assert set(result["seconds"]) == {"setup", "train"}
+    names = {path.name for path in done.run.iterdir()}
+    events = {name for name in names if name.startswith("events.out.tfevents")}
+    assert len(events) == 1
+    expected = {"result.json", "model.safetensors", "checkpoint", ".hydra", "gdframe.log"}
+    assert names - events == expected
+    assert done.run.parent.name == date.today().isoformat()
+    assert "status" in (done.run / "gdframe.log").read_text()
+
+
+def test_the_model_file_is_plain_and_complete(gdframe):
+    done = gdframe("data=iris", "epochs=2")
+    with safe_open(done.run / "model.safetensors", framework="np") as file:
+        assert set(file.keys()) == {"weight", "bias"}
+        assert file.get_tensor("weight").shape == (3, 4)
+        assert file.get_tensor("weight").dtype == np.float32
+        encoding = json.loads(file.metadata()["encoding"])
+    assert encoding["classes"] == ["setosa", "versicolor", "virginica"]
+    assert len(encoding["mean"]) == 4
+
+
+def test_divergence_is_a_result(gdframe):
+    done = gdframe("lr=100", "variant=batch")
+    assert done.code == 3
+    assert "diverged" in done.out
+    assert "learning rate 100 is too large: try 10" in done.result["reason"]
+    assert done.result["status"] == "diverged"
+    assert (done.run / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["variant=batch", "dtype=float64", "optimizer=momentum"],
+        ["variant=sgd", "data=wine", "optimizer=nesterov", "penalty=l1"],
+        ["variant=minibatch", "data=digits", "model=cnn", "optimizer=adam"],
+        ["data=breast_cancer", "loss=hinge", "penalty=elastic_net", "optimizer=adagrad"],
+        ["data=breast_cancer", "loss=squared_hinge", "model=mlp", "optimizer=rmsprop"],
+        ["data=classification", "data.classes=4", "schedule=cosine", "initializer=normal"],
+        ["data=regression", "data.condition_number=50", "loss=huber", "schedule=step"],
+        ["model=polynomial", "loss=mae", "schedule=warmup", "schedule.then={name: step}"],
+        ["model=rosenbrock", "optimizer=adam", "lr=0.02"],
+        ["model=quadratic", "model.dimension=5", "penalty=l2", "schedule=inverse_time"],
+        ["model=himmelblau", "initializer=uniform", "initializer.low=-5", "initializer.high=5"],
+        ["model=rastrigin", "lr=0.001", "optimizer.clip_norm=1"],
+        ["model=double_well", "schedule=exponential"],
+        ["experiment=logistic"],
+        ["experiment=digits"],
+    ],
+    ids=" ".join,
+)
+def test_components_compose(gdframe, arguments):
+    done = gdframe(*arguments, "epochs=2", "stopping.tolerance=null")
+    assert done.code == 0, done.out + done.err
+    assert done.result["objective"] is not None
+    assert done.result["epochs"] == 2
+
+
+def test_two_launches_in_one_second_have_folders_of_their_own(tmp_path):
+    from gdframe.config.folders import claim
+
+    folders = [claim(tmp_path / "outputs") for _ in range(5)]
+    assert len(set(folders)) == 5
+
+
+def test_experiments_keep_their_promises(gdframe):
+    done = gdframe("experiment=logistic")
+    assert done.result["metrics"]["validation"]["accuracy"] > 0.96
+
+
+def test_quiet_and_without_tensorboard(gdframe):
+    done = gdframe("epochs=1", "logging.progress=false", "logging.tensorboard=false")
+    assert done.err == ""
+    assert not list(done.run.glob("events*"))
+
+
+def test_help_and_config_do_not_import_torch(gdframe, tmp_path):
+    (tmp_path / "torch.py").write_text("raise SystemExit('torch was imported')")
+    without = {"PYTHONPATH": str(tmp_path)}
+    assert "Groups: GROUP=NAME" in gdframe("--help", **without).out
+    assert "lr: 0.01" in gdframe("--cfg", "job", **without).out
+    assert "adam" in gdframe("list", **without).out
+    assert "Did you mean 'adam'?" in gdframe("optimizer=adm", **without).err
+    assert "must be a finite" in gdframe("lr=nan", **without).err
+    assert "torch was imported" in gdframe("epochs=1", **without).err
+
+
+def test_list_shows_every_component(gdframe):
+    from gdframe.registry import REGISTRIES
+
+    lines = gdframe("list").out.splitlines()
+    for kind, registry in REGISTRIES.items():
+        assert f"{kind} ({len(registry)})" in lines
+        for name in registry:
+            (line,) = [text for text in lines if re.match(rf"  {name} ", text)]
+            assert len(line.split(maxsplit=1)[1]) > 10, f"{kind} {name} has no description"
+
+
+def test_a_failure_is_recorded(gdframe, tmp_path):
+    (tmp_path / "bad.py").write_text(
+        "from gdframe import OPTIMIZERS, GD\n"
+        "@OPTIMIZERS.register('bad')\n"
+        "class Bad(GD):\n"
+        "    def __init__(self, params, lr): super().__init__(params, lr)\n"
+        "    def step(self, closure=None): raise RuntimeError('out of luck')\n"
+    )
+    done = gdframe("plugins=[bad.py]", "optimizer=bad")
+    assert done.code == 1
+    assert done.result["status"] == "failed"
+    assert done.result["reason"] == "RuntimeError: out of luck"

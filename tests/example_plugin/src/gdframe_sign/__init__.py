@@ -1,0 +1,1 @@
+"""Sign descent for gdframe."""
