@@ -52,7 +52,7 @@ class TensorBoard(Observer):
 
     def on_start(self, run: Watched) -> None:
         """Open the event file; after a resume, drop what lies beyond the checkpoint."""
-        epoch = run.step // run.clock.steps_per_epoch
+        epoch = int(run.history.last["epoch"])
         resumed = rewind_events(self.folder, step=run.step, epoch=epoch)
         self._file = EventFile(self.folder)
         # a limit of M points: the start, the end, and evenly spaced epochs between

@@ -1,0 +1,114 @@
+"""What a real TensorBoard serves of runs: curves, histograms, text and HParams."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from urllib.parse import quote
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import gdframe as gd
+
+TAGS = {
+    "loss/step", "gradient_norm/step", "loss/train", "loss/validation", "objective/train",
+    "gradient_norm/epoch", "lr", "metric/train_r2", "metric/validation_r2",
+    "gradient_norm/weight", "gradient_norm/bias",
+}  # fmt: skip
+
+
+def scalars(folder, tag):
+    accumulator = EventAccumulator(str(folder), size_guidance={"scalars": 0})
+    accumulator.Reload()
+    return [(event.step, event.value) for event in accumulator.Scalars(tag)]
+
+
+def test_curves_equal_the_history(tmp_path):
+    result = gd.train("epochs=5", "stopping.tolerance=null", folder=tmp_path / "run")
+    steps = scalars(tmp_path / "run", "loss/step")
+    assert [step for step, _ in steps] == list(range(1, 61))
+    assert [v for _, v in steps] == pytest.approx(result.history.steps["loss"].tolist())
+    epochs = scalars(tmp_path / "run", "objective/train")
+    assert [epoch for epoch, _ in epochs] == list(range(6))
+    assert [v for _, v in epochs] == pytest.approx(result.history["objective"].tolist())
+
+
+@pytest.mark.parametrize("limit", [3, 10, 100])
+def test_points_are_thinned_to_the_limit_with_both_ends(tmp_path, limit):
+    gd.train(
+        "epochs=40", "stopping.tolerance=null", f"logging.max_points={limit}",
+        f"logging.histograms={limit}", folder=tmp_path / "run",
+    )  # fmt: skip
+    for tag in ("loss/step", "objective/train", "metric/train_r2"):
+        points = scalars(tmp_path / "run", tag)
+        assert 1 < len(points) <= limit, tag
+    epochs = [epoch for epoch, _ in scalars(tmp_path / "run", "objective/train")]
+    assert epochs[0] == 0
+    assert epochs[-1] == 40
+    accumulator = EventAccumulator(str(tmp_path / "run"), size_guidance={"histograms": 0})
+    accumulator.Reload()
+    assert 1 < len(accumulator.Histograms("parameters/weight")) <= limit
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """Two runs, one of which diverged, and a TensorBoard on loopback that shows them."""
+    folder = tmp_path_factory.mktemp("runs")
+    gd.train("variant=sgd", "lr=0.01", "epochs=3", folder=folder / "good")
+    gd.train("variant=batch", "lr=100", "epochs=3", folder=folder / "bad")
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), "--port", "0"]
+    command += ["--host", "127.0.0.1", "--load_fast", "false", "--reload_interval", "1"]
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    try:
+        assert server.stderr is not None
+        for line in server.stderr:
+            if found := re.search(r"http://127\.0\.0\.1:(\d+)/", line):
+                break
+        else:
+            pytest.fail("TensorBoard did not start")
+        yield f"http://127.0.0.1:{found[1]}"
+    finally:
+        server.kill()
+        server.communicate()
+
+
+def ask(url: str, post: dict | None = None):
+    data = None if post is None else json.dumps(post).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=20) as reply:
+        return json.loads(reply.read())
+
+
+def test_a_dashboard_serves_curves_histograms_text_and_hparams(served):
+    end = time.monotonic() + 30
+    while set(ask(f"{served}/data/runs")) != {"good", "bad"}:
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    tags = ask(f"{served}/data/plugin/scalars/tags")
+    assert set(tags["good"]) >= TAGS
+    url = f"{served}/data/plugin/scalars/scalars?run=good&tag={quote('objective/train')}"
+    assert [point[1] for point in ask(url)] == [0, 1, 2, 3]
+    histograms = ask(f"{served}/data/plugin/histograms/tags")
+    assert set(histograms["good"]) == {"parameters/weight", "parameters/bias"}
+    assert "config/text_summary" in ask(f"{served}/data/plugin/text/tags")["good"]
+    ask(f"{served}/data/plugin/hparams/experiment", {})
+    groups = ask(
+        f"{served}/data/plugin/hparams/session_groups",
+        {
+            "startIndex": 0,
+            "sliceSize": 50,
+            "allowedStatuses": ["STATUS_SUCCESS", "STATUS_UNKNOWN", "STATUS_FAILURE",
+                                "STATUS_RUNNING"],
+            "colParams": [],
+        },
+    )["sessionGroups"]  # fmt: skip
+    shown = {group["hparams"]["variant"]: group["hparams"] for group in groups}
+    assert shown["sgd"]["status"] == "max_epochs"
+    assert shown["batch"]["status"] == "diverged"
+    assert shown["sgd"]["lr"] == 0.01
+    assert all(s["status"] == "STATUS_SUCCESS" for group in groups for s in group["sessions"])

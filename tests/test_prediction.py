@@ -1,0 +1,166 @@
+"""Predictions in the user's units and labels, from the folder of a run alone."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+import gdframe as gd
+
+WORDS = "size,kind,heated,price\n"
+HOUSES = WORDS + "".join(
+    f"{20 + i},{'flat' if i % 3 else 'house'},{'true' if i % 2 else 'false'},{100 + 5 * i}.5\n"
+    for i in range(30)
+)
+
+
+@pytest.fixture(scope="module")
+def houses(tmp_path_factory):
+    """A regression on a table of all kinds of columns, with its exact least-squares solution."""
+    folder = tmp_path_factory.mktemp("houses")
+    (folder / "houses.csv").write_text(HOUSES)
+    gd.train(
+        "data=table", f"data.path='{folder}/houses.csv'", "data.target=price", "variant=batch",
+        "data.validation=0", "lr=0.3", "epochs=5000", "dtype=float64", folder=folder / "run",
+    )  # fmt: skip
+    return folder
+
+
+def test_regression_predicts_in_the_users_units(houses):
+    table = gd.predict(houses / "run", houses / "houses.csv")
+    expected = [100.5 + 5 * i for i in range(30)]
+    np.testing.assert_allclose(table.column("prediction").to_numpy(), expected, rtol=1e-4)
+
+
+def test_columns_are_found_by_name_and_others_ignored(houses, tmp_path):
+    (tmp_path / "new.csv").write_text("heated,note,kind,size\ntrue,x,flat,21\n")
+    table = gd.predict(houses / "run", tmp_path / "new.csv")
+    assert table.column("prediction")[0].as_py() == pytest.approx(105.5, rel=1e-4)
+
+
+def test_parquet_equals_csv(houses, tmp_path):
+    table = pa.csv.read_csv(houses / "houses.csv")
+    pa.parquet.write_table(table, tmp_path / "houses.parquet")
+    one = gd.predict(houses / "run", houses / "houses.csv")
+    assert one.equals(gd.predict(houses / "run", tmp_path / "houses.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("size,kind\n1,flat\n", "no column 'heated'"),
+        (WORDS + "many,flat,true,1\n", "column 'size' is of type string: expected numbers"),
+        (WORDS + "1,flat,true,1\n2,flat,true,1\nx,flat,true,1\n", "text in 1 of 3 rows"),
+        (WORDS + "1,boat,true,1\n", "a category that training did not: 'boat', first in row 1"),
+        (WORDS + "1,flat,true,1\n,flat,true,1\n", "'size' has 1 missing .* row 2"),
+        (WORDS, "has no rows"),
+    ],
+)
+def test_files_that_do_not_fit_are_refused(houses, tmp_path, text, words):
+    (tmp_path / "new.csv").write_text(text)
+    with pytest.raises(gd.UserError, match=words):
+        gd.predict(houses / "run", tmp_path / "new.csv")
+
+
+def test_missing_values_are_imputed_where_training_did(tmp_path):
+    rows = "".join(f"{i if i % 5 else ''},{2 * i}.5\n" for i in range(20))
+    (tmp_path / "t.csv").write_text("x,y\n" + rows)
+    gd.train(
+        "data=table", f"data.path='{tmp_path}/t.csv'", "data.target=y", "data.missing=mean",
+        "epochs=2", "batch_size=4", folder=tmp_path / "run",
+    )  # fmt: skip
+    table = gd.predict(tmp_path / "run", tmp_path / "t.csv")
+    assert np.isfinite(table.column("prediction").to_numpy()).all()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "probabilities"),
+    [
+        (["data=iris"], True),
+        (["data=iris", "model=mlp"], True),
+        (["data=breast_cancer"], True),
+        (["data=breast_cancer", "loss=hinge"], False),
+    ],
+)
+def test_classifiers_predict_labels_and_probabilities(tmp_path, overrides, probabilities):
+    result = gd.train(*overrides, "epochs=30", "lr=0.1", folder=tmp_path / "run")
+    name = overrides[0].split("=")[1]
+    frame = gd.DATASETS.build(name).read()
+    columns = {n: frame.values[:, i] for i, n in enumerate(frame.feature_names)}
+    pa.parquet.write_table(pa.table(columns), tmp_path / "x.parquet")
+    table = gd.predict(tmp_path / "run", tmp_path / "x.parquet")
+    labels = np.array(frame.classes)[frame.target]
+    accuracy = (np.array(table.column("prediction").to_pylist()) == labels).mean()
+    counts = [len(part or ()) for part in (result_rows(name))]
+    metrics = result.metrics
+    expected = np.average(
+        [metrics["train"]["accuracy"], metrics["validation"]["accuracy"]], weights=counts
+    )
+    assert accuracy == pytest.approx(expected, abs=1e-6)
+    names = table.column_names[1:]
+    assert names == ([f"probability_{c}" for c in frame.classes] if probabilities else [])
+    if probabilities:
+        shares = np.column_stack([table.column(n).to_numpy() for n in names])
+        np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-5)
+
+
+def result_rows(name: str):
+    data = gd.DATASETS.build(name).load()
+    return data.train, data.validation
+
+
+def test_poisson_predicts_counts(tmp_path):
+    rows = "".join(f"{i / 10},{i // 4}\n" for i in range(40))
+    (tmp_path / "t.csv").write_text("x,y\n" + rows)
+    gd.train(
+        "data=table", f"data.path='{tmp_path}/t.csv'", "data.target=y", "data.task=regression",
+        "loss=poisson", "epochs=20", "batch_size=8", folder=tmp_path / "run",
+    )  # fmt: skip
+    predicted = gd.predict(tmp_path / "run", tmp_path / "t.csv").column("prediction").to_numpy()
+    assert (predicted > 0).all()
+
+
+def test_a_function_has_nothing_to_predict(tmp_path):
+    gd.train("model=rosenbrock", "epochs=2", folder=tmp_path / "run")
+    with pytest.raises(gd.UserError, match="nothing to predict"):
+        gd.predict(tmp_path / "run", tmp_path / "x.csv")
+
+
+def test_damaged_and_foreign_models_are_refused(houses, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    with pytest.raises(gd.UserError, match=r"holds no model\.safetensors"):
+        gd.predict(run, houses / "houses.csv")
+    whole = (houses / "run" / "model.safetensors").read_bytes()
+    (run / "model.safetensors").write_bytes(whole[:100])
+    with pytest.raises(gd.UserError, match="is damaged"):
+        gd.predict(run, houses / "houses.csv")
+    from safetensors.numpy import save_file
+
+    save_file({"w": np.zeros(1)}, run / "model.safetensors", {"format": json.dumps(99)})
+    with pytest.raises(gd.UserError, match="format 99"):
+        gd.predict(run, houses / "houses.csv")
+
+
+def test_the_command_line_prints_or_writes(gdframe, houses, tmp_path):
+    run, data = str(houses / "run"), str(houses / "houses.csv")
+    printed = list(csv.DictReader(io.StringIO(gdframe("predict", run, data).out)))
+    assert len(printed) == 30
+    assert float(printed[3]["prediction"]) == pytest.approx(115.5, rel=1e-4)
+    for name in ("p.csv", "p.parquet"):
+        done = gdframe("predict", run, data, "--output", name)
+        assert done.code == 0, done.err
+        assert done.out == f"30 predictions in {name}\n"
+    written = pa.parquet.read_table(tmp_path / "p.parquet").column("prediction").to_pylist()
+    assert written == pa.csv.read_csv(tmp_path / "p.csv").column("prediction").to_pylist()
+    done = gdframe("predict", run, data, "--output", "p.xlsx")
+    assert done.code == 2
+    assert "ends in .csv or .parquet" in done.err
+    done = gdframe("predict", run, data, "--output", "nowhere/deep/p.csv")
+    assert done.code == 0
