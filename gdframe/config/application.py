@@ -134,7 +134,7 @@ def _summarize(folder: Path) -> None:
     from gdframe.sweeps.summary import write_summary
 
     count = write_summary(folder)
-    log.info("\n%s runs in %s", count, shown_path(folder / "summary.csv"))
+    print(f"\n{count} runs in {shown_path(folder / 'summary.csv')}")
 
 
 def _with_plugins(word: str, plugins: list[str]) -> str:
