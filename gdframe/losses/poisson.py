@@ -15,6 +15,7 @@ class Poisson(Loss):
     """For counts: the model's output is the logarithm of the expected count.
 
     Example:
+        >>> import torch
         >>> Poisson()(torch.zeros(1, 1), torch.tensor([[3.0]])).item()  # exp(0) - 3 * 0
         1.0
     """
