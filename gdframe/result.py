@@ -9,19 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import safetensors.torch
 from torch import nn
 
 from gdframe.files import write_atomically
 from gdframe.history import History
-from gdframe.registry import LOSSES, MODELS, OPTIMIZERS
-from gdframe.stopping import Status, Verdict
+from gdframe.stopping import Status
 from gdframe.storage import FORMAT
-
-if TYPE_CHECKING:
-    from gdframe.trainer import Trainer
 
 RESULT_FILE = "result.json"
 MODEL_FILE = "model.safetensors"
@@ -78,39 +74,6 @@ class Result:
     history: History = field(repr=False)
     module: nn.Module = field(repr=False)
     folder: Path | None = None
-
-    @classmethod
-    def of(cls, trainer: Trainer, verdict: Verdict, row: Mapping[str, float]) -> Result:
-        """Gather the result of a trainer's run; ``row`` measures where it ended."""
-        model, loss = trainer.objective.model, trainer.objective.loss
-        metrics: dict[str, dict[str, float]] = {"train": {}, "validation": {}}
-        for name, value in row.items():
-            part, _, metric = name.partition("/")
-            if part in metrics:
-                metrics[part][metric] = value
-        return cls(
-            status=verdict.status,
-            reason=verdict.reason,
-            variant=trainer.loader.variant,
-            engine=trainer.engine_name,
-            model=MODELS.name_of(model),
-            loss=None if loss is None else LOSSES.name_of(loss),
-            optimizer=OPTIMIZERS.name_of(trainer.run.optimizer),
-            lr=trainer.lr,
-            seed=trainer.run.seed,
-            epochs=trainer.step // trainer.clock.steps_per_epoch,
-            steps=trainer.step,
-            samples=trainer.loader.samples(trainer.step),
-            objective=row["objective"],
-            train_loss=row["train_loss"],
-            validation_loss=row.get("validation_loss"),
-            gradient_norm=row["gradient_norm"],
-            metrics=metrics,
-            seconds={"setup": 0.0, "train": trainer.seconds},
-            parameter_count=sum(p.numel() for p in model.parameters() if p.requires_grad),
-            history=trainer.history,
-            module=model,
-        )
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``result.json`` holds: plain values, with null for what is not finite."""

@@ -7,21 +7,22 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from gdframe.data.dataset import Dataset
-from gdframe.engines.base import Run, Trace
+from gdframe.engines.base import Run
 from gdframe.errors import UserError
 from gdframe.history import History
 from gdframe.interrupt import interruptible
 from gdframe.loaders.base import Loader
 from gdframe.losses.base import Loss
+from gdframe.measurement import Measurement, finite_steps, not_finite
 from gdframe.objective import Objective
 from gdframe.observers.base import Observer
 from gdframe.penalties.base import Penalty
-from gdframe.registry import ENGINES
+from gdframe.recovery import Recovery
+from gdframe.registry import ENGINES, LOSSES, MODELS, OPTIMIZERS
 from gdframe.result import Result
 from gdframe.schedules import Clock, Constant, Schedule
 from gdframe.stopping import Course, Status, Stopping, Verdict, diverged
@@ -29,9 +30,6 @@ from gdframe.storage import Capture
 
 BLOCK_SECONDS = 0.1
 """How long a block of steps should take: how soon a run notices Ctrl-C or its time limit."""
-
-SNAPSHOT_SECONDS = 0.25
-"""How much work at most is done twice to recover the last finite state of a diverged run."""
 
 
 class Trainer:
@@ -107,8 +105,7 @@ class Trainer:
         self.history = History(max_points=max_points, total_steps=epochs * loader.steps_per_epoch)
         self.step = 0
         self.course: Course | None = None
-        self._train = self.objective.encode(data.train)
-        self._validation = data.validation and self.objective.encode(data.validation)
+        self._measurement = Measurement(self.run, data, loader, self.clock, self.lr)
         self._seconds = 0.0
         self._started: float | None = None
 
@@ -135,15 +132,13 @@ class Trainer:
         self._started = time.perf_counter()
         verdict = None
         if self.course is None:
-            row = self._evaluate()
+            row = self._measure()
             self.history.add_epoch(row)
             start = row["objective"]
             self.course = Course(start=start, best=start, last=start)
-            if bad := _not_finite(row):
+            if bad := not_finite(row):
                 verdict = diverged(*bad, step=0, lr=self.lr, parameter=None)
-        # the newest snapshot may be younger than the last finite state, the one before is not
-        self._snapshots = [(self.step, self.engine.state(0))] * 2
-        self._snapshot_at = time.perf_counter()
+        self._recovery = Recovery(self.engine, self.step)
         self._block = 16
         for observer in self.observers:
             observer.on_start(self)
@@ -155,15 +150,13 @@ class Trainer:
     def _advance(self) -> Verdict | None:
         """Execute a block of steps, and what follows if it ends an epoch."""
         first, begun = self.step, time.perf_counter()
-        if begun - self._snapshot_at > SNAPSHOT_SECONDS:
-            self._snapshots = [self._snapshots[1], (first, self.engine.state(0))]
-            self._snapshot_at = begun
-        left = -first % self.clock.steps_per_epoch or self.clock.steps_per_epoch
-        trace = self.engine.advance(first, first + min(self._block, left))
+        self._recovery.note(first)
+        last = min(first + self._block, self.clock.epoch_end(first))
+        trace = self.engine.advance(first, last)
         taken = time.perf_counter() - begun
         growth = min(2.0, BLOCK_SECONDS / max(taken, 1e-9))
         self._block = min(max(1, int(self._block * growth)), 1 << 20)
-        finite = _finite_steps(trace)
+        finite = finite_steps(trace)
         self.step = first + finite
         kept = self.history.add_steps(first, trace, finite)
         for observer in self.observers:
@@ -178,8 +171,8 @@ class Trainer:
         return verdict or self.stopping.out_of_time(self.seconds)
 
     def _end_epoch(self) -> Verdict | None:
-        row = self._evaluate()
-        if bad := _not_finite(row):
+        row = self._measure()
+        if bad := not_finite(row):
             return self._diverge(*bad, step=self.step)
         assert self.course is not None
         self.history.add_epoch(row)
@@ -209,54 +202,64 @@ class Trainer:
             step: the update that met it, counted from 1.
         """
         updates = self.step
-        self._replay(updates)
+        self._recovery.replay(updates)
         broken = [name for name, p in self.parameters().items() if not p.isfinite().all()]
-        if self.history.last["step"] != updates:  # else they were evaluated, and found finite
-            self._replay(updates - 1)
+        if self.history.last["step"] != updates:  # else they were measured, and found finite
+            self.step = self._recovery.replay(updates - 1)
         parameter = broken[0] if broken else None
         return diverged(what, value, step=step, lr=self.lr, parameter=parameter)
-
-    def _replay(self, step: int) -> None:
-        """Bring the run back to ``step``, or to the oldest snapshot if that is younger."""
-        older, newer = self._snapshots
-        self.step, state = newer if newer[0] <= step else older
-        self.engine.load_state(0, state)
-        while self.step < step:
-            left = -self.step % self.clock.steps_per_epoch or self.clock.steps_per_epoch
-            last = min(self.step + left, step)
-            self.engine.advance(self.step, last)
-            self.step = last
 
     def _finish(self, verdict: Verdict) -> Result:
         row = self.history.last
         if row["step"] != self.step:
-            row = self._evaluate()
-        result = Result.of(self, verdict, row)
+            row = self._measure()
+        result = self._result(verdict, row)
         for observer in self.observers:
             observer.on_end(self, result)
         return result
 
-    def _evaluate(self) -> dict[str, float]:
-        """Measure the objective over all rows; return a row of the history."""
-        train = self.objective.evaluate(self._train, self.data, gradient=True)
-        factor = self.run.schedule(np.array([max(self.step - 1, 0)]), self.clock)[0]
-        row: dict[str, float] = {
-            "epoch": self.step // self.clock.steps_per_epoch,
-            "step": self.step,
-            "samples": self.loader.samples(self.step),
-            "seconds": self.seconds,
-            "lr": self.lr * float(factor),
-            "objective": train.objective,
-            "train_loss": train.loss,
-            "gradient_norm": train.gradient_norm,
-        }
-        row |= {f"gradient_norm/{name}": norm for name, norm in train.gradient_norms.items()}
-        row |= {f"train/{name}": value for name, value in train.metrics.items()}
-        if self._validation is not None:
-            held = self.objective.evaluate(self._validation, self.data, gradient=False)
-            row["validation_loss"] = held.loss
-            row |= {f"validation/{name}": value for name, value in held.metrics.items()}
-        return row
+    def failed(self, error: Exception) -> Result | None:
+        """Return the result of a run that raised, from what it had measured before, if anything."""
+        if not len(self.history):
+            return None
+        verdict = Verdict(Status.FAILED, f"{type(error).__name__}: {error}")
+        return self._result(verdict, self.history.last)
+
+    def _measure(self) -> dict[str, float]:
+        """Return a row of the history, measured at the current parameters."""
+        return self._measurement.row(self.step, self.seconds)
+
+    def _result(self, verdict: Verdict, row: Mapping[str, float]) -> Result:
+        """Gather the result of the run; ``row`` measures where it ended."""
+        model, loss = self.objective.model, self.objective.loss
+        metrics: dict[str, dict[str, float]] = {"train": {}, "validation": {}}
+        for name, value in row.items():
+            part, _, metric = name.partition("/")
+            if part in metrics:
+                metrics[part][metric] = value
+        return Result(
+            status=verdict.status,
+            reason=verdict.reason,
+            variant=self.loader.variant,
+            engine=self.engine_name,
+            model=MODELS.name_of(model),
+            loss=None if loss is None else LOSSES.name_of(loss),
+            optimizer=OPTIMIZERS.name_of(self.run.optimizer),
+            lr=self.lr,
+            seed=self.run.seed,
+            epochs=self.step // self.clock.steps_per_epoch,
+            steps=self.step,
+            samples=self.loader.samples(self.step),
+            objective=row["objective"],
+            train_loss=row["train_loss"],
+            validation_loss=row.get("validation_loss"),
+            gradient_norm=row["gradient_norm"],
+            metrics=metrics,
+            seconds={"setup": 0.0, "train": self.seconds},
+            parameter_count=sum(p.numel() for p in model.parameters() if p.requires_grad),
+            history=self.history,
+            module=model,
+        )
 
     @property
     def seconds(self) -> float:
@@ -294,16 +297,3 @@ class Trainer:
         self.step, self._seconds = capture.facts["step"], capture.facts["seconds"]
         self.history.rewind(self.step)
         self.course = Course(**capture.facts["course"])
-
-
-def _not_finite(row: Mapping[str, float]) -> tuple[str, float] | None:
-    for name, words in (("objective", "objective"), ("gradient_norm", "gradient norm")):
-        if not math.isfinite(row[name]):
-            return words, row[name]
-    return None
-
-
-def _finite_steps(trace: Trace) -> int:
-    """Return how many steps of a trace come before the first that is not finite."""
-    bad = ~(np.isfinite(trace.loss[0]) & np.isfinite(trace.gradient_norm[0]))
-    return int(bad.argmax()) if bad.any() else len(bad)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import gdframe as gd
+from gdframe import recovery
 from gdframe import trainer as trainer_module
 from gdframe.stopping import Status
 
@@ -100,7 +101,7 @@ def test_divergence_names_the_step_and_keeps_the_last_finite_state():
 @pytest.mark.parametrize("snapshot", [0.0, 1e9])
 @pytest.mark.parametrize("block", [1e-9, 10.0])
 def test_divergence_does_not_depend_on_timing(snapshot, block, monkeypatch):
-    monkeypatch.setattr(trainer_module, "SNAPSHOT_SECONDS", snapshot)
+    monkeypatch.setattr(recovery, "SNAPSHOT_SECONDS", snapshot)
     monkeypatch.setattr(trainer_module, "BLOCK_SECONDS", block)
     trainer = make(3.0, loader=gd.MiniBatch(48, 7), epochs=400, stopping=gd.Stopping(
         divergence_factor=1e300))  # fmt: skip

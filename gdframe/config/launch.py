@@ -19,7 +19,6 @@ from gdframe.observers import Checkpoint, Observer, ProgressBar, TensorBoard
 from gdframe.registry import SCHEDULES
 from gdframe.result import Result, save_model
 from gdframe.schedules import Schedule
-from gdframe.stopping import Status, Verdict
 from gdframe.storage import load_checkpoint
 from gdframe.trainer import Trainer
 
@@ -83,7 +82,9 @@ def launch(
     except (OSError, UserError):
         raise
     except Exception as error:
-        _record_failure(trainer, error, folder, setup)
+        failure = trainer.failed(error)
+        if failure is not None:
+            failure.save(folder)
         raise
     result.seconds["setup"] = setup
     metadata = {
@@ -122,16 +123,6 @@ def _observers(config: Mapping[str, Any], folder: Path, checkpoints: Path) -> li
     if settings["progress"]:
         observers.append(ProgressBar())
     return [*observers, Checkpoint(checkpoints, every=saving["every"], keep=saving["keep"])]
-
-
-def _record_failure(trainer: Trainer, error: Exception, folder: Path, setup: float) -> None:
-    """Write the result of a run that raised, from what it measured before."""
-    if not len(trainer.history):
-        return
-    verdict = Verdict(Status.FAILED, f"{type(error).__name__}: {error}")
-    result = Result.of(trainer, verdict, trainer.history.last)
-    result.seconds["setup"] = setup
-    result.save(folder)
 
 
 def resume(folder: Path, overrides: Sequence[str], *, started: float | None = None) -> Result:

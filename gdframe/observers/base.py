@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from torch import Tensor
 
 from gdframe.history import History
+from gdframe.result import Result
 from gdframe.schedules.base import Clock
 from gdframe.storage import Capture
-
-if TYPE_CHECKING:
-    from gdframe.result import Result
 
 
 class Watched(Protocol):

@@ -5,14 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gdframe.errors import UserError
 from gdframe.observers.base import Observer, Watched
+from gdframe.result import Result
 from gdframe.storage import save_checkpoint
-
-if TYPE_CHECKING:
-    from gdframe.result import Result
 
 
 class Checkpoint(Observer):

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gdframe.observers.base import Observer, Watched
-
-if TYPE_CHECKING:
-    from gdframe.result import Result
+from gdframe.result import Result
 
 
 class ProgressBar(Observer):

@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gdframe.events import EventFile, rewind_events
 from gdframe.observers.base import Observer, Watched
-
-if TYPE_CHECKING:
-    from gdframe.result import Result
+from gdframe.result import Result
 
 TAGS = {
     "train_loss": "loss/train",

@@ -21,6 +21,15 @@ class Clock:
     steps_per_epoch: int
     epochs: float
 
+    def epoch_end(self, step: int) -> int:
+        """Return the updates done when the epoch that follows ``step`` updates ends.
+
+        Example:
+            >>> [Clock(10, 5).epoch_end(step) for step in (0, 9, 10)]
+            [10, 10, 20]
+        """
+        return (step // self.steps_per_epoch + 1) * self.steps_per_epoch
+
 
 class Schedule(ABC):
     """Base of schedules: a factor for the learning rate at each step.
