@@ -3,6 +3,7 @@
 from gdframe.config.api import train as train
 from gdframe.data import BreastCancer as BreastCancer
 from gdframe.data import Classification as Classification
+from gdframe.data import Column as Column
 from gdframe.data import Dataset as Dataset
 from gdframe.data import Diabetes as Diabetes
 from gdframe.data import Digits as Digits

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import os
 import shutil
 import sys
@@ -47,10 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return OK
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
-        hint = ""
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            hint = "; free some space, then go on by python -m gdframe resume RUN_DIR"
-        return _complain(f"cannot read or write{where}: {error.strerror or error}{hint}", debug)
+        return _complain(f"cannot read or write{where}: {error.strerror or error}", debug)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -99,6 +95,7 @@ def _resume(argv: list[str]) -> int:
     started = time.perf_counter()
     folder = Path(chosen.run)
     from gdframe.config.application import configure_log, exit_code, finish
+    from gdframe.config.folders import unwritable
     from gdframe.config.values import plain, read_config
     from gdframe.plugins import load_plugins
 
@@ -107,7 +104,10 @@ def _resume(argv: list[str]) -> int:
     from gdframe.config.launch import resume
 
     configure_log(folder)
-    result = resume(folder, chosen.overrides, started=started)
+    try:
+        result = resume(folder, chosen.overrides, started=started)
+    except OSError as error:
+        raise unwritable(error, folder) from error
     finish(result)
     return exit_code(result)
 

@@ -1,9 +1,38 @@
-"""Writing files so that a reader sees the old one or the new one, never half of one."""
+"""Files that are the old one or the new one, never half of one; folders with one writer."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from gdframe.errors import UserError
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Keep other processes from training in ``folder`` at the same time.
+
+    The lock is the folder's own and goes with this process, however it ends. Where the system has
+    no such locks, nothing is kept.
+
+    Raises:
+        UserError: another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise UserError(f"a run is being trained in {folder}: wait until it has ended") from None
+    finally:
+        os.close(descriptor)
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:

@@ -87,6 +87,9 @@ class Trainer:
             raise UserError(f"logging.max_points={max_points}: must be at least 1")
         if loader.rows != data.rows:
             raise UserError(f"the loader is for {loader.rows} rows, and the data has {data.rows}")
+        own = {id(parameter) for parameter in model.parameters()}
+        if any(id(p) not in own for group in optimizer.param_groups for p in group["params"]):
+            raise UserError("the optimizer is bound to parameters that are not the model's")
         if loss is not None:
             loss.check(data)
         self.objective = Objective(model, loss, penalty)

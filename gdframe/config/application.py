@@ -20,7 +20,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from gdframe.config.check import check
-from gdframe.config.folders import claimed, discard, refuse_taken, register_resolver
+from gdframe.config.folders import claimed, discard, refuse_taken, register_resolver, unwritable
 from gdframe.config.messages import explain, named_plugins
 from gdframe.config.schema import config_folder, register_nodes
 from gdframe.config.values import plain
@@ -95,6 +95,9 @@ def _task(config: DictConfig, launch: _Launch) -> float | None:
         from gdframe.config.launch import launch as train
 
         result = train(values, folder, started=launch.started)
+    except OSError as error:
+        launch.error = launch.error or unwritable(error, folder)
+        return None
     except Exception as error:  # Hydra would print it, and end a sweep: the caller raises it
         if isinstance(error, UserError):
             discard(folder)

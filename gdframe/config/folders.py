@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import shutil
 from datetime import datetime
@@ -13,6 +14,8 @@ from gdframe.errors import UserError
 
 TRAINED = ("checkpoint", "result.json", "events.out.tfevents.*", "*/.hydra")
 """What tells a folder in which something was trained; the last is a sweep's."""
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _claimed: dict[str, str] = {}
 
@@ -71,6 +74,15 @@ def refuse_taken(folder: Path) -> None:
             f"{folder} already holds a run: choose another folder, or go on with it by "
             f"python -m gdframe resume {folder}"
         )
+
+
+def unwritable(error: OSError, folder: Path) -> UserError:
+    """Say that a run's folder can no longer be written to, and how to go on."""
+    free = "free some space" if error.errno in DISK_FULL else "make it writable"
+    return UserError(
+        f"cannot write to {folder}: {error.strerror or error}; {free}, then go on by "
+        f"python -m gdframe resume {folder}"
+    )
 
 
 def discard(folder: Path) -> None:

@@ -15,6 +15,7 @@ from gdframe.config.check import check
 from gdframe.config.messages import apply_override, parse
 from gdframe.config.values import plain, read_config
 from gdframe.errors import UserError, in_words
+from gdframe.files import exclusive
 from gdframe.observers import Checkpoint, Observer, ProgressBar, TensorBoard
 from gdframe.registry import SCHEDULES
 from gdframe.result import Result, save_model
@@ -44,6 +45,11 @@ def launch(
         OSError: the folder cannot be written to.
     """
     started = time.perf_counter() if started is None else started
+    with exclusive(folder):
+        return _launch(config, folder, resume=resume, started=started)
+
+
+def _launch(config: Mapping[str, Any], folder: Path, *, resume: bool, started: float) -> Result:
     parts = build(config)
     settings = config["logging"]
     trainer = Trainer(

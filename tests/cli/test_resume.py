@@ -165,6 +165,18 @@ def test_what_would_be_another_run_is_refused(gdframe, tmp_path):
     assert gdframe("resume", "run", "epochs=4", "schedule.epochs=2").code == 0
 
 
+def test_a_run_that_is_still_training_is_left_alone(gdframe, tmp_path):
+    run = start(tmp_path / "busy", "variant=sgd", "epochs=100000", "lr=1e-9")
+    try:
+        wait_for(lambda: list((tmp_path / "busy").glob("events*")))
+        done = gdframe("resume", "busy")
+        assert done.code == 2
+        assert "a run is being trained in busy" in done.err
+    finally:
+        run.kill()
+        run.communicate()
+
+
 def test_folders_that_are_no_runs_are_refused(gdframe, tmp_path):
     (tmp_path / "other" / ".hydra").mkdir(parents=True)
     (tmp_path / "other" / ".hydra" / "config.yaml").write_text("lr: [")
