@@ -27,10 +27,11 @@ def exclusive(folder: Path) -> Iterator[None]:
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"a run is being trained in {folder}: wait until it ends") from None
         yield
-    except BlockingIOError:
-        raise UserError(f"a run is being trained in {folder}: wait until it has ended") from None
     finally:
         os.close(descriptor)
 

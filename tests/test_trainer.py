@@ -229,8 +229,8 @@ def test_parts_that_do_not_fit_are_refused():
         make(epochs=0)
     with pytest.raises(gd.UserError, match="the loader is for 10 rows"):
         make(loader=gd.FullBatch(10))
+    rule = gd.GD(gd.Linear(3).parameters(), lr=0.1)
     with pytest.raises(gd.UserError, match="not the model's"):
-        rule = gd.GD(gd.Linear(3).parameters(), lr=0.1)
         gd.Trainer(gd.Linear(3), gd.MSE(), rule, gd.FullBatch(48), DATA)
     with pytest.raises(gd.UserError, match="no engine is called 'warp'"):
         make(engine="warp")
