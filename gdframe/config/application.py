@@ -170,4 +170,5 @@ def configure_log(folder: Path) -> None:
     console.setFormatter(logging.Formatter("%(message)s"))
     file = logging.FileHandler(folder / "gdframe.log", delay=True)
     file.setFormatter(logging.Formatter("[%(asctime)s][%(levelname)s] %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[console, file], force=True)
+    logging.basicConfig(level=logging.WARNING, handlers=[console, file], force=True)
+    log.setLevel(logging.INFO)

@@ -64,12 +64,12 @@ def claim(root: Path) -> Path:
 
 
 def refuse_taken(folder: Path) -> None:
-    """Refuse a folder that already holds a run.
+    """Refuse a folder that already holds a run or a sweep.
 
     Raises:
         UserError: it does.
     """
-    if (folder / ".hydra").exists() or (folder / "result.json").exists():
+    if any((folder / name).exists() for name in (".hydra", "result.json", "multirun.yaml")):
         raise UserError(
             f"{folder} already holds a run: choose another folder, or go on with it by "
             f"python -m gdframe resume {folder}"
