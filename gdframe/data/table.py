@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
-
-from gdframe.data.dataset import first_rows
 from gdframe.data.frame import Frame
-from gdframe.data.reader import (
-    describe_column,
-    feature_values,
-    is_number,
-    is_text,
-    numbers,
-    pick,
-    read_file,
-    refuse_stray_text,
-)
 from gdframe.data.source import Source
 from gdframe.errors import UserError
 from gdframe.registry import DATASETS
-
-MOST_CLASSES = 10
-"""Consecutive whole numbers up to this many distinct values read as class labels."""
 
 
 @DATASETS.register("table")
@@ -68,6 +50,10 @@ class Table(Source):
 
     def read(self) -> Frame:
         """Read the file and decide what each column is."""
+        # PyArrow is imported when there is a table to read
+        from gdframe.data.reader import describe_column, feature_values, pick, read_file
+        from gdframe.data.target import read_target
+
         table = read_file(self.path)
         (target,) = pick(table, [self.target], self.path)
         names = self.features or [name for name in table.column_names if name != self.target]
@@ -81,54 +67,5 @@ class Table(Source):
             for name, array in zip(names, arrays, strict=True)
         ]
         values = [feature_values(c, array) for c, array in zip(columns, arrays, strict=True)]
-        y, classes = self._read_target(target)
+        y, classes = read_target(self.target, target, self.task)
         return Frame(columns, values, y, self.target, classes)
-
-    def _read_target(self, array: pa.Array) -> tuple[NDArray[Any], tuple[Any, ...] | None]:
-        if array.null_count:
-            bad = np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False))
-            raise UserError(
-                f"target '{self.target}' has {len(bad)} missing values, first in "
-                f"{first_rows(bad)}: remove those rows"
-            )
-        labels = is_text(array) or pa.types.is_boolean(array.type)
-        if not labels and not is_number(array):
-            raise UserError(
-                f"target '{self.target}' is of type {array.type}: expected numbers, true/false "
-                "or text"
-            )
-        if is_text(array):
-            refuse_stray_text(self.target, array)
-        if self.task == "regression":
-            if is_text(array):
-                raise UserError(
-                    f"target '{self.target}' holds text: data.task=regression needs numbers"
-                )
-            return numbers(array), None
-        found = array.to_numpy(zero_copy_only=False)
-        countable = pa.types.is_integer(array.type) and _look_like_labels(found)
-        if self.task == "auto" and not labels and not countable:
-            return numbers(array), None
-        if is_number(array):
-            whole = found.astype(np.float64)
-            if not (np.isfinite(whole).all() and (whole == np.round(whole)).all()):
-                raise UserError(
-                    f"target '{self.target}' has values that are no whole numbers: class labels "
-                    "are whole numbers, true/false or text; use data.task=regression"
-                )
-            found = whole.astype(np.int64)
-        classes, indices = np.unique(
-            found.astype(str) if is_text(array) else found, return_inverse=True
-        )
-        if len(classes) > max(100, len(found) // 2):
-            raise UserError(
-                f"target '{self.target}' has {len(classes)} classes in {len(found)} rows: "
-                "use data.task=regression, or another target"
-            )
-        return indices, tuple(classes.tolist())
-
-
-def _look_like_labels(values: NDArray[Any]) -> bool:
-    distinct = np.unique(values)
-    consecutive = distinct[0] in (0, 1) and (np.diff(distinct) == 1).all()
-    return bool(consecutive and len(distinct) <= MOST_CLASSES)
