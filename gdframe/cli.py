@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import sys
 import time
 import traceback
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from gdframe.errors import UserError, did_you_mean
+from gdframe.files import DISK_FULL
 
 OK, FAILED, WRONG_INPUT, DIVERGED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -31,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     debug = "debug=true" in [argument.lower() for argument in argv]
     try:
-        if argv and not argv[0].startswith("-") and "=" not in argv[0] and argv[0][0] not in "+~":
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        if argv and not argv[0].startswith(("-", "+", "~")) and "=" not in argv[0]:
             if argv[0] not in verbs:
                 raise UserError(
                     f"'{argv[0]}' is neither a verb nor KEY=VALUE.{did_you_mean(argv[0], verbs)} "
@@ -46,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return OK
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
-        return _complain(f"cannot read or write{where}: {error.strerror or error}", debug)
+        hint = "; free some space" if error.errno in DISK_FULL else ""
+        return _complain(f"cannot read or write{where}: {error.strerror or error}{hint}", debug)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED

@@ -5,6 +5,7 @@ TensorBoard's own writer hands events to a second thread, in which a full disk g
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import time
@@ -12,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from tensorboard.compat.proto.event_pb2 import Event
@@ -56,8 +58,14 @@ class EventFile:
         self._add(_summary.text(title, page), step)
 
     def histogram(self, tag: str, values: NDArray[Any], step: int) -> None:
-        """Add the distribution of finite values."""
-        self._add(_summary.histogram(tag, values, BINS), step)
+        """Add the distribution of values; nothing where they span no finite range."""
+        low, high = float(values.min()), float(values.max())
+        size = max(abs(low), abs(high))
+        if high - low <= 1e-6 * size or size == 0:  # too narrow to be cut into bins
+            low, high = low - 0.5 * (size or 1.0), high + 0.5 * (size or 1.0)
+        if math.isfinite(high - low):
+            edges = np.linspace(low, high, BINS + 1)
+            self._add(_summary.histogram(tag, values.astype(np.float64), edges), step)
 
     def hyperparameters(self, values: Mapping[str, bool | int | float | str]) -> None:
         """Add what the HParams page shows, and that the run has ended.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,14 +14,19 @@ from typing import Any
 def interruptible() -> Iterator[Callable[[], str | None]]:
     """Catch SIGINT and SIGTERM; yield a function that names the signal received, if any.
 
-    A second signal raises KeyboardInterrupt at once. Outside the main thread, where Python
-    delivers no signals, nothing is caught.
+    Another signal more than a second later raises KeyboardInterrupt at once. Outside the main
+    thread, where Python delivers no signals, nothing is caught.
     """
     received: list[str] = []
+    patience = 1.0  # a second press in haste does not give up what the first one saves
+
+    first = 0.0
 
     def note(number: int, frame: Any) -> None:
-        if received:
+        nonlocal first
+        if received and time.monotonic() - first > patience:
             raise KeyboardInterrupt
+        first = first if received else time.monotonic()
         received.append("Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name)
 
     def name() -> str | None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gdframe.data.dataset import Dataset, Rows
+from gdframe.errors import UserError
 from gdframe.losses.base import Loss
 from gdframe.models.function import Function
 from gdframe.optimizers.base import global_norm
@@ -78,6 +79,37 @@ class Objective:
         """Return the penalty at the current parameters; 0.0 where nothing is penalised."""
         return self.penalty.value(self.penalized) if self.penalized else 0.0
 
+    def check(self, data: Dataset) -> None:
+        """Try the model on two rows.
+
+        Raises:
+            UserError: the loss is not for this data, or the model does not take its features or
+                returns outputs of another shape than the loss needs.
+        """
+        if self.loss is None:
+            return
+        self.loss.check(data)
+        features = data.train.features[:2]
+        training = self.model.training
+        self.model.eval()
+        try:
+            with torch.no_grad():
+                outputs = self.model(features)
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(
+                f"the model does not take features of shape {tuple(features.shape)} and type "
+                f"{features.dtype}: {reason}"
+            ) from error
+        finally:
+            self.model.train(training)
+        expected = (len(features), self.loss.outputs(data))
+        if tuple(outputs.shape) != expected:
+            raise UserError(
+                f"the model returns outputs of shape {tuple(outputs.shape)} for {len(features)} "
+                f"rows, and loss {self.loss.name} needs {expected}"
+            )
+
     def encode(self, rows: Rows) -> Rows:
         """Return rows with their targets encoded for the loss."""
         if self.loss is None:
@@ -91,7 +123,8 @@ class Objective:
         """
         training = self.model.training
         self.model.eval()
-        parameters = dict(self.model.named_parameters())
+        named = self.model.named_parameters()
+        parameters = {name: parameter for name, parameter in named if parameter.requires_grad}
         sums = [torch.zeros_like(p) for p in parameters.values()]
         total = torch.zeros((), dtype=torch.float64, device=rows.targets.device)
         tally = Tally(data)

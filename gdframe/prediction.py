@@ -124,7 +124,8 @@ def _read_model(run: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
 
 
 def _features(encoding: Encoding, path: Path, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-    table = read_file(path)
+    categories = [column.name for column in encoding.columns if column.kind == "category"]
+    table = read_file(path, text=categories)
     arrays = pick(table, [column.name for column in encoding.columns], path)
     values = [
         feature_values(column, array)

@@ -125,7 +125,9 @@ def save_model(folder: Path, model: nn.Module, metadata: Mapping[str, Any]) -> N
     Raises:
         OSError: it cannot be written.
     """
-    tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    tensors = {
+        name: t.detach().cpu().contiguous().clone() for name, t in model.state_dict().items()
+    }
     texts = {key: json.dumps(value) for key, value in metadata.items()}
     content = safetensors.torch.save(tensors, {"format": json.dumps(FORMAT), **texts})
     write_atomically(folder / MODEL_FILE, content)

@@ -8,6 +8,9 @@ from enum import StrEnum
 
 from gdframe.errors import UserError
 
+STEEP = 0.2
+"""Share of the start's gradient norm above which a run that stands still is not at a minimum."""
+
 
 class Status(StrEnum):
     """How a run ended."""
@@ -35,6 +38,7 @@ class Course:
 
     Args:
         start: objective before the first update.
+        slope: gradient norm before the first update.
         best: lowest objective that counted as an improvement.
         last: objective at the end of the last epoch.
         stale: epochs in a row without improvement.
@@ -42,6 +46,7 @@ class Course:
     """
 
     start: float
+    slope: float
     best: float
     last: float
     stale: int = 0
@@ -151,7 +156,7 @@ class Stopping:
             return Verdict(
                 Status.CONVERGED,
                 f"objective improved by less than {self.tolerance:g} (relative) "
-                f"for {_epochs(self.patience)}",
+                f"for {_epochs(self.patience)}" + _still_steep(gradient_norm, course.slope),
             )
         if epoch >= epochs:
             return Verdict(Status.MAX_EPOCHS, f"reached the limit of {_epochs(epochs)}")
@@ -184,6 +189,15 @@ def diverged(what: str, value: float, step: int, lr: float, parameter: str | Non
         where = f" (first in parameter '{parameter}')" if parameter else ""
         reason = f"{what} became {became} at step {step}{where}; {_smaller(lr)}"
     return Verdict(Status.DIVERGED, reason)
+
+
+def _still_steep(gradient_norm: float, start: float) -> str:
+    if gradient_norm <= STEEP * start:
+        return ""
+    return (
+        f"; but the gradient norm {gradient_norm:.3g} is still {gradient_norm / start:.0%} of its "
+        "start: the learning rate may be too small"
+    )
 
 
 def _smaller(lr: float) -> str:

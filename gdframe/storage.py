@@ -95,9 +95,10 @@ def _read(path: Path) -> Capture:
 def _digest(tensors: dict[str, Tensor], facts: str) -> str:
     digest = hashlib.blake2b(facts.encode(), digest_size=16)
     for name in sorted(tensors):
-        digest.update(name.encode())
-        flat = tensors[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-        digest.update(flat.numpy().data)
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        if tensor.numel():
+            digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

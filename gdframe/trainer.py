@@ -90,9 +90,8 @@ class Trainer:
         own = {id(parameter) for parameter in model.parameters()}
         if any(id(p) not in own for group in optimizer.param_groups for p in group["params"]):
             raise UserError("the optimizer is bound to parameters that are not the model's")
-        if loss is not None:
-            loss.check(data)
         self.objective = Objective(model, loss, penalty)
+        self.objective.check(data)
         self.run = Run(self.objective, optimizer, schedule or Constant(), seed)
         self.lr = float(optimizer.param_groups[0]["lr"])
         self.data, self.loader, self.epochs = data, loader, epochs
@@ -109,6 +108,7 @@ class Trainer:
         self.step = 0
         self.course: Course | None = None
         self._measurement = Measurement(self.run, data, loader, self.clock, self.lr)
+        self._fingerprint = data.fingerprint()
         self._seconds = 0.0
         self._started: float | None = None
 
@@ -138,7 +138,7 @@ class Trainer:
             row = self._measure()
             self.history.add_epoch(row)
             start = row["objective"]
-            self.course = Course(start=start, best=start, last=start)
+            self.course = Course(start=start, slope=row["gradient_norm"], best=start, last=start)
             if bad := not_finite(row):
                 verdict = diverged(*bad, step=0, lr=self.lr, parameter=None)
         self._recovery = Recovery(self.engine, self.step)
@@ -208,9 +208,16 @@ class Trainer:
         self._recovery.replay(updates)
         broken = [name for name, p in self.parameters().items() if not p.isfinite().all()]
         if self.history.last["step"] != updates:  # else they were measured, and found finite
-            self.step = self._recovery.replay(updates - 1)
+            back = 1
+            while not_finite(self._rewound(updates - back)) and self.step == updates - back:
+                back *= 2
         parameter = broken[0] if broken else None
         return diverged(what, value, step=step, lr=self.lr, parameter=parameter)
+
+    def _rewound(self, step: int) -> dict[str, float]:
+        """Go back to ``step``, or as far as that can be done; return what is measured there."""
+        self.step = self._recovery.replay(max(step, 0))
+        return self._measure()
 
     def _finish(self, verdict: Verdict) -> Result:
         row = self.history.last
@@ -279,15 +286,26 @@ class Trainer:
         assert self.course is not None
         arrays = self.history.to_arrays()
         history = {f"history.{name}": torch.from_numpy(values) for name, values in arrays.items()}
-        facts = {"step": self.step, "seconds": self.seconds, "course": asdict(self.course)}
+        facts = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "course": asdict(self.course),
+            "data": self._fingerprint,
+        }
         return Capture(self.engine.state(0) | history, facts)
 
     def restore(self, capture: Capture) -> None:
         """Go back to what ``capture`` returned.
 
         Raises:
+            UserError: it is of a run on other data.
             ValueError: it is of another model.
         """
+        if capture.facts["data"] != self._fingerprint:
+            raise UserError(
+                "the data is not what the run was trained on: go on with the data as it was, or "
+                "start a new run"
+            )
         own = {k: v for k, v in capture.tensors.items() if not k.startswith("history.")}
         self.engine.load_state(0, own)
         self.history.load_arrays(

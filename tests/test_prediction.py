@@ -68,6 +68,20 @@ def test_files_that_do_not_fit_are_refused(houses, tmp_path, text, words):
         gd.predict(houses / "run", tmp_path / "new.csv")
 
 
+def test_categories_are_read_as_text_whatever_they_look_like(tmp_path):
+    labels = ["01", "1", "A1", "true"]
+    rows = "".join(f"{labels[i % 4]},{i % 4}.5\n" for i in range(40))
+    (tmp_path / "t.csv").write_text("c,y\n" + rows)
+    gd.train(
+        "data=table", f"data.path='{tmp_path}/t.csv'", "data.target=y", "variant=batch",
+        "data.validation=0", "lr=0.1", "epochs=2000", folder=tmp_path / "run",
+    )  # fmt: skip
+    for label, expected in zip(labels, (0.5, 1.5, 2.5, 3.5), strict=True):
+        (tmp_path / "new.csv").write_text(f"c\n{label}\n{label}\n")
+        predicted = gd.predict(tmp_path / "run", tmp_path / "new.csv").column("prediction")
+        np.testing.assert_allclose(predicted.to_numpy(), expected, atol=0.01)
+
+
 def test_missing_values_are_imputed_where_training_did(tmp_path):
     rows = "".join(f"{i if i % 5 else ''},{2 * i}.5\n" for i in range(20))
     (tmp_path / "t.csv").write_text("x,y\n" + rows)

@@ -9,7 +9,7 @@ from gdframe.stopping import Course, Status
 
 
 def follow(stopping, values, *, noisy):
-    course = Course(start=values[0], best=values[0], last=values[0])
+    course = Course(start=values[0], slope=1.0, best=values[0], last=values[0])
     for value in values[1:]:
         stopping.follow(course, value, noisy=noisy)
     return course
@@ -45,15 +45,15 @@ def test_a_run_that_climbs_is_no_converged_one():
 
 def judge(stopping, *, course=None, **values):
     given = {"objective": 1.0, "gradient_norm": 1.0, "epoch": 1, "epochs": 10, "lr": 0.1}
-    return stopping.judge(course or Course(1.0, 1.0, 1.0), **{**given, **values})
+    return stopping.judge(course or Course(1.0, 1.0, 1.0, 1.0), **{**given, **values})
 
 
 def test_a_start_of_zero_never_diverges_by_factor():
-    assert judge(gd.Stopping(), course=Course(0.0, 0.0, 0.0), objective=5.0) is None
+    assert judge(gd.Stopping(), course=Course(0.0, 1.0, 0.0, 0.0), objective=5.0) is None
 
 
 def test_a_negative_start_diverges_by_its_size():
-    course = Course(-2.0, -2.0, -2.0)
+    course = Course(-2.0, 1.0, -2.0, -2.0)
     verdict = judge(gd.Stopping(divergence_factor=10), course=course, objective=21.0)
     assert verdict is not None
     assert verdict.status == Status.DIVERGED
@@ -61,7 +61,7 @@ def test_a_negative_start_diverges_by_its_size():
 
 def test_null_switches_rules_off():
     stopping = gd.Stopping(tolerance=None, gradient_tolerance=None)
-    course = Course(1.0, 1.0, 1.0, stale=99)
+    course = Course(1.0, 1.0, 1.0, 1.0, stale=99)
     assert judge(stopping, course=course, gradient_norm=0.0) is None
 
 

@@ -224,6 +224,36 @@ def test_history_starts_before_the_first_update_and_is_thinned():
     assert list(result.history.steps["step"]) == list(range(1, 71, 5))
 
 
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (torch.nn.Sequential(torch.nn.Linear(3, 1), torch.nn.Flatten(0)), r"shape \(2,\)"),
+        (torch.nn.Linear(3, 3), r"shape \(2, 3\) for 2 rows, and loss MSE needs \(2, 1\)"),
+        (torch.nn.Linear(4, 1), "does not take features of shape"),
+    ],
+)
+def test_models_that_do_not_fit_the_data_are_refused(model, words):
+    model = model.double()
+    with pytest.raises(gd.UserError, match=words):
+        gd.Trainer(model, gd.MSE(), gd.GD(model.parameters(), lr=0.1), gd.FullBatch(48), DATA)
+    half = torch.nn.Linear(3, 1)
+    with pytest.raises(gd.UserError, match=r"type torch\.float64"):
+        gd.Trainer(half, gd.MSE(), gd.GD(half.parameters(), lr=0.1), gd.FullBatch(48), DATA)
+
+
+def test_frozen_parameters_stay_and_parts_can_be_trained_alone():
+    model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Linear(2, 1)).double()
+    model[0].weight.requires_grad_(False)
+    before = [p.detach().clone() for p in model[0].parameters()]
+    rule = gd.GD(model[1].parameters(), lr=1e-9)
+    trainer = gd.Trainer(model, gd.MSE(), rule, gd.FullBatch(48), DATA, epochs=4)
+    result = trainer.fit()
+    after = list(model[0].parameters())
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    norms = result.history.steps["gradient_norm"]
+    np.testing.assert_allclose(norms, norms[0], rtol=1e-3)  # of each step alone, never summed
+
+
 def test_parts_that_do_not_fit_are_refused():
     with pytest.raises(gd.UserError, match="epochs=0"):
         make(epochs=0)

@@ -14,7 +14,7 @@ from gdframe.config.folders import claim, discard, refuse_taken
 from gdframe.config.launch import launch
 from gdframe.config.messages import compose_config, explain, named_plugins
 from gdframe.config.schema import register_nodes
-from gdframe.config.values import plain
+from gdframe.config.values import CONFIG_FILE, anchor, plain
 from gdframe.errors import UserError
 from gdframe.plugins import absolute, load_plugins
 from gdframe.result import Result
@@ -48,15 +48,15 @@ def train(*overrides: str, folder: str | Path | None = None) -> Result:
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error, overrides) from error
     config.plugins = plugins
-    values = plain(config)
-    check(values)
+    check(plain(config))
+    anchor(config)
     target = claim(Path("outputs")) if folder is None else Path(folder)
     refuse_taken(target)
     try:
         (target / ".hydra").mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(config, target / ".hydra" / "config.yaml")
+        OmegaConf.save(config, target / CONFIG_FILE)
         OmegaConf.save(OmegaConf.create(list(overrides)), target / ".hydra" / "overrides.yaml")
-        return launch(values, target, started=started)
+        return launch(plain(config), target, started=started)
     except UserError:
         discard(target)
         raise

@@ -16,14 +16,14 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gdframe.config.check import check
 from gdframe.config.folders import claimed, discard, refuse_taken, register_resolver, unwritable
 from gdframe.config.messages import explain, named_plugins
 from gdframe.config.schema import config_folder, register_nodes
-from gdframe.config.values import plain
+from gdframe.config.values import CONFIG_FILE, anchor, plain
 from gdframe.errors import UserError
 from gdframe.plugins import absolute, load_plugins
 
@@ -55,9 +55,13 @@ def run_application(argv: list[str]) -> int:
     load_plugins(plugins)
     register_nodes()
     register_resolver()
-    for override in overrides:
-        if override.startswith(("hydra.run.dir=", "hydra.sweep.dir=")):
-            refuse_taken(Path(override.partition("=")[2].strip("'\"")))
+    named_folders = [
+        Path(override.partition("=")[2].strip("'\""))
+        for override in overrides
+        if override.startswith(("hydra.run.dir=", "hydra.sweep.dir="))
+    ]
+    for folder in named_folders:
+        refuse_taken(folder)
 
     def task(config: DictConfig) -> float | None:
         return _task(config, launch)
@@ -75,7 +79,7 @@ def run_application(argv: list[str]) -> int:
         raise explain(error, overrides) from error
     finally:
         if not launch.codes:
-            for folder in claimed():
+            for folder in (*claimed(), *named_folders):
                 discard(folder)
         if launch.sweep is not None and launch.sweep.is_dir():
             _summarize(launch.sweep)
@@ -94,7 +98,10 @@ def _task(config: DictConfig, launch: _Launch) -> float | None:
         check(values)
         from gdframe.config.launch import launch as train
 
-        result = train(values, folder, started=launch.started)
+        anchor(config)
+        if (folder / CONFIG_FILE).exists():
+            OmegaConf.save(config, folder / CONFIG_FILE)
+        result = train(plain(config), folder, started=launch.started)
     except OSError as error:
         launch.error = launch.error or unwritable(error, folder)
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import shutil
 from datetime import datetime
@@ -11,11 +10,10 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from gdframe.errors import UserError
+from gdframe.files import DISK_FULL
 
 TRAINED = ("checkpoint", "result.json", "events.out.tfevents.*", "*/.hydra")
 """What tells a folder in which something was trained; the last is a sweep's."""
-
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _claimed: dict[str, str] = {}
 

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from gdframe.config.build import build
 from gdframe.config.check import check
 from gdframe.config.messages import apply_override, parse
-from gdframe.config.values import plain, read_config
+from gdframe.config.values import CONFIG_FILE, plain, read_config
 from gdframe.errors import UserError, in_words
 from gdframe.files import exclusive
 from gdframe.observers import Checkpoint, Observer, ProgressBar, TensorBoard
@@ -81,6 +81,9 @@ def _launch(config: Mapping[str, Any], folder: Path, *, resume: bool, started: f
                 trainer.restore(capture)
             except (KeyError, ValueError, TypeError) as error:
                 raise UserError(f"the checkpoint in {checkpoints} does not fit: {error}") from error
+    done = trainer.step // trainer.clock.steps_per_epoch
+    if done > config["epochs"]:
+        raise UserError(f"epochs={config['epochs']}: the run has already done {done} epochs")
     trainer.observers = _observers(config, folder, checkpoints)
     setup = time.perf_counter() - started
     try:
@@ -146,6 +149,8 @@ def resume(folder: Path, overrides: Sequence[str], *, started: float | None = No
     before = plain(config)
     for override in parse(overrides):
         key = override.key_or_group
+        if override.is_sweep_override():
+            raise UserError(f"{override.input_line}: a run goes on with one value, not several")
         cosine = key == "schedule.epochs" and before["schedule"].get("epochs", 0) is None
         if key.split(".")[0] not in RESUMABLE and not cosine:
             raise UserError(
@@ -164,7 +169,7 @@ def resume(folder: Path, overrides: Sequence[str], *, started: float | None = No
             "start a new run."
         )
     result = launch(after, folder, resume=True, started=started)
-    OmegaConf.save(config, folder / ".hydra" / "config.yaml")
+    OmegaConf.save(config, folder / CONFIG_FILE)
     return result
 
 

@@ -12,6 +12,8 @@ from omegaconf.errors import OmegaConfBaseException
 from gdframe.config.schema import Schema
 from gdframe.errors import UserError
 
+CONFIG_FILE = Path(".hydra") / "config.yaml"
+
 
 def read_config(folder: Path) -> DictConfig:
     """Return the config a run was started with.
@@ -19,7 +21,7 @@ def read_config(folder: Path) -> DictConfig:
     Raises:
         UserError: the folder is no run's.
     """
-    path = folder / ".hydra" / "config.yaml"
+    path = folder / CONFIG_FILE
     if not folder.is_dir():
         raise UserError(
             f"{folder} does not exist: expected a run's folder, such as outputs/DATE/TIME"
@@ -28,13 +30,14 @@ def read_config(folder: Path) -> DictConfig:
         raise UserError(f"{folder} is no run's folder: it has no .hydra/config.yaml")
     try:
         stored = OmegaConf.load(path)
-        if not isinstance(stored, DictConfig) or "stopping" not in stored:
-            raise UserError(f"{path} is not a config of gdframe's")
-        config = OmegaConf.merge(OmegaConf.structured(Schema), stored)
-    except (OSError, yaml.YAMLError, OmegaConfBaseException) as error:
+        known = isinstance(stored, DictConfig) and "stopping" in stored
+        config = OmegaConf.merge(OmegaConf.structured(Schema), stored) if known else None
+        OmegaConf.to_container(config or stored, resolve=True)
+    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path} cannot be read: {reason}") from error
-    assert isinstance(config, DictConfig)
+    if not isinstance(config, DictConfig):
+        raise UserError(f"{path} is not a config of gdframe's")
     return config
 
 
@@ -43,3 +46,10 @@ def plain(config: DictConfig) -> dict[str, Any]:
     values = OmegaConf.to_container(config, resolve=True)
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
+
+
+def anchor(config: DictConfig) -> None:
+    """Make a data file's path absolute, so that a run can be resumed from anywhere."""
+    path = config.data.get("path") if isinstance(config.data, DictConfig) else None
+    if isinstance(path, str):
+        config.data.path = str(Path(path).expanduser().resolve())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,12 @@ MOSTLY_NUMBERS = 0.5
 """Share of values that are numbers above which a text column counts as numbers gone wrong."""
 
 
-def read_file(path: str | Path) -> pa.Table:
+def read_file(path: str | Path, *, text: Sequence[str] = ()) -> pa.Table:
     """Read a CSV (``.csv``, ``.csv.gz``, ``.tsv``, ``.txt``) or Parquet file.
+
+    Args:
+        path: the file.
+        text: columns of a CSV to read as text, whatever their values look like.
 
     Raises:
         UserError: the file is missing, unreadable, of another kind, malformed, or has no rows, no
@@ -40,7 +45,10 @@ def read_file(path: str | Path) -> pa.Table:
             table = pa.csv.read_csv(
                 file,
                 parse_options=pa.csv.ParseOptions(delimiter=separator),
-                convert_options=pa.csv.ConvertOptions(strings_can_be_null=True),
+                convert_options=pa.csv.ConvertOptions(
+                    strings_can_be_null=True,
+                    column_types=dict.fromkeys(text, pa.string()),
+                ),
             )
         else:
             raise UserError(f"{file} is of no known kind: expected .csv, .tsv or .parquet")

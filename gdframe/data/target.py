@@ -53,7 +53,7 @@ def read_target(
     countable = pa.types.is_integer(array.type) and _look_like_labels(found)
     if task == "auto" and not labels and not countable:
         return numbers(array), None
-    if is_number(array):
+    if is_number(array) and not pa.types.is_integer(array.type):
         whole = found.astype(np.float64)
         if not (np.isfinite(whole).all() and (whole == np.round(whole)).all()):
             raise UserError(

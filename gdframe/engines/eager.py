@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.base import Engine, Run, Trace
@@ -42,11 +42,11 @@ class Eager(Engine):
         factors = run.schedule(np.arange(first, last), self.clock)
         losses, norms = [], []
         objective.model.train()
-        with _stateless_randomness(objective.model) as seed_layers:
+        with _stateless_randomness(rows.targets.device) as reseed:
             for step, factor in zip(range(first, last), factors.tolist(), strict=True):
                 batch = self._batch(rows, order, step - epoch * self.clock.steps_per_epoch)
-                seed_layers(run.seed, step)
-                optimizer.zero_grad()
+                reseed(run.seed, step)
+                objective.model.zero_grad()
                 loss = objective.batch_loss(batch.features, batch.targets)
                 torch.autograd.backward(loss + objective.penalty_value())
                 for group, lr in zip(optimizer.param_groups, self._rates[index], strict=True):
@@ -110,11 +110,14 @@ def _optimized(optimizer: torch.optim.Optimizer) -> list[Tensor]:
 
 
 @contextmanager
-def _stateless_randomness(model: nn.Module) -> Iterator[Callable[[int, int], object]]:
-    """Make what dropout draws a function of (seed, step); leave torch's own generators alone."""
-    layers = (nn.modules.dropout._DropoutNd, nn.RReLU)
-    if not any(isinstance(module, layers) for module in model.modules()):
-        yield lambda seed, step: None
-        return
-    with torch.random.fork_rng():
-        yield lambda seed, step: torch.manual_seed(derive(seed, Purpose.MODEL, step))
+def _stateless_randomness(device: torch.device) -> Iterator[Callable[[int, int], None]]:
+    """Make what a model draws a function of (seed, step); leave torch's own generators alone."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+
+        def reseed(seed: int, step: int) -> None:
+            state = derive(seed, Purpose.MODEL, step)
+            torch.default_generator.manual_seed(state)
+            if device.type == "cuda":
+                torch.cuda.manual_seed(state)
+
+        yield reseed

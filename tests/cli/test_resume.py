@@ -165,6 +165,42 @@ def test_what_would_be_another_run_is_refused(gdframe, tmp_path):
     assert gdframe("resume", "run", "epochs=4", "schedule.epochs=2").code == 0
 
 
+def test_other_data_are_noticed_and_paths_hold_from_anywhere(gdframe, tmp_path):
+    rows = "".join(f"{i},{2 * i}.5\n" for i in range(40))
+    (tmp_path / "t.csv").write_text("x,y\n" + rows)
+    given = ["data=table", "data.path=t.csv", "data.target=y", "epochs=2", "batch_size=8"]
+    assert gdframe(*given, "hydra.run.dir=run").code == 0
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    assert gdframe("resume", "../run", "epochs=3", cwd=elsewhere).code == 0
+    (tmp_path / "t.csv").write_text("x,y\n" + rows.replace("4.5", "5.5"))
+    done = gdframe("resume", "run", "epochs=4")
+    assert done.code == 2
+    assert "the data is not what the run was trained on" in done.err
+
+
+def test_fewer_epochs_than_were_done_are_refused(gdframe):
+    assert gdframe(*SETTINGS, "epochs=4", "hydra.run.dir=run").code == 0
+    done = gdframe("resume", "run", "epochs=2")
+    assert done.code == 2
+    assert "the run has already done 4 epochs" in done.err
+    assert "one value, not several" in gdframe("resume", "run", "epochs=5,6").err
+
+
+@pytest.mark.parametrize("delay", [0.7, 1.4])
+def test_a_signal_during_set_up_leaves_nothing(tmp_path, delay):
+    run = subprocess.Popen(
+        [sys.executable, "-m", "gdframe", "data=digits", "model=mlp"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    time.sleep(delay)
+    run.send_signal(signal.SIGTERM)
+    _, err = run.communicate()
+    assert "Traceback" not in err
+    left = list(tmp_path.rglob("*"))
+    assert not left or any(path.name == "result.json" for path in left)
+
+
 def test_a_run_that_is_still_training_is_left_alone(gdframe, tmp_path):
     run = start(tmp_path / "busy", "variant=sgd", "epochs=100000", "lr=1e-9")
     try:

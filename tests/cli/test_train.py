@@ -63,6 +63,36 @@ def test_divergence_is_a_result(gdframe):
 @pytest.mark.parametrize(
     "arguments",
     [
+        ["variant=minibatch", "lr=2"],
+        ["variant=minibatch", "lr=5"],
+        ["variant=sgd", "lr=1", "dtype=float64"],
+        ["variant=minibatch", "lr=20", "dtype=float64"],
+        ["model=double_well", "model.start=[1e30]"],
+    ],
+    ids=" ".join,
+)
+def test_every_divergence_is_told_with_a_finite_state(gdframe, arguments):
+    done = gdframe(*arguments)
+    assert done.code == 3, done.err
+    assert done.err == ""
+    assert done.result["objective"] is not None or done.result["steps"] == 0
+
+
+def test_a_run_can_end_before_its_first_update(gdframe):
+    done = gdframe("stopping.target=1e9")
+    assert done.code == 0, done.err
+    assert done.result["status"] == "target_reached"
+    assert done.result["steps"] == 0
+
+
+def test_a_run_that_stands_still_on_a_slope_says_so(gdframe):
+    reason = gdframe("variant=batch", "lr=1e-9").result["reason"]
+    assert "still 100% of its start: the learning rate may be too small" in reason
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
         ["variant=batch", "dtype=float64", "optimizer=momentum"],
         ["variant=sgd", "data=wine", "optimizer=nesterov", "penalty=l1"],
         ["variant=minibatch", "data=digits", "model=cnn", "optimizer=adam"],

@@ -82,6 +82,12 @@ def test_missing_values_are_imputed_by_the_training_mean(tmp_path):
     np.testing.assert_allclose(data.train.features[2, 1:].numpy(), [2 / 3, 1 / 3])
 
 
+def test_large_whole_numbers_stay_different_classes(tmp_path):
+    rows = "".join(f"{i},{2**53 + i % 2}\n" for i in range(6))
+    data = load(write(tmp_path, "x,y\n" + rows), "y", task="classification")
+    assert data.classes == (2**53, 2**53 + 1)
+
+
 def test_a_file_with_a_tab_between(tmp_path):
     data = load(write(tmp_path, GOOD.replace(",", "\t"), "data.tsv"))
     assert data.features == 5

@@ -96,10 +96,16 @@ def test_any_torch_optimizer_runs_and_resumes():
     assert torch.equal(engine.parameters()["weight"], other.parameters()["weight"])
 
 
-def test_dropout_is_a_function_of_seed_and_step():
+class FunctionalDropout(nn.Module):
+    def forward(self, x):
+        return nn.functional.dropout(x, 0.5, self.training)
+
+
+@pytest.mark.parametrize("layer", [nn.Dropout(0.5), FunctionalDropout()])
+def test_dropout_is_a_function_of_seed_and_step(layer):
     def run() -> Run:
         torch.manual_seed(0)
-        model = nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1)).double()
+        model = nn.Sequential(nn.Linear(3, 8), layer, nn.Linear(8, 1)).double()
         return Run(gd.Objective(model, gd.MSE()), gd.GD(model.parameters(), 0.01), gd.Constant(), 5)
 
     whole = train(gd.MiniBatch(24, 8), [run()], epochs=1)
