@@ -125,6 +125,7 @@ def save_model(folder: Path, model: nn.Module, metadata: Mapping[str, Any]) -> N
     Raises:
         OSError: it cannot be written.
     """
+    # tied weights share memory, which the file format cannot say: each gets a copy
     tensors = {
         name: t.detach().cpu().contiguous().clone() for name, t in model.state_dict().items()
     }

@@ -197,7 +197,7 @@ class Trainer:
         )
 
     def _diverge(self, what: str, value: float, *, step: int) -> Verdict:
-        """Say what happened, and go back to the last state at which everything was finite.
+        """Say what happened, and go back to the last state whose objective is finite.
 
         Args:
             what: what is not finite, measured at the current parameters.
@@ -207,17 +207,11 @@ class Trainer:
         updates = self.step
         self._recovery.replay(updates)
         broken = [name for name, p in self.parameters().items() if not p.isfinite().all()]
-        if self.history.last["step"] != updates:  # else they were measured, and found finite
-            back = 1
-            while not_finite(self._rewound(updates - back)) and self.step == updates - back:
-                back *= 2
+        while not self.is_finite() and self.step == updates:
+            updates -= 1
+            self.step = self._recovery.replay(updates)
         parameter = broken[0] if broken else None
         return diverged(what, value, step=step, lr=self.lr, parameter=parameter)
-
-    def _rewound(self, step: int) -> dict[str, float]:
-        """Go back to ``step``, or as far as that can be done; return what is measured there."""
-        self.step = self._recovery.replay(max(step, 0))
-        return self._measure()
 
     def _finish(self, verdict: Verdict) -> Result:
         row = self.history.last
@@ -280,6 +274,10 @@ class Trainer:
     def parameters(self) -> Mapping[str, Tensor]:
         """Return the current parameters by name."""
         return {name: values[0] for name, values in self.engine.parameters().items()}
+
+    def is_finite(self) -> bool:
+        """Say whether the objective and its gradient over all rows are finite now."""
+        return not_finite(self._measure()) is None
 
     def capture(self) -> Capture:
         """Return copies of all that is needed to go on from here."""

@@ -93,9 +93,32 @@ def test_divergence_names_the_step_and_keeps_the_last_finite_state():
     assert result.status == Status.DIVERGED
     step = int(result.reason.split("step ")[1].split(";")[0].split(" ")[0])
     assert "learning rate 100 is too large: try 10" in result.reason
-    assert result.steps == step - 2  # the update before the last was the last to end finite
+    assert step - 4 <= result.steps < step
     assert all(p.isfinite().all() for p in trainer.parameters().values())
     assert math.isfinite(result.train_loss)
+
+
+def test_a_run_resumed_just_before_it_diverges_ends_the_same(monkeypatch):
+    monkeypatch.setattr(trainer_module, "BLOCK_SECONDS", 1e-9)  # blocks of one step
+    given = {"lr": 3.0, "loader": gd.MiniBatch(48, 2), "epochs": 400}
+    given["stopping"] = gd.Stopping(divergence_factor=1e300)
+    captures = []
+
+    class Every(gd.Observer):
+        def on_block(self, run, kept):
+            if run.is_finite():
+                captures.append(run.capture())
+
+    result = make(**given, observers=[Every()]).fit()
+    assert result.status == Status.DIVERGED
+    assert captures[-1].facts["step"] == result.steps
+    for capture in captures[-3:]:
+        resumed = make(**given)
+        resumed.restore(capture)
+        again = resumed.fit()
+        assert (again.reason, again.steps) == (result.reason, result.steps)
+        assert again.objective == result.objective
+        assert math.isfinite(again.objective)
 
 
 @pytest.mark.parametrize("snapshot", [0.0, 1e9])

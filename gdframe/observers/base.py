@@ -39,6 +39,9 @@ class Watched(Protocol):
     def parameters(self) -> Mapping[str, Tensor]:
         """Return the current parameters by name."""
 
+    def is_finite(self) -> bool:
+        """Say whether the objective and its gradient over all rows are finite now."""
+
     def capture(self) -> Capture:
         """Return copies of all that is needed to go on from here."""
 

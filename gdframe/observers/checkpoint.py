@@ -44,7 +44,8 @@ class Checkpoint(Observer):
         due = (
             self.every_seconds is not None and self._clock() - self._saved_at >= self.every_seconds
         )
-        if due:
+        # a state that is about to diverge is none to go on from
+        if due and run.is_finite():
             self._save(run)
 
     def on_epoch(self, run: Watched) -> None:
