@@ -11,7 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from gdframe.errors import UserError, did_you_mean
 from gdframe.files import DISK_FULL
@@ -26,6 +26,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     standard error. 3: a single run diverged. 130: interrupted, after saving.
     """
     argv = list(sys.argv[1:] if arguments is None else arguments)
+    received: list[int] = []
+
+    def interrupt(number: int, frame: Any) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, interrupt) for number in signals}
+    try:
+        return _run(argv)
+    except KeyboardInterrupt:
+        pass
+    except Exception:
+        if not received:  # amid an import, an interrupt can come out as any error
+            raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    print("interrupted", file=sys.stderr)
+    return INTERRUPTED
+
+
+def _run(argv: list[str]) -> int:
+    """Run a verb, or train; turn wrong input into its message and exit code."""
     verbs: dict[str, Callable[[list[str]], int]] = {
         "list": _list,
         "resume": _resume,
@@ -33,7 +57,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     debug = "debug=true" in [argument.lower() for argument in argv]
     try:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
         if argv and not argv[0].startswith(("-", "+", "~")) and "=" not in argv[0]:
             if argv[0] not in verbs:
                 raise UserError(
@@ -51,9 +74,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         where = f" {error.filename}" if error.filename else ""
         hint = "; free some space" if error.errno in DISK_FULL else ""
         return _complain(f"cannot read or write{where}: {error.strerror or error}{hint}", debug)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
 
 
 def _complain(message: str, debug: bool) -> int:

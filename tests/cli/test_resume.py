@@ -196,6 +196,7 @@ def test_a_signal_during_set_up_leaves_nothing(tmp_path, delay):
     time.sleep(delay)
     run.send_signal(signal.SIGTERM)
     _, err = run.communicate()
+    assert run.returncode == 130
     assert "Traceback" not in err
     left = list(tmp_path.rglob("*"))
     assert not left or any(path.name == "result.json" for path in left)
