@@ -62,3 +62,16 @@ def gdframe(tmp_path: Path) -> Callable[..., Finished]:
         return Finished(done.returncode, done.stdout, done.stderr, folder)
 
     return run
+
+
+@pytest.fixture
+def bad_rule(tmp_path: Path) -> str:
+    """Write a plugin whose optimizer ``bad`` raises at its first step; return the file's name."""
+    (tmp_path / "bad.py").write_text(
+        "from gdframe import OPTIMIZERS, GD\n"
+        "@OPTIMIZERS.register('bad')\n"
+        "class Bad(GD):\n"
+        "    def __init__(self, params, lr): super().__init__(params, lr)\n"
+        "    def step(self, closure=None): raise RuntimeError('out of luck')\n"
+    )
+    return "bad.py"

@@ -33,15 +33,8 @@ def test_a_diverged_run_is_a_row_and_not_a_failure(gdframe):
     assert [row["status"] for row in rows_of(done)] == ["max_epochs", "diverged"]
 
 
-def test_a_failed_run_fails_the_sweep_and_not_its_neighbours(gdframe, tmp_path):
-    (tmp_path / "bad.py").write_text(
-        "from gdframe import OPTIMIZERS, GD\n"
-        "@OPTIMIZERS.register('bad')\n"
-        "class Bad(GD):\n"
-        "    def __init__(self, params, lr): super().__init__(params, lr)\n"
-        "    def step(self, closure=None): raise RuntimeError('out of luck')\n"
-    )
-    done = gdframe("-m", "plugins=[bad.py]", "optimizer=bad,gd", "epochs=1")
+def test_a_failed_run_fails_the_sweep_and_not_its_neighbours(gdframe, bad_rule):
+    done = gdframe("-m", f"plugins=[{bad_rule}]", "optimizer=bad,gd", "epochs=1")
     assert done.code == 1
     assert [row["status"] for row in rows_of(done)] == ["failed", "max_epochs"]
 

@@ -158,15 +158,8 @@ def test_list_shows_every_component(gdframe):
             assert len(line.split(maxsplit=1)[1]) > 10, f"{kind} {name} has no description"
 
 
-def test_a_failure_is_recorded(gdframe, tmp_path):
-    (tmp_path / "bad.py").write_text(
-        "from gdframe import OPTIMIZERS, GD\n"
-        "@OPTIMIZERS.register('bad')\n"
-        "class Bad(GD):\n"
-        "    def __init__(self, params, lr): super().__init__(params, lr)\n"
-        "    def step(self, closure=None): raise RuntimeError('out of luck')\n"
-    )
-    done = gdframe("plugins=[bad.py]", "optimizer=bad")
+def test_a_failure_is_recorded(gdframe, bad_rule):
+    done = gdframe(f"plugins=[{bad_rule}]", "optimizer=bad")
     assert done.code == 1
     assert done.result["status"] == "failed"
     assert done.result["reason"] == "RuntimeError: out of luck"
