@@ -79,6 +79,8 @@ def _launch(config: Mapping[str, Any], folder: Path, *, resume: bool, started: f
         if capture is not None:
             try:
                 trainer.restore(capture)
+            except UserError:
+                raise
             except (KeyError, ValueError, TypeError) as error:
                 raise UserError(f"the checkpoint in {checkpoints} does not fit: {error}") from error
     done = trainer.step // trainer.clock.steps_per_epoch

@@ -176,13 +176,13 @@ def _expected(config: DictConfig, key: str) -> str | None:
     return None
 
 
-def compose_config(overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfig:
+def compose_config(overrides: Sequence[str]) -> DictConfig:
     """Compose a config without starting Hydra's application, inside one or not."""
     running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(config_folder()), job_name="gdframe", version_base="1.3"):
-            return compose("config", list(overrides), return_hydra_config=with_hydra)
+            return compose("config", list(overrides))
     finally:
         GlobalHydra.instance().clear()
         if running is not None:
