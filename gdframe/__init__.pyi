@@ -13,10 +13,16 @@ from gdframe.data import Regression as Regression
 from gdframe.data import Source as Source
 from gdframe.data import Table as Table
 from gdframe.data import Wine as Wine
+from gdframe.engines import CannotExecute as CannotExecute
+from gdframe.engines import Compiled as Compiled
 from gdframe.engines import Eager as Eager
 from gdframe.engines import Engine as Engine
+from gdframe.engines import Estimate as Estimate
+from gdframe.engines import Gram as Gram
+from gdframe.engines import LinearLoops as LinearLoops
 from gdframe.engines import Run as Run
 from gdframe.engines import Trace as Trace
+from gdframe.engines import choose_engine as choose_engine
 from gdframe.errors import UserError as UserError
 from gdframe.history import History as History
 from gdframe.initializers import Initializer as Initializer

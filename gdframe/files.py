@@ -63,3 +63,19 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         os.fsync(folder)  # so that the rename itself survives a power cut
     finally:
         os.close(folder)
+
+
+def cache_folder(name: str) -> Path | None:
+    """Return a folder for what can be made again, or None where there can be none.
+
+    It lies in ``$GDFRAME_CACHE``, else ``$XDG_CACHE_HOME/gdframe``, else ``~/.cache/gdframe``.
+    """
+    root = os.environ.get("GDFRAME_CACHE") or os.path.join(  # noqa: PTH118
+        os.environ.get("XDG_CACHE_HOME") or "~/.cache", "gdframe"
+    )
+    try:
+        folder = Path(root).expanduser() / name
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # the latter: there is no home
+        return None
+    return folder if os.access(folder, os.W_OK) else None

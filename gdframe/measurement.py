@@ -7,39 +7,31 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from gdframe.data.dataset import Dataset
-from gdframe.engines.base import Run, Trace
-from gdframe.loaders.base import Loader
-from gdframe.objective import Objective
-from gdframe.schedules.base import Clock
+from gdframe.engines.base import Engine, Trace
 
 
 class Measurement:
-    """Measures a run over all training and validation rows.
+    """Measures an engine's first run over all training and validation rows.
 
     Args:
-        run: whose objective is measured.
-        data: the rows.
-        loader: tells how many rows its updates have seen.
-        clock: how steps relate to epochs.
+        engine: which knows the run's objective, and how to evaluate it.
         lr: learning rate before any schedule.
     """
 
-    def __init__(self, run: Run, data: Dataset, loader: Loader, clock: Clock, lr: float) -> None:
-        self.objective: Objective = run.objective
-        self.schedule, self.lr = run.schedule, lr
-        self.data, self.loader, self.clock = data, loader, clock
-        self._train = self.objective.encode(data.train)
-        self._validation = data.validation and self.objective.encode(data.validation)
+    def __init__(self, engine: Engine, lr: float) -> None:
+        self.engine, self.lr = engine, lr
+        self.loader, self.clock = engine.loader, engine.clock
+        self.schedule = engine.runs[0].schedule
 
-    def row(self, step: int, seconds: float) -> dict[str, float]:
+    def row(self, step: int, seconds: float, *, whole: bool = True) -> dict[str, float]:
         """Return a row of the history, measured at the current parameters.
 
         Args:
             step: updates done.
             seconds: spent training.
+            whole: whether metrics that cost more than the engine's steps are wanted too.
         """
-        train = self.objective.evaluate(self._train, self.data, gradient=True)
+        (train,) = self.engine.evaluate("train", whole=whole)
         factor = self.schedule(np.array([max(step - 1, 0)]), self.clock)[0]
         row: dict[str, float] = {
             "epoch": step // self.clock.steps_per_epoch,
@@ -53,8 +45,8 @@ class Measurement:
         }
         row |= {f"gradient_norm/{name}": norm for name, norm in train.gradient_norms.items()}
         row |= {f"train/{name}": value for name, value in train.metrics.items()}
-        if self._validation is not None:
-            held = self.objective.evaluate(self._validation, self.data, gradient=False)
+        if self.engine.rows["validation"] is not None:
+            (held,) = self.engine.evaluate("validation", whole=whole)
             row["validation_loss"] = held.loss
             row |= {f"validation/{name}": value for name, value in held.metrics.items()}
         return row
@@ -70,5 +62,9 @@ def not_finite(row: Mapping[str, float]) -> tuple[str, float] | None:
 
 def finite_steps(trace: Trace) -> int:
     """Return how many steps of a trace of one run come before the first that is not finite."""
-    bad = ~(np.isfinite(trace.loss[0]) & np.isfinite(trace.gradient_norm[0]))
+    loss, norm = trace.loss[0], trace.gradient_norm[0]
+    # a sum of finite numbers is finite, but for overflow, which the full test clears up
+    if np.isfinite(loss.sum(dtype=np.float64) + norm.sum(dtype=np.float64)):
+        return len(loss)
+    bad = ~(np.isfinite(loss) & np.isfinite(norm))
     return int(bad.argmax()) if bad.any() else len(bad)

@@ -32,6 +32,7 @@ class Result:
         reason: why, in words with numbers.
         variant: ``batch``, ``sgd``, ``minibatch`` or a custom loader's.
         engine: its name.
+        engine_reason: why it was taken, where ``engine=auto`` chose it; else empty.
         model: its registered name, or its class's.
         loss: likewise; None for a function to minimise.
         optimizer: likewise.
@@ -56,6 +57,7 @@ class Result:
     reason: str
     variant: str
     engine: str
+    engine_reason: str
     model: str
     loss: str | None
     optimizer: str

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gdframe.data.dataset import Dataset
-from gdframe.engines.base import Run
+from gdframe.engines.base import Engine, Run
 from gdframe.errors import UserError
 from gdframe.history import History
 from gdframe.interrupt import interruptible
@@ -77,7 +77,7 @@ class Trainer:
         stopping: Stopping | None = None,
         epochs: int = 100,
         seed: int = 0,
-        engine: str = "eager",
+        engine: str = "auto",
         observers: Sequence[Observer] = (),
         max_points: int = 1000,
     ) -> None:
@@ -97,17 +97,14 @@ class Trainer:
         self.data, self.loader, self.epochs = data, loader, epochs
         self.clock = Clock(loader.steps_per_epoch, epochs)
         self.stopping = stopping or Stopping()
-        self.engine_name = engine
-        parts = {"runs": [self.run], "data": data, "loader": loader}
-        reason = ENGINES.get(engine).why_not(**parts)  # type: ignore[attr-defined]
-        if reason:
-            raise UserError(f"engine={engine} cannot execute this: {reason}")
-        self.engine = ENGINES.build(engine, **parts, epochs=epochs)
+        self.engine: Engine = ENGINES.build(
+            engine, runs=[self.run], data=data, loader=loader, epochs=epochs
+        )
         self.observers = list(observers)
         self.history = History(max_points=max_points, total_steps=epochs * loader.steps_per_epoch)
         self.step = 0
         self.course: Course | None = None
-        self._measurement = Measurement(self.run, data, loader, self.clock, self.lr)
+        self._measurement = Measurement(self.engine, self.lr)
         self._fingerprint = data.fingerprint()
         self._seconds = 0.0
         self._started: float | None = None
@@ -174,7 +171,7 @@ class Trainer:
         return verdict or self.stopping.out_of_time(self.seconds)
 
     def _end_epoch(self) -> Verdict | None:
-        row = self._measure()
+        row = self._measure(whole=False)
         if bad := not_finite(row):
             return self._diverge(*bad, step=self.step)
         assert self.course is not None
@@ -215,7 +212,7 @@ class Trainer:
 
     def _finish(self, verdict: Verdict) -> Result:
         row = self.history.last
-        if row["step"] != self.step:
+        if row["step"] != self.step or not self.engine.measures_all:
             row = self._measure()
         result = self._result(verdict, row)
         for observer in self.observers:
@@ -229,12 +226,13 @@ class Trainer:
         verdict = Verdict(Status.FAILED, f"{type(error).__name__}: {error}")
         return self._result(verdict, self.history.last)
 
-    def _measure(self) -> dict[str, float]:
+    def _measure(self, *, whole: bool = True) -> dict[str, float]:
         """Return a row of the history, measured at the current parameters."""
-        return self._measurement.row(self.step, self.seconds)
+        return self._measurement.row(self.step, self.seconds, whole=whole)
 
     def _result(self, verdict: Verdict, row: Mapping[str, float]) -> Result:
         """Gather the result of the run; ``row`` measures where it ended."""
+        self.engine.settle(0)
         model, loss = self.objective.model, self.objective.loss
         metrics: dict[str, dict[str, float]] = {"train": {}, "validation": {}}
         for name, value in row.items():
@@ -245,7 +243,8 @@ class Trainer:
             status=verdict.status,
             reason=verdict.reason,
             variant=self.loader.variant,
-            engine=self.engine_name,
+            engine=ENGINES.name_of(self.engine),
+            engine_reason=self.engine.reason,
             model=MODELS.name_of(model),
             loss=None if loss is None else LOSSES.name_of(loss),
             optimizer=OPTIMIZERS.name_of(self.run.optimizer),
@@ -289,6 +288,8 @@ class Trainer:
             "seconds": self.seconds,
             "course": asdict(self.course),
             "data": self._fingerprint,
+            "engine": ENGINES.name_of(self.engine),
+            "engine_reason": self.engine.reason,
         }
         return Capture(self.engine.state(0) | history, facts)
 
@@ -306,6 +307,7 @@ class Trainer:
             )
         own = {k: v for k, v in capture.tensors.items() if not k.startswith("history.")}
         self.engine.load_state(0, own)
+        self.engine.reason = capture.facts["engine_reason"]
         self.history.load_arrays(
             {
                 name.removeprefix("history."): values.numpy()

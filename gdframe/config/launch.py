@@ -17,7 +17,7 @@ from gdframe.config.values import CONFIG_FILE, plain, read_config
 from gdframe.errors import UserError, in_words
 from gdframe.files import exclusive
 from gdframe.observers import Checkpoint, Observer, ProgressBar, TensorBoard
-from gdframe.registry import SCHEDULES
+from gdframe.registry import ENGINES, SCHEDULES
 from gdframe.result import Result, save_model
 from gdframe.schedules import Schedule
 from gdframe.storage import load_checkpoint
@@ -52,6 +52,14 @@ def launch(
 def _launch(config: Mapping[str, Any], folder: Path, *, resume: bool, started: float) -> Result:
     parts = build(config)
     settings = config["logging"]
+    checkpoints = folder / "checkpoint"
+    engine, capture = config["engine"]["name"], None
+    if resume:
+        capture, problems = load_checkpoint(checkpoints)
+        for problem in problems:
+            log.warning("warning: %s; the one before is used", problem)
+        if capture is not None and engine == "auto":
+            engine = capture.facts["engine"]  # another one would not go on bit for bit
     trainer = Trainer(
         parts.model,
         parts.loss,
@@ -63,7 +71,7 @@ def _launch(config: Mapping[str, Any], folder: Path, *, resume: bool, started: f
         stopping=parts.stopping,
         epochs=config["epochs"],
         seed=config["seed"],
-        engine=config["engine"]["name"],
+        engine=engine,
         max_points=settings["max_points"],
     )
     if config["initializer"] == {"name": "zeros"} and config["model"]["name"] in ("mlp", "cnn"):
@@ -71,22 +79,19 @@ def _launch(config: Mapping[str, Any], folder: Path, *, resume: bool, started: f
             "warning: initializer=zeros keeps all units of a layer alike, so a network cannot "
             "learn to tell them apart; the default draws them at random"
         )
-    checkpoints = folder / "checkpoint"
-    if resume:
-        capture, problems = load_checkpoint(checkpoints)
-        for problem in problems:
-            log.warning("warning: %s; the one before is used", problem)
-        if capture is not None:
-            try:
-                trainer.restore(capture)
-            except UserError:
-                raise
-            except (KeyError, ValueError, TypeError) as error:
-                raise UserError(f"the checkpoint in {checkpoints} does not fit: {error}") from error
+    if capture is not None:
+        try:
+            trainer.restore(capture)
+        except UserError:
+            raise
+        except (KeyError, ValueError, TypeError) as error:
+            raise UserError(f"the checkpoint in {checkpoints} does not fit: {error}") from error
     done = trainer.step // trainer.clock.steps_per_epoch
     if done > config["epochs"]:
         raise UserError(f"epochs={config['epochs']}: the run has already done {done} epochs")
     trainer.observers = _observers(config, folder, checkpoints)
+    if trainer.engine.reason:
+        log.info("engine: %s (%s)", ENGINES.name_of(trainer.engine), trainer.engine.reason)
     setup = time.perf_counter() - started
     try:
         result = trainer.fit()

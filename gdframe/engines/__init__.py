@@ -1,6 +1,21 @@
 """Engines: how epochs are executed. They change the speed, never the answer."""
 
-from gdframe.engines.base import Engine, Run, Trace
+from gdframe.engines.auto import choose_engine
+from gdframe.engines.base import CannotExecute, Engine, Estimate, Run, Trace
+from gdframe.engines.compiled import Compiled
 from gdframe.engines.eager import Eager
+from gdframe.engines.gram import Gram
+from gdframe.engines.linear import LinearLoops
 
-__all__ = ["Eager", "Engine", "Run", "Trace"]
+__all__ = [
+    "CannotExecute",
+    "Compiled",
+    "Eager",
+    "Engine",
+    "Estimate",
+    "Gram",
+    "LinearLoops",
+    "Run",
+    "Trace",
+    "choose_engine",
+]

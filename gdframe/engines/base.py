@@ -5,17 +5,28 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gdframe.data.dataset import Dataset
+from gdframe.data.dataset import Dataset, Rows
+from gdframe.errors import UserError
 from gdframe.loaders.base import Loader
-from gdframe.objective import Objective
+from gdframe.objective import Evaluation, Objective
+from gdframe.registry import ENGINES
 from gdframe.schedules.base import Clock, Schedule
+
+UPDATES = {
+    "batch": "full-batch updates",
+    "sgd": "per-sample updates",
+    "minibatch": "mini-batch updates",
+}
+"""What the updates of a variant are called."""
+
+Part = Literal["train", "validation"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,23 @@ class Trace:
     gradient_norm: NDArray[np.floating[Any]]
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """What an engine expects to need, in seconds; rough, and for choosing among engines only.
+
+    Args:
+        setup: before the first step, compilation above all.
+        step: for one step of all runs.
+    """
+
+    setup: float
+    step: float
+
+
+class CannotExecute(UserError):  # noqa: N818 (it is a refusal with a reason, not a failure)
+    """An engine finds, while it is built, that it cannot execute its runs."""
+
+
 class Engine(ABC):
     """Base of engines. All R >= 1 runs share data, loader and structure.
 
@@ -57,16 +85,42 @@ class Engine(ABC):
         data: what they train on.
         loader: which rows each update sees.
         epochs: the limit on epochs, for schedules that last as long as the run.
+
+    Raises:
+        CannotExecute: ``why_not`` has a reason, or one is found while the engine is built.
     """
 
+    measures_all: bool = True
+    """Whether ``evaluate`` gives all metrics also where they are not asked for."""
+
+    reason: str = ""
+    """Why this engine was taken, where it was chosen for the user."""
+
     def __init__(self, runs: Sequence[Run], data: Dataset, loader: Loader, *, epochs: int) -> None:
+        if why_not := self.why_not(runs, data, loader):
+            raise CannotExecute(f"engine={ENGINES.name_of(self)} cannot execute this: {why_not}")
         self.runs, self.data, self.loader = list(runs), data, loader
         self.clock = Clock(loader.steps_per_epoch, epochs)
+        encode = self.runs[0].objective.encode
+        self.rows: dict[str, Rows | None] = {
+            "train": encode(data.train),
+            "validation": data.validation and encode(data.validation),
+        }
 
     @classmethod
     def why_not(cls, runs: Sequence[Run], data: Dataset, loader: Loader) -> str | None:
         """Say in words a user can act on why this engine cannot execute the runs, or None."""
         return None
+
+    @classmethod
+    @abstractmethod
+    def estimate(cls, runs: Sequence[Run], data: Dataset, loader: Loader) -> Estimate:
+        """Say about how long executing the runs takes."""
+
+    @classmethod
+    def describe(cls, loader: Loader) -> str:
+        """Say in a few words what this engine does for such runs."""
+        return UPDATES.get(loader.variant, "updates")
 
     @abstractmethod
     def advance(self, first: int, last: int) -> Trace:
@@ -79,18 +133,44 @@ class Engine(ABC):
     def state(self, run: int) -> dict[str, Tensor]:
         """Return copies of everything a run needs to go on: parameters, buffers, optimizer state.
 
-        Names start with ``model.`` (as in the module's ``state_dict``) or ``optimizer.``.
+        Names start with ``model.`` (as in the module's ``state_dict``) or ``optimizer.``, and are
+        the same for all engines.
         """
 
     @abstractmethod
     def load_state(self, run: int, state: Mapping[str, Tensor]) -> None:
-        """Restore what ``state`` returned.
+        """Restore what ``state`` returned, of this engine or of another.
 
         Raises:
             ValueError: names or shapes are not this run's.
         """
 
+    def evaluate(self, part: Part, *, whole: bool = True) -> list[Evaluation]:
+        """Return the objective of each run over all rows of a part, with gradient for ``train``.
+
+        Args:
+            part: which rows.
+            whole: whether metrics that cost more than the engine's steps are wanted too; where
+                they are not, they may be NaN.
+
+        Raises:
+            ValueError: there are no such rows.
+        """
+        rows = self._part(part)
+        return [
+            run.objective.evaluate(rows, self.data, gradient=part == "train") for run in self.runs
+        ]
+
+    def settle(self, run: int) -> None:
+        """Copy a run's parameters and buffers into its module, where they are not held there."""
+
     def parameters(self) -> dict[str, Tensor]:
         """Return the current parameters of all runs, (runs, ...) for each name."""
         named = [dict(run.objective.model.named_parameters()) for run in self.runs]
         return {name: torch.stack([p[name].detach() for p in named]) for name in named[0]}
+
+    def _part(self, part: Part) -> Rows:
+        rows = self.rows[part]
+        if rows is None:
+            raise ValueError("there are no validation rows")
+        return rows

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -20,6 +21,21 @@ class Loss(ABC):
     """
 
     task: ClassVar[Task] = "regression"
+    kernel: ClassVar[Callable[..., Any] | None] = None
+    """Plain Python for engines that compile loops; None leaves the loss to the general engines.
+
+    A static method ``kernel(z, y, *arguments)`` on numbers that returns the value and the slope at
+    one output; the loss is the mean of it over outputs. Where ``coupled``, ``kernel(z, label,
+    slope, *arguments)`` returns the value for all outputs z of a row, and fills in their slopes.
+    It may use ``math`` and nothing else from outside.
+    """
+    coupled: ClassVar[bool] = False
+    """Whether the kernel takes all outputs of a row together."""
+
+    @property
+    def kernel_arguments(self) -> tuple[float, ...]:
+        """What the kernel takes besides outputs and targets."""
+        return ()
 
     @abstractmethod
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import torch
 from torch import Tensor, nn
 
@@ -21,6 +22,14 @@ class BinaryCrossEntropy(BinaryLoss):
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean of log(1 + exp(-s z))."""
         return -nn.functional.logsigmoid(targets * outputs).mean()
+
+    @staticmethod
+    def kernel(z: float, y: float) -> tuple[float, float]:
+        """log(1 + exp(-s z)) and -s / (1 + exp(s z)), without overflow."""
+        margin = y * z
+        tail = math.exp(-abs(margin))  # (0, 1]
+        value = math.log1p(tail) + max(-margin, 0.0)
+        return value, -y * (tail if margin > 0 else 1.0) / (1.0 + tail)
 
     def probabilities(self, outputs: Tensor) -> Tensor:
         """The sigmoid of the output, and what is left of one."""

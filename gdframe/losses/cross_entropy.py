@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import math
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ class CrossEntropy(Loss):
     """
 
     task: ClassVar[Task] = "classification"
+    coupled: ClassVar[bool] = True
 
     def outputs(self, data: Dataset) -> int:
         """One for each class."""
@@ -34,6 +36,22 @@ class CrossEntropy(Loss):
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean of -log softmax(z)[class]."""
         return nn.functional.cross_entropy(outputs, targets)
+
+    @staticmethod
+    def kernel(z: Any, label: int, slope: Any) -> float:
+        """-log softmax(z)[label]; the slopes are softmax(z), less one at the label."""
+        highest = z[0]
+        for k in range(1, len(z)):
+            highest = max(highest, z[k])
+        total = 0.0
+        for k in range(len(z)):
+            share = math.exp(z[k] - highest)
+            slope[k] = share
+            total += share
+        for k in range(len(z)):
+            slope[k] /= total
+        slope[label] -= 1.0
+        return math.log(total) - (z[label] - highest)
 
     def predict(self, outputs: Tensor) -> Tensor:
         """The class of the largest output."""

@@ -24,3 +24,11 @@ class Hinge(BinaryLoss):
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean of max(0, 1 - s z)."""
         return (1 - targets * outputs).relu().mean()
+
+    @staticmethod
+    def kernel(z: float, y: float) -> tuple[float, float]:
+        """Linear inside the margin; what is not a number stays so."""
+        inside = 1.0 - y * z
+        if inside <= 0:
+            return 0.0, 0.0
+        return inside, -y

@@ -5,6 +5,7 @@ Source: Huber, "Robust estimation of a location parameter" (1964).
 
 from __future__ import annotations
 
+import math
 from torch import Tensor, nn
 
 from gdframe.errors import positive
@@ -31,3 +32,16 @@ class Huber(Loss):
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean of Huber's loss."""
         return nn.functional.huber_loss(outputs, targets, delta=self.delta)
+
+    @property
+    def kernel_arguments(self) -> tuple[float, ...]:
+        """Delta."""
+        return (self.delta,)
+
+    @staticmethod
+    def kernel(z: float, y: float, delta: float) -> tuple[float, float]:
+        """Squared within delta, absolute beyond."""
+        error = z - y
+        if abs(error) <= delta:
+            return 0.5 * error * error, error
+        return delta * (abs(error) - 0.5 * delta), math.copysign(delta, error)

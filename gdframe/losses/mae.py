@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from torch import Tensor
 
 from gdframe.losses.base import Loss
@@ -21,3 +22,9 @@ class MAE(Loss):
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean of |yhat - y|."""
         return (outputs - targets).abs().mean()
+
+    @staticmethod
+    def kernel(z: float, y: float) -> tuple[float, float]:
+        """|e| and its sign, zero at zero."""
+        error = z - y
+        return abs(error), math.copysign(1.0, error) if error != 0 else 0.0

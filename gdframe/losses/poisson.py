@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from torch import Tensor
 
 from gdframe.data.dataset import Dataset
@@ -35,6 +36,12 @@ class Poisson(Loss):
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean of exp(z) - y z."""
         return (outputs.exp() - targets * outputs).mean()
+
+    @staticmethod
+    def kernel(z: float, y: float) -> tuple[float, float]:
+        """exp(z) - y z and exp(z) - y."""
+        rate = math.exp(z)
+        return rate - y * z, rate - y
 
     def predict(self, outputs: Tensor) -> Tensor:
         """The expected count, exp(z)."""

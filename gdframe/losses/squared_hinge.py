@@ -21,3 +21,11 @@ class SquaredHinge(BinaryLoss):
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean of max(0, 1 - s z)^2."""
         return ((1 - targets * outputs).relu() ** 2).mean()
+
+    @staticmethod
+    def kernel(z: float, y: float) -> tuple[float, float]:
+        """Quadratic inside the margin; what is not a number stays so."""
+        inside = 1.0 - y * z
+        if inside <= 0:
+            return 0.0, 0.0
+        return inside * inside, -2.0 * inside * y

@@ -73,9 +73,13 @@ class Polynomial(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(rows, features) -> (rows, outputs)."""
+        return nn.functional.linear(self.design(features), self.weight, self.bias)
+
+    def design(self, features: Tensor) -> Tensor:
+        """Return what the model is linear in: (rows, features) -> (rows, terms)."""
         one = torch.ones_like(features[:, :1])
         padded = torch.cat([features, one], dim=1)
         terms = padded[:, self.factors[:, 0]]  # (rows, terms)
         for factor in self.factors.T[1:]:
             terms = terms * padded[:, factor]
-        return nn.functional.linear(terms, self.weight, self.bias)
+        return terms

@@ -101,6 +101,8 @@ class TensorBoard(Observer):
         assert self._file is not None
         row = run.history.last
         for column, value in row.items():
+            if math.isnan(value):  # a metric that is not defined, or was not measured here
+                continue
             part, _, name = column.partition("/")
             if column in TAGS:
                 tag = TAGS[column]

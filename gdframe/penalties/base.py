@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -33,6 +35,23 @@ class Penalty(ABC):
             for name, parameter in model.named_parameters()
             if self.biases or not name.split(".")[-1].endswith("bias")
         ]
+
+    kernel: ClassVar[Callable[..., Any] | None] = None
+    """Plain Python for engines that compile loops; None leaves the penalty to the general engines.
+
+    A static method ``kernel(w, *arguments)`` on numbers that returns the value and the slope at one
+    parameter; the penalty is the sum of it. It may use ``math`` and nothing else from outside.
+    """
+
+    @property
+    def kernel_arguments(self) -> tuple[float, ...]:
+        """What the kernel takes besides a parameter."""
+        return (self.strength,)
+
+    @property
+    def curvature(self) -> float | None:
+        """Half the second derivative where the penalty is ``curvature * sum(w^2)``, else None."""
+        return None
 
     @abstractmethod
     def value(self, weights: list[Tensor]) -> Tensor | float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -38,3 +40,19 @@ class ElasticNet(Penalty):
             self.ratio * torch.sum(w.abs()) + (1 - self.ratio) * torch.sum(w * w) for w in weights
         )
         return self.strength * sum(mixed)
+
+    @property
+    def kernel_arguments(self) -> tuple[float, ...]:
+        """Factors of the absolute values and of the squares."""
+        return (self.strength * self.ratio, self.strength * (1 - self.ratio))
+
+    @property
+    def curvature(self) -> float | None:
+        """The strength where there is no l1 part."""
+        return self.strength if self.ratio == 0 else None
+
+    @staticmethod
+    def kernel(w: float, l1: float, l2: float) -> tuple[float, float]:
+        """l1 * |w| + l2 * w^2 and its slope."""
+        pull = math.copysign(l1, w) if w != 0 else w
+        return l1 * abs(w) + l2 * w * w, pull + (l2 + l2) * w

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -30,3 +32,8 @@ class L1(Penalty):
     def value(self, weights: list[Tensor]) -> Tensor | float:
         """Strength * sum(|w|)."""
         return self.strength * sum(torch.sum(w.abs()) for w in weights)
+
+    @staticmethod
+    def kernel(w: float, strength: float) -> tuple[float, float]:
+        """Strength * |w| and strength * sign(w)."""
+        return strength * abs(w), math.copysign(strength, w) if w != 0 else w

@@ -30,3 +30,13 @@ class L2(Penalty):
     def value(self, weights: list[Tensor]) -> Tensor | float:
         """Strength * sum(w^2)."""
         return self.strength * sum(torch.sum(w * w) for w in weights)
+
+    @property
+    def curvature(self) -> float:
+        """The strength."""
+        return self.strength
+
+    @staticmethod
+    def kernel(w: float, strength: float) -> tuple[float, float]:
+        """Strength * w^2 and 2 * strength * w."""
+        return strength * w * w, (strength + strength) * w

@@ -19,6 +19,11 @@ class NoPenalty(Penalty):
         """Nothing."""
         return []
 
+    @property
+    def curvature(self) -> float:
+        """None at all."""
+        return 0.0
+
     def value(self, weights: list[Tensor]) -> Tensor | float:
         """0."""
         return 0.0

@@ -32,7 +32,7 @@ def assert_same(one: Path, other: Path) -> None:
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-m", "gdframe", *SETTINGS, f"hydra.run.dir={folder}", *arguments],
+        [sys.executable, "-m", "gdframe", *SETTINGS, "engine=eager", f"hydra.run.dir={folder}", *arguments],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -47,11 +47,20 @@ def wait_for(found, seconds: float = 60.0) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("variant", ["batch", "sgd", "minibatch"])
-def test_more_epochs_equal_a_longer_run(gdframe, tmp_path, dtype, variant):
+@pytest.mark.parametrize(
+    ("variant", "engine", "dtype"),
+    [
+        ("batch", "gram", "float32"),
+        ("batch", "eager", "float64"),
+        ("sgd", "linear", "float64"),
+        ("sgd", "eager", "float32"),
+        ("minibatch", "linear", "float32"),
+        ("minibatch", "eager", "float64"),
+    ],
+)
+def test_more_epochs_equal_a_longer_run(gdframe, tmp_path, variant, engine, dtype):
     given = [*SETTINGS, f"dtype={dtype}", f"variant={variant}", "optimizer=adam", "lr=0.01"]
-    given += ["schedule=exponential"]
+    given += ["schedule=exponential", f"engine={engine}"]
     assert gdframe(*given, "epochs=3", "hydra.run.dir=cut").code == 0
     again = gdframe("resume", "cut", "epochs=5")
     assert again.code == 0, again.err

@@ -1,0 +1,312 @@
+"""Any functional module, compiled: the steps of an epoch as one scan, runs side by side by vmap.
+
+The scanned step is what the eager loop does, written without side effects: the gradient of the
+objective at a batch, its norm, and the update rule's pure functions. Inductor compiles the whole
+loop to C++ (or, on a GPU, to kernels), so that no step returns to Python. ``scan`` is a prototype
+of PyTorch's: this file alone knows it.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import os
+import shutil
+import types
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import functional_call, grad_and_value
+
+from gdframe.data.dataset import Dataset
+from gdframe.engines.base import CannotExecute, Engine, Estimate, Part, Run, Trace
+from gdframe.engines.functional import why_not_functional
+from gdframe.engines.stack import Stack, pure_rule
+from gdframe.loaders.base import Loader
+from gdframe.objective import Evaluation
+from gdframe.optimizers.base import global_norm
+from gdframe.registry import ENGINES
+
+SETUP_SECONDS, STEP_SECONDS, TENSOR_SECONDS, WORK_SECONDS = 20.0, 5e-6, 3e-6, 0.2e-9
+"""Of compilation; of a step, for each parameter tensor in it, for each product of a value and row."""
+
+_number = count()
+
+
+@ENGINES.register("compiled")
+class Compiled(Engine):
+    """Executes any functional module with any pure update rule, at compiled speed.
+
+    Raises:
+        CannotExecute: PyTorch cannot trace or compile the model, the loss or the rule.
+    """
+
+    def __init__(self, runs: Sequence[Run], data: Dataset, loader: Loader, *, epochs: int) -> None:
+        super().__init__(runs, data, loader, epochs=epochs)
+        self._stack = Stack(self.runs)
+        self._shared = not loader.shuffle or len({run.seed for run in self.runs}) == 1
+        self._orders: tuple[int, Tensor] | None = None
+        self._penalty, self._strengths = _penalty(self.runs)
+        self._indexed = loader.shuffle or loader.batch_size < loader.rows
+        self._full = loader.rows // loader.batch_size  # steps of an epoch that take a whole batch
+        for run in self.runs:
+            run.objective.model.train()
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # PyTorch's, about its own prototypes
+                self._epoch = self._compiled()
+        except Exception as error:  # whatever tracing and compiling raise
+            text = str(error).strip().splitlines() or [type(error).__name__]
+            raise CannotExecute(
+                f"engine=compiled cannot execute this: PyTorch does not compile it ({text[0]})"
+            ) from error
+
+    @classmethod
+    def why_not(cls, runs: Sequence[Run], data: Dataset, loader: Loader) -> str | None:
+        """Functional modules, pure rules, and a compiler on this machine."""
+        device = data.train.features.device
+        if device.type == "cuda" and importlib.util.find_spec("triton") is None:
+            return "on a GPU it needs Triton, which is not installed"
+        if device.type == "cpu" and compiler() is None:
+            return "it needs a C++ compiler (g++ or clang++, or $CXX), and none is found"
+        for run in runs:
+            if reason := pure_rule(run) or why_not_functional(run, data):
+                return reason
+        first = _structure(runs[0])
+        if any(_structure(run) != first for run in runs[1:]):
+            return "the runs differ in their model, loss, penalty or optimizer, not in values alone"
+        return None
+
+    @classmethod
+    def estimate(cls, runs: Sequence[Run], data: Dataset, loader: Loader) -> Estimate:
+        """Long compilation, then steps without Python."""
+        parameters = list(runs[0].objective.model.parameters())
+        work = loader.batch_size * sum(p.numel() for p in parameters) * len(runs)
+        step = STEP_SECONDS + TENSOR_SECONDS * len(parameters) + WORK_SECONDS * work
+        return Estimate(SETUP_SECONDS, step)
+
+    @classmethod
+    def describe(cls, loader: Loader) -> str:
+        """What makes it fast."""
+        return f"{super().describe(loader)} of a functional module, compiled"
+
+    def _step(
+        self, params: list[Tensor], state: dict[str, list[Tensor]], varying: dict[str, Tensor],
+        strengths: dict[str, Tensor], features: Tensor, targets: Tensor,
+    ) -> tuple[list[Tensor], dict[str, list[Tensor]], Tensor, Tensor]:
+        """Execute one step of one run; return parameters, state, loss and gradient norm."""  # fmt: skip
+        objective = self.runs[0].objective
+        model, loss, names = objective.model, objective.loss, self._stack.names
+        penalized = {id(p) for p in objective.penalized}
+        chosen = [id(p) in penalized for p in model.parameters()]
+        penalty = copy.copy(self._penalty)
+        vars(penalty).update(strengths)
+
+        def value(params: list[Tensor]) -> tuple[Tensor, Tensor]:
+            named = dict(zip(names, params, strict=True))
+            if loss is None:
+                mean = functional_call(model, named, ())
+            else:
+                mean = loss(functional_call(model, named, (features,)), targets)
+            weights = [p for p, taken in zip(params, chosen, strict=True) if taken]
+            return (mean + penalty.value(weights) if weights else mean), mean
+
+        grads, (_, mean) = grad_and_value(value, has_aux=True)(params)
+        norm = global_norm(list(grads))
+        params, state = self._stack.one_run(params, list(grads), state, varying)
+        return params, state, mean.detach(), norm
+
+    def _steps(
+        self, params: list[Tensor], state: dict[str, list[Tensor]], varying: dict[str, Tensor],
+        rate: Tensor, features: Tensor, targets: Tensor,
+    ) -> tuple[list[Tensor], dict[str, list[Tensor]], Tensor, Tensor]:
+        """Execute one step of all runs; features (batch, ...) are shared or (runs, batch, ...)."""  # fmt: skip
+        rates = {**varying, "lr": rate}
+        if len(self.runs) == 1:
+            alone = [p[0] for p in params], {k: [v[0] for v in vs] for k, vs in state.items()}
+            params, state, loss, norm = self._step(
+                *alone, {"lr": rate[0]}, {}, features, targets
+            )
+            state = {k: [v[None] for v in vs] for k, vs in state.items()}
+            return [p[None] for p in params], state, loss[None], norm[None]
+        rows = None if self._shared else 0
+        every = torch.vmap(self._step, in_dims=(0, 0, 0, 0, rows, rows))
+        found: tuple[Any, ...] = every(params, state, rates, self._strengths, features, targets)
+        return found  # type: ignore[return-value]
+
+    def _compiled(self) -> Callable[..., Any]:
+        """Return the compiled loop over steps that take whole batches."""
+        from torch._higher_order_ops import scan
+
+        def loop(
+            params: list[Tensor], state: dict[str, list[Tensor]], varying: dict[str, Tensor],
+            indices: Tensor, rates: Tensor, features: Tensor, targets: Tensor,
+        ) -> Any:  # fmt: skip
+            def step(carry: Any, given: tuple[Tensor, Tensor]) -> Any:
+                index, rate = given
+                x, y = (features[index], targets[index]) if self._indexed else (features, targets)
+                params, state, loss, norm = self._steps(*carry, varying, rate, x, y)
+                return _cloned((params, state)), (loss.clone(), norm.clone())
+
+            return scan(step, _cloned((params, state)), (indices, rates))
+
+        # PyTorch limits how often one code object is compiled: each engine has its own
+        name = f"gdframe_steps_{next(_number)}"
+        own = types.FunctionType(
+            loop.__code__.replace(co_name=name), loop.__globals__, name, None, loop.__closure__
+        )
+        compiled = torch.compile(own, fullgraph=True, options={"cpp_wrapper": True})
+        for length in (3, 2):  # the first call fixes the length, the second makes it a variable
+            if length <= self._full or not self._indexed:
+                self._run(compiled, self._example(length))
+        return compiled
+
+    def _example(self, length: int) -> tuple[Tensor, Tensor]:
+        """Return indices and rates for a number of steps, as ``advance`` makes them."""
+        device = self._stack.params[0].device
+        width = self.loader.batch_size if self._indexed else 0
+        shape = (length, width) if self._shared else (length, len(self.runs), width)
+        indices = torch.zeros(shape, dtype=torch.int64, device=device)
+        return indices, torch.zeros(length, len(self.runs), dtype=torch.float64, device=device)
+
+    def _run(self, loop: Callable[..., Any], given: tuple[Tensor, Tensor]) -> Any:
+        """Call the loop on the current parameters and state."""
+        rows = self._part("train")
+        stack = self._stack
+        for tensor in given:
+            torch._dynamo.maybe_mark_dynamic(tensor, 0)
+        with torch.no_grad():
+            return loop(
+                stack.params, stack.state, stack.varying, *given, rows.features, rows.targets
+            )
+
+    def advance(self, first: int, last: int) -> Trace:
+        """Execute whole batches by the compiled loop, and what is left of an epoch step by step."""
+        epoch = first // self.clock.steps_per_epoch
+        offset = first - epoch * self.clock.steps_per_epoch
+        rates = torch.from_numpy(self._stack.factors(first, last, self.clock))
+        rates = rates.to(self._stack.params[0].device)
+        whole = max(0, min(last - first, self._full - offset))
+        losses, norms = [], []
+        if whole:
+            indices = self._indices(epoch, offset, whole)
+            (params, state), (loss, norm) = self._run(self._epoch, (indices, rates[:whole]))
+            self._stack.params, self._stack.state = params, state
+            losses.append(loss)
+            norms.append(norm)
+        if whole < last - first:
+            loss, norm = self._rest(epoch, rates[-1])
+            losses.append(loss[None])
+            norms.append(norm[None])
+        found = [torch.cat(values).T.cpu().numpy() for values in (losses, norms)]
+        return Trace(*found)
+
+    def _rest(self, epoch: int, rate: Tensor) -> tuple[Tensor, Tensor]:
+        """Execute the last step of an epoch, which takes fewer rows; return loss and norm."""
+        order = self._order(epoch)[..., self._full * self.loader.batch_size :]
+        rows, stack = self._part("train"), self._stack
+        with torch.no_grad():
+            stack.params, stack.state, loss, norm = self._steps(
+                stack.params, stack.state, stack.varying, rate, rows.features[order],
+                rows.targets[order],
+            )  # fmt: skip
+        return loss, norm
+
+    def _indices(self, epoch: int, offset: int, steps: int) -> Tensor:
+        """Return the rows of steps: (steps, batch), or (steps, runs, batch) with orders of their own."""
+        if not self._indexed:
+            return self._example(steps)[0]
+        size = self.loader.batch_size
+        order = self._order(epoch)[..., offset * size : (offset + steps) * size]
+        if self._shared:
+            return order.reshape(steps, size)
+        return order.reshape(len(self.runs), steps, size).transpose(0, 1).contiguous()
+
+    def _order(self, epoch: int) -> Tensor:
+        """Return the order of an epoch's rows, (rows,) or (runs, rows), kept until the next one."""
+        if self._orders is None or self._orders[0] != epoch:
+            seeds = [self.runs[0].seed] if self._shared else [run.seed for run in self.runs]
+            orders = []
+            for seed in seeds:
+                order = self.loader.order(epoch, seed)
+                orders.append(torch.arange(self.loader.rows) if order is None else order)
+            found = orders[0] if self._shared else torch.stack(orders)
+            self._orders = (epoch, found.to(self._stack.params[0].device))
+        return self._orders[1]
+
+    def evaluate(self, part: Part, *, whole: bool = True) -> list[Evaluation]:
+        """Evaluate the modules, which are given the current parameters first."""
+        for run in range(len(self.runs)):
+            self.settle(run)
+        return super().evaluate(part, whole=whole)
+
+    def settle(self, run: int) -> None:
+        """Copy a run's parameters into its module."""
+        self._stack.settle(run)
+
+    def parameters(self) -> dict[str, Tensor]:
+        """Return the parameters of all runs."""
+        return dict(zip(self._stack.names, self._stack.params, strict=True))
+
+    def state(self, run: int) -> dict[str, Tensor]:
+        """Copy parameters, the module's buffers and the rule's state."""
+        buffers = {
+            f"model.{name}": value.detach().clone()
+            for name, value in self.runs[run].objective.model.state_dict().items()
+        }
+        return buffers | self._stack.read(run)
+
+    def load_state(self, run: int, state: Mapping[str, Tensor]) -> None:
+        """Copy the state into the stack; buffers are as they were, since they never change."""
+        self._stack.write(run, state)
+
+
+def compiler() -> str | None:
+    """Return the C++ compiler that Inductor would use, or None."""
+    names = [os.environ.get("CXX") or "g++", "clang++", "c++"]
+    return next((found for name in names if (found := shutil.which(name))), None)
+
+
+def _cloned(tensors: Any) -> Any:
+    """Copy all tensors, since what a scan carries may not share memory with what it is given."""
+    params, state = tensors
+    return [p.clone() for p in params], {k: [v.clone() for v in vs] for k, vs in state.items()}
+
+
+def _penalty(runs: Sequence[Run]) -> tuple[Any, dict[str, Tensor]]:
+    """Return the first run's penalty, and those of its numbers that differ, (runs,) each."""
+    penalties = [run.objective.penalty for run in runs]
+    device = next(runs[0].objective.model.parameters()).device
+    numbers = {
+        name: [vars(penalty)[name] for penalty in penalties]
+        for name, value in vars(penalties[0]).items()
+        if isinstance(value, float) and len(runs) > 1
+    }
+    return penalties[0], {
+        name: torch.tensor(values, dtype=torch.float64, device=device)
+        for name, values in numbers.items()
+    }
+
+
+def _structure(run: Run) -> tuple[Any, ...]:
+    """Return what all runs of a batch have in common."""
+    objective, group = run.objective, run.optimizer.param_groups[0]
+    model, penalty = objective.model, objective.penalty
+    return (
+        repr(model),
+        tuple((name, tuple(p.shape), p.dtype) for name, p in model.named_parameters()),
+        tuple((name, b.sum().item()) for name, b in model.named_buffers()),
+        type(objective.loss),
+        repr(vars(objective.loss)) if objective.loss else "",
+        type(penalty),
+        repr({k: v for k, v in vars(penalty).items() if not isinstance(v, float)}),
+        len(objective.penalized),
+        type(run.optimizer),
+        repr({k: v for k, v in group.items() if isinstance(v, (str, bool))}),
+        group.get("clip_norm") is None,
+    )
+

@@ -1,0 +1,340 @@
+"""Linear models by compiled loops: per-sample steps at the speed of the processor's caches."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gdframe.data.dataset import Dataset, Rows
+from gdframe.engines.base import Engine, Estimate, Part, Run, Trace
+from gdframe.engines.linear.block import MANY, WIDEST, Block, Sums
+from gdframe.engines.linear.pool import side_by_side
+from gdframe.engines.linear.recording import NotElementwiseError, Rule, record
+from gdframe.engines.linear.specialize import specialized
+from gdframe.engines.stack import pure_rule
+from gdframe.loaders.base import Loader
+from gdframe.models.linear import Linear as LinearModel
+from gdframe.models.polynomial import Polynomial
+from gdframe.objective import Evaluation, Objective, Tally
+from gdframe.optimizers.base import Optimizer
+from gdframe.registry import ENGINES
+
+LARGE = 1 << 20
+"""Products of a value and a parameter in a step from which on its rows are cut into chunks."""
+
+MOST_TERMS = 1 << 28
+"""Most values of a polynomial's terms held beside the features."""
+
+SETUP_SECONDS, STEP_SECONDS, WORK_SECONDS = 0.3, 0.1e-6, 0.15e-9
+"""Of importing the compiler and loading what it compiled; of a step; of each product in it."""
+
+
+@ENGINES.register("linear")
+class LinearLoops(Engine):
+    """Executes models that are linear in their parameters, with every loss that has a kernel.
+
+    All three variants go through one loop nest, written out for the loss, the penalty and the
+    update rule and compiled by Numba. Runs that visit rows in one order are trained side by side.
+    For any number of threads the result is the same, bit for bit.
+    """
+
+    def __init__(self, runs: Sequence[Run], data: Dataset, loader: Loader, *, epochs: int) -> None:
+        super().__init__(runs, data, loader, epochs=epochs)
+        objective = self.runs[0].objective
+        self._rule = _rule(self.runs[0])
+        self._coupled = objective.loss is not None and objective.loss.coupled
+        self._x, self._y = self._arrays(self._part("train"))
+        self._blocks = [self._block(group) for group in _groups(self.runs, loader)]
+        self._place = {i: (b, at) for b, members in self._blocks for at, i in enumerate(members)}
+        self._orders: dict[int, tuple[int, NDArray[np.int64]]] = {}
+        self._lying = np.arange(loader.rows)
+        work = loader.batch_size * self._x.shape[1] * self._blocks[0][0].bias.size
+        self._whole = loader.batch_size == loader.rows and not loader.shuffle
+        self._large = self._whole or work >= LARGE
+        self._sums: dict[int, Sums] = {}
+        for block, _ in self._blocks[:1] + self._blocks[-1:]:
+            self._compile(block)
+
+    def _arrays(self, rows: Rows) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the design and the targets as the loops take them; no copy where none is due."""
+        model = self.runs[0].objective.model
+        with torch.no_grad():
+            design = model.design(rows.features)  # type: ignore[operator]
+        x = np.ascontiguousarray(design.numpy())
+        return x, np.ascontiguousarray(rows.targets.numpy().reshape(len(rows), -1))
+
+    def _block(self, members: Sequence[int]) -> tuple[Block, Sequence[int]]:
+        runs = [self.runs[i] for i in members]
+        objective = runs[0].objective
+        assert objective.loss is not None
+        assert objective.loss.kernel is not None
+        penalty = objective.penalty.kernel if objective.penalized else None
+        functions = specialized(
+            rule=self._rule,
+            loss=objective.loss.kernel,
+            penalty=penalty,
+            coupled=self._coupled,
+            biases=_penalizes_biases(objective),
+            dtype=str(self._x.dtype),
+            many=len(runs) > 1,
+        )
+        return Block(runs, self._rule, functions), members
+
+    def _compile(self, block: Block) -> None:
+        """Have everything compiled that training will call, by calling it on next to nothing."""
+        sums = block.sums(self._x, self._y, self._lying, 0, 1)
+        block.mean_gradient(sums, 1)
+        if self._large:
+            block.step(sums, 1, np.zeros(len(block.runs)))
+            block.reset()
+        else:
+            none = np.empty((1, 0))
+            size = self.loader.batch_size
+            block.steps(self._x, self._y, self._lying[:0], 0, size, none, np.zeros(MANY, np.int64))
+
+    @classmethod
+    def why_not(cls, runs: Sequence[Run], data: Dataset, loader: Loader) -> str | None:
+        """Linear and polynomial models on the CPU, elementwise rules, kernels of loss and penalty."""
+        for run in runs:
+            if reason := _why_not(run, data):
+                return reason
+        first = _structure(runs[0])
+        if any(_structure(run) != first for run in runs[1:]):
+            return "the runs differ in their model, loss, penalty or optimizer, not in values alone"
+        if importlib.util.find_spec("numba") is None:
+            return "Numba is not installed"
+        return None
+
+    @classmethod
+    def estimate(cls, runs: Sequence[Run], data: Dataset, loader: Loader) -> Estimate:
+        """What a loop needs, once it is compiled."""
+        parameters = sum(p.numel() for p in runs[0].objective.model.parameters())
+        work = (2 * loader.batch_size + 4) * parameters
+        step = STEP_SECONDS + WORK_SECONDS * work
+        return Estimate(setup=SETUP_SECONDS, step=step * len(runs))
+
+    @classmethod
+    def describe(cls, loader: Loader) -> str:
+        """Which updates, of what."""
+        return f"{super().describe(loader)} of a linear model"
+
+    @np.errstate(all="ignore")  # what is not finite is a result
+    def advance(self, first: int, last: int) -> Trace:
+        """Execute the steps block by block, side by side."""
+        epoch = first // self.clock.steps_per_epoch
+        offset = first - epoch * self.clock.steps_per_epoch
+        losses = np.empty((len(self.runs), last - first), self._x.dtype)
+        norms = np.empty_like(losses)
+
+        def work(block: Block, members: Sequence[int]) -> None:
+            order = self._order(block.runs[0].seed, epoch)
+            factors, which = self._factors(block, first, last)
+            if self._large:
+                found = self._large_steps(block, order, offset, factors[which])
+            else:
+                size = self.loader.batch_size
+                found = block.steps(self._x, self._y, order, offset, size, factors, which)
+            losses[members], norms[members] = found
+
+        tasks = [partial(work, block, members) for block, members in self._blocks]
+        if self._large:  # threads share the rows of each block
+            for task in tasks:
+                task()
+        else:
+            for block, _ in self._blocks:
+                self._order(block.runs[0].seed, epoch)
+            side_by_side(tasks)
+        return Trace(losses, norms)
+
+    def _large_steps(
+        self, block: Block, order: NDArray[Any], offset: int, factors: NDArray[Any]
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        size, traces = self.loader.batch_size, []
+        for t in range(factors.shape[1]):
+            begin = (offset + t) * size
+            end = min(begin + size, len(order))
+            sums = self._sums.pop(id(block), None)
+            if sums is None:
+                sums = block.sums(self._x, self._y, order, begin, end)
+            traces.append(block.step(sums, self._terms(end - begin), factors[:, t]))
+        losses, norms = zip(*traces, strict=True)
+        return np.concatenate(losses, axis=1), np.concatenate(norms, axis=1)
+
+    def _terms(self, rows: int) -> int:
+        """Return how many terms the loss of ``rows`` rows is the mean of."""
+        return rows if self._coupled else rows * self._blocks[0][0].outputs
+
+    def _order(self, seed: int, epoch: int) -> NDArray[np.int64]:
+        """Return the order of an epoch's rows, kept until the next one."""
+        kept = self._orders.get(seed)
+        if kept is None or kept[0] != epoch:
+            order = self.loader.order(epoch, seed)
+            kept = (epoch, self._lying if order is None else order.numpy())
+            self._orders[seed] = kept
+        return kept[1]
+
+    def _factors(self, block: Block, first: int, last: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the rows of factors (schedules, steps) that differ, and each run's row."""
+        schedules = {id(run.schedule): run.schedule for run in block.runs}
+        steps = np.arange(first, last)
+        factors = np.array([schedule(steps, self.clock) for schedule in schedules.values()])
+        places = {key: i for i, key in enumerate(schedules)}
+        return factors, np.array([places[id(run.schedule)] for run in block.runs])
+
+    @np.errstate(all="ignore")
+    def evaluate(self, part: Part, *, whole: bool = True) -> list[Evaluation]:
+        """Sum over all rows in one pass; the next full-batch step takes the sum as its own."""
+        rows = self._part(part)
+        x, y = (self._x, self._y) if part == "train" else self._arrays(rows)
+        order = self._lying if part == "train" else np.arange(len(rows))
+        found: dict[int, Evaluation] = {}
+        for block, members in self._blocks:
+            tallies = [Tally(self.data) for _ in members]
+            watch = partial(_watch, block, tallies, rows)
+            sums = block.sums(x, y, order, 0, len(rows), watch)
+            if part == "train" and self._whole:
+                self._sums[id(block)] = sums
+            terms = self._terms(len(rows))
+            gradient = block.mean_gradient(sums, terms) if part == "train" else None
+            losses = np.atleast_1d(sums.loss) / terms
+            for at, member in enumerate(members):
+                loss = float(losses[at])
+                found[member] = Evaluation(
+                    loss=loss,
+                    objective=loss + block.penalty_value(at),
+                    gradient_norms=block.norms(gradient, at) if gradient else {},
+                    metrics=tallies[at].metrics(),
+                )
+        return [found[i] for i in range(len(self.runs))]
+
+    def settle(self, run: int) -> None:
+        """Copy a run's parameters into its module."""
+        block, at = self._place[run]
+        with torch.no_grad():
+            for name, parameter in self.runs[run].objective.model.named_parameters():
+                parameter.copy_(block.model(at)[name])
+
+    def parameters(self) -> dict[str, Tensor]:
+        """Return copies of the parameters of all runs."""
+        found = [block.model(at) for block, at in map(self._place.__getitem__, range(len(self.runs)))]
+        return {name: torch.stack([p[name] for p in found]) for name in found[0]}
+
+    def state(self, run: int) -> dict[str, Tensor]:
+        """Copy parameters and the rule's state."""
+        block, at = self._place[run]
+        state = {f"model.{name}": value for name, value in block.model(at).items()}
+        for index, values in enumerate(block.optimizer_states(at)):
+            for name, value in values.items():
+                state[f"optimizer.{index}.{name}"] = torch.from_numpy(np.array(value))
+        return state
+
+    def load_state(self, run: int, state: Mapping[str, Tensor]) -> None:
+        """Copy the state into the arrays; what the rule's state lacks starts at zero."""
+        block, at = self._place[run]
+        self._sums.clear()
+        given = {k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")}
+        own = block.model(at)
+        if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in given.items()}:
+            raise ValueError(f"the state is of another model: {sorted(given)} for {sorted(own)}")
+        block.load_model(at, {name: value.cpu() for name, value in given.items()})
+        for index, values in enumerate(block.optimizer_states(at)):
+            for name, value in values.items():
+                stored = state.get(f"optimizer.{index}.{name}")
+                value[...] = 0 if stored is None else stored.cpu().numpy()
+
+
+def _watch(
+    block: Block, tallies: Sequence[Tally], rows: Rows, start: int, responses: NDArray[Any]
+) -> None:
+    """Add a segment's outputs to the tallies of all runs."""
+    targets = rows.targets[start : start + len(responses)]
+    for at, tally in enumerate(tallies):
+        loss = block.runs[at].objective.loss
+        assert loss is not None
+        outputs = torch.from_numpy(block.of(responses, at))
+        tally.add(loss.predict(outputs), targets)
+
+
+def _groups(runs: Sequence[Run], loader: Loader) -> list[list[int]]:
+    """Return which runs are trained by one call: those with one order of rows, if they are many."""
+    by_order: dict[int, list[int]] = defaultdict(list)
+    for index, run in enumerate(runs):
+        by_order[run.seed if loader.shuffle else 0].append(index)
+    groups: list[list[int]] = []
+    for members in by_order.values():
+        if len(members) < MANY:
+            groups += [[member] for member in members]
+        else:
+            parts = -(-len(members) // WIDEST)
+            groups += [members[i::parts] for i in range(parts)]
+    return groups
+
+
+def _rule(run: Run) -> Rule:
+    group = run.optimizer.param_groups[0]
+    hyper = {k: v for k, v in group.items() if k not in ("params", "clip_norm")}
+    dtype = next(run.objective.model.parameters()).dtype
+    rule = type(run.optimizer)
+    assert issubclass(rule, Optimizer)
+    return record(rule, hyper, dtype)
+
+
+def _structure(run: Run) -> tuple[Any, ...]:
+    """Return what all runs of a batch have in common."""
+    objective, group = run.objective, run.optimizer.param_groups[0]
+    shapes = tuple(tuple(p.shape) for p in objective.model.parameters())
+    penalty = (type(objective.penalty) if objective.penalized else None,)
+    return (
+        type(objective.model), shapes, type(objective.loss), *penalty,
+        _penalizes_biases(objective), _rule(run),
+    )  # fmt: skip
+
+
+def _penalizes_biases(objective: Objective) -> bool:
+    return any(p is objective.model.bias for p in objective.penalized)
+
+
+def _why_not(run: Run, data: Dataset) -> str | None:
+    objective, optimizer = run.objective, run.optimizer
+    model, loss, penalty = objective.model, objective.loss, objective.penalty
+    forward = type(model).forward
+    if loss is None or forward not in (LinearModel.forward, Polynomial.forward):
+        return f"its model ({type(model).__name__}) is not linear in its parameters"
+    if not isinstance(model, (LinearModel, Polynomial)):
+        return f"its model ({type(model).__name__}) is not linear in its parameters"
+    if data.train.features.device.type != "cpu":
+        return f"it runs on the CPU, and the data is on {data.train.features.device}: device=cpu"
+    parameters = list(model.parameters())
+    if any(p.dtype != data.train.features.dtype or not p.requires_grad for p in parameters):
+        return "a parameter is frozen, or of another type than the data"
+    if model.weight.shape[1] * data.rows > MOST_TERMS and isinstance(model, Polynomial):
+        return f"the model's {model.weight.shape[1]:,} terms of {data.rows:,} rows need much memory"
+    if not _own(loss, "kernel", "__call__"):
+        return f"its loss ({loss.name}) has no kernel for its value and slope"
+    if objective.penalized and not _own(penalty, "kernel", "value"):
+        return f"its penalty ({type(penalty).__name__}) has no kernel for its value and slope"
+    if reason := pure_rule(run):
+        return reason
+    try:
+        _rule(run)
+    except NotElementwiseError as error:
+        name = type(optimizer).__name__
+        return f"its optimizer ({name}) does not treat each coordinate by itself: {error}"
+    return None
+
+
+def _own(component: object, kernel: str, definition: str) -> bool:
+    """Say whether a kernel is of the class that defines what it computes, or of one below it."""
+    classes = type(component).__mro__
+    if getattr(component, kernel, None) is None:
+        return False
+    at = [next(i for i, c in enumerate(classes) if name in vars(c)) for name in (kernel, definition)]
+    return at[0] <= at[1]

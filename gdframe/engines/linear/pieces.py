@@ -1,0 +1,53 @@
+"""What a specialisation of the loops fills in, here for the simplest case and in plain Python.
+
+The loops import these names; the generated module that Numba compiles holds its own in their place,
+made from the loss, the penalty and the update rule (``specialize.py``). ``F`` is the type of the
+parameters. The arguments of a loss and a penalty, and the values that ``prepare`` returns, are
+tuples here, and columns of an array where many runs are trained at once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+F = np.float32
+ZERO, ONE = F(0), F(1)
+
+
+def prefetch(rows: Any, row: int) -> None:
+    """Ask the processor to fetch a row that will be needed soon."""
+
+
+def loss(z: Any, y: Any, arguments: Any) -> tuple[Any, Any]:
+    """Return the value and the slope of the loss at one output."""
+    error = z - y
+    return error * error, error + error
+
+
+def coupled_loss(z: Any, label: Any, slope: Any, arguments: Any) -> Any:
+    """Return the value of a loss over all outputs (outputs,) of a row, and fill in its slopes."""
+    return ZERO
+
+
+def penalty(w: Any, arguments: Any) -> tuple[Any, Any]:
+    """Return the value and the slope of the penalty at one parameter."""
+    return ZERO, ZERO
+
+
+def prepare(hyper: Any, counters: Any, factor: Any) -> tuple[Any, ...]:
+    """Count a step; return what the update needs that is the same for all coordinates."""
+    return (F(hyper[0] * factor),)
+
+
+def update(w: Any, g: Any, states: Any, i: int, values: Any) -> Any:
+    """Return a parameter's new value; renew its states (states, coordinates) at ``i`` in place."""
+    return w - values[0] * g
+
+
+COUPLED = False
+"""Whether the loss is ``coupled_loss``."""
+
+PENALIZE_BIASES = False
+"""Whether the penalty acts on biases."""

@@ -1,0 +1,209 @@
+"""The loop nest for one run: a step's gradient in one pass over each row, then the update.
+
+One nest serves all three variants: they differ in the number of rows of a step. The innermost
+loops run along the features, which are contiguous, so that they compile to vector instructions.
+
+Shapes: x (rows, features), y (rows, outputs) or class indices (rows, 1), weight (outputs,
+features), bias (outputs,) and states (outputs, states, features) and (outputs, states, 1).
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import Any
+
+from gdframe.engines.linear.pieces import (
+    COUPLED,
+    ONE,
+    PENALIZE_BIASES,
+    ZERO,
+    F,
+    coupled_loss,
+    loss,
+    penalty,
+    prefetch,
+    prepare,
+    update,
+)
+
+
+def respond(
+    x: Any, y: Any, weight: Any, bias: Any, loss_arguments: Any, z: Any, slope: Any
+) -> Any:
+    """Predict one row x (features,); return its loss, fill in outputs and slopes (outputs,)."""
+    outputs, features = weight.shape
+    total = ZERO
+    for k in range(outputs):
+        w = weight[k]
+        output = bias[k]
+        for j in range(features):
+            output += x[j] * w[j]
+        z[k] = output
+        if not COUPLED:
+            value, s = loss(output, y[k], loss_arguments)
+            slope[k] = F(s)
+            total += F(value)
+    if COUPLED:
+        total += F(coupled_loss(z, y[0], slope, loss_arguments))
+    return total
+
+
+def accumulate(
+    x: Any, y: Any, order: Any, begin: int, end: int, weight: Any, bias: Any, loss_arguments: Any,
+    gradient: Any, bias_gradient: Any, responses: Any, slope: Any,
+) -> float:
+    """Return the sum of the loss over rows ``order[begin:end]``; fill in its gradient.
+
+    ``responses`` (rows, outputs) takes the outputs of row ``begin`` onwards, in order.
+    """  # fmt: skip
+    outputs, features = weight.shape
+    gradient[:] = ZERO
+    bias_gradient[:] = ZERO
+    total = 0.0
+    for position in range(begin, end):
+        row = x[order[position]]
+        total += respond(
+            row, y[order[position]], weight, bias, loss_arguments, responses[position - begin],
+            slope,
+        )  # fmt: skip
+        for k in range(outputs):
+            s, g = slope[k], gradient[k]
+            bias_gradient[k] += s
+            for j in range(features):
+                g[j] += s * row[j]
+    return total
+
+
+def mean_gradient(
+    weight: Any, bias: Any, gradient: Any, bias_gradient: Any, has_bias: bool, share: Any,
+    penalty_arguments: Any,
+) -> Any:
+    """Divide a gradient by the number of terms, add the penalty's; return its squared norm."""  # fmt: skip
+    outputs, features = weight.shape
+    squared = ZERO
+    for k in range(outputs):
+        w, g = weight[k], gradient[k]
+        for j in range(features):
+            gj = g[j] * share + F(penalty(w[j], penalty_arguments)[1])
+            g[j] = gj
+            squared += gj * gj
+        if has_bias:
+            gb = bias_gradient[k] * share
+            if PENALIZE_BIASES:
+                gb += F(penalty(bias[k], penalty_arguments)[1])
+            bias_gradient[k] = gb
+            squared += gb * gb
+    return squared
+
+
+def descend(
+    weight: Any, bias: Any, states: Any, bias_states: Any, gradient: Any, bias_gradient: Any,
+    has_bias: bool, scale: Any, values: Any,
+) -> None:
+    """Update all parameters with a gradient, times ``scale``."""  # fmt: skip
+    outputs, features = weight.shape
+    for k in range(outputs):
+        w, g, s = weight[k], gradient[k], states[k]
+        for j in range(features):
+            w[j] = update(w[j], g[j] * scale, s, j, values)
+        if has_bias:
+            bias[k] = update(bias[k], bias_gradient[k] * scale, bias_states[k], 0, values)
+
+
+def descend_at_row(
+    x: Any, slope: Any, share: Any, weight: Any, bias: Any, states: Any, bias_states: Any,
+    has_bias: bool, penalty_arguments: Any, values: Any,
+) -> Any:
+    """Update all parameters for one row x (features,), in one pass; return the squared norm."""  # fmt: skip
+    outputs, features = weight.shape
+    squared = ZERO
+    for k in range(outputs):
+        w, s, factor = weight[k], states[k], slope[k] * share
+        for j in range(features):
+            wj = w[j]
+            gj = factor * x[j] + F(penalty(wj, penalty_arguments)[1])
+            squared += gj * gj
+            w[j] = update(wj, gj, s, j, values)
+        if has_bias:
+            gb = factor
+            if PENALIZE_BIASES:
+                gb += F(penalty(bias[k], penalty_arguments)[1])
+            squared += gb * gb
+            bias[k] = update(bias[k], gb, bias_states[k], 0, values)
+    return squared
+
+
+def clipping(squared: Any, clip: Any) -> Any:
+    """Return the factor that brings a gradient's norm down to ``clip``."""
+    norm = sqrt(squared)
+    return clip / norm if norm > clip else ONE
+
+
+def finish(
+    gradient: Any, bias_gradient: Any, terms: float, weight: Any, bias: Any, states: Any,
+    bias_states: Any, has_bias: bool, counters: Any, hyper: Any, penalty_arguments: Any, clip: Any,
+    factor: float,
+) -> Any:
+    """Update with the summed gradient of a step; return the norm of the mean one."""  # fmt: skip
+    values = prepare(hyper, counters, factor)
+    share = F(1.0 / terms)
+    squared = mean_gradient(
+        weight, bias, gradient, bias_gradient, has_bias, share, penalty_arguments
+    )
+    scale = clipping(squared, clip)
+    descend(
+        weight, bias, states, bias_states, gradient, bias_gradient, has_bias, scale, values
+    )
+    return sqrt(squared)
+
+
+def row_steps(
+    x: Any, y: Any, order: Any, first: int, ahead: int, weight: Any, bias: Any, states: Any,
+    bias_states: Any, has_bias: bool, counters: Any, hyper: Any, loss_arguments: Any,
+    penalty_arguments: Any, factors: Any, losses: Any, norms: Any, z: Any, slope: Any,
+) -> None:
+    """Execute steps of one row each, without clipping: ``first``, ``first + 1``, ... of an epoch.
+
+    There is one for each of ``factors``.
+    """  # fmt: skip
+    terms = 1 if COUPLED else weight.shape[0]
+    share = F(1.0 / terms)
+    for t in range(len(factors)):
+        position = first + t
+        if position + ahead < len(order):
+            prefetch(x, order[position + ahead])
+        row = order[position]
+        total = respond(x[row], y[row], weight, bias, loss_arguments, z, slope)
+        values = prepare(hyper, counters, factors[t])
+        squared = descend_at_row(
+            x[row], slope, share, weight, bias, states, bias_states, has_bias, penalty_arguments,
+            values,
+        )  # fmt: skip
+        losses[t] = total * share
+        norms[t] = sqrt(squared)
+
+
+def batch_steps(
+    x: Any, y: Any, order: Any, first: int, size: int, ahead: int, weight: Any, bias: Any,
+    states: Any, bias_states: Any, has_bias: bool, counters: Any, hyper: Any, loss_arguments: Any,
+    penalty_arguments: Any, clip: Any, factors: Any, losses: Any, norms: Any, gradient: Any,
+    bias_gradient: Any, z: Any, slope: Any,
+) -> None:
+    """Execute steps of ``size`` rows each; the last of an epoch takes what is left."""  # fmt: skip
+    rows = len(order)
+    outputs = 1 if COUPLED else weight.shape[0]
+    for t in range(len(factors)):
+        begin = (first + t) * size
+        end = min(begin + size, rows)
+        terms = float((end - begin) * outputs)
+        for position in range(begin + ahead, min(end + ahead, rows)):
+            prefetch(x, order[position])
+        total = accumulate(
+            x, y, order, begin, end, weight, bias, loss_arguments, gradient, bias_gradient, z,
+            slope,
+        )  # fmt: skip
+        losses[t] = total / terms
+        norms[t] = finish(
+            gradient, bias_gradient, terms, weight, bias, states, bias_states, has_bias, counters,
+            hyper, penalty_arguments, clip, factors[t],
+        )  # fmt: skip

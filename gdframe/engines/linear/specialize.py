@@ -1,0 +1,182 @@
+"""Writes the loops out for one loss, penalty, rule and type, and has Numba compile them.
+
+The text is a module of its own, named by a digest of its content and kept in the user's cache
+folder, so that Numba finds what it compiled before. Where that folder cannot be written, the loops
+are compiled anew in each process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import re
+import sys
+import textwrap
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from gdframe.engines.linear.recording import Rule
+from gdframe.files import cache_folder, write_atomically
+
+ENTRIES = ("row_steps", "batch_steps", "accumulate", "mean_gradient", "finish")
+"""The functions that are called from Python."""
+
+_HEADER = '''\
+"""Loops of gdframe's linear engine for one loss, penalty, update rule and type."""
+
+from __future__ import annotations
+
+import math
+from math import exp, log, sqrt, tanh
+
+import numba
+import numpy as np
+
+from gdframe.engines.linear.intrinsics import prefetch
+
+F = np.{dtype}
+ZERO, ONE = F(0), F(1)
+COUPLED = {coupled}
+PENALIZE_BIASES = {biases}
+# sums may be regrouped, so that they compile to vector instructions; what is not a number or
+# infinite stays so
+settings = {{
+    "error_model": "numpy",
+    "fastmath": {{"reassoc", "contract", "arcp", "nsz"}},
+}}
+compiled = numba.njit(cache={cached}, nogil=True, **settings)  # called from Python
+inner = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **settings)
+
+
+@inner
+def sign(value):
+    return F(value > ZERO) - F(value < ZERO)
+'''
+
+_NO_LOSS = "def loss(z, y, arguments):\n    return ZERO, ZERO\n"
+_NO_COUPLED_LOSS = "def coupled_loss(z, label, slope, arguments):\n    return ZERO\n"
+_NO_PENALTY = "def penalty(w, arguments):\n    return ZERO, ZERO\n"
+
+
+def write_module(
+    rule: Rule,
+    loss: Callable[..., Any],
+    penalty: Callable[..., Any] | None,
+    *,
+    coupled: bool,
+    biases: bool,
+    dtype: str,
+    many: bool,
+    cached: bool = True,
+) -> str:
+    """Return the text of a module with the loops for one run, or for many at once.
+
+    Args:
+        rule: the update rule.
+        loss: the loss's kernel.
+        penalty: the penalty's kernel; None for no penalty.
+        coupled: whether the loss couples the outputs of a row.
+        biases: whether biases are penalised.
+        dtype: ``float32`` or ``float64``.
+        many: whether the loops are those of ``many.py``.
+        cached: whether Numba keeps what it compiles.
+    """
+    parts = [
+        _HEADER.format(dtype=dtype, coupled=coupled, biases=biases, cached=cached),
+        _NO_LOSS if coupled else _kernel(loss, "loss"),
+        _kernel(loss, "coupled_loss") if coupled else _NO_COUPLED_LOSS,
+        _NO_PENALTY if penalty is None else _kernel(penalty, "penalty"),
+        _prepare(rule, many=many),
+        _update(rule, many=many),
+    ]
+    loops = Path(__file__).with_name("many.py" if many else "single.py").read_text()
+    parts += re.split(r"\n(?=def )", loops)[1:]
+    text = parts[0]
+    for part in parts[1:]:
+        name = part[len("def ") : part.index("(")]
+        text += f"\n\n@{'compiled' if name in ENTRIES else 'inner'}\n{part.strip()}\n"
+    return text
+
+
+def _kernel(kernel: Callable[..., Any], name: str) -> str:
+    """Return the text of a kernel as a function ``name`` whose last argument is a tuple."""
+    text = textwrap.dedent(inspect.getsource(kernel))
+    text = text[text.index("def ") :]
+    signature = list(inspect.signature(kernel).parameters)
+    fixed = 3 if name == "coupled_loss" else 1 if name == "penalty" else 2
+    head = f"def {name}({', '.join([*signature[:fixed], 'arguments'])}):"
+    body = text[_end_of_signature(text) :]
+    taken = [f"    {given} = arguments[{i}]" for i, given in enumerate(signature[fixed:])]
+    return "\n".join([head, *taken, body.strip("\n")])
+
+
+def _end_of_signature(text: str) -> int:
+    """Return where a function's body begins: after the colon that closes its signature."""
+    depth = 0
+    for index, character in enumerate(text):
+        depth += (character in "([{") - (character in ")]}")
+        if character == ":" and depth == 0:
+            return index + 1
+    raise AssertionError(text)
+
+
+def _prepare(rule: Rule, *, many: bool) -> str:
+    lines = ["def prepare(hyper, counters, factor, values, r):" if many
+             else "def prepare(hyper, counters, factor):"]  # fmt: skip
+    at = "[{}, r]" if many else "[{}]"
+    for i, name in enumerate(rule.hyper):
+        factor = " * factor" if name == "lr" else ""
+        lines.append(f"    h{i} = hyper{at.format(i)}{factor}")
+    lines += [f"    c{i} = counters{at.format(i)}" for i in range(len(rule.counters))]
+    lines += [f"    {line}" for line in rule.step_lines]
+    lines += [f"    counters{at.format(i)} = {v}" for i, v in enumerate(rule.new_counters)]
+    if many:
+        lines += [f"    values[{i}, r] = F({v})" for i, v in enumerate(rule.step_values)]
+    else:
+        lines.append(f"    return ({''.join(f'F({v}), ' for v in rule.step_values) or 'ZERO,'})")
+    return "\n".join(lines)
+
+
+def _update(rule: Rule, *, many: bool) -> str:
+    lines = ["def update(w, g, states, i, values):"]
+    for i, name in enumerate(rule.step_values):
+        lines.append(f"    {name} = values[{i}, i]" if many else f"    {name} = values[{i}]")
+    lines += [f"    s{i} = states[{i}, i]" for i in range(len(rule.states))]
+    lines += [f"    {line}" for line in rule.lines]
+    lines += [f"    states[{i}, i] = {v}" for i, v in enumerate(rule.new_states)]
+    return "\n".join([*lines, f"    return {rule.new_parameter}"])
+
+
+@cache
+def load(text: str, uncached: str) -> ModuleType:
+    """Return the module of a text, or of its twin that caches nothing where nothing can be kept."""
+    folder = cache_folder("linear")
+    if folder is not None:
+        name = f"loops_{hashlib.blake2b(text.encode(), digest_size=12).hexdigest()}"
+        path = folder / f"{name}.py"
+        try:
+            if not path.is_file() or path.read_text() != text:
+                write_atomically(path, text)
+            spec = importlib.util.spec_from_file_location(name, path)
+            assert spec is not None
+            assert spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+            sys.modules[name] = module  # where Numba looks for it when it loads what it compiled
+            spec.loader.exec_module(module)
+        except (OSError, RuntimeError):  # Numba raises the latter where it cannot write
+            sys.modules.pop(name, None)
+        else:
+            return module
+    module = ModuleType("gdframe_linear_loops")
+    exec(compile(uncached, "<gdframe linear loops>", "exec"), module.__dict__)
+    return module
+
+
+def specialized(**settings: Any) -> Mapping[str, Any]:
+    """Return the compiled functions of ``write_module(**settings)`` by name."""
+    text, uncached = (write_module(**settings, cached=cached) for cached in (True, False))
+    return vars(load(text, uncached))
