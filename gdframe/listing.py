@@ -75,7 +75,7 @@ def _descriptions(package: str) -> dict[str, str]:
     """Read registered names and docstrings from a package's source."""
     folder = Path(__file__).parent / package.partition(".")[2]
     found = {}
-    for path in folder.glob("*.py"):
+    for path in folder.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
                 for name in _registered_names(node):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+from itertools import product
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ def make(lr=0.05, *, loader=None, optimizer="gd", epochs=20, schedule="constant"
     model = gd.Linear(data.features).to(dtype)
     rule = gd.OPTIMIZERS.build(optimizer, params=model.parameters(), lr=lr)
     settings = {"stopping": gd.Stopping(tolerance=None), **more}
+    settings.setdefault("engine", "eager")
     return gd.Trainer(
         model, gd.MSE(), rule, loader or gd.MiniBatch(data.rows, 7), data, epochs=epochs,
         schedule=gd.SCHEDULES.build(schedule), **settings,
@@ -54,14 +56,24 @@ def test_plain_gradient_descent_reaches_least_squares_too():
     np.testing.assert_allclose(found, exact, rtol=1e-6)
 
 
+CUTS = [
+    *product(["eager"], gd.OPTIMIZERS, ["full_batch", "per_sample", "mini_batch"], ["cosine"]),
+    *product(["linear"], ["adam", "momentum"], ["full_batch", "per_sample", "mini_batch"],
+             ["warmup"]),
+    *product(["gram"], gd.OPTIMIZERS, ["full_batch"], ["cosine"]),
+    ("compiled", "adam", "mini_batch", "cosine"),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("optimizer", list(gd.OPTIMIZERS))
-@pytest.mark.parametrize("loader", [gd.FullBatch(48), gd.PerSample(48), gd.MiniBatch(48, 7)])
-@pytest.mark.parametrize("schedule", ["constant", "cosine", "warmup"])
-def test_a_run_cut_anywhere_goes_on_bit_for_bit(dtype, optimizer, loader, schedule):
+@pytest.mark.parametrize(("engine", "optimizer", "loader", "schedule"), CUTS)
+def test_a_run_cut_anywhere_goes_on_bit_for_bit(engine, optimizer, loader, schedule, dtype):
+    if engine == "compiled" and dtype == torch.float64:
+        pytest.skip("compiled once is enough")
     data = gd.Regression(rows=60, features=3, noise=0.5).load(dtype=dtype)
+    loader = gd.LOADERS.build(loader, rows=data.rows, batch_size=7)
     given = {"dtype": dtype, "data": data, "optimizer": optimizer, "loader": loader}
-    given |= {"schedule": schedule, "epochs": 4, "lr": 0.02}
+    given |= {"schedule": schedule, "epochs": 4, "lr": 0.02, "engine": engine}
     whole = make(**given)
     result = whole.fit()
 
@@ -287,3 +299,36 @@ def test_parts_that_do_not_fit_are_refused():
         gd.Trainer(gd.Linear(3), gd.MSE(), rule, gd.FullBatch(48), DATA)
     with pytest.raises(gd.UserError, match="no engine is called 'warp'"):
         make(engine="warp")
+
+
+ENDS = {
+    "diverged by a step": {"lr": 3.0, "stopping": gd.Stopping(divergence_factor=1e300)},
+    "diverged by its objective": {"lr": 3.0},
+    "converged": {"lr": 0.1, "epochs": 300, "stopping": gd.Stopping(tolerance=1e-4)},
+    "gradient": {"lr": 0.2, "epochs": 300, "stopping": gd.Stopping(gradient_tolerance=1e-3)},
+    "target": {"lr": 0.05, "epochs": 300, "stopping": gd.Stopping(target=0.5)},
+    "limit": {"lr": 0.01, "epochs": 3},
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize(
+    ("engine", "loader"),
+    [("linear", "per_sample"), ("linear", "mini_batch"), ("linear", "full_batch"),
+     ("gram", "full_batch")],
+)  # fmt: skip
+def test_every_engine_ends_as_the_eager_loop_does(engine, loader, end):
+    results = []
+    for name in ("eager", engine):
+        built = gd.LOADERS.build(loader, rows=48, batch_size=7)
+        given = {"epochs": 2000, **ENDS[end], "loader": built, "engine": name}
+        trainer = make(**given)
+        results.append(trainer.fit())
+        assert all(p.isfinite().all() for p in trainer.parameters().values())
+        assert results[-1].engine == name
+    eager, other = results
+    assert (other.status, other.reason) == (eager.status, eager.reason)
+    assert (other.epochs, other.steps) == (eager.epochs, eager.steps)
+    assert other.objective == pytest.approx(eager.objective, rel=1e-9)
+    for name, value in eager.module.state_dict().items():
+        torch.testing.assert_close(other.module.state_dict()[name], value, rtol=1e-9, atol=1e-9)

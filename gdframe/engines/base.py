@@ -161,7 +161,7 @@ class Engine(ABC):
             run.objective.evaluate(rows, self.data, gradient=part == "train") for run in self.runs
         ]
 
-    def settle(self, run: int) -> None:
+    def settle(self, run: int) -> None:  # noqa: B027 (most engines hold them in the module)
         """Copy a run's parameters and buffers into its module, where they are not held there."""
 
     def parameters(self) -> dict[str, Tensor]:

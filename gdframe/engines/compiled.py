@@ -32,7 +32,7 @@ from gdframe.optimizers.base import global_norm
 from gdframe.registry import ENGINES
 
 SETUP_SECONDS, STEP_SECONDS, TENSOR_SECONDS, WORK_SECONDS = 20.0, 5e-6, 3e-6, 0.2e-9
-"""Of compilation; of a step, for each parameter tensor in it, for each product of a value and row."""
+"""Of compilation; of a step; of each parameter tensor in it; of each product of value and row."""
 
 _number = count()
 
@@ -95,10 +95,15 @@ class Compiled(Engine):
         return f"{super().describe(loader)} of a functional module, compiled"
 
     def _step(
-        self, params: list[Tensor], state: dict[str, list[Tensor]], varying: dict[str, Tensor],
-        strengths: dict[str, Tensor], features: Tensor, targets: Tensor,
+        self,
+        params: list[Tensor],
+        state: dict[str, list[Tensor]],
+        varying: dict[str, Tensor],
+        strengths: dict[str, Tensor],
+        features: Tensor,
+        targets: Tensor,
     ) -> tuple[list[Tensor], dict[str, list[Tensor]], Tensor, Tensor]:
-        """Execute one step of one run; return parameters, state, loss and gradient norm."""  # fmt: skip
+        """Execute one step of one run; return parameters, state, loss and gradient norm."""
         objective = self.runs[0].objective
         model, loss, names = objective.model, objective.loss, self._stack.names
         penalized = {id(p) for p in objective.penalized}
@@ -121,22 +126,25 @@ class Compiled(Engine):
         return params, state, mean.detach(), norm
 
     def _steps(
-        self, params: list[Tensor], state: dict[str, list[Tensor]], varying: dict[str, Tensor],
-        rate: Tensor, features: Tensor, targets: Tensor,
+        self,
+        params: list[Tensor],
+        state: dict[str, list[Tensor]],
+        varying: dict[str, Tensor],
+        rate: Tensor,
+        features: Tensor,
+        targets: Tensor,
     ) -> tuple[list[Tensor], dict[str, list[Tensor]], Tensor, Tensor]:
-        """Execute one step of all runs; features (batch, ...) are shared or (runs, batch, ...)."""  # fmt: skip
+        """Execute one step of all runs; features (batch, ...) are shared or (runs, batch, ...)."""
         rates = {**varying, "lr": rate}
         if len(self.runs) == 1:
             alone = [p[0] for p in params], {k: [v[0] for v in vs] for k, vs in state.items()}
-            params, state, loss, norm = self._step(
-                *alone, {"lr": rate[0]}, {}, features, targets
-            )
+            params, state, loss, norm = self._step(*alone, {"lr": rate[0]}, {}, features, targets)
             state = {k: [v[None] for v in vs] for k, vs in state.items()}
             return [p[None] for p in params], state, loss[None], norm[None]
         rows = None if self._shared else 0
         every = torch.vmap(self._step, in_dims=(0, 0, 0, 0, rows, rows))
         found: tuple[Any, ...] = every(params, state, rates, self._strengths, features, targets)
-        return found  # type: ignore[return-value]
+        return found
 
     def _compiled(self) -> Callable[..., Any]:
         """Return the compiled loop over steps that take whole batches."""
@@ -149,7 +157,8 @@ class Compiled(Engine):
             def step(carry: Any, given: tuple[Tensor, Tensor]) -> Any:
                 index, rate = given
                 x, y = (features[index], targets[index]) if self._indexed else (features, targets)
-                params, state, loss, norm = self._steps(*carry, varying, rate, x, y)
+                before, memory = carry
+                params, state, loss, norm = self._steps(before, memory, varying, rate, x, y)
                 return _cloned((params, state)), (loss.clone(), norm.clone())
 
             return scan(step, _cloned((params, state)), (indices, rates))
@@ -217,7 +226,7 @@ class Compiled(Engine):
         return loss, norm
 
     def _indices(self, epoch: int, offset: int, steps: int) -> Tensor:
-        """Return the rows of steps: (steps, batch), or (steps, runs, batch) with orders of their own."""
+        """Return the rows of steps: (steps, batch), or (steps, runs, batch) where orders differ."""
         if not self._indexed:
             return self._example(steps)[0]
         size = self.loader.batch_size
@@ -309,4 +318,3 @@ def _structure(run: Run) -> tuple[Any, ...]:
         repr({k: v for k, v in group.items() if isinstance(v, (str, bool))}),
         group.get("clip_norm") is None,
     )
-

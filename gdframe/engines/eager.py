@@ -16,7 +16,6 @@ from gdframe.optimizers.base import global_norm
 from gdframe.randomness import Purpose, derive
 from gdframe.registry import ENGINES
 
-
 STEP_SECONDS, TENSOR_SECONDS, WORK_SECONDS = 200e-6, 40e-6, 0.5e-9
 """Of a step, on top of that for each parameter tensor, and for each product of a value and a row.
 

@@ -71,7 +71,7 @@ class Expansion:
     terms: int
 
     def at(self, points: Array) -> tuple[Array, Array]:
-        """Return squared errors (runs,), half their gradients; points are (runs, outputs, columns)."""
+        """Return squared errors and half their gradients at points (runs, outputs, columns)."""
         off = points - self.reference
         slope = off @ self.gram + self.slope
         return (off * (slope + self.slope)).sum((1, 2)) + self.error, slope
@@ -149,7 +149,9 @@ class Gram(Engine):
             if loss is None or type(loss).__call__ is not MSE.__call__:
                 return "its loss is not the mean squared error: loss=mse"
             if objective.penalized and penalty.curvature is None:
-                return f"its penalty ({type(penalty).__name__}) is not quadratic: penalty=l2 or none"
+                return (
+                    f"its penalty ({type(penalty).__name__}) is not quadratic: penalty=l2 or none"
+                )
             if any(not p.requires_grad for p in model.parameters()):
                 return "a parameter is frozen"
             if reason := pure_rule(run):
@@ -274,7 +276,7 @@ def _columns(run: Run) -> int:
 def _blocks(rows: Rows) -> list[tuple[Tensor, Tensor]]:
     """Cut rows into blocks of features and targets that stay in the cache."""
     size = max(1024, BLOCK // max(1, rows.features.shape[1]))
-    return list(zip(rows.features.split(size), rows.targets.split(size), strict=True))
+    return list(zip(torch.split(rows.features, size), torch.split(rows.targets, size), strict=True))
 
 
 def _array(tensor: Tensor) -> Array:
@@ -302,8 +304,7 @@ def expand(
         reference: the point; by default the least-squares solution, which the pass finds by
             starting from that of a sample of rows.
     """
-    design = model.design
-    assert callable(design)
+    design: Any = model.design
     if reference is None:
         stride = max(1, len(rows) // max(1024, 8 * rows.features.shape[1]))
         x, y = design(rows.features[::stride]).double(), rows.targets[::stride].double()
@@ -348,4 +349,5 @@ def pseudo_inverse(gram: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(gram)
     kept = values > values[-1].clamp(min=0.0) * len(gram) * torch.finfo(gram.dtype).eps
     inverse = torch.where(kept, 1.0 / torch.where(kept, values, 1.0), 0.0)
-    return (vectors * inverse) @ vectors.T
+    found: Tensor = (vectors * inverse) @ vectors.T
+    return found

@@ -124,8 +124,8 @@ class Stack:
         initial = self.rule.init_state([p[run].clone() for p in self.params])
         self.params = [p.clone() for p in self.params]
         self.state = {key: [v.clone() for v in values] for key, values in self.state.items()}
-        for name, values in zip(self.names, self.params, strict=True):
-            values[run] = state[f"model.{name}"]
+        for name, param in zip(self.names, self.params, strict=True):
+            param[run] = state[f"model.{name}"]
         for key, values in self.state.items():
             for index, value in enumerate(values):
                 value[run] = state.get(f"optimizer.{index}.{key}", initial[key][index])

@@ -51,7 +51,8 @@ class CrossEntropy(Loss):
         for k in range(len(z)):
             slope[k] /= total
         slope[label] -= 1.0
-        return math.log(total) - (z[label] - highest)
+        margin: float = z[label] - highest
+        return math.log(total) - margin
 
     def predict(self, outputs: Tensor) -> Tensor:
         """The class of the largest output."""

@@ -6,6 +6,7 @@ Source: Huber, "Robust estimation of a location parameter" (1964).
 from __future__ import annotations
 
 import math
+
 from torch import Tensor, nn
 
 from gdframe.errors import positive

@@ -32,7 +32,15 @@ def assert_same(one: Path, other: Path) -> None:
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-m", "gdframe", *SETTINGS, "engine=eager", f"hydra.run.dir={folder}", *arguments],
+        [
+            sys.executable,
+            "-m",
+            "gdframe",
+            *SETTINGS,
+            "engine=eager",
+            f"hydra.run.dir={folder}",
+            *arguments,
+        ],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -63,9 +63,10 @@ class Block:
         self.runs, self.rule, self.functions = list(runs), rule, functions
         self.many = len(runs) > 1
         model = runs[0].objective.model
-        self.outputs, self.features = model.weight.shape  # type: ignore[misc]
+        weight = dict(model.named_parameters())["weight"].detach().numpy()
+        self.outputs, self.features = weight.shape
         self.has_bias = model.bias is not None
-        self.dtype = model.weight.detach().numpy().dtype  # type: ignore[operator]
+        self.dtype = weight.dtype
         count = (len(runs),) if self.many else ()
         k, d, n = self.outputs, self.features, len(rule.states)
         self.weight = np.zeros((k, d, *count), self.dtype)
@@ -164,7 +165,12 @@ class Block:
         return (losses.T, norms.T) if self.many else (losses[None], norms[None])
 
     def sums(
-        self, x: Array, y: Array, order: Array, begin: int, end: int,
+        self,
+        x: Array,
+        y: Array,
+        order: Array,
+        begin: int,
+        end: int,
         watch: Callable[[int, Array], None] | None = None,
     ) -> Sums:
         """Sum the loss and its gradient over rows ``order[begin:end]``.
@@ -177,7 +183,7 @@ class Block:
             end: the one after the last.
             watch: is given the first position and the outputs (rows, outputs, runs) of each
                 segment of rows.
-        """  # fmt: skip
+        """
         chunk = max(CHUNK, -(-(end - begin) // 256))
         segment = max(chunk, SEGMENT // max(1, self.bias.size) // chunk * chunk)
         total = Sums(
@@ -201,10 +207,17 @@ class Block:
         return total
 
     def _accumulate(
-        self, x: Array, y: Array, order: Array, cuts: Sequence[int], parts: Sums, responses: Array,
-        low: int, high: int,
+        self,
+        x: Array,
+        y: Array,
+        order: Array,
+        cuts: Sequence[int],
+        parts: Sums,
+        responses: Array,
+        low: int,
+        high: int,
     ) -> None:
-        """Sum chunks ``low`` to ``high - 1`` of the rows between ``cuts``."""  # fmt: skip
+        """Sum chunks ``low`` to ``high - 1`` of the rows between ``cuts``."""
         slope = np.zeros_like(self.bias)
         for i in range(low, high):
             arguments = (
@@ -265,4 +278,3 @@ class Block:
         own, chosen = self.model(run), {id(p) for p in objective.penalized}
         weights = [own[n] for n, p in objective.model.named_parameters() if id(p) in chosen]
         return float(objective.penalty.value(weights))
-

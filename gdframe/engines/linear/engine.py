@@ -33,8 +33,8 @@ LARGE = 1 << 20
 MOST_TERMS = 1 << 28
 """Most values of a polynomial's terms held beside the features."""
 
-SETUP_SECONDS, STEP_SECONDS, WORK_SECONDS = 0.3, 0.1e-6, 0.15e-9
-"""Of importing the compiler and loading what it compiled; of a step; of each product in it."""
+SETUP_SECONDS, EPOCH_SECONDS, STEP_SECONDS, WORK_SECONDS = 0.3, 100e-6, 0.1e-6, 0.15e-9
+"""Of importing the compiler and loading what it compiled; of a call; of a step; of its products."""
 
 
 @ENGINES.register("linear")
@@ -102,7 +102,7 @@ class LinearLoops(Engine):
 
     @classmethod
     def why_not(cls, runs: Sequence[Run], data: Dataset, loader: Loader) -> str | None:
-        """Linear and polynomial models on the CPU, elementwise rules, kernels of loss and penalty."""
+        """Linear models on the CPU, elementwise rules, and kernels of loss and penalty."""
         for run in runs:
             if reason := _why_not(run, data):
                 return reason
@@ -118,7 +118,7 @@ class LinearLoops(Engine):
         """What a loop needs, once it is compiled."""
         parameters = sum(p.numel() for p in runs[0].objective.model.parameters())
         work = (2 * loader.batch_size + 4) * parameters
-        step = STEP_SECONDS + WORK_SECONDS * work
+        step = STEP_SECONDS + WORK_SECONDS * work + EPOCH_SECONDS / loader.steps_per_epoch
         return Estimate(setup=SETUP_SECONDS, step=step * len(runs))
 
     @classmethod
@@ -224,7 +224,9 @@ class LinearLoops(Engine):
 
     def parameters(self) -> dict[str, Tensor]:
         """Return copies of the parameters of all runs."""
-        found = [block.model(at) for block, at in map(self._place.__getitem__, range(len(self.runs)))]
+        found = [
+            block.model(at) for block, at in map(self._place.__getitem__, range(len(self.runs)))
+        ]
         return {name: torch.stack([p[name] for p in found]) for name in found[0]}
 
     def state(self, run: int) -> dict[str, Tensor]:
@@ -289,7 +291,7 @@ def _rule(run: Run) -> Rule:
 
 def _structure(run: Run) -> tuple[Any, ...]:
     """Return what all runs of a batch have in common."""
-    objective, group = run.objective, run.optimizer.param_groups[0]
+    objective = run.objective
     shapes = tuple(tuple(p.shape) for p in objective.model.parameters())
     penalty = (type(objective.penalty) if objective.penalized else None,)
     return (
@@ -336,5 +338,7 @@ def _own(component: object, kernel: str, definition: str) -> bool:
     classes = type(component).__mro__
     if getattr(component, kernel, None) is None:
         return False
-    at = [next(i for i, c in enumerate(classes) if name in vars(c)) for name in (kernel, definition)]
+    at = [
+        next(i for i, c in enumerate(classes) if name in vars(c)) for name in (kernel, definition)
+    ]
     return at[0] <= at[1]

@@ -56,13 +56,24 @@ def respond(
 
 
 def accumulate(
-    x: Any, y: Any, order: Any, begin: int, end: int, weight: Any, bias: Any, loss_arguments: Any,
-    gradient: Any, bias_gradient: Any, responses: Any, slope: Any, total: Any,
+    x: Any,
+    y: Any,
+    order: Any,
+    begin: int,
+    end: int,
+    weight: Any,
+    bias: Any,
+    loss_arguments: Any,
+    gradient: Any,
+    bias_gradient: Any,
+    responses: Any,
+    slope: Any,
+    total: Any,
 ) -> None:
     """Sum the loss over rows ``order[begin:end]`` into ``total`` (runs,); fill in its gradient.
 
     ``responses`` (rows, outputs, runs) takes the outputs of row ``begin`` onwards, in order.
-    """  # fmt: skip
+    """
     outputs, features, runs = weight.shape
     gradient[:] = ZERO
     bias_gradient[:] = ZERO
@@ -84,10 +95,16 @@ def accumulate(
 
 
 def mean_gradient(
-    weight: Any, bias: Any, gradient: Any, bias_gradient: Any, has_bias: bool, share: Any,
-    penalty_arguments: Any, squared: Any,
+    weight: Any,
+    bias: Any,
+    gradient: Any,
+    bias_gradient: Any,
+    has_bias: bool,
+    share: Any,
+    penalty_arguments: Any,
+    squared: Any,
 ) -> None:
-    """Divide gradients by the number of terms, add the penalty's; sum their squares."""  # fmt: skip
+    """Divide gradients by the number of terms, add the penalty's; sum their squares."""
     outputs, features, runs = weight.shape
     squared[:] = ZERO
     for k in range(outputs):
@@ -114,10 +131,17 @@ def renew(w: Any, g: Any, states: Any, scale: Any, values: Any) -> None:
 
 
 def descend(
-    weight: Any, bias: Any, states: Any, bias_states: Any, gradient: Any, bias_gradient: Any,
-    has_bias: bool, scale: Any, values: Any,
+    weight: Any,
+    bias: Any,
+    states: Any,
+    bias_states: Any,
+    gradient: Any,
+    bias_gradient: Any,
+    has_bias: bool,
+    scale: Any,
+    values: Any,
 ) -> None:
-    """Update all parameters with gradients, times ``scale`` (runs,)."""  # fmt: skip
+    """Update all parameters with gradients, times ``scale`` (runs,)."""
     outputs, features, _ = weight.shape
     for k in range(outputs):
         for j in range(features):
@@ -127,10 +151,21 @@ def descend(
 
 
 def descend_at_row(
-    x: Any, slope: Any, share: Any, weight: Any, bias: Any, states: Any, bias_states: Any,
-    has_bias: bool, penalty_arguments: Any, scale: Any, values: Any, squared: Any, g: Any,
+    x: Any,
+    slope: Any,
+    share: Any,
+    weight: Any,
+    bias: Any,
+    states: Any,
+    bias_states: Any,
+    has_bias: bool,
+    penalty_arguments: Any,
+    scale: Any,
+    values: Any,
+    squared: Any,
+    g: Any,
 ) -> None:
-    """Update all parameters for one row x (features,), in one pass; sum gradients' squares."""  # fmt: skip
+    """Update all parameters for one row x (features,), in one pass; sum gradients' squares."""
     outputs, features, runs = weight.shape
     squared[:] = ZERO
     for k in range(outputs):
@@ -156,11 +191,24 @@ def descend_at_row(
 
 
 def finish(
-    gradient: Any, bias_gradient: Any, terms: float, weight: Any, bias: Any, states: Any,
-    bias_states: Any, has_bias: bool, counters: Any, hyper: Any, penalty_arguments: Any, clip: Any,
-    factors: Any, values: Any, scale: Any, squared: Any,
+    gradient: Any,
+    bias_gradient: Any,
+    terms: float,
+    weight: Any,
+    bias: Any,
+    states: Any,
+    bias_states: Any,
+    has_bias: bool,
+    counters: Any,
+    hyper: Any,
+    penalty_arguments: Any,
+    clip: Any,
+    factors: Any,
+    values: Any,
+    scale: Any,
+    squared: Any,
 ) -> None:
-    """Update with the summed gradients of a step; leave the mean ones' squared norms."""  # fmt: skip
+    """Update with the summed gradients of a step; leave the mean ones' squared norms."""
     for r in range(len(clip)):
         prepare(hyper, counters, factors[r], values, r)
     mean_gradient(
@@ -173,16 +221,33 @@ def finish(
 
 
 def row_steps(
-    x: Any, y: Any, order: Any, first: int, ahead: int, weight: Any, bias: Any, states: Any,
-    bias_states: Any, has_bias: bool, counters: Any, hyper: Any, loss_arguments: Any,
-    penalty_arguments: Any, factors: Any, which: Any, losses: Any, norms: Any, z: Any, slope: Any,
+    x: Any,
+    y: Any,
+    order: Any,
+    first: int,
+    ahead: int,
+    weight: Any,
+    bias: Any,
+    states: Any,
+    bias_states: Any,
+    has_bias: bool,
+    counters: Any,
+    hyper: Any,
+    loss_arguments: Any,
+    penalty_arguments: Any,
+    factors: Any,
+    which: Any,
+    losses: Any,
+    norms: Any,
+    z: Any,
+    slope: Any,
     values: Any,
 ) -> None:
     """Execute steps of one row each, without clipping: ``first``, ``first + 1``, ... of an epoch.
 
     There is one for each column of ``factors`` (schedules, steps); row ``which[r]`` is of run r.
     ``losses`` and ``norms`` are (steps, runs).
-    """  # fmt: skip
+    """
     outputs, _, runs = weight.shape
     terms = 1 if COUPLED else outputs
     total, squared = np.zeros(runs), np.zeros(runs, F)
@@ -207,12 +272,33 @@ def row_steps(
 
 
 def batch_steps(
-    x: Any, y: Any, order: Any, first: int, size: int, ahead: int, weight: Any, bias: Any,
-    states: Any, bias_states: Any, has_bias: bool, counters: Any, hyper: Any, loss_arguments: Any,
-    penalty_arguments: Any, clip: Any, factors: Any, which: Any, losses: Any, norms: Any,
-    gradient: Any, bias_gradient: Any, z: Any, slope: Any, values: Any,
+    x: Any,
+    y: Any,
+    order: Any,
+    first: int,
+    size: int,
+    ahead: int,
+    weight: Any,
+    bias: Any,
+    states: Any,
+    bias_states: Any,
+    has_bias: bool,
+    counters: Any,
+    hyper: Any,
+    loss_arguments: Any,
+    penalty_arguments: Any,
+    clip: Any,
+    factors: Any,
+    which: Any,
+    losses: Any,
+    norms: Any,
+    gradient: Any,
+    bias_gradient: Any,
+    z: Any,
+    slope: Any,
+    values: Any,
 ) -> None:
-    """Execute steps of ``size`` rows each; the last of an epoch takes what is left."""  # fmt: skip
+    """Execute steps of ``size`` rows each; the last of an epoch takes what is left."""
     rows, runs = len(order), len(clip)
     outputs = 1 if COUPLED else weight.shape[0]
     total, current = np.zeros(runs), np.ones(runs)

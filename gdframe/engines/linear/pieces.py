@@ -36,8 +36,13 @@ def penalty(w: Any, arguments: Any) -> tuple[Any, Any]:
     return ZERO, ZERO
 
 
-def prepare(hyper: Any, counters: Any, factor: Any) -> tuple[Any, ...]:
-    """Count a step; return what the update needs that is the same for all coordinates."""
+def prepare(
+    hyper: Any, counters: Any, factor: Any, values: Any = None, r: int = 0
+) -> tuple[Any, ...]:
+    """Count a step; return what the update needs that is the same for all coordinates.
+
+    Where many runs are trained, it is left in column ``r`` of ``values``.
+    """
     return (F(hyper[0] * factor),)
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import pairwise
 
 import torch
 
 
-def side_by_side(tasks: list[Callable[[], None]]) -> None:
+def side_by_side(tasks: Sequence[Callable[[], None]]) -> None:
     """Execute all tasks, on as many threads as torch is set to use.
 
     Raises:
@@ -46,7 +47,7 @@ def shares(count: int) -> list[tuple[int, int]]:
     """Cut ``count`` pieces of work into one range for each thread."""
     threads = max(1, min(torch.get_num_threads(), count))
     cuts = [count * i // threads for i in range(threads + 1)]
-    return list(zip(cuts, cuts[1:], strict=False))
+    return list(pairwise(cuts))
 
 
 @cache

@@ -195,7 +195,8 @@ def record(optimizer: type[Optimizer], hyper: Mapping[str, Any], dtype: torch.dt
     tape = _Tape()
     example = torch.zeros(2, 3, dtype=dtype)
     initial = optimizer.init_state([example])
-    states, counters = [], []
+    states: list[str] = []
+    counters: list[str] = []
     for name, values in initial.items():
         if len(values) != 1 or not isinstance(values[0], Tensor):
             raise NotElementwiseError(f"its state '{name}' is not one tensor for each parameter")
@@ -217,10 +218,12 @@ def record(optimizer: type[Optimizer], hyper: Mapping[str, Any], dtype: torch.dt
         raise
     except Exception as error:  # whatever a rule does with operands that are no tensors
         raise NotElementwiseError(f"it fails on single coordinates ({error})") from error
-    for value in (new_parameter, *(final[name] for name in states)):
+    changed: list[Any] = [new_parameter, *(final[name] for name in states)]
+    for value in changed:
         if isinstance(value, Operand) and not value.kind:
             tape.carry(value.name)
-    if any(isinstance(final[name], Operand) and final[name].kind for name in counters):
+    counted: list[Any] = [final[name] for name in counters]
+    if any(isinstance(value, Operand) and value.kind for value in counted):
         raise NotElementwiseError("a counter of it depends on coordinates")
     return Rule(
         hyper=tuple(varying),

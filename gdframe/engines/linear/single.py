@@ -27,9 +27,7 @@ from gdframe.engines.linear.pieces import (
 )
 
 
-def respond(
-    x: Any, y: Any, weight: Any, bias: Any, loss_arguments: Any, z: Any, slope: Any
-) -> Any:
+def respond(x: Any, y: Any, weight: Any, bias: Any, loss_arguments: Any, z: Any, slope: Any) -> Any:
     """Predict one row x (features,); return its loss, fill in outputs and slopes (outputs,)."""
     outputs, features = weight.shape
     total = ZERO
@@ -49,13 +47,23 @@ def respond(
 
 
 def accumulate(
-    x: Any, y: Any, order: Any, begin: int, end: int, weight: Any, bias: Any, loss_arguments: Any,
-    gradient: Any, bias_gradient: Any, responses: Any, slope: Any,
+    x: Any,
+    y: Any,
+    order: Any,
+    begin: int,
+    end: int,
+    weight: Any,
+    bias: Any,
+    loss_arguments: Any,
+    gradient: Any,
+    bias_gradient: Any,
+    responses: Any,
+    slope: Any,
 ) -> float:
     """Return the sum of the loss over rows ``order[begin:end]``; fill in its gradient.
 
     ``responses`` (rows, outputs) takes the outputs of row ``begin`` onwards, in order.
-    """  # fmt: skip
+    """
     outputs, features = weight.shape
     gradient[:] = ZERO
     bias_gradient[:] = ZERO
@@ -75,10 +83,15 @@ def accumulate(
 
 
 def mean_gradient(
-    weight: Any, bias: Any, gradient: Any, bias_gradient: Any, has_bias: bool, share: Any,
+    weight: Any,
+    bias: Any,
+    gradient: Any,
+    bias_gradient: Any,
+    has_bias: bool,
+    share: Any,
     penalty_arguments: Any,
 ) -> Any:
-    """Divide a gradient by the number of terms, add the penalty's; return its squared norm."""  # fmt: skip
+    """Divide a gradient by the number of terms, add the penalty's; return its squared norm."""
     outputs, features = weight.shape
     squared = ZERO
     for k in range(outputs):
@@ -97,10 +110,17 @@ def mean_gradient(
 
 
 def descend(
-    weight: Any, bias: Any, states: Any, bias_states: Any, gradient: Any, bias_gradient: Any,
-    has_bias: bool, scale: Any, values: Any,
+    weight: Any,
+    bias: Any,
+    states: Any,
+    bias_states: Any,
+    gradient: Any,
+    bias_gradient: Any,
+    has_bias: bool,
+    scale: Any,
+    values: Any,
 ) -> None:
-    """Update all parameters with a gradient, times ``scale``."""  # fmt: skip
+    """Update all parameters with a gradient, times ``scale``."""
     outputs, features = weight.shape
     for k in range(outputs):
         w, g, s = weight[k], gradient[k], states[k]
@@ -111,10 +131,18 @@ def descend(
 
 
 def descend_at_row(
-    x: Any, slope: Any, share: Any, weight: Any, bias: Any, states: Any, bias_states: Any,
-    has_bias: bool, penalty_arguments: Any, values: Any,
+    x: Any,
+    slope: Any,
+    share: Any,
+    weight: Any,
+    bias: Any,
+    states: Any,
+    bias_states: Any,
+    has_bias: bool,
+    penalty_arguments: Any,
+    values: Any,
 ) -> Any:
-    """Update all parameters for one row x (features,), in one pass; return the squared norm."""  # fmt: skip
+    """Update all parameters for one row x (features,), in one pass; return the squared norm."""
     outputs, features = weight.shape
     squared = ZERO
     for k in range(outputs):
@@ -140,32 +168,56 @@ def clipping(squared: Any, clip: Any) -> Any:
 
 
 def finish(
-    gradient: Any, bias_gradient: Any, terms: float, weight: Any, bias: Any, states: Any,
-    bias_states: Any, has_bias: bool, counters: Any, hyper: Any, penalty_arguments: Any, clip: Any,
+    gradient: Any,
+    bias_gradient: Any,
+    terms: float,
+    weight: Any,
+    bias: Any,
+    states: Any,
+    bias_states: Any,
+    has_bias: bool,
+    counters: Any,
+    hyper: Any,
+    penalty_arguments: Any,
+    clip: Any,
     factor: float,
 ) -> Any:
-    """Update with the summed gradient of a step; return the norm of the mean one."""  # fmt: skip
+    """Update with the summed gradient of a step; return the norm of the mean one."""
     values = prepare(hyper, counters, factor)
     share = F(1.0 / terms)
     squared = mean_gradient(
         weight, bias, gradient, bias_gradient, has_bias, share, penalty_arguments
     )
     scale = clipping(squared, clip)
-    descend(
-        weight, bias, states, bias_states, gradient, bias_gradient, has_bias, scale, values
-    )
+    descend(weight, bias, states, bias_states, gradient, bias_gradient, has_bias, scale, values)
     return sqrt(squared)
 
 
 def row_steps(
-    x: Any, y: Any, order: Any, first: int, ahead: int, weight: Any, bias: Any, states: Any,
-    bias_states: Any, has_bias: bool, counters: Any, hyper: Any, loss_arguments: Any,
-    penalty_arguments: Any, factors: Any, losses: Any, norms: Any, z: Any, slope: Any,
+    x: Any,
+    y: Any,
+    order: Any,
+    first: int,
+    ahead: int,
+    weight: Any,
+    bias: Any,
+    states: Any,
+    bias_states: Any,
+    has_bias: bool,
+    counters: Any,
+    hyper: Any,
+    loss_arguments: Any,
+    penalty_arguments: Any,
+    factors: Any,
+    losses: Any,
+    norms: Any,
+    z: Any,
+    slope: Any,
 ) -> None:
     """Execute steps of one row each, without clipping: ``first``, ``first + 1``, ... of an epoch.
 
     There is one for each of ``factors``.
-    """  # fmt: skip
+    """
     terms = 1 if COUPLED else weight.shape[0]
     share = F(1.0 / terms)
     for t in range(len(factors)):
@@ -184,12 +236,31 @@ def row_steps(
 
 
 def batch_steps(
-    x: Any, y: Any, order: Any, first: int, size: int, ahead: int, weight: Any, bias: Any,
-    states: Any, bias_states: Any, has_bias: bool, counters: Any, hyper: Any, loss_arguments: Any,
-    penalty_arguments: Any, clip: Any, factors: Any, losses: Any, norms: Any, gradient: Any,
-    bias_gradient: Any, z: Any, slope: Any,
+    x: Any,
+    y: Any,
+    order: Any,
+    first: int,
+    size: int,
+    ahead: int,
+    weight: Any,
+    bias: Any,
+    states: Any,
+    bias_states: Any,
+    has_bias: bool,
+    counters: Any,
+    hyper: Any,
+    loss_arguments: Any,
+    penalty_arguments: Any,
+    clip: Any,
+    factors: Any,
+    losses: Any,
+    norms: Any,
+    gradient: Any,
+    bias_gradient: Any,
+    z: Any,
+    slope: Any,
 ) -> None:
-    """Execute steps of ``size`` rows each; the last of an epoch takes what is left."""  # fmt: skip
+    """Execute steps of ``size`` rows each; the last of an epoch takes what is left."""
     rows = len(order)
     outputs = 1 if COUPLED else weight.shape[0]
     for t in range(len(factors)):

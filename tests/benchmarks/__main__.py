@@ -1,0 +1,174 @@
+"""Times gdframe beside its peers: ``python tests/benchmarks`` prints the table.
+
+    python tests/benchmarks                   all rows, and how cost grows
+    python tests/benchmarks 'full batch'      rows whose name holds the text
+    python tests/benchmarks --write README.md all, and put the tables into the README
+
+Each contender of a row runs in a process of its own, pinned to the row's threads, and they take
+turns over several rounds; figures are medians over rounds, and a ratio is the median of its
+rounds' ratios. The peers come with ``pip install gdframe[bench]``; one that is missing is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+from problems import PROBLEMS, Problem  # noqa: E402
+
+SECONDS = 1.0
+"""How long a contender is timed, at least, in a round."""
+
+NAMES = {"sklearn": "scikit-learn", "jax": "JAX", "torch": "PyTorch loop", "c": "C loop",
+         "product": "one XᵀX"}  # fmt: skip
+
+
+def child(name: str, who: str, started: float) -> dict[str, Any]:
+    """Do a row's work as one contender, in this process; return what it took."""
+    import contenders
+    import numpy as np
+
+    problem = next(p for p in PROBLEMS if p.name == name)
+    begun = time.perf_counter()
+    train = getattr(contenders, who)(problem)
+    setup = time.perf_counter() - begun
+    steps = max(1, problem.rows // problem.size)
+    updates = problem.updates.get(who, 2000 if who == "torch" else steps)
+    begun = time.perf_counter()
+    train(updates)
+    taken = time.perf_counter() - begun
+    whole = time.time() - started
+    samples = [] if problem.updates.get(who, 0) >= 1000 else [taken]
+    if not samples:  # set-up is part of the work: XᵀX is most of it
+        samples = [taken + setup]
+    while sum(samples) < SECONDS and len(samples) < 200 and not problem.updates:
+        begun = time.perf_counter()
+        train(updates)
+        samples.append(time.perf_counter() - begun)
+    alone = problem.runs if who in ("gdframe", "jax") else 1
+    per_update = statistics.median(samples[1:] or samples) / updates / alone
+    compared = 2000 if "torch" in problem.peers and problem.batch else steps
+    twin = getattr(contenders, who)(problem, shuffle=False)
+    end = None
+    if not problem.updates:
+        end = twin(min(compared, steps) if who in ("gdframe", "torch", "c") else steps)
+    return {
+        "setup": setup, "update": per_update, "whole": whole, "updates": updates,
+        "end": None if end is None else np.asarray(end, dtype=np.float64).tolist(),
+    }  # fmt: skip
+
+
+def measure(problem: Problem, who: str, cache: str) -> dict[str, Any] | None:
+    """Run a contender in a process of its own; None where it is not installed."""
+    threads = str(problem.threads)
+    pinned = dict.fromkeys(
+        ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), threads
+    )
+    pinned["XLA_FLAGS"] = (
+        "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1" if threads == "1" else ""
+    )
+    environment = {
+        **os.environ, **pinned, "GDFRAME_CACHE": cache, "TORCHINDUCTOR_CACHE_DIR": cache,
+    }  # fmt: skip
+    command = [sys.executable, str(HERE), "--child", problem.name, who, repr(time.time())]
+    cores = sorted(os.sched_getaffinity(0))[: problem.threads]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, cores),
+    )  # fmt: skip
+    if "ModuleNotFoundError" in done.stderr or "No such file or directory: 'cc'" in done.stderr:
+        return None
+    if done.returncode:
+        raise RuntimeError(f"{problem.name}, {who}:\n{done.stderr}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def row(problem: Problem, rounds: int) -> dict[str, Any]:
+    """Measure a problem in turns; return medians, ratios and agreement."""
+    found: dict[str, list[dict[str, Any]]] = {who: [] for who in ("gdframe", *problem.peers)}
+    with tempfile.TemporaryDirectory() as cache:
+        for number in range(rounds):
+            for who in found:
+                if (one := measure(problem, who, cache)) is not None:
+                    found[who].append(one)
+                    print(f"  {number + 1}/{rounds} {who}: {one['update'] * 1e6:.4g} µs an update",
+                          file=sys.stderr)  # fmt: skip
+    ours = found.pop("gdframe")
+    peers = {}
+    for who, theirs in found.items():
+        if not theirs:
+            continue
+        ratios = [b["update"] / a["update"] for a, b in zip(ours, theirs, strict=True)]
+        if who == "product":  # one product against all epochs and the set-up
+            ratios = [b["update"] / (a["update"] * a["updates"]) for a, b in zip(ours, theirs)]
+        peers[who] = {
+            "update": statistics.median(t["update"] for t in theirs),
+            "setup": theirs[0]["setup"],
+            "whole": statistics.median(t["whole"] for t in theirs),
+            "ratio": statistics.median(ratios),
+            "agrees": agreement(problem, who, ours[0]["end"], theirs[0]["end"]),
+        }
+    return {
+        "update": statistics.median(o["update"] for o in ours),
+        "cold": ours[0]["setup"],
+        "warm": statistics.median(o["setup"] for o in ours[1:] or ours),
+        "whole": statistics.median(o["whole"] for o in ours[1:] or ours),
+        "peers": peers,
+    }
+
+
+def agreement(problem: Problem, who: str, ours: Any, theirs: Any) -> str:
+    """Say whether two contenders end at the same parameters, in the order the rows lie in."""
+    if ours is None or theirs is None or who == "product":
+        return "not compared"
+    if problem.loss == "cross_entropy" and who == "sklearn":
+        return "one-vs-rest"
+    if problem.runs > 1 and who == "torch":
+        return "not compared"
+    import numpy as np
+
+    a, b = np.array(ours), np.array(theirs)
+    off = np.abs(a - b).max() / np.abs(b).max()
+    return f"{off:.0e}" if off < 1e-2 else f"NO ({off:.0e})"
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("only", nargs="?", default="", help="text in the names of rows to run")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--write", type=Path, help="file whose marked part the tables replace")
+    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        name, who, started = arguments.child
+        print(json.dumps(child(name, who, float(started))))
+        return
+    import growth
+    import report
+
+    results = {}
+    for problem in PROBLEMS:
+        if arguments.only in problem.name:
+            print(problem.name, file=sys.stderr)
+            results[problem.name] = row(problem, arguments.rounds)
+    text = report.tables(results, {} if arguments.only else growth.measure())
+    print(text)
+    if arguments.write:
+        report.write(arguments.write, text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""Problems that every engine is tried on, and how two engines are compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import gdframe as gd
+from gdframe.losses import BinaryLoss
+
+TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One cell of the matrix."""
+
+    engine: str
+    loader: str = "mini_batch"
+    optimizer: str = "gd"
+    loss: str = "mse"
+    penalty: str = "none"
+    schedule: str = "constant"
+    clip: float | None = None
+    runs: int = 1
+    dtype: torch.dtype = torch.float64
+    model: str = "linear"
+    rows: int = 23
+    features: int = 3
+    batch_size: int = 5
+
+    def __str__(self) -> str:
+        values = [v for k, v in vars(self).items() if k not in ("rows", "features", "batch_size")]
+        return "-".join(str(value).removeprefix("torch.") for value in values)
+
+
+def data_for(case: Case) -> gd.Dataset:
+    loss = gd.LOSSES.build(case.loss)
+    sizes = {"rows": case.rows, "features": case.features, "validation": 0.25 * (case.rows > 4)}
+    if loss.task == "regression":
+        data = gd.Regression(**sizes).load(dtype=case.dtype)
+    else:
+        classes = 2 if isinstance(loss, BinaryLoss) else 3
+        data = gd.Classification(**sizes, classes=classes).load(dtype=case.dtype)
+    if case.loss == "poisson":
+        data.train.targets.abs_()
+        if data.validation is not None:
+            data.validation.targets.abs_()
+    return data
+
+
+def runs_for(case: Case, data: gd.Dataset) -> list[gd.Run]:
+    """Runs that differ in start, rate, strength, schedule's parameters and, if few, in seed."""
+    runs = []
+    for index in range(case.runs):
+        loss = gd.LOSSES.build(case.loss)
+        given = {"features": data.features, "outputs": loss.outputs(data)}
+        more = {"hidden": [5], "activation": "tanh"} if case.model == "mlp" else {}
+        model = gd.MODELS.build(case.model, **given, **more).to(case.dtype)
+        gd.initialize(model, gd.Normal(std=0.3), seed=index)
+        strength = {} if case.penalty == "none" else {"strength": 0.01 * (1 + index)}
+        penalty = gd.PENALTIES.build(case.penalty, **strength)
+        rate = 0.02 * (1 + 0.1 * index)
+        rule = gd.OPTIMIZERS.build(
+            case.optimizer, params=model.parameters(), lr=rate, clip_norm=case.clip
+        )
+        seed = index % 3 if case.runs < 10 else 0
+        objective = gd.Objective(model, loss, penalty)
+        runs.append(gd.Run(objective, rule, gd.SCHEDULES.build(case.schedule), seed))
+    return runs
+
+
+def loader_for(case: Case, data: gd.Dataset) -> gd.Loader:
+    size = min(case.batch_size, data.rows)
+    built: gd.Loader = gd.LOADERS.build(case.loader, rows=data.rows, batch_size=size)
+    return built
+
+
+def train(case: Case, engine: str, epochs: int = 20) -> tuple[gd.Engine, dict[str, Any]]:
+    """Train a case on an engine; return it, and its traces and parameters by name."""
+    data = data_for(case)
+    loader = loader_for(case, data)
+    built: gd.Engine = gd.ENGINES.build(
+        engine, runs=runs_for(case, data), data=data, loader=loader, epochs=epochs
+    )
+    length = loader.steps_per_epoch
+    traces = [built.advance(i * length, (i + 1) * length) for i in range(epochs)]
+    found = {
+        "loss": np.concatenate([trace.loss for trace in traces], axis=1),
+        "gradient_norm": np.concatenate([trace.gradient_norm for trace in traces], axis=1),
+        **{name: values.numpy() for name, values in built.parameters().items()},
+    }
+    return built, found
+
+
+def assert_follows_eager(case: Case, epochs: int = 20) -> None:
+    """Hold an engine to the definition: traces, parameters and evaluations."""
+    tolerance = TOLERANCE[case.dtype]
+    eager, expected = train(case, "eager", epochs)
+    engine, found = train(case, case.engine, epochs)
+    assert expected.keys() == found.keys()
+    exact = None
+    for name, values in expected.items():
+        assert values.shape == found[name].shape
+        allowed = tolerance * (np.abs(values).max() + 1e-300)
+        off = np.abs(values - found[name]).max()
+        if off > allowed and case.dtype == torch.float32:
+            # a rule that divides by small gradients magnifies rounding: no engine can be held
+            # closer to the eager loop than that is to itself in float64
+            exact = exact or train(replace(case, dtype=torch.float64), "eager", epochs)[1]
+            allowed = 3 * np.abs(values - exact[name]).max()
+        assert off <= allowed, name
+    for part in ("train", "validation"):
+        if eager.rows[part] is None:
+            continue
+        pairs = zip(eager.evaluate(part), engine.evaluate(part), strict=True)
+        for a, b in pairs:
+            assert a.loss == _near(b.loss, tolerance)
+            assert a.objective == _near(b.objective, tolerance)
+            assert a.gradient_norms.keys() == b.gradient_norms.keys()
+            assert a.gradient_norm == _near(b.gradient_norm, 100 * tolerance)
+            for name, value in a.metrics.items():
+                assert value == _near(b.metrics[name], tolerance), name
+
+
+def _near(value: float, tolerance: float) -> Any:
+    return pytest.approx(value, rel=10 * tolerance, abs=tolerance, nan_ok=True)

@@ -1,0 +1,198 @@
+"""Which engine is taken, what is said of it, and what each engine refuses."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import gdframe as gd
+from gdframe.engines import compiled
+from gdframe.engines.functional import why_not_functional
+
+DATA = gd.Regression(rows=30, features=3, validation=0.0).load()
+
+
+def run_of(model=None, optimizer=None, loss=None, penalty=None) -> gd.Run:
+    model = model or gd.Linear(3)
+    optimizer = optimizer or gd.GD(model.parameters(), lr=0.01)
+    return gd.Run(gd.Objective(model, loss or gd.MSE(), penalty), optimizer, gd.Constant(), 0)
+
+
+def taken(run: gd.Run, loader: gd.Loader, epochs: int) -> gd.Engine:
+    return gd.choose_engine([run], DATA, loader, epochs=epochs)
+
+
+def test_full_batch_least_squares_takes_gram():
+    engine = taken(run_of(), gd.FullBatch(30), 10_000)
+    assert isinstance(engine, gd.Gram)
+    assert re.search(r"least squares, from XᵀX; eager would take about [\d.]+ times", engine.reason)
+
+
+def test_long_linear_work_takes_the_loops():
+    engine = taken(run_of(), gd.PerSample(30), 1000)
+    assert isinstance(engine, gd.LinearLoops)
+    assert engine.reason.startswith("per-sample updates of a linear model; eager would take about")
+
+
+def test_short_work_stays_eager_and_says_why():
+    engine = taken(run_of(), gd.PerSample(30), 1)
+    assert isinstance(engine, gd.Eager)
+    assert "linear would spend 0.3 s on compiling first" in engine.reason
+
+
+def test_what_gram_finds_while_it_is_built_leads_to_the_next_engine():
+    x, u = torch.randn(2, 30, 1, dtype=torch.float64, generator=torch.manual_seed(0)).numpy()
+    features = np.hstack([x, x + 1e-6 * u])  # nearly collinear, and the target is the difference
+    data = gd.Dataset.from_arrays(features, u[:, 0], dtype=torch.float64)
+    model = gd.Linear(2).double()
+    run = run_of(model, gd.GD(model.parameters(), lr=0.1))
+    given = {"runs": [run], "data": data, "loader": gd.FullBatch(30), "epochs": 5000}
+    with pytest.raises(gd.CannotExecute, match=r"magnified .* use data.standardize=true"):
+        gd.ENGINES.build("gram", **given)
+    assert not isinstance(gd.choose_engine(**given), gd.Gram)
+
+
+class Doubled(gd.Linear):
+    def forward(self, features):
+        return 2 * super().forward(features)
+
+
+class Steeper(gd.MSE):
+    def __call__(self, outputs, targets):
+        return 3 * super().__call__(outputs, targets)
+
+
+class Stubborn(gd.GD):
+    def step(self, closure=None):
+        return None
+
+
+def dropout():
+    return nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5), nn.Linear(4, 1))
+
+
+def batch_norm():
+    return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+
+
+@pytest.mark.parametrize(("engine", "run", "loader", "reason"), [
+    ("linear", run_of(gd.MLP(3)), gd.PerSample(30), "not linear in its parameters"),
+    ("linear", run_of(Doubled(3)), gd.PerSample(30), "not linear in its parameters"),
+    ("linear", run_of(loss=Steeper()), gd.PerSample(30), "has no kernel"),
+    ("gram", run_of(loss=Steeper()), gd.FullBatch(30), "not the mean squared error"),
+    ("gram", run_of(), gd.PerSample(30), "needs all rows in each update"),
+    ("gram", run_of(penalty=gd.L1()), gd.FullBatch(30), "is not quadratic"),
+    ("compiled", run_of(dropout()), gd.PerSample(30), "draws random numbers"),
+    ("compiled", run_of(batch_norm()), gd.MiniBatch(30, 5), "changes its buffer '1.running_mean'"),
+])  # fmt: skip
+def test_what_cannot_be_executed_is_refused_with_a_reason(engine, run, loader, reason):
+    given = {"runs": [run], "data": DATA, "loader": loader, "epochs": 1}
+    with pytest.raises(gd.CannotExecute, match=f"engine={engine} cannot execute this: .*{reason}"):
+        gd.ENGINES.build(engine, **given)
+    assert gd.choose_engine(**given)  # and something else executes it
+
+
+@pytest.mark.parametrize("engine", ["linear", "gram", "compiled"])
+def test_optimizers_that_are_no_pure_rule_are_left_to_eager(engine):
+    loader = gd.FullBatch(30)
+    model = gd.Linear(3)
+    for rule, reason in (
+        (torch.optim.SGD(model.parameters(), lr=0.1), "no pure update rule"),
+        (Stubborn(model.parameters(), lr=0.1), "more in a step than its pure update"),
+        (gd.GD([{"params": [model.weight]}, {"params": [model.bias]}], lr=0.1), "several"),
+        (gd.GD([model.weight], lr=0.1), "leaves parameters out"),
+    ):
+        found = gd.ENGINES.get(engine).why_not([run_of(model, rule)], DATA, loader)
+        assert reason in found
+
+
+def test_a_rule_across_coordinates_is_left_to_the_general_engines():
+    class Normalized(gd.GD):
+        @staticmethod
+        def update(params, grads, state, hyper):
+            return [p - hyper["lr"] * g / g.norm() for p, g in zip(params, grads)], state
+
+    model = gd.Linear(3)
+    run = run_of(model, Normalized(model.parameters(), lr=0.1))
+    loader = gd.FullBatch(30)
+    assert "each coordinate by itself: it uses norm" in gd.LinearLoops.why_not([run], DATA, loader)
+    assert gd.Gram.why_not([run], DATA, loader) is None
+
+
+def test_without_a_compiler_compiled_is_refused(monkeypatch):
+    monkeypatch.setattr(compiled.shutil, "which", lambda name: None)
+    found = gd.Compiled.why_not([run_of()], DATA, gd.PerSample(30))
+    assert "it needs a C++ compiler" in found
+
+
+def test_what_does_not_compile_is_refused_with_the_reason():
+    class Branching(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(3, 1)
+
+        def forward(self, x):
+            return self.layer(x) if x.sum().item() > 0 else -self.layer(x)
+
+    run = run_of(Branching())
+    with pytest.raises(gd.CannotExecute, match="PyTorch does not compile it"):
+        gd.Compiled([run], DATA, gd.PerSample(30), epochs=1)
+
+
+def test_trying_a_model_leaves_it_as_it_was():
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.5), nn.Linear(4, 1))
+    model.eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    state = torch.get_rng_state()
+    assert why_not_functional(run_of(model), DATA)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_runs_of_another_structure_do_not_share_an_engine():
+    runs = [run_of(), run_of(penalty=gd.L2())]
+    for engine in (gd.LinearLoops, gd.Compiled):
+        assert "the runs differ" in engine.why_not(runs, DATA, gd.PerSample(30))
+
+
+def test_an_engine_of_ones_own_is_weighed_too():
+    registry = gd.ENGINES
+
+    class Swift(gd.Eager):
+        """Claims to be fast."""
+
+        @classmethod
+        def estimate(cls, runs, data, loader):
+            return gd.Estimate(0.0, 1e-9)
+
+    registry.register("swift")(Swift)
+    try:
+        assert isinstance(taken(run_of(), gd.PerSample(30), 1), Swift)
+    finally:
+        registry._entries.pop("swift")
+
+
+def test_the_command_line_says_which_engine_it_took(gdframe):
+    done = gdframe("variant=batch", "epochs=200", "logging.tensorboard=false")
+    line = done.out.splitlines()[0]
+    assert re.fullmatch(r"engine: gram \(full-batch least squares, from XᵀX; eager .*\)", line)
+    assert done.result["engine"] == "gram"
+    assert done.result["engine_reason"] == line.partition("(")[2].removesuffix(")")
+    named = gdframe("engine=eager", "epochs=1", "hydra.run.dir=named")
+    assert not named.out.startswith("engine:")
+    result = json.loads((named.folder / "named" / "result.json").read_text())
+    assert (result["engine"], result["engine_reason"]) == ("eager", "")
+
+
+def test_the_command_line_refuses_an_engine_that_cannot(gdframe):
+    done = gdframe("engine=gram", "variant=sgd")
+    assert done.code == 2
+    reason = "it needs all rows in each update: variant=batch"
+    assert done.err == f"gdframe: engine=gram cannot execute this: {reason}\n"
+    assert not done.runs
