@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gdframe.engines.base import Run
 from gdframe.optimizers.base import Optimizer
-from gdframe.schedules.base import Clock
+from gdframe.schedules.base import Clock, factors
 
 
 class Stack:
@@ -57,15 +57,9 @@ class Stack:
 
     def factors(self, first: int, last: int, clock: Clock) -> NDArray[np.float64]:
         """Return the learning rates of steps ``first`` to ``last - 1``, (steps, runs)."""
-        steps = np.arange(first, last)
-        if len(self.runs) == 1:
-            return self.runs[0].schedule(steps, clock)[:, None] * self.rates
-        by_schedule = {
-            key: schedule(steps, clock)
-            for key, schedule in {id(run.schedule): run.schedule for run in self.runs}.items()
-        }
-        columns = [by_schedule[id(run.schedule)] for run in self.runs]
-        return np.stack(columns, axis=1) * self.rates
+        found, which = factors([run.schedule for run in self.runs], first, last, clock)
+        rates: NDArray[np.float64] = found[which].T * self.rates
+        return rates
 
     def update(self, grads: list[Tensor], rates: NDArray[np.float64]) -> None:
         """Apply the rule once to all runs, with gradients (runs, ...) and rates (runs,)."""

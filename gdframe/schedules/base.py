@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,3 +50,25 @@ class Schedule(ABC):
     def __call__(self, steps: NDArray[np.int64], clock: Clock) -> NDArray[np.float64]:
         """Return the factor for each of ``steps``, counted from 0."""
         return self.factor(np.asarray(steps, dtype=np.float64) / clock.steps_per_epoch, clock)
+
+
+def factors(
+    schedules: Sequence[Schedule], first: int, last: int, clock: Clock
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Evaluate the schedules of many runs, each that differs once.
+
+    Returns:
+        The factors (distinct schedules, steps) of steps ``first`` to ``last - 1``, and for each run
+        its row in them, (runs,).
+    """
+    steps = np.arange(first, last)
+    rows: list[NDArray[np.float64]] = []
+    places: dict[Any, int] = {}
+    which = []
+    for schedule in schedules:
+        key = (type(schedule), repr(vars(schedule)))
+        if key not in places:
+            places[key] = len(rows)
+            rows.append(schedule(steps, clock))
+        which.append(places[key])
+    return np.array(rows), np.array(which)

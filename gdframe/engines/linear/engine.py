@@ -26,6 +26,7 @@ from gdframe.models.polynomial import Polynomial
 from gdframe.objective import Evaluation, Objective, Tally
 from gdframe.optimizers.base import Optimizer
 from gdframe.registry import ENGINES
+from gdframe.schedules.base import factors
 
 LARGE = 1 << 20
 """Products of a value and a parameter in a step from which on its rows are cut into chunks."""
@@ -84,6 +85,7 @@ class LinearLoops(Engine):
             coupled=self._coupled,
             biases=_penalizes_biases(objective),
             dtype=str(self._x.dtype),
+            outputs=int(objective.model.weight.shape[0] == 1),  # type: ignore[index]
             many=len(runs) > 1,
         )
         return Block(runs, self._rule, functions), members
@@ -131,20 +133,20 @@ class LinearLoops(Engine):
         """Execute the steps block by block, side by side."""
         epoch = first // self.clock.steps_per_epoch
         offset = first - epoch * self.clock.steps_per_epoch
-        losses = np.empty((len(self.runs), last - first), self._x.dtype)
-        norms = np.empty_like(losses)
+        found: list[tuple[NDArray[Any], NDArray[Any]] | None] = [None] * len(self._blocks)
 
-        def work(block: Block, members: Sequence[int]) -> None:
+        def work(index: int) -> None:
+            block = self._blocks[index][0]
             order = self._order(block.runs[0].seed, epoch)
-            factors, which = self._factors(block, first, last)
+            schedules = [run.schedule for run in block.runs]
+            rates, which = factors(schedules, first, last, self.clock)
             if self._large:
-                found = self._large_steps(block, order, offset, factors[which])
+                found[index] = self._large_steps(block, order, offset, rates[which])
             else:
                 size = self.loader.batch_size
-                found = block.steps(self._x, self._y, order, offset, size, factors, which)
-            losses[members], norms[members] = found
+                found[index] = block.steps(self._x, self._y, order, offset, size, rates, which)
 
-        tasks = [partial(work, block, members) for block, members in self._blocks]
+        tasks = [partial(work, index) for index in range(len(self._blocks))]
         if self._large:  # threads share the rows of each block
             for task in tasks:
                 task()
@@ -152,6 +154,14 @@ class LinearLoops(Engine):
             for block, _ in self._blocks:
                 self._order(block.runs[0].seed, epoch)
             side_by_side(tasks)
+        return self._trace([pair for pair in found if pair is not None])
+
+    def _trace(self, found: list[tuple[NDArray[Any], NDArray[Any]]]) -> Trace:
+        """Put the traces of all blocks together; that of a single one is not copied."""
+        if len(found) == 1:
+            return Trace(*found[0])
+        order = np.argsort(np.concatenate([members for _, members in self._blocks]))
+        losses, norms = (np.concatenate(parts)[order] for parts in zip(*found, strict=True))
         return Trace(losses, norms)
 
     def _large_steps(
@@ -180,14 +190,6 @@ class LinearLoops(Engine):
             kept = (epoch, self._lying if order is None else order.numpy())
             self._orders[seed] = kept
         return kept[1]
-
-    def _factors(self, block: Block, first: int, last: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return the rows of factors (schedules, steps) that differ, and each run's row."""
-        schedules = {id(run.schedule): run.schedule for run in block.runs}
-        steps = np.arange(first, last)
-        factors = np.array([schedule(steps, self.clock) for schedule in schedules.values()])
-        places = {key: i for i, key in enumerate(schedules)}
-        return factors, np.array([places[id(run.schedule)] for run in block.runs])
 
     @np.errstate(all="ignore")
     def evaluate(self, part: Part, *, whole: bool = True) -> list[Evaluation]:

@@ -19,6 +19,7 @@ import numpy as np
 from gdframe.engines.linear.pieces import (
     COUPLED,
     ONE,
+    OUTPUTS,
     PENALIZE_BIASES,
     ZERO,
     F,
@@ -35,7 +36,7 @@ def respond(
     x: Any, y: Any, weight: Any, bias: Any, loss_arguments: Any, z: Any, slope: Any, total: Any
 ) -> None:
     """Predict one row x (features,); fill in outputs and slopes (outputs, runs), add losses."""
-    outputs, features, runs = weight.shape
+    outputs, features, runs = OUTPUTS or weight.shape[0], weight.shape[1], weight.shape[2]
     for k in range(outputs):
         output, b = z[k], bias[k]
         for r in range(runs):
@@ -47,12 +48,12 @@ def respond(
         if not COUPLED:
             s, target = slope[k], y[k]
             for r in range(runs):
-                value, sr = loss(output[r], target, loss_arguments[:, r])
+                value, sr = loss(output[r], target, loss_arguments, r)
                 s[r] = F(sr)
                 total[r] += value
     if COUPLED:
         for r in range(runs):
-            total[r] += coupled_loss(z[:, r], y[0], slope[:, r], loss_arguments[:, r])
+            total[r] += coupled_loss(z[:, r], y[0], slope[:, r], loss_arguments, r)
 
 
 def accumulate(
@@ -74,7 +75,7 @@ def accumulate(
 
     ``responses`` (rows, outputs, runs) takes the outputs of row ``begin`` onwards, in order.
     """
-    outputs, features, runs = weight.shape
+    outputs, features, runs = OUTPUTS or weight.shape[0], weight.shape[1], weight.shape[2]
     gradient[:] = ZERO
     bias_gradient[:] = ZERO
     total[:] = 0.0
@@ -105,13 +106,13 @@ def mean_gradient(
     squared: Any,
 ) -> None:
     """Divide gradients by the number of terms, add the penalty's; sum their squares."""
-    outputs, features, runs = weight.shape
+    outputs, features, runs = OUTPUTS or weight.shape[0], weight.shape[1], weight.shape[2]
     squared[:] = ZERO
     for k in range(outputs):
         for j in range(features):
             w, g = weight[k, j], gradient[k, j]
             for r in range(runs):
-                gr = g[r] * share + F(penalty(w[r], penalty_arguments[:, r])[1])
+                gr = g[r] * share + F(penalty(w[r], penalty_arguments, r)[1])
                 g[r] = gr
                 squared[r] += gr * gr
         if has_bias:
@@ -119,7 +120,7 @@ def mean_gradient(
             for r in range(runs):
                 gr = g[r] * share
                 if PENALIZE_BIASES:
-                    gr += F(penalty(w[r], penalty_arguments[:, r])[1])
+                    gr += F(penalty(w[r], penalty_arguments, r)[1])
                 g[r] = gr
                 squared[r] += gr * gr
 
@@ -166,7 +167,7 @@ def descend_at_row(
     g: Any,
 ) -> None:
     """Update all parameters for one row x (features,), in one pass; sum gradients' squares."""
-    outputs, features, runs = weight.shape
+    outputs, features, runs = OUTPUTS or weight.shape[0], weight.shape[1], weight.shape[2]
     squared[:] = ZERO
     for k in range(outputs):
         s = slope[k]
@@ -175,7 +176,7 @@ def descend_at_row(
         for j in range(features):
             w, xj = weight[k, j], x[j]
             for r in range(runs):
-                gr = s[r] * xj + F(penalty(w[r], penalty_arguments[:, r])[1])
+                gr = s[r] * xj + F(penalty(w[r], penalty_arguments, r)[1])
                 g[r] = gr
                 squared[r] += gr * gr
             renew(w, g, states[k, j], scale, values)
@@ -184,7 +185,7 @@ def descend_at_row(
             for r in range(runs):
                 gr = s[r]
                 if PENALIZE_BIASES:
-                    gr += F(penalty(w[r], penalty_arguments[:, r])[1])
+                    gr += F(penalty(w[r], penalty_arguments, r)[1])
                 g[r] = gr
                 squared[r] += gr * gr
             renew(w, g, bias_states[k], scale, values)

@@ -20,18 +20,18 @@ def prefetch(rows: Any, row: int) -> None:
     """Ask the processor to fetch a row that will be needed soon."""
 
 
-def loss(z: Any, y: Any, arguments: Any) -> tuple[Any, Any]:
+def loss(z: Any, y: Any, arguments: Any, r: int) -> tuple[Any, Any]:
     """Return the value and the slope of the loss at one output."""
     error = z - y
     return error * error, error + error
 
 
-def coupled_loss(z: Any, label: Any, slope: Any, arguments: Any) -> Any:
+def coupled_loss(z: Any, label: Any, slope: Any, arguments: Any, r: int) -> Any:
     """Return the value of a loss over all outputs (outputs,) of a row, and fill in its slopes."""
     return ZERO
 
 
-def penalty(w: Any, arguments: Any) -> tuple[Any, Any]:
+def penalty(w: Any, arguments: Any, r: int) -> tuple[Any, Any]:
     """Return the value and the slope of the penalty at one parameter."""
     return ZERO, ZERO
 
@@ -56,3 +56,6 @@ COUPLED = False
 
 PENALIZE_BIASES = False
 """Whether the penalty acts on biases."""
+
+OUTPUTS = 0
+"""The number of outputs where it is one, which lets the loops over outputs vanish; else zero."""

@@ -15,6 +15,7 @@ from typing import Any
 from gdframe.engines.linear.pieces import (
     COUPLED,
     ONE,
+    OUTPUTS,
     PENALIZE_BIASES,
     ZERO,
     F,
@@ -29,7 +30,7 @@ from gdframe.engines.linear.pieces import (
 
 def respond(x: Any, y: Any, weight: Any, bias: Any, loss_arguments: Any, z: Any, slope: Any) -> Any:
     """Predict one row x (features,); return its loss, fill in outputs and slopes (outputs,)."""
-    outputs, features = weight.shape
+    outputs, features = OUTPUTS or weight.shape[0], weight.shape[1]
     total = ZERO
     for k in range(outputs):
         w = weight[k]
@@ -38,11 +39,11 @@ def respond(x: Any, y: Any, weight: Any, bias: Any, loss_arguments: Any, z: Any,
             output += x[j] * w[j]
         z[k] = output
         if not COUPLED:
-            value, s = loss(output, y[k], loss_arguments)
+            value, s = loss(output, y[k], loss_arguments, 0)
             slope[k] = F(s)
             total += F(value)
     if COUPLED:
-        total += F(coupled_loss(z, y[0], slope, loss_arguments))
+        total += F(coupled_loss(z, y[0], slope, loss_arguments, 0))
     return total
 
 
@@ -64,7 +65,7 @@ def accumulate(
 
     ``responses`` (rows, outputs) takes the outputs of row ``begin`` onwards, in order.
     """
-    outputs, features = weight.shape
+    outputs, features = OUTPUTS or weight.shape[0], weight.shape[1]
     gradient[:] = ZERO
     bias_gradient[:] = ZERO
     total = 0.0
@@ -92,18 +93,18 @@ def mean_gradient(
     penalty_arguments: Any,
 ) -> Any:
     """Divide a gradient by the number of terms, add the penalty's; return its squared norm."""
-    outputs, features = weight.shape
+    outputs, features = OUTPUTS or weight.shape[0], weight.shape[1]
     squared = ZERO
     for k in range(outputs):
         w, g = weight[k], gradient[k]
         for j in range(features):
-            gj = g[j] * share + F(penalty(w[j], penalty_arguments)[1])
+            gj = g[j] * share + F(penalty(w[j], penalty_arguments, 0)[1])
             g[j] = gj
             squared += gj * gj
         if has_bias:
             gb = bias_gradient[k] * share
             if PENALIZE_BIASES:
-                gb += F(penalty(bias[k], penalty_arguments)[1])
+                gb += F(penalty(bias[k], penalty_arguments, 0)[1])
             bias_gradient[k] = gb
             squared += gb * gb
     return squared
@@ -121,7 +122,7 @@ def descend(
     values: Any,
 ) -> None:
     """Update all parameters with a gradient, times ``scale``."""
-    outputs, features = weight.shape
+    outputs, features = OUTPUTS or weight.shape[0], weight.shape[1]
     for k in range(outputs):
         w, g, s = weight[k], gradient[k], states[k]
         for j in range(features):
@@ -143,19 +144,19 @@ def descend_at_row(
     values: Any,
 ) -> Any:
     """Update all parameters for one row x (features,), in one pass; return the squared norm."""
-    outputs, features = weight.shape
+    outputs, features = OUTPUTS or weight.shape[0], weight.shape[1]
     squared = ZERO
     for k in range(outputs):
         w, s, factor = weight[k], states[k], slope[k] * share
         for j in range(features):
             wj = w[j]
-            gj = factor * x[j] + F(penalty(wj, penalty_arguments)[1])
+            gj = factor * x[j] + F(penalty(wj, penalty_arguments, 0)[1])
             squared += gj * gj
             w[j] = update(wj, gj, s, j, values)
         if has_bias:
             gb = factor
             if PENALIZE_BIASES:
-                gb += F(penalty(bias[k], penalty_arguments)[1])
+                gb += F(penalty(bias[k], penalty_arguments, 0)[1])
             squared += gb * gb
             bias[k] = update(bias[k], gb, bias_states[k], 0, values)
     return squared

@@ -42,6 +42,7 @@ F = np.{dtype}
 ZERO, ONE = F(0), F(1)
 COUPLED = {coupled}
 PENALIZE_BIASES = {biases}
+OUTPUTS = {outputs}
 # sums may be regrouped, so that they compile to vector instructions; what is not a number or
 # infinite stays so
 settings = {{
@@ -49,7 +50,9 @@ settings = {{
     "fastmath": {{"reassoc", "contract", "arcp", "nsz"}},
 }}
 compiled = numba.njit(cache={cached}, nogil=True, **settings)  # called from Python
-inner = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **settings)
+inner = numba.njit(
+    no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True, _nrt=False, **settings
+)
 
 
 @inner
@@ -57,9 +60,9 @@ def sign(value):
     return F(value > ZERO) - F(value < ZERO)
 '''
 
-_NO_LOSS = "def loss(z, y, arguments):\n    return ZERO, ZERO\n"
-_NO_COUPLED_LOSS = "def coupled_loss(z, label, slope, arguments):\n    return ZERO\n"
-_NO_PENALTY = "def penalty(w, arguments):\n    return ZERO, ZERO\n"
+_NO_LOSS = "def loss(z, y, arguments, r):\n    return ZERO, ZERO\n"
+_NO_COUPLED_LOSS = "def coupled_loss(z, label, slope, arguments, r):\n    return ZERO\n"
+_NO_PENALTY = "def penalty(w, arguments, r):\n    return ZERO, ZERO\n"
 
 
 def write_module(
@@ -70,6 +73,7 @@ def write_module(
     coupled: bool,
     biases: bool,
     dtype: str,
+    outputs: int,
     many: bool,
     cached: bool = True,
 ) -> str:
@@ -82,14 +86,15 @@ def write_module(
         coupled: whether the loss couples the outputs of a row.
         biases: whether biases are penalised.
         dtype: ``float32`` or ``float64``.
+        outputs: of the model, where that is one; else 0.
         many: whether the loops are those of ``many.py``.
         cached: whether Numba keeps what it compiles.
     """
     parts = [
-        _HEADER.format(dtype=dtype, coupled=coupled, biases=biases, cached=cached),
-        _NO_LOSS if coupled else _kernel(loss, "loss"),
-        _kernel(loss, "coupled_loss") if coupled else _NO_COUPLED_LOSS,
-        _NO_PENALTY if penalty is None else _kernel(penalty, "penalty"),
+        _HEADER.format(dtype=dtype, coupled=coupled, biases=biases, outputs=outputs, cached=cached),
+        _NO_LOSS if coupled else _kernel(loss, "loss", many=many),
+        _kernel(loss, "coupled_loss", many=many) if coupled else _NO_COUPLED_LOSS,
+        _NO_PENALTY if penalty is None else _kernel(penalty, "penalty", many=many),
         _prepare(rule, many=many),
         _update(rule, many=many),
     ]
@@ -102,15 +107,16 @@ def write_module(
     return text
 
 
-def _kernel(kernel: Callable[..., Any], name: str) -> str:
+def _kernel(kernel: Callable[..., Any], name: str, *, many: bool) -> str:
     """Return the text of a kernel as a function ``name`` whose last argument is a tuple."""
     text = textwrap.dedent(inspect.getsource(kernel))
     text = text[text.index("def ") :]
     signature = list(inspect.signature(kernel).parameters)
     fixed = 3 if name == "coupled_loss" else 1 if name == "penalty" else 2
-    head = f"def {name}({', '.join([*signature[:fixed], 'arguments'])}):"
+    head = f"def {name}({', '.join([*signature[:fixed], 'arguments', 'r'])}):"
     body = text[_end_of_signature(text) :]
-    taken = [f"    {given} = arguments[{i}]" for i, given in enumerate(signature[fixed:])]
+    at = "[{}, r]" if many else "[{}]"
+    taken = [f"    {given} = arguments{at.format(i)}" for i, given in enumerate(signature[fixed:])]
     return "\n".join([head, *taken, body.strip("\n")])
 
 
