@@ -20,6 +20,8 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils import tensorboard
 
+from gdframe.records import scalar_records
+
 _summary: Any = tensorboard.summary  # its functions carry no types
 
 STEP_TAGS = ("loss/step", "gradient_norm/step")
@@ -52,6 +54,10 @@ class EventFile:
     def scalar(self, tag: str, value: float, step: int) -> None:
         """Add a point of a curve."""
         self._add(_summary.scalar(tag, value), step)
+
+    def curve(self, tag: str, values: NDArray[np.floating[Any]], steps: NDArray[np.int64]) -> None:
+        """Add many points of a curve at once, at a hundredth of the time that each takes alone."""
+        self._file.write(scalar_records(tag, values, steps, time.time()))
 
     def text(self, title: str, page: str, step: int = 0) -> None:
         """Add a Markdown page."""

@@ -22,7 +22,7 @@ FLOORS = [
     {"loaders", "models", "losses", "penalties", "initializers", "optimizers", "schedules"},
     {"objective"},
     {"engines"},
-    {"measurement", "recovery", "stopping", "history", "events", "storage"},
+    {"measurement", "recovery", "stopping", "history", "events", "records", "storage"},
     {"result"},
     {"observers", "console"},
     {"trainer"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from gdframe.config.messages import apply_override, parse
 from gdframe.config.values import CONFIG_FILE, plain, read_config
 from gdframe.errors import UserError, in_words
 from gdframe.files import exclusive
-from gdframe.observers import Checkpoint, Observer, ProgressBar, TensorBoard
+from gdframe.observers import Checkpoint, Observer, ProgressBar, TensorBoard, preparing
 from gdframe.registry import ENGINES, SCHEDULES
 from gdframe.result import Result, save_model
 from gdframe.schedules import Schedule
@@ -60,20 +61,21 @@ def _launch(config: Mapping[str, Any], folder: Path, *, resume: bool, started: f
             log.warning("warning: %s; the one before is used", problem)
         if capture is not None and engine == "auto":
             engine = capture.facts["engine"]  # another one would not go on bit for bit
-    trainer = Trainer(
-        parts.model,
-        parts.loss,
-        parts.optimizer,
-        parts.loader,
-        parts.data,
-        penalty=parts.penalty,
-        schedule=parts.schedule,
-        stopping=parts.stopping,
-        epochs=config["epochs"],
-        seed=config["seed"],
-        engine=engine,
-        max_points=settings["max_points"],
-    )
+    with preparing() if settings["progress"] else nullcontext():
+        trainer = Trainer(
+            parts.model,
+            parts.loss,
+            parts.optimizer,
+            parts.loader,
+            parts.data,
+            penalty=parts.penalty,
+            schedule=parts.schedule,
+            stopping=parts.stopping,
+            epochs=config["epochs"],
+            seed=config["seed"],
+            engine=engine,
+            max_points=settings["max_points"],
+        )
     if config["initializer"] == {"name": "zeros"} and config["model"]["name"] in ("mlp", "cnn"):
         log.warning(
             "warning: initializer=zeros keeps all units of a layer alike, so a network cannot "

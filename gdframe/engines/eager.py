@@ -59,7 +59,8 @@ class Eager(Engine):
             for step, factor in zip(range(first, last), factors.tolist(), strict=True):
                 batch = self._batch(rows, order, step - epoch * self.clock.steps_per_epoch)
                 reseed(run.seed, step)
-                objective.model.zero_grad()
+                for parameter in parameters:
+                    parameter.grad = None
                 loss = objective.batch_loss(batch.features, batch.targets)
                 torch.autograd.backward(loss + objective.penalty_value())
                 for group, lr in zip(optimizer.param_groups, self._rates[index], strict=True):
@@ -87,7 +88,7 @@ class Eager(Engine):
         if order is None:
             return Rows(rows.features[where], rows.targets[where])
         picked = order[where]
-        return Rows(rows.features[picked], rows.targets[picked])
+        return Rows(rows.features.index_select(0, picked), rows.targets.index_select(0, picked))
 
     def state(self, run: int) -> dict[str, Tensor]:
         """Copy the module's and the optimizer's state."""

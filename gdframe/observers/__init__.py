@@ -2,7 +2,7 @@
 
 from gdframe.observers.base import Observer, Watched
 from gdframe.observers.checkpoint import Checkpoint
-from gdframe.observers.progress import ProgressBar
+from gdframe.observers.progress import ProgressBar, preparing
 from gdframe.observers.tensorboard import TensorBoard
 
-__all__ = ["Checkpoint", "Observer", "ProgressBar", "TensorBoard", "Watched"]
+__all__ = ["Checkpoint", "Observer", "ProgressBar", "TensorBoard", "Watched", "preparing"]

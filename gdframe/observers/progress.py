@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gdframe.observers.base import Observer, Watched
 from gdframe.result import Result
+
+
+@contextmanager
+def preparing(console: Console | None = None) -> Iterator[None]:
+    """Show on a terminal, while an engine is built, that it may be compiling."""
+    console = console or Console(file=sys.stderr)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status("preparing the engine, which may compile"):
+        yield
 
 
 class ProgressBar(Observer):

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gdframe.events import EventFile, rewind_events
 from gdframe.observers.base import Observer, Watched
 from gdframe.result import Result
@@ -65,9 +67,10 @@ class TensorBoard(Observer):
     def on_block(self, run: Watched, kept: list[tuple[int, float, float]]) -> None:
         """Write the steps that are kept."""
         assert self._file is not None
-        for step, loss, norm in kept:
-            self._file.scalar("loss/step", loss, step)
-            self._file.scalar("gradient_norm/step", norm, step)
+        if kept:
+            steps, losses, norms = np.array(kept).T
+            for tag, values in (("loss/step", losses), ("gradient_norm/step", norms)):
+                self._file.curve(tag, values, steps.astype(np.int64))
         self._file.flush()
 
     def on_epoch(self, run: Watched) -> None:

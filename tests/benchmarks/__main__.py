@@ -30,8 +30,8 @@ from problems import PROBLEMS, Problem  # noqa: E402
 SECONDS = 1.0
 """How long a contender is timed, at least, in a round."""
 
-NAMES = {"sklearn": "scikit-learn", "jax": "JAX", "torch": "PyTorch loop", "c": "C loop",
-         "product": "one XᵀX"}  # fmt: skip
+FEW = 2000
+"""Updates that a plain PyTorch loop is timed over, and compared after."""
 
 
 def child(name: str, who: str, started: float) -> dict[str, Any]:
@@ -40,11 +40,10 @@ def child(name: str, who: str, started: float) -> dict[str, Any]:
     import numpy as np
 
     problem = next(p for p in PROBLEMS if p.name == name)
-    begun = time.perf_counter()
     train = getattr(contenders, who)(problem)
-    setup = time.perf_counter() - begun
+    setup = getattr(train, "built", 0.0)
     steps = max(1, problem.rows // problem.size)
-    updates = problem.updates.get(who, 2000 if who == "torch" else steps)
+    updates = problem.updates.get(who, FEW if who == "torch" else steps)
     begun = time.perf_counter()
     train(updates)
     taken = time.perf_counter() - begun
@@ -57,15 +56,15 @@ def child(name: str, who: str, started: float) -> dict[str, Any]:
         train(updates)
         samples.append(time.perf_counter() - begun)
     alone = problem.runs if who in ("gdframe", "jax") else 1
-    per_update = statistics.median(samples[1:] or samples) / updates / alone
-    compared = 2000 if "torch" in problem.peers and problem.batch else steps
-    twin = getattr(contenders, who)(problem, shuffle=False)
-    end = None
+    ends = {}
     if not problem.updates:
-        end = twin(min(compared, steps) if who in ("gdframe", "torch", "c") else steps)
+        counts = {"torch": [FEW], "gdframe": [FEW, steps]}.get(who, [steps])
+        for count in {min(count, steps) for count in counts}:
+            end = getattr(contenders, who)(problem, shuffle=False)(count)
+            ends[str(count)] = np.asarray(end, dtype=np.float64).tolist()
     return {
-        "setup": setup, "update": per_update, "whole": whole, "updates": updates,
-        "end": None if end is None else np.asarray(end, dtype=np.float64).tolist(),
+        "setup": setup, "update": statistics.median(samples[1:] or samples) / updates / alone,
+        "whole": whole, "updates": updates, "ends": ends,
     }  # fmt: skip
 
 
@@ -76,7 +75,9 @@ def measure(problem: Problem, who: str, cache: str) -> dict[str, Any] | None:
         ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), threads
     )
     pinned["XLA_FLAGS"] = (
-        "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1" if threads == "1" else ""
+        "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+        if threads == "1"
+        else ""
     )
     environment = {
         **os.environ, **pinned, "GDFRAME_CACHE": cache, "TORCHINDUCTOR_CACHE_DIR": cache,
@@ -118,7 +119,7 @@ def row(problem: Problem, rounds: int) -> dict[str, Any]:
             "setup": theirs[0]["setup"],
             "whole": statistics.median(t["whole"] for t in theirs),
             "ratio": statistics.median(ratios),
-            "agrees": agreement(problem, who, ours[0]["end"], theirs[0]["end"]),
+            "agrees": agreement(problem, who, ours[0]["ends"], theirs[0]["ends"]),
         }
     return {
         "update": statistics.median(o["update"] for o in ours),
@@ -131,15 +132,14 @@ def row(problem: Problem, rounds: int) -> dict[str, Any]:
 
 def agreement(problem: Problem, who: str, ours: Any, theirs: Any) -> str:
     """Say whether two contenders end at the same parameters, in the order the rows lie in."""
-    if ours is None or theirs is None or who == "product":
+    shared = [count for count in theirs if count in ours]
+    if not shared:
         return "not compared"
     if problem.loss == "cross_entropy" and who == "sklearn":
         return "one-vs-rest"
-    if problem.runs > 1 and who == "torch":
-        return "not compared"
     import numpy as np
 
-    a, b = np.array(ours), np.array(theirs)
+    a, b = np.array(ours[shared[0]]), np.array(theirs[shared[0]])
     off = np.abs(a - b).max() / np.abs(b).max()
     return f"{off:.0e}" if off < 1e-2 else f"NO ({off:.0e})"
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import numpy as np
 from problems import Problem
 
 Train = Callable[[int], np.ndarray]
+"""Does a number of updates and returns the parameters; ``built`` is the time set-up took."""
 
 
 def gdframe(problem: Problem, *, shuffle: bool = True) -> Train:
@@ -40,9 +42,9 @@ def gdframe(problem: Problem, *, shuffle: bool = True) -> Train:
             gd.initialize(model, gd.Kaiming(), seed=0)
         rule = gd.GD(model.parameters(), lr=float(rate))
         runs.append(gd.Run(gd.Objective(model, loss), rule, gd.Constant(), 0))
-    engine = gd.ENGINES.build(
-        problem.engine, runs=runs, data=data, loader=loader, epochs=1_000_000
-    )
+    begun = time.perf_counter()
+    engine = gd.ENGINES.build(problem.engine, runs=runs, data=data, loader=loader, epochs=1_000_000)
+    built = time.perf_counter() - begun
     done = 0
 
     def train(updates: int) -> np.ndarray:
@@ -54,6 +56,7 @@ def gdframe(problem: Problem, *, shuffle: bool = True) -> Train:
             done = stop
         return np.concatenate([p[-1].reshape(-1).numpy() for p in engine.parameters().values()])
 
+    train.built = built
     return train
 
 
@@ -77,7 +80,7 @@ def sklearn(problem: Problem, *, shuffle: bool = True) -> Train:
     return train
 
 
-def _torch_model(problem: Problem):  # noqa: ANN202
+def _torch_model(problem: Problem):
     import torch
 
     import gdframe as gd
@@ -124,9 +127,7 @@ def torch(problem: Problem, *, shuffle: bool = True) -> Train:
                 loss = loss_of(model(xb), yb)
                 loss.backward()
                 losses.append(loss.detach())
-                norms.append(
-                    torch.cat([p.grad.reshape(-1) for p in model.parameters()]).norm()
-                )
+                norms.append(torch.cat([p.grad.reshape(-1) for p in model.parameters()]).norm())
                 optimizer.step()
                 done += 1
                 if done == updates:
@@ -185,7 +186,9 @@ def jax(problem: Problem, *, shuffle: bool = True) -> Train:
         order = draw.permutation(len(x)) if shuffle else np.arange(len(x))
         return order[: steps * problem.size].reshape(steps, problem.size)
 
+    begun = time.perf_counter()
     jax.block_until_ready(compiled(params, rate, indices()))
+    built = time.perf_counter() - begun
 
     def train(updates: int) -> np.ndarray:
         nonlocal params
@@ -195,6 +198,7 @@ def jax(problem: Problem, *, shuffle: bool = True) -> Train:
         last = [p[-1] if problem.runs > 1 else p for p in params]
         return np.concatenate([np.asarray(p).reshape(-1) for p in last])
 
+    train.built = built
     return train
 
 

@@ -26,9 +26,7 @@ def _sweep(axis: str, values: tuple[int, ...]) -> tuple[tuple[int, ...], list[fl
     return values, seconds, float(slope)
 
 
-def _step_seconds(
-    *, rows: int = 0, features: int = 20, batch: int = 1, runs: int = 1
-) -> float:
+def _step_seconds(*, rows: int = 0, features: int = 20, batch: int = 1, runs: int = 1) -> float:
     import torch
 
     import gdframe as gd

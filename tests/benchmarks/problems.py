@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+_made: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -48,6 +50,11 @@ class Problem:
 
     def data(self) -> tuple[np.ndarray, np.ndarray]:
         """Return features (rows, features) and targets (rows,), float32 or class indices."""
+        if self.name not in _made:
+            _made[self.name] = self._make()
+        return _made[self.name]
+
+    def _make(self) -> tuple[np.ndarray, np.ndarray]:
         if self.name.endswith("digits"):
             from sklearn.datasets import load_digits
 

@@ -19,10 +19,11 @@ def tables(results: dict[str, Any], growth: dict[str, Any]) -> str:
     """Return both tables and the machine's description."""
     lines = [
         f"Measured on {machine()}, float32, one thread unless said. Times are of an update of one "
-        "run, loss and gradient norm recorded (scikit-learn records neither); \"process\" is a "
+        'run, loss and gradient norm recorded (scikit-learn records neither); "process" is a '
         "whole process that trains one epoch of each row's data, import to end.",
         "",
-        "| work | engine | gdframe | compile: first, cached | process | peer | its update | process | gdframe is | wanted | difference |",
+        "| work | engine | gdframe | compile: first, cached | process | peer | its update | "
+        "process | gdframe is | wanted | difference |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for problem in PROBLEMS:

@@ -53,7 +53,7 @@ def data_for(case: Case) -> gd.Dataset:
     return data
 
 
-def runs_for(case: Case, data: gd.Dataset) -> list[gd.Run]:
+def runs_for(case: Case, data: gd.Dataset, device: str = "cpu") -> list[gd.Run]:
     """Runs that differ in start, rate, strength, schedule's parameters and, if few, in seed."""
     runs = []
     for index in range(case.runs):
@@ -62,6 +62,7 @@ def runs_for(case: Case, data: gd.Dataset) -> list[gd.Run]:
         more = {"hidden": [5], "activation": "tanh"} if case.model == "mlp" else {}
         model = gd.MODELS.build(case.model, **given, **more).to(case.dtype)
         gd.initialize(model, gd.Normal(std=0.3), seed=index)
+        model.to(device)
         strength = {} if case.penalty == "none" else {"strength": 0.01 * (1 + index)}
         penalty = gd.PENALTIES.build(case.penalty, **strength)
         rate = 0.02 * (1 + 0.1 * index)

@@ -6,6 +6,8 @@ A sample runs with the other tests; the whole matrix, which compiles for an hour
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from itertools import product
 
 import numpy as np
@@ -15,8 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gdframe as gd
+from gdframe.data.dataset import Rows
 
-from .problems import Case, assert_follows_eager, train
+from .problems import Case, assert_follows_eager, data_for, loader_for, runs_for, train
 
 LOADERS = ("full_batch", "per_sample", "mini_batch")
 DTYPES = (torch.float64, torch.float32)
@@ -120,6 +123,48 @@ def test_gram_follows_eager_for_any_shape(rows, features, runs):
     assert_follows_eager(case, epochs=5)
 
 
+SHAPES = {
+    "no bias": lambda data: (gd.Linear(3, 2, bias=False), None),
+    "two outputs": lambda data: (gd.Linear(3, 2), gd.L2(strength=0.1)),
+    "penalised biases": lambda data: (gd.Linear(3, 2), gd.L2(strength=0.1, biases=True)),
+    "polynomial": lambda data: (gd.Polynomial(3, 2, degree=2), gd.L2(strength=0.1)),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    ("engine", "loader"),
+    [("linear", "full_batch"), ("linear", "per_sample"), ("linear", "mini_batch"),
+     ("gram", "full_batch")],
+)  # fmt: skip
+def test_models_of_other_shapes(engine, loader, shape):
+    draw = np.random.default_rng(0)
+    x, y = draw.standard_normal((23, 3)), draw.standard_normal((23, 2))
+    data = gd.Dataset.from_arrays(x, y, validation=0.2, dtype=torch.float64)
+    loader = gd.LOADERS.build(loader, rows=data.rows, batch_size=5)
+    found = []
+    for name in ("eager", engine):
+        model, penalty = SHAPES[shape](data)
+        rule = gd.Momentum(model.double().parameters(), lr=0.01)
+        run = gd.Run(gd.Objective(model, gd.MSE(), penalty), rule, gd.Constant(), 0)
+        built = gd.ENGINES.build(name, runs=[run], data=data, loader=loader, epochs=5)
+        length = loader.steps_per_epoch
+        norms = [built.advance(i * length, (i + 1) * length).gradient_norm for i in range(5)]
+        ends = [vars(built.evaluate(part)[0]) for part in ("train", "validation")]
+        built.settle(0)
+        found.append((norms, ends, model.state_dict(), built.state(0)))
+    (norms, ends, model, state), (others, finals, twin, memory) = found
+    np.testing.assert_allclose(others, norms, rtol=1e-10)
+    assert state.keys() == memory.keys()
+    for one, other in ((model, twin), (state, memory)):
+        for key, value in one.items():
+            torch.testing.assert_close(other[key], value, rtol=1e-10, atol=1e-12)
+    for a, b in zip(ends, finals):
+        assert b["objective"] == pytest.approx(a["objective"], rel=1e-10)
+        assert b["gradient_norms"] == pytest.approx(a["gradient_norms"], rel=1e-9)
+        assert b["metrics"] == pytest.approx(a["metrics"], rel=1e-9)
+
+
 @pytest.mark.parametrize("engine", ["linear", "gram"])
 def test_constant_columns_do_no_harm(engine):
     x = np.column_stack([np.ones(20), np.arange(20.0), np.zeros(20)])
@@ -155,3 +200,51 @@ def test_linear_gives_the_same_bits_for_any_number_of_threads(threads, runs):
     one, several = found(1), found(threads)
     for name, values in one.items():
         assert np.array_equal(values, several[name]), name
+
+
+@pytest.mark.parametrize("engine", ["eager", "linear", "gram", "compiled"])
+def test_training_holds_no_second_copy_of_the_features(engine):
+    code = f"""
+import resource, sys
+import numpy as np, torch
+import gdframe as gd
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+x = np.random.default_rng(0).standard_normal((400_000, 50), dtype=np.float32)
+def run(x, y):
+    data = gd.Dataset.from_arrays(x, y, standardize=True)
+    assert data.train.features.dtype == torch.float32
+    model = gd.Linear(50)
+    loader = gd.FullBatch(len(x)) if {engine!r} == "gram" else gd.MiniBatch(len(x), 256)
+    gd.Trainer(model, gd.MSE(), gd.GD(model.parameters(), 1e-3), loader, data, epochs=1,
+               engine={engine!r}).fit()
+run(x[:2000].copy(), x[:2000, 0].copy())  # what is imported and compiled counts before
+before = peak()
+run(x, x[:, 0].copy())
+print((peak() - before) / x.nbytes)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 1.6  # the standardised copy is one; the rest are blocks and orders
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("engine", "loader"), [("gram", "full_batch"), ("compiled", "mini_batch")])
+def test_cuda_follows_the_cpu(engine, loader, dtype):
+    case = Case(engine, loader, "adam", penalty="l2", dtype=dtype, runs=3)
+    _, expected = train(case, "eager")
+    data = data_for(case)
+    on_gpu = gd.Dataset(
+        Rows(data.train.features.cuda(), data.train.targets.cuda()), None, data.encoding,
+        data.task,
+    )  # fmt: skip
+    runs = runs_for(case, data, device="cuda")
+    loader = loader_for(case, data)
+    built = gd.ENGINES.build(engine, runs=runs, data=on_gpu, loader=loader, epochs=20)
+    for epoch in range(20):
+        length = loader.steps_per_epoch
+        built.advance(epoch * length, (epoch + 1) * length)
+    for name, values in built.parameters().items():
+        np.testing.assert_allclose(values.cpu().numpy(), expected[name], rtol=1e-3, atol=1e-6)

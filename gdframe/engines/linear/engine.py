@@ -31,6 +31,9 @@ from gdframe.schedules.base import factors
 LARGE = 1 << 20
 """Products of a value and a parameter in a step from which on its rows are cut into chunks."""
 
+MOST_ORDERS = 64
+"""Most orders of rows that are kept; others are drawn again when they are needed."""
+
 MOST_TERMS = 1 << 28
 """Most values of a polynomial's terms held beside the features."""
 
@@ -151,8 +154,6 @@ class LinearLoops(Engine):
             for task in tasks:
                 task()
         else:
-            for block, _ in self._blocks:
-                self._order(block.runs[0].seed, epoch)
             side_by_side(tasks)
         return self._trace([pair for pair in found if pair is not None])
 
@@ -188,6 +189,8 @@ class LinearLoops(Engine):
         if kept is None or kept[0] != epoch:
             order = self.loader.order(epoch, seed)
             kept = (epoch, self._lying if order is None else order.numpy())
+            if len(self._orders) >= MOST_ORDERS:
+                self._orders.clear()
             self._orders[seed] = kept
         return kept[1]
 

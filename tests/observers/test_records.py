@@ -1,0 +1,55 @@
+"""Event records written in bulk, against TensorBoard's own reader and writer."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.summary.writer.record_writer import RecordWriter
+from torch.utils.tensorboard import summary
+
+from gdframe.records import scalar_records
+
+
+def test_bytes_are_those_of_tensorboards_own_writer():
+    steps = np.array([0, 1, 127, 128, 300, 16_383, 16_384, 10**9, 10**13])
+    values = np.array([0.0, -1.5, 1e-30, 3.25, np.nan, np.inf, 1e30, 2.0, 7.0])
+    file = io.BytesIO()
+    writer = RecordWriter(file)
+    for step, value in zip(steps, values):
+        content = summary.scalar("loss/step", float(value))
+        event = Event(summary=content, step=int(step), wall_time=123.25)
+        writer.write(event.SerializeToString())
+    ours = scalar_records("loss/step", values, steps, 123.25)
+    events = [Event.FromString(data) for data in _payloads(ours)]
+    theirs = [Event.FromString(data) for data in _payloads(file.getvalue())]
+    # a writer leaves out a step of zero; what is read is the same
+    assert [str(e) for e in events] == [str(e) for e in theirs]
+    assert ours[-200:] == file.getvalue()[-200:]
+
+
+def _payloads(content: bytes) -> list[bytes]:
+    found, at = [], 0
+    while at < len(content):
+        length = int.from_bytes(content[at : at + 8], "little")
+        found.append(content[at + 12 : at + 12 + length])
+        at += 16 + length
+    return found
+
+
+def test_tensorboard_reads_them_with_their_checksums(tmp_path):
+    path = tmp_path / "events.out.tfevents.1"
+    steps = np.arange(1, 2000, 7)
+    path.write_bytes(scalar_records("a", np.sin(steps), steps, 1.0))
+    events = list(LegacyEventFileLoader(str(path)).Load())
+    assert [event.step for event in events] == steps.tolist()
+    found = [event.summary.value[0].simple_value for event in events]
+    np.testing.assert_allclose(found, np.sin(steps), rtol=1e-7)
+
+
+def test_long_tags_are_refused():
+    with pytest.raises(ValueError, match="too long"):
+        scalar_records("x" * 200, np.ones(1), np.ones(1, np.int64), 0.0)
