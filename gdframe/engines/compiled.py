@@ -169,9 +169,8 @@ class Compiled(Engine):
             loop.__code__.replace(co_name=name), loop.__globals__, name, None, loop.__closure__
         )
         compiled = torch.compile(own, fullgraph=True, options={"cpp_wrapper": True})
-        for length in (3, 2):  # the first call fixes the length, the second makes it a variable
-            if length <= self._full or not self._indexed:
-                self._run(compiled, self._example(length))
+        # lengths of two and more share their code; one has its own
+        self._run(compiled, self._example(min(2, self.clock.steps_per_epoch)))
         return compiled
 
     def _example(self, length: int) -> tuple[Tensor, Tensor]:

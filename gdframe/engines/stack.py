@@ -58,8 +58,7 @@ class Stack:
     def factors(self, first: int, last: int, clock: Clock) -> NDArray[np.float64]:
         """Return the learning rates of steps ``first`` to ``last - 1``, (steps, runs)."""
         found, which = factors([run.schedule for run in self.runs], first, last, clock)
-        rates: NDArray[np.float64] = found[which].T * self.rates
-        return rates
+        return np.ascontiguousarray(found[which].T) * self.rates
 
     def update(self, grads: list[Tensor], rates: NDArray[np.float64]) -> None:
         """Apply the rule once to all runs, with gradients (runs, ...) and rates (runs,)."""
