@@ -30,6 +30,9 @@ STEP_TAGS = ("loss/step", "gradient_norm/step")
 BINS = 30
 """Bins of a histogram."""
 
+MANY = 20
+"""Points from which on writing them in bulk is faster."""
+
 PATTERN = "events.out.tfevents.*"
 
 
@@ -56,8 +59,12 @@ class EventFile:
         self._add(_summary.scalar(tag, value), step)
 
     def curve(self, tag: str, values: NDArray[np.floating[Any]], steps: NDArray[np.int64]) -> None:
-        """Add many points of a curve at once, at a hundredth of the time that each takes alone."""
-        self._file.write(scalar_records(tag, values, steps, time.time()))
+        """Add points of a curve; many at once take a hundredth of the time of each alone."""
+        if len(values) < MANY:
+            for value, step in zip(values.tolist(), steps.tolist(), strict=True):
+                self.scalar(tag, value, step)
+        else:
+            self._file.write(scalar_records(tag, values, steps, time.time()))
 
     def text(self, title: str, page: str, step: int = 0) -> None:
         """Add a Markdown page."""

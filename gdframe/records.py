@@ -51,19 +51,28 @@ def _records(
     value_length = 2 + len(name) + 5  # field 1: the tag; field 2: a float
     if value_length + 2 > 127:
         raise ValueError(f"a tag of {len(name)} bytes is too long to be written in bulk")
-    event = b"".join([
-        b"\x09", np.float64(wall_time).tobytes(),  # field 1: the wall time
-        b"\x10", bytes(width),  # field 2: the step
+    prefix = b"\x09" + np.float64(wall_time).tobytes() + b"\x10"  # field 1: time; 2: the step
+    middle = b"".join([
         b"\x2a", bytes([value_length + 2]),  # field 5: the summary
         b"\x0a", bytes([value_length]),  # its field 1: a value
-        b"\x0a", bytes([len(name)]), name, b"\x15", bytes(4),
+        b"\x0a", bytes([len(name)]), name, b"\x15",
     ])  # fmt: skip
-    events = np.tile(np.frombuffer(event, np.uint8), (len(values), 1))
-    events[:, 10 : 10 + width] = _varints(steps, width)
-    events[:, -4:] = values.astype("<f4").view(np.uint8).reshape(-1, 4)
-    head = np.frombuffer(len(event).to_bytes(8, "little"), np.uint8)[None]
-    heads = np.tile(np.hstack([head, _checksum(head)]), (len(values), 1))
-    return np.hstack([heads, events, _checksum(events)]).tobytes()
+    length = (len(prefix) + width + len(middle) + 4).to_bytes(8, "little")
+    with np.errstate(over="ignore"):  # beyond single precision is infinite, as TensorBoard has it
+        ends = values.astype("<f4").view(np.uint8).reshape(-1, 4)
+    numbers, rows = _varints(steps, width), len(values)
+    empty = np.zeros((1, 0), np.uint8)
+    parts = (
+        _repeat(length, rows), np.repeat(_checksum(length, empty, b"", empty), rows, axis=0),
+        _repeat(prefix, rows), numbers, _repeat(middle, rows), ends,
+        _checksum(prefix, numbers, middle, ends),
+    )  # fmt: skip
+    return np.hstack(parts).tobytes()
+
+
+def _repeat(content: bytes, rows: int) -> Bytes:
+    """Return the same bytes in each row."""
+    return np.broadcast_to(np.frombuffer(content, np.uint8), (rows, len(content)))
 
 
 def _varint_widths(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -83,14 +92,47 @@ def _varints(numbers: NDArray[np.int64], width: int) -> Bytes:
     return groups.astype(np.uint8)
 
 
-def _checksum(rows: Bytes) -> Bytes:
-    """Return the masked CRC-32C of each row, (rows, 4) bytes."""
-    table, state = _table(), np.full(len(rows), 0xFFFFFFFF, np.uint32)
-    for column in rows.T:
-        state = table[(state ^ column) & 0xFF] ^ (state >> np.uint32(8))
-    crc = state ^ np.uint32(0xFFFFFFFF)
+def _checksum(prefix: bytes, steps: Bytes, middle: bytes, values: Bytes) -> Bytes:
+    """Return the masked CRC-32C of rows of bytes, (rows, 4): prefix, step, middle, value.
+
+    Only steps and values differ from row to row. A state of the checksum goes through bytes that
+    are the same for all as through zeros, but for a constant, and through zeros by a table.
+    """
+    state = np.full(len(steps), _through_same(0xFFFFFFFF, prefix), np.uint32)
+    state = _through(state, steps)
+    zeros = _zeros(len(middle))
+    state = (
+        zeros[0][state & 0xFF] ^ zeros[1][(state >> 8) & 0xFF]
+        ^ zeros[2][(state >> 16) & 0xFF] ^ zeros[3][state >> 24]
+        ^ np.uint32(_through_same(0, middle))
+    )  # fmt: skip
+    crc = _through(state, values) ^ np.uint32(0xFFFFFFFF)
     masked = ((crc >> np.uint32(15)) | (crc << np.uint32(17))) + np.uint32(0xA282EAD8)
     return masked.astype("<u4").view(np.uint8).reshape(-1, 4)
+
+
+def _through_same(state: int, content: bytes) -> int:
+    """Take one state through bytes."""
+    table = _table().tolist()
+    for byte in content:
+        state = table[(state ^ byte) & 0xFF] ^ (state >> 8)
+    return state
+
+
+def _through(state: NDArray[np.uint32], rows: Bytes) -> NDArray[np.uint32]:
+    """Take a checksum's states (rows,) through the bytes of their rows."""
+    table = _table()
+    for column in rows.T:
+        state = table[(state ^ column) & 0xFF] ^ (state >> np.uint32(8))
+    return state
+
+
+@cache
+def _zeros(count: int) -> NDArray[np.uint32]:
+    """Return what ``count`` zeros make of each byte of a state, (4, 256)."""
+    states = np.arange(256, dtype=np.uint32) << (8 * np.arange(4, dtype=np.uint32)[:, None])
+    zeros = np.zeros((1024, count), np.uint8)
+    return _through(states.reshape(-1), zeros).reshape(4, 256)
 
 
 @cache

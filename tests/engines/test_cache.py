@@ -1,0 +1,120 @@
+"""What the linear engine keeps on disk, and what its traces cost to log."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+import gdframe as gd
+from gdframe.engines.linear import specialize
+
+CODE = """
+import gdframe as gd
+data = gd.Regression(rows=30, features=3, validation=0.0).load()
+model = gd.Linear(3)
+trainer = gd.Trainer(model, gd.MSE(), gd.GD(model.parameters(), 0.01), gd.PerSample(30), data,
+                     epochs=3, engine="linear")
+print(trainer.fit().objective)
+"""
+
+
+def train(cache) -> str:
+    environment = {**os.environ, "GDFRAME_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", CODE], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_what_was_compiled_is_found_again(tmp_path):
+    first = train(tmp_path)
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nbc")}
+    assert files
+    assert train(tmp_path) == first
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nbc")} == files
+
+
+def test_an_unwritable_cache_is_no_error(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    assert train(tmp_path / "file" / "below") == train(tmp_path / "free")
+
+
+def test_a_module_that_was_changed_is_written_again(tmp_path):
+    first = train(tmp_path)
+    (module,) = tmp_path.rglob("loops_*.py")
+    text = module.read_text()
+    module.write_text("raise SystemExit('not ours')\n")
+    assert train(tmp_path) == first
+    assert module.read_text() == text
+
+
+def test_a_kernel_of_ones_own_is_compiled():
+    class Quartic(gd.MSE):
+        def __call__(self, outputs, targets):
+            return ((outputs - targets) ** 4).mean()
+
+        @staticmethod
+        def kernel(z: float, y: float) -> tuple[float, float]:
+            error = z - y
+            return error**4, 4 * error**3
+
+    data = gd.Regression(rows=20, features=2, validation=0.0).load(dtype=torch.float64)
+    ends = []
+    for engine in ("eager", "linear"):
+        model = gd.Linear(2).double()
+        rule = gd.GD(model.parameters(), lr=1e-3)
+        gd.Trainer(
+            model, Quartic(), rule, gd.PerSample(20), data, epochs=3, engine=engine
+        ).fit()  # fmt: skip
+        ends.append(model.weight.detach().clone())
+    torch.testing.assert_close(ends[1], ends[0], rtol=1e-10, atol=0)
+
+
+def test_the_text_of_a_specialisation_holds_what_it_is_made_of():
+    rule = specialize.Rule(("lr",), (), (), (), ("h0",), (), ("v0 = h0 * g",), "w - v0", ())
+    text = specialize.write_module(
+        rule, gd.Huber.kernel, gd.L1.kernel, coupled=False, biases=True, dtype="float32",
+        outputs=1, many=False,
+    )  # fmt: skip
+    assert "delta = arguments[0]" in text
+    assert "PENALIZE_BIASES = True" in text
+    assert "return w - v0" in text
+    compile(text, "text", "exec")
+
+
+@pytest.mark.slow
+def test_logging_a_million_steps_costs_little(tmp_path):
+    draw = np.random.default_rng(0)
+    x = draw.standard_normal((1_000_000, 20), dtype=np.float32)
+    data = gd.Dataset.from_arrays(x, x[:, 0] + 1)
+    model = gd.Linear(20)
+    spent = 0.0
+
+    class Timed(gd.TensorBoard):
+        def __getattribute__(self, name):
+            found = super().__getattribute__(name)
+            if not name.startswith("on_"):
+                return found
+
+            def timed(*arguments):
+                nonlocal spent
+                begun = time.perf_counter()
+                found(*arguments)
+                spent += time.perf_counter() - begun
+
+            return timed
+
+    trainer = gd.Trainer(
+        model, gd.MSE(), gd.GD(model.parameters(), 1e-3), gd.PerSample(len(x)), data, epochs=1,
+        engine="linear", observers=[Timed(tmp_path)],
+    )  # fmt: skip
+    seconds = trainer.fit().seconds["train"]
+    print(f"{spent * 1e3:.2f} ms of {seconds * 1e3:.1f} ms went into logging")
+    assert spent < 0.05 * seconds
