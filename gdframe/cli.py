@@ -11,10 +11,12 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from types import FrameType
+from typing import NoReturn
 
 from gdframe.errors import UserError, did_you_mean
 from gdframe.files import DISK_FULL
+from gdframe.interrupt import forget, raise_outside_imports
 
 OK, FAILED, WRONG_INPUT, DIVERGED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -28,9 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if arguments is None else arguments)
     received: list[int] = []
 
-    def interrupt(number: int, frame: Any) -> None:
+    def interrupt(number: int, frame: FrameType | None) -> None:
         received.append(number)
-        raise KeyboardInterrupt
+        raise_outside_imports(number, frame)
 
     signals = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.signal(number, interrupt) for number in signals}
@@ -42,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not received:  # amid an import, an interrupt can come out as any error
             raise
     finally:
+        forget()
         for number, handler in before.items():
             signal.signal(number, handler)
     print("interrupted", file=sys.stderr)

@@ -7,7 +7,31 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
+
+
+def raise_outside_imports(number: int, frame: FrameType | None) -> None:
+    """Handle a signal by raising KeyboardInterrupt, but not amid an import.
+
+    Libraries that are being initialised answer an exception with an abort of the whole process: the
+    signal is asked for again a little later, until the import is over.
+    """
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib") and _CAN_WAIT:
+            signal.signal(signal.SIGALRM, raise_outside_imports)
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            return
+        frame = frame.f_back
+    raise KeyboardInterrupt
+
+
+def forget() -> bool:
+    """Take back a signal that waits for the end of an import; say whether there was one."""
+    return _CAN_WAIT and signal.setitimer(signal.ITIMER_REAL, 0)[0] > 0
+
+
+_CAN_WAIT = hasattr(signal, "setitimer")  # Windows cannot
 
 
 @contextmanager
@@ -35,6 +59,8 @@ def interruptible() -> Iterator[Callable[[], str | None]]:
     if threading.current_thread() is not threading.main_thread():
         yield name
         return
+    if forget():
+        received.append("Ctrl-C")
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield name

@@ -10,6 +10,8 @@ TensorFlow's ``record_writer.h``; CRC-32C is RFC 3720, appendix B.4.
 
 from __future__ import annotations
 
+import math
+import struct
 from functools import cache
 from typing import Any
 
@@ -40,6 +42,37 @@ def scalar_records(
         chosen = widths == width
         parts.append(_records(tag, values[chosen], steps[chosen], wall_time, int(width)))
     return b"".join(parts)
+
+
+def scalar_record(tag: str, value: float, step: int, wall_time: float) -> bytes:
+    """Return the record of one point of a curve, in plain Python, which is faster for one."""
+    name = tag.encode()
+    try:
+        number = struct.pack("<f", value)
+    except OverflowError:  # beyond single precision is infinite, as TensorBoard has it
+        number = struct.pack("<f", math.copysign(math.inf, value))
+    content = _field(0x0A, name) + b"\x15" + number
+    message = b"\x09" + struct.pack("<d", wall_time) + b"\x10" + _varint(step)
+    message += _field(0x2A, _field(0x0A, content))
+    length = struct.pack("<Q", len(message))
+    return length + _masked(length) + message + _masked(message)
+
+
+def _field(key: int, content: bytes) -> bytes:
+    return bytes([key]) + _varint(len(content)) + content
+
+
+def _varint(number: int) -> bytes:
+    groups = []
+    while number > 0x7F:
+        groups.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*groups, number])
+
+
+def _masked(content: bytes) -> bytes:
+    crc = _through_same(0xFFFFFFFF, content) ^ 0xFFFFFFFF
+    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
 def _records(
@@ -113,7 +146,7 @@ def _checksum(prefix: bytes, steps: Bytes, middle: bytes, values: Bytes) -> Byte
 
 def _through_same(state: int, content: bytes) -> int:
     """Take one state through bytes."""
-    table = _table().tolist()
+    table = _numbers()
     for byte in content:
         state = table[(state ^ byte) & 0xFF] ^ (state >> 8)
     return state
@@ -133,6 +166,13 @@ def _zeros(count: int) -> NDArray[np.uint32]:
     states = np.arange(256, dtype=np.uint32) << (8 * np.arange(4, dtype=np.uint32)[:, None])
     zeros = np.zeros((1024, count), np.uint8)
     return _through(states.reshape(-1), zeros).reshape(4, 256)
+
+
+@cache
+def _numbers() -> list[int]:
+    """Return the table as plain numbers."""
+    numbers: list[int] = _table().tolist()
+    return numbers
 
 
 @cache

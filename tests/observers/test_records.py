@@ -11,7 +11,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard import summary
 
-from gdframe.records import scalar_records
+from gdframe.records import scalar_record, scalar_records
 
 
 def test_bytes_are_those_of_tensorboards_own_writer():
@@ -29,6 +29,14 @@ def test_bytes_are_those_of_tensorboards_own_writer():
     # a writer leaves out a step of zero; what is read is the same
     assert [str(e) for e in events] == [str(e) for e in theirs]
     assert ours[-200:] == file.getvalue()[-200:]
+    pairs = zip(values.tolist(), steps.tolist())
+    assert b"".join(scalar_record("loss/step", *pair, 123.25) for pair in pairs) == ours
+
+
+def test_a_value_beyond_single_precision_is_infinite_in_both():
+    one = scalar_record("a", -1e300, 3, 0.0)
+    assert one == scalar_records("a", np.array([-1e300]), np.array([3]), 0.0)
+    assert Event.FromString(_payloads(one)[0]).summary.value[0].simple_value == -np.inf
 
 
 def _payloads(content: bytes) -> list[bytes]:
