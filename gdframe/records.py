@@ -54,8 +54,13 @@ def scalar_record(tag: str, value: float, step: int, wall_time: float) -> bytes:
     content = _field(0x0A, name) + b"\x15" + number
     message = b"\x09" + struct.pack("<d", wall_time) + b"\x10" + _varint(step)
     message += _field(0x2A, _field(0x0A, content))
-    length = struct.pack("<Q", len(message))
-    return length + _masked(length) + message + _masked(message)
+    return _head(len(message)) + message + _masked(message)
+
+
+@cache
+def _head(length: int) -> bytes:
+    content = struct.pack("<Q", length)
+    return content + _masked(content)
 
 
 def _field(key: int, content: bytes) -> bytes:

@@ -154,7 +154,7 @@ class Trainer:
         last = min(first + self._block, self.clock.epoch_end(first))
         trace = self.engine.advance(first, last)
         taken = time.perf_counter() - begun
-        growth = min(4.0, BLOCK_SECONDS / max(taken, 1e-9))
+        growth = min(8.0, BLOCK_SECONDS / max(taken, 1e-9))
         self._block = min(max(1, int(self._block * growth)), 1 << 20)
         finite = finite_steps(trace)
         self.step = first + finite

@@ -48,8 +48,7 @@ def choose_engine(runs: Sequence[Run], data: Dataset, loader: Loader, *, epochs:
             engine.reason = _why_eager(seconds, setups, refusals)
         else:
             longer = seconds["eager"] / seconds[name]
-            what = engine.describe(loader)
-            engine.reason = f"{what}; eager would take about {_rounded(longer)} times longer"
+            engine.reason = f"{engine.describe(loader)}; eager would take about {_times(longer)}"
         return engine  # type: ignore[no-any-return]
     raise AssertionError("eager executes anything")
 
@@ -72,8 +71,10 @@ def _time(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds >= 10 else f"{max(seconds, 0.1):.1f} s"
 
 
-def _rounded(ratio: float) -> str:
+def _times(ratio: float) -> str:
     """Write a rough ratio with one or two digits that mean something."""
+    if ratio < 1.5:
+        return "as long, set-up included"
     if ratio < 10:
-        return f"{ratio:.1f}"
-    return f"{float(f'{ratio:.1g}' if ratio >= 100 else f'{ratio:.2g}'):,.0f}"
+        return f"{ratio:.1f} times longer"
+    return f"{float(f'{ratio:.1g}' if ratio >= 100 else f'{ratio:.2g}'):,.0f} times longer"
