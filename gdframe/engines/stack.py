@@ -38,7 +38,7 @@ class Stack:
         self.params = [torch.stack([m[name].detach() for m in models]) for name in self.names]
         initial = self.rule.init_state([p[0].clone() for p in self.params])
         self.state = {
-            key: [value.expand(len(runs), *value.shape).clone() for value in values]
+            key: [value.repeat(len(runs), *(1,) * value.ndim) for value in values]
             for key, values in initial.items()
         }
         groups = [run.optimizer.param_groups[0] for run in self.runs]
