@@ -42,7 +42,7 @@ def choose_engine(runs: Sequence[Run], data: Dataset, loader: Loader, *, epochs:
         try:
             engine = ENGINES.build(name, runs=runs, data=data, loader=loader, epochs=epochs)
         except CannotExecute as error:
-            refusals[name] = str(error).partition(": ")[2]
+            refusals[name] = error.reason
             continue
         if name == "eager":
             engine.reason = _why_eager(seconds, setups, refusals)

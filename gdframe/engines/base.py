@@ -74,7 +74,16 @@ class Estimate:
 
 
 class CannotExecute(UserError):  # noqa: N818 (it is a refusal with a reason, not a failure)
-    """An engine finds, while it is built, that it cannot execute its runs."""
+    """An engine finds, while it is built, that it cannot execute its runs.
+
+    Args:
+        engine: which.
+        reason: in words a user can act on.
+    """
+
+    def __init__(self, engine: Engine, reason: str) -> None:
+        super().__init__(f"engine={ENGINES.name_of(engine)} cannot execute this: {reason}")
+        self.reason = reason
 
 
 class Engine(ABC):
@@ -98,7 +107,7 @@ class Engine(ABC):
 
     def __init__(self, runs: Sequence[Run], data: Dataset, loader: Loader, *, epochs: int) -> None:
         if why_not := self.why_not(runs, data, loader):
-            raise CannotExecute(f"engine={ENGINES.name_of(self)} cannot execute this: {why_not}")
+            raise CannotExecute(self, why_not)
         self.runs, self.data, self.loader = list(runs), data, loader
         self.clock = Clock(loader.steps_per_epoch, epochs)
         encode = self.runs[0].objective.encode

@@ -25,7 +25,8 @@ from torch.func import functional_call, grad_and_value
 from gdframe.data.dataset import Dataset
 from gdframe.engines.base import CannotExecute, Engine, Estimate, Part, Run, Trace
 from gdframe.engines.functional import why_not_functional
-from gdframe.engines.stack import Stack, pure_rule
+from gdframe.engines.stack import Stack
+from gdframe.engines.structure import is_number, why_not_pure, why_not_together
 from gdframe.loaders.base import Loader
 from gdframe.objective import Evaluation
 from gdframe.optimizers.base import global_norm
@@ -61,9 +62,8 @@ class Compiled(Engine):
                 self._epoch = self._compiled()
         except Exception as error:  # whatever tracing and compiling raise
             text = str(error).strip().splitlines() or [type(error).__name__]
-            raise CannotExecute(
-                f"engine=compiled cannot execute this: PyTorch does not compile it ({text[0]})"
-            ) from error
+            reason = f"PyTorch does not compile it ({text[0]})"
+            raise CannotExecute(self, reason) from error
 
     @classmethod
     def why_not(cls, runs: Sequence[Run], data: Dataset, loader: Loader) -> str | None:
@@ -74,12 +74,9 @@ class Compiled(Engine):
         if device.type == "cpu" and compiler() is None:
             return "it needs a C++ compiler (g++ or clang++, or $CXX), and none is found"
         for run in runs:
-            if reason := pure_rule(run) or why_not_functional(run, data):
+            if reason := why_not_pure(run):
                 return reason
-        first = _structure(runs[0])
-        if any(_structure(run) != first for run in runs[1:]):
-            return "the runs differ in their model, loss, penalty or optimizer, not in values alone"
-        return None
+        return why_not_together(runs) or why_not_functional(runs[0], data)
 
     @classmethod
     def estimate(cls, runs: Sequence[Run], data: Dataset, loader: Loader) -> Estimate:
@@ -292,28 +289,9 @@ def _penalty(runs: Sequence[Run]) -> tuple[Any, dict[str, Tensor]]:
     numbers = {
         name: [vars(penalty)[name] for penalty in penalties]
         for name, value in vars(penalties[0]).items()
-        if isinstance(value, float) and len(runs) > 1
+        if is_number(value) and len(runs) > 1
     }
     return penalties[0], {
         name: torch.tensor(values, dtype=torch.float64, device=device)
         for name, values in numbers.items()
     }
-
-
-def _structure(run: Run) -> tuple[Any, ...]:
-    """Return what all runs of a batch have in common."""
-    objective, group = run.objective, run.optimizer.param_groups[0]
-    model, penalty = objective.model, objective.penalty
-    return (
-        repr(model),
-        tuple((name, tuple(p.shape), p.dtype) for name, p in model.named_parameters()),
-        tuple((name, b.sum().item()) for name, b in model.named_buffers()),
-        type(objective.loss),
-        repr(vars(objective.loss)) if objective.loss else "",
-        type(penalty),
-        repr({k: v for k, v in vars(penalty).items() if not isinstance(v, float)}),
-        len(objective.penalized),
-        type(run.optimizer),
-        repr({k: v for k, v in group.items() if isinstance(v, (str, bool))}),
-        group.get("clip_norm") is None,
-    )

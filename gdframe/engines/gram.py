@@ -22,7 +22,8 @@ from torch import Tensor, nn
 
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.base import CannotExecute, Engine, Estimate, Part, Run, Trace
-from gdframe.engines.stack import Stack, pure_rule
+from gdframe.engines.stack import Stack
+from gdframe.engines.structure import why_not_pure, why_not_together
 from gdframe.loaders.base import Loader
 from gdframe.losses.mse import MSE
 from gdframe.models.linear import Linear
@@ -111,9 +112,10 @@ class Gram(Engine):
         about, dtype = self._about["train"], self._stack.params[0].dtype
         if (magnified := about.magnification()) > CONDITION[dtype]:
             raise CannotExecute(
-                f"engine=gram cannot execute this: the features are so nearly collinear, or of so "
-                f"different scales, that rounding in XᵀX would be magnified {magnified:.1g} times "
-                f"(at most {CONDITION[dtype]:g}): use data.standardize=true, or engine=linear"
+                self,
+                f"the features are so nearly collinear, or of so different scales, that rounding "
+                f"in XᵀX would be magnified {magnified:.1g} times (at most {CONDITION[dtype]:g}): "
+                f"use data.standardize=true, or engine=linear",
             )
         if (held := self.rows["validation"]) is not None:
             self._about["validation"] = expand(
@@ -154,12 +156,12 @@ class Gram(Engine):
                 )
             if any(not p.requires_grad for p in model.parameters()):
                 return "a parameter is frozen"
-            if reason := pure_rule(run):
+            if reason := why_not_pure(run):
                 return reason
         columns = _columns(runs[0])
         if columns > MOST_COLUMNS:
             return f"XᵀX would have {columns:,} columns, and at most {MOST_COLUMNS:,} are kept"
-        return None
+        return why_not_together(runs)
 
     @classmethod
     def estimate(cls, runs: Sequence[Run], data: Dataset, loader: Loader) -> Estimate:

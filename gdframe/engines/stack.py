@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gdframe.engines.base import Run
+from gdframe.engines.structure import is_number
 from gdframe.optimizers.base import Optimizer
 from gdframe.schedules.base import Clock, factors
 
@@ -20,7 +20,7 @@ class Stack:
     """Parameters, optimizer state and hyperparameters of R runs.
 
     Args:
-        runs: of one structure; ``pure_rule`` found nothing wrong with their optimizers.
+        runs: of one structure; ``why_not_pure`` found nothing wrong with their optimizers.
 
     Attributes:
         names: of the parameters, in order.
@@ -50,7 +50,7 @@ class Stack:
             values = [group[name] for group in groups]
             if name == "clip_norm" and any(value is not None for value in values):
                 values = [torch.inf if value is None else value for value in values]
-            if len(runs) > 1 and all(_is_number(value) for value in values):
+            if len(runs) > 1 and all(is_number(value) for value in values):
                 self.varying[name] = torch.tensor(values, dtype=torch.float64, device=device)
             else:
                 self.constants[name] = values[0]
@@ -122,25 +122,3 @@ class Stack:
         for key, values in self.state.items():
             for index, value in enumerate(values):
                 value[run] = state.get(f"optimizer.{index}.{key}", initial[key][index])
-
-
-def pure_rule(run: Run) -> str | None:
-    """Say why a run's updates are not one application of a pure rule to all parameters, or None."""
-    optimizer = run.optimizer
-    name = type(optimizer).__name__
-    if not isinstance(optimizer, Optimizer):
-        return f"its optimizer ({name}) is no pure update rule of gdframe's"
-    # torch wraps the step of every class it makes an instance of
-    steps = {inspect.unwrap(cls.step) for cls in (type(optimizer), Optimizer)}
-    applies = {getattr(cls.apply, "__func__", cls.apply) for cls in (type(optimizer), Optimizer)}
-    if len(steps) > 1 or len(applies) > 1:
-        return f"its optimizer ({name}) does more in a step than its pure update"
-    bound = [id(p) for group in optimizer.param_groups for p in group["params"]]
-    parameters = [id(p) for p in run.objective.model.parameters()]
-    if len(optimizer.param_groups) > 1 or bound != parameters:
-        return "its optimizer has several parameter groups, or leaves parameters out"
-    return None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -155,10 +155,48 @@ def test_trying_a_model_leaves_it_as_it_was():
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-def test_runs_of_another_structure_do_not_share_an_engine():
-    runs = [run_of(), run_of(penalty=gd.L2())]
-    for engine in (gd.LinearLoops, gd.Compiled):
-        assert "the runs differ" in engine.why_not(runs, DATA, gd.PerSample(30))
+def frozen():
+    model = gd.Linear(3)
+    model.bias.requires_grad_(False)
+    return model
+
+
+def with_rule(rule, **hyper):
+    model = gd.Linear(3)
+    return run_of(model, rule(model.parameters(), lr=0.01, **hyper))
+
+
+@pytest.mark.parametrize(("one", "other", "what"), [
+    (run_of(), run_of(penalty=gd.L2()), "penalty"),
+    (run_of(penalty=gd.L2()), run_of(penalty=gd.L2(biases=True)), "penalty"),
+    (run_of(), with_rule(gd.Momentum), "optimizer"),
+    (run_of(), run_of(gd.Linear(3, bias=False)), "model"),
+    (run_of(), run_of(frozen()), "model"),
+    (run_of(gd.Polynomial(3, degree=2)),
+     run_of(gd.Polynomial(3, degree=3, interactions=False)), "model"),  # nine terms each
+    (run_of(), run_of(loss=gd.MAE()), "loss"),
+    (run_of(), run_of(gd.MLP(3), loss=gd.MAE()), "model and loss"),
+])  # fmt: skip
+def test_runs_of_another_structure_do_not_share_an_engine(one, other, what):
+    for engine, loader in ((gd.LinearLoops, gd.PerSample(30)), (gd.Compiled, gd.PerSample(30)),
+                           (gd.Gram, gd.FullBatch(30))):  # fmt: skip
+        found = engine.why_not([one, other], DATA, loader)
+        assert found is not None
+        if engine is not gd.Gram:  # which may have a reason of its own for one of them
+            assert found == f"the runs differ in their {what}, not in values alone"
+    assert isinstance(gd.choose_engine([one, other], DATA, gd.FullBatch(30), epochs=9), gd.Eager)
+
+
+def test_runs_that_differ_in_values_share_an_engine():
+    runs = [
+        with_rule(gd.Momentum, beta=beta, clip_norm=limit)
+        for beta, limit in ((0.9, None), (0.5, 1))
+    ]
+    for engine in (gd.LinearLoops, gd.Compiled, gd.Gram):
+        assert engine.why_not(runs, DATA, gd.FullBatch(30)) is None
+    widths = [run_of(loss=gd.Huber(delta=delta)) for delta in (1.0, 2.0)]
+    assert gd.LinearLoops.why_not(widths, DATA, gd.PerSample(30)) is None
+    assert "differ in their loss" in gd.Compiled.why_not(widths, DATA, gd.PerSample(30))
 
 
 def test_an_engine_of_ones_own_is_weighed_too():

@@ -64,11 +64,11 @@ class Block:
         self.many = len(runs) > 1
         model = runs[0].objective.model
         weight = dict(model.named_parameters())["weight"].detach().numpy()
-        self.outputs, self.features = weight.shape
+        self.outputs, d = weight.shape
         self.has_bias = model.bias is not None
         self.dtype = weight.dtype
         count = (len(runs),) if self.many else ()
-        k, d, n = self.outputs, self.features, len(rule.states)
+        k, n = self.outputs, len(rule.states)
         self.weight = np.zeros((k, d, *count), self.dtype)
         self.bias = np.zeros((k, *count), self.dtype)
         self.states = np.zeros((k, d, n, *count) if self.many else (k, n, d), self.dtype)

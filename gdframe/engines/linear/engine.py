@@ -19,7 +19,7 @@ from gdframe.engines.linear.block import MANY, WIDEST, Block, Sums
 from gdframe.engines.linear.pool import side_by_side
 from gdframe.engines.linear.recording import NotElementwiseError, Rule, record
 from gdframe.engines.linear.specialize import specialized
-from gdframe.engines.stack import pure_rule
+from gdframe.engines.structure import why_not_pure, why_not_together
 from gdframe.loaders.base import Loader
 from gdframe.models.linear import Linear as LinearModel
 from gdframe.models.polynomial import Polynomial
@@ -55,11 +55,11 @@ class LinearLoops(Engine):
         objective = self.runs[0].objective
         self._rule = _rule(self.runs[0])
         self._coupled = objective.loss is not None and objective.loss.coupled
-        self._x, self._y = self._arrays(self._part("train"))
+        self._arrays = {part: self._taken(rows) for part, rows in self.rows.items() if rows}
+        self._x, self._y, self._lying = self._arrays["train"]
         self._blocks = [self._block(group) for group in _groups(self.runs, loader)]
         self._place = {i: (b, at) for b, members in self._blocks for at, i in enumerate(members)}
         self._orders: dict[int, tuple[int, NDArray[np.int64]]] = {}
-        self._lying = np.arange(loader.rows)
         work = loader.batch_size * self._x.shape[1] * self._blocks[0][0].bias.size
         self._whole = loader.batch_size == loader.rows and not loader.shuffle
         self._large = self._whole or work >= LARGE
@@ -67,13 +67,14 @@ class LinearLoops(Engine):
         for block, _ in self._blocks[:1] + self._blocks[-1:]:
             self._compile(block)
 
-    def _arrays(self, rows: Rows) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return the design and the targets as the loops take them; no copy where none is due."""
+    def _taken(self, rows: Rows) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:
+        """Return design, targets and order of rows as the loops take them, copied only if due."""
         model = self.runs[0].objective.model
         with torch.no_grad():
             design = model.design(rows.features)  # type: ignore[operator]
         x = np.ascontiguousarray(design.numpy())
-        return x, np.ascontiguousarray(rows.targets.numpy().reshape(len(rows), -1))
+        y = np.ascontiguousarray(rows.targets.numpy().reshape(len(rows), -1))
+        return x, y, np.arange(len(rows))
 
     def _block(self, members: Sequence[int]) -> tuple[Block, Sequence[int]]:
         runs = [self.runs[i] for i in members]
@@ -109,11 +110,11 @@ class LinearLoops(Engine):
     def why_not(cls, runs: Sequence[Run], data: Dataset, loader: Loader) -> str | None:
         """Linear models on the CPU, elementwise rules, and kernels of loss and penalty."""
         for run in runs:
-            if reason := _why_not(run, data):
+            if reason := why_not_pure(run):
                 return reason
-        first = _structure(runs[0])
-        if any(_structure(run) != first for run in runs[1:]):
-            return "the runs differ in their model, loss, penalty or optimizer, not in values alone"
+        reason = why_not_together(runs, losses_vary=True) or _why_not(runs[0], data)
+        if reason is not None:
+            return reason
         if importlib.util.find_spec("numba") is None:
             return "Numba is not installed"
         return None
@@ -198,8 +199,7 @@ class LinearLoops(Engine):
     def evaluate(self, part: Part, *, whole: bool = True) -> list[Evaluation]:
         """Sum over all rows in one pass; the next full-batch step takes the sum as its own."""
         rows = self._part(part)
-        x, y = (self._x, self._y) if part == "train" else self._arrays(rows)
-        order = self._lying if part == "train" else np.arange(len(rows))
+        x, y, order = self._arrays[part]
         found: dict[int, Evaluation] = {}
         for block, members in self._blocks:
             tallies = [Tally(self.data) for _ in members]
@@ -294,17 +294,6 @@ def _rule(run: Run) -> Rule:
     return record(rule, hyper, dtype)
 
 
-def _structure(run: Run) -> tuple[Any, ...]:
-    """Return what all runs of a batch have in common."""
-    objective = run.objective
-    shapes = tuple(tuple(p.shape) for p in objective.model.parameters())
-    penalty = (type(objective.penalty) if objective.penalized else None,)
-    return (
-        type(objective.model), shapes, type(objective.loss), *penalty,
-        _penalizes_biases(objective), _rule(run),
-    )  # fmt: skip
-
-
 def _penalizes_biases(objective: Objective) -> bool:
     return any(p is objective.model.bias for p in objective.penalized)
 
@@ -312,10 +301,8 @@ def _penalizes_biases(objective: Objective) -> bool:
 def _why_not(run: Run, data: Dataset) -> str | None:
     objective, optimizer = run.objective, run.optimizer
     model, loss, penalty = objective.model, objective.loss, objective.penalty
-    forward = type(model).forward
-    if loss is None or forward not in (LinearModel.forward, Polynomial.forward):
-        return f"its model ({type(model).__name__}) is not linear in its parameters"
-    if not isinstance(model, (LinearModel, Polynomial)):
+    own = type(model).forward in (LinearModel.forward, Polynomial.forward)
+    if loss is None or not (own and isinstance(model, (LinearModel, Polynomial))):
         return f"its model ({type(model).__name__}) is not linear in its parameters"
     if data.train.features.device.type != "cpu":
         return f"it runs on the CPU, and the data is on {data.train.features.device}: device=cpu"
@@ -328,8 +315,6 @@ def _why_not(run: Run, data: Dataset) -> str | None:
         return f"its loss ({loss.name}) has no kernel for its value and slope"
     if objective.penalized and not _own(penalty, "kernel", "value"):
         return f"its penalty ({type(penalty).__name__}) has no kernel for its value and slope"
-    if reason := pure_rule(run):
-        return reason
     try:
         _rule(run)
     except NotElementwiseError as error:

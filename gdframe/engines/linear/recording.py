@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gdframe.engines.structure import is_number
 from gdframe.optimizers.base import Optimizer
 
 STEP, COORDINATE = False, True
@@ -205,7 +206,7 @@ def record(optimizer: type[Optimizer], hyper: Mapping[str, Any], dtype: torch.dt
         if values[0].any():
             raise NotElementwiseError(f"its state '{name}' does not start at zero")
         (counters if values[0].ndim == 0 else states).append(name)
-    varying = [name for name, value in hyper.items() if _is_number(value)]
+    varying = [name for name, value in hyper.items() if is_number(value)]
     numbers = {name: Operand(tape, f"h{i}", STEP) for i, name in enumerate(varying)}
     state = {name: [Operand(tape, f"s{i}", COORDINATE)] for i, name in enumerate(states)}
     state |= {name: [Operand(tape, f"c{i}", STEP)] for i, name in enumerate(counters)}
@@ -236,7 +237,3 @@ def record(optimizer: type[Optimizer], hyper: Mapping[str, Any], dtype: torch.dt
         new_parameter=tape.text(new_parameter, COORDINATE),
         new_states=tuple(tape.text(final[name], COORDINATE) for name in states),
     )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
