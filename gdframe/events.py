@@ -59,7 +59,7 @@ class EventFile:
         self._file.write(scalar_record(tag, value, step, time.time()))
 
     def curve(self, tag: str, values: NDArray[np.floating[Any]], steps: NDArray[np.int64]) -> None:
-        """Add points of a curve; many at once take a hundredth of the time of each alone."""
+        """Add points of a curve; many at once are encoded as one array of bytes."""
         if len(values) < MANY:
             for value, step in zip(values.tolist(), steps.tolist(), strict=True):
                 self.scalar(tag, value, step)

@@ -95,14 +95,12 @@ def _records(
         b"\x0a", bytes([value_length]),  # its field 1: a value
         b"\x0a", bytes([len(name)]), name, b"\x15",
     ])  # fmt: skip
-    length = (len(prefix) + width + len(middle) + 4).to_bytes(8, "little")
+    head = _head(len(prefix) + width + len(middle) + 4)
     with np.errstate(over="ignore"):  # beyond single precision is infinite, as TensorBoard has it
         ends = values.astype("<f4").view(np.uint8).reshape(-1, 4)
     numbers, rows = _varints(steps, width), len(values)
-    empty = np.zeros((1, 0), np.uint8)
     parts = (
-        _repeat(length, rows), np.repeat(_checksum(length, empty, b"", empty), rows, axis=0),
-        _repeat(prefix, rows), numbers, _repeat(middle, rows), ends,
+        _repeat(head + prefix, rows), numbers, _repeat(middle, rows), ends,
         _checksum(prefix, numbers, middle, ends),
     )  # fmt: skip
     return np.hstack(parts).tobytes()

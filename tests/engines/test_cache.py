@@ -9,10 +9,8 @@ import time
 
 import numpy as np
 import pytest
-import torch
 
 import gdframe as gd
-from gdframe.engines.linear import specialize
 
 CODE = """
 import gdframe as gd
@@ -55,40 +53,6 @@ def test_a_module_that_was_changed_is_written_again(tmp_path):
     assert module.read_text() == text
 
 
-def test_a_kernel_of_ones_own_is_compiled():
-    class Quartic(gd.MSE):
-        def __call__(self, outputs, targets):
-            return ((outputs - targets) ** 4).mean()
-
-        @staticmethod
-        def kernel(z: float, y: float) -> tuple[float, float]:
-            error = z - y
-            return error**4, 4 * error**3
-
-    data = gd.Regression(rows=20, features=2, validation=0.0).load(dtype=torch.float64)
-    ends = []
-    for engine in ("eager", "linear"):
-        model = gd.Linear(2).double()
-        rule = gd.GD(model.parameters(), lr=1e-3)
-        gd.Trainer(
-            model, Quartic(), rule, gd.PerSample(20), data, epochs=3, engine=engine
-        ).fit()  # fmt: skip
-        ends.append(model.weight.detach().clone())
-    torch.testing.assert_close(ends[1], ends[0], rtol=1e-10, atol=0)
-
-
-def test_the_text_of_a_specialisation_holds_what_it_is_made_of():
-    rule = specialize.Rule(("lr",), (), (), (), ("h0",), (), ("v0 = h0 * g",), "w - v0", ())
-    text = specialize.write_module(
-        rule, gd.Huber.kernel, gd.L1.kernel, coupled=False, biases=True, dtype="float32",
-        outputs=1, many=False,
-    )  # fmt: skip
-    assert "delta = arguments[0]" in text
-    assert "PENALIZE_BIASES = True" in text
-    assert "return w - v0" in text
-    compile(text, "text", "exec")
-
-
 @pytest.mark.slow
 def test_logging_a_million_steps_costs_little(tmp_path):
     draw = np.random.default_rng(0)
@@ -111,7 +75,7 @@ def test_logging_a_million_steps_costs_little(tmp_path):
             return timed
 
     shares = []
-    for number in range(5):
+    for number in range(9):
         spent = 0.0
         model = gd.Linear(20)
         trainer = gd.Trainer(
@@ -122,5 +86,4 @@ def test_logging_a_million_steps_costs_little(tmp_path):
         seconds = trainer.fit().seconds["train"]
         shares.append(spent / seconds)
     print("logging took", ", ".join(f"{share:.1%}" for share in shares))
-    # 5 ms whatever the steps take; the aim of 5 % is met where training takes 0.1 s
-    assert sorted(shares)[2] < 0.08
+    assert sorted(shares)[4] < 0.05

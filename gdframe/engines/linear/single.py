@@ -59,27 +59,50 @@ def accumulate(
     gradient: Any,
     bias_gradient: Any,
     responses: Any,
-    slope: Any,
+    scratch: Any,
 ) -> float:
     """Return the sum of the loss over rows ``order[begin:end]``; fill in its gradient.
 
-    ``responses`` (rows, outputs) takes the outputs of row ``begin`` onwards, in order.
+    ``responses`` (rows, outputs) takes the outputs of row ``begin`` onwards, in order. A few rows
+    are predicted at a time, so that their losses compile to vector instructions; ``scratch``
+    (3, several times outputs) holds their outputs, targets and slopes.
     """
     outputs, features = OUTPUTS or weight.shape[0], weight.shape[1]
     gradient[:] = ZERO
     bias_gradient[:] = ZERO
+    z, target, slope = scratch[0], scratch[1], scratch[2]
+    group = len(z) // outputs
     total = 0.0
-    for position in range(begin, end):
-        row = x[order[position]]
-        total += respond(
-            row, y[order[position]], weight, bias, loss_arguments, responses[position - begin],
-            slope,
-        )  # fmt: skip
-        for k in range(outputs):
-            s, g = slope[k], gradient[k]
-            bias_gradient[k] += s
-            for j in range(features):
-                g[j] += s * row[j]
+    for start in range(begin, end, group):
+        count = min(group, end - start)
+        for i in range(count):
+            row = x[order[start + i]]
+            for k in range(outputs):
+                w = weight[k]
+                output = bias[k]
+                for j in range(features):
+                    output += row[j] * w[j]
+                z[i * outputs + k] = output
+                responses[start - begin + i, k] = output
+                if not COUPLED:
+                    target[i * outputs + k] = y[order[start + i], k]
+        if COUPLED:
+            for i in range(count):
+                at, to = i * outputs, (i + 1) * outputs
+                label = y[order[start + i], 0]
+                total += coupled_loss(z[at:to], label, slope[at:to], loss_arguments, 0)
+        else:
+            for i in range(count * outputs):
+                value, s = loss(z[i], target[i], loss_arguments, 0)
+                slope[i] = F(s)
+                total += value
+        for i in range(count):
+            row = x[order[start + i]]
+            for k in range(outputs):
+                s, g = slope[i * outputs + k], gradient[k]
+                bias_gradient[k] += s
+                for j in range(features):
+                    g[j] += s * row[j]
     return total
 
 
@@ -258,8 +281,8 @@ def batch_steps(
     norms: Any,
     gradient: Any,
     bias_gradient: Any,
-    z: Any,
-    slope: Any,
+    responses: Any,
+    scratch: Any,
 ) -> None:
     """Execute steps of ``size`` rows each; the last of an epoch takes what is left."""
     rows = len(order)
@@ -271,8 +294,8 @@ def batch_steps(
         for position in range(begin + ahead, min(end + ahead, rows)):
             prefetch(x, order[position])
         total = accumulate(
-            x, y, order, begin, end, weight, bias, loss_arguments, gradient, bias_gradient, z,
-            slope,
+            x, y, order, begin, end, weight, bias, loss_arguments, gradient, bias_gradient,
+            responses, scratch,
         )  # fmt: skip
         losses[t] = total / terms
         norms[t] = finish(

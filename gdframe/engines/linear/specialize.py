@@ -7,9 +7,11 @@ are compiled anew in each process.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.util
 import inspect
+import math
 import re
 import sys
 import textwrap
@@ -58,7 +60,36 @@ inner = numba.njit(
 @inner
 def sign(value):
     return F(value > ZERO) - F(value < ZERO)
+
+
+# exp(x) = 2^n exp(r) with |r| <= log(2) / 2: without branches, so that loops over it compile to
+# vector instructions, and without regrouping, which would undo the reduction of x to r; below twice
+# the smallest normal number it is zero
+@numba.njit(
+    no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True, _nrt=False,
+    error_model="numpy", fastmath={{"contract"}},
+)
+def exponential(x):
+    x = F(x)
+    low, high = F({low}), F({high})
+    inside = high if x > high else x
+    inside = low if inside < low else inside
+    n = np.floor(inside * F(1.4426950408889634) + F(0.5))
+    r = inside - n * F({log2_high}) - n * F({log2_low})
+    series = {series}
+    power = {integer}(({integer}(n) + {integer}({bias})) << {integer}({mantissa}))
+    value = (series * r * r + r + ONE) * power.view(F) * F(2)
+    return ZERO if x < low else value
 '''
+
+_EXPONENTIAL: dict[str, dict[str, Any]] = {
+    "float32": {"low": -86.9, "high": 89.0, "log2_high": 0.693359375, "log2_low": -2.12194440e-4,
+                "integer": "np.int32", "bias": 126, "mantissa": 23, "terms": 8},
+    "float64": {"low": -708.0, "high": 710.0, "log2_high": 6.93147180369123816490e-1,
+                "log2_low": 1.90821492927058770002e-10, "integer": "np.int64", "bias": 1022,
+                "mantissa": 52, "terms": 14},
+}  # fmt: skip
+"""What the exponential is made of by type: range, log(2) in two parts, bits, terms of Taylor's."""
 
 _NO_LOSS = "def loss(z, y, arguments, r):\n    return ZERO, ZERO\n"
 _NO_COUPLED_LOSS = "def coupled_loss(z, label, slope, arguments, r):\n    return ZERO\n"
@@ -91,7 +122,15 @@ def write_module(
         cached: whether Numba keeps what it compiles.
     """
     parts = [
-        _HEADER.format(dtype=dtype, coupled=coupled, biases=biases, outputs=outputs, cached=cached),
+        _HEADER.format(
+            dtype=dtype,
+            coupled=coupled,
+            biases=biases,
+            outputs=outputs,
+            cached=cached,
+            series=_series(_EXPONENTIAL[dtype]["terms"]),
+            **_EXPONENTIAL[dtype],
+        ),
         _NO_LOSS if coupled else _kernel(loss, "loss", many=many),
         _kernel(loss, "coupled_loss", many=many) if coupled else _NO_COUPLED_LOSS,
         _NO_PENALTY if penalty is None else _kernel(penalty, "penalty", many=many),
@@ -109,25 +148,38 @@ def write_module(
 
 def _kernel(kernel: Callable[..., Any], name: str, *, many: bool) -> str:
     """Return the text of a kernel as a function ``name`` whose last argument is a tuple."""
-    text = textwrap.dedent(inspect.getsource(kernel))
-    text = text[text.index("def ") :]
+    (function,) = ast.parse(textwrap.dedent(inspect.getsource(kernel))).body
+    assert isinstance(function, ast.FunctionDef)
+    body = function.body[1:] if ast.get_docstring(function) else function.body
     signature = list(inspect.signature(kernel).parameters)
     fixed = 3 if name == "coupled_loss" else 1 if name == "penalty" else 2
     head = f"def {name}({', '.join([*signature[:fixed], 'arguments', 'r'])}):"
-    body = text[_end_of_signature(text) :]
     at = "[{}, r]" if many else "[{}]"
     taken = [f"    {given} = arguments{at.format(i)}" for i, given in enumerate(signature[fixed:])]
-    return "\n".join([head, *taken, body.strip("\n")])
+    lines = [ast.unparse(_InOneType().visit(statement)) for statement in body]
+    return "\n".join([head, *taken, *(textwrap.indent(line, "    ") for line in lines)])
 
 
-def _end_of_signature(text: str) -> int:
-    """Return where a function's body begins: after the colon that closes its signature."""
-    depth = 0
-    for index, character in enumerate(text):
-        depth += (character in "([{") - (character in ")]}")
-        if character == ":" and depth == 0:
-            return index + 1
-    raise AssertionError(text)
+class _InOneType(ast.NodeTransformer):
+    """Has a kernel compute in the type of the parameters, with the exponential written out."""
+
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:
+        if not isinstance(node.value, float):
+            return node
+        return ast.Call(ast.Name("F", ast.Load()), [node], [])
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if ast.unparse(node.func) == "math.exp":
+            node.func = ast.Name("exponential", ast.Load())
+        return self.generic_visit(node)
+
+
+def _series(terms: int) -> str:
+    """Return Taylor's series of (exp(r) - 1 - r) / r^2 by Horner's rule."""
+    text = f"F({1 / math.factorial(terms - 1)!r})"
+    for power in range(terms - 2, 1, -1):
+        text = f"({text} * r + F({1 / math.factorial(power)!r}))"
+    return text
 
 
 def _prepare(rule: Rule, *, many: bool) -> str:
