@@ -322,13 +322,15 @@ def expand(
         x = design(features)
         width = x.shape[1]
         residual = nn.functional.linear(x, near[:, :width], near[:, -1] if bias else None) - targets
+        sides = torch.cat([residual, torch.ones_like(residual[:, :1])], dim=1)
         block = (
-            x.T @ x, x.sum(dim=0), residual.T @ x, residual.sum(dim=0), residual.square().sum(),
+            x.T @ x, sides.T @ x, residual.sum(dim=0), residual.square().sum(),
             (targets.double() - mean).square().sum(),
         )  # fmt: skip
         sums = [part.double() for part in block]
         totals = [a + b for a, b in zip(totals, sums, strict=True)] if totals else sums
-    gram, columns, slope, offset, error, variation = totals
+    gram, products, offset, error, variation = totals
+    slope, columns = products[:-1], products[-1]
     if bias:
         count = columns.new_full((1, 1), len(rows))
         gram = torch.cat(
