@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from gdframe.engines.base import Trace
 
 
 class History:
@@ -61,21 +60,21 @@ class History:
         for name, value in row.items():
             self._epochs.setdefault(name, []).append(value)
 
-    def add_steps(self, first: int, trace: Trace, steps: int) -> list[tuple[int, float, float]]:
-        """Add what is kept of the first ``steps`` of a trace; return (step, loss, gradient norm).
+    def add_steps(
+        self, first: int, loss: NDArray[Any], gradient_norm: NDArray[Any]
+    ) -> NDArray[np.float64]:
+        """Add what is kept of steps; return it as rows (step, loss, gradient norm).
 
         Args:
-            first: steps done before the trace.
-            trace: of one run.
-            steps: how many of its steps count.
+            first: steps done before these.
+            loss: (steps,) of their batches.
+            gradient_norm: (steps,) likewise.
         """
-        loss, norm = trace.loss[0], trace.gradient_norm[0]
-        kept = [
-            (first + offset + 1, float(loss[offset]), float(norm[offset]))
-            for offset in range(-first % self.stride, steps, self.stride)
-        ]
-        for name, column in zip(self._steps, zip(*kept, strict=True), strict=False):
-            self._steps[name].extend(column)
+        offsets = slice(-first % self.stride, None, self.stride)
+        steps = np.arange(first + 1, first + 1 + len(loss))[offsets]
+        kept = np.column_stack([steps, loss[offsets], gradient_norm[offsets]]).astype(np.float64)
+        for values, column in zip(self._steps.values(), kept.T.tolist(), strict=True):
+            values.extend(column)
         return kept
 
     def rewind(self, step: int) -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import time
+from torch import Tensor
 
 from gdframe.engines.base import Engine
-
-SNAPSHOT_SECONDS = 0.25
-"""How much work at most is done twice to recover a state."""
 
 
 class Recovery:
@@ -16,33 +13,33 @@ class Recovery:
     Two, because the newest may be younger than the last finite state, and the one before is not.
 
     Args:
-        engine: whose first run is kept.
         step: updates done.
+        state: of the run then, as its engine returns it.
     """
 
-    def __init__(self, engine: Engine, step: int) -> None:
-        self.engine = engine
-        self._snapshots = [(step, engine.state(0))] * 2
-        self._taken = time.perf_counter()
+    def __init__(self, step: int, state: dict[str, Tensor]) -> None:
+        self._snapshots = [(step, state)] * 2
 
-    def note(self, step: int) -> None:
-        """Take a snapshot if the last one is old."""
-        now = time.perf_counter()
-        if now - self._taken > SNAPSHOT_SECONDS:
-            self._snapshots = [self._snapshots[1], (step, self.engine.state(0))]
-            self._taken = now
+    def note(self, step: int, state: dict[str, Tensor]) -> None:
+        """Take a snapshot, in place of the older one."""
+        self._snapshots = [self._snapshots[1], (step, state)]
 
-    def replay(self, step: int) -> int:
-        """Bring the run to ``step``, or to the oldest snapshot if that is younger.
+    def replay(self, engine: Engine, run: int, step: int) -> int:
+        """Bring a run to ``step``, or to the oldest snapshot if that is younger.
+
+        Args:
+            engine: whose other runs may be anywhere afterwards.
+            run: which of the engine's runs.
+            step: updates to be done.
 
         Returns:
             Updates done.
         """
         older, newer = self._snapshots
         done, state = newer if newer[0] <= step else older
-        self.engine.load_state(0, state)
+        engine.load_state(run, state)
         while done < step:
-            last = min(self.engine.clock.epoch_end(done), step)
-            self.engine.advance(done, last)
+            last = min(engine.clock.epoch_end(done), step)
+            engine.advance(done, last)
             done = last
         return done

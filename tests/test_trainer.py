@@ -12,8 +12,7 @@ import pytest
 import torch
 
 import gdframe as gd
-from gdframe import recovery
-from gdframe import trainer as trainer_module
+from gdframe import batch as batch_module
 from gdframe.stopping import Status
 
 DATA = gd.Regression(rows=60, features=3, noise=0.5).load(dtype=torch.float64)
@@ -111,7 +110,7 @@ def test_divergence_names_the_step_and_keeps_the_last_finite_state():
 
 
 def test_a_run_resumed_just_before_it_diverges_ends_the_same(monkeypatch):
-    monkeypatch.setattr(trainer_module, "BLOCK_SECONDS", 1e-9)  # blocks of one step
+    monkeypatch.setattr(batch_module, "BLOCK_SECONDS", 1e-9)  # blocks of one step
     given = {"lr": 3.0, "loader": gd.MiniBatch(48, 2), "epochs": 400}
     given["stopping"] = gd.Stopping(divergence_factor=1e300)
     captures = []
@@ -136,8 +135,8 @@ def test_a_run_resumed_just_before_it_diverges_ends_the_same(monkeypatch):
 @pytest.mark.parametrize("snapshot", [0.0, 1e9])
 @pytest.mark.parametrize("block", [1e-9, 10.0])
 def test_divergence_does_not_depend_on_timing(snapshot, block, monkeypatch):
-    monkeypatch.setattr(recovery, "SNAPSHOT_SECONDS", snapshot)
-    monkeypatch.setattr(trainer_module, "BLOCK_SECONDS", block)
+    monkeypatch.setattr(batch_module, "SNAPSHOT_SECONDS", snapshot)
+    monkeypatch.setattr(batch_module, "BLOCK_SECONDS", block)
     trainer = make(3.0, loader=gd.MiniBatch(48, 7), epochs=400, stopping=gd.Stopping(
         divergence_factor=1e300))  # fmt: skip
     result = trainer.fit()

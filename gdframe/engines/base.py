@@ -105,10 +105,17 @@ class Engine(ABC):
     reason: str = ""
     """Why this engine was taken, where it was chosen for the user."""
 
+    changes_modules: bool = False
+    """Whether steps change the modules themselves, so that a run that ended must leave at once."""
+
+    rebuild_seconds: float = 0.0
+    """About what building this engine again for fewer runs costs, compilation above all."""
+
     def __init__(self, runs: Sequence[Run], data: Dataset, loader: Loader, *, epochs: int) -> None:
         if why_not := self.why_not(runs, data, loader):
             raise CannotExecute(self, why_not)
         self.runs, self.data, self.loader = list(runs), data, loader
+        self.epochs = epochs
         self.clock = Clock(loader.steps_per_epoch, epochs)
         encode = self.runs[0].objective.encode
         self.rows: dict[str, Rows | None] = {
@@ -169,6 +176,20 @@ class Engine(ABC):
         return [
             run.objective.evaluate(rows, self.data, gradient=part == "train") for run in self.runs
         ]
+
+    def only(self, runs: Sequence[int]) -> Engine:
+        """Return an engine of this kind that goes on with some of the runs, from where they are."""
+        chosen = [self.runs[run] for run in runs]
+        states = [self.state(run) for run in runs]
+        engine = type(self)(chosen, self.data, self.loader, epochs=self.epochs)
+        for at, state in enumerate(states):
+            engine.load_state(at, state)
+        engine.reason = self.reason
+        return engine
+
+    def alone(self, run: int) -> Engine:
+        """Return an engine on which steps of one run can be done again without delay."""
+        return self if len(self.runs) == 1 else self.only([run])
 
     def settle(self, run: int) -> None:  # noqa: B027 (most engines hold them in the module)
         """Copy a run's parameters and buffers into its module, where they are not held there."""

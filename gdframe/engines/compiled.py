@@ -24,6 +24,7 @@ from torch.func import functional_call, grad_and_value
 
 from gdframe.data.dataset import Dataset
 from gdframe.engines.base import CannotExecute, Engine, Estimate, Part, Run, Trace
+from gdframe.engines.eager import Eager
 from gdframe.engines.functional import why_not_functional
 from gdframe.engines.stack import Stack
 from gdframe.engines.structure import is_number, why_not_pure, why_not_together
@@ -45,6 +46,8 @@ class Compiled(Engine):
     Raises:
         CannotExecute: PyTorch cannot trace or compile the model, the loss or the rule.
     """
+
+    rebuild_seconds = SETUP_SECONDS
 
     def __init__(self, runs: Sequence[Run], data: Dataset, loader: Loader, *, epochs: int) -> None:
         super().__init__(runs, data, loader, epochs=epochs)
@@ -248,6 +251,15 @@ class Compiled(Engine):
         for run in range(len(self.runs)):
             self.settle(run)
         return super().evaluate(part, whole=whole)
+
+    def alone(self, run: int) -> Engine:
+        """Return the plain loop, which needs no compiling for the few steps it is for."""
+        if len(self.runs) == 1:
+            return self
+        engine = Eager([self.runs[run]], self.data, self.loader, epochs=self.epochs)
+        engine.load_state(0, self.state(run))
+        engine.reason = self.reason
+        return engine
 
     def settle(self, run: int) -> None:
         """Copy a run's parameters into its module."""

@@ -27,6 +27,8 @@ Measured on two cores of a server; only their ratios to other engines' matter.
 class Eager(Engine):
     """Executes anything, one run after another, with PyTorch's autograd."""
 
+    changes_modules = True
+
     def __init__(self, runs: Sequence[Run], data: Dataset, loader: Loader, *, epochs: int) -> None:
         super().__init__(runs, data, loader, epochs=epochs)
         self._rates = [[g["lr"] for g in run.optimizer.param_groups] for run in self.runs]

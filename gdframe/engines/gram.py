@@ -105,6 +105,7 @@ class Gram(Engine):
     def __init__(self, runs: Sequence[Run], data: Dataset, loader: Loader, *, epochs: int) -> None:
         super().__init__(runs, data, loader, epochs=epochs)
         self.measures_all = data.train.features.numel() <= CHEAP
+        self.rebuild_seconds = self.estimate(runs, data, loader).setup
         model = self.runs[0].objective.model
         self._stack = Stack(self.runs)
         self._has_bias = len(self._stack.params) == 2

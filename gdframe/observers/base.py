@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gdframe.history import History
@@ -52,8 +54,8 @@ class Observer:
     def on_start(self, run: Watched) -> None:
         """Before the first step, or the first after a resume."""
 
-    def on_block(self, run: Watched, kept: list[tuple[int, float, float]]) -> None:
-        """After a block of steps; ``kept`` has (step, loss, gradient norm) of the thinned ones."""
+    def on_block(self, run: Watched, kept: NDArray[np.float64]) -> None:
+        """After a block of steps; rows of ``kept`` are (step, loss, gradient norm), thinned."""
 
     def on_epoch(self, run: Watched) -> None:
         """After an epoch; ``run.history.last`` is its row."""

@@ -6,6 +6,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gdframe.errors import UserError
 from gdframe.observers.base import Observer, Watched
 from gdframe.result import Result
@@ -39,7 +42,7 @@ class Checkpoint(Observer):
         self.folder, self.keep, self._clock = folder, keep, clock
         self._saved_at = clock()
 
-    def on_block(self, run: Watched, kept: list[tuple[int, float, float]]) -> None:
+    def on_block(self, run: Watched, kept: NDArray[np.float64]) -> None:
         """Save where the interval in seconds is over, be it amid an epoch."""
         due = (
             self.every_seconds is not None and self._clock() - self._saved_at >= self.every_seconds

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -57,7 +59,7 @@ class ProgressBar(Observer):
         )
         self._bar.start()
 
-    def on_block(self, run: Watched, kept: list[tuple[int, float, float]]) -> None:
+    def on_block(self, run: Watched, kept: NDArray[np.float64]) -> None:
         """Move the bar."""
         self._bar.update(self._task, completed=run.step, epoch=self._epoch(run))
 

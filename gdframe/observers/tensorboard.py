@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gdframe.events import EventFile, rewind_events
 from gdframe.observers.base import Observer, Watched
@@ -64,11 +65,11 @@ class TensorBoard(Observer):
             self._write_epoch(run)
             self._write_histograms(run)
 
-    def on_block(self, run: Watched, kept: list[tuple[int, float, float]]) -> None:
+    def on_block(self, run: Watched, kept: NDArray[np.float64]) -> None:
         """Write the steps that are kept."""
         assert self._file is not None
-        if kept:
-            steps, losses, norms = np.array(kept).T
+        if len(kept):
+            steps, losses, norms = kept.T
             for tag, values in (("loss/step", losses), ("gradient_norm/step", norms)):
                 self._file.curve(tag, values, steps.astype(np.int64))
         self._file.flush()
