@@ -139,6 +139,8 @@ class Batch:
         for member, verdict in verdicts.items():
             result = member.finish(verdict)
             member.close()
+            if len(self.engine.runs) > 1:
+                member.engine.retire(member.index)
             self.members.remove(member)
             self._ended(member, result)
         self._share.leave(len(verdicts))
@@ -149,7 +151,7 @@ class Batch:
         if runs == left:
             return
         self._wasted += taken * (runs - left) / runs
-        if self.engine.changes_modules or self._wasted > self.engine.rebuild_seconds:
+        if self._wasted > self.engine.rebuild_seconds:
             self._seat(self.engine.only([member.index for member in self.members]))
             self._wasted = 0.0
 

@@ -182,6 +182,7 @@ class Member:
         """
         assert self.recovery is not None
         if len(self.engine.runs) > 1:  # the others go on without it
+            self.engine.retire(self.index)
             self.sit(Measurement(self.engine.alone(self.index)), 0)
         updates = self.step
         self._replay(updates)

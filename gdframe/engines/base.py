@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ UPDATES = {
     "minibatch": "mini-batch updates",
 }
 """What the updates of a variant are called."""
+
+UNKNOWN = Evaluation(math.nan, math.nan, {}, {})
+"""What is said of a run that has ended."""
 
 Part = Literal["train", "validation"]
 
@@ -105,9 +109,6 @@ class Engine(ABC):
     reason: str = ""
     """Why this engine was taken, where it was chosen for the user."""
 
-    changes_modules: bool = False
-    """Whether steps change the modules themselves, so that a run that ended must leave at once."""
-
     rebuild_seconds: float = 0.0
     """About what building this engine again for fewer runs costs, compilation above all."""
 
@@ -116,6 +117,7 @@ class Engine(ABC):
             raise CannotExecute(self, why_not)
         self.runs, self.data, self.loader = list(runs), data, loader
         self.epochs = epochs
+        self.retired: set[int] = set()
         self.clock = Clock(loader.steps_per_epoch, epochs)
         encode = self.runs[0].objective.encode
         self.rows: dict[str, Rows | None] = {
@@ -174,8 +176,15 @@ class Engine(ABC):
         """
         rows = self._part(part)
         return [
-            run.objective.evaluate(rows, self.data, gradient=part == "train") for run in self.runs
+            UNKNOWN
+            if index in self.retired
+            else run.objective.evaluate(rows, self.data, gradient=part == "train")
+            for index, run in enumerate(self.runs)
         ]
+
+    def retire(self, run: int) -> None:
+        """Touch a run's module no more: the run has ended, and what is said of it means nothing."""
+        self.retired.add(run)
 
     def only(self, runs: Sequence[int]) -> Engine:
         """Return an engine of this kind that goes on with some of the runs, from where they are."""

@@ -249,7 +249,8 @@ class Compiled(Engine):
     def evaluate(self, part: Part, *, whole: bool = True) -> list[Evaluation]:
         """Evaluate the modules, which are given the current parameters first."""
         for run in range(len(self.runs)):
-            self.settle(run)
+            if run not in self.retired:
+                self.settle(run)
         return super().evaluate(part, whole=whole)
 
     def alone(self, run: int) -> Engine:

@@ -27,8 +27,6 @@ Measured on two cores of a server; only their ratios to other engines' matter.
 class Eager(Engine):
     """Executes anything, one run after another, with PyTorch's autograd."""
 
-    changes_modules = True
-
     def __init__(self, runs: Sequence[Run], data: Dataset, loader: Loader, *, epochs: int) -> None:
         super().__init__(runs, data, loader, epochs=epochs)
         self._rates = [[g["lr"] for g in run.optimizer.param_groups] for run in self.runs]
@@ -52,6 +50,9 @@ class Eager(Engine):
         run, rows = self.runs[index], self._part("train")
         objective, optimizer = run.objective, run.optimizer
         parameters = list(objective.model.parameters())
+        if index in self.retired:
+            unknown = parameters[0].detach().new_full((last - first,), torch.nan)
+            return unknown, unknown
         epoch = first // self.clock.steps_per_epoch
         order = self._epoch_order(run.seed, epoch)
         factors = run.schedule(np.arange(first, last), self.clock)

@@ -238,7 +238,7 @@ class Gram(Engine):
                 "rmse": math.sqrt(loss),
                 "mae": math.nan,
             }
-            if whole or self.measures_all:
+            if (whole or self.measures_all) and run not in self.retired:
                 metrics = self._metrics(run, part)
             own = {name: values[run] for name, values in norms.items()}
             found.append(Evaluation(loss, loss + penalties[run], own, metrics))
