@@ -1,6 +1,6 @@
 """The public API: what ``gdframe.NAME`` is, for type checkers and for ``__init__.py``."""
 
-from gdframe.config.api import train as train
+from gdframe.api import train as train
 from gdframe.data import BreastCancer as BreastCancer
 from gdframe.data import Classification as Classification
 from gdframe.data import Column as Column

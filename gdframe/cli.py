@@ -87,7 +87,7 @@ def _complain(message: str, debug: bool) -> int:
 
 
 def _train(argv: list[str]) -> int:
-    from gdframe.config.application import run_application
+    from gdframe.application import run_application
 
     return run_application(argv)
 
@@ -121,7 +121,7 @@ def _resume(argv: list[str]) -> int:
     chosen = parser.parse_args(argv)
     started = time.perf_counter()
     folder = Path(chosen.run)
-    from gdframe.config.application import configure_log, exit_code, finish
+    from gdframe.application import configure_log, exit_code, finish
     from gdframe.config.folders import unwritable
     from gdframe.config.values import plain, read_config
     from gdframe.plugins import load_plugins

@@ -265,6 +265,7 @@ class Member:
             epochs=self.step // self.clock.steps_per_epoch,
             steps=self.step,
             samples=self.loader.samples(self.step),
+            gradient_evaluations=self.step,
             objective=row["objective"],
             train_loss=row["train_loss"],
             validation_loss=row.get("validation_loss"),
@@ -283,7 +284,7 @@ class Member:
 
     def parameters(self) -> Mapping[str, Tensor]:
         """Return the current parameters by name."""
-        return {name: values[self.index] for name, values in self.engine.parameters().items()}
+        return self.engine.parameters(self.index)
 
     def is_finite(self) -> bool:
         """Say whether the objective and its gradient over all rows are finite now."""

@@ -7,6 +7,7 @@ import math
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ class Result:
         epochs: complete epochs.
         steps: updates.
         samples: rows seen by updates.
+        gradient_evaluations: gradients of a batch that updates took: one a step.
         objective: loss + penalty over all training rows.
         train_loss: the loss over all training rows.
         validation_loss: the loss over all validation rows; None without any.
@@ -66,6 +68,7 @@ class Result:
     epochs: int
     steps: int
     samples: int
+    gradient_evaluations: int
     objective: float
     train_loss: float
     validation_loss: float | None
@@ -105,6 +108,7 @@ def finite(value: Any) -> Any:
     return value
 
 
+@cache
 def versions() -> dict[str, str]:
     """Return the versions of gdframe, Python and the libraries that determine a run's numbers."""
     found = {"python": platform.python_version()}

@@ -28,13 +28,16 @@ FLOORS = [
     {"member"},
     {"batch"},
     {"trainer"},
-    {"config", "sweeps", "prediction", "listing"},
+    {"config", "prediction", "listing"},
+    {"sweeps"},
+    {"_hydra"},
+    {"api", "application"},
     {"cli"},
     {"__main__"},
 ]
 """From the ground up: a room may use rooms on its own floor or below."""
 
-HYDRA = {"cli", "config", "sweeps"}
+HYDRA = {"_hydra", "api", "application", "cli", "config", "sweeps"}
 
 
 def room(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,16 +46,34 @@ class Parts:
     stopping: Stopping
 
 
-def build(config: Mapping[str, Any]) -> Parts:
+def load_data(config: Mapping[str, Any]) -> Dataset:
+    """Load the data that a checked config names.
+
+    Raises:
+        UserError: it cannot be used.
+    """
+    device, dtype = pick_device(config["device"]), getattr(torch, config["dtype"])
+    if needs_no_data(config):
+        return Dataset.none(dtype=dtype, device=device)
+    loaded: Dataset = _component(DATASETS, config["data"]).load(dtype=dtype, device=device)
+    return loaded
+
+
+def build(
+    config: Mapping[str, Any], load: Callable[[Mapping[str, Any]], Dataset] = load_data
+) -> Parts:
     """Build everything a checked config names.
+
+    Args:
+        config: plain values.
+        load: gives the data that a config names, which must not be changed.
 
     Raises:
         UserError: parts that do not fit each other, or data that cannot be used.
     """
     device, dtype = pick_device(config["device"]), getattr(torch, config["dtype"])
-    data, loss = Dataset.none(dtype=dtype, device=device), None
+    data, loss = load(config), None
     if not needs_no_data(config):
-        data = _component(DATASETS, config["data"]).load(dtype=dtype, device=device)
         loss = _component(LOSSES, config["loss"] or {"name": _fitting_loss(data)})
         loss.check(data)
     model = build_model(

@@ -19,7 +19,10 @@ _claimed: dict[str, str] = {}
 
 
 def register_resolver() -> None:
-    """Make ``${gdframe_folder:ROOT}`` a new folder ROOT/DATE/TIME, the same for all of a launch."""
+    """Make ``${gdframe_folder:ROOT}`` a new folder ROOT/DATE/TIME, the same for all of a launch.
+
+    ``${gdframe_sweep:FOLDER}`` is that folder, or a new one below ``outputs/sweeps``.
+    """
     _claimed.clear()
 
     def resolve(root: str) -> str:
@@ -27,7 +30,11 @@ def register_resolver() -> None:
             _claimed[root] = str(claim(Path(root)))
         return _claimed[root]
 
+    def sweep(named: str | None) -> str:
+        return named or resolve("outputs/sweeps")
+
     OmegaConf.register_new_resolver("gdframe_folder", resolve, replace=True)
+    OmegaConf.register_new_resolver("gdframe_sweep", sweep, replace=True)
 
 
 def claimed() -> list[Path]:

@@ -11,10 +11,10 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from gdframe.config.build import build
+from gdframe.config.build import Parts, build
 from gdframe.config.check import check
 from gdframe.config.messages import apply_override, parse
-from gdframe.config.values import CONFIG_FILE, plain, read_config
+from gdframe.config.values import CONFIG_FILE, dump, plain, read_config
 from gdframe.errors import UserError, in_words
 from gdframe.files import exclusive
 from gdframe.observers import Checkpoint, Observer, ProgressBar, TensorBoard, preparing
@@ -62,25 +62,9 @@ def _launch(config: Mapping[str, Any], folder: Path, *, resume: bool, started: f
         if capture is not None and engine == "auto":
             engine = capture.facts["engine"]  # another one would not go on bit for bit
     with preparing() if settings["progress"] else nullcontext():
-        trainer = Trainer(
-            parts.model,
-            parts.loss,
-            parts.optimizer,
-            parts.loader,
-            parts.data,
-            penalty=parts.penalty,
-            schedule=parts.schedule,
-            stopping=parts.stopping,
-            epochs=config["epochs"],
-            seed=config["seed"],
-            engine=engine,
-            max_points=settings["max_points"],
-        )
-    if config["initializer"] == {"name": "zeros"} and config["model"]["name"] in ("mlp", "cnn"):
-        log.warning(
-            "warning: initializer=zeros keeps all units of a layer alike, so a network cannot "
-            "learn to tell them apart; the default draws them at random"
-        )
+        trainer = Trainer(**ingredients(parts, config), engine=engine)
+    if warning := doubt(config):
+        log.warning("warning: %s", warning)
     if capture is not None:
         try:
             trainer.restore(capture)
@@ -91,7 +75,9 @@ def _launch(config: Mapping[str, Any], folder: Path, *, resume: bool, started: f
     done = trainer.step // trainer.clock.steps_per_epoch
     if done > config["epochs"]:
         raise UserError(f"epochs={config['epochs']}: the run has already done {done} epochs")
-    trainer.observers = _observers(config, folder, checkpoints)
+    trainer.observers = observers(config, folder)
+    if settings["progress"]:
+        trainer.observers.insert(-1, ProgressBar())
     if trainer.engine.reason:
         log.info("engine: %s (%s)", ENGINES.name_of(trainer.engine), trainer.engine.reason)
     setup = time.perf_counter() - started
@@ -105,6 +91,43 @@ def _launch(config: Mapping[str, Any], folder: Path, *, resume: bool, started: f
             failure.save(folder)
         raise
     result.seconds["setup"] = setup
+    leave(result, parts, config, folder)
+    return result
+
+
+def ingredients(parts: Parts, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a Member, and of a Trainer but for its engine."""
+    return {
+        "model": parts.model,
+        "loss": parts.loss,
+        "optimizer": parts.optimizer,
+        "loader": parts.loader,
+        "data": parts.data,
+        "penalty": parts.penalty,
+        "schedule": parts.schedule,
+        "stopping": parts.stopping,
+        "epochs": config["epochs"],
+        "seed": config["seed"],
+        "max_points": config["logging"]["max_points"],
+    }
+
+
+def doubt(config: Mapping[str, Any]) -> str | None:
+    """Say what about a config is legal and hardly meant, or None."""
+    if config["initializer"] == {"name": "zeros"} and config["model"]["name"] in ("mlp", "cnn"):
+        return (
+            "initializer=zeros keeps all units of a layer alike, so a network cannot learn to "
+            "tell them apart; the default draws them at random"
+        )
+    return None
+
+
+def leave(result: Result, parts: Parts, config: Mapping[str, Any], folder: Path) -> None:
+    """Write ``model.safetensors`` and ``result.json`` of a run that has ended.
+
+    Raises:
+        OSError: they cannot be written.
+    """
     metadata = {
         "config": dict(config),
         "encoding": parts.data.encoding.to_json(),
@@ -114,12 +137,12 @@ def _launch(config: Mapping[str, Any], folder: Path, *, resume: bool, started: f
     }
     save_model(folder, parts.model, metadata)
     result.save(folder)
-    return result
 
 
-def _observers(config: Mapping[str, Any], folder: Path, checkpoints: Path) -> list[Observer]:
+def observers(config: Mapping[str, Any], folder: Path) -> list[Observer]:
+    """Return who keeps what a run leaves on the way: events and checkpoints, as the config says."""
     settings, saving = config["logging"], config["checkpoint"]
-    observers: list[Observer] = []
+    found: list[Observer] = []
     if settings["tensorboard"]:
         keys = ("variant", "lr", "epochs", "batch_size", "seed", "dtype")
         chosen = {key: config[key] for key in keys}
@@ -128,8 +151,8 @@ def _observers(config: Mapping[str, Any], folder: Path, checkpoints: Path) -> li
                 name = group if key == "name" else f"{group}.{key}"
                 if isinstance(value, (bool, int, float, str)):
                     chosen[name] = value
-        page = "```yaml\n" + OmegaConf.to_yaml(OmegaConf.create(dict(config))) + "```"
-        observers.append(
+        page = "```yaml\n" + dump(dict(config)) + "```"
+        found.append(
             TensorBoard(
                 folder,
                 max_points=settings["max_points"],
@@ -138,9 +161,10 @@ def _observers(config: Mapping[str, Any], folder: Path, checkpoints: Path) -> li
                 text={"config": page},
             )
         )
-    if settings["progress"]:
-        observers.append(ProgressBar())
-    return [*observers, Checkpoint(checkpoints, every=saving["every"], keep=saving["keep"])]
+    if saving["every"] is not None:
+        folder = folder / "checkpoint"
+        found.append(Checkpoint(folder, every=saving["every"], keep=saving["keep"]))
+    return found
 
 
 def resume(folder: Path, overrides: Sequence[str], *, started: float | None = None) -> Result:

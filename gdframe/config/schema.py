@@ -7,7 +7,7 @@ import types
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, field, make_dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,23 @@ from gdframe.registry import REGISTRIES
 COMPONENT_GROUPS = tuple(REGISTRIES)
 SETTING_GROUPS = ("stopping", "logging", "checkpoint")
 GROUPS = (*COMPONENT_GROUPS, *SETTING_GROUPS, "variant", "experiment")
+
+
+@dataclass
+class Sweep:
+    """What ``-m`` needs to know besides the runs.
+
+    Args:
+        metric: what is compared, and what ``main`` returns to Hydra's sweepers: a column of
+            ``result.json`` such as ``objective`` or ``metrics.validation.r2``; by default the
+            validation loss where there is validation data, else the objective.
+        dir: the sweep's folder; by default a new one.
+        reuse: whether a sweep whose folder is there is added to: only new runs are trained.
+    """
+
+    metric: str | None = None
+    dir: str | None = None
+    reuse: bool = False
 
 
 @dataclass
@@ -49,8 +66,10 @@ class Schema:
     stopping: Any = None
     logging: Any = None
     checkpoint: Any = None
+    sweep: Sweep = field(default_factory=lambda: Sweep())
 
 
+@cache
 def config_folder() -> Path:
     """Return the folder of config files: inside an installed gdframe, beside it in a checkout.
 
@@ -66,7 +85,11 @@ def config_folder() -> Path:
 
 def defaults(group: str, name: str) -> dict[str, Any] | None:
     """Return what gdframe's own ``conf/GROUP/NAME.yaml`` holds, or None where there is none."""
-    path = config_folder() / group / f"{name}.yaml"
+    return copy.deepcopy(_read(config_folder() / group / f"{name}.yaml"))
+
+
+@cache
+def _read(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     content: dict[str, Any] = yaml.safe_load(path.read_text())

@@ -53,3 +53,28 @@ def anchor(config: DictConfig) -> None:
     path = config.data.get("path") if isinstance(config.data, DictConfig) else None
     if isinstance(path, str):
         config.data.path = str(Path(path).expanduser().resolve())
+
+
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+    """Writes YAML as OmegaConf reads it: text that looks like a number is quoted."""
+
+
+def _text(dumper: Any, value: str) -> Any:
+    try:
+        float(value)
+    except ValueError:
+        style = None
+    else:
+        style = "'"
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def dump(content: Any) -> str:
+    """Return plain values as YAML."""
+    text: str = yaml.dump(
+        content, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False
+    )
+    return text

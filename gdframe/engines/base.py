@@ -203,10 +203,10 @@ class Engine(ABC):
     def settle(self, run: int) -> None:  # noqa: B027 (most engines hold them in the module)
         """Copy a run's parameters and buffers into its module, where they are not held there."""
 
-    def parameters(self) -> dict[str, Tensor]:
-        """Return the current parameters of all runs, (runs, ...) for each name."""
-        named = [dict(run.objective.model.named_parameters()) for run in self.runs]
-        return {name: torch.stack([p[name].detach() for p in named]) for name in named[0]}
+    def parameters(self, run: int) -> dict[str, Tensor]:
+        """Return a run's current parameters, detached, to be read before the next step."""
+        named = self.runs[run].objective.model.named_parameters()
+        return {name: parameter.detach() for name, parameter in named}
 
     def _part(self, part: Part) -> Rows:
         rows = self.rows[part]

@@ -257,9 +257,9 @@ class Gram(Engine):
         """Copy a run's parameters into its module."""
         self._stack.settle(run)
 
-    def parameters(self) -> dict[str, Tensor]:
-        """Return the parameters of all runs."""
-        return dict(zip(self._stack.names, self._stack.params, strict=True))
+    def parameters(self, run: int) -> dict[str, Tensor]:
+        """Return a run's part of the stack."""
+        return {n: p[run] for n, p in zip(self._stack.names, self._stack.params, strict=True)}
 
     def state(self, run: int) -> dict[str, Tensor]:
         """Copy parameters and the rule's state."""

@@ -1,69 +1,98 @@
-"""``summary.csv``: one row for each run of a sweep, with its overrides and its result."""
+"""``summary.csv`` and ``summary.json``: a row for each run of a sweep, and what they add up to."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from gdframe.files import write_atomically
+from gdframe.sweeps.comparison import Record
+
+Row = dict[str, Any]
 
 
-def write_summary(folder: Path) -> int:
-    """Write ``summary.csv`` from what the runs in a sweep's folder left behind.
+def read_records(folder: Path) -> list[Record]:
+    """Return the runs in a sweep's folder, from what they left behind, in order."""
+    found = [path.parent for path in folder.glob("*/.hydra") if path.is_dir()]
+    records = []
+    for run in sorted(found, key=_place):
+        try:
+            result = json.loads((run / "result.json").read_text())
+        except (OSError, ValueError):
+            result = None
+        records.append(Record(settings(_overrides(run)), result, str(run)))
+    return records
 
-    A run without a readable result appears with its overrides and an empty status.
 
-    Returns:
-        How many runs there are.
+def _place(run: Path) -> tuple[int, int, str]:
+    return (0, int(run.name), "") if run.name.isdigit() else (1, 0, run.name)
+
+
+def _overrides(run: Path) -> list[str]:
+    try:
+        return [str(line) for line in yaml.safe_load((run / ".hydra/overrides.yaml").read_text())]
+    except (OSError, yaml.YAMLError, TypeError):
+        return []
+
+
+def settings(overrides: Sequence[str]) -> dict[str, str]:
+    """Return overrides by key.
+
+    Example:
+        >>> settings(["lr=0.1", "+model.width=3"])
+        {'lr': '0.1', 'model.width': '3'}
     """
-    numbered = [path for path in folder.iterdir() if path.is_dir() and path.name.isdigit()]
-    rows = [_row(run) for run in sorted(numbered, key=lambda path: int(path.name))]
-    if not rows:
-        return 0
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    # what varies comes first, then the results, then the folder
-    columns.sort(
-        key=lambda name: (name == "folder", not any(name in _overrides(r) for r in numbered))
-    )
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomically(folder / "summary.csv", text.getvalue())
-    return len(rows)
-
-
-def _row(run: Path) -> dict[str, Any]:
-    try:
-        result = json.loads((run / "result.json").read_text())
-    except (OSError, ValueError):
-        result = {"status": "", "reason": "no result was written"}
-    return {**flatten(result), **_overrides(run), "folder": str(run)}
-
-
-def _overrides(run: Path) -> dict[str, str]:
-    try:
-        lines = yaml.safe_load((run / ".hydra" / "overrides.yaml").read_text()) or []
-    except (OSError, yaml.YAMLError):
-        return {}
-    pairs = (line.lstrip("+~").partition("=") for line in lines)
+    pairs = (text.lstrip("+~").partition("=") for text in overrides)
     return {key: value for key, _, value in pairs}
 
 
-def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def row(result: Mapping[str, Any] | None, chosen: Mapping[str, str], folder: str) -> Row:
+    """Return what a summary says of a run: its overrides, its result flattened, its folder.
+
+    Args:
+        result: what ``result.json`` holds; None if the run did not end.
+        chosen: its overrides by key.
+        folder: the run's.
+    """
+    ended = flatten(result or {"status": "", "reason": "no result was written"})
+    rest = {key: value for key, value in ended.items() if key not in chosen}
+    return {**chosen, **rest, "folder": folder}
+
+
+def write_csv(path: Path, rows: Sequence[Row], first: Sequence[str]) -> None:
+    """Write rows of different columns as one table.
+
+    Args:
+        path: of the file.
+        rows: values by column.
+        first: columns that come first; the folder comes last.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    named = (key for row in rows for key in row if key != "folder")
+    columns = list(dict.fromkeys([*first, *named]))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [*columns, "folder"], restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(path, text.getvalue())
+
+
+def flatten(value: Mapping[str, Any], prefix: str = "") -> Row:
     """Return nested mappings as one, keys joined by dots.
 
     Example:
         >>> flatten({"metrics": {"train": {"r2": 0.5}}, "steps": 3})
         {'metrics.train.r2': 0.5, 'steps': 3}
     """
-    flat: dict[str, Any] = {}
+    flat: Row = {}
     for key, item in value.items():
         name = f"{prefix}{key}"
         if isinstance(item, Mapping):

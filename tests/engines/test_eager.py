@@ -11,6 +11,8 @@ from torch import nn
 import gdframe as gd
 from gdframe.engines import Eager, Run
 
+from .problems import stacked
+
 DATA = gd.Regression(rows=24, features=3, validation=0.0).load(dtype=torch.float64)
 
 
@@ -35,8 +37,8 @@ def test_batch_of_all_rows_equals_full_batch(optimizer):
     batch = train(gd.MiniBatch(24, 24), [run_of(optimizer=optimizer)])
     for a, b in zip(whole[1:], batch[1:], strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12)
-    for name, values in whole[0].parameters().items():
-        torch.testing.assert_close(values, batch[0].parameters()[name], rtol=1e-10, atol=1e-12)
+    for name, values in stacked(whole[0]).items():
+        torch.testing.assert_close(values, stacked(batch[0])[name], rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("optimizer", list(gd.OPTIMIZERS))
@@ -51,11 +53,11 @@ def test_runs_are_independent_of_their_neighbours():
     settings = [(0, 0.05), (0, 0.1), (3, 0.05)]
     engine, losses, norms = train(gd.MiniBatch(24, 5), [run_of(*s) for s in settings])
     assert losses.shape == norms.shape == (3, 25)
-    assert engine.parameters()["weight"].shape == (3, 1, 3)
+    assert stacked(engine)["weight"].shape == (3, 1, 3)
     for index, setting in enumerate(settings):
         alone = train(gd.MiniBatch(24, 5), [run_of(*setting)])
         assert np.array_equal(alone[1][0], losses[index])
-        assert torch.equal(alone[0].parameters()["weight"][0], engine.parameters()["weight"][index])
+        assert torch.equal(stacked(alone[0])["weight"][0], stacked(engine)["weight"][index])
 
 
 def test_how_an_epoch_is_cut_changes_nothing():
@@ -63,7 +65,7 @@ def test_how_an_epoch_is_cut_changes_nothing():
     engine = Eager([run_of()], DATA, gd.PerSample(24), epochs=1)
     parts = [engine.advance(a, b).loss for a, b in ((0, 1), (1, 7), (7, 24))]
     assert np.array_equal(np.concatenate(parts, axis=1), whole[1])
-    assert torch.equal(engine.parameters()["weight"], whole[0].parameters()["weight"])
+    assert torch.equal(stacked(engine)["weight"], stacked(whole[0])["weight"])
 
 
 @pytest.mark.parametrize("optimizer", list(gd.OPTIMIZERS))
@@ -74,7 +76,7 @@ def test_state_round_trip_continues_bit_for_bit(optimizer):
     other = Eager([run_of(optimizer=optimizer)], DATA, gd.MiniBatch(24, 5), epochs=2)
     other.load_state(0, state)
     assert np.array_equal(other.advance(10, 15).loss, after.loss)
-    assert torch.equal(other.parameters()["weight"], engine.parameters()["weight"])
+    assert torch.equal(stacked(other)["weight"], stacked(engine)["weight"])
 
 
 def test_state_of_another_model_is_refused():
@@ -93,7 +95,7 @@ def test_any_torch_optimizer_runs_and_resumes():
     other = Eager([run()], DATA, gd.FullBatch(24), epochs=3)
     other.load_state(0, engine.state(0))
     assert np.array_equal(engine.advance(3, 4).loss, other.advance(3, 4).loss)
-    assert torch.equal(engine.parameters()["weight"], other.parameters()["weight"])
+    assert torch.equal(stacked(engine)["weight"], stacked(other)["weight"])
 
 
 class FunctionalDropout(nn.Module):
@@ -125,7 +127,7 @@ def test_per_sample_without_shuffling_equals_sgd_regressor():
         penalty=None, learning_rate="constant", eta0=0.02, shuffle=False, max_iter=7, tol=None
     ).fit(x, y)
     engine, _, _ = train(gd.PerSample(24, shuffle=False), [run_of(lr=0.01)], epochs=7)
-    ours = engine.parameters()
+    ours = stacked(engine)
     np.testing.assert_allclose(ours["weight"][0, 0].numpy(), peer.coef_, rtol=1e-8)
     np.testing.assert_allclose(ours["bias"][0].numpy(), peer.intercept_, rtol=1e-8)
 
@@ -144,7 +146,7 @@ def test_per_sample_without_shuffling_equals_sgd_classifier():
     )  # fmt: skip
     loader = gd.PerSample(data.rows, shuffle=False)
     engine, _, _ = train(loader, [run], epochs=4, data=data)
-    ours = engine.parameters()
+    ours = stacked(engine)
     np.testing.assert_allclose(ours["weight"][0, 0].numpy(), peer.coef_[0], rtol=1e-8)
     np.testing.assert_allclose(ours["bias"][0].numpy(), peer.intercept_, rtol=1e-8)
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import gdframe as gd
 from gdframe.data.dataset import Rows
 
-from .problems import Case, assert_follows_eager, data_for, loader_for, runs_for, train
+from .problems import Case, assert_follows_eager, data_for, loader_for, runs_for, stacked, train
 
 LOADERS = ("full_batch", "per_sample", "mini_batch")
 DTYPES = (torch.float64, torch.float32)
@@ -182,7 +182,7 @@ def test_constant_columns_do_no_harm(engine):
         built = gd.ENGINES.build(name, runs=[run], data=data, loader=gd.FullBatch(20), epochs=30)
         for step in range(30):
             built.advance(step, step + 1)
-        ends.append(built.parameters())
+        ends.append(stacked(built))
     for name, values in ends[0].items():
         torch.testing.assert_close(ends[1][name], values, rtol=1e-10, atol=1e-12)
 
@@ -251,5 +251,5 @@ def test_cuda_follows_the_cpu(engine, loader, dtype):
     for epoch in range(20):
         length = loader.steps_per_epoch
         built.advance(epoch * length, (epoch + 1) * length)
-    for name, values in built.parameters().items():
+    for name, values in stacked(built).items():
         np.testing.assert_allclose(values.cpu().numpy(), expected[name], rtol=1e-3, atol=1e-6)

@@ -227,12 +227,10 @@ class LinearLoops(Engine):
             for name, parameter in self.runs[run].objective.model.named_parameters():
                 parameter.copy_(block.model(at)[name])
 
-    def parameters(self) -> dict[str, Tensor]:
-        """Return copies of the parameters of all runs."""
-        found = [
-            block.model(at) for block, at in map(self._place.__getitem__, range(len(self.runs)))
-        ]
-        return {name: torch.stack([p[name] for p in found]) for name in found[0]}
+    def parameters(self, run: int) -> dict[str, Tensor]:
+        """Return a copy of a run's parameters."""
+        block, at = self._place[run]
+        return block.model(at)
 
     def state(self, run: int) -> dict[str, Tensor]:
         """Copy parameters and the rule's state."""

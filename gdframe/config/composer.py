@@ -1,0 +1,169 @@
+"""Configs of many runs: composed once for each choice of groups, then changed value by value.
+
+Composing a config by Hydra takes some 70 ms; a value in a composed one is changed in microseconds.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
+
+from gdframe.config.messages import parse
+from gdframe.config.schema import GROUPS, Schema
+from gdframe.config.values import dump, plain
+
+Values = dict[str, Any]
+
+_NUMBER, _OVERRIDES, _FOLDER = "GDFRAME_NUMBER", "GDFRAME_OVERRIDES", "GDFRAME_FOLDER"
+"""Stand in a template for what differs from run to run."""
+
+
+class Base:
+    """A config composed by Hydra, in which values are set for one run after another.
+
+    Args:
+        config: gdframe's keys, and under ``hydra`` Hydra's own where it was composed by Hydra.
+    """
+
+    def __init__(self, config: DictConfig) -> None:
+        self.hydra = config.get("hydra")
+        self.whole = config
+        self.config = copy.deepcopy(config)
+        with open_dict(self.config), flag_override(self.config, "readonly", False):
+            self.config.pop("hydra", None)
+        OmegaConf.set_struct(self.config, True)
+        self._before: dict[str, Any] = {}
+        self._template: str | None = None
+
+    def set(self, values: Mapping[str, Any]) -> DictConfig:
+        """Return the config with ``values`` by dotted key; it is good until the next call.
+
+        Raises:
+            OmegaConfBaseException: there is no such key, or a value is of the wrong type.
+        """
+        for key in [key for key in self._before if key not in values]:
+            OmegaConf.update(self.config, key, self._before.pop(key))
+        for key, value in values.items():
+            if key not in self._before:
+                self._before[key] = OmegaConf.select(self.config, key, throw_on_missing=False)
+            OmegaConf.update(self.config, key, value)
+        return self.config
+
+    def text(self, values: Mapping[str, Any]) -> str:
+        """Return the config as YAML, interpolations as they stand."""
+        return dump(OmegaConf.to_container(self.set(values), resolve=False, enum_to_str=True))
+
+    @classmethod
+    def from_text(cls, config: str, hydra: str) -> Base:
+        """Return the base that ``text`` and ``hydra_text`` were made of."""
+        merged = OmegaConf.merge(OmegaConf.structured(Schema), OmegaConf.create(config))
+        assert isinstance(merged, DictConfig)
+        base = cls(merged)
+        if hydra:
+            base.hydra = OmegaConf.select(OmegaConf.create(hydra), "hydra")
+        return base
+
+    def hydra_text(
+        self, number: int = 0, overrides: Sequence[str] = (), folder: str = "???"
+    ) -> str:
+        """Return what ``.hydra/hydra.yaml`` of a run holds; nothing where Hydra took no part."""
+        if self.hydra is None:
+            return ""
+        if self._template is None:
+            config = OmegaConf.to_container(self.hydra, resolve=False, enum_to_str=True)
+            assert isinstance(config, dict)
+            for key in ("help", "hydra_help"):
+                config.pop(key, None)
+            config["job"] |= {"num": _NUMBER, "id": _NUMBER}
+            config["overrides"]["task"] = _OVERRIDES
+            config["runtime"]["output_dir"] = _FOLDER
+            self._template = dump({"hydra": config})
+        lines = "".join(f"\n    - {_scalar(text)}" for text in overrides) or " []"
+        filled = self._template.replace(f" {_OVERRIDES}", lines)
+        return filled.replace(_NUMBER, str(number)).replace(_FOLDER, _scalar(folder))
+
+    def subfolder(self, number: int, overrides: Sequence[str]) -> str:
+        """Return a run's folder below its sweep's, as ``hydra.sweep.subdir`` says."""
+        assert self.hydra is not None
+        with open_dict(self.whole):
+            self.hydra.job.num, self.hydra.job.id = number, str(number)
+            self.hydra.job.override_dirname = ",".join(overrides)
+            self.hydra.overrides.task = list(overrides)
+        return str(self.hydra.sweep.subdir)
+
+
+@dataclass(frozen=True)
+class Composition:
+    """A run's config as a base and the values that are changed in it."""
+
+    base: Base
+    values: Values
+
+    def plain(self) -> dict[str, Any]:
+        """Return the config as plain values."""
+        return plain(self.base.set(self.values))
+
+    def text(self) -> str:
+        """Return what ``.hydra/config.yaml`` holds."""
+        return self.base.text(self.values)
+
+
+class Composer:
+    """Composes the configs of many runs.
+
+    Args:
+        load: composes one config from overrides, as Hydra does.
+    """
+
+    def __init__(self, load: Callable[[list[str]], DictConfig]) -> None:
+        self._load = load
+        self._bases: dict[tuple[str, ...], Base] = {}
+
+    def compose(self, overrides: Sequence[str]) -> Composition:
+        """Return the config of a run.
+
+        Raises:
+            HydraException: there is no such group, choice or key.
+            OmegaConfBaseException: likewise, or a value is of the wrong type.
+        """
+        choices, values = [], {}
+        for text in overrides:
+            override = _parsed(text)
+            if _is_value(override):
+                values[override.key_or_group] = override.value()
+            else:
+                choices.append(text)
+        key = tuple(choices)
+        if key not in self._bases:
+            self._bases[key] = Base(self._load(choices))
+        return Composition(self._bases[key], values)
+
+
+def _scalar(text: str) -> str:
+    """Return text as YAML on one line."""
+    return dump([text])[2:].rstrip("\n") if "\n" not in text else json.dumps(text)
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> Override:
+    return parse([text])[0]
+
+
+def _is_value(override: Override) -> bool:
+    """Say whether an override sets a value in place, and chooses no group and no file."""
+    key = override.key_or_group
+    in_place = override.is_add() is False and override.is_delete() is False
+    return (
+        in_place
+        and override.package is None
+        and key not in GROUPS
+        and not key.startswith("hydra")
+        and not isinstance(override.value(), dict)
+    )

@@ -1,0 +1,145 @@
+"""One run of a sweep before it is trained: its overrides, its config, its folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf.errors import OmegaConfBaseException
+
+from gdframe.config.composer import Base, Composition
+from gdframe.config.values import CONFIG_FILE, dump
+from gdframe.errors import UserError
+from gdframe.files import write_atomically
+from gdframe.result import RESULT_FILE
+from gdframe.stopping import Status
+
+BESIDES = ("sweep", "debug", "logging", "checkpoint")
+"""Keys that do not change what a run computes."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to be trained.
+
+    Args:
+        number: its place in the sweep, from 0; the name of its folder by default.
+        overrides: what distinguishes it on the command line.
+        composition: its config.
+        folder: where it is written.
+    """
+
+    number: int
+    overrides: tuple[str, ...]
+    composition: Composition
+    folder: Path
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The config as plain values, with the data's path made absolute."""
+        config = self.composition.plain()
+        data = config["data"]
+        if isinstance(data, dict) and isinstance(data.get("path"), str):
+            data["path"] = str(Path(data["path"]).expanduser().resolve())
+        return config
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return f"run {self.number} ({' '.join(self.overrides)})"
+
+    def write(self) -> None:
+        """Make the folder, with what Hydra leaves in that of a single run.
+
+        Raises:
+            OSError: it cannot be written to.
+        """
+        folder = self.folder / CONFIG_FILE.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / CONFIG_FILE).write_text(self.composition.text())
+        (folder / "overrides.yaml").write_text(dump(list(self.overrides)))
+        text = self.composition.base.hydra_text(
+            self.number, self.overrides, str(self.folder.resolve())
+        )
+        if text:
+            (folder / "hydra.yaml").write_text(text)
+
+
+def digest(config: Mapping[str, Any]) -> str:
+    """Return what tells two runs apart: a hash of all that changes what they compute.
+
+    Example:
+        >>> digest({"lr": 0.1, "debug": True}) == digest({"debug": False, "lr": 0.1})
+        True
+    """
+    chosen = {key: value for key, value in config.items() if key not in BESIDES}
+    text = json.dumps(chosen, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+SWEEP_FILE = "sweep.json"
+"""What a sweep's folder remembers of its runs, finished or not."""
+
+
+def write_jobs(folder: Path, jobs: Sequence[Job]) -> None:
+    """Write what is needed to go on with a sweep.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    bases = list(dict.fromkeys(job.composition.base for job in jobs))
+    at = {base: index for index, base in enumerate(bases)}
+    content = {
+        "bases": [{"config": base.text({}), "hydra": base.hydra_text()} for base in bases],
+        "jobs": [
+            {
+                "number": job.number,
+                "folder": os.path.relpath(job.folder, folder),
+                "overrides": job.overrides,
+                "base": at[job.composition.base],
+                "values": job.composition.values,
+            }
+            for job in jobs
+        ],
+    }
+    write_atomically(folder / SWEEP_FILE, json.dumps(content) + "\n")
+
+
+def read_jobs(folder: Path) -> list[Job]:
+    """Return the runs that a sweep's folder remembers.
+
+    Raises:
+        UserError: the folder is no sweep's.
+    """
+    path = folder / SWEEP_FILE
+    try:
+        content = json.loads(path.read_text())
+        bases = [Base.from_text(base["config"], base["hydra"]) for base in content["bases"]]
+        return [
+            Job(
+                number=job["number"],
+                overrides=tuple(job["overrides"]),
+                composition=Composition(bases[job["base"]], job["values"]),
+                folder=folder / job["folder"],
+            )
+            for job in content["jobs"]
+        ]
+    except FileNotFoundError:
+        raise UserError(f"{folder} is no sweep's folder: it has no {SWEEP_FILE}") from None
+    except (ValueError, KeyError, TypeError, OmegaConfBaseException) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+
+
+def result_of(job: Job) -> dict[str, Any] | None:
+    """Return what ``result.json`` of a run holds, or None if the run has yet to end by itself."""
+    try:
+        content: dict[str, Any] = json.loads((job.folder / RESULT_FILE).read_text())
+    except (OSError, ValueError):
+        return None
+    unfinished = (str(Status.INTERRUPTED), str(Status.FAILED))
+    return None if content.get("status") in unfinished else content

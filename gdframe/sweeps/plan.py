@@ -1,0 +1,138 @@
+"""Which runs of a sweep are trained together: those of one structure, as many as memory holds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gdframe.config.build import build, load_data, needs_no_data
+from gdframe.config.check import check
+from gdframe.config.launch import ingredients
+from gdframe.data.dataset import Dataset
+from gdframe.engines.base import Engine
+from gdframe.engines.structure import structure
+from gdframe.errors import UserError
+from gdframe.member import Member
+from gdframe.registry import ENGINES
+from gdframe.storage import Capture, load_checkpoint
+from gdframe.sweeps.job import Job
+
+MOST_RUNS = 512
+"""Most runs of a batch: each keeps a file of events open."""
+
+MEMORY_SHARE = 0.25
+"""Share of the machine's memory that a batch may take."""
+
+MOST_DATASETS = 4
+"""Datasets that are kept loaded."""
+
+
+class Datasets:
+    """Loads each dataset once, and keeps the last few."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Dataset] = {}
+
+    def load(self, config: Mapping[str, Any]) -> Dataset:
+        """Return the data that a config names."""
+        key = self.key(config)
+        found = self._kept.pop(key, None)
+        if found is None:
+            found = load_data(config)
+            while len(self._kept) >= MOST_DATASETS:
+                del self._kept[next(iter(self._kept))]
+        self._kept[key] = found  # the last in line to go
+        return found
+
+    @staticmethod
+    def key(config: Mapping[str, Any]) -> str:
+        """Return what tells data apart."""
+        data = None if needs_no_data(config) else config["data"]
+        return repr((data, config["dtype"], config["device"]))
+
+
+@dataclass
+class Group:
+    """Runs that may be trained together.
+
+    Args:
+        key: the settings they share.
+        structure: what their models, losses, penalties and optimizers share.
+        jobs: the runs.
+        bytes: memory that one takes, roughly.
+    """
+
+    key: str
+    structure: Mapping[str, Any]
+    jobs: list[Job]
+    bytes: int
+
+
+def plan(jobs: Sequence[Job], datasets: Datasets, *, most: int | None = None) -> list[list[Job]]:
+    """Check every run by building it once, and put those of one structure into batches.
+
+    Args:
+        jobs: the runs.
+        datasets: where they get their data.
+        most: most runs of a batch; by default what memory holds.
+
+    Raises:
+        UserError: the first run that cannot be trained, by its number and overrides.
+    """
+    groups: list[Group] = []
+    for job in jobs:
+        try:
+            _sort_in(job, groups, datasets)
+        except UserError as error:
+            raise UserError(f"{job.name}: {error}" if len(jobs) > 1 else str(error)) from error
+    batches = []
+    for group in groups:
+        size = min(most or MOST_RUNS, max(1, int(_memory() * MEMORY_SHARE) // group.bytes))
+        parts = -(-len(group.jobs) // size)
+        batches += [group.jobs[i::parts] for i in range(parts)]
+    return batches
+
+
+def _sort_in(job: Job, groups: list[Group], datasets: Datasets) -> None:
+    config = job.config
+    check(config)
+    parts = build(config, datasets.load)
+    member = Member(**ingredients(parts, config))
+    settings = ("loader", "batch_size", "engine", "epochs")
+    start = starting_point(job)
+    begun = None if start is None else (start.facts["step"], start.facts["engine"])
+    key = repr((Datasets.key(config), [config[name] for name in settings], begun))
+    own = structure(member.run)
+    for group in groups:
+        if group.key == key and group.structure == own:
+            group.jobs.append(job)
+            return
+    engine = ENGINES.get(config["engine"]["name"])
+    if isinstance(engine, type) and issubclass(engine, Engine):
+        reason = engine.why_not([member.run], parts.data, parts.loader)
+        if reason is not None:
+            raise UserError(f"engine={config['engine']['name']} cannot execute this: {reason}")
+    groups.append(Group(key, own, [job], _bytes(member)))
+
+
+def starting_point(job: Job) -> Capture | None:
+    """Return the newest checkpoint of a run that was begun before, or None."""
+    folder = job.folder / "checkpoint"
+    return load_checkpoint(folder)[0] if folder.is_dir() else None
+
+
+def _bytes(member: Member) -> int:
+    """Return roughly what a run takes in a batch: parameters, states and activations."""
+    parameters = list(member.objective.model.parameters())
+    values = 10 * sum(p.numel() for p in parameters)
+    values += 4 * member.loader.batch_size * sum(p.shape[0] for p in parameters if p.ndim)
+    return max(1, 8 * values)
+
+
+def _memory() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):  # not known here
+        return 1 << 33

@@ -1,0 +1,68 @@
+"""One display for a whole sweep: how many runs are done, how they ended, the best so far."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from gdframe.sweeps.job import Job
+from gdframe.sweeps.metric import better, value_of
+
+
+class SweepProgress:
+    """Draws on standard error, and only if that is a terminal.
+
+    Args:
+        runs: how many are to be trained.
+        metric: what is best; by default validation loss or objective.
+        show: whether to draw at all.
+        console: where to draw.
+    """
+
+    def __init__(
+        self, runs: int, metric: str | None, *, show: bool = True, console: Console | None = None
+    ) -> None:
+        self.console = console or Console(file=sys.stderr)
+        self.metric, self._runs = metric, runs
+        self._statuses: Counter[str] = Counter()
+        self._best: tuple[float, str] | None = None
+        self._bar = Progress(
+            TextColumn("runs"),
+            MofNCompleteColumn(),
+            BarColumn(),
+            TextColumn("{task.fields[statuses]}"),
+            TextColumn("{task.fields[best]}"),
+            TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+            disable=not (show and self.console.is_terminal),
+        )
+        self._task = self._bar.add_task("", total=runs, statuses="", best="")
+
+    def __enter__(self) -> SweepProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def ended(self, job: Job, result: Mapping[str, Any]) -> None:
+        """Count a run that ended."""
+        self._statuses[str(result["status"])] += 1
+        value = value_of(result, self.metric)
+        if value is not None and (self._best is None or better(value, self._best[0], self.metric)):
+            self._best = value, " ".join(job.overrides)
+        best = "" if self._best is None else f"best {self._best[0]:.6g} ({self._best[1]})"
+        statuses = ", ".join(f"{count:,} {name}" for name, count in self._statuses.most_common())
+        self._bar.update(self._task, advance=1, statuses=statuses, best=best)

@@ -1,0 +1,156 @@
+"""What a sweep says at its end: the table of its configurations, and how to run the best again."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gdframe.console import shown_path
+from gdframe.files import write_atomically
+from gdframe.result import finite
+from gdframe.sweeps.comparison import (
+    Configuration,
+    Difference,
+    Record,
+    configurations,
+    differences,
+    varied,
+)
+from gdframe.sweeps.metric import default_metric
+from gdframe.sweeps.summary import row, write_csv
+
+MOST_LINES = 20
+"""Most configurations in the table on the console."""
+
+EFFORT = ("steps", "samples", "gradient_evaluations", "seconds.train")
+"""What a run took, on each fair axis."""
+
+
+def summarize(folder: Path, records: Sequence[Record], metric: str | None) -> str:
+    """Write ``summary.csv`` and ``summary.json``; return the text for the console.
+
+    Args:
+        folder: the sweep's.
+        records: its runs.
+        metric: what they are compared by; by default validation loss or objective.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    name = metric or _default(records)
+    found = configurations(records, name)
+    compared = differences(found, name)
+    rows = [row(record.result, record.settings, record.folder) for record in records]
+    write_csv(folder / "summary.csv", rows, [key for r in records for key in r.settings])
+    content = {
+        "metric": name,
+        "statuses": dict(statuses(records)),
+        "varied": varied(records),
+        "configurations": [configuration.to_json() for configuration in found],
+        "differences": [difference.to_json() for difference in compared],
+        "winner": _winner(found),
+        "runs": rows,
+    }
+    write_atomically(folder / "summary.json", json.dumps(finite(content), indent=1) + "\n")
+    return "\n".join(_lines(folder, records, name, found, compared))
+
+
+def statuses(records: Sequence[Record]) -> Counter[str]:
+    """Return how many runs ended how."""
+    return Counter(str((record.result or {}).get("status", "not ended")) for record in records)
+
+
+def _default(records: Sequence[Record]) -> str:
+    ended = [record.result for record in records if record.result is not None]
+    held = [result for result in ended if result.get("validation_loss") is not None]
+    return default_metric(held[0] if held else {})
+
+
+def _winner(found: Sequence[Configuration]) -> str | None:
+    """Return the command line of the best configuration's first run."""
+    if not found or not found[0].values:
+        return None
+    settings = found[0].records[0].settings
+    words = [shlex.quote(f"{key}={value}") for key, value in settings.items()]
+    return " ".join(["python -m gdframe", *words])
+
+
+def _lines(
+    folder: Path, records: Sequence[Record], metric: str, found: Sequence[Configuration],
+    compared: Sequence[Difference],
+) -> list[str]:  # fmt: skip
+    counts = ", ".join(f"{count:,} {name}" for name, count in statuses(records).most_common())
+    lines = ["", f"{len(records):,} run{'' if len(records) == 1 else 's'}: {counts}", ""]
+    lines += _table(found, metric)
+    if len(found) > MOST_LINES:
+        lines.append(f"... {len(found) - MOST_LINES:,} more in summary.json")
+    if compared:
+        lines += ["", f"{metric} on the seeds that two have in common, each at its best:"]
+        lines += [f"  {_sentence(difference)}" for difference in compared]
+    lines.append("")
+    if (winner := _winner(found)) is not None:
+        lines.append(f"best          {winner}")
+    where = shlex.quote(str(shown_path(folder)))
+    lines.append(f"summary       {shown_path(folder / 'summary.csv')}, summary.json beside it")
+    lines.append(f"TensorBoard   tensorboard --logdir {where}")
+    return lines
+
+
+def _sentence(difference: Difference) -> str:
+    interval = ""
+    if difference.interval is not None:
+        low, high = difference.interval
+        interval = f", 95 % interval {low:.4g} to {high:.4g}"
+    return (
+        f"{difference.key}={difference.other} against {difference.key}={difference.better}: "
+        f"{difference.mean:+.4g}{interval}: {difference.words}"
+    )
+
+
+def _table(found: Sequence[Configuration], metric: str) -> list[str]:
+    shown = found[:MOST_LINES]
+    keys = list(dict.fromkeys(key for configuration in shown for key in configuration.settings))
+    reached = any("target_reached" in configuration.statuses for configuration in found)
+    efforts = list(EFFORT) if reached else []
+    several = any(len(configuration.records) > 1 for configuration in found)
+    head = [*keys, *(["runs"] if several else []), metric]
+    head += ["deviation", "95 % interval"] if several else []
+    head += [f"{name} to target" for name in efforts]
+    rows = [[*head, "status"]]
+    for configuration in shown:
+        line = [configuration.settings.get(key, "") for key in keys]
+        line += [str(len(configuration.records))] if several else []
+        line.append("" if math.isnan(configuration.mean) else f"{configuration.mean:.6g}")
+        if several:
+            deviation, interval = configuration.deviation, configuration.interval
+            line.append("" if deviation is None else f"{deviation:.3g}")
+            line.append(
+                f"too few seeds ({len(configuration.values)})"
+                if interval is None
+                else f"{interval[0]:.5g} to {interval[1]:.5g}"
+            )
+        line += [_effort(configuration, name) for name in efforts]
+        words = [f"{count} {status}" if len(configuration.records) > 1 else status
+                 for status, count in configuration.statuses.most_common()]  # fmt: skip
+        rows.append([*line, ", ".join(words)])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
+            for row in rows]  # fmt: skip
+
+
+def _effort(configuration: Configuration, name: str) -> str:
+    """Return the mean of what the runs took that reached the target."""
+    values = []
+    for record in configuration.records:
+        value: Any = record.result or {}
+        if value.get("status") != "target_reached":
+            continue
+        for part in name.split("."):
+            value = value.get(part, math.nan)
+        values.append(float(value))
+    return f"{sum(values) / len(values):,.4g}" if values else ""

@@ -1,0 +1,128 @@
+"""A sweep from jobs to results: plan, train, take what was trained before as it is."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gdframe.files import exclusive
+from gdframe.interrupt import interruptible
+from gdframe.sweeps.execute import Execution
+from gdframe.sweeps.job import SWEEP_FILE, Job, digest, read_jobs, result_of, write_jobs
+from gdframe.sweeps.metric import check_metric
+from gdframe.sweeps.plan import Datasets, plan
+from gdframe.sweeps.progress import SweepProgress
+
+log = logging.getLogger("gdframe")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the runs of a sweep came to.
+
+    Args:
+        jobs: every run in the sweep's folder, those of earlier launches too.
+        asked: the runs asked for now, in order, as they are in the folder.
+        results: what ``result.json`` of a run holds, by its number; runs that did not end are left
+            out.
+        interrupted: whether an end was asked for.
+    """
+
+    jobs: list[Job]
+    asked: list[Job]
+    results: dict[int, Mapping[str, Any]]
+    interrupted: bool
+
+
+def train_sweep(
+    folder: Path,
+    jobs: Sequence[Job],
+    *,
+    most: int | None = None,
+    metric: str | None = None,
+    reuse: bool = False,
+    show: bool = True,
+) -> Outcome:
+    """Train the runs of a sweep, those of one structure together.
+
+    Args:
+        folder: the sweep's.
+        jobs: its runs.
+        most: most runs of a batch; by default what memory holds.
+        metric: what the display calls best.
+        reuse: whether runs that ended in this folder before are taken as they are.
+        show: whether to draw a progress display where standard error is a terminal.
+
+    Raises:
+        UserError: a run cannot be trained as it is configured; none was.
+        OSError: a folder cannot be written to.
+    """
+    check_metric(metric)
+    known = read_jobs(folder) if reuse and (folder / SWEEP_FILE).exists() else []
+    asked = _settled(folder, jobs, known)
+    everything = list({job.number: job for job in (*known, *asked)}.values())
+    results = {
+        job.number: result for job in everything if known and (result := result_of(job)) is not None
+    }
+    wanted = list({job.number: job for job in asked if job.number not in results}.values())
+    datasets = Datasets()
+    batches = plan(wanted, datasets, most=most)
+    folder.mkdir(parents=True, exist_ok=True)
+    with exclusive(folder), interruptible() as stop:
+        write_jobs(folder, everything)
+        log.info("%s", announcement(len(wanted), len(asked) - len(wanted), batches))
+        allow_files(2 * max(map(len, batches), default=0))
+        with SweepProgress(len(wanted), metric, show=show) as display:
+            execution = Execution(datasets, stop, display.ended)
+            execution.train(batches)
+        return Outcome(everything, asked, results | execution.results, stop() is not None)
+
+
+def _settled(folder: Path, jobs: Sequence[Job], known: Sequence[Job]) -> list[Job]:
+    """Return for each run the one in the folder that computes the same, or a new one."""
+    if not known:
+        return list(jobs)
+    by_digest = {digest(job.config): job for job in known}
+    number = max(job.number for job in known) + 1
+    settled = []
+    for job in jobs:
+        mark = digest(job.config)
+        if mark not in by_digest:
+            by_digest[mark] = replace(job, number=number, folder=folder / str(number))
+            number += 1
+        settled.append(by_digest[mark])
+    return settled
+
+
+def announcement(runs: int, ended: int, batches: Sequence[Sequence[Job]]) -> str:
+    """Say how many runs are trained together, and how many one by one.
+
+    Example:
+        >>> announcement(5, 0, [[1, 2, 3], [4], [5]])
+        'sweep: 5 runs: 3 in 1 batch, 2 one by one'
+    """
+    together = [len(batch) for batch in batches if len(batch) > 1]
+    parts = []
+    if together:
+        plural = "batch" if len(together) == 1 else "batches"
+        parts.append(f"{sum(together):,} in {len(together):,} {plural}")
+    if alone := len(batches) - len(together):
+        parts.append(f"{alone:,} one by one")
+    before = f", {ended:,} trained before" if ended else ""
+    return f"sweep: {runs:,} run{'' if runs == 1 else 's'}: {', '.join(parts) or 'none'}{before}"
+
+
+def allow_files(count: int) -> None:
+    """Raise the limit of open files, where there is one and it is too low for a batch."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = count + 256
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
