@@ -137,10 +137,11 @@ def run_application(argv: list[str]) -> int:
     named_folders = [
         Path(override.partition("=")[2].strip("'\""))
         for override in overrides
-        if override.startswith(("hydra.run.dir=", "hydra.sweep.dir="))
+        if override.startswith(("hydra.run.dir=", "hydra.sweep.dir=", "sweep.dir="))
     ]
-    for folder in named_folders:
-        refuse_taken(folder)
+    if "sweep.reuse=true" not in [override.lower() for override in overrides]:
+        for folder in named_folders:
+            refuse_taken(folder)
 
     application = hydra.main(
         version_base="1.3", config_path=str(config_folder()), config_name="config"
@@ -160,6 +161,35 @@ def run_application(argv: list[str]) -> int:
         if task.folder is not None and task.folder.is_dir() and not task.told:
             _summarize(task.folder, task.metric)
     return _combined(task)
+
+
+def resume_sweep(folder: Path) -> int:
+    """Train what a sweep left undone; return the exit code.
+
+    Raises:
+        UserError: the folder is no sweep's, or a run can no longer be trained.
+    """
+    from gdframe.sweeps.command import exit_codes, run_sweep
+    from gdframe.sweeps.hydra import speak
+    from gdframe.sweeps.job import read_jobs
+
+    register_nodes()
+    jobs = read_jobs(folder)
+    config = jobs[0].config if jobs else {}
+    load_plugins(config.get("plugins", []))
+    speak()
+    try:
+        outcome = run_sweep(
+            folder,
+            None,
+            metric=config["sweep"]["metric"],
+            show=config["logging"]["progress"],
+        )
+    except OSError as error:
+        raise unwritable(error, folder) from error
+    if outcome.interrupted:
+        raise KeyboardInterrupt
+    return max(exit_codes(outcome), default=0)
 
 
 def finish(result: Result) -> None:

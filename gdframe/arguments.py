@@ -7,6 +7,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from gdframe.errors import UserError, did_you_mean, in_words
@@ -29,6 +30,11 @@ def arguments(component: Callable[..., Any]) -> dict[str, Argument]:
     Raises:
         UserError: the component takes ``*args`` or ``**kwargs``, which no config can name.
     """
+    return dict(_arguments(component))
+
+
+@cache
+def _arguments(component: Callable[..., Any]) -> dict[str, Argument]:
     function = component.__init__ if inspect.isclass(component) else component
     try:
         hints = typing.get_type_hints(function)

@@ -115,12 +115,14 @@ def _plugins(overrides: list[str]) -> list[str]:
 
 
 def _resume(argv: list[str]) -> int:
-    parser = _Parser("resume", "go on with a run from its newest checkpoint")
-    parser.add_argument("run", help="its folder")
+    parser = _Parser("resume", "go on with a run, or with what a sweep left")
+    parser.add_argument("run", help="its folder, or the sweep's")
     parser.add_argument("overrides", nargs="*", help="epochs=200 and the like")
     chosen = parser.parse_args(argv)
     started = time.perf_counter()
     folder = Path(chosen.run)
+    if (folder / "sweep.json").is_file():
+        return _resume_sweep(folder, chosen.overrides)
     from gdframe.application import configure_log, exit_code, finish
     from gdframe.config.folders import unwritable
     from gdframe.config.values import plain, read_config
@@ -137,6 +139,17 @@ def _resume(argv: list[str]) -> int:
         raise unwritable(error, folder) from error
     finish(result)
     return exit_code(result)
+
+
+def _resume_sweep(folder: Path, overrides: Sequence[str]) -> int:
+    if overrides:
+        raise UserError(
+            f"{' '.join(overrides)}: a sweep goes on as it began; to add runs, start it again with "
+            f"sweep.dir={folder} sweep.reuse=true"
+        )
+    from gdframe.application import resume_sweep
+
+    return resume_sweep(folder)
 
 
 def _predict(argv: list[str]) -> int:

@@ -76,8 +76,8 @@ def refuse_taken(folder: Path) -> None:
     """
     if any((folder / name).exists() for name in (".hydra", "result.json", "multirun.yaml")):
         raise UserError(
-            f"{folder} already holds a run: choose another folder, or go on with it by "
-            f"python -m gdframe resume {folder}"
+            f"{folder} already holds a run or a sweep: choose another folder, go on with it by "
+            f"python -m gdframe resume {folder}, or add runs to a sweep by sweep.reuse=true"
         )
 
 

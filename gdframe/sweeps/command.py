@@ -16,7 +16,7 @@ from gdframe.sweeps.sweep import Outcome, train_sweep
 
 def run_sweep(
     folder: Path,
-    jobs: Sequence[Job],
+    jobs: Sequence[Job] | None,
     *,
     most: int | None = None,
     metric: str | None = None,
@@ -27,7 +27,7 @@ def run_sweep(
 
     Args:
         folder: the sweep's.
-        jobs: its runs.
+        jobs: its runs; None for those the folder remembers, to go on with them.
         most: most runs of a batch; by default what memory holds.
         metric: what they are compared by; by default validation loss or objective.
         reuse: whether runs that ended in this folder before are taken as they are.

@@ -42,14 +42,14 @@ def _overrides(run: Path) -> list[str]:
 
 
 def settings(overrides: Sequence[str]) -> dict[str, str]:
-    """Return overrides by key.
+    """Return overrides by key, but for those of the sweep itself.
 
     Example:
-        >>> settings(["lr=0.1", "+model.width=3"])
+        >>> settings(["lr=0.1", "+model.width=3", "sweep.metric=objective"])
         {'lr': '0.1', 'model.width': '3'}
     """
     pairs = (text.lstrip("+~").partition("=") for text in overrides)
-    return {key: value for key, _, value in pairs}
+    return {key: value for key, _, value in pairs if not key.startswith("sweep.")}
 
 
 def row(result: Mapping[str, Any] | None, chosen: Mapping[str, str], folder: str) -> Row:

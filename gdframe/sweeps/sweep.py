@@ -39,7 +39,7 @@ class Outcome:
 
 def train_sweep(
     folder: Path,
-    jobs: Sequence[Job],
+    jobs: Sequence[Job] | None,
     *,
     most: int | None = None,
     metric: str | None = None,
@@ -50,7 +50,7 @@ def train_sweep(
 
     Args:
         folder: the sweep's.
-        jobs: its runs.
+        jobs: its runs; None for those the folder remembers.
         most: most runs of a batch; by default what memory holds.
         metric: what the display calls best.
         reuse: whether runs that ended in this folder before are taken as they are.
@@ -61,8 +61,11 @@ def train_sweep(
         OSError: a folder cannot be written to.
     """
     check_metric(metric)
-    known = read_jobs(folder) if reuse and (folder / SWEEP_FILE).exists() else []
-    asked = _settled(folder, jobs, known)
+    if jobs is None:
+        known = asked = read_jobs(folder)
+    else:
+        known = read_jobs(folder) if reuse and (folder / SWEEP_FILE).exists() else []
+        asked = _settled(folder, jobs, known)
     everything = list({job.number: job for job in (*known, *asked)}.values())
     results = {
         job.number: result for job in everything if known and (result := result_of(job)) is not None

@@ -1,48 +1,235 @@
-"""``-m`` with Hydra's basic launcher: a folder for each run, and one table of all."""
+"""``-m``: runs trained together, each leaving what a single run leaves, and one table of all."""
 
 from __future__ import annotations
 
 import csv
+import json
 import math
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file
 
 
-def rows_of(done):
-    (summary,) = done.folder.rglob("summary.csv")
+def rows_of(folder):
+    (summary,) = folder.rglob("summary.csv")
     with summary.open() as file:
         return list(csv.DictReader(file))
+
+
+def summary_of(folder):
+    (path,) = folder.rglob("summary.json")
+    return json.loads(path.read_text())
+
+
+def start(folder, *arguments, **more):
+    return subprocess.Popen(
+        [sys.executable, "-m", "gdframe", "-m", *arguments],
+        cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more,
+    )  # fmt: skip
+
+
+def wait_for(found, seconds=60.0):
+    end = time.monotonic() + seconds
+    while not found():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.01)
 
 
 def test_a_sweep_leaves_folders_and_a_summary(gdframe):
     done = gdframe("-m", "variant=batch,sgd,minibatch", "lr=0.001,0.01", "epochs=2")
     assert done.code == 0, done.err
     assert len(done.runs) == 6
-    rows = rows_of(done)
+    assert "sweep: 6 runs: 6 in 3 batches" in done.out
+    rows = rows_of(done.folder)
     assert [(row["variant"], row["lr"]) for row in rows] == [
         (v, lr) for v in ("batch", "sgd", "minibatch") for lr in ("0.001", "0.01")
     ]
     assert list(rows[0])[:3] == ["variant", "lr", "epochs"]
+    assert list(rows[0])[-1] == "folder"
     assert all(row["status"] == "max_epochs" for row in rows)
     assert all(math.isfinite(float(row["metrics.validation.r2"])) for row in rows)
     assert [row["folder"].rsplit("/", 1)[1] for row in rows] == list("012345")
     assert "outputs/sweeps" in rows[0]["folder"]
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("variant=sgd", "dtype=float64", "optimizer=momentum", "epochs=6", "penalty=l2"),
+        ("variant=batch", "dtype=float64", "optimizer=adam", "epochs=9", "stopping.tolerance=0.01"),
+        ("data=iris", "variant=minibatch", "engine=eager", "model=mlp", "epochs=2"),
+    ],
+)
+def test_runs_are_what_they_are_alone(gdframe, tmp_path, settings):
+    together, alone = tmp_path / "together", tmp_path / "alone"
+    together.mkdir()
+    alone.mkdir()
+    done = gdframe("-m", *settings, "lr=0.01,0.1,1e6", "seed=0,1", cwd=together)
+    assert done.code == 0, done.err
+    for number, lr, seed in ((1, "0.01", 1), (2, "0.1", 0), (4, "1e6", 0)):
+        folder = alone / str(number)
+        folder.mkdir()
+        single = gdframe(*settings, f"lr={lr}", f"seed={seed}", cwd=folder)
+        one, other = single.run, next(together.rglob(f"sweeps/*/*/{number}"))
+        names = {path.name.split(".vm")[0][:20] for path in one.rglob("*") if path.is_file()}
+        assert names == {p.name.split(".vm")[0][:20] for p in other.rglob("*") if p.is_file()}
+        a, b = (json.loads((run / "result.json").read_text()) for run in (one, other))
+        same = ("status", "epochs", "steps", "samples", "lr", "seed", "variant", "versions")
+        assert [a[key] for key in same] == [b[key] for key in same]
+        close = pytest.approx(a["objective"], rel=1e-9 if "dtype=float64" in settings else 1e-3)
+        assert b["objective"] == close
+        own, its = (load_file(run / "model.safetensors") for run in (one, other))
+        if a["status"] != "diverged":
+            tolerance = 1e-9 if "dtype=float64" in settings else 1e-3
+            for name, value in own.items():
+                torch.testing.assert_close(value, its[name], rtol=tolerance, atol=tolerance)
+        log = (other / "gdframe.log").read_text()
+        assert "status        " in log
+        again = gdframe("resume", str(other), "epochs=12")
+        assert again.code in (0, 3), again.err
+
+
 def test_a_diverged_run_is_a_row_and_not_a_failure(gdframe):
     done = gdframe("-m", "lr=0.01,100", "epochs=2")
     assert done.code == 0, done.err
-    assert [row["status"] for row in rows_of(done)] == ["max_epochs", "diverged"]
+    assert [row["status"] for row in rows_of(done.folder)] == ["max_epochs", "diverged"]
+    assert "1 max_epochs, 1 diverged" in done.out
 
 
 def test_a_failed_run_fails_the_sweep_and_not_its_neighbours(gdframe, bad_rule):
-    done = gdframe("-m", f"plugins=[{bad_rule}]", "optimizer=bad,gd", "epochs=1")
+    done = gdframe("-m", f"plugins=[{bad_rule}]", "optimizer=bad,gd", "seed=0,1", "epochs=1")
     assert done.code == 1
-    assert [row["status"] for row in rows_of(done)] == ["failed", "max_epochs"]
+    statuses = [row["status"] for row in rows_of(done.folder)]
+    assert statuses == ["failed", "failed", "max_epochs", "max_epochs"]
+    assert "run 0 (" in done.out
+    assert "out of luck" in done.out
+    assert "RuntimeError: out of luck" in (done.runs[0] / "gdframe.log").read_text()
 
 
-def test_wrong_values_are_refused(gdframe):
+def test_wrong_values_are_refused_before_anything_trains(gdframe):
     done = gdframe("-m", "lr=0.1,fast")
     assert done.code == 2
     assert "lr=fast: expected a number" in done.err
     done = gdframe("-m", "optimizer=gd,adm")
     assert done.code == 2
     assert "Did you mean 'adam'?" in done.err
+    done = gdframe("-m", "optimizer=momentum", "optimizer.beta=0.5,2")
+    assert done.code == 2
+    assert "run 1 (optimizer=momentum optimizer.beta=2): beta=2" in done.err
+    done = gdframe("-m", "engine=gram", "variant=batch,sgd")
+    assert done.code == 2
+    assert "run 1" in done.err
+    done = gdframe("-m", "lr=range(0,0)")
+    assert done.code == 2
+    assert "the sweep is empty" in done.err
+    done = gdframe("-m", "lr=0.1,0.2", "sweep.metric=los")
+    assert done.code == 2
+    assert "sweep.metric=los: expected a column" in done.err
+    assert not list(done.folder.rglob("*.json"))
+    assert not (done.folder / "outputs").exists()
+
+
+def test_a_sweep_of_one_and_duplicates(gdframe):
+    done = gdframe("-m", "epochs=1")
+    assert done.code == 0, done.err
+    assert "sweep: 1 run: 1 one by one" in done.out
+    done = gdframe("-m", "seed=0,0", "epochs=1", "sweep.dir=twice")
+    assert done.code == 0, done.err
+    (configuration,) = summary_of(done.folder / "twice")["configurations"]
+    assert configuration["runs"] == 2
+    assert len(configuration["values"]) == 1
+
+
+def test_a_finished_sweep_is_added_to(gdframe):
+    first = gdframe("-m", "lr=0.01,0.02", "epochs=2", "sweep.dir=mine")
+    assert first.code == 0, first.err
+    refused = gdframe("-m", "lr=0.03", "epochs=2", "sweep.dir=mine")
+    assert refused.code == 2
+    assert "sweep.reuse=true" in refused.err
+    before = (first.folder / "mine" / "1" / "result.json").stat().st_mtime_ns
+    more = gdframe("-m", "lr=0.02,0.03", "epochs=2", "sweep.dir=mine", "sweep.reuse=true")
+    assert more.code == 0, more.err
+    assert "sweep: 1 run: 1 one by one, 1 trained before" in more.out
+    assert [row["lr"] for row in rows_of(first.folder)] == ["0.01", "0.02", "0.03"]
+    assert (first.folder / "mine" / "1" / "result.json").stat().st_mtime_ns == before
+
+
+LONG = (
+    "data=regression", "data.rows=2000", "engine=eager", "epochs=30", "stopping.tolerance=null",
+    "checkpoint.every=1", "sweep.dir=long",
+)  # fmt: skip
+
+
+def test_killed_and_resumed_it_ends_as_if_it_never_was(gdframe, tmp_path):
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    done = gdframe("-m", *LONG, "lr=0.001,0.002", "variant=minibatch,batch", cwd=whole)
+    assert done.code == 0, done.err
+    run = start(tmp_path, *LONG, "lr=0.001,0.002", "variant=minibatch,batch")
+    wait_for(lambda: list(tmp_path.glob("long/0/checkpoint/step-*")))
+    run.kill()
+    run.communicate()
+    before = len(list(tmp_path.glob("long/*/result.json")))
+    assert before < 4
+    again = gdframe("resume", "long")
+    assert again.code == 0, again.err
+    rows = rows_of(tmp_path / "long")
+    assert [row["status"] for row in rows] == ["max_epochs"] * 4
+    for number in range(4):
+        own, its = (
+            load_file(folder / "long" / str(number) / "model.safetensors")
+            for folder in (whole, tmp_path)
+        )
+        assert all(torch.equal(value, its[name]) for name, value in own.items())
+    nothing = gdframe("resume", "long")
+    assert nothing.code == 0, nothing.err
+    assert "sweep: 0 runs: none, 4 trained before" in nothing.out
+    refused = gdframe("resume", "long", "epochs=40")
+    assert refused.code == 2
+
+
+def test_ctrl_c_saves_and_sums_up(gdframe, tmp_path):
+    run = start(tmp_path, *LONG, "lr=0.001,0.002", "variant=minibatch,batch")
+    wait_for(lambda: list(tmp_path.glob("long/0/checkpoint/step-*")))
+    run.send_signal(signal.SIGINT)
+    out, err = run.communicate(timeout=60)
+    assert run.returncode == 130, err
+    assert "Traceback" not in err
+    assert "2 interrupted" in out
+    rows = rows_of(tmp_path)
+    assert [row["status"] for row in rows].count("interrupted") == 2
+    assert len(rows) == 4  # two were never begun
+    again = gdframe("resume", "long")
+    assert again.code == 0, again.err
+    assert {row["status"] for row in rows_of(tmp_path)} == {"max_epochs"}
+
+
+def test_two_in_the_same_second_have_folders_of_their_own(tmp_path):
+    both = [start(tmp_path, "lr=0.01,0.02", "epochs=1") for _ in range(2)]
+    for run in both:
+        run.communicate(timeout=60)
+        assert run.returncode == 0
+    assert len(list(tmp_path.glob("outputs/sweeps/*/*/summary.csv"))) == 2
+
+
+def test_a_full_disk_ends_the_sweep_with_one_message(tmp_path, gdframe):
+    limit = 40_000  # bytes a file may have: events outgrow it while training
+    run = start(
+        tmp_path, "data=regression", "variant=sgd", "lr=0.001,0.002", "epochs=3", "sweep.dir=full",
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )  # fmt: skip
+    _, err = run.communicate(timeout=60)
+    assert run.returncode == 2
+    assert "Traceback" not in err
+    assert "free some space, then go on by python -m gdframe resume full" in err
+    again = gdframe("resume", "full")
+    assert again.code == 0, again.err
+    assert {row["status"] for row in rows_of(tmp_path)} <= {"max_epochs", "converged"}
