@@ -1,5 +1,7 @@
 """The public API: what ``gdframe.NAME`` is, for type checkers and for ``__init__.py``."""
 
+from gdframe.api import SweepResult as SweepResult
+from gdframe.api import sweep as sweep
 from gdframe.api import train as train
 from gdframe.data import BreastCancer as BreastCancer
 from gdframe.data import Classification as Classification

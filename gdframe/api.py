@@ -1,23 +1,32 @@
-"""``gdframe.train(...)``: a run from Python, composed as on the command line."""
+"""``gdframe.train(...)`` and ``gdframe.sweep(...)``: as on the command line, from Python."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gdframe.config.check import check
-from gdframe.config.folders import claim, discard, refuse_taken
+from gdframe.config.composer import Composer
+from gdframe.config.folders import claim, discard, refuse_taken, register_resolver
 from gdframe.config.launch import launch
-from gdframe.config.messages import compose_config, explain, named_plugins
+from gdframe.config.messages import compose_config, explain, named_plugins, parse
 from gdframe.config.schema import register_nodes
 from gdframe.config.values import CONFIG_FILE, anchor, plain
 from gdframe.errors import UserError
 from gdframe.plugins import absolute, load_plugins
 from gdframe.result import Result
+from gdframe.sweeps.command import conclude
+from gdframe.sweeps.comparison import Configuration, Difference
+from gdframe.sweeps.job import Job
+from gdframe.sweeps.sweep import train_sweep
 
 
 def train(*overrides: str, folder: str | Path | None = None) -> Result:
@@ -40,9 +49,7 @@ def train(*overrides: str, folder: str | Path | None = None) -> Result:
         ('max_epochs', (4,))
     """
     started = time.perf_counter()
-    plugins = [absolute(plugin) for plugin in named_plugins(overrides)]
-    load_plugins(plugins)
-    register_nodes()
+    plugins = _prepare(overrides)
     try:
         config = compose_config(overrides)
     except (HydraException, OmegaConfBaseException) as error:
@@ -60,3 +67,94 @@ def train(*overrides: str, folder: str | Path | None = None) -> Result:
     except UserError:
         discard(target)
         raise
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """What a sweep came to.
+
+    Args:
+        folder: where it was written.
+        runs: a row for each run: its overrides, what ``result.json`` holds flattened, its folder.
+        configurations: what is varied but the seed, best first, each with mean, deviation and
+            interval over its seeds.
+        differences: of the levels of each varied key, on the seeds that two have in common.
+        interrupted: whether Ctrl-C ended it.
+        text: the table that the command line prints.
+    """
+
+    folder: Path
+    runs: list[dict[str, Any]]
+    configurations: list[Configuration]
+    differences: list[Difference]
+    interrupted: bool
+    text: str = field(repr=False)
+
+
+def sweep(
+    *overrides: str, folder: str | Path | None = None, batch: int | None = None
+) -> SweepResult:
+    """Train every combination of values, those of one structure together.
+
+    Args:
+        overrides: as on the command line after ``-m``: ``"lr=0.01,0.1"``, ``"seed=range(5)"``.
+        folder: where the sweep is written; by default a new ``outputs/sweeps/DATE/TIME``. A sweep
+            that is there already is added to: only its new runs are trained.
+        batch: most runs trained together; by default what memory holds.
+
+    Returns:
+        The runs, and how their configurations compare.
+
+    Raises:
+        UserError: an override or the data cannot be used; nothing was trained.
+
+    Example:
+        >>> import tempfile
+        >>> found = sweep("variant=batch", "epochs=3", "lr=0.01,0.1", folder=tempfile.mkdtemp())
+        >>> [best.settings["lr"] for best in found.configurations]
+        ['0.1', '0.01']
+    """
+    plugins = _prepare(overrides)
+    combinations = [
+        [*words, f"plugins=[{','.join(plugins)}]"] if plugins else words
+        for words in BasicSweeper.split_arguments(parse(overrides), None)[0]
+    ]
+    if not combinations:
+        raise UserError("the sweep is empty: no combination of values is left to train")
+    claimed = folder is None
+    target = claim(Path("outputs/sweeps")) if folder is None else Path(folder)
+    composer = Composer(compose_config)
+    try:
+        jobs = []
+        for number, words in enumerate(combinations):
+            try:
+                composition = composer.compose(words)
+                composition.base.set(composition.values)
+            except (HydraException, OmegaConfBaseException) as error:
+                raise explain(error, words) from error
+            jobs.append(Job(number, tuple(words), composition, target / str(number)))
+        config = jobs[0].config
+        metric, show = config["sweep"]["metric"], config["logging"]["progress"]
+        outcome = train_sweep(target, jobs, most=batch, metric=metric, reuse=True, show=show)
+    except UserError:
+        if claimed:
+            discard(target)
+        raise
+    summary = conclude(target, outcome, metric)
+    return SweepResult(
+        folder=target,
+        runs=summary.rows,
+        configurations=summary.configurations,
+        differences=summary.differences,
+        interrupted=outcome.interrupted,
+        text=summary.text,
+    )
+
+
+def _prepare(overrides: Sequence[str]) -> list[str]:
+    """Load the plugins that overrides name; return them by absolute paths."""
+    plugins = [absolute(plugin) for plugin in named_plugins(overrides)]
+    load_plugins(plugins)
+    register_nodes()
+    register_resolver()
+    return plugins

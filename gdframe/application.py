@@ -218,7 +218,7 @@ def _summarize(folder: Path, metric: str | None) -> None:
 
     records = read_records(folder)
     if records:
-        print(summarize(folder, records, metric))
+        print(summarize(folder, records, metric).text)
 
 
 def _with_plugins(word: str, plugins: list[str]) -> str:

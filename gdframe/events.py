@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import socket
+import struct
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils import tensorboard
 
@@ -79,6 +81,12 @@ class EventFile:
         if math.isfinite(high - low):
             edges = np.linspace(low, high, BINS + 1)
             self._add(_summary.histogram(tag, values.astype(np.float64), edges), step)
+
+    def image(self, tag: str, png: bytes, step: int = 0) -> None:
+        """Add a picture."""
+        width, height = struct.unpack(">II", png[16:24])  # of its first chunk, IHDR
+        image = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)
+        self._add(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
 
     def hyperparameters(self, values: Mapping[str, bool | int | float | str]) -> None:
         """Add what the HParams page shows, and that the run has ended.

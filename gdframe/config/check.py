@@ -52,6 +52,8 @@ def check(config: Mapping[str, Any]) -> None:
     check_arguments("stopping", arguments(Stopping), _plain(config, "stopping"))
     for group in ("logging", "checkpoint"):
         _check_like(group, _plain(config, group), defaults(group, "default") or {})
+    if config["logging"]["runs"] not in ("all", "best", "mean"):
+        raise UserError(f"logging.runs={config['logging']['runs']}: expected all, best or mean")
 
 
 def _plain(config: Mapping[str, Any], group: str) -> dict[str, Any]:

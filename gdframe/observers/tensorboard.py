@@ -107,16 +107,9 @@ class TensorBoard(Observer):
         for column, value in row.items():
             if math.isnan(value):  # a metric that is not defined, or was not measured here
                 continue
-            part, _, name = column.partition("/")
-            if column in TAGS:
-                tag = TAGS[column]
-            elif part == "gradient_norm":
-                tag = column
-            elif name:
-                tag = f"metric/{part}_{name}"
-            else:
-                continue
-            self._file.scalar(tag, value, int(row["epoch"]))
+            tag = tag_of(column)
+            if tag is not None:
+                self._file.scalar(tag, value, int(row["epoch"]))
 
     def _write_histograms(self, run: Watched) -> None:
         assert self._file is not None
@@ -125,3 +118,18 @@ class TensorBoard(Observer):
                 if bool(values.isfinite().all()):
                     epoch = int(run.history.last["epoch"])
                     self._file.histogram(f"parameters/{name}", values.cpu().numpy(), epoch)
+
+
+def tag_of(column: str) -> str | None:
+    """Return the tag of an epoch's column, or None for what has none.
+
+    Example:
+        >>> tag_of("train/r2"), tag_of("samples")
+        ('metric/train_r2', None)
+    """
+    part, _, name = column.partition("/")
+    if column in TAGS:
+        return TAGS[column]
+    if part == "gradient_norm":
+        return column
+    return f"metric/{part}_{name}" if name else None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from gdframe.events import PATTERN, EventFile
 from gdframe.sweeps.comparison import Record
 from gdframe.sweeps.job import Job, result_of
 from gdframe.sweeps.metric import value_of
-from gdframe.sweeps.report import summarize
+from gdframe.sweeps.report import Summary, summarize
 from gdframe.sweeps.summary import settings
 from gdframe.sweeps.sweep import Outcome, train_sweep
 
@@ -38,8 +39,46 @@ def run_sweep(
         OSError: a folder cannot be written to.
     """
     outcome = train_sweep(folder, jobs, most=most, metric=metric, reuse=reuse, show=show)
-    print(summarize(folder, records(outcome), metric))
+    print(conclude(folder, outcome, metric).text)
     return outcome
+
+
+def conclude(folder: Path, outcome: Outcome, metric: str | None) -> Summary:
+    """Write what a sweep leaves besides its runs: summary, pictures, curves of the seeds' means.
+
+    Raises:
+        OSError: something cannot be written.
+    """
+    summary = summarize(folder, records(outcome), metric)
+    config = outcome.jobs[0].config
+    saved: dict[str, bytes] = {}
+    if len(summary.configurations) > 1:
+        from gdframe.sweeps.pictures import draw
+
+        saved = draw(folder, summary.configurations, summary.metric)
+    if config["logging"]["tensorboard"]:
+        outcome.curves.write_means(folder, summary.configurations)
+        if config["logging"]["runs"] == "best" and summary.configurations:
+            outcome.curves.show(summary.configurations[0].records)
+        show_pictures(folder, saved)
+    return summary
+
+
+def show_pictures(folder: Path, pictures: Mapping[str, bytes]) -> None:
+    """Show pictures among the images of a sweep's TensorBoard.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    for old in folder.glob(PATTERN):
+        old.unlink()
+    if pictures:
+        file = EventFile(folder)
+        try:
+            for name, png in pictures.items():
+                file.image(f"sweep/{name}", png)
+        finally:
+            file.close()
 
 
 def records(outcome: Outcome) -> list[Record]:

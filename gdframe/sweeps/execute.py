@@ -17,9 +17,11 @@ from gdframe.console import table
 from gdframe.errors import UserError
 from gdframe.files import write_atomically
 from gdframe.member import Member
+from gdframe.observers import Observer, TensorBoard
 from gdframe.registry import ENGINES
 from gdframe.result import RESULT_FILE, Result, versions
 from gdframe.stopping import Status
+from gdframe.sweeps.curves import Curves
 from gdframe.sweeps.job import Job
 from gdframe.sweeps.plan import Datasets, starting_point
 
@@ -38,6 +40,7 @@ class Execution:
 
     Attributes:
         results: what ``result.json`` of each run holds, by the run's number.
+        curves: what the runs measured.
     """
 
     def __init__(
@@ -48,6 +51,8 @@ class Execution:
     ) -> None:
         self._datasets, self._stop, self._tell = datasets, stop, ended
         self.results: dict[int, Mapping[str, Any]] = {}
+        self.curves = Curves()
+        self._boards: dict[int, TensorBoard] = {}
         self._warned: set[str] = set()
 
     def train(self, batches: Sequence[Sequence[Job]]) -> None:
@@ -91,7 +96,7 @@ class Execution:
             return
         for member, job in jobs.items():
             job.write()
-            member.observers = observers(configs[job.number], job.folder)
+            member.observers = self._observers(configs[job.number], job)
             self._warn(configs[job.number])
         setup = (time.perf_counter() - begun) / len(batch)
 
@@ -100,6 +105,9 @@ class Execution:
             result.seconds["setup"] = setup
             leave(result, parts.pop(member), configs.pop(job.number), job.folder)
             reason = f"engine: {result.engine} ({result.engine_reason})\n"
+            self.curves.keep(result)
+            if (board := self._boards.pop(job.number, None)) is not None:
+                self.curves.write_end(board, result)
             _write_log(job, (reason if result.engine_reason else "") + table(result))
             self._note(job, result.to_json())
 
@@ -111,6 +119,16 @@ class Execution:
             if (capture := starts.pop(job.number)) is not None:
                 member.restore(capture)
         together.fit(self._stop)
+
+    def _observers(self, config: Mapping[str, Any], job: Job) -> list[Observer]:
+        """Return who watches a run; its curves are left out where only some are to be kept."""
+        found = observers(config, job.folder)
+        if config["logging"]["runs"] == "all":
+            return found
+        for board in [observer for observer in found if isinstance(observer, TensorBoard)]:
+            found.remove(board)
+            self._boards[job.number] = board
+        return found
 
     def _fail(self, job: Job, result: Result | None, error: Exception) -> None:
         """Write what is known of a run that raised."""

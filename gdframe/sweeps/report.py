@@ -7,6 +7,7 @@ import math
 import shlex
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from gdframe.sweeps.comparison import (
     varied,
 )
 from gdframe.sweeps.metric import default_metric
-from gdframe.sweeps.summary import row, write_csv
+from gdframe.sweeps.summary import Row, row, write_csv
 
 MOST_LINES = 20
 """Most configurations in the table on the console."""
@@ -31,8 +32,27 @@ EFFORT = ("steps", "samples", "gradient_evaluations", "seconds.train")
 """What a run took, on each fair axis."""
 
 
-def summarize(folder: Path, records: Sequence[Record], metric: str | None) -> str:
-    """Write ``summary.csv`` and ``summary.json``; return the text for the console.
+@dataclass(frozen=True)
+class Summary:
+    """What the runs of a sweep add up to.
+
+    Args:
+        metric: what they are compared by.
+        rows: a row for each run.
+        configurations: best first.
+        differences: between levels of each varied key.
+        text: for the console.
+    """
+
+    metric: str
+    rows: list[Row]
+    configurations: list[Configuration]
+    differences: list[Difference]
+    text: str
+
+
+def summarize(folder: Path, records: Sequence[Record], metric: str | None) -> Summary:
+    """Write ``summary.csv`` and ``summary.json``; return what they say.
 
     Args:
         folder: the sweep's.
@@ -57,7 +77,8 @@ def summarize(folder: Path, records: Sequence[Record], metric: str | None) -> st
         "runs": rows,
     }
     write_atomically(folder / "summary.json", json.dumps(finite(content), indent=1) + "\n")
-    return "\n".join(_lines(folder, records, name, found, compared))
+    text = "\n".join(_lines(folder, records, name, found, compared))
+    return Summary(name, rows, found, compared, text)
 
 
 def statuses(records: Sequence[Record]) -> Counter[str]:

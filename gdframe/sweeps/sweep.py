@@ -10,6 +10,7 @@ from typing import Any
 
 from gdframe.files import exclusive
 from gdframe.interrupt import interruptible
+from gdframe.sweeps.curves import Curves
 from gdframe.sweeps.execute import Execution
 from gdframe.sweeps.job import SWEEP_FILE, Job, digest, read_jobs, result_of, write_jobs
 from gdframe.sweeps.metric import check_metric
@@ -29,12 +30,14 @@ class Outcome:
         results: what ``result.json`` of a run holds, by its number; runs that did not end are left
             out.
         interrupted: whether an end was asked for.
+        curves: what the runs trained now measured.
     """
 
     jobs: list[Job]
     asked: list[Job]
     results: dict[int, Mapping[str, Any]]
     interrupted: bool
+    curves: Curves
 
 
 def train_sweep(
@@ -67,7 +70,7 @@ def train_sweep(
         known = read_jobs(folder) if reuse and (folder / SWEEP_FILE).exists() else []
         asked = _settled(folder, jobs, known)
     everything = list({job.number: job for job in (*known, *asked)}.values())
-    results = {
+    results: dict[int, Mapping[str, Any]] = {
         job.number: result for job in everything if known and (result := result_of(job)) is not None
     }
     wanted = list({job.number: job for job in asked if job.number not in results}.values())
@@ -81,7 +84,8 @@ def train_sweep(
         with SweepProgress(len(wanted), metric, show=show) as display:
             execution = Execution(datasets, stop, display.ended)
             execution.train(batches)
-        return Outcome(everything, asked, results | execution.results, stop() is not None)
+        results |= execution.results
+        return Outcome(everything, asked, results, stop() is not None, execution.curves)
 
 
 def _settled(folder: Path, jobs: Sequence[Job], known: Sequence[Job]) -> list[Job]:

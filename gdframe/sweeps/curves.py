@@ -1,0 +1,139 @@
+"""Curves of a sweep in TensorBoard: every run's, the best configuration's, or the seeds' mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdframe.events import PATTERN, EventFile
+from gdframe.observers.tensorboard import TensorBoard, tag_of
+from gdframe.result import Result
+from gdframe.storage import load_checkpoint
+from gdframe.sweeps.comparison import Configuration, Record
+
+Arrays = dict[str, NDArray[np.float64]]
+
+STEP_TAGS = {"loss": "loss/step", "gradient_norm": "gradient_norm/step"}
+
+FOLDER = "mean"
+"""Where the mean curves lie in a sweep's folder."""
+
+
+class Curves:
+    """Keeps what runs measured until their sweep is over.
+
+    Attributes:
+        hidden: the observers, by folder, of runs whose curves were left out.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Arrays] = {}
+        self.hidden: dict[str, TensorBoard] = {}
+
+    def keep(self, result: Result) -> None:
+        """Keep the history of a run that ended."""
+        self._kept[str(result.folder)] = result.history.to_arrays()
+
+    def write_end(self, board: TensorBoard, result: Result) -> None:
+        """Write where a run ended and its hyperparameters, and no curve.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self.hidden[str(result.folder)] = board
+        last = {name: values[-1:] for name, values in result.history.to_arrays().items()}
+        _write(board.folder, last, board, result.to_json())
+
+    def show(self, records: Sequence[Record]) -> None:
+        """Write the curves of runs that had left them out.
+
+        Raises:
+            OSError: one cannot be written.
+        """
+        for record in records:
+            board = self.hidden.get(record.folder)
+            if board is not None and record.result is not None:
+                _write(board.folder, self._kept[record.folder], board, record.result)
+
+    def write_means(self, folder: Path, found: Sequence[Configuration]) -> None:
+        """Write a TensorBoard run for each configuration of several seeds: the mean of its runs.
+
+        A curve goes as far as the shortest of its runs; those that diverged are left out.
+
+        Raises:
+            OSError: one cannot be written.
+        """
+        for configuration in found:
+            ended = [r for r in configuration.records if (r.result or {}).get("status") in ENDED]
+            runs = [arrays for r in ended if (arrays := self._of(r.folder)) is not None]
+            if len(runs) > 1:
+                name = ",".join(f"{k}={v}" for k, v in configuration.settings.items()) or "all"
+                _write(folder / FOLDER / name.replace("/", "_")[:120], mean(runs))
+
+    def _of(self, folder: str) -> Arrays | None:
+        """Return a run's history, from its checkpoint if it was trained before."""
+        if folder in self._kept:
+            return self._kept[folder]
+        checkpoints = Path(folder) / "checkpoint"
+        capture = load_checkpoint(checkpoints)[0] if checkpoints.is_dir() else None
+        if capture is None:
+            return None
+        return {
+            name.removeprefix("history."): values.numpy()
+            for name, values in capture.tensors.items()
+            if name.startswith("history.")
+        }
+
+
+ENDED = ("converged", "max_epochs", "target_reached", "time_limit")
+"""Statuses of runs whose curves are averaged."""
+
+
+def mean(runs: Sequence[Mapping[str, NDArray[np.float64]]]) -> Arrays:
+    """Return the mean of histories, as far as the shortest goes.
+
+    Example:
+        >>> one, other = ({"epochs/objective": np.array(v)} for v in ([1.0, 2.0, 3.0], [3.0, 4.0]))
+        >>> mean([one, other])["epochs/objective"]
+        array([2., 3.])
+    """
+    found = {}
+    for name in runs[0]:
+        columns = [run[name] for run in runs if name in run]
+        length = min(map(len, columns))
+        found[name] = np.mean([column[:length] for column in columns], axis=0)
+    return found
+
+
+def _write(
+    folder: Path,
+    arrays: Mapping[str, NDArray[np.float64]],
+    board: TensorBoard | None = None,
+    result: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a TensorBoard run anew: curves, and what its observer knows of it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob(PATTERN):
+        old.unlink()
+    file = EventFile(folder)
+    try:
+        if board is not None:
+            for title, page in board.text.items():
+                file.text(title, page)
+        epochs = arrays["epochs/epoch"].astype(np.int64)
+        for name, values in arrays.items():
+            tag = tag_of(name.removeprefix("epochs/"))
+            if tag is not None and name.startswith("epochs/") and not np.isnan(values).any():
+                file.curve(tag, values, epochs)
+        steps = arrays["steps/step"].astype(np.int64)
+        for column, tag in STEP_TAGS.items():
+            file.curve(tag, arrays[f"steps/{column}"], steps)
+        if board is not None and result is not None:
+            file.text("verdict", f"**{result['status']}**: {result['reason']}", int(epochs[-1]))
+            file.hyperparameters({**board.hyperparameters, "status": str(result["status"])})
+    finally:
+        file.close()

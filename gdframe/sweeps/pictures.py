@@ -1,0 +1,222 @@
+"""Pictures of a sweep: the metric against the learning rate, and over two varied keys."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+
+from gdframe.files import write_atomically
+from gdframe.sweeps.comparison import Configuration
+from gdframe.sweeps.metric import goes_up
+
+MOST_LINES = 8
+"""Most lines in a picture; their colours are told apart."""
+
+MOST_CELLS = 60
+"""Most rows or columns of a heat map."""
+
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#999999")
+"""Colours that the colour-blind tell apart (Okabe and Ito, 2008)."""
+
+SIZE, DPI = (8.0, 5.0), 120
+
+
+def draw(folder: Path, found: Sequence[Configuration], metric: str) -> dict[str, bytes]:
+    """Save the pictures that a sweep's varied keys allow; return them as PNG by name.
+
+    Args:
+        folder: the sweep's.
+        found: its configurations.
+        metric: what they are compared by.
+
+    Raises:
+        OSError: one cannot be written.
+    """
+    pictures = {
+        "learning_rates": against_learning_rate(found, metric),
+        "heat_map": heat_map(found, metric),
+    }
+    saved = {}
+    for name, figure in pictures.items():
+        if figure is not None:
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format="png", dpi=DPI)
+            saved[name] = buffer.getvalue()
+            write_atomically(folder / f"{name}.png", saved[name])
+    return saved
+
+
+def against_learning_rate(found: Sequence[Configuration], metric: str) -> Figure | None:
+    """Draw a line for each level of the other keys, with the band of its seeds; None for no rates.
+
+    Where all runs diverged, the background is shaded.
+    """
+    rates = [_number(configuration.settings.get("lr")) for configuration in found]
+    if len({rate for rate in rates if rate is not None}) < 2:
+        return None
+    lines: dict[str, list[tuple[float, Configuration]]] = {}
+    for rate, configuration in zip(rates, found, strict=True):
+        if rate is not None:
+            others = {k: v for k, v in configuration.settings.items() if k != "lr"}
+            name = ", ".join(f"{key}={value}" for key, value in others.items())
+            lines.setdefault(name, []).append((rate, configuration))
+    figure, axes = _axes()
+    shown = list(lines.items())[:MOST_LINES]
+    values: list[float] = []
+    for color, (name, points) in zip(COLORS, shown, strict=False):
+        points.sort(key=lambda point: point[0])
+        kept = [(rate, c) for rate, c in points if c.values]
+        x = [rate for rate, _ in kept]
+        low, high = ([f(c.values.values()) for _, c in kept] for f in (min, max))
+        values += [*low, *high]
+        axes.plot(x, [c.mean for _, c in kept], "o-", color=color, ms=3, lw=1.5, label=name or None)
+        axes.fill_between(x, low, high, color=color, alpha=0.2, lw=0)
+        lost = [rate for rate, c in points if not c.values]
+        axes.plot(lost, [0.98] * len(lost), "x", color=color, transform=axes.get_xaxis_transform())
+    axes.set_xscale("log")
+    if values and min(values) > 0:
+        axes.set_yscale("log")
+    _shade(axes, [point for _, points in shown for point in points])
+    axes.set_xlabel("learning rate")
+    axes.set_ylabel(metric)
+    left = f" (the best {MOST_LINES} of {len(lines)} lines)" if len(lines) > MOST_LINES else ""
+    seeds = max(len(configuration.values) for configuration in found)
+    band = f", mean and range of {seeds} seeds" if seeds > 1 else ""
+    axes.set_title(f"{metric} at the end, by learning rate{band}{left}", fontsize=11)
+    handles, labels = axes.get_legend_handles_labels()
+    if any(not configuration.values for configuration in found):
+        handles.append(Line2D([], [], color="black", marker="x", lw=0))
+        labels.append("diverged")
+    if handles:
+        axes.legend(handles, labels, fontsize=9, frameon=False)
+    return figure
+
+
+def _shade(axes: Axes, points: Sequence[tuple[float, Configuration]]) -> None:
+    """Shade the rates at which every run diverged."""
+    by_rate: dict[float, list[Configuration]] = {}
+    for rate, configuration in points:
+        by_rate.setdefault(rate, []).append(configuration)
+    rates = sorted(by_rate)
+    lost = {
+        rate
+        for rate, configurations in by_rate.items()
+        if all(c.statuses.get("diverged", 0) == len(c.records) for c in configurations)
+    }
+    edges = [
+        rates[0] ** 1.5 / rates[1] ** 0.5,
+        *(math.sqrt(a * b) for a, b in pairwise(rates)),
+        rates[-1] ** 1.5 / rates[-2] ** 0.5,
+    ]
+    label: str | None = "all diverged"
+    for index, rate in enumerate(rates):
+        if rate in lost:
+            axes.axvspan(
+                edges[index], edges[index + 1], color="#D55E00", alpha=0.12, lw=0, label=label
+            )
+            label = None
+    axes.set_xlim(edges[0], edges[-1])
+
+
+def heat_map(found: Sequence[Configuration], metric: str) -> Figure | None:
+    """Draw the metric over the first two varied keys; the best of others is shown. None for one."""
+    keys = list(dict.fromkeys(key for configuration in found for key in configuration.settings))
+    if len(keys) < 2:
+        return None
+    # the key with more levels runs along the longer side
+    levels = {key: _levels(found, key) for key in keys}
+    keys.sort(key=lambda key: -len(levels[key]))
+    across, down = keys[:2]
+    columns, rows = levels[across], levels[down]
+    if not (2 <= len(columns) <= MOST_CELLS and 2 <= len(rows) <= MOST_CELLS):
+        return None
+    grid = np.full((len(rows), len(columns)), np.nan)
+    lost = np.zeros(grid.shape, dtype=bool)
+    for configuration in found:  # best first: the first in a cell is what it shows
+        chosen = configuration.settings
+        if across not in chosen or down not in chosen:
+            continue
+        cell = rows.index(chosen[down]), columns.index(chosen[across])
+        if configuration.values and math.isnan(grid[cell]):
+            grid[cell] = configuration.mean
+        lost[cell] |= not configuration.values
+    lost &= np.isnan(grid)
+    figure, axes = _axes()
+    finite = grid[np.isfinite(grid)]
+    positive = finite.size > 0 and finite.min() > 0 and finite.max() > 10 * finite.min()
+    shades: dict[str, Any] = {"norm": LogNorm()} if positive else {}
+    axes.grid(visible=False)
+    color_map = "viridis" if goes_up(metric) else "viridis_r"
+    image: Any = axes.imshow(grid, aspect="auto", cmap=color_map, **shades)
+    for row, column in np.argwhere(lost).tolist():
+        axes.add_patch(_crossed(column, row))
+    _ticks(axes, columns, rows)
+    if grid.size <= 60:
+        for (row, column), value in np.ndenumerate(grid):
+            if math.isfinite(value):
+                at = image.norm(value)
+                dark = at < 0.5 if goes_up(metric) else at > 0.5
+                ink = "white" if dark else "black"
+                axes.text(column, row, f"{value:.3g}", ha="center", va="center",
+                          color=ink, fontsize=8)  # fmt: skip
+    axes.set_xlabel(across)
+    axes.set_ylabel(down)
+    figure.colorbar(image, ax=axes, label=metric)
+    if lost.any():
+        crossed = Patch(
+            facecolor="white", edgecolor="#D55E00", hatch="xx", label="no run ended well"
+        )
+        axes.legend(handles=[crossed], fontsize=9, loc="upper left", bbox_to_anchor=(0, -0.12))
+    rest = ", best of the rest" if len(keys) > 2 else ""
+    axes.set_title(f"{metric} at the end{rest}, mean over seeds", fontsize=11)
+    return figure
+
+
+def _crossed(column: float, row: float) -> Any:
+    return Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor="white", edgecolor="#D55E00",
+                     hatch="xx", lw=0)  # fmt: skip
+
+
+def _ticks(axes: Axes, columns: Sequence[str], rows: Sequence[str]) -> None:
+    step = -(-len(columns) // 20)
+    axes.set_xticks(range(0, len(columns), step), columns[::step], rotation=45, ha="right")
+    step = -(-len(rows) // 20)
+    axes.set_yticks(range(0, len(rows), step), rows[::step])
+
+
+def _levels(found: Sequence[Configuration], key: str) -> list[str]:
+    """Return a key's values, numbers by size."""
+    levels = list({c.settings[key]: None for c in found if key in c.settings})
+    numbers = [_number(level) for level in levels]
+    if all(number is not None for number in numbers):
+        levels.sort(key=float)
+    return levels
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return number if number > 0 and math.isfinite(number) else None
+
+
+def _axes() -> tuple[Figure, Axes]:
+    figure = Figure(figsize=SIZE, layout="constrained")
+    axes = figure.add_subplot()
+    axes.grid(visible=True, color="#dddddd", lw=0.6)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    return figure, axes

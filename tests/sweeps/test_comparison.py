@@ -1,0 +1,162 @@
+"""Who won, and whether the seeds are enough to say so."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from gdframe.errors import UserError
+from gdframe.sweeps.comparison import (
+    Record,
+    bootstrap_interval,
+    configurations,
+    differences,
+    varied,
+)
+from gdframe.sweeps.curves import mean
+from gdframe.sweeps.metric import check_metric, value_of
+from gdframe.sweeps.pictures import against_learning_rate, draw, heat_map
+
+
+def record(objective, status="max_epochs", **settings):
+    result = {"status": status, "objective": objective, "metrics": {"train": {"r2": -objective}}}
+    return Record({key: str(value) for key, value in settings.items()}, result, "nowhere")
+
+
+def runs(seeds, shift=0.5, spread=0.1):
+    noise = np.random.default_rng(0).standard_normal(seeds)
+    return [
+        record(value, variant=variant, seed=seed)
+        for seed in range(seeds)
+        for variant, value in (("sgd", 1 + noise[seed]),
+                               ("batch", 1 + noise[seed] + shift + spread * math.sin(seed)))
+    ]  # fmt: skip
+
+
+def test_seeds_make_a_mean_a_deviation_and_an_interval():
+    found = configurations(runs(8), "objective")
+    assert [c.settings for c in found] == [{"variant": "sgd"}, {"variant": "batch"}]
+    values = list(found[0].values.values())
+    assert found[0].mean == pytest.approx(np.mean(values))
+    assert found[0].deviation == pytest.approx(np.std(values, ddof=1))
+    low, high = found[0].interval
+    assert low < found[0].mean < high
+    half = 1.96 * np.std(values, ddof=1) / math.sqrt(8)
+    assert (high - low) / 2 == pytest.approx(half, rel=0.35)
+
+
+def test_pairs_on_shared_seeds_see_what_means_cannot():
+    # the deviation over seeds is twice the difference, and the difference is in every seed
+    (difference,) = differences(configurations(runs(8), "objective"), "objective")
+    assert (difference.better, difference.other, difference.seeds) == ("sgd", "batch", 8)
+    low, high = difference.interval
+    assert 0 < low < difference.mean < high
+    assert difference.mean == pytest.approx(0.5, abs=0.1)
+    assert difference.words == "beyond chance"
+
+
+def test_no_difference_could_be_chance():
+    (difference,) = differences(configurations(runs(8, 0.0), "objective"), "objective")
+    low, high = difference.interval
+    assert low <= 0 <= high
+    assert difference.words == "could be chance"
+
+
+def test_too_few_seeds_is_said():
+    found = configurations(runs(4), "objective")
+    assert found[0].interval is None
+    assert found[0].to_json()["too_few_seeds"]
+    (difference,) = differences(found, "objective")
+    assert difference.words == "too few seeds (4; at least 6)"
+
+
+def test_the_interval_covers_the_mean_about_as_often_as_it_says():
+    draw_from = np.random.default_rng(1)
+    covered = 0
+    for _ in range(200):
+        low, high = bootstrap_interval(list(draw_from.exponential(size=30)))
+        covered += low <= 1 <= high
+    assert 0.86 <= covered / 200 <= 0.99
+
+
+def test_diverged_runs_come_last_and_count_for_nothing():
+    few = [
+        record(0.001, "diverged", lr=1, seed=0), record(0.2, lr=1, seed=1),
+        record(0.5, lr=0.1, seed=0), record(0.6, lr=0.1, seed=1),
+        record(1e30, "diverged", lr=10, seed=0),
+    ]  # fmt: skip
+    found = configurations(few, "objective")
+    assert [c.settings["lr"] for c in found] == ["0.1", "1", "10"]
+    assert found[1].mean == 0.2
+    assert math.isnan(found[2].mean)
+    assert found[2].to_json()["mean"] is None
+
+
+def test_more_is_better_where_it_is():
+    few = [record(1.0, lr=1), record(2.0, lr=2)]
+    assert [c.settings["lr"] for c in configurations(few, "metrics.train.r2")] == ["1", "2"]
+    assert [c.settings["lr"] for c in configurations(few, "objective")] == ["1", "2"]
+    assert value_of(few[0].result, "metrics.train.r2") == -1.0
+
+
+def test_a_metric_is_a_number_of_the_result():
+    check_metric(None)
+    check_metric("metrics.validation.r2")
+    with pytest.raises(UserError, match="Did you mean 'objective'"):
+        check_metric("objectiv")
+
+
+def test_keys_that_only_some_runs_have_are_varied():
+    few = [record(1.0, optimizer="gd"), record(2.0, optimizer="momentum", **{"optimizer.beta": 1})]
+    assert varied(few) == ["optimizer", "optimizer.beta"]
+    assert len(configurations(few, "objective")) == 2
+
+
+def test_means_go_as_far_as_the_shortest():
+    one = {"epochs/objective": np.array([4.0, 2.0, 1.0]), "steps/loss": np.array([4.0])}
+    other = {"epochs/objective": np.array([2.0, 2.0]), "steps/loss": np.array([2.0])}
+    found = mean([one, other])
+    assert found["epochs/objective"].tolist() == [3.0, 2.0]
+    assert found["steps/loss"].tolist() == [3.0]
+
+
+GRID = [
+    record(abs(math.log10(lr) + 2) + 0.1 * seed, "diverged" if lr >= 1 else "converged",
+           variant=variant, lr=lr, seed=seed)
+    for variant in ("batch", "sgd") for lr in (0.001, 0.01, 0.1, 1, 10) for seed in range(3)
+]  # fmt: skip
+
+
+def test_the_rates_at_which_all_diverged_are_shaded():
+    figure = against_learning_rate(configurations(GRID, "objective"), "objective")
+    (axes,) = figure.axes
+    assert axes.get_xscale() == "log"
+    spans = [patch.get_extents().transformed(axes.transData.inverted()) for patch in axes.patches]
+    assert min(span.x0 for span in spans) == pytest.approx(math.sqrt(0.1), rel=0.01)
+    lines = [line for line in axes.lines if len(line.get_xdata()) == 3]
+    assert len(lines) == 2
+    assert list(lines[0].get_xdata()) == [0.001, 0.01, 0.1]
+    assert list(lines[0].get_ydata()) == pytest.approx([1.1, 0.1, 1.1])
+    legend = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert legend == ["variant=batch", "variant=sgd", "all diverged", "diverged"]
+
+
+def test_a_heat_map_has_a_cell_for_each_pair():
+    figure = heat_map(configurations(GRID, "objective"), "objective")
+    axes = figure.axes[0]
+    grid = axes.images[0].get_array()
+    assert grid.shape == (2, 5)
+    np.testing.assert_allclose(np.asarray(grid[0])[:3], [1.1, 0.1, 1.1])
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("lr", "variant")
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["batch", "sgd"]
+
+
+def test_pictures_are_drawn_only_where_there_is_something_to_see(tmp_path):
+    assert draw(tmp_path, configurations(GRID[:1], "objective"), "objective") == {}
+    one_key = configurations([record(1.0, lr=0.1), record(2.0, lr=1.0)], "objective")
+    assert list(draw(tmp_path, one_key, "objective")) == ["learning_rates"]
+    by_words = configurations([record(1.0, variant="a"), record(2.0, variant="b")], "objective")
+    assert draw(tmp_path, by_words, "objective") == {}
+    assert (tmp_path / "learning_rates.png").read_bytes().startswith(b"\x89PNG")
