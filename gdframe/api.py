@@ -23,8 +23,8 @@ from gdframe.config.values import CONFIG_FILE, anchor, plain
 from gdframe.errors import UserError
 from gdframe.plugins import absolute, load_plugins
 from gdframe.result import Result
-from gdframe.sweeps.command import conclude
 from gdframe.sweeps.comparison import Configuration, Difference
+from gdframe.sweeps.conclusion import conclude
 from gdframe.sweeps.job import Job
 from gdframe.sweeps.sweep import train_sweep
 

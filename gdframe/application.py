@@ -3,123 +3,31 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import hydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gdframe.config.check import check
-from gdframe.config.folders import claimed, discard, refuse_taken, register_resolver, unwritable
+from gdframe.config.folders import (
+    claimed,
+    discard,
+    new_sweep,
+    refuse_taken,
+    register_resolver,
+    unwritable,
+)
 from gdframe.config.messages import explain, named_plugins
 from gdframe.config.schema import config_folder, register_nodes
-from gdframe.config.values import CONFIG_FILE, anchor, plain
-from gdframe.errors import UserError
 from gdframe.plugins import absolute, load_plugins
-
-if TYPE_CHECKING:
-    from gdframe.result import Result
-    from gdframe.sweeps.job import Job
+from gdframe.task import Task
 
 log = logging.getLogger("gdframe")
-
-
-class Task:
-    """What Hydra calls for a run, and gdframe's launcher for a sweep; keeps what came of it.
-
-    Args:
-        started: when set-up began, by ``time.perf_counter``.
-
-    Attributes:
-        codes: exit codes of the runs that ended.
-        folder: the sweep's, if it is one.
-        told: whether the sweep's summary was written and shown.
-        error: the first that a run raised.
-    """
-
-    def __init__(self, started: float) -> None:
-        self.started = started
-        self.codes: list[int] = []
-        self.folder: Path | None = None
-        self.told = False
-        self.error: Exception | None = None
-        self.metric: str | None = None
-
-    def __call__(self, config: DictConfig) -> float | None:
-        """Train one run inside Hydra; its folder is gone again if its input is wrong."""
-        settings = HydraConfig.get()
-        folder = Path(settings.runtime.output_dir)
-        in_sweep = settings.mode == RunMode.MULTIRUN
-        if in_sweep:
-            self.folder = folder.parent
-        try:
-            values = plain(config)
-            check(values)
-            from gdframe.config.launch import launch as train
-            from gdframe.sweeps.metric import check_metric, value_of
-
-            self.metric = values["sweep"]["metric"]
-            check_metric(self.metric)
-            anchor(config)
-            if (folder / CONFIG_FILE).exists():
-                OmegaConf.save(config, folder / CONFIG_FILE)
-            result = train(plain(config), folder, started=self.started)
-        except OSError as error:
-            self.error = self.error or unwritable(error, folder)
-            return None
-        except Exception as error:  # Hydra would print it, and end a sweep: the caller raises it
-            if isinstance(error, UserError):
-                discard(folder)
-            if in_sweep:
-                log.error("run %s failed: %s", folder.name, error)
-            self.error = self.error or error
-            return None
-        self.started = time.perf_counter()
-        self.codes.append(exit_code(result))
-        finish(result)
-        if self.codes[-1] >= 128:
-            raise KeyboardInterrupt
-        value = value_of(result.to_json(), self.metric)
-        return math.nan if value is None else value
-
-    def sweep(self, folder: Path, jobs: Sequence[Job], *, most: int | None) -> list[float]:
-        """Train the runs of a sweep together; return what each is compared by, NaN for nothing.
-
-        Raises:
-            UserError: a run cannot be trained as it is configured; none was.
-        """
-        from gdframe.sweeps.command import exit_codes, run_sweep, values
-
-        if not jobs:
-            raise UserError("the sweep is empty: no combination of values is left to train")
-        config = jobs[0].config
-        self.folder, self.metric = folder, config["sweep"]["metric"]
-        try:
-            outcome = run_sweep(
-                folder,
-                jobs,
-                most=most,
-                metric=self.metric,
-                reuse=config["sweep"]["reuse"],
-                show=config["logging"]["progress"],
-            )
-        except OSError as error:
-            raise unwritable(error, folder) from error
-        self.told = True
-        self.codes += exit_codes(outcome)
-        if outcome.interrupted:
-            raise KeyboardInterrupt
-        return values(outcome, self.metric)
 
 
 def run_application(argv: list[str]) -> int:
@@ -142,11 +50,10 @@ def run_application(argv: list[str]) -> int:
     if "sweep.reuse=true" not in [override.lower() for override in overrides]:
         for folder in named_folders:
             refuse_taken(folder)
-
     application = hydra.main(
         version_base="1.3", config_path=str(config_folder()), config_name="config"
     )(task)
-    named = [_with_plugins(word, plugins) for word in argv]
+    named = [_with_plugins(word, plugins) for word in argv] + _sweep_folder(argv, named_folders)
     try:
         with _hydra_environment(named), _plugins_of_hydra():
             application()
@@ -158,9 +65,19 @@ def run_application(argv: list[str]) -> int:
         if not task.codes:
             for folder in (*claimed(), *named_folders):
                 discard(folder)
-        if task.folder is not None and task.folder.is_dir() and not task.told:
-            _summarize(task.folder, task.metric)
+        _conclude(task)
     return _combined(task)
+
+
+def _sweep_folder(argv: Sequence[str], named: Sequence[Path]) -> list[str]:
+    """Name a sweep's folder, so that workers in other processes need not find it out."""
+    if not {"-m", "--multirun"} & set(argv):
+        return []
+    if any(word.startswith("hydra.sweep.dir=") for word in argv):
+        return []
+    folder = named[0] if any(word.startswith("sweep.dir=") for word in argv) else new_sweep()
+    quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
+    return [f"hydra.sweep.dir='{quoted}'"]
 
 
 def resume_sweep(folder: Path) -> int:
@@ -169,39 +86,45 @@ def resume_sweep(folder: Path) -> int:
     Raises:
         UserError: the folder is no sweep's, or a run can no longer be trained.
     """
-    from gdframe.sweeps.command import exit_codes, run_sweep
     from gdframe.sweeps.hydra import speak
     from gdframe.sweeps.job import read_jobs
+    from gdframe.sweeps.sweep import train_sweep
 
     register_nodes()
+    task = Task(started=time.perf_counter())
     jobs = read_jobs(folder)
-    config = jobs[0].config if jobs else {}
-    load_plugins(config.get("plugins", []))
+    load_plugins([p for job in jobs[:1] for p in job.config["plugins"]])
+    settings = task.expect(folder, jobs)
     speak()
     try:
-        outcome = run_sweep(
-            folder,
-            None,
-            metric=config["sweep"]["metric"],
-            show=config["logging"]["progress"],
-        )
+        show = settings["logging"]["progress"]
+        task.gathered(train_sweep(folder, None, metric=task.metric, show=show))
     except OSError as error:
         raise unwritable(error, folder) from error
-    if outcome.interrupted:
-        raise KeyboardInterrupt
-    return max(exit_codes(outcome), default=0)
+    finally:
+        _conclude(task)
+    return _combined(task)
 
 
-def finish(result: Result) -> None:
-    """Print the table of a run."""
-    from gdframe.console import table
+def _conclude(task: Task) -> None:
+    """Write and show the summary of a sweep, whoever has trained it."""
+    if task.folder is None or not task.folder.is_dir():
+        return
+    on_the_way = sys.exc_info()[0] is not None  # what is raised says more than a full disk here
+    with suppress(*([OSError] if on_the_way else [])):
+        if task.outcome is not None:
+            from gdframe.sweeps.conclusion import conclude
 
-    log.info("%s", table(result))
+            print(conclude(task.folder, task.outcome, task.metric).text)
+            return
+        from gdframe.sweeps.report import summarize
+        from gdframe.sweeps.summary import read_records
 
-
-def exit_code(result: Result) -> int:
-    """Return the exit code of a single run."""
-    return {"diverged": 3, "interrupted": 130, "failed": 1}.get(str(result.status), 0)
+        records = read_records(task.folder)
+        if records:
+            print(summarize(task.folder, records, task.metric).text)
+        failed = [r for r in records if (r.result or {}).get("status") == "failed"]
+        task.codes += [1 for _ in failed]
 
 
 def _combined(task: Task) -> int:
@@ -209,16 +132,6 @@ def _combined(task: Task) -> int:
     if task.folder is None:
         return task.codes[0] if task.codes else 0
     return max((code for code in task.codes if code != 3), default=0)
-
-
-def _summarize(folder: Path, metric: str | None) -> None:
-    """Write and show the summary of a sweep that another launcher has trained."""
-    from gdframe.sweeps.report import summarize
-    from gdframe.sweeps.summary import read_records
-
-    records = read_records(folder)
-    if records:
-        print(summarize(folder, records, metric).text)
 
 
 def _with_plugins(word: str, plugins: list[str]) -> str:

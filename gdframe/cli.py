@@ -123,10 +123,11 @@ def _resume(argv: list[str]) -> int:
     folder = Path(chosen.run)
     if (folder / "sweep.json").is_file():
         return _resume_sweep(folder, chosen.overrides)
-    from gdframe.application import configure_log, exit_code, finish
+    from gdframe.application import configure_log
     from gdframe.config.folders import unwritable
     from gdframe.config.values import plain, read_config
     from gdframe.plugins import load_plugins
+    from gdframe.task import exit_code, finish
 
     config = plain(read_config(folder))
     load_plugins(config["plugins"])

@@ -30,14 +30,14 @@ FLOORS = [
     {"trainer"},
     {"config", "prediction", "listing"},
     {"sweeps"},
-    {"_hydra"},
-    {"api", "application"},
+    {"_hydra", "api", "task"},
+    {"application"},
     {"cli"},
     {"__main__"},
 ]
 """From the ground up: a room may use rooms on its own floor or below."""
 
-HYDRA = {"_hydra", "api", "application", "cli", "config", "sweeps"}
+HYDRA = {"_hydra", "api", "application", "cli", "config", "sweeps", "task"}
 
 
 def room(path: Path) -> str:

@@ -18,6 +18,17 @@ TRAINED = ("checkpoint", "result.json", "events.out.tfevents.*", "*/.hydra")
 _claimed: dict[str, str] = {}
 
 
+def new_sweep() -> Path:
+    """Make a folder for a sweep of which none is named, to be removed if nothing is trained."""
+    return Path(_claim_once("outputs/sweeps"))
+
+
+def _claim_once(root: str) -> str:
+    if root not in _claimed:
+        _claimed[root] = str(claim(Path(root)))
+    return _claimed[root]
+
+
 def register_resolver() -> None:
     """Make ``${gdframe_folder:ROOT}`` a new folder ROOT/DATE/TIME, the same for all of a launch.
 
@@ -25,15 +36,10 @@ def register_resolver() -> None:
     """
     _claimed.clear()
 
-    def resolve(root: str) -> str:
-        if root not in _claimed:
-            _claimed[root] = str(claim(Path(root)))
-        return _claimed[root]
-
     def sweep(named: str | None) -> str:
-        return named or resolve("outputs/sweeps")
+        return named or _claim_once("outputs/sweeps")
 
-    OmegaConf.register_new_resolver("gdframe_folder", resolve, replace=True)
+    OmegaConf.register_new_resolver("gdframe_folder", _claim_once, replace=True)
     OmegaConf.register_new_resolver("gdframe_sweep", sweep, replace=True)
 
 

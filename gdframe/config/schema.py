@@ -34,11 +34,13 @@ class Sweep:
             validation loss where there is validation data, else the objective.
         dir: the sweep's folder; by default a new one.
         reuse: whether a sweep whose folder is there is added to: only new runs are trained.
+        pack: runs of the sweep in ``dir`` that one worker trains; set by gdframe itself.
     """
 
     metric: str | None = None
     dir: str | None = None
     reuse: bool = False
+    pack: list[int] = field(default_factory=list)
 
 
 @dataclass

@@ -37,10 +37,10 @@ class Execution:
         datasets: where they get their data.
         stop: names what asks for an end, such as Ctrl-C; None for nothing.
         ended: called with each run that ends and what its ``result.json`` holds.
+        curves: keeps what the runs measure.
 
     Attributes:
         results: what ``result.json`` of each run holds, by the run's number.
-        curves: what the runs measured.
     """
 
     def __init__(
@@ -48,10 +48,11 @@ class Execution:
         datasets: Datasets,
         stop: Callable[[], str | None],
         ended: Callable[[Job, Mapping[str, Any]], None],
+        curves: Curves,
     ) -> None:
         self._datasets, self._stop, self._tell = datasets, stop, ended
         self.results: dict[int, Mapping[str, Any]] = {}
-        self.curves = Curves()
+        self._curves = curves
         self._boards: dict[int, TensorBoard] = {}
         self._warned: set[str] = set()
 
@@ -105,9 +106,9 @@ class Execution:
             result.seconds["setup"] = setup
             leave(result, parts.pop(member), configs.pop(job.number), job.folder)
             reason = f"engine: {result.engine} ({result.engine_reason})\n"
-            self.curves.keep(result)
+            self._curves.keep(result)
             if (board := self._boards.pop(job.number, None)) is not None:
-                self.curves.write_end(board, result)
+                self._curves.write_end(board, result)
             _write_log(job, (reason if result.engine_reason else "") + table(result))
             self._note(job, result.to_json())
 

@@ -18,6 +18,7 @@ from gdframe.config.composer import Composer
 from gdframe.config.messages import explain
 from gdframe.errors import UserError
 from gdframe.sweeps.job import Job
+from gdframe.sweeps.pack import gather, pack
 
 
 def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
@@ -33,16 +34,44 @@ def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], first: int) ->
     """
     setup_globals()
     speak()
-    task = launcher.task_function
     folder = Path(str(launcher.config.hydra.sweep.dir))
     jobs = compose_jobs(launcher.hydra_context, launcher.config, job_overrides, first, folder)
-    values = task.sweep(folder, jobs, most=launcher.batch)
-    returned = []
+    values = launcher.task_function.sweep(folder, jobs, most=launcher.batch)
+    return _returned(jobs, values)
+
+
+def launch_packed(
+    packing: Any, job_overrides: Sequence[Sequence[str]], first: int
+) -> list[JobReturn]:
+    """Have another launcher train what a sweeper asks for, a batch in each of its jobs.
+
+    Args:
+        packing: with the launcher, Hydra's context, the config, and the most runs of a batch.
+        job_overrides: of each run.
+        first: the number of the first run.
+
+    Raises:
+        UserError: a run cannot be trained as it is configured; none was.
+    """
+    setup_globals()
+    folder = Path(str(packing.config.hydra.sweep.dir))
+    jobs = compose_jobs(packing.hydra_context, packing.config, job_overrides, first, folder)
+    task = packing.launcher.task_function
+    task.expect(folder, jobs)
+    packed = pack(folder, jobs, most=packing.batch, first=first)
+    for returned in packing.launcher.launch(packed, initial_job_idx=first):
+        _ = returned.return_value  # raises what the worker raised
+    speak()
+    return _returned(jobs, task.gathered(gather(jobs)))
+
+
+def _returned(jobs: Sequence[Job], values: Sequence[float]) -> list[JobReturn]:
+    found = []
     for job, value in zip(jobs, values, strict=True):
-        result = JobReturn(overrides=job.overrides, status=JobStatus.COMPLETED)
-        result.return_value, result.working_dir = value, str(job.folder)
-        returned.append(result)
-    return returned
+        returned = JobReturn(overrides=job.overrides, status=JobStatus.COMPLETED)
+        returned.return_value, returned.working_dir = value, str(job.folder)
+        found.append(returned)
+    return found
 
 
 def speak() -> None:
@@ -69,10 +98,9 @@ def compose_jobs(
         if config.hydra.job.get(key):
             raise UserError(
                 f"hydra.job.{key} would change this process for all runs at once: use "
-                "hydra/launcher=basic for it"
+                "hydra/launcher=basic hydra/sweeper=basic for it"
             )
-    load = partial(context.config_loader.load_sweep_config, config)
-    composer = Composer(load)
+    composer = Composer(partial(context.config_loader.load_sweep_config, config))
     jobs = []
     for number, overrides in enumerate(job_overrides, start=first):
         own = tuple(filter_overrides(overrides))
@@ -84,19 +112,3 @@ def compose_jobs(
             raise explain(error, own) from error
         jobs.append(Job(number, own, composition, folder / name))
     return jobs
-
-
-def check(sweeper: Any, job_overrides: Sequence[Sequence[str]]) -> None:
-    """Check that all runs of a sweep can be composed, before another launcher starts any.
-
-    Raises:
-        UserError: one cannot.
-    """
-    from gdframe.config.check import check as check_config
-
-    folder = Path(str(sweeper.config.hydra.sweep.dir))
-    for job in compose_jobs(sweeper.hydra_context, sweeper.config, job_overrides, 0, folder):
-        try:
-            check_config(job.config)
-        except UserError as error:
-            raise UserError(f"{job.name}: {error}") from error

@@ -135,11 +135,17 @@ def read_jobs(folder: Path) -> list[Job]:
         raise UserError(f"{path} cannot be read: {error}") from error
 
 
-def result_of(job: Job) -> dict[str, Any] | None:
-    """Return what ``result.json`` of a run holds, or None if the run has yet to end by itself."""
+def stored_result(job: Job) -> dict[str, Any] | None:
+    """Return what ``result.json`` of a run holds, or None if there is none that can be read."""
     try:
         content: dict[str, Any] = json.loads((job.folder / RESULT_FILE).read_text())
     except (OSError, ValueError):
         return None
+    return content
+
+
+def result_of(job: Job) -> dict[str, Any] | None:
+    """Return the result of a run, or None if it has yet to end by itself."""
+    content = stored_result(job)
     unfinished = (str(Status.INTERRUPTED), str(Status.FAILED))
-    return None if content.get("status") in unfinished else content
+    return None if content is None or content.get("status") in unfinished else content

@@ -65,6 +65,11 @@ def check_metric(metric: str | None) -> None:
         )
 
 
+def worst(metric: str | None) -> float:
+    """Return what a run without a value counts as for a sweeper that optimises a metric."""
+    return -math.inf if goes_up(metric) else math.inf
+
+
 def better(value: float, than: float, metric: str | None) -> bool:
     """Say whether a value of a metric is better than another."""
     return value > than if goes_up(metric) else value < than

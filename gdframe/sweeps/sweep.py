@@ -48,6 +48,7 @@ def train_sweep(
     metric: str | None = None,
     reuse: bool = False,
     show: bool = True,
+    before: Outcome | None = None,
 ) -> Outcome:
     """Train the runs of a sweep, those of one structure together.
 
@@ -58,6 +59,7 @@ def train_sweep(
         metric: what the display calls best.
         reuse: whether runs that ended in this folder before are taken as they are.
         show: whether to draw a progress display where standard error is a terminal.
+        before: what the sweep came to so far, where a sweeper asks for runs again and again.
 
     Raises:
         UserError: a run cannot be trained as it is configured; none was.
@@ -69,10 +71,11 @@ def train_sweep(
     else:
         known = read_jobs(folder) if reuse and (folder / SWEEP_FILE).exists() else []
         asked = _settled(folder, jobs, known)
-    everything = list({job.number: job for job in (*known, *asked)}.values())
+    earlier = before.jobs if before else []
+    everything = list({job.number: job for job in (*earlier, *known, *asked)}.values())
     results: dict[int, Mapping[str, Any]] = {
-        job.number: result for job in everything if known and (result := result_of(job)) is not None
-    }
+        job.number: result for job in known if (result := result_of(job)) is not None
+    } | (dict(before.results) if before else {})
     wanted = list({job.number: job for job in asked if job.number not in results}.values())
     datasets = Datasets()
     batches = plan(wanted, datasets, most=most)
@@ -82,10 +85,11 @@ def train_sweep(
         log.info("%s", announcement(len(wanted), len(asked) - len(wanted), batches))
         allow_files(2 * max(map(len, batches), default=0))
         with SweepProgress(len(wanted), metric, show=show) as display:
-            execution = Execution(datasets, stop, display.ended)
+            curves = before.curves if before else Curves()
+            execution = Execution(datasets, stop, display.ended, curves)
             execution.train(batches)
         results |= execution.results
-        return Outcome(everything, asked, results, stop() is not None, execution.curves)
+        return Outcome(everything, asked, results, stop() is not None, curves)
 
 
 def _settled(folder: Path, jobs: Sequence[Job], known: Sequence[Job]) -> list[Job]:

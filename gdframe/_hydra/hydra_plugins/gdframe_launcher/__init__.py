@@ -7,6 +7,7 @@ Hydra accepts plugins only from a package called ``hydra_plugins``; its folder i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.utils import JobReturn
@@ -41,14 +42,51 @@ class BatchLauncher(Launcher):
 
 
 class CombinationSweeper(BasicSweeper):
-    """Hydra's basic sweeper, but runs are checked by the launcher, all at once and fast."""
+    """Every combination of values; a launcher that is not gdframe's gets them as batches.
+
+    Args:
+        max_batch_size: most runs that are handed to the launcher at a time.
+        params: overrides from the config.
+        batch: most runs that one worker of another launcher trains together.
+    """
+
+    def __init__(
+        self,
+        max_batch_size: int | None = None,
+        params: dict[str, str] | None = None,
+        batch: int | None = None,
+    ) -> None:
+        super().__init__(max_batch_size, params)
+        self.batch = batch
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Take what Hydra knows, and see to it that other launchers get batches."""
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+        if not isinstance(self.launcher, BatchLauncher):
+            packing: Any = _Packing(self.launcher, self.batch, hydra_context, config)
+            self.launcher = packing
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        """Leave it to the launcher, which composes all configs before it trains the first run."""
-        if not isinstance(self.launcher, BatchLauncher):
-            from gdframe.sweeps.hydra import check
+        """Leave it to the launchers, which compose all configs before they train the first run."""
 
-            check(self, batch)
+
+class _Packing:
+    """A launcher behind which another one is given batches instead of runs."""
+
+    def __init__(
+        self, launcher: Any, batch: int | None, hydra_context: HydraContext, config: DictConfig
+    ) -> None:
+        self.launcher, self.batch = launcher, batch
+        self.hydra_context, self.config = hydra_context, config
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        from gdframe.sweeps.hydra import launch_packed
+
+        return launch_packed(self, job_overrides, initial_job_idx)
 
 
 __all__ = ["BatchLauncher", "CombinationSweeper"]

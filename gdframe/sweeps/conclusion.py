@@ -1,46 +1,16 @@
-"""A sweep as a command: train its runs, write and show the summary, say what came of it."""
+"""What a sweep leaves besides its runs, and what it tells those who asked for it."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from gdframe.events import PATTERN, EventFile
 from gdframe.sweeps.comparison import Record
-from gdframe.sweeps.job import Job, result_of
-from gdframe.sweeps.metric import value_of
+from gdframe.sweeps.metric import value_of, worst
 from gdframe.sweeps.report import Summary, summarize
 from gdframe.sweeps.summary import settings
-from gdframe.sweeps.sweep import Outcome, train_sweep
-
-
-def run_sweep(
-    folder: Path,
-    jobs: Sequence[Job] | None,
-    *,
-    most: int | None = None,
-    metric: str | None = None,
-    reuse: bool = False,
-    show: bool = True,
-) -> Outcome:
-    """Train the runs of a sweep together, and print its summary.
-
-    Args:
-        folder: the sweep's.
-        jobs: its runs; None for those the folder remembers, to go on with them.
-        most: most runs of a batch; by default what memory holds.
-        metric: what they are compared by; by default validation loss or objective.
-        reuse: whether runs that ended in this folder before are taken as they are.
-        show: whether to draw a progress display where standard error is a terminal.
-
-    Raises:
-        UserError: a run cannot be trained as it is configured; none was.
-        OSError: a folder cannot be written to.
-    """
-    outcome = train_sweep(folder, jobs, most=most, metric=metric, reuse=reuse, show=show)
-    print(conclude(folder, outcome, metric).text)
-    return outcome
+from gdframe.sweeps.sweep import Outcome
 
 
 def conclude(folder: Path, outcome: Outcome, metric: str | None) -> Summary:
@@ -95,10 +65,10 @@ def exit_codes(outcome: Outcome) -> list[int]:
 
 
 def values(outcome: Outcome, metric: str | None) -> list[float]:
-    """Return what each run asked for is compared by; NaN where it has no value."""
+    """Return what each run asked for is compared by; the worst there is where it has no value."""
     found = []
     for job in outcome.asked:
-        result = outcome.results.get(job.number) or result_of(job)
+        result = outcome.results.get(job.number)
         value = None if result is None else value_of(result, metric)
-        found.append(math.nan if value is None else value)
+        found.append(worst(metric) if value is None else value)
     return found
