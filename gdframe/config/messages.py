@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -85,10 +86,49 @@ def _values(override: Override) -> list[Any]:
     return [override.value()]
 
 
+EXTRAS = {
+    "joblib": "joblib",
+    "submitit_local": "submitit",
+    "submitit_slurm": "submitit",
+    "ray": "ray",
+    "ray_aws": "ray",
+    "optuna": "optuna",
+}
+"""Launchers and sweepers of Hydra's family, and the extra that each needs."""
+
+
+def _check_plugin(group: str, values: Sequence[Any]) -> None:
+    """Raise for a launcher or sweeper of Hydra's that is not there."""
+    known = {"hydra/launcher": ["gdframe", "basic"], "hydra/sweeper": ["gdframe", "basic"]}[group]
+    stored = [name.removesuffix(".yaml") for name in _stored(group)]
+    for value in values:
+        choice = str(value).strip("'\"")
+        if choice in EXTRAS and choice not in stored:
+            raise UserError(
+                f"{group}={choice} needs an extra that is not installed: "
+                f"pip install 'gdframe[{EXTRAS[choice]}]'"
+            )
+        if choice not in (*known, *stored):
+            there = sorted({*known, *stored})
+            raise UserError(
+                f"{group}={choice}: there is no such one.{did_you_mean(choice, there)} There are: "
+                f"{in_words(there)}."
+            )
+
+
+def _stored(group: str) -> list[str]:
+    repository: Any = ConfigStore.instance().repo
+    for part in group.split("/"):
+        repository = repository.get(part, {})
+    return [str(name) for name in repository]
+
+
 def _check_choices(parsed: Sequence[Override]) -> None:
     """Raise for the first group whose choice does not exist."""
     for override in parsed:
         group = override.key_or_group
+        if group in ("hydra/launcher", "hydra/sweeper") and not override.is_delete():
+            _check_plugin(group, _values(override))
         if group not in GROUPS or override.is_delete():
             continue
         for value in _values(override):

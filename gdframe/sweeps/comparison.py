@@ -200,7 +200,7 @@ def differences(found: Sequence[Configuration], metric: str | None) -> list[Diff
         (winner, first), *others = best.items()
         for level, other in others:
             shared = [seed for seed in first.values if seed in other.values]
-            if not shared:
+            if len(shared) < 2:
                 continue
             gaps = [other.values[seed] - first.values[seed] for seed in shared]
             differences.append(

@@ -152,6 +152,8 @@ def heat_map(found: Sequence[Configuration], metric: str) -> Figure | None:
             grid[cell] = configuration.mean
         lost[cell] |= not configuration.values
     lost &= np.isnan(grid)
+    if (np.isfinite(grid) | lost).mean() < 0.5:  # values were drawn, not combined
+        return None
     figure, axes = _axes()
     finite = grid[np.isfinite(grid)]
     positive = finite.size > 0 and finite.min() > 0 and finite.max() > 10 * finite.min()
