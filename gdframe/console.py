@@ -52,7 +52,7 @@ def _part(loss: float, metrics: dict[str, float]) -> str:
 
 
 def _point(result: Result) -> str:
-    values = next(result.module.parameters()).detach().reshape(-1).tolist()
+    values = result.point or []
     shown = ", ".join(f"{value:.6g}" for value in values[:6])
     return f"({shown}{', ...' if len(values) > 6 else ''})"
 

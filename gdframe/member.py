@@ -273,6 +273,7 @@ class Member:
             metrics=metrics,
             seconds={"setup": 0.0, "train": self.seconds},
             parameter_count=sum(p.numel() for p in model.parameters() if p.requires_grad),
+            point=next(model.parameters()).detach().tolist() if loss is None else None,
             history=self.history,
             module=model,
         )

@@ -50,6 +50,7 @@ class Result:
         metrics: ``{"train": {...}, "validation": {...}}`` by name.
         seconds: ``{"setup": ..., "train": ...}``.
         parameter_count: number of trained values.
+        point: where a function to minimise was left; None for a model of data.
         history: what was measured on the way.
         module: the model itself, as the run left it.
         folder: where the run was written, if it was.
@@ -76,6 +77,7 @@ class Result:
     metrics: dict[str, dict[str, float]]
     seconds: dict[str, float]
     parameter_count: int
+    point: list[float] | None
     history: History = field(repr=False)
     module: nn.Module = field(repr=False)
     folder: Path | None = None

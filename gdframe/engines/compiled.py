@@ -28,6 +28,7 @@ from gdframe.engines.eager import Eager
 from gdframe.engines.functional import why_not_functional
 from gdframe.engines.stack import Stack
 from gdframe.engines.structure import is_number, why_not_pure, why_not_together
+from gdframe.engines.together import evaluate_together
 from gdframe.loaders.base import Loader
 from gdframe.objective import Evaluation
 from gdframe.optimizers.base import global_norm
@@ -247,10 +248,13 @@ class Compiled(Engine):
         return self._orders[1]
 
     def evaluate(self, part: Part, *, whole: bool = True) -> list[Evaluation]:
-        """Evaluate the modules, which are given the current parameters first."""
-        for run in range(len(self.runs)):
-            if run not in self.retired:
-                self.settle(run)
+        """Evaluate all runs at once; a single one in its module, which is given its parameters."""
+        if len(self.runs) > 1:
+            rows, gradient = self._part(part), part == "train"
+            return evaluate_together(
+                self._stack, self._strengths, rows, self.data, gradient=gradient
+            )
+        self.settle(0)
         return super().evaluate(part, whole=whole)
 
     def alone(self, run: int) -> Engine:

@@ -23,6 +23,7 @@ from gdframe.sweeps.comparison import (
     varied,
 )
 from gdframe.sweeps.metric import default_metric
+from gdframe.sweeps.minima import Minimum, minima
 from gdframe.sweeps.summary import Row, row, write_csv
 
 MOST_LINES = 20
@@ -64,7 +65,9 @@ def summarize(folder: Path, records: Sequence[Record], metric: str | None) -> Su
     """
     name = metric or _default(records)
     found = configurations(records, name)
-    compared = differences(found, name)
+    ends = minima(records)
+    # functions have values of their own scale: that one lies lower is not the better for it
+    compared = [d for d in differences(found, name) if not (ends and d.key == "model")]
     rows = [row(record.result, record.settings, record.folder) for record in records]
     write_csv(folder / "summary.csv", rows, [key for r in records for key in r.settings])
     content = {
@@ -73,11 +76,12 @@ def summarize(folder: Path, records: Sequence[Record], metric: str | None) -> Su
         "varied": varied(records),
         "configurations": [configuration.to_json() for configuration in found],
         "differences": [difference.to_json() for difference in compared],
+        "minima": [vars(minimum) for minimum in ends],
         "winner": _winner(found),
         "runs": rows,
     }
     write_atomically(folder / "summary.json", json.dumps(finite(content), indent=1) + "\n")
-    text = "\n".join(_lines(folder, records, name, found, compared))
+    text = "\n".join(_lines(folder, records, name, found, compared, ends))
     return Summary(name, rows, found, compared, text)
 
 
@@ -98,12 +102,14 @@ def _winner(found: Sequence[Configuration]) -> str | None:
         return None
     settings = found[0].records[0].settings
     words = [shlex.quote(f"{key}={value}") for key, value in settings.items()]
+    if "experiment" in settings:  # which may be a sweep by itself
+        words.append("hydra.mode=RUN")
     return " ".join(["python -m gdframe", *words])
 
 
 def _lines(
     folder: Path, records: Sequence[Record], metric: str, found: Sequence[Configuration],
-    compared: Sequence[Difference],
+    compared: Sequence[Difference], ends: Sequence[Minimum],
 ) -> list[str]:  # fmt: skip
     counts = ", ".join(f"{count:,} {name}" for name, count in statuses(records).most_common())
     lines = ["", f"{len(records):,} run{'' if len(records) == 1 else 's'}: {counts}", ""]
@@ -113,6 +119,7 @@ def _lines(
     if compared:
         lines += ["", f"{metric} on the seeds that two have in common, each at its best:"]
         lines += [f"  {_sentence(difference)}" for difference in compared]
+    lines += _ends(ends)
     lines.append("")
     if (winner := _winner(found)) is not None:
         lines.append(f"best          {winner}")
@@ -120,6 +127,31 @@ def _lines(
     lines.append(f"summary       {shown_path(folder / 'summary.csv')}, summary.json beside it")
     lines.append(f"TensorBoard   tensorboard --logdir {where}")
     return lines
+
+
+def _ends(ends: Sequence[Minimum]) -> list[str]:
+    """Return the tables of the minima that starts led to."""
+    lines = []
+    for model in dict.fromkeys(end.model for end in ends):
+        own = [end for end in ends if end.model == model]
+        lines += ["", f"{model}: {len(own)} {'minimum' if len(own) == 1 else 'minima'} found"]
+        rows = [["share", "value", "point"]]
+        for end in own[:MOST_LINES]:
+            point = ", ".join(f"{x:.4g}" for x in end.point[:6])
+            rows.append([f"{end.share:.1%}", f"{end.objective:.4g}", f"({point})"])
+        lines += _aligned(rows)
+        if len(own) > MOST_LINES:
+            lines.append(f"... {len(own) - MOST_LINES:,} more in summary.json")
+    return lines
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows as lines, columns two spaces apart."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
 
 
 def _sentence(difference: Difference) -> str:
@@ -159,9 +191,7 @@ def _table(found: Sequence[Configuration], metric: str) -> list[str]:
         words = [f"{count} {status}" if len(configuration.records) > 1 else status
                  for status, count in configuration.statuses.most_common()]  # fmt: skip
         rows.append([*line, ", ".join(words)])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
-            for row in rows]  # fmt: skip
+    return _aligned(rows)
 
 
 def _effort(configuration: Configuration, name: str) -> str:

@@ -1,0 +1,101 @@
+"""The stories of ``conf/experiment``: each ends as it says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gdframe.config.schema import config_folder
+
+STORIES = ("variants", "learning_rates", "initialisation", "regularisation", "momentum")
+
+
+@pytest.fixture
+def story(gdframe):
+    def tell(name, *more):
+        done = gdframe(f"experiment={name}", "sweep.dir=told", "checkpoint.every=null", *more)
+        assert done.code == 0, done.err
+        summary = json.loads((done.folder / "told" / "summary.json").read_text())
+        return done, summary
+
+    return tell
+
+
+def by(summary, key):
+    return {c["settings"][key]: c for c in summary["configurations"]}
+
+
+def verdicts(summary, key):
+    return {d["other"]: d["verdict"] for d in summary["differences"] if d["key"] == key}
+
+
+def test_experiments_hold_overrides_only():
+    for path in Path(config_folder() / "experiment").glob("*.yaml"):
+        text = path.read_text()
+        assert text.startswith("# @package _global_\n# "), path
+        assert "_target_" not in text
+        assert yaml.safe_load(text)
+
+
+def test_variants(story):
+    _, summary = story("variants")
+    means = {key: c["mean"] for key, c in by(summary, "variant").items()}
+    assert means["sgd"] < means["minibatch"] < means["batch"]
+    assert verdicts(summary, "variant") == dict.fromkeys(("minibatch", "batch"), "beyond chance")
+    samples = {row["samples"] for row in summary["runs"]}
+    assert len(samples) == 1  # the same budget
+
+
+def test_learning_rates(story):
+    done, summary = story("learning_rates")
+    statuses = {key: list(c["statuses"]) for key, c in by(summary, "lr").items()}
+    assert statuses["0.0001"] == ["max_epochs"]
+    assert statuses["0.1"] == statuses["0.2"] == ["converged"]
+    assert statuses["1"] == statuses["10"] == ["diverged"]
+    assert (done.folder / "told" / "learning_rates.png").exists()
+
+
+def test_initialisation(story):
+    _, summary = story("initialisation", "engine=eager", "epochs=20")
+    found = by(summary, "initializer")
+    assert found["zeros"]["mean"] == pytest.approx(1.0986, abs=0.01)  # log 3: it knows nothing
+    assert found["kaiming"]["mean"] < 0.6 * found["normal"]["mean"]
+    assert verdicts(summary, "initializer")["zeros"] == "beyond chance"
+
+
+def test_regularisation(story):
+    _, summary = story("regularisation")
+    found = by(summary, "penalty.strength")
+    held = [found[s]["mean"] for s in ("0", "0.01", "0.1", "1", "10")]
+    assert min(held) in held[1:-1]
+    train = {row["penalty.strength"]: row["train_loss"] for row in summary["runs"]}
+    ordered = [train[s] for s in ("0", "0.01", "0.1", "1", "10")]
+    assert ordered == sorted(ordered)
+
+
+def test_momentum(story):
+    done, summary = story("momentum")
+    steps = {key: c["mean"] for key, c in by(summary, "optimizer").items()}
+    assert steps["momentum"] < steps["gd"] / 4
+    assert steps["nesterov"] < steps["gd"] / 4
+    assert summary["statuses"] == {"target_reached": 18}
+    assert "steps to target" in done.out
+    assert "seconds.train to target" in done.out
+
+
+def test_local_minima(story):
+    done, summary = story("local_minima", "seed=range(60)", "engine=eager", "epochs=400")
+    found = {}
+    for end in summary["minima"]:
+        found.setdefault(end["model"], []).append(end)
+    points = sorted(tuple(round(x, 2) for x in end["point"]) for end in found["himmelblau"])
+    assert points == [(-3.78, -3.28), (-2.81, 3.13), (3.0, 2.0), (3.58, -1.85)]
+    assert sum(end["share"] for end in found["himmelblau"]) == pytest.approx(1)
+    assert len(found["rastrigin"]) > 20
+    values = [end["objective"] for end in found["double_well"]]
+    assert values[:2] == pytest.approx([-0.3054, 0.2941], abs=1e-3)
+    assert "himmelblau: 4 minima found" in done.out
+    assert all(row["point"] for row in summary["runs"])
