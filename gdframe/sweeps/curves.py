@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +63,16 @@ class Curves:
     def write_means(self, folder: Path, found: Sequence[Configuration]) -> None:
         """Write a TensorBoard run for each configuration of several seeds: the mean of its runs.
 
-        A curve goes as far as the shortest of its runs; those that diverged are left out.
+        A curve goes as far as the shortest of its runs; those that diverged are left out. Curves
+        of an earlier launch into the same folder go.
 
         Raises:
             OSError: one cannot be written.
         """
+        for old in (folder / FOLDER).glob(f"*/{PATTERN}"):
+            old.unlink()
+            with suppress(OSError):  # something else lies there
+                old.parent.rmdir()
         for configuration in found:
             ended = [r for r in configuration.records if (r.result or {}).get("status") in ENDED]
             runs = [arrays for r in ended if (arrays := self._of(r.folder)) is not None]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from urllib.parse import quote
 
 import pytest
@@ -61,6 +62,13 @@ def served(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     gd.train("variant=sgd", "lr=0.01", "epochs=3", folder=folder / "good")
     gd.train("variant=batch", "lr=100", "epochs=3", folder=folder / "bad")
+    with dashboard(folder) as url:
+        yield url
+
+
+@contextmanager
+def dashboard(folder):
+    """Serve a folder on loopback; yield the address."""
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), "--port", "0"]
     command += ["--host", "127.0.0.1", "--load_fast", "false", "--reload_interval", "1"]
     server = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
@@ -77,6 +85,23 @@ def served(tmp_path_factory):
         server.communicate()
 
 
+STATUSES = ["STATUS_SUCCESS", "STATUS_UNKNOWN", "STATUS_FAILURE", "STATUS_RUNNING"]
+
+
+def sessions(url):
+    """Return what the HParams page shows."""
+    ask(f"{url}/data/plugin/hparams/experiment", {})
+    wanted = {"startIndex": 0, "sliceSize": 50, "allowedStatuses": STATUSES, "colParams": []}
+    return ask(f"{url}/data/plugin/hparams/session_groups", wanted)["sessionGroups"]
+
+
+def wait_for_runs(url, names):
+    end = time.monotonic() + 30
+    while set(ask(f"{url}/data/runs")) != set(names):
+        assert time.monotonic() < end, ask(f"{url}/data/runs")
+        time.sleep(0.2)
+
+
 def ask(url: str, post: dict | None = None):
     data = None if post is None else json.dumps(post).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
@@ -85,10 +110,7 @@ def ask(url: str, post: dict | None = None):
 
 
 def test_a_dashboard_serves_curves_histograms_text_and_hparams(served):
-    end = time.monotonic() + 30
-    while set(ask(f"{served}/data/runs")) != {"good", "bad"}:
-        assert time.monotonic() < end
-        time.sleep(0.2)
+    wait_for_runs(served, {"good", "bad"})
     tags = ask(f"{served}/data/plugin/scalars/tags")
     assert set(tags["good"]) >= TAGS
     url = f"{served}/data/plugin/scalars/scalars?run=good&tag={quote('objective/train')}"
@@ -96,19 +118,52 @@ def test_a_dashboard_serves_curves_histograms_text_and_hparams(served):
     histograms = ask(f"{served}/data/plugin/histograms/tags")
     assert set(histograms["good"]) == {"parameters/weight", "parameters/bias"}
     assert "config/text_summary" in ask(f"{served}/data/plugin/text/tags")["good"]
-    ask(f"{served}/data/plugin/hparams/experiment", {})
-    groups = ask(
-        f"{served}/data/plugin/hparams/session_groups",
-        {
-            "startIndex": 0,
-            "sliceSize": 50,
-            "allowedStatuses": ["STATUS_SUCCESS", "STATUS_UNKNOWN", "STATUS_FAILURE",
-                                "STATUS_RUNNING"],
-            "colParams": [],
-        },
-    )["sessionGroups"]  # fmt: skip
+    groups = sessions(served)
     shown = {group["hparams"]["variant"]: group["hparams"] for group in groups}
     assert shown["sgd"]["status"] == "max_epochs"
     assert shown["batch"]["status"] == "diverged"
     assert shown["sgd"]["lr"] == 0.01
     assert all(s["status"] == "STATUS_SUCCESS" for group in groups for s in group["sessions"])
+
+
+def test_a_dashboard_of_a_sweep_serves_all_runs_their_means_and_pictures(tmp_path):
+    for optimizer in (("optimizer=gd",), ("optimizer=momentum", "optimizer.beta=0.5,0.9")):
+        gd.sweep(*optimizer, "lr=0.01,100", "seed=0,1", "epochs=3", folder=tmp_path / "sweep")
+    with dashboard(tmp_path / "sweep") as url:
+        momentum = [f"optimizer=momentum,lr=0.01,optimizer.beta={beta}" for beta in (0.5, 0.9)]
+        means = {f"mean/{name}" for name in ("optimizer=gd,lr=0.01", *momentum)}
+        names = {".", *map(str, range(12)), *means}
+        wait_for_runs(url, names)
+        groups = sessions(url)
+        assert len(groups) == 12
+        shown = [group["hparams"] for group in groups]
+        assert {s["status"] for s in shown} == {"max_epochs", "diverged"}
+        assert {(s["optimizer"], s.get("optimizer.beta")) for s in shown} == {
+            ("gd", None), ("momentum", 0.5), ("momentum", 0.9),
+        }  # fmt: skip
+        assert {(s["lr"], s["seed"]) for s in shown} == {
+            (a, b) for a in (0.01, 100) for b in (0, 1)
+        }
+        metrics = {v["name"]["tag"] for group in groups for v in group["metricValues"]}
+        assert {"objective/train", "loss/validation", "metric/validation_r2"} <= metrics
+        images = ask(f"{url}/data/plugin/images/tags")
+        assert set(images["."]) == {"sweep/learning_rates", "sweep/heat_map"}
+
+
+@pytest.mark.parametrize(
+    ("which", "whole"), [("all", [0, 1, 2, 3]), ("best", [2, 3]), ("mean", [])]
+)
+def test_of_a_sweep_only_some_curves_are_kept(tmp_path, which, whole):
+    found = gd.sweep(
+        "lr=0.001,0.01", "seed=0,1", "epochs=4", f"logging.runs={which}", folder=tmp_path
+    )
+    assert found.configurations[0].settings["lr"] == "0.01"
+    for number in range(4):
+        epochs = [epoch for epoch, _ in scalars(tmp_path / str(number), "objective/train")]
+        assert epochs == ([0, 1, 2, 3, 4] if number in whole else [4])
+    runs = [scalars(tmp_path / str(number), "objective/train")[-1][1] for number in (2, 3)]
+    means = [folder for folder in (tmp_path / "mean").iterdir() if "lr=0.01" in folder.name]
+    assert len(means) == 1
+    curve = scalars(means[0], "objective/train")
+    assert [epoch for epoch, _ in curve] == [0, 1, 2, 3, 4]
+    assert curve[-1][1] == pytest.approx(sum(runs) / 2)
