@@ -129,7 +129,7 @@ def sweep(
         for number, words in enumerate(combinations):
             try:
                 composition = composer.compose(words)
-                composition.base.set(composition.values)
+                composition.plain()
             except (HydraException, OmegaConfBaseException) as error:
                 raise explain(error, words) from error
             jobs.append(Job(number, tuple(words), composition, target / str(number)))

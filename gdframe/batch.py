@@ -15,7 +15,7 @@ from gdframe.stopping import Status, Verdict
 BLOCK_SECONDS = 0.1
 """How long a block of steps should take: how soon a run notices Ctrl-C or its time limit."""
 
-FIRST_BLOCK, MOST_STEPS = 16, 1 << 20
+FIRST_BLOCK, MOST_STEPS = 16, 1 << 22
 """Steps of the first block, and most of any, over all runs: what traces take is bounded."""
 
 SNAPSHOT_SECONDS = 0.25

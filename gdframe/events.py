@@ -18,11 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.summary.writer.record_writer import RecordWriter
+from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
 from torch.utils import tensorboard
 
-from gdframe.records import scalar_record, scalar_records
+from gdframe.records import record, scalar_record, scalar_records
 
 _summary: Any = tensorboard.summary  # its functions carry no types
 
@@ -30,7 +29,7 @@ STEP_TAGS = ("loss/step", "gradient_norm/step")
 """Tags whose x axis is the step; that of all others is the epoch."""
 
 BINS = 30
-"""Bins of a histogram."""
+"""Most bins of a histogram; never more than values."""
 
 MANY = 20
 """Points from which on writing them in bulk is faster."""
@@ -52,19 +51,20 @@ class EventFile:
         existing = sorted(folder.glob(PATTERN))
         name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}"
         self._file = (existing[0] if existing else folder / name).open("ab", buffering=1 << 20)
-        self._writer = RecordWriter(self._file)
         if not existing:
             self._write(Event(file_version="brain.Event:2"))
 
-    def scalar(self, tag: str, value: float, step: int) -> None:
-        """Add a point of a curve."""
-        self._file.write(scalar_record(tag, value, step, time.time()))
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        """Add a point of each of several curves, by tag."""
+        now = time.time()
+        for tag, value in values.items():
+            self._file.write(scalar_record(tag, value, step, now))
 
     def curve(self, tag: str, values: NDArray[np.floating[Any]], steps: NDArray[np.int64]) -> None:
         """Add points of a curve; many at once are encoded as one array of bytes."""
         if len(values) < MANY:
             for value, step in zip(values.tolist(), steps.tolist(), strict=True):
-                self.scalar(tag, value, step)
+                self.scalars({tag: value}, step)
         else:
             self._file.write(scalar_records(tag, values, steps, time.time()))
 
@@ -79,8 +79,15 @@ class EventFile:
         if high - low <= 1e-6 * size or size == 0:  # too narrow to be cut into bins
             low, high = low - 0.5 * (size or 1.0), high + 0.5 * (size or 1.0)
         if math.isfinite(high - low):
-            edges = np.linspace(low, high, BINS + 1)
-            self._add(_summary.histogram(tag, values.astype(np.float64), edges), step)
+            flat = values.ravel().astype(np.float64)
+            count = min(BINS, flat.size)
+            bins = ((flat - low) * (count / (high - low))).astype(np.int64)
+            counts = np.bincount(np.minimum(bins, count - 1), minlength=count)
+            shape = HistogramProto(
+                min=low, max=high, num=flat.size, sum=flat.sum(), sum_squares=flat @ flat,
+                bucket_limit=np.linspace(low, high, count + 1)[1:].tolist(), bucket=counts.tolist(),
+            )  # fmt: skip
+            self._add(Summary(value=[Summary.Value(tag=tag, histo=shape)]), step)
 
     def image(self, tag: str, png: bytes, step: int = 0) -> None:
         """Add a picture."""
@@ -103,7 +110,7 @@ class EventFile:
 
     def _write(self, event: Event) -> None:
         event.wall_time = time.time()
-        self._writer.write(event.SerializeToString())
+        self._file.write(record(event.SerializeToString()))
 
     def flush(self) -> None:
         """Hand everything to the operating system, so that it outlives this process."""
@@ -135,14 +142,13 @@ def rewind_events(folder: Path, *, step: int, epoch: int) -> bool:
     temporary = folder / f".events.{os.getpid()}.tmp"
     try:
         with temporary.open("wb") as file:
-            writer = RecordWriter(file)
             for index, path in enumerate(files):
                 for event in LegacyEventFileLoader(str(path)).Load():
                     if event.HasField("file_version") and index:
                         continue
                     if _belongs(event, step, epoch):
                         kept = kept or event.HasField("summary")
-                        writer.write(event.SerializeToString())
+                        file.write(record(event.SerializeToString()))
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(files[0])

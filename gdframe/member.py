@@ -292,7 +292,9 @@ class Member:
         return not_finite(self._measure()) is None
 
     def capture(self) -> Capture:
-        """Return copies of all that is needed to go on from here."""
+        """Return copies of all that is needed to go on from here; observers are flushed before."""
+        for observer in self.observers:
+            observer.flush()
         assert self.course is not None
         arrays = self.history.to_arrays()
         history = {f"history.{name}": torch.from_numpy(values) for name, values in arrays.items()}

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import struct
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -46,18 +46,46 @@ def scalar_records(
 
 def scalar_record(tag: str, value: float, step: int, wall_time: float) -> bytes:
     """Return the record of one point of a curve, in plain Python, which is faster for one."""
-    name = tag.encode()
     try:
         number = struct.pack("<f", value)
     except OverflowError:  # beyond single precision is infinite, as TensorBoard has it
         number = struct.pack("<f", math.copysign(math.inf, value))
-    content = _field(0x0A, name) + b"\x15" + number
-    message = b"\x09" + struct.pack("<d", wall_time) + b"\x10" + _varint(step)
-    message += _field(0x2A, _field(0x0A, content))
+    middle, zeros, same = _middle(tag)
+    prefix, state = _prefix(wall_time)
+    where = _varint(step)
+    state = _through_same(state, where)
+    state = (
+        zeros[0][state & 0xFF] ^ zeros[1][(state >> 8) & 0xFF]
+        ^ zeros[2][(state >> 16) & 0xFF] ^ zeros[3][state >> 24] ^ same
+    )  # fmt: skip
+    message = prefix + where + middle + number
+    return _head(len(message)) + message + _mask(_through_same(state, number))
+
+
+@lru_cache(maxsize=4)
+def _prefix(wall_time: float) -> tuple[bytes, int]:
+    """Return what precedes an event's step, and the checksum's state behind it."""
+    content = b"\x09" + struct.pack("<d", wall_time) + b"\x10"  # field 1: time; 2: the step
+    return content, _through_same(0xFFFFFFFF, content)
+
+
+@lru_cache(maxsize=1 << 10)
+def _middle(tag: str) -> tuple[bytes, list[list[int]], int]:
+    """Return what stands between an event's step and its value, and what takes a state there."""
+    name = tag.encode()
+    value = _field(0x0A, name) + b"\x15"  # field 1: the tag; 2: a float
+    length = len(value) + 4
+    inner = b"\x0a" + _varint(length) + value  # the summary's field 1: a value
+    content = b"\x2a" + _varint(len(inner) + 4) + inner  # field 5: the summary
+    return content, _zeros(len(content)).tolist(), _through_same(0, content)
+
+
+def record(message: bytes) -> bytes:
+    """Return the record of any event."""
     return _head(len(message)) + message + _masked(message)
 
 
-@cache
+@lru_cache(maxsize=1 << 10)
 def _head(length: int) -> bytes:
     content = struct.pack("<Q", length)
     return content + _masked(content)
@@ -76,7 +104,11 @@ def _varint(number: int) -> bytes:
 
 
 def _masked(content: bytes) -> bytes:
-    crc = _through_same(0xFFFFFFFF, content) ^ 0xFFFFFFFF
+    return _mask(_through_same(0xFFFFFFFF, content))
+
+
+def _mask(state: int) -> bytes:
+    crc = state ^ 0xFFFFFFFF
     return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
@@ -85,23 +117,14 @@ def _records(
     width: int,
 ) -> bytes:  # fmt: skip
     """Return the records of points whose steps take ``width`` bytes each."""
-    name = tag.encode()
-    value_length = 2 + len(name) + 5  # field 1: the tag; field 2: a float
-    if value_length + 2 > 127:
-        raise ValueError(f"a tag of {len(name)} bytes is too long to be written in bulk")
-    prefix = b"\x09" + np.float64(wall_time).tobytes() + b"\x10"  # field 1: time; 2: the step
-    middle = b"".join([
-        b"\x2a", bytes([value_length + 2]),  # field 5: the summary
-        b"\x0a", bytes([value_length]),  # its field 1: a value
-        b"\x0a", bytes([len(name)]), name, b"\x15",
-    ])  # fmt: skip
+    (prefix, state), (middle, _, same) = _prefix(wall_time), _middle(tag)
     head = _head(len(prefix) + width + len(middle) + 4)
     with np.errstate(over="ignore"):  # beyond single precision is infinite, as TensorBoard has it
         ends = values.astype("<f4").view(np.uint8).reshape(-1, 4)
     numbers, rows = _varints(steps, width), len(values)
     parts = (
         _repeat(head + prefix, rows), numbers, _repeat(middle, rows), ends,
-        _checksum(prefix, numbers, middle, ends),
+        _checksum(state, numbers, len(middle), same, ends),
     )  # fmt: skip
     return np.hstack(parts).tobytes()
 
@@ -128,19 +151,24 @@ def _varints(numbers: NDArray[np.int64], width: int) -> Bytes:
     return groups.astype(np.uint8)
 
 
-def _checksum(prefix: bytes, steps: Bytes, middle: bytes, values: Bytes) -> Bytes:
+def _checksum(start: int, steps: Bytes, middle: int, same: int, values: Bytes) -> Bytes:
     """Return the masked CRC-32C of rows of bytes, (rows, 4): prefix, step, middle, value.
 
     Only steps and values differ from row to row. A state of the checksum goes through bytes that
     are the same for all as through zeros, but for a constant, and through zeros by a table.
+
+    Args:
+        start: the state behind the prefix.
+        steps: (rows, bytes) of each step.
+        middle: how many bytes lie between step and value.
+        same: what these make of a state of zeros.
+        values: (rows, 4) bytes of each value.
     """
-    state = np.full(len(steps), _through_same(0xFFFFFFFF, prefix), np.uint32)
-    state = _through(state, steps)
-    zeros = _zeros(len(middle))
+    state = _through(np.full(len(steps), start, np.uint32), steps)
+    zeros = _zeros(middle)
     state = (
         zeros[0][state & 0xFF] ^ zeros[1][(state >> 8) & 0xFF]
-        ^ zeros[2][(state >> 16) & 0xFF] ^ zeros[3][state >> 24]
-        ^ np.uint32(_through_same(0, middle))
+        ^ zeros[2][(state >> 16) & 0xFF] ^ zeros[3][state >> 24] ^ np.uint32(same)
     )  # fmt: skip
     crc = _through(state, values) ^ np.uint32(0xFFFFFFFF)
     masked = ((crc >> np.uint32(15)) | (crc << np.uint32(17))) + np.uint32(0xA282EAD8)
@@ -148,10 +176,13 @@ def _checksum(prefix: bytes, steps: Bytes, middle: bytes, values: Bytes) -> Byte
 
 
 def _through_same(state: int, content: bytes) -> int:
-    """Take one state through bytes."""
-    table = _numbers()
-    for byte in content:
-        state = table[(state ^ byte) & 0xFF] ^ (state >> 8)
+    """Take one state through bytes, two at a time."""
+    table = _pairs()
+    whole = len(content) & ~1
+    for (pair,) in struct.iter_unpack("<H", content[:whole]):
+        state = table[(state ^ pair) & 0xFFFF] ^ (state >> 16)
+    if whole < len(content):  # the first byte of a pair, without the second
+        state = _bytes()[(state ^ content[-1]) & 0xFF] ^ (state >> 8)
     return state
 
 
@@ -172,9 +203,19 @@ def _zeros(count: int) -> NDArray[np.uint32]:
 
 
 @cache
-def _numbers() -> list[int]:
-    """Return the table as plain numbers."""
+def _bytes() -> list[int]:
+    """Return what a byte of a state becomes, as plain numbers."""
     numbers: list[int] = _table().tolist()
+    return numbers
+
+
+@cache
+def _pairs() -> list[int]:
+    """Return what two bytes of a state become, as plain numbers."""
+    table, pairs = _table(), np.arange(1 << 16, dtype=np.uint32)
+    for _ in range(2):
+        pairs = table[pairs & 0xFF] ^ (pairs >> np.uint32(8))
+    numbers: list[int] = pairs.tolist()
     return numbers
 
 

@@ -109,7 +109,10 @@ def build_model(
 ) -> nn.Module:
     """Build a model; what its own constructor draws is a function of the seed."""
     with torch.random.fork_rng():
-        torch.manual_seed(derive(seed, Purpose.INITIALIZE))
+        state = derive(seed, Purpose.INITIALIZE)
+        torch.default_generator.manual_seed(state)  # torch.manual_seed notes a stack at each call
+        if torch.cuda.is_available():
+            torch.cuda.manual_seed_all(state)
         model = _component(MODELS, settings, features=features, outputs=outputs)
     if not isinstance(model, nn.Module):
         raise UserError(f"model '{settings['name']}' is no torch.nn.Module")

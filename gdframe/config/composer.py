@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
 
 from gdframe.config.messages import parse
 from gdframe.config.schema import GROUPS, Schema
-from gdframe.config.values import dump, plain
+from gdframe.config.values import dump, dump_settings, plain
 
 Values = dict[str, Any]
 
@@ -39,26 +39,63 @@ class Base:
         with open_dict(self.config), flag_override(self.config, "readonly", False):
             self.config.pop("hydra", None)
         OmegaConf.set_struct(self.config, True)
-        self._before: dict[str, Any] = {}
+        self._plain = plain(self.config)
+        self._refers = "${" in str(_unresolved(self.config))
+        self._scratch = copy.deepcopy(self.config)
+        self._kept: dict[tuple[str, str], Any] = {}
         self._template: str | None = None
+        subdir = _unresolved(self.hydra.sweep)["subdir"] if self.hydra is not None else None
+        self._numbered = subdir == "${hydra.job.num}"  # by default, and then nothing is to resolve
 
-    def set(self, values: Mapping[str, Any]) -> DictConfig:
-        """Return the config with ``values`` by dotted key; it is good until the next call.
+    def plain(self, values: Values) -> Values:
+        """Return the config with ``values`` by dotted key, as plain values.
 
         Raises:
             OmegaConfBaseException: there is no such key, or a value is of the wrong type.
         """
-        for key in [key for key in self._before if key not in values]:
-            OmegaConf.update(self.config, key, self._before.pop(key))
+        if not self._apart(values):
+            return plain(self._with(values))
+        content: Values = _copied(self._plain)
         for key, value in values.items():
-            if key not in self._before:
-                self._before[key] = OmegaConf.select(self.config, key, throw_on_missing=False)
-            OmegaConf.update(self.config, key, value)
-        return self.config
+            *parents, last = key.split(".")
+            inner = content
+            for parent in parents:
+                inner = inner[parent]
+            inner[last] = _copied(self._as_kept(key, value))
+        return content
 
-    def text(self, values: Mapping[str, Any]) -> str:
+    def text(self, values: Values) -> str:
         """Return the config as YAML, interpolations as they stand."""
-        return dump(OmegaConf.to_container(self.set(values), resolve=False, enum_to_str=True))
+        if not self._apart(values):
+            return dump(_unresolved(self._with(values)))
+        return dump_settings(self.plain(values))
+
+    def _with(self, values: Values) -> DictConfig:
+        config = copy.deepcopy(self.config)
+        for key, value in values.items():
+            OmegaConf.update(config, key, value)
+        return config
+
+    def _apart(self, values: Values) -> bool:
+        """Say whether each value changes its own key and nothing else."""
+        refers = self._refers or any("${" in str(value) for value in values.values())
+        keys = [f"{key}." for key in values]
+        nested = any(a.startswith(b) for a in keys for b in keys if a is not b)
+        return not refers and not nested and not any("[" in key for key in values)
+
+    def _as_kept(self, key: str, value: Any) -> Any:
+        """Return a value as the config keeps it, of the key's type."""
+        at = key, repr(value)
+        if at not in self._kept:
+            before = OmegaConf.select(self._scratch, key, throw_on_missing=False)
+            OmegaConf.update(self._scratch, key, value)
+            found = OmegaConf.select(self._scratch, key)
+            self._kept[at] = _unresolved(found) if OmegaConf.is_config(found) else found
+            if before is None or OmegaConf.is_config(before):  # nothing that can be put back
+                self._scratch = copy.deepcopy(self.config)
+            else:
+                OmegaConf.update(self._scratch, key, before)
+        return self._kept[at]
 
     @classmethod
     def from_text(cls, config: str, hydra: str) -> Base:
@@ -77,8 +114,7 @@ class Base:
         if self.hydra is None:
             return ""
         if self._template is None:
-            config = OmegaConf.to_container(self.hydra, resolve=False, enum_to_str=True)
-            assert isinstance(config, dict)
+            config = _unresolved(self.hydra)
             for key in ("help", "hydra_help"):
                 config.pop(key, None)
             config["job"] |= {"num": _NUMBER, "id": _NUMBER}
@@ -92,6 +128,8 @@ class Base:
     def subfolder(self, number: int, overrides: Sequence[str]) -> str:
         """Return a run's folder below its sweep's, as ``hydra.sweep.subdir`` says."""
         assert self.hydra is not None
+        if self._numbered:
+            return str(number)
         with open_dict(self.whole):
             self.hydra.job.num, self.hydra.job.id = number, str(number)
             self.hydra.job.override_dirname = ",".join(overrides)
@@ -108,7 +146,7 @@ class Composition:
 
     def plain(self) -> dict[str, Any]:
         """Return the config as plain values."""
-        return plain(self.base.set(self.values))
+        return self.base.plain(self.values)
 
     def text(self) -> str:
         """Return what ``.hydra/config.yaml`` holds."""
@@ -146,6 +184,19 @@ class Composer:
         return Composition(self._bases[key], values)
 
 
+def _unresolved(config: Any) -> Any:
+    """Return a config as plain values, interpolations as they stand."""
+    return OmegaConf.to_container(config, resolve=False, enum_to_str=True)
+
+
+def _copied(value: Any) -> Any:
+    """Return a copy of plain values; ``copy.deepcopy`` takes ten times as long."""
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
+
+
+@lru_cache(maxsize=4096)
 def _scalar(text: str) -> str:
     """Return text as YAML on one line."""
     return dump([text])[2:].rstrip("\n") if "\n" not in text else json.dumps(text)

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from gdframe.config.build import Parts, build
 from gdframe.config.check import check
 from gdframe.config.messages import apply_override, parse
-from gdframe.config.values import CONFIG_FILE, dump, plain, read_config
+from gdframe.config.values import CONFIG_FILE, dump_settings, plain, read_config
 from gdframe.errors import UserError, in_words
 from gdframe.files import exclusive
 from gdframe.observers import Checkpoint, Observer, ProgressBar, TensorBoard, preparing
@@ -151,7 +151,7 @@ def observers(config: Mapping[str, Any], folder: Path) -> list[Observer]:
                 name = group if key == "name" else f"{group}.{key}"
                 if isinstance(value, (bool, int, float, str)):
                     chosen[name] = value
-        page = "```yaml\n" + dump(dict(config)) + "```"
+        page = "```yaml\n" + dump_settings(config) + "```"
         found.append(
             TensorBoard(
                 folder,

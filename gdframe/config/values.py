@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,3 +79,22 @@ def dump(content: Any) -> str:
         content, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False
     )
     return text
+
+
+_dumped: dict[str, tuple[str, str]] = {}
+
+
+def dump_settings(config: Mapping[str, Any]) -> str:
+    r"""Return a config's plain values as YAML; of many configs, each key's part is made once.
+
+    Example:
+        >>> dump_settings({"lr": 0.1, "model": {"name": "linear"}})
+        'lr: 0.1\nmodel:\n  name: linear\n'
+    """
+    parts = []
+    for key, value in config.items():
+        content = repr(value)
+        if _dumped.get(key, ("",))[0] != content:
+            _dumped[key] = content, dump({key: value})
+        parts.append(_dumped[key][1])
+    return "".join(parts)

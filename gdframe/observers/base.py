@@ -1,4 +1,4 @@
-"""What an observer is: someone who watches a run through four events and cannot change it."""
+"""What an observer is: someone who watches a run through a few events and cannot change it."""
 
 from __future__ import annotations
 
@@ -62,6 +62,9 @@ class Observer:
 
     def on_end(self, run: Watched, result: Result) -> None:
         """When the run is over."""
+
+    def flush(self) -> None:
+        """Hand what is held back to the operating system: a checkpoint is about to be written."""
 
     def close(self) -> None:
         """Release what is held, also when the run failed; called once, last."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,15 @@ TAGS = {
 }
 """Tags of an epoch's columns; gradient norms of parameters and metrics follow a pattern."""
 
+FLUSH_SECONDS = 2.0
+"""How late events may leave the process; TensorBoard looks for new ones every 5 seconds."""
+
 
 class TensorBoard(Observer):
     """Keeps one event file in a run's folder, thinned to ``max_points`` a tag.
 
-    Events leave the process with every block of steps. It stands before ``Checkpoint`` among the
-    observers, so that no checkpoint is ahead of them.
+    Events leave the process every two seconds, and before each checkpoint, which so is never ahead
+    of them.
 
     Args:
         folder: where the event file goes.
@@ -50,6 +54,7 @@ class TensorBoard(Observer):
         self.folder, self.max_points, self.histograms = folder, max_points, histograms
         self.hyperparameters, self.text = dict(hyperparameters or {}), dict(text or {})
         self._file: EventFile | None = None
+        self._steps: list[NDArray[np.float64]] = []
 
     def on_start(self, run: Watched) -> None:
         """Open the event file; after a resume, drop what lies beyond the checkpoint."""
@@ -64,15 +69,13 @@ class TensorBoard(Observer):
                 self._file.text(title, page)
             self._write_epoch(run)
             self._write_histograms(run)
+        self.flush()
 
     def on_block(self, run: Watched, kept: NDArray[np.float64]) -> None:
-        """Write the steps that are kept."""
-        assert self._file is not None
+        """Take the steps that are kept, and write them now and then: many at once cost less."""
         if len(kept):
-            steps, losses, norms = kept.T
-            for tag, values in (("loss/step", losses), ("gradient_norm/step", norms)):
-                self._file.curve(tag, values, steps.astype(np.int64))
-        self._file.flush()
+            self._steps.append(kept)
+        self._flush_if_due()
 
     def on_epoch(self, run: Watched) -> None:
         """Write the epoch if it is kept."""
@@ -82,7 +85,7 @@ class TensorBoard(Observer):
             self._write_epoch(run)
         if epoch % self._drawing == 0:
             self._write_histograms(run)
-        self._file.flush()
+        self._flush_if_due()
 
     def on_end(self, run: Watched, result: Result) -> None:
         """Write the last epoch, the hyperparameters and the status."""
@@ -95,29 +98,46 @@ class TensorBoard(Observer):
         self._file.text("verdict", f"**{result.status}**: {result.reason}", epoch)
         self._file.hyperparameters({**self.hyperparameters, "status": str(result.status)})
 
+    def flush(self) -> None:
+        """Hand all events to the operating system."""
+        if self._file is not None:
+            self._write_steps(self._file)
+            self._file.flush()
+            self._flushed = time.monotonic()
+
     def close(self) -> None:
         """Flush and close the event file."""
         if self._file is not None:
             file, self._file = self._file, None
-            file.close()
+            try:
+                self._write_steps(file)
+            finally:
+                file.close()
+
+    def _flush_if_due(self) -> None:
+        if time.monotonic() - self._flushed >= FLUSH_SECONDS:
+            self.flush()
+
+    def _write_steps(self, file: EventFile) -> None:
+        if self._steps:
+            steps, losses, norms = np.concatenate(self._steps).T
+            self._steps.clear()
+            for tag, values in (("loss/step", losses), ("gradient_norm/step", norms)):
+                file.curve(tag, values, steps.astype(np.int64))
 
     def _write_epoch(self, run: Watched) -> None:
         assert self._file is not None
         row = run.history.last
-        for column, value in row.items():
-            if math.isnan(value):  # a metric that is not defined, or was not measured here
-                continue
-            tag = tag_of(column)
-            if tag is not None:
-                self._file.scalar(tag, value, int(row["epoch"]))
+        # a metric that is not defined, or was not measured here, is NaN
+        values = {tag: v for k, v in row.items() if (tag := tag_of(k)) and not math.isnan(v)}
+        self._file.scalars(values, int(row["epoch"]))
 
     def _write_histograms(self, run: Watched) -> None:
         assert self._file is not None
         if self.histograms:
             for name, values in run.parameters().items():
-                if bool(values.isfinite().all()):
-                    epoch = int(run.history.last["epoch"])
-                    self._file.histogram(f"parameters/{name}", values.cpu().numpy(), epoch)
+                epoch = int(run.history.last["epoch"])
+                self._file.histogram(f"parameters/{name}", values.cpu().numpy(), epoch)
 
 
 def tag_of(column: str) -> str | None:

@@ -106,7 +106,7 @@ def compose_jobs(
         own = tuple(filter_overrides(overrides))
         try:
             composition = composer.compose(list(overrides))
-            composition.base.set(composition.values)  # refuses what has no place there
+            composition.plain()  # refuses what has no place there
             name = composition.base.subfolder(number, own)
         except (HydraException, OmegaConfBaseException) as error:
             raise explain(error, own) from error

@@ -60,7 +60,8 @@ class Job:
             OSError: it cannot be written to.
         """
         folder = self.folder / CONFIG_FILE.parent
-        folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
         (self.folder / CONFIG_FILE).write_text(self.composition.text())
         (folder / "overrides.yaml").write_text(dump(list(self.overrides)))
         text = self.composition.base.hydra_text(

@@ -58,6 +58,13 @@ def test_tensorboard_reads_them_with_their_checksums(tmp_path):
     np.testing.assert_allclose(found, np.sin(steps), rtol=1e-7)
 
 
-def test_long_tags_are_refused():
-    with pytest.raises(ValueError, match="too long"):
-        scalar_records("x" * 200, np.ones(1), np.ones(1, np.int64), 0.0)
+@pytest.mark.parametrize("length", [1, 108, 120, 127, 200, 20_000])
+def test_tags_of_any_length_are_written_alike(tmp_path, length):
+    """The lengths in a message take one, two or three bytes."""
+    path = tmp_path / "events.out.tfevents.1"
+    one = scalar_record("x" * length, 3.5, 300, 2.0)
+    many = scalar_records("x" * length, np.full(2, 3.5), np.full(2, 300), 2.0)
+    assert many == one + one
+    path.write_bytes(many)
+    events = list(LegacyEventFileLoader(str(path)).Load())
+    assert [event.summary.value[0].tag for event in events] == ["x" * length] * 2

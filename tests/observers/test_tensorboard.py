@@ -11,10 +11,12 @@ import urllib.request
 from contextlib import contextmanager
 from urllib.parse import quote
 
+import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import gdframe as gd
+from gdframe.events import EventFile
 
 TAGS = {
     "loss/step", "gradient_norm/step", "loss/train", "loss/validation", "objective/train",
@@ -167,3 +169,46 @@ def test_of_a_sweep_only_some_curves_are_kept(tmp_path, which, whole):
     curve = scalars(means[0], "objective/train")
     assert [epoch for epoch, _ in curve] == [0, 1, 2, 3, 4]
     assert curve[-1][1] == pytest.approx(sum(runs) / 2)
+
+
+def test_a_checkpoint_is_never_ahead_of_the_events(tmp_path, monkeypatch):
+    """What comes after the newest checkpoint may be lost by a kill; what comes before may not."""
+    monkeypatch.setattr("gdframe.observers.tensorboard.FLUSH_SECONDS", 1e9)
+    seen = []
+
+    class Looks(gd.Observer):
+        def on_epoch(self, run):
+            epochs = scalars(tmp_path, "objective/train")
+            steps = scalars(tmp_path, "loss/step") if len(epochs) > 1 else [(0, 0)]
+            seen.append((run.step, steps[-1][0], epochs[-1][0]))
+
+    data = gd.Diabetes(validation=0.2).load()
+    model = gd.Linear(data.features)
+    watching = [
+        gd.TensorBoard(tmp_path),
+        gd.Checkpoint(tmp_path / "checkpoint", every=2),
+        Looks(),
+    ]
+    gd.Trainer(
+        model, gd.MSE(), gd.GD(model.parameters(), lr=0.01), gd.MiniBatch(data.rows, batch_size=32),
+        data, epochs=4, observers=watching,
+    ).fit()  # fmt: skip
+    assert seen == [(12, 0, 0), (24, 24, 2), (36, 24, 2), (48, 48, 4)]
+
+
+@pytest.mark.parametrize("values", [[0.5], [1.0, 2.0, 2.5, 4.0], list(range(100)), [3.0, 3.0]])
+def test_histograms_count_every_value_once(tmp_path, values):
+    file = EventFile(tmp_path)
+    file.histogram("h", np.array(values, np.float32), 3)
+    file.histogram("h", np.array([np.nan, 1.0]), 4)  # nothing to cut into bins
+    file.close()
+    accumulator = EventAccumulator(str(tmp_path))
+    accumulator.Reload()
+    (event,) = accumulator.Histograms("h")
+    found = event.histogram_value
+    assert event.step == 3
+    assert (found.num, found.sum) == (len(values), sum(values))
+    edges = np.array([found.min, *found.bucket_limit])
+    assert found.bucket == np.histogram(values, edges)[0].tolist()
+    assert edges[0] <= min(values)
+    assert edges[-1] >= max(values)
