@@ -24,6 +24,7 @@ from gdframe.stopping import Status
 from gdframe.sweeps.curves import Curves
 from gdframe.sweeps.job import Job
 from gdframe.sweeps.plan import Datasets, starting_point
+from gdframe.sweeps.progress import SweepProgress
 
 log = logging.getLogger("gdframe")
 
@@ -36,7 +37,7 @@ class Execution:
     Args:
         datasets: where they get their data.
         stop: names what asks for an end, such as Ctrl-C; None for nothing.
-        ended: called with each run that ends and what its ``result.json`` holds.
+        display: is told of each run that ends, and how far the others are.
         curves: keeps what the runs measure.
 
     Attributes:
@@ -47,10 +48,10 @@ class Execution:
         self,
         datasets: Datasets,
         stop: Callable[[], str | None],
-        ended: Callable[[Job, Mapping[str, Any]], None],
+        display: SweepProgress,
         curves: Curves,
     ) -> None:
-        self._datasets, self._stop, self._tell = datasets, stop, ended
+        self._datasets, self._stop, self._display = datasets, stop, display
         self.results: dict[int, Mapping[str, Any]] = {}
         self._curves = curves
         self._boards: dict[int, TensorBoard] = {}
@@ -115,11 +116,17 @@ class Execution:
         def failed(member: Member, error: Exception) -> None:
             self._fail(jobs[member], member.failed(error), error)
 
+        def stop() -> str | None:
+            for member in together.members[:1]:  # all are at the same step
+                done = member.step / (member.epochs * member.clock.steps_per_epoch)
+                self._display.going(len(together.members), done)
+            return self._stop()
+
         together = Batch(list(jobs), engine, ended=ended, failed=failed)
         for member, job in jobs.items():
             if (capture := starts.pop(job.number)) is not None:
                 member.restore(capture)
-        together.fit(self._stop)
+        together.fit(stop)
 
     def _observers(self, config: Mapping[str, Any], job: Job) -> list[Observer]:
         """Return who watches a run; its curves are left out where only some are to be kept."""
@@ -145,7 +152,7 @@ class Execution:
 
     def _note(self, job: Job, content: Mapping[str, Any]) -> None:
         self.results[job.number] = content
-        self._tell(job, content)
+        self._display.ended(job, content)
 
     def _warn(self, config: Mapping[str, Any]) -> None:
         warning = doubt(config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from collections.abc import Sequence
@@ -36,6 +37,7 @@ def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], first: int) ->
     speak()
     folder = Path(str(launcher.config.hydra.sweep.dir))
     jobs = compose_jobs(launcher.hydra_context, launcher.config, job_overrides, first, folder)
+    gc.freeze()  # what was imported and composed stays; the collector need not look again
     values = launcher.task_function.sweep(folder, jobs, most=launcher.batch)
     return _returned(jobs, values)
 

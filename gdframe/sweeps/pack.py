@@ -16,6 +16,7 @@ from gdframe.sweeps.curves import Curves
 from gdframe.sweeps.execute import Execution
 from gdframe.sweeps.job import Job, read_jobs, stored_result, write_jobs
 from gdframe.sweeps.plan import Datasets, plan
+from gdframe.sweeps.progress import SweepProgress
 from gdframe.sweeps.sweep import Outcome, allow_files
 
 RUNS = 64
@@ -67,7 +68,7 @@ def train_pack(settings: dict[str, Any]) -> None:
     allow_files(2 * len(jobs))
     datasets = Datasets()
     with interruptible() as stop:
-        execution = Execution(datasets, stop, lambda *_: None, Curves())
+        execution = Execution(datasets, stop, SweepProgress(jobs, None, show=False), Curves())
         execution.train(plan(jobs, datasets, most=len(jobs)))
 
 

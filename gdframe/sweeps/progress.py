@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gdframe.sweeps.job import Job
 from gdframe.sweeps.metric import better, value_of
@@ -19,22 +19,28 @@ class SweepProgress:
     """Draws on standard error, and only if that is a terminal.
 
     Args:
-        runs: how many are to be trained.
+        jobs: the runs to be trained.
         metric: what is best; by default validation loss or objective.
         show: whether to draw at all.
         console: where to draw.
     """
 
     def __init__(
-        self, runs: int, metric: str | None, *, show: bool = True, console: Console | None = None
+        self,
+        jobs: Sequence[Job],
+        metric: str | None,
+        *,
+        show: bool = True,
+        console: Console | None = None,
     ) -> None:
         self.console = console or Console(file=sys.stderr)
-        self.metric, self._runs = metric, runs
+        self.metric, self._done = metric, 0
+        self._common = set.intersection(*(set(job.overrides) for job in jobs)) if jobs else set()
         self._statuses: Counter[str] = Counter()
         self._best: tuple[float, str] | None = None
         self._bar = Progress(
             TextColumn("runs"),
-            MofNCompleteColumn(),
+            TextColumn("{task.fields[done]:,}/{task.total:,}"),
             BarColumn(),
             TextColumn("{task.fields[statuses]}"),
             TextColumn("{task.fields[best]}"),
@@ -43,7 +49,7 @@ class SweepProgress:
             transient=True,
             disable=not (show and self.console.is_terminal),
         )
-        self._task = self._bar.add_task("", total=runs, statuses="", best="")
+        self._task = self._bar.add_task("", total=len(jobs), done=0, statuses="", best="")
 
     def __enter__(self) -> SweepProgress:
         self._bar.start()
@@ -62,7 +68,17 @@ class SweepProgress:
         self._statuses[str(result["status"])] += 1
         value = value_of(result, self.metric)
         if value is not None and (self._best is None or better(value, self._best[0], self.metric)):
-            self._best = value, " ".join(job.overrides)
+            self._best = value, " ".join(o for o in job.overrides if o not in self._common)
         best = "" if self._best is None else f"best {self._best[0]:.6g} ({self._best[1]})"
         statuses = ", ".join(f"{count:,} {name}" for name, count in self._statuses.most_common())
-        self._bar.update(self._task, advance=1, statuses=statuses, best=best)
+        self._done += 1
+        self._bar.update(self._task, done=self._done, statuses=statuses, best=best)
+
+    def going(self, runs: int, share: float) -> None:
+        """Move the bar.
+
+        Args:
+            runs: how many are being trained.
+            share: of their epochs, what they have done.
+        """
+        self._bar.update(self._task, completed=self._done + runs * share)

@@ -84,9 +84,9 @@ def train_sweep(
         write_jobs(folder, everything)
         log.info("%s", announcement(len(wanted), len(asked) - len(wanted), batches))
         allow_files(2 * max(map(len, batches), default=0))
-        with SweepProgress(len(wanted), metric, show=show) as display:
+        with SweepProgress(wanted, metric, show=show) as display:
             curves = before.curves if before else Curves()
-            execution = Execution(datasets, stop, display.ended, curves)
+            execution = Execution(datasets, stop, display, curves)
             execution.train(batches)
         results |= execution.results
         return Outcome(everything, asked, results, stop() is not None, curves)

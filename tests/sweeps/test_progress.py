@@ -1,0 +1,36 @@
+"""The display of a sweep, drawn on a console that says it is a terminal."""
+
+from __future__ import annotations
+
+import io
+from types import SimpleNamespace
+
+from rich.console import Console
+
+from gdframe.sweeps.progress import SweepProgress
+
+
+def test_the_bar_moves_within_a_batch_and_names_what_is_best():
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=True, width=120)
+    jobs = [SimpleNamespace(overrides=(f"lr={lr}", "epochs=9")) for lr in (0.1, 0.2, 0.3, 0.4)]
+    with SweepProgress(jobs, None, console=console) as display:
+        bar = display._bar
+        display.going(4, 0.25)
+        assert bar.tasks[0].completed == 1.0
+        display.ended(jobs[1], {"status": "converged", "objective": 2.0})
+        display.ended(jobs[3], {"status": "diverged", "objective": 1.0})
+        display.going(2, 0.5)
+        assert bar.tasks[0].completed == 3.0
+        bar.refresh()
+    last = text.getvalue()
+    assert "2/4" in last
+    assert "1 converged, 1 diverged" in last
+    assert "best 2 (lr=0.2)" in last
+
+
+def test_nothing_is_drawn_where_nobody_looks():
+    text = io.StringIO()
+    with SweepProgress([], None, console=Console(file=text)) as display:
+        display.going(1, 0.5)
+    assert text.getvalue() == ""
