@@ -81,11 +81,16 @@ def as_array(tensor: Tensor) -> Array:
 
 @torch.no_grad()
 def expand(
-    model: nn.Module, rows: Rows, *, bias: bool, reference: Array | None = None
+    model: nn.Module,
+    rows: Rows,
+    *,
+    bias: bool,
+    reference: Array | None = None,
+    dtype: torch.dtype | None = None,
 ) -> Expansion:
     """Return the expansion of the squared error, in one pass over the rows.
 
-    Within a block, products are summed in the type of the data, over blocks in float64.
+    Within a block, products are summed in ``dtype``, over blocks in float64.
 
     Args:
         model: whose design is X.
@@ -93,8 +98,10 @@ def expand(
         bias: whether X has a column of ones.
         reference: the point; by default the least-squares solution, which the pass finds by
             starting from that of a sample of rows.
+        dtype: by default that of the data.
     """
     design: Any = model.design
+    dtype = dtype or rows.features.dtype
     if reference is None:
         stride = max(1, len(rows) // max(1024, 8 * rows.features.shape[1]))
         x, y = design(rows.features[::stride]).double(), rows.targets[::stride].double()
@@ -103,11 +110,11 @@ def expand(
         first = y.T @ x @ pseudo_inverse(x.T @ x)
     else:
         first = torch.as_tensor(reference)
-    near = first.to(rows.features.dtype)
+    near = first.to(dtype)
     mean = rows.targets.double().mean(dim=0)
     totals: list[Tensor] = []
-    for features, targets in blocks_of(rows):
-        x = design(features)
+    for features, own in blocks_of(rows):
+        x, targets = design(features.to(dtype)), own.to(dtype)
         width = x.shape[1]
         residual = nn.functional.linear(x, near[:, :width], near[:, -1] if bias else None) - targets
         sides = torch.cat([residual, torch.ones_like(residual[:, :1])], dim=1)

@@ -1,0 +1,103 @@
+"""The largest and the smallest eigenvalue of a symmetric matrix that is known by its products.
+
+Lanczos' method with full reorthogonalisation: the matrix is projected on the span of a start and
+its images, and extreme eigenvalues of the projection approach the matrix's own from inside. Started
+from the eigenvector of a matrix nearby, a few products are enough.
+
+Source: Golub and Van Loan, "Matrix Computations" (2013), section 10.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Extremes:
+    """The ends of a spectrum.
+
+    Args:
+        largest: the largest eigenvalue, signed.
+        vector: (size,) its eigenvector of length one.
+        smallest: the smallest eigenvalue, where it was asked for.
+        low_vector: (size,) its eigenvector, likewise.
+        products: how many products with the matrix were taken.
+    """
+
+    largest: float
+    vector: Array
+    smallest: float | None
+    low_vector: Array | None
+    products: int
+
+
+def extremes(
+    product: Callable[[Array], Array],
+    size: int,
+    *,
+    start: Array | None = None,
+    smallest: bool = False,
+    tolerance: float = 1e-6,
+    most: int = 200,
+    seed: int = 0,
+) -> Extremes:
+    """Find the largest eigenvalue of a symmetric matrix, and the smallest where asked.
+
+    Args:
+        product: the matrix times a vector (size,).
+        size: rows of the matrix, at least 1.
+        start: (size,) a guess at the sum of the eigenvectors wanted; some noise is added, so that
+            no eigenvector is left out. By default noise alone.
+        smallest: whether the smallest is wanted too.
+        tolerance: residual, relative to the largest size of an eigenvalue, at which one is found;
+            an eigenvalue's own error is at most the residual, and as a rule its square.
+        most: most products.
+        seed: of the noise.
+
+    Example:
+        >>> found = extremes(lambda v: np.array([3.0, -5.0, 1.0]) * v, 3, smallest=True)
+        >>> round(found.largest, 6), round(found.smallest, 6)
+        (3.0, -5.0)
+    """
+    noise = np.random.default_rng(seed).normal(size=size)
+    noise /= np.linalg.norm(noise)
+    vector = noise if start is None else start / np.linalg.norm(start) + 0.01 * noise
+    steps = min(most, size)
+    basis = np.zeros((steps, size))
+    basis[0] = vector / np.linalg.norm(vector)
+    diagonal: list[float] = []
+    off: list[float] = []
+    while True:
+        done = len(diagonal)
+        image = product(basis[done])
+        diagonal.append(float(basis[done] @ image))
+        for _ in range(2):  # twice is enough (Parlett)
+            image = image - basis[: done + 1].T @ (basis[: done + 1] @ image)
+        rest = float(np.linalg.norm(image))
+        values, vectors = np.linalg.eigh(_tridiagonal(diagonal, off))
+        scale = float(np.abs(values).max())
+        wanted = [-1, 0] if smallest else [-1]
+        exact = rest <= 1e-12 * max(scale, 1e-300)
+        found = all(rest * abs(vectors[-1, k]) <= tolerance * scale for k in wanted)
+        if exact or found or done + 1 == steps:
+            break
+        off.append(rest)
+        basis[done + 1] = image / rest
+    used = basis[: len(diagonal)]
+    return Extremes(
+        largest=float(values[-1]),
+        vector=used.T @ vectors[:, -1],
+        smallest=float(values[0]) if smallest else None,
+        low_vector=used.T @ vectors[:, 0] if smallest else None,
+        products=len(diagonal),
+    )
+
+
+def _tridiagonal(diagonal: list[float], off: list[float]) -> Array:
+    return np.diag(diagonal) + np.diag(off, 1) + np.diag(off, -1)

@@ -1,0 +1,208 @@
+"""Eigenvalues against NumPy's, stability limits against closed forms, minima against solutions."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import gdframe as gd
+from gdframe.diagnostics.hessian import Hessian
+from gdframe.diagnostics.lanczos import extremes
+from gdframe.diagnostics.least_squares import least_squares
+from gdframe.diagnostics.linear_rule import LinearRule
+from gdframe.objective import Objective
+
+
+def parameters(module):
+    return {n: p for n, p in module.named_parameters() if p.requires_grad}
+
+
+def whole(hessian):
+    """Return the matrix, from its products with the unit vectors."""
+    return np.stack([hessian(row) for row in np.eye(hessian.size)], axis=1)
+
+
+@given(
+    st.integers(1, 30), st.integers(0, 10**6), st.booleans(),
+    st.sampled_from([0.0, 1e-9, 1.0]),
+)  # fmt: skip
+def test_extremes_are_those_of_a_dense_solver(size, seed, low_rank, shift):
+    rng = np.random.default_rng(seed)
+    factor = rng.normal(size=(size, max(1, size // 3) if low_rank else size))
+    signs = np.sign(rng.normal(size=factor.shape[1]))
+    matrix = (factor * signs) @ factor.T + shift * np.eye(size)
+    expected = np.linalg.eigvalsh(matrix)
+    found = extremes(lambda v: matrix @ v, size, smallest=True)
+    scale = np.abs(expected).max()
+    assert found.largest == pytest.approx(expected[-1], abs=1e-6 * scale)
+    assert found.smallest == pytest.approx(expected[0], abs=1e-6 * scale)
+    np.testing.assert_allclose(
+        matrix @ found.vector, found.largest * found.vector, atol=1e-5 * max(scale, 1e-300)
+    )
+
+
+def test_a_start_nearby_saves_products():
+    rng = np.random.default_rng(1)
+    factor = rng.normal(size=(300, 300))
+    matrix = factor @ factor.T
+    cold = extremes(lambda v: matrix @ v, 300)
+    warm = extremes(lambda v: 1.01 * (matrix @ v), 300, start=cold.vector)
+    assert warm.largest == pytest.approx(1.01 * cold.largest, rel=1e-6)
+    assert warm.products < cold.products / 1.5
+
+
+def test_a_start_without_the_wanted_direction_finds_it_all_the_same():
+    matrix = np.diag([5.0, 3.0, 1.0])
+    found = extremes(lambda v: matrix @ v, 3, start=np.array([0.0, 1.0, 0.0]))
+    assert found.largest == pytest.approx(5.0, rel=1e-9)
+
+
+@pytest.mark.parametrize("penalty", [None, gd.L2(strength=0.3), gd.L1(strength=0.3)])
+@pytest.mark.parametrize("name", ["linear", "mlp", "softmax", "function"])
+def test_products_are_those_of_the_hessian(name, penalty):
+    torch.manual_seed(0)
+    if name == "function":
+        objective = Objective(gd.Rosenbrock(), None, penalty)
+        data = gd.Dataset.none(dtype=torch.float64)
+    else:
+        source = gd.Iris() if name == "softmax" else gd.Diabetes()
+        data = source.load(dtype=torch.float64)
+        loss = gd.CrossEntropy() if name == "softmax" else gd.MSE()
+        outputs = loss.outputs(data)
+        model = (
+            gd.MLP(data.features, outputs, hidden=[3])
+            if name == "mlp"
+            else gd.Linear(data.features, outputs)
+        )
+        objective = Objective(model, loss, penalty)
+    objective.model.double()
+    named = parameters(objective.model)
+    rows = objective.encode(data.train)
+    shapes = [p.shape for p in named.values()]
+    flat = torch.cat([p.detach().reshape(-1) for p in named.values()]) + 0.1
+
+    def value(point):
+        parts = torch.split(point, [math.prod(s) for s in shapes])
+        own = {n: part.view(s) for n, part, s in zip(named, parts, shapes)}
+        inputs = () if name == "function" else (rows.features,)
+        out = torch.func.functional_call(objective.model, own, inputs)
+        loss = out if name == "function" else objective.loss(out, rows.targets)
+        chosen = {id(p) for p in objective.penalized}
+        weights = [own[n] for n, p in named.items() if id(p) in chosen]
+        return loss + objective.penalty.value(weights)
+
+    expected = torch.autograd.functional.hessian(value, flat).numpy()
+    parts = torch.split(flat, [math.prod(s) for s in shapes])
+    point = {n: part.view(s) for n, part, s in zip(named, parts, shapes)}
+    hessian = Hessian(objective, point, rows, torch.float64)
+    np.testing.assert_allclose(whole(hessian), expected, rtol=1e-9, atol=1e-9)
+    found = extremes(hessian, hessian.size, smallest=True)
+    ends = np.linalg.eigvalsh(expected)
+    scale = np.abs(ends).max()
+    assert found.largest == pytest.approx(ends[-1], abs=1e-6 * scale)
+    assert found.smallest == pytest.approx(ends[0], abs=1e-6 * scale)
+
+
+X = torch.nn.Parameter(torch.zeros(2))
+
+
+@pytest.mark.parametrize("lr", [1e-3, 0.7])
+@pytest.mark.parametrize("beta", [0.0, 0.5, 0.9, 0.99])
+def test_limits_are_the_textbooks(lr, beta):
+    limits = {
+        gd.GD([X], lr=lr): 2.0,
+        gd.Momentum([X], lr=lr, beta=beta): 2 * (1 + beta),
+        gd.Nesterov([X], lr=lr, beta=beta): (2 + 2 * beta) / (1 + 2 * beta),
+    }
+    for optimizer, limit in limits.items():
+        assert LinearRule.of(optimizer).limit * lr == pytest.approx(limit, rel=1e-6)
+
+
+def test_a_rule_of_ones_own_has_a_limit_too_and_adaptive_rules_have_none():
+    class Halved(gd.Optimizer):
+        def __init__(self, params, lr):
+            super().__init__(params, {"lr": lr})
+
+        @staticmethod
+        def update(params, grads, state, hyper):
+            return [p - 0.5 * hyper["lr"] * g for p, g in zip(params, grads)], state
+
+    assert LinearRule.of(Halved([X], lr=0.1)).limit * 0.1 == pytest.approx(4.0)
+    for rule in (gd.Adam, gd.RMSprop, gd.Adagrad):
+        assert LinearRule.of(rule([X], lr=0.1)) is None
+    assert LinearRule.of(torch.optim.SGD([X], lr=0.1)) is None
+
+
+def test_radii_are_the_factors_a_rule_contracts_by():
+    rule = LinearRule.of(gd.Momentum([X], lr=0.1, beta=0.5))
+    x = torch.tensor([1.0], dtype=torch.float64)
+    state = gd.Momentum.init_state([x])
+    sizes = []
+    for _ in range(400):
+        (x,), state = gd.Momentum.update([x], [3.0 * x], state, rule.hyper)
+        sizes.append(abs(x.item()))
+    measured = (max(sizes[390:]) / max(sizes[190:200])) ** (1 / 200)
+    assert rule.radii(np.array([3.0]))[0] == pytest.approx(measured, rel=5e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("penalty", [None, gd.L2(strength=0.1), gd.L2(strength=0.1, biases=True)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_least_squares_know_their_hessian_and_minimum(dtype, penalty, bias):
+    data = gd.Diabetes().load(dtype=dtype)
+    objective = Objective(gd.Linear(data.features, bias=bias).to(dtype), gd.MSE(), penalty)
+    found = least_squares(objective, data)
+    rows = objective.encode(data.train)
+    hessian = Hessian(objective, parameters(objective.model), rows, torch.float64)
+    expected = np.linalg.eigvalsh(whole(hessian))
+    np.testing.assert_allclose(found.eigenvalues, expected, rtol=1e-6, atol=1e-9)
+    x, y = rows.features.double().numpy(), rows.targets.double().numpy()
+    x = np.column_stack([x, np.ones(len(x))]) if bias else x
+    strength = 0.0 if penalty is None else 0.1
+    chosen = np.ones(x.shape[1])
+    if bias and not (penalty and penalty.biases):
+        chosen[-1] = 0.0
+    extra = np.sqrt(strength * len(x)) * np.diag(chosen)
+    stacked = np.linalg.lstsq(np.vstack([x, extra]), np.vstack([y, 0 * extra[:, :1]]))[0]
+    lowest = ((x @ stacked - y) ** 2).mean() + strength * (chosen[:, None] * stacked**2).sum()
+    assert found.minimum == pytest.approx(lowest, rel=1e-9)
+    assert least_squares(objective, data) is found
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 40])
+def test_batches_contract_in_mean_square_up_to_the_noisy_limit_and_not_beyond(batch_size):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 3)) * [1.0, 2.0, 0.5]
+    data = gd.Dataset.from_arrays(x, rng.normal(size=40), dtype=torch.float64)
+    objective = Objective(gd.Linear(3).double(), gd.MSE(), gd.L2(strength=0.05))
+    limit = least_squares(objective, data).noisy_limit(batch_size)
+    ones = np.column_stack([x, np.ones(40)])
+    ridge = 0.1 * np.diag([1.0, 1.0, 1.0, 0.0])
+    square = np.zeros((4, 4))
+    mean = np.zeros((4, 4))
+    draws = 20_000 if batch_size < 40 else 1
+    for _ in range(draws):
+        chosen = ones[rng.permutation(40)[:batch_size]]
+        own = 2 / batch_size * chosen.T @ chosen + ridge
+        square += own @ own / draws
+        mean += own / draws
+    change = lambda lr: np.linalg.eigvalsh(lr**2 * square - 2 * lr * mean)[-1]  # noqa: E731
+    assert change(0.97 * limit) < 0 < change(1.03 * limit)
+
+
+def test_what_is_no_least_squares_says_nothing():
+    data = gd.Diabetes().load()
+    for model, loss, penalty in (
+        (gd.MLP(data.features, hidden=[2]), gd.MSE(), None),
+        (gd.Linear(data.features), gd.MAE(), None),
+        (gd.Linear(data.features), gd.MSE(), gd.L1(strength=0.1)),
+    ):
+        assert least_squares(Objective(model, loss, penalty), data) is None
+    assert math.isfinite(
+        least_squares(Objective(gd.Linear(data.features), gd.MSE()), data).condition_number
+    )
