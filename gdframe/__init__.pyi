@@ -15,6 +15,8 @@ from gdframe.data import Regression as Regression
 from gdframe.data import Source as Source
 from gdframe.data import Table as Table
 from gdframe.data import Wine as Wine
+from gdframe.diagnosis import Diagnosis as Diagnosis
+from gdframe.diagnostics.diagnostics import Diagnostics as Diagnostics
 from gdframe.engines import CannotExecute as CannotExecute
 from gdframe.engines import Compiled as Compiled
 from gdframe.engines import Eager as Eager

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gdframe.data.dataset import Dataset
+from gdframe.diagnosis import Diagnosis
 from gdframe.engines.base import Engine, Run
 from gdframe.errors import UserError
 from gdframe.history import History
@@ -47,6 +48,7 @@ class Member:
         seed: of the order of rows.
         observers: who watches.
         max_points: most steps the history keeps.
+        diagnosis: what looks into the run; by default nothing.
 
     Raises:
         UserError: parts that do not fit each other.
@@ -67,6 +69,7 @@ class Member:
         seed: int = 0,
         observers: Sequence[Observer] = (),
         max_points: int = 1000,
+        diagnosis: Diagnosis | None = None,
     ) -> None:
         if epochs < 1:
             raise UserError(f"epochs={epochs}: must be at least 1")
@@ -80,6 +83,8 @@ class Member:
         self.objective = Objective(model, loss, penalty)
         self.objective.check(data)
         self.run = Run(self.objective, optimizer, schedule or Constant(), seed)
+        self.diagnosis = diagnosis or Diagnosis()
+        self.diagnosis.begin(self.run, data, loader)
         self.lr = float(optimizer.param_groups[0]["lr"])
         self.data, self.loader, self.epochs = data, loader, epochs
         self.clock = Clock(loader.steps_per_epoch, epochs)
@@ -111,7 +116,7 @@ class Member:
         verdict = None
         if self.course is None:
             row = self._measure()
-            self.history.add_epoch(row)
+            self._add(row)
             start = row["objective"]
             self.course = Course(start=start, slope=row["gradient_norm"], best=start, last=start)
             if bad := not_finite(row):
@@ -150,7 +155,7 @@ class Member:
         if bad := not_finite(row):
             return self._diverge(*bad, step=self.step)
         assert self.course is not None
-        self.history.add_epoch(row)
+        self._add(row)
         self.stopping.follow(self.course, row["objective"], noisy=self.clock.steps_per_epoch > 1)
         for observer in self.observers:
             observer.on_epoch(self)
@@ -203,7 +208,7 @@ class Member:
         row = self.history.last
         if row["step"] != self.step or not self.engine.measures_all:
             row = self._measure()
-        result = self._result(verdict, row)
+        result = self._result(self.diagnosis.explain(verdict, self.history, self.parameters()), row)
         for observer in self.observers:
             observer.on_end(self, result)
         return result
@@ -242,6 +247,11 @@ class Member:
         """Return a row of the history, measured at the current parameters."""
         return self._measurement.row(self.index, self.step, self.seconds, whole=whole)
 
+    def _add(self, row: dict[str, float]) -> None:
+        """Add a row to the history, with what the diagnosis measures."""
+        seen = self.diagnosis.columns(int(row["epoch"]), row["lr"], self.parameters())
+        self.history.add_epoch(row | seen)
+
     def _result(self, verdict: Verdict, row: Mapping[str, float]) -> Result:
         """Gather the result of the run; ``row`` measures where it ended."""
         self.engine.settle(self.index)
@@ -253,7 +263,7 @@ class Member:
                 metrics[part][metric] = value
         return Result(
             status=verdict.status,
-            reason=verdict.reason,
+            reason=str(verdict),
             variant=self.loader.variant,
             engine=self.engine_name,
             engine_reason=self.engine_reason,
@@ -273,6 +283,7 @@ class Member:
             metrics=metrics,
             seconds={"setup": 0.0, "train": self.seconds},
             parameter_count=sum(p.numel() for p in model.parameters() if p.requires_grad),
+            diagnostics=self.diagnosis.facts(),
             point=next(model.parameters()).detach().tolist() if loss is None else None,
             history=self.history,
             module=model,
@@ -306,7 +317,8 @@ class Member:
             "engine": self.engine_name,
             "engine_reason": self.engine_reason,
         }
-        return Capture(self.engine.state(self.index) | history, facts)
+        seen = {f"diagnosis.{name}": value for name, value in self.diagnosis.state().items()}
+        return Capture(self.engine.state(self.index) | history | seen, facts)
 
     def restore(self, capture: Capture) -> None:
         """Go back to what ``capture`` returned.
@@ -320,16 +332,18 @@ class Member:
                 "the data is not what the run was trained on: go on with the data as it was, or "
                 "start a new run"
             )
-        own = {k: v for k, v in capture.tensors.items() if not k.startswith("history.")}
+        parts: dict[str, dict[str, Tensor]] = {"history": {}, "diagnosis": {}}
+        own = {}
+        for name, values in capture.tensors.items():
+            part, _, rest = name.partition(".")
+            if part in parts:
+                parts[part][rest] = values
+            else:
+                own[name] = values
         self.engine.load_state(self.index, own)
+        self.diagnosis.load_state(parts["diagnosis"])
         self.engine.reason = capture.facts["engine_reason"]
-        self.history.load_arrays(
-            {
-                name.removeprefix("history."): values.numpy()
-                for name, values in capture.tensors.items()
-                if name.startswith("history.")
-            }
-        )
+        self.history.load_arrays({name: v.numpy() for name, v in parts["history"].items()})
         self.step, self._seconds = capture.facts["step"], capture.facts["seconds"]
         self.history.rewind(self.step)
         self.course = Course(**capture.facts["course"])

@@ -50,6 +50,8 @@ class Result:
         metrics: ``{"train": {...}, "validation": {...}}`` by name.
         seconds: ``{"setup": ..., "train": ...}``.
         parameter_count: number of trained values.
+        diagnostics: what is known of curvature, stability and the minimum, by name; empty where
+            nothing looked.
         point: where a function to minimise was left; None for a model of data.
         history: what was measured on the way.
         module: the model itself, as the run left it.
@@ -77,6 +79,7 @@ class Result:
     metrics: dict[str, dict[str, float]]
     seconds: dict[str, float]
     parameter_count: int
+    diagnostics: dict[str, Any]
     point: list[float] | None
     history: History = field(repr=False)
     module: nn.Module = field(repr=False)

@@ -26,10 +26,21 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """A run is over: how, and why in words with numbers."""
+    """A run is over: how, and why in words with numbers.
+
+    Args:
+        status: how.
+        reason: what happened.
+        advice: what to make of it, or to do; empty where there is nothing to add.
+    """
 
     status: Status
     reason: str
+    advice: str = ""
+
+    def __str__(self) -> str:
+        """Reason and advice in one sentence."""
+        return f"{self.reason}; {self.advice}" if self.advice else self.reason
 
 
 @dataclass
@@ -138,7 +149,8 @@ class Stopping:
             return Verdict(
                 Status.DIVERGED,
                 f"objective grew to {objective:.4g}, {objective / abs(course.start):.2g} times its "
-                f"start {course.start:.4g}, in {_epochs(epoch)}; {_smaller(lr)}",
+                f"start {course.start:.4g}, in {_epochs(epoch)}",
+                _smaller(lr),
             )
         if self.target is not None and objective <= self.target:
             return Verdict(
@@ -156,7 +168,8 @@ class Stopping:
             return Verdict(
                 Status.CONVERGED,
                 f"objective improved by less than {self.tolerance:g} (relative) "
-                f"for {_epochs(self.patience)}" + _still_steep(gradient_norm, course.slope),
+                f"for {_epochs(self.patience)}",
+                _still_steep(gradient_norm, course.slope),
             )
         if epoch >= epochs:
             return Verdict(Status.MAX_EPOCHS, f"reached the limit of {_epochs(epochs)}")
@@ -185,17 +198,16 @@ def diverged(what: str, value: float, step: int, lr: float, parameter: str | Non
     became = "not a number" if math.isnan(value) else "infinite"
     if step == 0:
         reason = f"{what} is {became} at the start, before any update: start closer to zero"
-    else:
-        where = f" (first in parameter '{parameter}')" if parameter else ""
-        reason = f"{what} became {became} at step {step}{where}; {_smaller(lr)}"
-    return Verdict(Status.DIVERGED, reason)
+        return Verdict(Status.DIVERGED, reason)
+    where = f" (first in parameter '{parameter}')" if parameter else ""
+    return Verdict(Status.DIVERGED, f"{what} became {became} at step {step}{where}", _smaller(lr))
 
 
 def _still_steep(gradient_norm: float, start: float) -> str:
     if gradient_norm <= STEEP * start:
         return ""
     return (
-        f"; but the gradient norm {gradient_norm:.3g} is still {gradient_norm / start:.0%} of its "
+        f"but the gradient norm {gradient_norm:.3g} is still {gradient_norm / start:.0%} of its "
         "start: the learning rate may be too small"
     )
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from gdframe.batch import Batch
 from gdframe.data.dataset import Dataset
+from gdframe.diagnosis import Diagnosis
 from gdframe.interrupt import interruptible
 from gdframe.loaders.base import Loader
 from gdframe.losses.base import Loss
@@ -39,6 +40,7 @@ class Trainer(Member):
         engine: how epochs are executed, by name.
         observers: who watches.
         max_points: most steps the history keeps.
+        diagnosis: what looks into the run, such as ``Diagnostics``; by default nothing.
 
     Raises:
         UserError: parts that do not fit each other.
@@ -70,11 +72,12 @@ class Trainer(Member):
         engine: str = "auto",
         observers: Sequence[Observer] = (),
         max_points: int = 1000,
+        diagnosis: Diagnosis | None = None,
     ) -> None:
         super().__init__(
             model, loss, optimizer, loader, data, penalty=penalty, schedule=schedule,
             stopping=stopping, epochs=epochs, seed=seed, observers=observers,
-            max_points=max_points,
+            max_points=max_points, diagnosis=diagnosis,
         )  # fmt: skip
         built = ENGINES.build(engine, runs=[self.run], data=data, loader=loader, epochs=epochs)
         self.sit(Measurement(built), 0)

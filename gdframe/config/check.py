@@ -50,7 +50,7 @@ def check(config: Mapping[str, Any]) -> None:
         if config[group] is not None:
             _check_component(group, config[group])
     check_arguments("stopping", arguments(Stopping), _plain(config, "stopping"))
-    for group in ("logging", "checkpoint"):
+    for group in ("logging", "checkpoint", "diagnostics"):
         _check_like(group, _plain(config, group), defaults(group, "default") or {})
     if config["logging"]["runs"] not in ("all", "best", "mean"):
         raise UserError(f"logging.runs={config['logging']['runs']}: expected all, best or mean")

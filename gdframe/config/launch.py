@@ -15,6 +15,8 @@ from gdframe.config.build import Parts, build
 from gdframe.config.check import check
 from gdframe.config.messages import apply_override, parse
 from gdframe.config.values import CONFIG_FILE, dump_settings, plain, read_config
+from gdframe.diagnostics.diagnostics import Diagnostics
+from gdframe.diagnostics.preflight import advice_on_data, advice_on_rate
 from gdframe.errors import UserError, in_words
 from gdframe.files import exclusive
 from gdframe.observers import Checkpoint, Observer, ProgressBar, TensorBoard, preparing
@@ -62,9 +64,13 @@ def _launch(config: Mapping[str, Any], folder: Path, *, resume: bool, started: f
         if capture is not None and engine == "auto":
             engine = capture.facts["engine"]  # another one would not go on bit for bit
     with preparing() if settings["progress"] else nullcontext():
-        trainer = Trainer(**ingredients(parts, config), engine=engine)
+        looking = diagnose(config)
+        trainer = Trainer(**ingredients(parts, config), engine=engine, diagnosis=looking)
     if warning := doubt(config):
         log.warning("warning: %s", warning)
+    if config["preflight"] and not resume:
+        for advice in (*advice_on_data(parts.data), *advice_on_rate(looking.stability)):
+            log.warning("advice: %s", advice)
     if capture is not None:
         try:
             trainer.restore(capture)
@@ -110,6 +116,26 @@ def ingredients(parts: Parts, config: Mapping[str, Any]) -> dict[str, Any]:
         "seed": config["seed"],
         "max_points": config["logging"]["max_points"],
     }
+
+
+def diagnose(config: Mapping[str, Any], *, probe: bool = True) -> Diagnostics:
+    """Return what looks into a run.
+
+    Args:
+        config: plain values, checked.
+        probe: whether it may measure, where the run starts, what takes milliseconds.
+
+    Raises:
+        UserError: a value out of its range.
+    """
+    stopping = config["stopping"]
+    return Diagnostics(
+        **config["diagnostics"],
+        evidence=config["preflight"],
+        probe=probe,
+        # less than the tolerance in all of the patience's epochs ends a run
+        tolerance=(stopping["tolerance"] or 1e-6) / stopping["patience"],
+    )
 
 
 def doubt(config: Mapping[str, Any]) -> str | None:

@@ -20,7 +20,7 @@ from gdframe.errors import UserError
 from gdframe.registry import REGISTRIES
 
 COMPONENT_GROUPS = tuple(REGISTRIES)
-SETTING_GROUPS = ("stopping", "logging", "checkpoint")
+SETTING_GROUPS = ("stopping", "logging", "checkpoint", "diagnostics")
 GROUPS = (*COMPONENT_GROUPS, *SETTING_GROUPS, "variant", "experiment")
 
 
@@ -55,6 +55,7 @@ class Schema:
     device: str = MISSING
     dtype: str = MISSING
     plugins: list[str] = field(default_factory=list)
+    preflight: bool = True
     debug: bool = False
     data: Any = None
     loader: Any = None
@@ -68,6 +69,7 @@ class Schema:
     stopping: Any = None
     logging: Any = None
     checkpoint: Any = None
+    diagnostics: Any = None
     sweep: Sweep = field(default_factory=lambda: Sweep())
 
 

@@ -55,8 +55,9 @@ def extremes(
         start: (size,) a guess at the sum of the eigenvectors wanted; some noise is added, so that
             no eigenvector is left out. By default noise alone.
         smallest: whether the smallest is wanted too.
-        tolerance: residual, relative to the largest size of an eigenvalue, at which one is found;
-            an eigenvalue's own error is at most the residual, and as a rule its square.
+        tolerance: error of an eigenvalue, relative to the largest size of one. It is estimated as
+            residual^2 / gap, where the gap to the next eigenvalue is that of the projection, and
+            is at most the residual.
         most: most products.
         seed: of the noise.
 
@@ -82,10 +83,10 @@ def extremes(
         rest = float(np.linalg.norm(image))
         values, vectors = np.linalg.eigh(_tridiagonal(diagonal, off))
         scale = float(np.abs(values).max())
-        wanted = [-1, 0] if smallest else [-1]
+        ends = [-1, 0] if smallest else [-1]
         exact = rest <= 1e-12 * max(scale, 1e-300)
-        found = all(rest * abs(vectors[-1, k]) <= tolerance * scale for k in wanted)
-        if exact or found or done + 1 == steps:
+        errors = [_error(values, k, rest * abs(float(vectors[-1, k]))) for k in ends]
+        if exact or max(errors) <= tolerance * scale or done + 1 == steps:
             break
         off.append(rest)
         basis[done + 1] = image / rest
@@ -97,6 +98,14 @@ def extremes(
         low_vector=used.T @ vectors[:, 0] if smallest else None,
         products=len(diagonal),
     )
+
+
+def _error(values: Array, end: int, residual: float) -> float:
+    """Return the estimated error of the eigenvalue at an end of the projection's spectrum."""
+    if len(values) == 1:
+        return residual
+    gap = abs(float(values[end] - values[-2 if end == -1 else 1]))
+    return residual * min(1.0, residual / gap if gap > 0 else 1.0)
 
 
 def _tridiagonal(diagonal: list[float], off: list[float]) -> Array:

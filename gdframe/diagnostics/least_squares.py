@@ -36,6 +36,7 @@ class LeastSquares:
         eigenvalues: (columns,) of the Hessian, ascending; every output has the same.
         vectors: (columns, columns) its eigenvectors, as columns.
         minimum: the lowest objective there is.
+        solution: (outputs, columns) where it is; the one nearest to zero where there are more.
         rows: encoded training rows.
         design: what makes columns of features, the bias's apart.
         bias: whether there is a column of ones.
@@ -46,6 +47,7 @@ class LeastSquares:
     eigenvalues: Array
     vectors: Array
     minimum: float
+    solution: Array
     rows: Rows
     design: Any
     bias: bool
@@ -94,6 +96,38 @@ class LeastSquares:
         half = 1 / np.sqrt(values)
         top = float(np.linalg.eigvalsh(half[:, None] * square * half)[-1])
         return 2 / top if top > 0 else np.inf
+
+    def epochs_to_go(self, point: Array, lr: float, tolerance: float) -> float | None:
+        """Return after how many epochs of full batches gradient descent improves no more.
+
+        Along eigenvector i the gap to the minimum shrinks by ``(1 - lr * c_i)^2`` an epoch.
+
+        Args:
+            point: (outputs, columns) where it stands.
+            lr: its learning rate, below the limit.
+            tolerance: improvement of an epoch, relative to the objective, that counts as none.
+        """
+        along = ((point - self.solution) @ self.vectors) ** 2
+        gaps = along.sum(axis=0) * self.eigenvalues / 2
+        factors = (1 - lr * self.eigenvalues) ** 2
+        if (factors > 1).any():
+            return None
+
+        def improves(epochs: float) -> bool:
+            left = gaps * factors**epochs
+            fall = float((left * (1 - factors)).sum())
+            return fall > tolerance * (self.minimum + float(left.sum()))
+
+        if not improves(0):
+            return None
+        high = 1.0
+        while improves(high) and high < 1e12:
+            high *= 2
+        low = high / 2
+        while high - low > 0.01 * high:
+            middle = (low + high) / 2
+            low, high = (middle, high) if improves(middle) else (low, middle)
+        return high
 
     @cached_property
     def _second_moment(self) -> Array:
@@ -149,6 +183,7 @@ def _find(objective: Objective, data: Dataset, penalty: Array) -> LeastSquares:
         eigenvalues=values,
         vectors=vectors,
         minimum=value + float((penalty * (reference + off) ** 2).sum()),
+        solution=reference + off,
         rows=rows,
         design=model.design,
         bias=bias,

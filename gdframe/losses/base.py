@@ -32,6 +32,9 @@ class Loss(ABC):
     coupled: ClassVar[bool] = False
     """Whether the kernel takes all outputs of a row together."""
 
+    curved: ClassVar[bool] = True
+    """Whether the second derivative is more than zero somewhere."""
+
     @property
     def kernel_arguments(self) -> tuple[float, ...]:
         """What the kernel takes besides outputs and targets."""

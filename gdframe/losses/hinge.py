@@ -21,6 +21,8 @@ class Hinge(BinaryLoss):
         0.25
     """
 
+    curved = False
+
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean of max(0, 1 - s z)."""
         return (1 - targets * outputs).relu().mean()

@@ -12,8 +12,10 @@ from typing import Any
 
 from gdframe.batch import Batch
 from gdframe.config.build import Parts, build
-from gdframe.config.launch import doubt, ingredients, leave, observers
+from gdframe.config.launch import diagnose, doubt, ingredients, leave, observers
 from gdframe.console import table
+from gdframe.data.dataset import Dataset
+from gdframe.diagnostics.preflight import advice_on_data
 from gdframe.errors import UserError
 from gdframe.files import write_atomically
 from gdframe.member import Member
@@ -75,7 +77,8 @@ class Execution:
         for job in batch:
             config = configs[job.number]
             built = build(config, self._datasets.load)
-            member = Member(**ingredients(built, config))
+            looking = diagnose(config, probe=False)
+            member = Member(**ingredients(built, config), diagnosis=looking)
             parts[member], jobs[member] = built, job
         first = configs[batch[0].number]
         starts = {job.number: starting_point(job) for job in batch}
@@ -99,7 +102,7 @@ class Execution:
         for member, job in jobs.items():
             job.write()
             member.observers = self._observers(configs[job.number], job)
-            self._warn(configs[job.number])
+            self._warn(configs[job.number], member.data)
         setup = (time.perf_counter() - begun) / len(batch)
 
         def ended(member: Member, result: Result) -> None:
@@ -154,11 +157,17 @@ class Execution:
         self.results[job.number] = content
         self._display.ended(job, content)
 
-    def _warn(self, config: Mapping[str, Any]) -> None:
-        warning = doubt(config)
-        if warning is not None and warning not in self._warned:
-            self._warned.add(warning)
-            log.warning("warning: %s", warning)
+    def _warn(self, config: Mapping[str, Any], data: Dataset) -> None:
+        """Say once what about runs, or their data, is hardly meant."""
+        said = [f"warning: {warning}"] if (warning := doubt(config)) else []
+        key = Datasets.key(config)
+        if config["preflight"] and key not in self._warned:
+            self._warned.add(key)
+            said += [f"advice: {advice}" for advice in advice_on_data(data)]
+        for words in said:
+            if words not in self._warned:
+                self._warned.add(words)
+                log.warning("%s", words)
 
 
 def unmeasured(job: Job, error: Exception) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from gdframe.files import write_atomically
 from gdframe.result import RESULT_FILE
 from gdframe.stopping import Status
 
-BESIDES = ("sweep", "debug", "logging", "checkpoint")
+BESIDES = ("sweep", "debug", "logging", "checkpoint", "preflight")
 """Keys that do not change what a run computes."""
 
 

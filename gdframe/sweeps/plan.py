@@ -9,7 +9,7 @@ from typing import Any
 
 from gdframe.config.build import build, load_data, needs_no_data
 from gdframe.config.check import check
-from gdframe.config.launch import ingredients
+from gdframe.config.launch import diagnose, ingredients
 from gdframe.data.dataset import Dataset
 from gdframe.engines.base import Engine
 from gdframe.engines.structure import structure
@@ -99,7 +99,8 @@ def _sort_in(job: Job, groups: list[Group], datasets: Datasets) -> None:
     config = job.config
     check(config)
     parts = build(config, datasets.load)
-    member = Member(**ingredients(parts, config))
+    looking = diagnose(config, probe=False)
+    member = Member(**ingredients(parts, config), diagnosis=looking)
     settings = ("loader", "batch_size", "engine", "epochs")
     start = starting_point(job)
     begun = None if start is None else (start.facts["step"], start.facts["engine"])

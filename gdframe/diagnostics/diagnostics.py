@@ -1,0 +1,267 @@
+"""Looks into one run: its curvature every few epochs, its stability, how it ended and why."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gdframe.data.dataset import Dataset, Rows
+from gdframe.diagnosis import Diagnosis
+from gdframe.diagnostics.explain import explain_divergence, explain_limit, explain_point
+from gdframe.diagnostics.hessian import Hessian
+from gdframe.diagnostics.lanczos import Extremes, extremes
+from gdframe.diagnostics.least_squares import LeastSquares, least_squares
+from gdframe.diagnostics.linear_rule import LinearRule
+from gdframe.diagnostics.stability import Stability, stability_of
+from gdframe.engines.base import Run
+from gdframe.errors import UserError
+from gdframe.history import History
+from gdframe.loaders.base import Loader
+from gdframe.models.function import Function
+from gdframe.models.linear import Linear
+from gdframe.models.polynomial import Polynomial
+from gdframe.penalties.none import NoPenalty
+from gdframe.stopping import Status, Verdict
+
+SMALL = 20_000
+"""Most parameters for which products are computed in float64, to a part in a million."""
+
+CHEAP = 5_000
+"""Most parameters of a linear model whose curvature is measured without being asked for."""
+
+TOLERANCE, ROUGH = 1e-6, 1e-3
+"""Residuals of eigenvalues, relative: of small problems, and of others in the run's own type."""
+
+
+class Diagnostics(Diagnosis):
+    """Measures curvature, and explains how a run ended.
+
+    Args:
+        curvature: whether the largest eigenvalue of the Hessian is measured on the way.
+        every: epochs between two measurements, at least 1.
+        rows: most training rows they are on, evenly spaced; at least 1.
+        smallest: whether the smallest eigenvalue is measured too.
+        evidence: whether what is cheap to know (the curvature of least squares and of functions
+            without data) is found also where ``curvature`` is off.
+        probe: whether that of other linear models is, where they start, which takes milliseconds.
+        tolerance: relative improvement of an epoch that counts as none.
+
+    Raises:
+        UserError: a value out of its range.
+
+    Example:
+        >>> import gdframe as gd
+        >>> model = gd.Quadratic(condition_number=10.0)
+        >>> trainer = gd.Trainer(model, None, gd.GD(model.parameters(), lr=0.5), gd.FullBatch(1),
+        ...                      gd.Dataset.none(), diagnosis=gd.Diagnostics())
+        >>> print(trainer.fit().reason.split("; ", 1)[1])
+        learning rate 0.5 is 2.5 times the stability limit 0.2 (2 / lambda_max); try 0.1 to 0.2
+    """
+
+    def __init__(
+        self,
+        *,
+        curvature: bool = False,
+        every: int = 1,
+        rows: int = 1000,
+        smallest: bool = False,
+        evidence: bool = True,
+        probe: bool = True,
+        tolerance: float = 2e-7,
+    ) -> None:
+        for name, value in (("every", every), ("rows", rows)):
+            if value < 1:
+                raise UserError(f"diagnostics.{name}={value}: must be at least 1")
+        self.curvature, self.every, self.most_rows = curvature, every, rows
+        self.smallest, self.tolerance = smallest, tolerance
+        self.evidence, self.probe = evidence, evidence and probe
+        self.quadratic: LeastSquares | None = None
+        self._vector: NDArray[np.float64] | None = None
+        self._largest: float | None = None
+        self._smallest: float | None = None
+
+    def begin(self, run: Run, data: Dataset, loader: Loader) -> None:
+        """Find what is cheap to know of the objective.
+
+        Raises:
+            UserError: curvature is asked for of an objective that has none to speak of.
+        """
+        self._objective, self._loader = run.objective, loader
+        loss = run.objective.loss
+        if self.curvature and loss is not None and not loss.curved:
+            raise UserError(
+                f"diagnostics.curvature=true: the second derivative of {loss.name} is zero "
+                "wherever there is one, so that curvature says nothing about its stability; leave "
+                "it off, or use a smooth loss such as huber or squared_hinge"
+            )
+        self._rule = LinearRule.of(run.optimizer)
+        self._data_rows = data.rows
+        rows = run.objective.encode(data.train)
+        stride = -(-len(rows) // self.most_rows)
+        self._rows = Rows(rows.features[::stride], rows.targets[::stride])
+        self._names = [n for n, p in run.objective.model.named_parameters() if p.requires_grad]
+        if not (self.evidence or self.curvature):
+            return
+        self.quadratic = least_squares(run.objective, data)
+        if self.quadratic is not None:
+            self._largest, self._smallest = self.quadratic.largest, self.quadratic.smallest
+        elif self.probe and self._is_cheap() and not self.curvature:
+            start = {n: p.detach() for n, p in run.objective.model.named_parameters()}
+            self._largest = self._spectrum(start, tolerance=ROUGH).largest
+
+    def columns(self, epoch: int, lr: float, parameters: Mapping[str, Tensor]) -> dict[str, float]:
+        """Return curvature, the learning rate times that, and the rule's limit of the product.
+
+        NaN in epochs where nothing is measured, and for a limit that is not known.
+        """
+        if not self.curvature:
+            return {}
+        if epoch % self.every == 0 and self.quadratic is None:
+            found = self._spectrum(parameters, start=self._vector, smallest=self.smallest)
+            self._vector = found.vector
+            if found.low_vector is not None:
+                self._vector = found.vector + found.low_vector
+            self._largest, self._smallest = found.largest, found.smallest
+        due = epoch % self.every == 0
+        largest = self._largest if due and self._largest is not None else math.nan
+        row = {
+            "curvature/lambda_max": largest,
+            "curvature/lr_times_lambda_max": lr * largest,
+            "curvature/stability_limit": self._product if due else math.nan,
+        }
+        if self.smallest:
+            low = self._smallest if due and self._smallest is not None else math.nan
+            row["curvature/lambda_min"] = low
+        return row
+
+    @property
+    def _product(self) -> float:
+        product = math.nan if self._rule is None else self._rule.limit * self._rule.lr
+        return product if math.isfinite(product) else math.nan
+
+    @property
+    def stability(self) -> Stability | None:
+        """Limits of the learning rate, by the curvature that was measured last."""
+        return stability_of(
+            self._rule,
+            self._largest,
+            quadratic=self.quadratic,
+            batch_size=self._loader.batch_size,
+            rows=self._data_rows,
+        )
+
+    def explain(
+        self, verdict: Verdict, history: History, parameters: Mapping[str, Tensor]
+    ) -> Verdict:
+        """Say how the run stands to its limits, how far it had to go, what it converged to."""
+        if verdict.status == Status.DIVERGED:
+            return explain_divergence(verdict, self.stability)
+        at_end = isinstance(self._objective.model, Function) and self._is_cheap()
+        if at_end and (self.evidence or self.curvature):
+            found = self._spectrum(parameters, smallest=True)
+            self._largest, self._smallest = found.largest, found.smallest
+        if verdict.status in (Status.MAX_EPOCHS, Status.TIME_LIMIT):
+            minimum = None if self.quadratic is None else self.quadratic.minimum
+            return explain_limit(
+                verdict,
+                history["objective"],
+                self.stability,
+                self.tolerance,
+                minimum,
+                self._epochs_to_go(parameters),
+            )
+        convex = self.quadratic is not None
+        if (
+            verdict.status == Status.CONVERGED
+            and not verdict.advice
+            and not convex
+            and self._smallest is not None
+            and self._largest is not None
+        ):
+            above = self._above_global(history)
+            return explain_point(verdict, self._smallest, self._largest, above)
+        return verdict
+
+    def _epochs_to_go(self, parameters: Mapping[str, Tensor]) -> float | None:
+        """Return how many more epochs gradient descent on full batches of least squares takes."""
+        exact = self.quadratic is not None and self._loader.batch_size == self._data_rows
+        if not exact or self._rule is None or abs(self._product - 2) > 1e-6:
+            return None
+        assert self.quadratic is not None
+        parts = [parameters[name].double().cpu().numpy() for name in self._names]
+        point = np.column_stack([parts[0], *(part[:, None] for part in parts[1:])])
+        return self.quadratic.epochs_to_go(point, self._rule.lr, self.tolerance)
+
+    @torch.no_grad()
+    def _above_global(self, history: History) -> float | None:
+        """Return how far a function is above the lowest of its known minima; None without any."""
+        model = self._objective.model
+        if not isinstance(model, Function) or not isinstance(self._objective.penalty, NoPenalty):
+            return None
+        like = model.x
+        points = [torch.tensor(p, dtype=like.dtype, device=like.device) for p in model.minima()]
+        if not points:
+            return None
+        lowest = min(float(model.value(point)) for point in points)
+        return float(history["objective"][-1]) - lowest
+
+    def facts(self) -> dict[str, Any]:
+        """Curvature, limit and, of least squares, the minimum and the condition number."""
+        found: dict[str, Any] = {}
+        if self._largest is not None:
+            found["lambda_max"] = self._largest
+        if self._smallest is not None:
+            found["lambda_min"] = self._smallest
+        if (stability := self.stability) is not None:
+            found["stability_limit"] = stability.limit
+            if stability.noisy is not None:
+                found["noisy_limit"] = stability.noisy
+        if self.quadratic is not None:
+            found["minimum"] = self.quadratic.minimum
+            found["condition_number"] = self.quadratic.condition_number
+        return found
+
+    def state(self) -> dict[str, Tensor]:
+        """The vector that the next measurement starts from, and what the last one found."""
+        found = {"largest": self._largest, "smallest": self._smallest}
+        known = {n: torch.tensor(v, dtype=torch.float64) for n, v in found.items() if v is not None}
+        if self._vector is not None:
+            known["vector"] = torch.from_numpy(self._vector.copy())
+        return known
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from there."""
+        self._vector = state["vector"].numpy().copy() if "vector" in state else None
+        self._largest = float(state["largest"]) if "largest" in state else None
+        self._smallest = float(state["smallest"]) if "smallest" in state else None
+
+    def _is_cheap(self) -> bool:
+        model, loss = self._objective.model, self._objective.loss
+        if loss is not None and not loss.curved:
+            return False
+        kind = type(model).forward in (Linear.forward, Polynomial.forward)
+        size = sum(p.numel() for p in model.parameters())
+        return (kind or isinstance(model, Function)) and size <= CHEAP
+
+    def _spectrum(
+        self,
+        parameters: Mapping[str, Tensor],
+        *,
+        start: NDArray[np.float64] | None = None,
+        smallest: bool = False,
+        tolerance: float | None = None,
+    ) -> Extremes:
+        trained = {name: parameters[name] for name in self._names}
+        size = sum(p.numel() for p in trained.values())
+        own = next(iter(trained.values())).dtype
+        dtype = torch.float64 if size <= SMALL else own
+        if tolerance is None:
+            tolerance = TOLERANCE if dtype == torch.float64 else ROUGH
+        hessian = Hessian(self._objective, trained, self._rows, dtype)
+        return extremes(hessian, size, start=start, smallest=smallest, tolerance=tolerance)

@@ -1,0 +1,177 @@
+"""Runs explain themselves: those that explode, crawl and converge; and curvature on the way."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import gdframe as gd
+from gdframe.diagnostics.explain import epochs_to_go
+from gdframe.diagnostics.preflight import advice_on_data
+
+EXPLAINED = [
+    (["variant=batch", "lr=0.9"], "diverged", "3.7 times the stability limit 0.24 (2 / lambda_max"),
+    (["variant=batch", "lr=0.9"], "diverged", "try 0.12 to 0.24"),
+    (["variant=batch", "lr=0.9", "optimizer=momentum"], "diverged", "(3.8 / lambda_max)"),
+    (["variant=batch", "lr=0.9", "optimizer=nesterov"], "diverged", "(1.36 / lambda_max)"),
+    (["variant=sgd", "lr=0.2"], "diverged", "3.9 times the limit 0.051 beyond which the noise"),
+    (["variant=batch", "lr=0.001"], "max_epochs", "the learning rate is 0.41 % of its limit 0.24"),
+    (["variant=batch", "lr=0.1", "epochs=3000"], "converged", ""),
+    (["data=digits", "variant=batch", "lr=0.001", "epochs=30"], "max_epochs", "of its limit 2.6"),
+    (["data=digits", "variant=batch", "lr=0.001", "epochs=30"], "max_epochs", "still descending"),
+    (["model=rosenbrock", "lr=0.01"], "diverged", "7.5 times the stability limit 0.0013"),
+    (["model=rosenbrock", "lr=1e-4", "epochs=500"], "max_epochs", "still descending"),
+    (["model=rosenbrock", "model.start=[1.1,1.2]", "lr=1e-3", "epochs=100000", "dtype=float64",
+      "stopping.tolerance=1e-12"], "converged", "a minimum: lambda_min = 0.399"),
+    (["model=double_well", "model.start=[1.5]", "epochs=1000"], "converged",
+     "a minimum: lambda_min = 7.07, 0.6 above the global one"),
+    (["model=himmelblau", "model.start=[-0.127961,-1.953715]", "dtype=float64",
+      "stopping.gradient_tolerance=1e-3", "lr=0.001"], "converged",
+     "a saddle: lambda_min = -50.6"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("overrides", "status", "words"), EXPLAINED)
+def test_runs_explain_themselves(tmp_path, overrides, status, words):
+    result = gd.train(*overrides, folder=tmp_path / "run")
+    assert result.status == status
+    assert words in result.reason
+
+
+def test_what_still_has_to_come_comes(tmp_path):
+    """Of least squares it is known how many epochs a slow run still needs."""
+    short = gd.train("variant=batch", "lr=0.01", "epochs=100", folder=tmp_path / "short")
+    said = int(short.reason.split("at this rate ")[1].split(" more")[0].replace(",", ""))
+    long = gd.train("variant=batch", "lr=0.01", "epochs=100000", folder=tmp_path / "long")
+    assert long.status == "converged"
+    assert said == pytest.approx(long.epochs - 100, rel=0.03)
+
+
+@pytest.mark.parametrize("factor", [0.8, 0.9, 0.99])
+def test_epochs_to_go_of_a_geometric_fall(factor):
+    falls = 1 + factor ** np.arange(61.0)
+    tolerance = 1e-3 * (falls[-2] - falls[-1])
+    expected = np.log(1e-3) / np.log(factor)
+    assert epochs_to_go(falls, tolerance) == pytest.approx(expected, rel=0.02)
+
+
+def test_epochs_to_go_is_silent_where_nothing_falls():
+    for objective in (np.ones(50), np.arange(50.0), -(np.arange(50.0) ** 2), np.ones(3)):
+        assert epochs_to_go(objective, 1e-6) is None
+
+
+def trained(**settings):
+    torch.manual_seed(0)
+    data = gd.Iris().load(dtype=torch.float64)
+    model = gd.MLP(data.features, 3, hidden=[4])
+    gd.initialize(model, gd.Xavier(), seed=0)
+    model.double()
+    trainer = gd.Trainer(
+        model, gd.CrossEntropy(), gd.GD(model.parameters(), lr=0.5), gd.FullBatch(data.rows), data,
+        epochs=6, **settings,
+    )  # fmt: skip
+    return trainer, trainer.fit()
+
+
+def test_curvature_is_that_of_the_dense_hessian_and_changes_nothing():
+    trainer, result = trained(diagnosis=gd.Diagnostics(curvature=True, every=3, smallest=True))
+    _, plain = trained()
+    assert result.objective == plain.objective
+    measured = result.history["curvature/lambda_max"]
+    assert np.isfinite(measured).tolist() == [True, False, False, True, False, False, True]
+    objective, rows = trainer.objective, trainer.objective.encode(trainer.data.train)
+    names = [name for name, _ in objective.model.named_parameters()]
+
+    def value(*parts):
+        outputs = torch.func.functional_call(
+            objective.model, dict(zip(names, parts)), (rows.features,)
+        )
+        return objective.loss(outputs, rows.targets)
+
+    point = tuple(p.detach() for p in objective.model.parameters())
+    blocks = torch.autograd.functional.hessian(value, point)
+    sizes = [p.numel() for p in point]
+    whole = torch.cat(
+        [torch.cat([b.reshape(n, m) for b, m in zip(row, sizes)], 1)
+         for row, n in zip(blocks, sizes)]
+    )  # fmt: skip
+    expected = np.linalg.eigvalsh(whole.numpy())
+    assert measured[-1] == pytest.approx(expected[-1], rel=1e-6)
+    lowest = result.history["curvature/lambda_min"][-1]
+    assert lowest == pytest.approx(expected[0], abs=1e-6 * expected[-1])
+    product = result.history["curvature/lr_times_lambda_max"]
+    assert product[-1] == pytest.approx(0.5 * expected[-1], rel=1e-6)
+    assert result.history["curvature/stability_limit"][0] == pytest.approx(2.0)
+    assert result.diagnostics["lambda_max"] == measured[-1]
+
+
+@pytest.mark.parametrize("engine", ["eager", "linear", "gram", "compiled"])
+def test_curvature_is_the_same_on_every_engine(engine, tmp_path):
+    data = "data=diabetes" if engine == "gram" else "data=breast_cancer"
+    common = (data, "variant=batch", "lr=0.1", "epochs=4", "dtype=float64",
+              "diagnostics.curvature=true", "diagnostics.every=2")  # fmt: skip
+    eager = gd.train(*common, "engine=eager", folder=tmp_path / "eager")
+    other = gd.train(*common, f"engine={engine}", folder=tmp_path / "other")
+    for name in ("curvature/lambda_max", "curvature/lr_times_lambda_max"):
+        np.testing.assert_allclose(other.history[name], eager.history[name], rtol=1e-9)
+
+
+def test_curvature_goes_on_bit_for_bit_after_a_resume(gdframe):
+    common = ("data=digits", "model=mlp", "model.hidden=[4]", "lr=0.1",
+              "engine=eager", "diagnostics.curvature=true", "diagnostics.every=2")  # fmt: skip
+    assert gdframe(*common, "epochs=6", "hydra.run.dir=whole").code == 0
+    assert gdframe(*common, "epochs=3", "hydra.run.dir=cut").code == 0
+    done = gdframe("resume", "cut", "epochs=6")
+    assert done.code == 0, done.err
+    from gdframe.storage import load_checkpoint
+
+    whole, _ = load_checkpoint(done.folder / "whole" / "checkpoint")
+    cut, _ = load_checkpoint(done.folder / "cut" / "checkpoint")
+    for name, values in whole.tensors.items():
+        if "seconds" not in name:
+            assert torch.equal(values.nan_to_num(), cut.tensors[name].nan_to_num()), name
+
+
+def test_runs_of_a_sweep_explain_themselves_too(tmp_path):
+    found = gd.sweep("variant=batch", "lr=0.001,0.1,0.9", "epochs=50", folder=tmp_path)
+    reasons = [run["reason"] for run in found.runs]
+    assert "of its limit 0.24" in reasons[0]
+    assert "3.7 times the stability limit 0.24" in reasons[2]
+    alone = gd.train("variant=batch", "lr=0.9", "epochs=50", folder=tmp_path / "alone")
+    assert alone.reason == reasons[2]
+
+
+def test_losses_without_curvature_are_refused(gdframe):
+    for loss in ("mae", "hinge"):
+        data = "data=diabetes" if loss == "mae" else "data=breast_cancer"
+        done = gdframe(data, f"loss={loss}", "diagnostics.curvature=true")
+        assert done.code == 2
+        assert "second derivative" in done.err
+        assert not done.runs
+
+
+def test_preflight_speaks_of_scales_copies_and_rates(gdframe, tmp_path):
+    rows = np.random.default_rng(0).normal(size=(60, 3))
+    lines = ["size,price,again,y"] + [
+        f"{a},{1000 * b},{2000 * b + 1},{a + b + c}" for a, b, c in rows
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    table = ("data=table", "data.path=t.csv", "data.target=y", "data.standardize=false")
+    done = gdframe(*table, "lr=1e-9", "epochs=2")
+    assert "differ in scale" in done.out
+    assert "'again' against 'size'" in done.out
+    assert "columns 'price' and 'again' are collinear" in done.out
+    done = gdframe("variant=batch", "lr=0.9", "epochs=1")
+    assert "advice: learning rate 0.9 is 3.7 times the stability limit" in done.out
+    done = gdframe("variant=batch", "lr=0.9", "epochs=1", "preflight=off", "hydra.run.dir=last")
+    assert "advice" not in done.out
+    assert json.loads((done.folder / "last" / "result.json").read_text())["diagnostics"] == {}
+
+
+def test_good_data_get_no_advice():
+    for source in (gd.Diabetes(), gd.Digits(), gd.Iris()):
+        assert advice_on_data(source.load()) == []
+    assert advice_on_data(gd.Dataset.none()) == []
