@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
+import gdframe as gd
 from gdframe.config.schema import config_folder
 
 STORIES = ("variants", "learning_rates", "initialisation", "regularisation", "momentum")
@@ -99,3 +101,19 @@ def test_local_minima(story):
     assert values[:2] == pytest.approx([-0.3054, 0.2941], abs=1e-3)
     assert "himmelblau: 4 minima found" in done.out
     assert all(row["point"] for row in summary["runs"])
+
+
+def test_edge_of_stability(tmp_path):
+    """Curvature rises to the limit and hovers there; a smaller rate lets it rise further."""
+    edge = gd.train("experiment=edge_of_stability", folder=tmp_path / "edge")
+    product = edge.history["curvature/lr_times_lambda_max"]
+    later = product[np.isfinite(product)][100:]
+    assert np.median(later) == pytest.approx(2.0, abs=0.05)
+    assert np.mean(np.abs(later - 2) < 0.2) > 0.95
+    objective = edge.history["objective"]
+    assert objective[-100:].min() < 0.3 * objective[200]
+    assert (np.diff(objective) > 0).sum() > 100  # it falls, but not every epoch
+    slower = gd.train("experiment=edge_of_stability", "lr=0.06", folder=tmp_path / "slower")
+    sharpest = np.nanmax(slower.history["curvature/lambda_max"])
+    assert sharpest > 1.2 * np.median(later) / 0.12
+    assert np.isclose(slower.diagnostics["stability_limit"], 2 / slower.diagnostics["lambda_max"])
