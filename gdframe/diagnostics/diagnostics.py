@@ -102,9 +102,9 @@ class Diagnostics(Diagnosis):
             )
         self._rule = LinearRule.of(run.optimizer)
         self._data_rows = data.rows
-        rows = run.objective.encode(data.train)
-        stride = -(-len(rows) // self.most_rows)
-        self._rows = Rows(rows.features[::stride], rows.targets[::stride])
+        stride = -(-data.rows // self.most_rows)
+        some = Rows(data.train.features[::stride], data.train.targets[::stride])
+        self._rows = run.objective.encode(some)
         self._names = [n for n, p in run.objective.model.named_parameters() if p.requires_grad]
         if not (self.evidence or self.curvature):
             return

@@ -14,7 +14,7 @@ Source: Polyak, "Introduction to Optimization" (1987), chapter 3. For gradient d
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,10 @@ from numpy.typing import NDArray
 from gdframe.optimizers.base import Optimizer
 
 Array = NDArray[np.float64]
+
+_linear: dict[Any, bool] = {}
+_products: dict[Any, float] = {}
+"""What was found of rules, by class and hyperparameters but for the learning rate."""
 
 GRID = np.geomspace(1e-6, 1e6, 4001)
 """Products of learning rate and curvature at which stability is tried."""
@@ -45,8 +49,10 @@ class LinearRule:
     def __init__(self, optimizer: Optimizer) -> None:
         group = optimizer.param_groups[0]
         self._rule = type(optimizer)
-        self.hyper: Mapping[str, Any] = {k: v for k, v in group.items() if k != "params"}
+        self.hyper: dict[str, Any] = {k: v for k, v in group.items() if k != "params"}
         self.lr = float(group["lr"])
+        rest = sorted((k, repr(v)) for k, v in self.hyper.items() if k != "lr")
+        self._key = (self._rule, *rest)
 
     @classmethod
     def of(cls, optimizer: torch.optim.Optimizer) -> LinearRule | None:
@@ -54,14 +60,28 @@ class LinearRule:
         if not isinstance(optimizer, Optimizer):
             return None
         rule = cls(optimizer)
-        try:
-            return rule if rule.lr > 0 and rule._is_linear() else None
-        except (RuntimeError, TypeError, ValueError, IndexError):
-            return None  # it looks at more than one number at a time
+        if rule._key not in _linear:
+            try:
+                _linear[rule._key] = rule.lr > 0 and rule._is_linear()
+            except (RuntimeError, TypeError, ValueError, IndexError):
+                _linear[rule._key] = False  # it looks at more than one number at a time
+        return rule if rule.lr > 0 and _linear[rule._key] else None
 
-    @property
+    @cached_property
     def limit(self) -> float:
         """The largest curvature at which the rule is stable with its learning rate."""
+        product = _products.get(self._key)
+        if product is not None:  # as a rule it is the same for all learning rates
+            at = np.array([1 - 1e-4, 1 + 1e-4]) * product / self.lr
+            inside, outside = self.radii(at)
+            if inside <= 1 + 1e-9 < outside:
+                return product / self.lr
+        found = self._search()
+        if math.isfinite(found):
+            _products[self._key] = found * self.lr
+        return found
+
+    def _search(self) -> float:
         curvatures = GRID / self.lr
         unstable = self.radii(curvatures) > 1 + 1e-9
         if not unstable.any():
