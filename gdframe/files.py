@@ -40,8 +40,14 @@ def exclusive(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def write_atomically(path: Path, content: bytes | str) -> None:
+def write_atomically(path: Path, content: bytes | str, *, settle: bool = True) -> None:
     """Write a temporary file beside ``path``, flush it to disk and rename it.
+
+    Args:
+        path: of the file.
+        content: all of it.
+        settle: whether the rename must survive a power cut already; not where another file is
+            written into the same folder right after, which settles both.
 
     Raises:
         OSError: nothing is left behind and an earlier file stays as it was.
@@ -59,11 +65,12 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # so that the rename itself survives a power cut
-    finally:
-        os.close(folder)
+    if settle:
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def cache_folder(name: str) -> Path | None:

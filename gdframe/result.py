@@ -142,4 +142,4 @@ def save_model(folder: Path, model: nn.Module, metadata: Mapping[str, Any]) -> N
     }
     texts = {key: json.dumps(value) for key, value in metadata.items()}
     content = safetensors.torch.save(tensors, {"format": json.dumps(FORMAT), **texts})
-    write_atomically(folder / MODEL_FILE, content)
+    write_atomically(folder / MODEL_FILE, content, settle=False)  # result.json comes next

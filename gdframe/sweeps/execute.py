@@ -24,7 +24,7 @@ from gdframe.registry import ENGINES
 from gdframe.result import RESULT_FILE, Result, versions
 from gdframe.stopping import Status
 from gdframe.sweeps.curves import Curves
-from gdframe.sweeps.job import Job
+from gdframe.sweeps.job import Job, write_folders
 from gdframe.sweeps.plan import Datasets, starting_point
 from gdframe.sweeps.progress import SweepProgress
 
@@ -95,12 +95,12 @@ class Execution:
                 epochs=first["epochs"],
             )
         except UserError as error:
+            write_folders(batch)
             for job in batch:
-                job.write()
                 self._fail(job, None, error)
             return
+        write_folders(batch)
         for member, job in jobs.items():
-            job.write()
             member.observers = self._observers(configs[job.number], job)
             self._warn(configs[job.number], member.data)
         setup = (time.perf_counter() - begun) / len(batch)

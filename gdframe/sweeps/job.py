@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,22 +54,36 @@ class Job:
         """What messages call it."""
         return f"run {self.number} ({' '.join(self.overrides)})"
 
-    def write(self) -> None:
-        """Make the folder, with what Hydra leaves in that of a single run.
+    def files(self) -> dict[str, str]:
+        """Return what Hydra leaves in the folder of a single run, by path in it."""
+        inner = CONFIG_FILE.parent
+        found = {
+            str(CONFIG_FILE): self.composition.text(),
+            str(inner / "overrides.yaml"): dump(list(self.overrides)),
+        }
+        folder = str(self.folder.resolve())
+        if text := self.composition.base.hydra_text(self.number, self.overrides, folder):
+            found[str(inner / "hydra.yaml")] = text
+        return found
 
-        Raises:
-            OSError: it cannot be written to.
-        """
-        folder = self.folder / CONFIG_FILE.parent
-        self.folder.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(exist_ok=True)
-        (self.folder / CONFIG_FILE).write_text(self.composition.text())
-        (folder / "overrides.yaml").write_text(dump(list(self.overrides)))
-        text = self.composition.base.hydra_text(
-            self.number, self.overrides, str(self.folder.resolve())
-        )
-        if text:
-            (folder / "hydra.yaml").write_text(text)
+
+def write_folders(jobs: Sequence[Job]) -> None:
+    """Make the folders of runs, several at a time: making a file takes longer than filling it.
+
+    Raises:
+        OSError: one cannot be written to.
+    """
+
+    def write(folder: Path, files: Mapping[str, str]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for inner in {Path(name).parent for name in files}:
+            (folder / inner).mkdir(exist_ok=True)
+        for name, text in files.items():
+            (folder / name).write_text(text)
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(write, job.folder, job.files()) for job in jobs]:
+            done.result()
 
 
 def digest(config: Mapping[str, Any]) -> str:

@@ -9,7 +9,6 @@ sweep of one, is counted once.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
@@ -31,14 +30,14 @@ def rates(count: int) -> str:
     return ",".join(f"{10 ** (-4 + 2.5 * i / RATES):.5g}" for i in range(count))
 
 
-def seconds(*arguments: str) -> float:
-    with tempfile.TemporaryDirectory() as folder:
-        begun = time.perf_counter()
-        subprocess.run(
-            [sys.executable, "-m", "gdframe", "-m", *COMMON, *arguments], cwd=folder, check=True,
-            stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-        )  # fmt: skip
-        return time.perf_counter() - begun
+def seconds(root: str, *arguments: str) -> float:
+    folder = tempfile.mkdtemp(dir=root)  # removed at the end: it slows down what comes next
+    begun = time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-m", "gdframe", "-m", *COMMON, *arguments], cwd=folder, check=True,
+        stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    return time.perf_counter() - begun
 
 
 def main() -> None:
@@ -46,32 +45,38 @@ def main() -> None:
     parser.add_argument("--write", type=Path, help="the file with the markers")
     parser.add_argument("--rounds", type=int, default=3)
     chosen = parser.parse_args()
-    seeds = f"seed=range({SEEDS})"
-    basic = ("hydra/launcher=basic", "hydra/sweeper=basic")
-    seconds("lr=0.001", seeds)  # compiles what is kept
-    ours, theirs, starts = [], [], []
-    for number in range(chosen.rounds):
-        ours.append(seconds(f"lr={rates(RATES)}", seeds))
-        starts.append(seconds(*basic, "lr=0.001"))
-        theirs.append(seconds(*basic, f"lr={rates(PART)}", seeds))
-        print(f"{number + 1}: {ours[-1]:.1f} s; {PART * SEEDS} runs by basic {theirs[-1]:.1f} s")
-    own, start, part = map(statistics.median, (ours, starts, theirs))
-    each = (part - start) / (PART * SEEDS - 1)
-    runs = RATES * SEEDS
-    whole = start + (runs - 1) * each
-    text = (
-        f"{runs:,} runs ({RATES} learning rates, {SEEDS} seeds, per-sample linear regression on "
-        f"10,000 x 20, 5 epochs), whole process, events and summary written, medians of "
-        f"{chosen.rounds}: **{own:.1f} s**. Hydra's basic launcher takes {part:.1f} s for "
-        f"{PART * SEEDS} of them, {each:.2f} s each, so {whole / 60:.1f} minutes for all "
-        f"(extrapolated): **{whole / own:.0f} times** as long."
-    )
+    with tempfile.TemporaryDirectory() as root:
+        text = compare(root, chosen.rounds)
     print(text)
     if chosen.write:
         page = chosen.write.read_text()
         before, rest = page.split(BEGIN)
         _, after = rest.split(END)
         chosen.write.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+
+
+def compare(root: str, rounds: int) -> str:
+    """Measure both sides in turns; return what there is to say."""
+    seeds = f"seed=range({SEEDS})"
+    basic = ("hydra/launcher=basic", "hydra/sweeper=basic")
+    seconds(root, "lr=0.001", seeds)  # compiles what is kept
+    ours, theirs, starts = [], [], []
+    for number in range(rounds):
+        ours.append(seconds(root, f"lr={rates(RATES)}", seeds))
+        starts.append(seconds(root, *basic, "lr=0.001"))
+        theirs.append(seconds(root, *basic, f"lr={rates(PART)}", seeds))
+        print(f"{number + 1}: {ours[-1]:.1f} s; {PART * SEEDS} runs by basic {theirs[-1]:.1f} s")
+    own, start, part = map(statistics.median, (ours, starts, theirs))
+    each = (part - start) / (PART * SEEDS - 1)
+    runs = RATES * SEEDS
+    whole = start + (runs - 1) * each
+    return (
+        f"{runs:,} runs ({RATES} learning rates, {SEEDS} seeds, per-sample linear regression on "
+        f"10,000 x 20, 5 epochs), whole process, events and summary written, medians of "
+        f"{rounds}: **{own:.1f} s**. Hydra's basic launcher takes {part:.1f} s for "
+        f"{PART * SEEDS} of them, {each:.2f} s each, so {whole / 60:.1f} minutes for all "
+        f"(extrapolated): **{whole / own:.0f} times** as long."
+    )
 
 
 if __name__ == "__main__":
