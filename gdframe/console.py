@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 
 from gdframe.result import Result
@@ -21,6 +22,10 @@ def table(result: Result) -> str:
         lines.append(("train", _part(result.train_loss, result.metrics["train"])))
     if result.validation_loss is not None:
         lines.append(("validation", _part(result.validation_loss, result.metrics["validation"])))
+    if "lambda_max" in result.diagnostics and "stability_limit" in result.diagnostics:
+        lines.append(("curvature", _curvature(result.diagnostics)))
+    if "predicted_rate" in result.diagnostics:
+        lines.append(("theory", _theory(result.diagnostics)))
     if result.loss is None:
         lines.append(("point", _point(result)))
     seconds = result.seconds
@@ -55,6 +60,22 @@ def _point(result: Result) -> str:
     values = result.point or []
     shown = ", ".join(f"{value:.6g}" for value in values[:6])
     return f"({shown}{', ...' if len(values) > 6 else ''})"
+
+
+def _curvature(known: Mapping[str, float]) -> str:
+    noisy = f", {known['noisy_limit']:.3g} with this noise" if "noisy_limit" in known else ""
+    return (
+        f"lambda_max {known['lambda_max']:.4g}, so learning rates up to "
+        f"{known['stability_limit']:.3g} are stable{noisy}"
+    )
+
+
+def _theory(known: Mapping[str, float]) -> str:
+    measured = f", measured {known['measured_rate']:.6g}" if "measured_rate" in known else ""
+    return (
+        f"minimum {known['minimum']:.6g}, condition number {known['condition_number']:.4g}, "
+        f"gap x {known['predicted_rate']:.6g} an epoch{measured}"
+    )
 
 
 def _thinned(result: Result) -> str:

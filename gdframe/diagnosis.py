@@ -20,12 +20,13 @@ class Diagnosis:
     def begin(self, run: Run, data: Dataset, loader: Loader) -> None:
         """Take a run before its first step; its model holds the starting values."""
 
-    def columns(self, epoch: int, lr: float, parameters: Mapping[str, Tensor]) -> dict[str, float]:
+    def columns(
+        self, row: Mapping[str, float], parameters: Mapping[str, Tensor]
+    ) -> dict[str, float]:
         """Return what is measured at the end of an epoch, the same columns each time.
 
         Args:
-            epoch: epochs done.
-            lr: the learning rate of the last step.
+            row: of the history, so far.
             parameters: current values by name.
         """
         return {}

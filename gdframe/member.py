@@ -249,8 +249,7 @@ class Member:
 
     def _add(self, row: dict[str, float]) -> None:
         """Add a row to the history, with what the diagnosis measures."""
-        seen = self.diagnosis.columns(int(row["epoch"]), row["lr"], self.parameters())
-        self.history.add_epoch(row | seen)
+        self.history.add_epoch(row | self.diagnosis.columns(row, self.parameters()))
 
     def _result(self, verdict: Verdict, row: Mapping[str, float]) -> Result:
         """Gather the result of the run; ``row`` measures where it ended."""

@@ -19,6 +19,7 @@ from gdframe.diagnostics.lanczos import Extremes, extremes
 from gdframe.diagnostics.least_squares import LeastSquares, least_squares
 from gdframe.diagnostics.linear_rule import LinearRule
 from gdframe.diagnostics.stability import Stability, stability_of
+from gdframe.diagnostics.theory import Theory, measured_rate, theory_of
 from gdframe.engines.base import Run
 from gdframe.errors import UserError
 from gdframe.history import History
@@ -47,6 +48,8 @@ class Diagnostics(Diagnosis):
         every: epochs between two measurements, at least 1.
         rows: most training rows they are on, evenly spaced; at least 1.
         smallest: whether the smallest eigenvalue is measured too.
+        theory: whether the minimum of least squares and of regularised logistic regression is
+            found, and how far each epoch is from it.
         evidence: whether what is cheap to know (the curvature of least squares and of functions
             without data) is found also where ``curvature`` is off.
         probe: whether that of other linear models is, where they start, which takes milliseconds.
@@ -71,6 +74,7 @@ class Diagnostics(Diagnosis):
         every: int = 1,
         rows: int = 1000,
         smallest: bool = False,
+        theory: bool = False,
         evidence: bool = True,
         probe: bool = True,
         tolerance: float = 2e-7,
@@ -80,6 +84,9 @@ class Diagnostics(Diagnosis):
                 raise UserError(f"diagnostics.{name}={value}: must be at least 1")
         self.curvature, self.every, self.most_rows = curvature, every, rows
         self.smallest, self.tolerance = smallest, tolerance
+        self._wants_theory = theory
+        self.theory: Theory | None = None
+        self._measured: float | None = None
         self.evidence, self.probe = evidence, evidence and probe
         self.quadratic: LeastSquares | None = None
         self._vector: NDArray[np.float64] | None = None
@@ -106,6 +113,13 @@ class Diagnostics(Diagnosis):
         some = Rows(data.train.features[::stride], data.train.targets[::stride])
         self._rows = run.objective.encode(some)
         self._names = [n for n, p in run.objective.model.named_parameters() if p.requires_grad]
+        self.theory = theory_of(run.objective, data) if self._wants_theory else None
+        if self._wants_theory and self.theory is None:
+            raise UserError(
+                "diagnostics.theory=true: the minimum is known of least squares (model=linear or "
+                "polynomial, loss=mse, penalty=none or l2) and of logistic regression "
+                "(loss=binary_cross_entropy) with penalty=l2, on data that are not too large"
+            )
         if not (self.evidence or self.curvature):
             return
         self.quadratic = least_squares(run.objective, data)
@@ -115,13 +129,22 @@ class Diagnostics(Diagnosis):
             start = {n: p.detach() for n, p in run.objective.model.named_parameters()}
             self._largest = self._spectrum(start, tolerance=ROUGH).largest
 
-    def columns(self, epoch: int, lr: float, parameters: Mapping[str, Tensor]) -> dict[str, float]:
+    def columns(
+        self, row: Mapping[str, float], parameters: Mapping[str, Tensor]
+    ) -> dict[str, float]:
         """Return curvature, the learning rate times that, and the rule's limit of the product.
 
-        NaN in epochs where nothing is measured, and for a limit that is not known.
+        NaN in epochs where nothing is measured, and for a limit that is not known. With theory,
+        the gap to the minimum too.
         """
-        if not self.curvature:
-            return {}
+        found = self._curvatures(int(row["epoch"]), row["lr"], parameters) if self.curvature else {}
+        if self.theory is not None:
+            found["theory/gap"] = row["objective"] - self.theory.minimum
+        return found
+
+    def _curvatures(
+        self, epoch: int, lr: float, parameters: Mapping[str, Tensor]
+    ) -> dict[str, float]:
         if epoch % self.every == 0 and self.quadratic is None:
             found = self._spectrum(parameters, start=self._vector, smallest=self.smallest)
             self._vector = found.vector
@@ -160,6 +183,8 @@ class Diagnostics(Diagnosis):
         self, verdict: Verdict, history: History, parameters: Mapping[str, Tensor]
     ) -> Verdict:
         """Say how the run stands to its limits, how far it had to go, what it converged to."""
+        if self.theory is not None and self._is_full_batch and verdict.status != Status.DIVERGED:
+            self._measured = measured_rate(history["objective"], self.theory.minimum)
         if verdict.status == Status.DIVERGED:
             return explain_divergence(verdict, self.stability)
         at_end = isinstance(self._objective.model, Function) and self._is_cheap()
@@ -190,7 +215,7 @@ class Diagnostics(Diagnosis):
 
     def _epochs_to_go(self, parameters: Mapping[str, Tensor]) -> float | None:
         """Return how many more epochs gradient descent on full batches of least squares takes."""
-        exact = self.quadratic is not None and self._loader.batch_size == self._data_rows
+        exact = self.quadratic is not None and self._is_full_batch
         if not exact or self._rule is None or abs(self._product - 2) > 1e-6:
             return None
         assert self.quadratic is not None
@@ -225,7 +250,18 @@ class Diagnostics(Diagnosis):
         if self.quadratic is not None:
             found["minimum"] = self.quadratic.minimum
             found["condition_number"] = self.quadratic.condition_number
+        if self.theory is not None:
+            found["minimum"] = self.theory.minimum
+            found["condition_number"] = self.theory.condition_number
+            if self._rule is not None and self._is_full_batch:
+                found["predicted_rate"] = self.theory.rate(self._rule)
+            if self._measured is not None:
+                found["measured_rate"] = self._measured
         return found
+
+    @property
+    def _is_full_batch(self) -> bool:
+        return self._loader.batch_size == self._data_rows
 
     def state(self) -> dict[str, Tensor]:
         """The vector that the next measurement starts from, and what the last one found."""

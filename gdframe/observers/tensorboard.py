@@ -150,6 +150,6 @@ def tag_of(column: str) -> str | None:
     part, _, name = column.partition("/")
     if column in TAGS:
         return TAGS[column]
-    if part in ("gradient_norm", "curvature"):
+    if part in ("gradient_norm", "curvature", "theory"):
         return column
     return f"metric/{part}_{name}" if name else None
