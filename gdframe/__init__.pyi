@@ -101,3 +101,4 @@ from gdframe.stopping import Status as Status
 from gdframe.stopping import Stopping as Stopping
 from gdframe.stopping import Verdict as Verdict
 from gdframe.trainer import Trainer as Trainer
+from gdframe.verbs.lr_range import lr_range as lr_range

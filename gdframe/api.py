@@ -10,7 +10,7 @@ from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gdframe.config.check import check
@@ -49,14 +49,7 @@ def train(*overrides: str, folder: str | Path | None = None) -> Result:
         ('max_epochs', (4,))
     """
     started = time.perf_counter()
-    plugins = _prepare(overrides)
-    try:
-        config = compose_config(overrides)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise explain(error, overrides) from error
-    config.plugins = plugins
-    check(plain(config))
-    anchor(config)
+    config = composed(overrides)
     target = claim(Path("outputs")) if folder is None else Path(folder)
     refuse_taken(target)
     try:
@@ -149,6 +142,23 @@ def sweep(
         interrupted=outcome.interrupted,
         text=summary.text,
     )
+
+
+def composed(overrides: Sequence[str]) -> DictConfig:
+    """Return the config that overrides make, checked.
+
+    Raises:
+        UserError: one cannot be used.
+    """
+    plugins = _prepare(overrides)
+    try:
+        config = compose_config(overrides)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise explain(error, overrides) from error
+    config.plugins = plugins
+    check(plain(config))
+    anchor(config)
+    return config
 
 
 def _prepare(overrides: Sequence[str]) -> list[str]:

@@ -57,6 +57,7 @@ def _run(argv: list[str]) -> int:
         "list": _list,
         "resume": _resume,
         "predict": _predict,
+        "lr-range": _lr_range,
     }
     debug = "debug=true" in [argument.lower() for argument in argv]
     try:
@@ -169,6 +170,23 @@ def _predict(argv: list[str]) -> int:
         import pyarrow.csv
 
         pyarrow.csv.write_csv(table, sys.stdout.buffer)
+    return OK
+
+
+def _lr_range(argv: list[str]) -> int:
+    parser = _Parser("lr-range", "try learning rates, and suggest one")
+    parser.add_argument("overrides", nargs="*", help="the run: variant=sgd, data=digits, ...")
+    parser.add_argument("--low", type=float, help="the smallest rate")
+    parser.add_argument("--high", type=float, help="the largest")
+    parser.add_argument("--points", type=int, default=40, help="how many rates (40)")
+    parser.add_argument("--steps", type=int, help="updates of each (an epoch, but 100 to 1,000)")
+    parser.add_argument("--ramp", action="store_true", help="one run whose rate grows, instead")
+    parser.add_argument("--output", help="where it is written (outputs/lr-range/DATE/TIME)")
+    chosen = parser.parse_intermixed_args(argv)
+    from gdframe.verbs.lr_range import lr_range, report
+
+    settings = {k: v for k, v in vars(chosen).items() if k not in ("overrides", "output")}
+    print(report(*lr_range(*chosen.overrides, folder=chosen.output, **settings)))
     return OK
 
 

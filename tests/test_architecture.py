@@ -15,7 +15,7 @@ ROOT = Path(gdframe.__file__).parent
 
 FLOORS = [
     {"errors"},
-    {"arguments", "files", "interrupt"},
+    {"arguments", "files", "interrupt", "drawing"},
     {"registry"},
     {"randomness", "plugins"},
     {"data"},
@@ -32,6 +32,7 @@ FLOORS = [
     {"config", "prediction", "listing"},
     {"sweeps"},
     {"_hydra", "api", "task"},
+    {"verbs"},
     {"application"},
     {"cli"},
     {"__main__"},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from itertools import pairwise
@@ -16,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
+from gdframe.drawing import COLORS, new_axes, png
 from gdframe.files import write_atomically
 from gdframe.sweeps.comparison import Configuration
 from gdframe.sweeps.metric import goes_up
@@ -25,11 +25,6 @@ MOST_LINES = 8
 
 MOST_CELLS = 60
 """Most rows or columns of a heat map."""
-
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#999999")
-"""Colours that the colour-blind tell apart (Okabe and Ito, 2008)."""
-
-SIZE, DPI = (8.0, 5.0), 120
 
 
 def draw(folder: Path, found: Sequence[Configuration], metric: str) -> dict[str, bytes]:
@@ -50,9 +45,7 @@ def draw(folder: Path, found: Sequence[Configuration], metric: str) -> dict[str,
     saved = {}
     for name, figure in pictures.items():
         if figure is not None:
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format="png", dpi=DPI)
-            saved[name] = buffer.getvalue()
+            saved[name] = png(figure)
             write_atomically(folder / f"{name}.png", saved[name])
     return saved
 
@@ -71,7 +64,7 @@ def against_learning_rate(found: Sequence[Configuration], metric: str) -> Figure
             others = {k: v for k, v in configuration.settings.items() if k != "lr"}
             name = ", ".join(f"{key}={value}" for key, value in others.items())
             lines.setdefault(name, []).append((rate, configuration))
-    figure, axes = _axes()
+    figure, axes = new_axes()
     shown = list(lines.items())[:MOST_LINES]
     values: list[float] = []
     for color, (name, points) in zip(COLORS, shown, strict=False):
@@ -154,7 +147,7 @@ def heat_map(found: Sequence[Configuration], metric: str) -> Figure | None:
     lost &= np.isnan(grid)
     if (np.isfinite(grid) | lost).mean() < 0.5:  # values were drawn, not combined
         return None
-    figure, axes = _axes()
+    figure, axes = new_axes()
     finite = grid[np.isfinite(grid)]
     positive = finite.size > 0 and finite.min() > 0 and finite.max() > 10 * finite.min()
     shades: dict[str, Any] = {"norm": LogNorm()} if positive else {}
@@ -212,13 +205,3 @@ def _number(text: str | None) -> float | None:
     except ValueError:
         return None
     return number if number > 0 and math.isfinite(number) else None
-
-
-def _axes() -> tuple[Figure, Axes]:
-    figure = Figure(figsize=SIZE, layout="constrained")
-    axes = figure.add_subplot()
-    axes.grid(visible=True, color="#dddddd", lw=0.6)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    return figure, axes

@@ -1,0 +1,34 @@
+"""How gdframe's pictures look: one size, colours that are told apart, axes without clutter."""
+
+from __future__ import annotations
+
+import io
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#999999")
+"""Colours that the colour-blind tell apart (Okabe and Ito, 2008)."""
+
+WARM = "#D55E00"
+"""Of what went wrong."""
+
+SIZE, DPI = (8.0, 5.0), 120
+
+
+def new_axes() -> tuple[Figure, Axes]:
+    """Return a figure with one empty pair of axes."""
+    figure = Figure(figsize=SIZE, layout="constrained")
+    axes = figure.add_subplot()
+    axes.grid(visible=True, color="#dddddd", lw=0.6)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    return figure, axes
+
+
+def png(figure: Figure) -> bytes:
+    """Return a figure as a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI)
+    return buffer.getvalue()
