@@ -64,7 +64,16 @@ def test_a_sweep_leaves_folders_and_a_summary(gdframe):
     "settings",
     [
         ("variant=sgd", "dtype=float64", "optimizer=momentum", "epochs=6", "penalty=l2"),
-        ("variant=batch", "dtype=float64", "optimizer=adam", "epochs=9", "stopping.tolerance=0.01"),
+        pytest.param(
+            (
+                "variant=batch",
+                "dtype=float64",
+                "optimizer=adam",
+                "epochs=9",
+                "stopping.tolerance=0.01",
+            ),
+            marks=pytest.mark.slow,
+        ),
         ("data=iris", "variant=minibatch", "engine=eager", "model=mlp", "epochs=2"),
     ],
 )
