@@ -115,8 +115,12 @@ def assert_follows_eager(case: Case, epochs: int = 20) -> None:
     exact, loose = None, 1.0
     for name, values in expected.items():
         assert values.shape == found[name].shape
+        # a run that explodes does so at the same step; what comes after means nothing
+        finite = np.isfinite(values)
+        assert (finite == np.isfinite(found[name])).all(), name
+        values, other = np.where(finite, values, 0), np.where(finite, found[name], 0)
         allowed = tolerance * (np.abs(values).max() + 1e-300)
-        gaps = np.abs(values - found[name])
+        gaps = np.abs(values - other)
         if (
             name == "gradient_norm"
             and case.dtype == torch.float32
@@ -128,8 +132,8 @@ def assert_follows_eager(case: Case, epochs: int = 20) -> None:
             # a rule that divides by small gradients magnifies rounding: no engine can be held
             # closer to the eager loop than that is to itself in float64
             exact = exact or train(replace(case, dtype=torch.float64), "eager", epochs)[1]
-            allowed = 3 * np.abs(values - exact[name]).max()
-            loose = max(loose, off / (tolerance * (np.abs(values).max() + 1e-300)))
+            allowed = 3 * np.abs(values - np.where(finite, exact[name], 0)).max()
+            loose = max(loose, float(off) / (tolerance * (float(np.abs(values).max()) + 1e-300)))
         assert off <= allowed, name
     tolerance *= loose
     for part in ("train", "validation"):
