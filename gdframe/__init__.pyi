@@ -101,4 +101,5 @@ from gdframe.stopping import Status as Status
 from gdframe.stopping import Stopping as Stopping
 from gdframe.stopping import Verdict as Verdict
 from gdframe.trainer import Trainer as Trainer
+from gdframe.verbs.landscape import landscape as landscape
 from gdframe.verbs.lr_range import lr_range as lr_range

@@ -58,6 +58,7 @@ def _run(argv: list[str]) -> int:
         "resume": _resume,
         "predict": _predict,
         "lr-range": _lr_range,
+        "landscape": _landscape,
     }
     debug = "debug=true" in [argument.lower() for argument in argv]
     try:
@@ -97,12 +98,12 @@ def _list(argv: list[str]) -> int:
     parser = _Parser("list", "show every registered component")
     parser.add_argument("kind", nargs="*", help="optimizer, loss, ...; all if there is none")
     kinds = parser.parse_args([word for word in argv if "=" not in word]).kind
-    from gdframe.listing import show
+    from gdframe.listing import show as table
     from gdframe.plugins import load_plugins
 
     load_plugins(_plugins([word for word in argv if "=" in word]))
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
-    print(show(kinds, width))
+    print(table(kinds, width))
     return OK
 
 
@@ -187,6 +188,22 @@ def _lr_range(argv: list[str]) -> int:
 
     settings = {k: v for k, v in vars(chosen).items() if k not in ("overrides", "output")}
     print(report(*lr_range(*chosen.overrides, folder=chosen.output, **settings)))
+    return OK
+
+
+def _landscape(argv: list[str]) -> int:
+    parser = _Parser("landscape", "show the objective around the paths of runs")
+    parser.add_argument("runs", nargs="+", help="folders of runs")
+    parser.add_argument("--parameters", nargs="+", default=(), help="one or two, weight[0,3] say")
+    parser.add_argument("--between", action="store_true", help="the line between two runs' ends")
+    parser.add_argument("--points", type=int, default=50, help="of the grid, each way (50)")
+    parser.add_argument("--rows", type=int, default=500, help="most rows of data (500)")
+    parser.add_argument("--animate", help="write the descent as FILE.gif or FILE.mp4 too")
+    parser.add_argument("--output", help="where the picture goes; by default the run's folder")
+    chosen = vars(parser.parse_args(argv))
+    from gdframe.verbs.landscape_pictures import show
+
+    print(show(chosen.pop("runs"), **chosen))
     return OK
 
 

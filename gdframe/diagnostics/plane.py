@@ -1,0 +1,147 @@
+"""The objective over a plane, or along a line, through parameter space.
+
+Source: Li et al., "Visualizing the loss landscape of neural nets" (2018): the plane of a path's two
+principal directions shows most of where it went.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.func import functional_call
+
+from gdframe.data.dataset import Rows
+from gdframe.diagnostics.trajectory import unflatten
+from gdframe.objective import Objective
+
+Array = NDArray[np.float64]
+
+AT_ONCE = 1 << 22
+"""Most values of activations and parameters that a chunk of points may take."""
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A plane, or a line, through parameter space.
+
+    Args:
+        origin: (size,) the point with coordinates zero.
+        axes: (dimensions, size) directions at right angles, of length one.
+        labels: what each is.
+        share: of the paths' variation, how much lies in it.
+    """
+
+    origin: Array
+    axes: Array
+    labels: tuple[str, ...]
+    share: float
+
+    def project(self, points: Array) -> Array:
+        """Return coordinates (points, dimensions) of points (points, size)."""
+        found: Array = (points - self.origin) @ self.axes.T
+        return found
+
+
+def principal_plane(paths: Sequence[Array]) -> Plane:
+    """Return the plane through where the first path ends that shows most of all paths.
+
+    Args:
+        paths: (points, size) each.
+    """
+    origin = paths[0][-1]
+    away = np.concatenate(paths) - origin
+    _, sizes, axes = np.linalg.svd(away, full_matrices=False)
+    kept = axes[:2]
+    if len(kept) < 2 or sizes[1] <= 1e-12 * max(float(sizes[0]), 1e-300):  # the path is straight
+        kept = _with_another(axes[0] if sizes[0] > 0 else np.eye(1, len(origin))[0])
+    variation = float((away**2).sum())
+    seen = float(((away @ kept.T) ** 2).sum())
+    share = seen / variation if variation else 1.0
+    labels = tuple(f"direction {i + 1}" for i in range(2))
+    return Plane(origin, kept, labels, share)
+
+
+def parameter_plane(origin: Array, at: Sequence[int], labels: Sequence[str]) -> Plane:
+    """Return the plane, or line, of given parameters; the others stay where they are at ``origin``.
+
+    Coordinates are the parameters themselves.
+    """
+    base = origin.copy()
+    base[list(at)] = 0.0
+    axes = np.zeros((len(at), len(origin)))
+    axes[range(len(at)), list(at)] = 1.0
+    return Plane(base, axes, tuple(labels), 1.0)
+
+
+def _with_another(direction: Array) -> Array:
+    """Return a direction of length one, and one at right angles to it."""
+    other = np.zeros_like(direction)
+    other[int(np.abs(direction).argmin())] = 1.0
+    other -= (other @ direction) * direction
+    return np.stack([direction, other / np.linalg.norm(other)])
+
+
+def span(coordinates: Array, margin: float = 0.25) -> tuple[float, float]:
+    """Return an interval that holds coordinates (points,) and some more on both sides."""
+    low, high = float(coordinates.min()), float(coordinates.max())
+    width = high - low if high > low else max(1.0, abs(high))
+    return low - margin * width, high + margin * width
+
+
+@torch.no_grad()
+def evaluate(
+    objective: Objective,
+    shapes: dict[str, torch.Size],
+    plane: Plane,
+    coordinates: Array,
+    rows: Rows,
+) -> Array:
+    """Return the objective at many points of a plane at once, (points,).
+
+    Args:
+        objective: whose model is functional.
+        shapes: of the parameters, by name.
+        plane: where the points are.
+        coordinates: (points, dimensions) of them.
+        rows: encoded; what the loss is the mean over.
+    """
+    model, loss = objective.model, objective.loss
+    like = next(model.parameters())
+    chosen = {id(p) for p in objective.penalized}
+    penalized = [name for name, p in model.named_parameters() if id(p) in chosen]
+
+    def value(vector: Tensor) -> Tensor:
+        named = unflatten(vector, shapes)
+        if loss is None:
+            found: Tensor = functional_call(model, named, ())
+        else:
+            found = loss(functional_call(model, named, (rows.features,)), rows.targets)
+        weights = [named[name] for name in penalized]
+        return found + objective.penalty.value(weights) if weights else found
+
+    width = max((shape[0] for shape in shapes.values() if len(shape)), default=1)
+    chunk = max(1, AT_ONCE // (len(plane.origin) + len(rows) * width * 4))
+    origin, axes = (
+        torch.from_numpy(values).to(like.device, like.dtype)
+        for values in (plane.origin, plane.axes)
+    )
+    training = model.training
+    model.eval()
+    try:
+        every = torch.vmap(value)
+        values = [
+            every(torch.from_numpy(part).to(like.device, like.dtype) @ axes + origin)
+            .double()
+            .cpu()
+            .numpy()
+            for part in np.array_split(coordinates, -(-len(coordinates) // chunk))
+        ]
+    finally:
+        model.train(training)
+    found: Array = np.concatenate(values)
+    return found

@@ -1,0 +1,218 @@
+"""``python -m gdframe landscape``: the objective around the path of a run, or of several."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+
+from gdframe.config.build import build
+from gdframe.config.launch import ingredients
+from gdframe.config.values import plain, read_config
+from gdframe.data.dataset import Rows
+from gdframe.diagnostics.plane import (
+    Plane,
+    evaluate,
+    parameter_plane,
+    principal_plane,
+    span,
+)  # fmt: skip
+from gdframe.diagnostics.trajectory import Trajectory, flatten, retrace
+from gdframe.errors import UserError
+from gdframe.member import Member
+from gdframe.models import Function
+from gdframe.plugins import load_plugins
+from gdframe.registry import ENGINES
+from gdframe.result import MODEL_FILE, RESULT_FILE
+
+Array = NDArray[np.float64]
+
+AGREES = 1e-3
+"""How far, relative to its size, the end of a path may be from where the run ended."""
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A run and its path.
+
+    Args:
+        folder: the run's.
+        member: built from its config.
+        result: what ``result.json`` holds.
+        path: where it went.
+    """
+
+    folder: Path
+    member: Member
+    result: dict[str, Any]
+    path: Trajectory
+
+    @property
+    def shapes(self) -> dict[str, torch.Size]:
+        """Shapes of the parameters, by name."""
+        return {name: p.shape for name, p in self.member.objective.model.named_parameters()}
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """The objective over a plane or a line, and the paths on it.
+
+    Args:
+        plane: where.
+        grid: (columns,) coordinates along each axis.
+        values: (rows, columns) the objective, or (columns,) over a line.
+        paths: (points, dimensions) each.
+        runs: traced, in the paths' order; of a line between two runs, both.
+        between: whether it is the line between the ends of two runs.
+    """
+
+    plane: Plane
+    grid: tuple[Array, ...]
+    values: Array
+    paths: list[Array]
+    runs: list[Traced]
+    between: bool = False
+
+
+def landscape(
+    *runs: str | Path,
+    parameters: Sequence[str] = (),
+    between: bool = False,
+    points: int = 50,
+    rows: int = 500,
+) -> Landscape:
+    """Evaluate the objective around the paths of runs.
+
+    A model of two parameters is shown as it is, any other over the plane of its path's two
+    principal directions, or of two parameters. The paths are found by training again.
+
+    Args:
+        runs: folders; runs of several must have parameters of the same names and shapes.
+        parameters: two of them, such as ``weight[0,3]``, or one.
+        between: whether the line between the ends of two runs is wanted instead.
+        points: of the grid along each axis, at least 2.
+        rows: most training rows the loss is a mean over, evenly spaced.
+
+    Raises:
+        UserError: a folder is no ended run's, the runs do not fit each other, or a parameter does
+            not exist.
+    """
+    if points < 2 or rows < 1:
+        raise UserError(f"--points {points} --rows {rows}: expected at least 2 points and 1 row")
+    if between and len(runs) != 2:
+        raise UserError(f"--between takes two runs, not {len(runs)}")
+    traced = [trace(Path(run)) for run in runs]
+    first = traced[0]
+    for other in traced[1:]:
+        if other.shapes != first.shapes:
+            raise UserError(
+                f"{first.folder} and {other.folder} have different parameters: one plane holds "
+                "runs of one model"
+            )
+    paths = [run.path.points for run in traced]
+    plane = _plane(first, paths, parameters, between)
+    member = first.member
+    stride = -(-member.data.rows // rows)
+    data = member.data.train
+    some = member.objective.encode(Rows(data.features[::stride], data.targets[::stride]))
+    shown = [plane.project(path) for path in paths]
+    if between:
+        grid: tuple[Array, ...] = (np.linspace(-0.5, 1.5, max(points, 101)),)
+    else:
+        every = np.concatenate(shown)
+        if plane.share == 1 and not parameters:  # a function's own coordinates
+            every = np.concatenate([every, plane.project(minima(first))])
+        grid = tuple(np.linspace(*span(column), points) for column in every.T)
+    axes = np.meshgrid(*grid)
+    places = np.stack([axis.ravel() for axis in axes], axis=1)
+    values = evaluate(member.objective, first.shapes, plane, places, some).reshape(axes[0].shape)
+    return Landscape(plane, grid, values, shown, traced, between)
+
+
+def trace(folder: Path) -> Traced:
+    """Train a run again and keep its path.
+
+    Raises:
+        UserError: it is no run's folder, has not ended, or does not end where it did.
+    """
+    if (folder / "sweep.json").is_file():
+        raise UserError(f"{folder} holds a sweep: name runs of it, such as {folder / '0'}")
+    config = plain(read_config(folder))
+    try:
+        result = json.loads((folder / RESULT_FILE).read_text())
+        ended = safetensors.torch.load_file(folder / MODEL_FILE)
+    except FileNotFoundError:
+        raise UserError(
+            f"{folder} has no result yet: the run is being trained, or was cut short; finish it by "
+            f"python -m gdframe resume {folder}"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder} cannot be read: {error}") from error
+    if not result.get("steps"):
+        raise UserError(f"{folder} took no step ({result.get('reason')}): there is no path to show")
+    load_plugins(config["plugins"])
+    member = Member(**ingredients(build(config), config))
+    engine = ENGINES.build(
+        result["engine"], runs=[member.run], data=member.data, loader=member.loader,
+        epochs=config["epochs"],
+    )  # fmt: skip
+    path = retrace(engine, result["steps"])
+    names = [name for name, _ in member.objective.model.named_parameters()]
+    end = flatten({name: ended[name] for name in names})
+    if np.abs(path.points[-1] - end).max() > AGREES * max(float(np.abs(end).max()), 1e-300):
+        raise UserError(
+            f"{folder}: trained again, the run does not end where it did; its data or the versions "
+            "of libraries have changed"
+        )
+    return Traced(folder, member, result, path)
+
+
+def _plane(
+    first: Traced, paths: Sequence[Array], parameters: Sequence[str], between: bool
+) -> Plane:
+    end, size = paths[0][-1], paths[0].shape[1]
+    if between:
+        way = paths[1][-1] - end
+        if not way.any():
+            raise UserError("both runs end at the same point: there is no line between them")
+        return Plane(end, way[None], ("from the first run's end (0) to the second's (1)",), 1.0)
+    labels = _labels(first)
+    if parameters:
+        if len(parameters) > 2:
+            raise UserError(f"--parameters takes one or two, not {len(parameters)}")
+        missing = [name for name in parameters if name.replace(" ", "") not in labels]
+        if missing:
+            some = ", ".join(labels[:4])
+            raise UserError(f"there is no parameter '{missing[0]}': expected one such as {some}")
+        at = [labels.index(name.replace(" ", "")) for name in parameters]
+        if len(set(at)) < len(at):
+            raise UserError(f"--parameters {' '.join(parameters)}: name two different ones")
+        return parameter_plane(end, at, [labels[i] for i in at])
+    if size <= 2:
+        return parameter_plane(end, range(size), labels)
+    return principal_plane(paths)
+
+
+def _labels(run: Traced) -> list[str]:
+    """Return what each parameter is called: ``weight[0,3]``."""
+    found = []
+    for name, shape in run.shapes.items():
+        for index in np.ndindex(*shape):
+            inner = ",".join(map(str, index))
+            found.append(f"{name}[{inner}]" if inner else name)
+    return found
+
+
+def minima(run: Traced) -> Array:
+    """Return the known global minima of a function, (minima, size); none for other models."""
+    model = run.member.objective.model
+    known = model.minima() if isinstance(model, Function) else []
+    size = run.path.points.shape[1]
+    return np.array(known, dtype=np.float64).reshape(len(known), size)
