@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gdframe.diagnostics.stability import Stability
+from gdframe.diagnostics.stability import Stability, two_digits
 from gdframe.stopping import Status, Verdict
 
 SMALL = 0.2
@@ -62,7 +62,7 @@ def explain_limit(
         parts.append(f"still descending: the last epoch lowered the objective by {_share(falls)}")
     elif minimum is not None and objective[-1] - minimum > 1e-3 * abs(minimum):
         gap = (objective[-1] - minimum) / abs(minimum) if minimum else math.inf
-        parts.append(f"the objective is {gap:.2g} times above its minimum {minimum:.6g}")
+        parts.append(f"the objective is {two_digits(gap)} times above its minimum {minimum:.6g}")
     if stability is not None and stability.lr < SMALL * stability.lowest and parts:
         share = stability.lr / stability.lowest
         parts.append(f"the learning rate is {_share(share)} of its limit {stability.lowest:.2g}")

@@ -42,7 +42,7 @@ class LinearRule:
     Example:
         >>> from gdframe.optimizers import GD
         >>> rule = LinearRule.of(GD([torch.nn.Parameter(torch.zeros(1))], lr=0.1))
-        >>> round(rule.limit, 9)  # lr * curvature < 2
+        >>> round(rule.limit, 6)  # lr * curvature < 2
         20.0
     """
 

@@ -49,17 +49,22 @@ class Stability:
         if self.noisy is not None and self.noisy < self.limit:
             rows = f"batches of {self.batch_size:,} row{'' if self.batch_size == 1 else 's'}"
             return (
-                f"learning rate {self.lr:g} is {_times(self.lr / self.noisy)} times the limit "
+                f"learning rate {self.lr:g} is {two_digits(self.lr / self.noisy)} times the limit "
                 f"{self.noisy:.2g} beyond which the noise of {rows} no longer dies out; {span}"
             )
         return (
-            f"learning rate {self.lr:g} is {_times(self.lr / self.limit)} times the stability "
+            f"learning rate {self.lr:g} is {two_digits(self.lr / self.limit)} times the stability "
             f"limit {self.limit:.2g} ({self.product:.3g} / lambda_max); {span}"
         )
 
 
-def _times(factor: float) -> str:
-    """Return a factor in two digits, without an exponent where that is short."""
+def two_digits(factor: float) -> str:
+    """Return a factor in two digits, without an exponent where that is short.
+
+    Example:
+        >>> two_digits(412.3), two_digits(1.46)
+        ('410', '1.5')
+    """
     return f"{float(f'{factor:.2g}'):,.0f}" if 10 <= factor < 1e6 else f"{factor:.2g}"
 
 

@@ -55,7 +55,7 @@ def test_divergence_is_a_result(gdframe):
     done = gdframe("lr=100", "variant=batch")
     assert done.code == 3
     assert "diverged" in done.out
-    assert "learning rate 100 is too large: try 10" in done.result["reason"]
+    assert "learning rate 100 is 410 times the stability limit 0.24" in done.result["reason"]
     assert done.result["status"] == "diverged"
     assert (done.run / "model.safetensors").exists()
 
