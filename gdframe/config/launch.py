@@ -118,12 +118,11 @@ def ingredients(parts: Parts, config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def diagnose(config: Mapping[str, Any], *, probe: bool = True) -> Diagnostics:
+def diagnose(config: Mapping[str, Any]) -> Diagnostics:
     """Return what looks into a run.
 
     Args:
         config: plain values, checked.
-        probe: whether it may measure, where the run starts, what takes milliseconds.
 
     Raises:
         UserError: a value out of its range.
@@ -132,7 +131,6 @@ def diagnose(config: Mapping[str, Any], *, probe: bool = True) -> Diagnostics:
     return Diagnostics(
         **config["diagnostics"],
         evidence=config["preflight"],
-        probe=probe,
         # less than the tolerance in all of the patience's epochs ends a run
         tolerance=(stopping["tolerance"] or 1e-6) / stopping["patience"],
     )

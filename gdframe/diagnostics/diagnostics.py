@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,6 +41,12 @@ TOLERANCE, ROUGH = 1e-6, 1e-3
 """Residuals of eigenvalues, relative: of small problems, and of others in the run's own type."""
 
 
+MOST_STARTS = 256
+"""Starts whose curvature is remembered."""
+
+_starts: dict[Any, tuple[weakref.ref[Tensor], float]] = {}
+
+
 class Diagnostics(Diagnosis):
     """Measures curvature, and explains how a run ended.
 
@@ -50,9 +57,9 @@ class Diagnostics(Diagnosis):
         smallest: whether the smallest eigenvalue is measured too.
         theory: whether the minimum of least squares and of regularised logistic regression is
             found, and how far each epoch is from it.
-        evidence: whether what is cheap to know (the curvature of least squares and of functions
-            without data) is found also where ``curvature`` is off.
-        probe: whether that of other linear models is, where they start, which takes milliseconds.
+        evidence: whether what is cheap to know (the curvature of least squares, of other linear
+            models where they start, and of functions without data) is found also where
+            ``curvature`` is off.
         tolerance: relative improvement of an epoch that counts as none.
 
     Raises:
@@ -76,7 +83,6 @@ class Diagnostics(Diagnosis):
         smallest: bool = False,
         theory: bool = False,
         evidence: bool = True,
-        probe: bool = True,
         tolerance: float = 2e-7,
     ) -> None:
         for name, value in (("every", every), ("rows", rows)):
@@ -87,7 +93,7 @@ class Diagnostics(Diagnosis):
         self._wants_theory = theory
         self.theory: Theory | None = None
         self._measured: float | None = None
-        self.evidence, self.probe = evidence, evidence and probe
+        self.evidence = evidence
         self.quadratic: LeastSquares | None = None
         self._vector: NDArray[np.float64] | None = None
         self._largest: float | None = None
@@ -125,9 +131,29 @@ class Diagnostics(Diagnosis):
         self.quadratic = least_squares(run.objective, data)
         if self.quadratic is not None:
             self._largest, self._smallest = self.quadratic.largest, self.quadratic.smallest
-        elif self.probe and self._is_cheap() and not self.curvature:
-            start = {n: p.detach() for n, p in run.objective.model.named_parameters()}
-            self._largest = self._spectrum(start, tolerance=ROUGH).largest
+        elif self._is_cheap() and not self.curvature:
+            self._largest = self._at_start(data)
+
+    def _at_start(self, data: Dataset) -> float:
+        """Return the largest curvature where the run starts; of runs that start alike, found once.
+
+        The features are held by no more than a weak reference, which tells them from others that
+        come to lie at their place.
+        """
+        objective = self._objective
+        start = {n: p.detach() for n, p in objective.model.named_parameters()}
+        parts = (objective.loss, objective.penalty)
+        settings = repr([(type(part), vars(part)) for part in parts if part is not None])
+        where = b"".join(p.cpu().numpy().tobytes() for p in start.values())
+        features = data.train.features
+        key = (id(features), type(objective.model), settings, hash(where), self.most_rows)
+        found = _starts.get(key)
+        if found is None or found[0]() is not features:
+            value = self._spectrum(start, tolerance=ROUGH).largest
+            while len(_starts) >= MOST_STARTS:
+                _starts.pop(next(iter(_starts)), None)
+            found = _starts[key] = (weakref.ref(features), value)
+        return found[1]
 
     def columns(
         self, row: Mapping[str, float], parameters: Mapping[str, Tensor]

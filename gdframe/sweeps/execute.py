@@ -77,7 +77,7 @@ class Execution:
         for job in batch:
             config = configs[job.number]
             built = build(config, self._datasets.load)
-            looking = diagnose(config, probe=False)
+            looking = diagnose(config)
             member = Member(**ingredients(built, config), diagnosis=looking)
             parts[member], jobs[member] = built, job
         first = configs[batch[0].number]

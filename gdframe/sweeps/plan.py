@@ -99,7 +99,7 @@ def _sort_in(job: Job, groups: list[Group], datasets: Datasets) -> None:
     config = job.config
     check(config)
     parts = build(config, datasets.load)
-    looking = diagnose(config, probe=False)
+    looking = diagnose(config)
     member = Member(**ingredients(parts, config), diagnosis=looking)
     settings = ("loader", "batch_size", "engine", "epochs")
     start = starting_point(job)
