@@ -86,6 +86,11 @@ class LeastSquares:
         Args:
             batch_size: rows of a batch, drawn without replacement.
         """
+        if batch_size not in self._limits:
+            self._limits[batch_size] = self._noisy_limit(batch_size)
+        return self._limits[batch_size]
+
+    def _noisy_limit(self, batch_size: int) -> float:
         rows = len(self.rows)
         share = (rows - batch_size) / max(1, rows - 1) / batch_size
         kept = self.eigenvalues > self.eigenvalues[-1] * len(self.eigenvalues) * 1e-14
@@ -128,6 +133,10 @@ class LeastSquares:
             middle = (low + high) / 2
             low, high = (middle, high) if improves(middle) else (low, middle)
         return high
+
+    @cached_property
+    def _limits(self) -> dict[int, float]:
+        return {}
 
     @cached_property
     def _second_moment(self) -> Array:
