@@ -78,7 +78,7 @@ def test_more_epochs_equal_a_longer_run(gdframe, tmp_path, variant, engine, dtyp
     assert_same(tmp_path / "cut", tmp_path / "whole")
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.4])
+@pytest.mark.parametrize("delay", [0.0, pytest.param(0.4, marks=pytest.mark.slow)])
 def test_after_kill_9(gdframe, tmp_path, delay):
     given = ["variant=sgd", "epochs=12", "optimizer=momentum", "lr=0.001", "schedule=cosine"]
     run = start(tmp_path / "cut", *given, "checkpoint.every=0.05s")

@@ -77,7 +77,10 @@ def test_a_sweep_leaves_folders_and_a_summary(gdframe):
             ),
             marks=pytest.mark.slow,
         ),
-        ("data=iris", "variant=minibatch", "engine=eager", "model=mlp", "epochs=2"),
+        pytest.param(
+            ("data=iris", "variant=minibatch", "engine=eager", "model=mlp", "epochs=2"),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_runs_are_what_they_are_alone(gdframe, tmp_path, settings):

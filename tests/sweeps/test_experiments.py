@@ -68,6 +68,7 @@ def test_initialisation(story):
     assert verdicts(summary, "initializer")["zeros"] == "beyond chance"
 
 
+@pytest.mark.slow
 def test_regularisation(story):
     _, summary = story("regularisation")
     found = by(summary, "penalty.strength")
