@@ -22,6 +22,9 @@ from gdframe.models.linear import Linear
 from gdframe.models.polynomial import Polynomial
 from gdframe.objective import Objective
 
+WIDE = 512
+"""Columns beyond which it takes long to find out what single precision would do."""
+
 BLOCK = 1 << 19
 """Values of X multiplied at a time."""
 
@@ -59,6 +62,21 @@ class Expansion:
         """Return the same expansion about another point."""
         (error,), (slope,) = self.at(reference[None])
         return replace(self, reference=reference, slope=slope, error=max(float(error), 0.0))
+
+    def rounding(self, eps: float) -> float:
+        """Return how large an error in A of ``eps |A|`` may show, relative to the squared error.
+
+        On the way from zero to the solution r, as long as the part of r along an eigenvector v is
+        missing, the squared error holds ``(r.v)^2 v.A v``, and its rounding ``eps |A| (r.v)^2``.
+        """
+        gram, point = (torch.as_tensor(a) for a in (self.gram, self.reference))
+        if len(gram) > WIDE:
+            return float("inf")
+        values, vectors = torch.linalg.eigh(gram)
+        missing = (point @ vectors).square().sum(dim=0) + 1.0  # a start is not quite at zero
+        left = self.error + values.clamp(min=0.0) * missing
+        wrong = eps * values[-1] * missing
+        return float((wrong / left.clamp(min=1e-300)).max())
 
     def magnification(self) -> float:
         """Return |A| |r| / |A r|: how much larger than the gradient at zero its terms are."""

@@ -35,6 +35,9 @@ CHEAP = 1 << 18
 CONDITION = {torch.float32: 1e9, torch.float64: 1e5}
 """Largest |A| |w*| / |A w*| accepted: how much rounding in A may be magnified in a gradient."""
 
+ROUNDING = 1e-6
+"""Largest relative error of the objective that products in single precision may cause."""
+
 STEP_SECONDS, WORK_SECONDS, PASS_SECONDS = 80e-6, 0.1e-9, 0.05e-9
 """Of a step, of each product with an entry of A, and of each product while A is built."""
 
@@ -58,8 +61,12 @@ class Gram(Engine):
         model = self.runs[0].objective.model
         self._stack = Stack(self.runs)
         self._has_bias = len(self._stack.params) == 2
-        self._about = {"train": expand(model, self._part("train"), bias=self._has_bias)}
-        about, dtype = self._about["train"], self._stack.params[0].dtype
+        dtype, within = self._stack.params[0].dtype, None
+        about = expand(model, self._part("train"), bias=self._has_bias)
+        if dtype == torch.float32 and about.rounding(torch.finfo(dtype).eps) > ROUNDING:
+            within = torch.float64
+            about = expand(model, self._part("train"), bias=self._has_bias, dtype=within)
+        self._about = {"train": about}
         if (magnified := about.magnification()) > CONDITION[dtype]:
             raise CannotExecute(
                 self,
@@ -69,7 +76,7 @@ class Gram(Engine):
             )
         if (held := self.rows["validation"]) is not None:
             self._about["validation"] = expand(
-                model, held, bias=self._has_bias, reference=about.reference
+                model, held, bias=self._has_bias, reference=about.reference, dtype=within
             )
         curvatures = [run.objective.penalty.curvature or 0.0 for run in self.runs]
         self._penalty = self._penalties(curvatures) if any(curvatures) else None

@@ -79,8 +79,8 @@ class Configuration:
 
     @property
     def worthless(self) -> int:
-        """Runs without a value: diverged, failed, or not ended."""
-        return len(self.records) - len(self.values)
+        """Seeds without a value: their runs diverged, failed, or did not end."""
+        return len({record.settings.get("seed", "") for record in self.records}) - len(self.values)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""

@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from gdframe.config.composer import Composer
 from gdframe.config.messages import explain
 from gdframe.errors import UserError
-from gdframe.sweeps.job import Job
+from gdframe.sweeps.job import SWEEP_FILE, Job
 from gdframe.sweeps.pack import gather, pack
 
 
@@ -57,6 +57,11 @@ def launch_packed(
     """
     setup_globals()
     folder = Path(str(packing.config.hydra.sweep.dir))
+    if packing.config.sweep.reuse and (folder / SWEEP_FILE).exists():
+        raise UserError(
+            "sweep.reuse=true: runs are added to a sweep by gdframe's own launcher only; leave "
+            "hydra/launcher out, or start a new sweep"
+        )
     jobs = compose_jobs(packing.hydra_context, packing.config, job_overrides, first, folder)
     task = packing.launcher.task_function
     task.expect(folder, jobs)

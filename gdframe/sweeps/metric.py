@@ -10,7 +10,7 @@ from typing import Any
 from gdframe.errors import UserError, did_you_mean, in_words
 from gdframe.stopping import Status
 
-WORTHLESS = (str(Status.DIVERGED), str(Status.FAILED))
+WORTHLESS = (str(Status.DIVERGED), str(Status.FAILED), str(Status.INTERRUPTED))
 """Statuses of runs whose numbers say nothing of how good they are."""
 
 COLUMNS = (

@@ -81,6 +81,8 @@ def plan(jobs: Sequence[Job], datasets: Datasets, *, most: int | None = None) ->
     Raises:
         UserError: the first run that cannot be trained, by its number and overrides.
     """
+    if most is not None and most < 1:
+        raise UserError(f"hydra.launcher.batch={most}: must be at least 1, or null")
     groups: list[Group] = []
     for job in jobs:
         try:

@@ -55,14 +55,15 @@ def settings(overrides: Sequence[str]) -> dict[str, str]:
 def row(result: Mapping[str, Any] | None, chosen: Mapping[str, str], folder: str) -> Row:
     """Return what a summary says of a run: its overrides, its result flattened, its folder.
 
+    Where both have a column, such as ``epochs`` or ``engine``, it says what the run came to.
+
     Args:
         result: what ``result.json`` holds; None if the run did not end.
         chosen: its overrides by key.
         folder: the run's.
     """
     ended = flatten(result or {"status": "", "reason": "no result was written"})
-    rest = {key: value for key, value in ended.items() if key not in chosen}
-    return {**chosen, **rest, "folder": folder}
+    return {**chosen, **ended, "folder": folder}
 
 
 def write_csv(path: Path, rows: Sequence[Row], first: Sequence[str]) -> None:

@@ -253,3 +253,21 @@ def test_cuda_follows_the_cpu(engine, loader, dtype):
         built.advance(epoch * length, (epoch + 1) * length)
     for name, values in stacked(built).items():
         np.testing.assert_allclose(values.cpu().numpy(), expected[name], rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("degree", [2, 3])
+def test_gram_tells_the_truth_of_collinear_columns_in_single_precision(degree):
+    """A solution of norm 1e6 magnifies what single precision loses in the product of columns."""
+    data = gd.Diabetes(validation=0.2).load()
+    found = []
+    for engine in ("eager", "gram"):
+        model = gd.Polynomial(data.features, degree=degree)
+        optimizer = gd.GD(model.parameters(), lr=0.001)
+        trainer = gd.Trainer(
+            model, gd.MSE(), optimizer, gd.FullBatch(data.rows), data, epochs=30, engine=engine
+        )
+        found.append(trainer.fit())
+    eager, gram = found
+    assert (gram.status, gram.epochs) == (eager.status, eager.epochs)
+    for name in ("objective", "validation_loss"):
+        np.testing.assert_allclose(gram.history[name], eager.history[name], rtol=1e-4)

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+import gdframe as gd
 from gdframe.errors import UserError
 from gdframe.sweeps.comparison import (
     Record,
@@ -160,3 +161,9 @@ def test_pictures_are_drawn_only_where_there_is_something_to_see(tmp_path):
     by_words = configurations([record(1.0, variant="a"), record(2.0, variant="b")], "objective")
     assert draw(tmp_path, by_words, "objective") == {}
     assert (tmp_path / "learning_rates.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_runs_that_are_there_twice_do_not_count_against_their_configuration(tmp_path):
+    found = gd.sweep("variant=batch", "lr=0.1,0.1,0.01", "epochs=5", folder=tmp_path)
+    assert [c.settings["lr"] for c in found.configurations] == ["0.1", "0.01"]
+    assert [run["epochs"] for run in found.runs] == [5, 5, 5]
