@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,8 @@ def _shade(axes: Axes, points: Sequence[tuple[float, Configuration]]) -> None:
     for rate, configuration in points:
         by_rate.setdefault(rate, []).append(configuration)
     rates = sorted(by_rate)
+    if len(rates) < 2:  # the lines that are shown are of one
+        return
     lost = {
         rate
         for rate, configurations in by_rate.items()
@@ -193,8 +196,7 @@ def _ticks(axes: Axes, columns: Sequence[str], rows: Sequence[str]) -> None:
 def _levels(found: Sequence[Configuration], key: str) -> list[str]:
     """Return a key's values, numbers by size."""
     levels = list({c.settings[key]: None for c in found if key in c.settings})
-    numbers = [_number(level) for level in levels]
-    if all(number is not None for number in numbers):
+    with suppress(ValueError):  # some are words
         levels.sort(key=float)
     return levels
 

@@ -10,6 +10,7 @@ import pytest
 import gdframe as gd
 from gdframe.errors import UserError
 from gdframe.sweeps.comparison import (
+    Configuration,
     Record,
     bootstrap_interval,
     configurations,
@@ -18,7 +19,7 @@ from gdframe.sweeps.comparison import (
 )
 from gdframe.sweeps.curves import mean
 from gdframe.sweeps.metric import check_metric, value_of
-from gdframe.sweeps.pictures import against_learning_rate, draw, heat_map
+from gdframe.sweeps.pictures import _levels, against_learning_rate, draw, heat_map
 
 
 def record(objective, status="max_epochs", **settings):
@@ -167,3 +168,17 @@ def test_runs_that_are_there_twice_do_not_count_against_their_configuration(tmp_
     found = gd.sweep("variant=batch", "lr=0.1,0.1,0.01", "epochs=5", folder=tmp_path)
     assert [c.settings["lr"] for c in found.configurations] == ["0.1", "0.01"]
     assert [run["epochs"] for run in found.runs] == [5, 5, 5]
+
+
+def test_levels_of_a_picture_are_in_order_zero_and_negative_ones_too():
+    found = [Configuration({"a": level}) for level in ("0.5", "0", "-2", "1e-3", "10")]
+    assert _levels(found, "a") == ["-2", "0", "1e-3", "0.5", "10"]
+    words = [Configuration({"a": level}) for level in ("sgd", "3", "batch")]
+    assert _levels(words, "a") == ["sgd", "3", "batch"]
+
+
+def test_more_lines_than_a_picture_holds_draw_those_that_fit():
+    """The best eight have one rate, and the others another."""
+    found = [Configuration({"lr": "0.1", "b": str(i)}, {"0": 1.0 + i}) for i in range(8)]
+    found.append(Configuration({"lr": "0.01", "b": "9"}, {"0": 99.0}))
+    assert against_learning_rate(found, "objective") is not None
