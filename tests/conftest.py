@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import command
 import hypothesis
 import pytest
 import torch
@@ -18,6 +17,7 @@ import torch
 hypothesis.settings.register_profile("gdframe", deadline=None, derandomize=True, max_examples=50)
 hypothesis.settings.load_profile("gdframe")
 torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"  # of processes that tests start
 
 
 @dataclass(frozen=True)
@@ -47,19 +47,12 @@ class Finished:
 
 @pytest.fixture
 def gdframe(tmp_path: Path) -> Callable[..., Finished]:
-    """Run ``python -m gdframe`` in an empty folder."""
+    """Run gdframe's command line in an empty folder, in a process of its own."""
 
     def run(*arguments: str, cwd: Path | None = None, **environment: str) -> Finished:
         folder = cwd or tmp_path
-        done = subprocess.run(
-            [sys.executable, "-m", "gdframe", *arguments],
-            cwd=folder,
-            env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        return Finished(done.returncode, done.stdout, done.stderr, folder)
+        code = command.call(arguments, folder, environment)
+        return Finished(code, *command.output(folder), folder)
 
     return run
 

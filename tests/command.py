@@ -1,0 +1,83 @@
+"""Runs gdframe's command line in processes that are forked from one that has imported it.
+
+Importing torch takes longer than most runs that tests ask for.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import gdframe
+
+PRELOADED = (
+    "gdframe.application", "gdframe.config.launch", "gdframe.engines.linear.engine",
+    "gdframe.sweeps.conclusion", "gdframe.sweeps.hydra", "gdframe.sweeps.pictures",
+    "gdframe.sweeps.sweep", "gdframe.prediction", "torch", "numba", "command",
+)  # fmt: skip
+
+_processes = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload(list(PRELOADED))
+
+
+def call(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> int:
+    """Run a command line in ``folder``, with what it prints in files; return its exit code.
+
+    Args:
+        arguments: of the command line.
+        folder: where it runs.
+        environment: variables of its own, for which Python is started anew.
+    """
+    files = [folder.parent / f"{folder.name}.{end}" for end in ("out", "err")]
+    if environment:
+        with files[0].open("w") as out, files[1].open("w") as err:
+            return subprocess.run(
+                [sys.executable, "-m", "gdframe", *arguments],
+                cwd=folder, env={**os.environ, **environment}, stdout=out, stderr=err, timeout=120,
+            ).returncode  # fmt: skip
+    for file in files:
+        file.write_text("")
+    process = _processes.Process(target=_run, args=(arguments, folder, dict(os.environ), files))
+    process.start()
+    process.join(120)
+    if process.exitcode is None:
+        process.kill()
+        raise TimeoutError(f"{' '.join(arguments)} took more than two minutes")
+    return process.exitcode
+
+
+def output(folder: Path) -> tuple[str, str]:
+    """Return what the last call in ``folder`` printed to standard output and standard error."""
+    names = f"{folder.name}.out", f"{folder.name}.err"
+    out, err = ((folder.parent / name).read_text() for name in names)
+    return out, err
+
+
+def _run(
+    arguments: Sequence[str], folder: Path, environment: Mapping[str, str], files: Sequence[Path]
+) -> None:
+    for descriptor, file in enumerate(files, start=1):
+        opened = os.open(file, os.O_WRONLY | os.O_APPEND)
+        os.dup2(opened, descriptor)
+    sys.stdin = open(os.devnull)  # noqa: SIM115
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = [str(Path(gdframe.__file__).with_name("__main__.py"))]
+    from gdframe.cli import main
+
+    try:
+        code = main(arguments)
+    except SystemExit as error:
+        code = int(error.code or 0)
+    except BaseException:  # as the interpreter would
+        traceback.print_exc()
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
