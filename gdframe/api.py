@@ -17,7 +17,7 @@ from gdframe.config.check import check
 from gdframe.config.composer import Composer
 from gdframe.config.folders import claim, discard, refuse_taken, register_resolver
 from gdframe.config.launch import launch
-from gdframe.config.messages import compose_config, explain, named_plugins, parse
+from gdframe.config.messages import compose_config, explain, named_plugins, parse, refuse_null
 from gdframe.config.schema import register_nodes
 from gdframe.config.values import CONFIG_FILE, anchor, plain
 from gdframe.errors import UserError
@@ -166,5 +166,6 @@ def _prepare(overrides: Sequence[str]) -> list[str]:
     plugins = [absolute(plugin) for plugin in named_plugins(overrides)]
     load_plugins(plugins)
     register_nodes()
+    refuse_null(overrides)
     register_resolver()
     return plugins

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import sys
@@ -9,8 +10,10 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import hydra
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
@@ -22,8 +25,9 @@ from gdframe.config.folders import (
     register_resolver,
     unwritable,
 )
-from gdframe.config.messages import explain, named_plugins
+from gdframe.config.messages import explain, named_plugins, refuse_null
 from gdframe.config.schema import config_folder, register_nodes
+from gdframe.errors import UserError
 from gdframe.plugins import absolute, load_plugins
 from gdframe.task import Task
 
@@ -41,6 +45,7 @@ def run_application(argv: list[str]) -> int:
     plugins = [absolute(plugin) for plugin in named_plugins(overrides)]
     load_plugins(plugins)
     register_nodes()
+    refuse_null(overrides)
     register_resolver()
     named_folders = [
         Path(override.partition("=")[2].strip("'\""))
@@ -55,7 +60,7 @@ def run_application(argv: list[str]) -> int:
     )(task)
     named = [_with_plugins(word, plugins) for word in argv] + _sweep_folder(argv, named_folders)
     try:
-        with _hydra_environment(named), _plugins_of_hydra():
+        with _hydra_environment(named), _plugins_of_hydra(), _batches_for_all():
             application()
         if task.error is not None:
             raise task.error
@@ -110,7 +115,10 @@ def _conclude(task: Task) -> None:
     """Write and show the summary of a sweep, whoever has trained it."""
     if task.folder is None or not task.folder.is_dir():
         return
-    on_the_way = sys.exc_info()[0] is not None  # what is raised says more than a full disk here
+    raised = sys.exc_info()[1]
+    if isinstance(raised, UserError) and task.outcome is None:  # nothing was trained
+        return
+    on_the_way = raised is not None  # what is raised says more than a full disk here
     with suppress(*([OSError] if on_the_way else [])):
         if task.outcome is not None:
             from gdframe.sweeps.conclusion import conclude
@@ -151,6 +159,22 @@ def _plugins_of_hydra() -> Iterator[None]:
         yield
     finally:
         sys.path.remove(folder)
+
+
+@contextmanager
+def _batches_for_all() -> Iterator[None]:
+    """Have every launcher get batches of runs, whichever sweeper asks it to train them."""
+    instantiate = Plugins.instantiate_launcher
+
+    def packed(self: Plugins, *args: Any, **named: Any) -> Any:
+        ours = importlib.import_module("hydra_plugins.gdframe_launcher")
+        return ours.with_batches(instantiate(self, *args, **named), *args, **named)
+
+    Plugins.instantiate_launcher = packed  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Plugins.instantiate_launcher = instantiate  # type: ignore[method-assign]
 
 
 @contextmanager

@@ -142,7 +142,14 @@ class Batch:
             if len(self.engine.runs) > 1:
                 member.engine.retire(member.index)
             self.members.remove(member)
-            self._ended(member, result)
+            try:
+                self._ended(member, result)
+            except OSError:
+                raise
+            except Exception as error:
+                if self._failed is None:
+                    raise
+                self._failed(member, error)
         self._share.leave(len(verdicts))
 
     def _close_ranks(self, taken: float) -> None:

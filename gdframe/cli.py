@@ -10,12 +10,13 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from gdframe.errors import UserError, did_you_mean
-from gdframe.files import DISK_FULL
+from gdframe.files import DISK_FULL, exclusive
 from gdframe.interrupt import forget, raise_outside_imports
 
 OK, FAILED, WRONG_INPUT, DIVERGED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -136,8 +137,12 @@ def _resume(argv: list[str]) -> int:
     from gdframe.config.launch import resume
 
     configure_log(folder)
+    sweeps = [
+        parent for parent in folder.resolve().parents[:3] if (parent / "sweep.json").is_file()
+    ]
     try:
-        result = resume(folder, chosen.overrides, started=started)
+        with exclusive(sweeps[0], shared=True) if sweeps else nullcontext():
+            result = resume(folder, chosen.overrides, started=started)
     except OSError as error:
         raise unwritable(error, folder) from error
     finish(result)

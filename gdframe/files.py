@@ -15,11 +15,15 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
+def exclusive(folder: Path, *, shared: bool = False) -> Iterator[None]:
     """Keep other processes from training in ``folder`` at the same time.
 
     The lock is the folder's own and goes with this process, however it ends. Where the system has
     no such locks, nothing is kept.
+
+    Args:
+        folder: a run's or a sweep's.
+        shared: keep out only who wants it for itself, as one run of a sweep does that goes on.
 
     Raises:
         UserError: another process holds it.
@@ -32,7 +36,7 @@ def exclusive(folder: Path) -> Iterator[None]:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(f"a run is being trained in {folder}: wait until it ends") from None
         yield

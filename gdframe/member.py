@@ -284,6 +284,8 @@ class Member:
             parameter_count=sum(p.numel() for p in model.parameters() if p.requires_grad),
             diagnostics=self.diagnosis.facts(),
             point=next(model.parameters()).detach().tolist() if loss is None else None,
+            target=self.stopping.target,
+            data_digest=self.data.digest,
             history=self.history,
             module=model,
         )
@@ -312,7 +314,7 @@ class Member:
             "step": self.step,
             "seconds": self.seconds,
             "course": asdict(self.course),
-            "data": self.data.fingerprint(),
+            "data": self.data.digest,
             "engine": self.engine_name,
             "engine_reason": self.engine_reason,
         }
@@ -326,7 +328,7 @@ class Member:
             UserError: it is of a run on other data.
             ValueError: it is of another model.
         """
-        if capture.facts["data"] != self.data.fingerprint():
+        if capture.facts["data"] != self.data.digest:
             raise UserError(
                 "the data is not what the run was trained on: go on with the data as it was, or "
                 "start a new run"

@@ -87,7 +87,13 @@ class Registry(Generic[T]):
         component = self.get(name)
         accepted = arguments(component)
         given = {k: v for k, v in given.items() if k in accepted or k not in self.supplied}
-        return component(**check_arguments(f"{self.kind} '{name}'", accepted, given))
+        checked = check_arguments(f"{self.kind} '{name}'", accepted, given)
+        try:
+            return component(**checked)
+        except ValueError as error:
+            if self.kind in ("engine", "data") or isinstance(error, UserError):
+                raise
+            raise UserError(f"{self.kind}={name}: {error}") from error
 
     def settings(self, name: str) -> dict[str, Argument]:
         """Return the arguments of ``name`` that are configuration."""

@@ -53,6 +53,8 @@ class Result:
         diagnostics: what is known of curvature, stability and the minimum, by name; empty where
             nothing looked.
         point: where a function to minimise was left; None for a model of data.
+        target: the objective the run was to reach; None without one.
+        data_digest: of the training rows.
         history: what was measured on the way.
         module: the model itself, as the run left it.
         folder: where the run was written, if it was.
@@ -81,6 +83,8 @@ class Result:
     parameter_count: int
     diagnostics: dict[str, Any]
     point: list[float] | None
+    target: float | None
+    data_digest: str
     history: History = field(repr=False)
     module: nn.Module = field(repr=False)
     folder: Path | None = None

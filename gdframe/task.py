@@ -61,7 +61,7 @@ class Task:
         settings = HydraConfig.get()
         folder = Path(settings.runtime.output_dir)
         in_sweep = settings.mode == RunMode.MULTIRUN
-        if in_sweep:
+        if in_sweep and not config.sweep.pack:
             self.folder = folder.parent
         try:
             return self._train(config, folder)

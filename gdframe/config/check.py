@@ -8,11 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from gdframe.arguments import arguments, check_arguments, describe, fit
-from gdframe.config.schema import COMPONENT_GROUPS, Schema, defaults
+from gdframe.config.schema import COMPONENT_GROUPS, Schema, defaults, names
 from gdframe.errors import UserError, did_you_mean, in_words
 from gdframe.plugins import loaded
 from gdframe.registry import REGISTRIES
 from gdframe.stopping import Stopping
+
+OPTIONAL = ("loss", "initializer", "experiment")
+"""Groups that may be null: what fits the data or the model is taken."""
 
 
 def check(config: Mapping[str, Any]) -> None:
@@ -49,6 +52,11 @@ def check(config: Mapping[str, Any]) -> None:
     for group in COMPONENT_GROUPS:
         if config[group] is not None:
             _check_component(group, config[group])
+        elif group not in OPTIONAL:
+            raise UserError(
+                f"{group} has no value: give it one, as {group}=NAME; there are: "
+                f"{in_words(names(group))}"
+            )
     check_arguments("stopping", arguments(Stopping), _plain(config, "stopping"))
     for group in ("logging", "checkpoint", "diagnostics"):
         _check_like(group, _plain(config, group), defaults(group, "default") or {})

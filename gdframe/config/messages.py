@@ -52,6 +52,21 @@ def named_plugins(overrides: Sequence[str]) -> list[str]:
     return [str(plugin) for plugin in value]
 
 
+def refuse_null(overrides: Sequence[str]) -> None:
+    """Refuse a group without a choice, which Hydra has no words for.
+
+    Raises:
+        UserError: there is one.
+    """
+    for text in overrides:
+        group, _, choices = text.lstrip("+").partition("=")
+        if group in GROUPS and {"null", ""} & set(choices.lower().split(",")):
+            raise UserError(
+                f"{text}: expected a name; leave {group} out for its default. There are: "
+                f"{in_words(names(group))}."
+            )
+
+
 def explain(error: BaseException, overrides: Sequence[str]) -> UserError:
     """Return the clearest account of why a config could not be composed.
 
@@ -62,6 +77,12 @@ def explain(error: BaseException, overrides: Sequence[str]) -> UserError:
     for cause in _chain(error):
         if isinstance(cause, UserError):
             return cause
+    said = str(error).splitlines()[0]
+    if said.startswith("Ambiguous value") or "requires --multirun" in said:
+        return UserError(
+            f"{said.split(chr(39))[1]} gives several values: add -m to train them all, as in "
+            "python -m gdframe -m ...; text with commas needs quotes"
+        )
     try:
         parsed = parse(overrides)
         _check_choices(parsed)
@@ -70,7 +91,7 @@ def explain(error: BaseException, overrides: Sequence[str]) -> UserError:
         return found
     except (HydraException, OmegaConfBaseException):
         pass
-    return UserError(str(error).splitlines()[0])
+    return UserError(said)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

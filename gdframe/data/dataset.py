@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -59,8 +60,9 @@ class Dataset:
         """Labels of a classification target, in the order of their indices."""
         return self.encoding.classes
 
-    def fingerprint(self) -> str:
-        """Return a digest of the training rows: their targets, and a sample of their features.
+    @cached_property
+    def digest(self) -> str:
+        """Digest of the training rows: their targets, and a sample of their features.
 
         It tells other data from the same, at a cost that does not grow with the features.
         """

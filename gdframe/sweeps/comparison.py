@@ -3,7 +3,8 @@
 A configuration is what is varied but the seed. Across its seeds it has a mean, a standard deviation
 and a bootstrap interval. Levels of a key, such as the variants, are compared in pairs on the seeds
 that both have, each level at its best configuration: runs with one seed start from the same point
-and see rows in the same order, so that the difference within a seed is what the level makes.
+and see rows in the same order, so that the difference within a seed is what the level makes. What
+is measured on different scales, such as two losses, is ranked and compared apart.
 
 Sources: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 14 (BCa intervals);
 Demsar, Statistical comparisons of classifiers over multiple data sets (JMLR 2006).
@@ -52,12 +53,14 @@ class Configuration:
 
     Args:
         settings: the varied keys but the seed.
+        problem: those of them that set the scale on which it is measured.
         values: of the metric by seed, of the runs that have one.
         statuses: how many runs ended how.
         records: the runs.
     """
 
     settings: dict[str, str]
+    problem: dict[str, str] = field(default_factory=dict)
     values: dict[str, float] = field(default_factory=dict)
     statuses: Counter[str] = field(default_factory=Counter)
     records: list[Record] = field(default_factory=list)
@@ -105,6 +108,7 @@ class Difference:
         key: what is varied.
         better: the level with the better mean.
         other: the other level.
+        problem: what is the same of both, and sets their scale.
         seeds: how many they share.
         mean: of the differences, other minus better.
         interval: its 95 % bootstrap interval; None with too few seeds.
@@ -113,6 +117,7 @@ class Difference:
     key: str
     better: str
     other: str
+    problem: dict[str, str]
     seeds: int
     mean: float
     interval: tuple[float, float] | None
@@ -158,13 +163,24 @@ def varied(records: Sequence[Record]) -> list[str]:
     return [key for key in keys if len({record.settings.get(key) for record in records}) > 1]
 
 
-def configurations(records: Sequence[Record], metric: str | None) -> list[Configuration]:
-    """Return the configurations, best first; those with runs without a value come last."""
+def configurations(
+    records: Sequence[Record], metric: str | None, scales: Sequence[str] = ()
+) -> list[Configuration]:
+    """Return the configurations, best first; those with runs without a value come last.
+
+    Args:
+        records: the runs.
+        metric: what they are compared by.
+        scales: keys whose levels are measured on scales of their own, and come one after another.
+    """
     keys = [key for key in varied(records) if key != "seed"]
+    problems: dict[str, int] = {}
     found: dict[tuple[tuple[str, str], ...], Configuration] = {}
     for record in records:
         chosen = {key: record.settings[key] for key in keys if key in record.settings}
-        configuration = found.setdefault(tuple(chosen.items()), Configuration(chosen))
+        problem = {key: value for key, value in chosen.items() if key in scales}
+        problems.setdefault(repr(problem), len(problems))
+        configuration = found.setdefault(tuple(chosen.items()), Configuration(chosen, problem))
         configuration.records.append(record)
         configuration.statuses[str((record.result or {}).get("status", "not ended"))] += 1
         value = None if record.result is None else value_of(record.result, metric)
@@ -173,37 +189,56 @@ def configurations(records: Sequence[Record], metric: str | None) -> list[Config
             configuration.values[seed] = value
     sign = -1.0 if goes_up(metric) else 1.0
 
-    def rank(configuration: Configuration) -> tuple[bool, bool, float]:
-        mean = configuration.mean
-        return math.isnan(mean), configuration.worthless > 0, sign * mean
+    def rank(configuration: Configuration) -> tuple[int, bool, bool, float]:
+        mean, problem = configuration.mean, problems[repr(configuration.problem)]
+        return problem, math.isnan(mean), configuration.worthless > 0, sign * mean
 
     return sorted(found.values(), key=rank)
 
 
-def differences(found: Sequence[Configuration], metric: str | None) -> list[Difference]:
+def best(found: Sequence[Configuration]) -> list[Configuration]:
+    """Return the best configuration of each problem, of those where one has a value."""
+    first: dict[str, Configuration] = {}
+    for configuration in found:
+        if configuration.values:
+            first.setdefault(repr(configuration.problem), configuration)
+    return list(first.values())
+
+
+def differences(found: Sequence[Configuration]) -> list[Difference]:
     """Compare the levels of each varied key with the best one, each at its best configuration.
 
     Args:
         found: configurations, best first.
-        metric: what they are compared by.
     """
+    problems: dict[str, list[Configuration]] = {}
+    for configuration in found:
+        problems.setdefault(repr(configuration.problem), []).append(configuration)
+    return [difference for one in problems.values() for difference in _within(one)]
+
+
+def _within(found: Sequence[Configuration]) -> list[Difference]:
+    """Compare the levels of keys within a problem."""
     keys = dict.fromkeys(key for configuration in found for key in configuration.settings)
+    problem = found[0].problem
     differences = []
     for key in keys:
-        best: dict[str, Configuration] = {}
+        tops: dict[str, Configuration] = {}
         for configuration in found:
             level = configuration.settings.get(key)
             if level is not None and configuration.values:
-                best.setdefault(level, configuration)
-        if not 2 <= len(best) <= MOST_LEVELS:
+                tops.setdefault(level, configuration)
+        if not 2 <= len(tops) <= MOST_LEVELS:
             continue
-        (winner, first), *others = best.items()
+        (winner, first), *others = tops.items()
         for level, other in others:
             shared = [seed for seed in first.values if seed in other.values]
             if len(shared) < 2:
                 continue
             gaps = [other.values[seed] - first.values[seed] for seed in shared]
             differences.append(
-                Difference(key, winner, level, len(shared), fmean(gaps), bootstrap_interval(gaps))
+                Difference(
+                    key, winner, level, problem, len(shared), fmean(gaps), bootstrap_interval(gaps)
+                )
             )
     return differences

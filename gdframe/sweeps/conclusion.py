@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from gdframe.config.launch import observers
 from gdframe.events import PATTERN, EventFile
-from gdframe.sweeps.comparison import Record
+from gdframe.observers import TensorBoard
+from gdframe.sweeps.comparison import Record, best
+from gdframe.sweeps.job import Job
 from gdframe.sweeps.metric import value_of, worst
 from gdframe.sweeps.report import Summary, summarize
 from gdframe.sweeps.summary import settings
@@ -28,10 +31,18 @@ def conclude(folder: Path, outcome: Outcome, metric: str | None) -> Summary:
         saved = draw(folder, summary.configurations, summary.metric)
     if config["logging"]["tensorboard"]:
         outcome.curves.write_means(folder, summary.configurations)
-        if config["logging"]["runs"] == "best" and summary.configurations:
-            outcome.curves.show(summary.configurations[0].records)
+        if config["logging"]["runs"] == "best":
+            shown = [record for one in best(summary.configurations) for record in one.records]
+            configs = {str(job.folder): job for job in outcome.jobs}
+            outcome.curves.show(shown, lambda record: _board(configs[record.folder]))
         show_pictures(folder, saved)
     return summary
+
+
+def _board(job: Job) -> TensorBoard:
+    """Return the observer that writes a run's events."""
+    found = observers(job.config, job.folder)
+    return next(observer for observer in found if isinstance(observer, TensorBoard))
 
 
 def show_pictures(folder: Path, pictures: Mapping[str, bytes]) -> None:
@@ -60,8 +71,10 @@ def records(outcome: Outcome) -> list[Record]:
 
 
 def exit_codes(outcome: Outcome) -> list[int]:
-    """Return the exit codes of the runs that ended, where a diverged run is a result."""
-    return [int(result["status"] == "failed") for result in outcome.results.values()]
+    """Return 1 for each run that failed or is missing, else 0; a diverged run is a result."""
+    failed = [int(result["status"] == "failed") for result in outcome.results.values()]
+    missing = [job for job in outcome.asked if job.number not in outcome.results]
+    return failed if outcome.interrupted else failed + [1 for _ in missing]
 
 
 def values(outcome: Outcome, metric: str | None) -> list[float]:

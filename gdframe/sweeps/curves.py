@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ STEP_TAGS = {"loss": "loss/step", "gradient_norm": "gradient_norm/step"}
 
 FOLDER = "mean"
 """Where the mean curves lie in a sweep's folder."""
+
+LONGEST_NAME = 120
+"""Of a folder of mean curves, before it is cut and marked."""
 
 
 class Curves:
@@ -49,16 +53,21 @@ class Curves:
         last = {name: values[-1:] for name, values in result.history.to_arrays().items()}
         _write(board.folder, last, board, result.to_json())
 
-    def show(self, records: Sequence[Record]) -> None:
-        """Write the curves of runs that had left them out.
+    def show(self, records: Sequence[Record], board_of: Callable[[Record], TensorBoard]) -> None:
+        """Write the curves of runs that had left them out, as far as they are kept anywhere.
+
+        Args:
+            records: the runs.
+            board_of: gives the observer of a run that was trained elsewhere, or before.
 
         Raises:
             OSError: one cannot be written.
         """
         for record in records:
-            board = self.hidden.get(record.folder)
-            if board is not None and record.result is not None:
-                _write(board.folder, self._kept[record.folder], board, record.result)
+            arrays = self._of(record.folder)
+            if arrays is not None and record.result is not None:
+                board = self.hidden.get(record.folder) or board_of(record)
+                _write(board.folder, arrays, board, record.result)
 
     def write_means(self, folder: Path, found: Sequence[Configuration]) -> None:
         """Write a TensorBoard run for each configuration of several seeds: the mean of its runs.
@@ -77,8 +86,7 @@ class Curves:
             ended = [r for r in configuration.records if (r.result or {}).get("status") in ENDED]
             runs = [arrays for r in ended if (arrays := self._of(r.folder)) is not None]
             if len(runs) > 1:
-                name = ",".join(f"{k}={v}" for k, v in configuration.settings.items()) or "all"
-                _write(folder / FOLDER / name.replace("/", "_")[:120], mean(runs))
+                _write(folder / FOLDER / _name(configuration), mean(runs))
 
     def _of(self, folder: str) -> Arrays | None:
         """Return a run's history, from its checkpoint if it was trained before."""
@@ -97,6 +105,16 @@ class Curves:
 
 ENDED = ("converged", "max_epochs", "target_reached", "time_limit")
 """Statuses of runs whose curves are averaged."""
+
+
+def _name(configuration: Configuration) -> str:
+    """Return a folder's name that tells a configuration from the others."""
+    name = ",".join(f"{k}={v}" for k, v in configuration.settings.items()) or "all"
+    safe = name.replace("/", "_")
+    if safe == name and len(name) <= LONGEST_NAME:
+        return name
+    mark = hashlib.blake2b(name.encode(), digest_size=4).hexdigest()
+    return f"{safe[:LONGEST_NAME]}...{mark}"
 
 
 def mean(runs: Sequence[Mapping[str, NDArray[np.float64]]]) -> Arrays:

@@ -16,13 +16,14 @@ from gdframe.config.launch import diagnose, doubt, ingredients, leave, observers
 from gdframe.console import table
 from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.preflight import advice_on_data
-from gdframe.errors import UserError
+from gdframe.engines.base import Engine
 from gdframe.files import write_atomically
 from gdframe.member import Member
 from gdframe.observers import Observer, TensorBoard
 from gdframe.registry import ENGINES
 from gdframe.result import RESULT_FILE, Result, versions
 from gdframe.stopping import Status
+from gdframe.storage import Capture
 from gdframe.sweeps.curves import Curves
 from gdframe.sweeps.job import Job, write_folders
 from gdframe.sweeps.plan import Datasets, starting_point
@@ -71,44 +72,14 @@ class Execution:
 
     def _train(self, batch: Sequence[Job]) -> None:
         begun = time.perf_counter()
-        configs = {job.number: job.config for job in batch}
         parts: dict[Member, Parts] = {}
         jobs: dict[Member, Job] = {}
-        for job in batch:
-            config = configs[job.number]
-            built = build(config, self._datasets.load)
-            looking = diagnose(config)
-            member = Member(**ingredients(built, config), diagnosis=looking)
-            parts[member], jobs[member] = built, job
-        first = configs[batch[0].number]
-        starts = {job.number: starting_point(job) for job in batch}
-        begun_on = starts[batch[0].number]
-        name = first["engine"]["name"]
-        if begun_on is not None and name == "auto":
-            name = begun_on.facts["engine"]  # another one would not go on bit for bit
-        try:
-            engine = ENGINES.build(
-                name,
-                runs=[member.run for member in jobs],
-                data=next(iter(parts.values())).data,
-                loader=next(iter(parts.values())).loader,
-                epochs=first["epochs"],
-            )
-        except UserError as error:
-            write_folders(batch)
-            for job in batch:
-                self._fail(job, None, error)
-            return
-        write_folders(batch)
-        for member, job in jobs.items():
-            member.observers = self._observers(configs[job.number], job)
-            self._warn(configs[job.number], member.data)
-        setup = (time.perf_counter() - begun) / len(batch)
+        configs: dict[Member, dict[str, Any]] = {}
 
         def ended(member: Member, result: Result) -> None:
-            job = jobs[member]
+            job, config = jobs[member], configs.pop(member)
             result.seconds["setup"] = setup
-            leave(result, parts.pop(member), configs.pop(job.number), job.folder)
+            leave(result, parts.pop(member), config, job.folder)
             reason = f"engine: {result.engine} ({result.engine_reason})\n"
             self._curves.keep(result)
             if (board := self._boards.pop(job.number, None)) is not None:
@@ -125,11 +96,52 @@ class Execution:
                 self._display.going(len(together.members), done)
             return self._stop()
 
-        together = Batch(list(jobs), engine, ended=ended, failed=failed)
+        try:
+            for job in batch:
+                config = job.config
+                built = build(config, self._datasets.load)
+                member = Member(**ingredients(built, config), diagnosis=diagnose(config))
+                parts[member], jobs[member], configs[member] = built, job, config
+            starts = {member: starting_point(job) for member, job in jobs.items()}
+            engine = self._engine(list(jobs), configs, next(iter(starts.values())))
+            together = Batch(list(jobs), engine, ended=ended, failed=failed)
+            for member, capture in starts.items():
+                if capture is not None:
+                    member.restore(capture)
+            del starts
+        except OSError:
+            raise
+        except Exception as error:  # of a component from elsewhere, or an engine's second thought
+            if len(batch) > 1:  # the others shall not suffer
+                for job in batch:
+                    self._train([job])
+            else:
+                write_folders(batch)
+                self._fail(batch[0], None, error)
+            return
+        write_folders(batch)
         for member, job in jobs.items():
-            if (capture := starts.pop(job.number)) is not None:
-                member.restore(capture)
+            member.observers = self._observers(configs[member], job)
+            self._warn(configs[member], member.data)
+        setup = (time.perf_counter() - begun) / len(batch)
         together.fit(stop)
+
+    def _engine(
+        self,
+        members: Sequence[Member],
+        configs: Mapping[Member, Mapping[str, Any]],
+        start: Capture | None,
+    ) -> Engine:
+        """Build the engine of a batch: the one on which it was begun, where it was."""
+        first = members[0]
+        name = configs[first]["engine"]["name"]
+        if start is not None and name == "auto":
+            name = start.facts["engine"]  # another one would not go on bit for bit
+        runs = [member.run for member in members]
+        engine: Engine = ENGINES.build(
+            name, runs=runs, data=first.data, loader=first.loader, epochs=first.epochs
+        )
+        return engine
 
     def _observers(self, config: Mapping[str, Any], job: Job) -> list[Observer]:
         """Return who watches a run; its curves are left out where only some are to be kept."""

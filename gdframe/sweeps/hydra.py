@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from gdframe.config.composer import Composer
 from gdframe.config.messages import explain
 from gdframe.errors import UserError
+from gdframe.files import exclusive
 from gdframe.sweeps.job import SWEEP_FILE, Job
 from gdframe.sweeps.pack import gather, pack
 
@@ -65,9 +66,11 @@ def launch_packed(
     jobs = compose_jobs(packing.hydra_context, packing.config, job_overrides, first, folder)
     task = packing.launcher.task_function
     task.expect(folder, jobs)
-    packed = pack(folder, jobs, most=packing.batch, first=first)
-    for returned in packing.launcher.launch(packed, initial_job_idx=first):
-        _ = returned.return_value  # raises what the worker raised
+    before = task.outcome.jobs if task.outcome is not None else []
+    packed = pack(folder, jobs, before, most=packing.batch, first=first)
+    with exclusive(folder):
+        for returned in packing.launcher.launch(packed, initial_job_idx=first):
+            _ = returned.return_value  # raises what the worker raised
     speak()
     return _returned(jobs, task.gathered(gather(jobs)))
 

@@ -14,7 +14,7 @@ from typing import Any
 from omegaconf.errors import OmegaConfBaseException
 
 from gdframe.config.composer import Base, Composition
-from gdframe.config.values import CONFIG_FILE, dump
+from gdframe.config.values import CONFIG_FILE, dump, plain, read_config
 from gdframe.errors import UserError
 from gdframe.files import write_atomically
 from gdframe.result import RESULT_FILE
@@ -43,11 +43,7 @@ class Job:
     @property
     def config(self) -> dict[str, Any]:
         """The config as plain values, with the data's path made absolute."""
-        config = self.composition.plain()
-        data = config["data"]
-        if isinstance(data, dict) and isinstance(data.get("path"), str):
-            data["path"] = str(Path(data["path"]).expanduser().resolve())
-        return config
+        return _anchored(self.composition.plain())
 
     @property
     def name(self) -> str:
@@ -65,6 +61,14 @@ class Job:
         if text := self.composition.base.hydra_text(self.number, self.overrides, folder):
             found[str(inner / "hydra.yaml")] = text
         return found
+
+
+def _anchored(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a config with the data's path made absolute."""
+    data = config["data"]
+    if isinstance(data, dict) and isinstance(data.get("path"), str):
+        data["path"] = str(Path(data["path"]).expanduser().resolve())
+    return config
 
 
 def write_folders(jobs: Sequence[Job]) -> None:
@@ -96,6 +100,19 @@ def digest(config: Mapping[str, Any]) -> str:
     chosen = {key: value for key, value in config.items() if key not in BESIDES}
     text = json.dumps(chosen, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def trained(job: Job) -> dict[str, Any]:
+    """Return the config of the run in a job's folder, which may have gone on as another one.
+
+    Raises:
+        UserError: there is none that can be read.
+    """
+    try:
+        as_asked = (job.folder / CONFIG_FILE).read_text() == job.composition.text()
+    except OSError:
+        as_asked = False
+    return job.config if as_asked else _anchored(plain(read_config(job.folder)))
 
 
 SWEEP_FILE = "sweep.json"

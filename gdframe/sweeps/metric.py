@@ -15,9 +15,12 @@ WORTHLESS = (str(Status.DIVERGED), str(Status.FAILED), str(Status.INTERRUPTED))
 
 COLUMNS = (
     "objective", "train_loss", "validation_loss", "gradient_norm", "epochs", "steps", "samples",
-    "seconds.train", "seconds.setup",
+    "gradient_evaluations", "seconds.train", "seconds.setup",
 )  # fmt: skip
 """Numbers that every run has."""
+
+COSTS = ("epochs", "steps", "samples", "gradient_evaluations", "seconds.train", "seconds.setup")
+"""What a run takes: with a target, what it takes to get there."""
 
 UPWARDS = ("accuracy", "r2")
 """Metrics of which more is better."""
@@ -31,6 +34,8 @@ def default_metric(result: Mapping[str, Any]) -> str:
 def value_of(result: Mapping[str, Any], metric: str | None) -> float | None:
     """Return a run's value of a metric, or None where it has none that means something.
 
+    A run that was to reach a target and did not has no cost of getting there.
+
     Args:
         result: what ``result.json`` holds.
         metric: a column of it, nested ones with dots; by default ``default_metric``.
@@ -40,6 +45,9 @@ def value_of(result: Mapping[str, Any], metric: str | None) -> float | None:
         0.5
     """
     if result.get("status") in WORTHLESS:
+        return None
+    missed = result.get("target") is not None and result["status"] != Status.TARGET_REACHED
+    if metric in COSTS and missed:
         return None
     value: Any = result
     for part in (metric or default_metric(result)).split("."):

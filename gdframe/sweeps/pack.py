@@ -26,12 +26,15 @@ FOLDER = ".batches"
 """Where the workers' own folders lie in the sweep's."""
 
 
-def pack(folder: Path, jobs: Sequence[Job], *, most: int | None, first: int) -> list[list[str]]:
+def pack(
+    folder: Path, jobs: Sequence[Job], before: Sequence[Job], *, most: int | None, first: int
+) -> list[list[str]]:
     """Write what workers need to know; return the overrides of each batch.
 
     Args:
         folder: the sweep's.
-        jobs: its runs.
+        jobs: the runs to be trained.
+        before: those that were trained before, where a sweeper asks again and again.
         most: most runs of a batch.
         first: number of the first batch.
 
@@ -40,7 +43,7 @@ def pack(folder: Path, jobs: Sequence[Job], *, most: int | None, first: int) -> 
     """
     batches = plan(jobs, Datasets(), most=most or RUNS)
     folder.mkdir(parents=True, exist_ok=True)
-    write_jobs(folder, list(jobs))
+    write_jobs(folder, [*before, *jobs])
     where = str(folder.resolve()).replace("\\", "\\\\").replace("'", "\\'")
     packed = []
     for number, batch in enumerate(batches, start=first):

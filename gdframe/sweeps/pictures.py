@@ -91,10 +91,16 @@ def against_learning_rate(found: Sequence[Configuration], metric: str) -> Figure
     handles, labels = axes.get_legend_handles_labels()
     if any(not configuration.values for configuration in found):
         handles.append(Line2D([], [], color="black", marker="x", lw=0))
-        labels.append("diverged")
+        labels.append(_lost(found))
     if handles:
         axes.legend(handles, labels, fontsize=9, frameon=False)
     return figure
+
+
+def _lost(found: Sequence[Configuration]) -> str:
+    """Say how the runs ended of which none has a value."""
+    lost = [configuration for configuration in found if not configuration.values]
+    return " or ".join(dict.fromkeys(status for one in lost for status in one.statuses))
 
 
 def _shade(axes: Axes, points: Sequence[tuple[float, Configuration]]) -> None:

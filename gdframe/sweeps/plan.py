@@ -11,7 +11,6 @@ from gdframe.config.build import build, load_data, needs_no_data
 from gdframe.config.check import check
 from gdframe.config.launch import diagnose, ingredients
 from gdframe.data.dataset import Dataset
-from gdframe.engines.base import Engine
 from gdframe.engines.structure import structure
 from gdframe.errors import UserError
 from gdframe.member import Member
@@ -84,12 +83,16 @@ def plan(jobs: Sequence[Job], datasets: Datasets, *, most: int | None = None) ->
     if most is not None and most < 1:
         raise UserError(f"hydra.launcher.batch={most}: must be at least 1, or null")
     groups: list[Group] = []
+    batches = []
     for job in jobs:
         try:
             _sort_in(job, groups, datasets)
         except UserError as error:
             raise UserError(f"{job.name}: {error}" if len(jobs) > 1 else str(error)) from error
-    batches = []
+        except OSError:
+            raise
+        except Exception:  # of a component from elsewhere: it fails alone, when its turn comes
+            batches.append([job])
     for group in groups:
         size = min(most or MOST_RUNS, max(1, int(_memory() * MEMORY_SHARE) // group.bytes))
         parts = -(-len(group.jobs) // size)
@@ -112,11 +115,11 @@ def _sort_in(job: Job, groups: list[Group], datasets: Datasets) -> None:
         if group.key == key and group.structure == own:
             group.jobs.append(job)
             return
-    engine = ENGINES.get(config["engine"]["name"])
-    if isinstance(engine, type) and issubclass(engine, Engine):
-        reason = engine.why_not([member.run], parts.data, parts.loader)
-        if reason is not None:
-            raise UserError(f"engine={config['engine']['name']} cannot execute this: {reason}")
+    name = config["engine"]["name"]
+    if name != "auto":  # which finds another one
+        ENGINES.build(
+            name, runs=[member.run], data=parts.data, loader=parts.loader, epochs=config["epochs"]
+        )
     groups.append(Group(key, own, [job], _bytes(member)))
 
 

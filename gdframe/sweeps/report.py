@@ -6,25 +6,29 @@ import json
 import math
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gdframe.config.command import command
 from gdframe.console import shown_path
+from gdframe.errors import in_words
 from gdframe.files import write_atomically
 from gdframe.result import finite
 from gdframe.sweeps.comparison import (
     Configuration,
     Difference,
     Record,
+    best,
     configurations,
     differences,
     varied,
 )
 from gdframe.sweeps.metric import default_metric
 from gdframe.sweeps.minima import Minimum, minima
-from gdframe.sweeps.summary import Row, row, write_csv
+from gdframe.sweeps.scales import scale_keys
+from gdframe.sweeps.summary import Row, flatten, row, write_csv
 
 MOST_LINES = 20
 """Most configurations in the table on the console."""
@@ -64,10 +68,11 @@ def summarize(folder: Path, records: Sequence[Record], metric: str | None) -> Su
         OSError: they cannot be written.
     """
     name = metric or _default(records)
-    found = configurations(records, name)
+    scales = scale_keys(records, varied(records), name)
+    found = configurations(records, name, scales)
     ends = minima(records)
-    # functions have values of their own scale: that one lies lower is not the better for it
-    compared = [d for d in differences(found, name) if not (ends and d.key == "model")]
+    compared = differences(found)
+    winners = {_named(one.problem): _command(one.records[0]) for one in best(found)}
     rows = [row(record.result, record.settings, record.folder) for record in records]
     write_csv(folder / "summary.csv", rows, [key for r in records for key in r.settings])
     content = {
@@ -77,11 +82,12 @@ def summarize(folder: Path, records: Sequence[Record], metric: str | None) -> Su
         "configurations": [configuration.to_json() for configuration in found],
         "differences": [difference.to_json() for difference in compared],
         "minima": [vars(minimum) for minimum in ends],
-        "winner": _winner(found),
+        "winner": next(iter(winners.values())) if len(winners) == 1 else None,
+        "winners": winners,
         "runs": rows,
     }
     write_atomically(folder / "summary.json", json.dumps(finite(content), indent=1) + "\n")
-    text = "\n".join(_lines(folder, records, name, found, compared, ends))
+    text = "\n".join(_lines(folder, records, name, found, compared, ends, winners))
     return Summary(name, rows, found, compared, text)
 
 
@@ -96,20 +102,18 @@ def _default(records: Sequence[Record]) -> str:
     return default_metric(held[0] if held else {})
 
 
-def _winner(found: Sequence[Configuration]) -> str | None:
-    """Return the command line of the best configuration's first run."""
-    if not found or not found[0].values:
-        return None
-    settings = found[0].records[0].settings
-    words = [shlex.quote(f"{key}={value}") for key, value in settings.items()]
-    if "experiment" in settings:  # which may be a sweep by itself
-        words.append("hydra.mode=RUN")
-    return " ".join(["python -m gdframe", *words])
+def _command(record: Record) -> str:
+    overrides = [f"{key}={value}" for key, value in record.settings.items()]
+    return command(Path(record.folder), overrides)
+
+
+def _named(problem: Mapping[str, str]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in problem.items())
 
 
 def _lines(
     folder: Path, records: Sequence[Record], metric: str, found: Sequence[Configuration],
-    compared: Sequence[Difference], ends: Sequence[Minimum],
+    compared: Sequence[Difference], ends: Sequence[Minimum], winners: Mapping[str, str],
 ) -> list[str]:  # fmt: skip
     counts = ", ".join(f"{count:,} {name}" for name, count in statuses(records).most_common())
     lines = ["", f"{len(records):,} run{'' if len(records) == 1 else 's'}: {counts}", ""]
@@ -120,12 +124,31 @@ def _lines(
         lines += ["", f"{metric} on the seeds that two have in common, each at its best:"]
         lines += [f"  {_sentence(difference)}" for difference in compared]
     lines += _ends(ends)
-    lines.append("")
-    if (winner := _winner(found)) is not None:
-        lines.append(f"best          {winner}")
+    lines += ["", *_hints(records, metric, found)]
+    for problem, winner in winners.items():
+        lines.append(f"best          {winner}{f'  (of {problem})' if problem else ''}")
     where = shlex.quote(str(shown_path(folder)))
     lines.append(f"summary       {shown_path(folder / 'summary.csv')}, summary.json beside it")
     lines.append(f"TensorBoard   tensorboard --logdir {where}")
+    return lines
+
+
+def _hints(records: Sequence[Record], metric: str, found: Sequence[Configuration]) -> list[str]:
+    """Say what the comparison cannot tell, if anything."""
+    apart = dict.fromkeys(key for configuration in found for key in configuration.problem)
+    lines = []
+    if apart:
+        keys = " and ".join(apart)
+        lines.append(f"note          {metric} has another scale for each {keys}: compared within")
+        if set(apart) <= {"loss"}:
+            lines[-1] += "; sweep.metric=metrics.validation.r2 and the like compare across"
+    ended = [record.result for record in records if record.result is not None]
+    if ended and not any(configuration.values for configuration in found):
+        named = next((flatten(r["metrics"]) for r in ended if r.get("metrics")), {})
+        unknown = metric.startswith("metrics.") and metric.removeprefix("metrics.") not in named
+        there = in_words(f"metrics.{name}" for name in named)
+        lines.append(f"note          no run has a value of {metric}"
+                     + (f"; they have {there}" if unknown and named else ""))  # fmt: skip
     return lines
 
 
@@ -156,11 +179,13 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _sentence(difference: Difference) -> str:
     interval = ""
+    within = f"{_named(difference.problem)}: " if difference.problem else ""
     if difference.interval is not None:
         low, high = difference.interval
         interval = f", 95 % interval {low:.4g} to {high:.4g}"
     return (
-        f"{difference.key}={difference.other} against {difference.key}={difference.better}: "
+        f"{within}{difference.key}={difference.other} against "
+        f"{difference.key}={difference.better}: "
         f"{difference.mean:+.4g}{interval}: {difference.words}"
     )
 

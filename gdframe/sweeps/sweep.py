@@ -8,11 +8,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from gdframe.errors import UserError
 from gdframe.files import exclusive
 from gdframe.interrupt import interruptible
 from gdframe.sweeps.curves import Curves
 from gdframe.sweeps.execute import Execution
-from gdframe.sweeps.job import SWEEP_FILE, Job, digest, read_jobs, result_of, write_jobs
+from gdframe.sweeps.job import (
+    SWEEP_FILE,
+    Job,
+    digest,
+    read_jobs,
+    result_of,
+    stored_result,
+    trained,
+    write_jobs,
+)
 from gdframe.sweeps.metric import check_metric
 from gdframe.sweeps.plan import Datasets, plan
 from gdframe.sweeps.progress import SweepProgress
@@ -66,18 +76,18 @@ def train_sweep(
         OSError: a folder cannot be written to.
     """
     check_metric(metric)
+    datasets = Datasets()
     if jobs is None:
         known = asked = read_jobs(folder)
     else:
         known = read_jobs(folder) if reuse and (folder / SWEEP_FILE).exists() else []
-        asked = _settled(folder, jobs, known)
+        asked = _settled(folder, jobs, known, datasets)
     earlier = before.jobs if before else []
     everything = list({job.number: job for job in (*earlier, *known, *asked)}.values())
     results: dict[int, Mapping[str, Any]] = {
         job.number: result for job in known if (result := result_of(job)) is not None
     } | (dict(before.results) if before else {})
     wanted = list({job.number: job for job in asked if job.number not in results}.values())
-    datasets = Datasets()
     batches = plan(wanted, datasets, most=most)
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive(folder), interruptible() as stop:
@@ -92,11 +102,13 @@ def train_sweep(
         return Outcome(everything, asked, results, stop() is not None, curves)
 
 
-def _settled(folder: Path, jobs: Sequence[Job], known: Sequence[Job]) -> list[Job]:
+def _settled(
+    folder: Path, jobs: Sequence[Job], known: Sequence[Job], datasets: Datasets
+) -> list[Job]:
     """Return for each run the one in the folder that computes the same, or a new one."""
     if not known:
         return list(jobs)
-    by_digest = {digest(job.config): job for job in known}
+    by_digest = {digest(job.config): job for job in known if _is_as_asked(job, datasets)}
     number = max(job.number for job in known) + 1
     settled = []
     for job in jobs:
@@ -106,6 +118,24 @@ def _settled(folder: Path, jobs: Sequence[Job], known: Sequence[Job]) -> list[Jo
             number += 1
         settled.append(by_digest[mark])
     return settled
+
+
+def _is_as_asked(job: Job, datasets: Datasets) -> bool:
+    """Say whether the run in a job's folder, if any, is still what it was asked to be.
+
+    It is not if it was resumed to more epochs, or if its data have changed since.
+    """
+    result = stored_result(job)
+    if result is None:
+        return True  # it is yet to be trained
+    config = job.config
+    try:
+        same = digest(trained(job)) == digest(config)
+    except UserError:
+        return False
+    if not same or "data_digest" not in result:  # the latter: it failed early
+        return same
+    return bool(result["data_digest"] == datasets.load(config).digest)
 
 
 def announcement(runs: int, ended: int, batches: Sequence[Sequence[Job]]) -> str:

@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from gdframe.cli import main
+
 CSV = "x,c,y\n1,a,0.5\n2,b,1.5\n3,a,2.5\n4,b,3.5\n5,a,4.5\n"
 TABLE = ["data=table", "data.path=t.csv", "data.target=y"]
 
@@ -203,3 +205,19 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(gdframe, tmp_path):
     assert done.code == 2
     assert "already holds a run" in done.err
     assert (tmp_path / "run" / "result.json").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("schedule=null", "schedule=null: expected a name"),
+        ("~schedule", "schedule has no value: give it one, as schedule=NAME"),
+        ("lr=0.1,0.2", "lr=0.1,0.2 gives several values: add -m"),
+        ("seed=range(3)", "seed=range(3) gives several values: add -m"),
+    ],
+)
+def test_a_choice_of_none_or_of_several(given, said, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main([given]) == 2
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

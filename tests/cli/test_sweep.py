@@ -7,6 +7,7 @@ import json
 import math
 import os
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from safetensors.torch import load_file
 
 import gdframe as gd
 from gdframe.cli import main
+from gdframe.files import exclusive
 
 
 def rows_of(folder):
@@ -187,6 +189,88 @@ def test_a_finished_sweep_is_added_to(gdframe):
     assert "sweep: 1 run: 1 one by one, 1 trained before" in more.out
     assert [row["lr"] for row in rows_of(first.folder)] == ["0.01", "0.02", "0.03"]
     assert (first.folder / "mine" / "1" / "result.json").stat().st_mtime_ns == before
+
+
+def test_a_run_that_has_changed_since_is_not_taken_for_the_one_asked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table = tmp_path / "table.csv"
+    rows = [f"{i},{(i * 7) % 10}" for i in range(40)]
+    table.write_text("\n".join(["y,x", *rows]))
+    asked = "data=table", f"data.path={table}", "data.target=y", "epochs=2", "lr=0.01,0.02"
+    first = gd.sweep(*asked, folder="mine")
+    assert main(["resume", "mine/1", "epochs=4"]) == 0
+    more = gd.sweep(*asked, "sweep.reuse=true", folder="mine")
+    assert [row["epochs"] for row in more.runs] == [2, 4, 2]
+    assert len(first.runs) == 2
+    table.write_text(table.read_text().replace("39,", "390,"))
+    again = gd.sweep(*asked, "sweep.reuse=true", folder="mine")
+    assert len(again.runs) == 5
+    assert again.runs[0]["train_loss"] != again.runs[3]["train_loss"]
+
+
+def test_a_locked_sweep_is_left_alone(tmp_path, capsys):
+    gd.sweep("lr=0.01,0.02", "epochs=1", folder=tmp_path)
+    (tmp_path / "summary.csv").unlink()
+    with exclusive(tmp_path):
+        assert main(["resume", str(tmp_path)]) == 2
+        assert main(["resume", str(tmp_path / "0"), "epochs=2"]) == 2
+    assert "a run is being trained in" in capsys.readouterr().err
+    assert not (tmp_path / "summary.csv").exists()
+    with exclusive(tmp_path, shared=True):  # as another of its runs that goes on
+        assert main(["resume", str(tmp_path / "0"), "epochs=2"]) == 0
+
+
+ODD = """
+import torch
+from gdframe import OPTIMIZERS, GD
+
+@OPTIMIZERS.register("odd")
+class Odd(GD):
+    def __init__(self, params, lr, *, gain: float = 1.0):
+        if gain > 5: raise ValueError("gain is above 5")
+        super().__init__(params, lr)
+        self.defaults["gain"] = gain
+        self.param_groups[0]["gain"] = gain
+
+    @staticmethod
+    def init_state(params):
+        raise RuntimeError("no state today")
+"""
+
+
+def test_a_component_that_raises_while_it_is_built_fails_its_runs_alone(gdframe, tmp_path):
+    (tmp_path / "odd.py").write_text(ODD)
+    done = gdframe("-m", "plugins=[odd.py]", "optimizer=odd,gd", "seed=0,1", "epochs=1")
+    assert done.code == 1, done.err
+    statuses = [row["status"] for row in rows_of(done.folder)]
+    assert statuses == ["failed", "failed", "max_epochs", "max_epochs"]
+    assert "no state today" in rows_of(done.folder)[0]["reason"]
+    refused = gdframe("-m", "plugins=[odd.py]", "optimizer=odd", "optimizer.gain=1,6")
+    assert refused.code == 2
+    assert "optimizer=odd optimizer.gain=6): optimizer=odd: gain is above 5" in refused.err
+
+
+def test_an_engine_that_refuses_while_it_is_built_refuses_before_anything_trains(gdframe, tmp_path):
+    (tmp_path / "t.csv").write_text("y,a,b\n" + "".join(f"{i},{i},{i}.000001\n" for i in range(9)))
+    done = gdframe(
+        "-m", "data=table", "data.path=t.csv", "data.target=y", "data.standardize=false",
+        "variant=batch", "engine=eager,gram", "model=polynomial", "model.degree=9", "epochs=2",
+    )  # fmt: skip
+    assert done.code == 2, done.out
+    assert "engine=gram cannot execute this" in done.err
+    assert not (done.folder / "outputs").exists()
+
+
+def test_the_best_command_names_the_folder_of_configs(gdframe, tmp_path):
+    (tmp_path / "my" / "experiment").mkdir(parents=True)
+    (tmp_path / "my/experiment/short.yaml").write_text("# @package _global_\nepochs: 2\n")
+    given = "--config-dir", "my", "-m", "experiment=short", "lr=0.01,0.02"
+    done = gdframe(*given)
+    assert done.code == 0, done.err
+    (line,) = [line for line in done.out.splitlines() if line.startswith("best")]
+    words = shlex.split(line.partition("gdframe ")[2])
+    assert words[0] == "--config-dir"
+    assert gdframe(*words, "hydra.run.dir=again").code == 0
 
 
 LONG = (

@@ -17,6 +17,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import gdframe as gd
 from gdframe.events import EventFile
+from gdframe.sweeps.comparison import Configuration
+from gdframe.sweeps.curves import _name
 
 TAGS = {
     "loss/step", "gradient_norm/step", "loss/train", "loss/validation", "objective/train",
@@ -169,6 +171,22 @@ def test_of_a_sweep_only_some_curves_are_kept(tmp_path, which, whole):
     curve = scalars(means[0], "objective/train")
     assert [epoch for epoch, _ in curve] == [0, 1, 2, 3, 4]
     assert curve[-1][1] == pytest.approx(sum(runs) / 2)
+
+
+def test_the_best_curves_are_shown_of_runs_that_were_trained_before(tmp_path):
+    given = "seed=0,1", "epochs=4", "logging.runs=best", "checkpoint.every=1"
+    gd.sweep("lr=0.01", *given, folder=tmp_path)
+    gd.sweep("lr=0.01,0.0001", *given, "sweep.reuse=true", folder=tmp_path)
+    lengths = [len(scalars(tmp_path / str(number), "objective/train")) for number in range(4)]
+    assert lengths == [5, 5, 1, 1]
+
+
+def test_long_names_of_mean_curves_are_told_apart():
+    settings = {"lr": "0.1", "long": "x" * 200}
+    names = {_name(Configuration(settings | {"last": end})) for end in "ab"}
+    assert len(names) == 2
+    assert all(len(name) < 150 for name in names)
+    assert _name(Configuration({"lr": "0.1"})) == "lr=0.1"
 
 
 def test_a_checkpoint_is_never_ahead_of_the_events(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from gdframe.errors import UserError
 from gdframe.sweeps.comparison import (
     Configuration,
     Record,
+    best,
     bootstrap_interval,
     configurations,
     differences,
@@ -20,6 +21,7 @@ from gdframe.sweeps.comparison import (
 from gdframe.sweeps.curves import mean
 from gdframe.sweeps.metric import check_metric, value_of
 from gdframe.sweeps.pictures import _levels, against_learning_rate, draw, heat_map
+from gdframe.sweeps.scales import scale_keys
 
 
 def record(objective, status="max_epochs", **settings):
@@ -51,7 +53,7 @@ def test_seeds_make_a_mean_a_deviation_and_an_interval():
 
 def test_pairs_on_shared_seeds_see_what_means_cannot():
     # the deviation over seeds is twice the difference, and the difference is in every seed
-    (difference,) = differences(configurations(runs(8), "objective"), "objective")
+    (difference,) = differences(configurations(runs(8), "objective"))
     assert (difference.better, difference.other, difference.seeds) == ("sgd", "batch", 8)
     low, high = difference.interval
     assert 0 < low < difference.mean < high
@@ -60,7 +62,7 @@ def test_pairs_on_shared_seeds_see_what_means_cannot():
 
 
 def test_no_difference_could_be_chance():
-    (difference,) = differences(configurations(runs(8, 0.0), "objective"), "objective")
+    (difference,) = differences(configurations(runs(8, 0.0), "objective"))
     low, high = difference.interval
     assert low <= 0 <= high
     assert difference.words == "could be chance"
@@ -70,7 +72,7 @@ def test_too_few_seeds_is_said():
     found = configurations(runs(4), "objective")
     assert found[0].interval is None
     assert found[0].to_json()["too_few_seeds"]
-    (difference,) = differences(found, "objective")
+    (difference,) = differences(found)
     assert difference.words == "too few seeds (4; at least 6)"
 
 
@@ -94,6 +96,33 @@ def test_diverged_runs_come_last_and_count_for_nothing():
     assert found[1].mean == 0.2
     assert math.isnan(found[2].mean)
     assert found[2].to_json()["mean"] is None
+
+
+def test_who_missed_the_target_has_no_cost_of_getting_there():
+    few = [record(1.0, lr=1), record(0.1, "target_reached", lr=2), record(0.1, lr=3)]
+    for one, steps, target in zip(few, (5, 90, 10), (0.1, 0.1, None), strict=True):
+        one.result.update(steps=steps, target=target)
+    assert [value_of(one.result, "steps") for one in few] == [None, 90, 10]
+    assert [value_of(one.result, "objective") for one in few] == [1.0, 0.1, 0.1]
+
+
+def test_what_has_another_scale_is_compared_apart():
+    few = [
+        record(value + seed, loss=loss, lr=lr, seed=seed)
+        for seed in range(6)
+        for loss, lr, value in (("mse", 1, 500), ("mse", 2, 900), ("mae", 1, 4), ("mae", 2, 3))
+    ]
+    scales = scale_keys(few, varied(few), "validation_loss")
+    assert scales == ["loss"]
+    found = configurations(few, "objective", scales)
+    order = [(c.settings["loss"], c.settings["lr"]) for c in found]
+    assert order == [("mse", "1"), ("mse", "2"), ("mae", "2"), ("mae", "1")]
+    assert [c.settings for c in best(found)] == [found[0].settings, found[2].settings]
+    compared = [(d.problem["loss"], d.key, d.better, round(d.mean)) for d in differences(found)]
+    assert compared == [("mse", "lr", "1", 400), ("mae", "lr", "2", 1)]
+    assert scale_keys(few, ["loss"], "metrics.train.r2") == []
+    assert scale_keys(few, ["penalty", "penalty.strength"], "objective") != []
+    assert scale_keys(few, ["penalty", "penalty.strength"], "validation_loss") == []
 
 
 def test_more_is_better_where_it_is():

@@ -107,6 +107,33 @@ def test_trials_proposed_together_are_trained_together(gdframe):
     assert {"diverged", "max_epochs"} <= {row["status"] for row in rows}
 
 
+@needs("optuna")
+@needs("joblib")
+def test_a_sweeper_and_a_launcher_of_others_leave_one_sweep(gdframe):
+    done = gdframe(
+        "-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=4", "hydra.sweeper.n_jobs=2",
+        "hydra/sweeper/sampler=random", "hydra/launcher=joblib", "variant=batch", "epochs=2",
+        "lr=interval(0.01,0.1)", "sweep.dir=there",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert len(rows_of(done.folder / "there")) == 4
+    batches = [p.read_text() for p in (done.folder / "there").glob(".batches/*/.hydra/config.yaml")]
+    assert len(batches) == 2
+    resumed = gdframe("resume", "there")
+    assert "sweep: 0 runs: none, 4 trained before" in resumed.out
+
+
+@pytest.mark.parametrize("sweeper", ["gdframe", "basic"])
+def test_the_basic_launcher_leaves_a_summary_in_the_sweep(gdframe, sweeper):
+    done = gdframe(
+        "-m", "hydra/launcher=basic", f"hydra/sweeper={sweeper}", "lr=0.01,0.02", "epochs=1",
+        "sweep.dir=there",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert [row["lr"] for row in rows_of(done.folder / "there")] == ["0.01", "0.02"]
+    assert len(list(done.folder.rglob("summary.csv"))) == 1
+
+
 def test_an_extra_that_is_missing_is_named(gdframe):
     for choice, extra in (("launcher=ray", "ray"), ("sweeper=optuna", "optuna")):
         if find_spec(extra) is None:

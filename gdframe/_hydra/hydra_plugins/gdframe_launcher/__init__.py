@@ -59,15 +59,6 @@ class CombinationSweeper(BasicSweeper):
         super().__init__(max_batch_size, params)
         self.batch = batch
 
-    def setup(
-        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
-    ) -> None:
-        """Take what Hydra knows, and see to it that other launchers get batches."""
-        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
-        if not isinstance(self.launcher, BatchLauncher):
-            packing: Any = _Packing(self.launcher, self.batch, hydra_context, config)
-            self.launcher = packing
-
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Leave it to the launchers, which compose all configs before they train the first run."""
 
@@ -89,4 +80,17 @@ class _Packing:
         return launch_packed(self, job_overrides, initial_job_idx)
 
 
-__all__ = ["BatchLauncher", "CombinationSweeper"]
+def with_batches(
+    launcher: Launcher, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+) -> Any:
+    """Return a launcher that trains batches: gdframe's as it is, another behind one that packs.
+
+    Hydra's basic sweeper, which trains run after run, is left alone.
+    """
+    sweeper = config.hydra.sweeper
+    if isinstance(launcher, BatchLauncher) or sweeper._target_.endswith(".BasicSweeper"):
+        return launcher
+    return _Packing(launcher, sweeper.get("batch"), hydra_context, config)
+
+
+__all__ = ["BatchLauncher", "CombinationSweeper", "with_batches"]
