@@ -60,6 +60,7 @@ def _run(argv: list[str]) -> int:
         "predict": _predict,
         "lr-range": _lr_range,
         "landscape": _landscape,
+        "report": _report,
     }
     debug = "debug=true" in [argument.lower() for argument in argv]
     try:
@@ -209,6 +210,20 @@ def _landscape(argv: list[str]) -> int:
     from gdframe.verbs.landscape_pictures import show
 
     print(show(chosen.pop("runs"), **chosen))
+    return OK
+
+
+def _report(argv: list[str]) -> int:
+    parser = _Parser("report", "write a run or a sweep as one HTML page")
+    parser.add_argument("folder", help="of a run or a sweep, ended or still training")
+    parser.add_argument("--output", help="the page (report.html in that folder)")
+    parser.add_argument("--no-landscape", action="store_true", help="do not draw the landscape")
+    chosen = parser.parse_args(argv)
+    from gdframe.console import shown_path
+    from gdframe.verbs.report import report
+
+    path = report(chosen.folder, output=chosen.output, landscape=not chosen.no_landscape)
+    print(f"report        {shown_path(path)} ({path.stat().st_size / 1e6:.1f} MB)")
     return OK
 
 

@@ -26,6 +26,7 @@ FLOORS = [
     {"diagnosis"},
     {"result"},
     {"observers", "console"},
+    {"reading"},
     {"member"},
     {"batch"},
     {"trainer", "diagnostics"},

@@ -72,7 +72,7 @@ def summarize(folder: Path, records: Sequence[Record], metric: str | None) -> Su
     found = configurations(records, name, scales)
     ends = minima(records)
     compared = differences(found)
-    winners = {_named(one.problem): _command(one.records[0]) for one in best(found)}
+    winners = {_named(one.problem): command_of(one.records[0]) for one in best(found)}
     rows = [row(record.result, record.settings, record.folder) for record in records]
     write_csv(folder / "summary.csv", rows, [key for r in records for key in r.settings])
     content = {
@@ -102,7 +102,8 @@ def _default(records: Sequence[Record]) -> str:
     return default_metric(held[0] if held else {})
 
 
-def _command(record: Record) -> str:
+def command_of(record: Record) -> str:
+    """Return the command line that trains a run of a sweep by itself."""
     overrides = [f"{key}={value}" for key, value in record.settings.items()]
     return command(Path(record.folder), overrides)
 
@@ -122,7 +123,7 @@ def _lines(
         lines.append(f"... {len(found) - MOST_LINES:,} more in summary.json")
     if compared:
         lines += ["", f"{metric} on the seeds that two have in common, each at its best:"]
-        lines += [f"  {_sentence(difference)}" for difference in compared]
+        lines += [f"  {sentence(difference)}" for difference in compared]
     lines += _ends(ends)
     lines += ["", *_hints(records, metric, found)]
     for problem, winner in winners.items():
@@ -177,7 +178,8 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def _sentence(difference: Difference) -> str:
+def sentence(difference: Difference) -> str:
+    """Say what one level makes against another, and whether that could be chance."""
     interval = ""
     within = f"{_named(difference.problem)}: " if difference.problem else ""
     if difference.interval is not None:

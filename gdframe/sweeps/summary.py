@@ -26,7 +26,7 @@ def read_records(folder: Path) -> list[Record]:
             result = json.loads((run / "result.json").read_text())
         except (OSError, ValueError):
             result = None
-        records.append(Record(settings(_overrides(run)), result, str(run)))
+        records.append(Record(settings(overrides_of(run)), result, str(run)))
     return records
 
 
@@ -34,7 +34,8 @@ def _place(run: Path) -> tuple[int, int, str]:
     return (0, int(run.name), "") if run.name.isdigit() else (1, 0, run.name)
 
 
-def _overrides(run: Path) -> list[str]:
+def overrides_of(run: Path) -> list[str]:
+    """Return the overrides a run was started with; none where its folder does not tell."""
     try:
         return [str(line) for line in yaml.safe_load((run / ".hydra/overrides.yaml").read_text())]
     except (OSError, yaml.YAMLError, TypeError):

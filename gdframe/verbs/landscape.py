@@ -34,6 +34,9 @@ from gdframe.result import MODEL_FILE, RESULT_FILE
 
 Array = NDArray[np.float64]
 
+FEWEST_FINITE = 0.2
+"""Share of the grid on which the objective must be finite."""
+
 AGREES = 1e-3
 """How far, relative to its size, the end of a path may be from where the run ended."""
 
@@ -133,7 +136,13 @@ def landscape(
     axes = np.meshgrid(*grid)
     places = np.stack([axis.ravel() for axis in axes], axis=1)
     values = evaluate(member.objective, first.shapes, plane, places, some).reshape(axes[0].shape)
-    return Landscape(plane, grid, values, shown, traced, between)
+    finite = np.isfinite(values)
+    if finite.mean() < FEWEST_FINITE:
+        raise UserError(
+            f"{first.folder}: the path goes where the objective is beyond all numbers "
+            f"({first.result.get('reason')}): there is no landscape to show"
+        )
+    return Landscape(plane, grid, np.where(finite, values, np.nan), shown, traced, between)
 
 
 def trace(folder: Path) -> Traced:

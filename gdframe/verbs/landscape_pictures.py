@@ -113,7 +113,7 @@ def _draw(found: Landscape) -> tuple[Figure, list[tuple[Any, Any]]]:
     axes.set_xlabel(found.plane.labels[0])
     if len(found.grid) == 2:
         axes.set_ylabel(found.plane.labels[1])
-    if len(found.grid) == 2:  # white lines must show
+        # white lines must show
         axes.legend(fontsize=9, facecolor="#333333", labelcolor="white")
     else:
         axes.legend(fontsize=9)

@@ -1,0 +1,49 @@
+"""``python -m gdframe report``: a run or a sweep as one HTML page that needs nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gdframe.config.values import CONFIG_FILE
+from gdframe.errors import UserError
+from gdframe.files import write_atomically
+from gdframe.verbs.report.page import render
+from gdframe.verbs.report.run import describe_run
+from gdframe.verbs.report.sweep import describe_sweep, is_sweep
+
+FILE = "report.html"
+
+
+def report(folder: str | Path, *, output: str | Path | None = None, landscape: bool = True) -> Path:
+    """Write a page about a run or a sweep; return its path.
+
+    The page holds its style, its figures and its data, asks for nothing from a network, and opens
+    from disk.
+
+    Args:
+        folder: of a run or of a sweep, ended or still training.
+        output: the page; by default ``report.html`` in that folder.
+        landscape: whether to draw the objective around the path of a run that trains quickly: it
+            is trained again for that.
+
+    Raises:
+        UserError: nothing that gdframe trained is there.
+        OSError: the page cannot be written.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder} does not exist: expected the folder of a run or of a sweep")
+    target = folder / FILE if output is None else Path(output)
+    if target.is_dir():
+        raise UserError(f"--output {target}: it is a folder; name a file in it")
+    if is_sweep(folder):
+        page = describe_sweep(folder)
+    elif (folder / CONFIG_FILE).is_file():
+        page = describe_run(folder, landscape=landscape)
+    else:
+        raise UserError(
+            f"{folder} is the folder of no run and of no sweep: it holds neither "
+            ".hydra/config.yaml nor runs; expected outputs/DATE/TIME or outputs/sweeps/DATE/TIME"
+        )
+    write_atomically(target, render(page))
+    return target
