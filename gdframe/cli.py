@@ -61,6 +61,7 @@ def _run(argv: list[str]) -> int:
         "lr-range": _lr_range,
         "landscape": _landscape,
         "report": _report,
+        "watch": _watch,
     }
     debug = "debug=true" in [argument.lower() for argument in argv]
     try:
@@ -224,6 +225,17 @@ def _report(argv: list[str]) -> int:
 
     path = report(chosen.folder, output=chosen.output, landscape=not chosen.no_landscape)
     print(f"report        {shown_path(path)} ({path.stat().st_size / 1e6:.1f} MB)")
+    return OK
+
+
+def _watch(argv: list[str]) -> int:
+    parser = _Parser("watch", "show a run or a sweep in the terminal while it trains")
+    parser.add_argument("folder", help="of a run or a sweep")
+    parser.add_argument("--every", type=float, default=1.0, help="seconds between two looks (1)")
+    chosen = parser.parse_args(argv)
+    from gdframe.verbs.watch import watch
+
+    watch(chosen.folder, every=chosen.every)
     return OK
 
 

@@ -52,12 +52,18 @@ def read_result(run: Path) -> dict[str, Any] | None:
 
 
 def is_training(folder: Path) -> bool:
-    """Say whether a process trains in a folder, of a run or a sweep."""
+    """Say whether a process trains in a folder, of a run or a sweep; it is not disturbed."""
+    try:
+        locks = Path("/proc/locks").read_text().splitlines()
+        inode = f":{folder.stat().st_ino} "
+        return any("FLOCK" in line and "WRITE" in line and inode in line for line in locks)
+    except OSError:  # no Linux, or no such folder
+        pass
     try:
         with exclusive(folder, shared=True):
             return False
-    except UserError:
-        return True
+    except (UserError, OSError) as error:
+        return isinstance(error, UserError)
 
 
 def read_measured(run: Path, result: Mapping[str, Any] | None) -> Measured:
