@@ -95,6 +95,14 @@ class EventFile:
         image = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)
         self._add(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
 
+    def layout(self, charts: Mapping[str, Mapping[str, list[str]]]) -> None:
+        """Add how the Custom Scalars page is arranged: tags, or patterns of them, by chart."""
+        named = {
+            title: {chart: ["Multiline", tags] for chart, tags in group.items()}
+            for title, group in charts.items()
+        }
+        self._add(_summary.custom_scalars(named), 0)
+
     def hyperparameters(self, values: Mapping[str, bool | int | float | str]) -> None:
         """Add what the HParams page shows, and that the run has ended.
 

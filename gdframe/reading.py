@@ -167,5 +167,19 @@ def _records(path: Path) -> Iterator[bytes]:
             yield content[start : start + length]
 
 
+def add_updates(measured: Measured, run: Path) -> None:
+    """Add the columns that only event files hold: how far an epoch moved each parameter."""
+    epochs = measured.epochs.get("epoch")
+    if epochs is None:
+        return
+    for tag, (x, y) in read_curves(run).items():
+        if tag.startswith("update_ratio/"):
+            column = np.full(len(epochs), np.nan)
+            places = np.searchsorted(epochs, x)
+            known = places < len(epochs)
+            column[places[known]] = y[known]
+            measured.epochs[tag] = column
+
+
 LARGEST_SCALAR = 400
 """Bytes: records beyond are histograms, texts and pictures."""

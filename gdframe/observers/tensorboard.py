@@ -1,4 +1,4 @@
-"""Writes TensorBoard events: steps and epochs, gradient norms, histograms, hyperparameters."""
+"""Writes TensorBoard events: steps, epochs, gradient norms, updates, histograms, HParams."""
 
 from __future__ import annotations
 
@@ -23,6 +23,33 @@ TAGS = {
     "lr": "lr",
 }
 """Tags of an epoch's columns; gradient norms of parameters and metrics follow a pattern."""
+
+LAYOUT = {
+    "1. Is it descending?": {
+        "objective": ["objective/train"],
+        "loss by step": ["loss/step"],
+        "gradient norm": ["gradient_norm/epoch"],
+        "gap to the minimum": ["theory/gap"],
+        "learning rate": ["lr"],
+    },
+    "2. Is it stable?": {
+        "learning rate times curvature": [
+            "curvature/lr_times_lambda_max", "curvature/stability_limit",
+        ],
+        "curvature": ["curvature/lambda_max", "curvature/lambda_min"],
+        "gradient norm by step": ["gradient_norm/step"],
+    },
+    "3. Is it generalising?": {
+        "loss, training and validation": ["loss/train", "loss/validation"],
+        "metrics, training": ["metric/train_.*"],
+        "metrics, validation": ["metric/validation_.*"],
+    },
+    "4. Which layer?": {
+        "gradient norm by parameter": ["gradient_norm/(?!step$|epoch$).*"],
+        "update to weight by parameter": ["update_ratio/.*"],
+    },
+}  # fmt: skip
+"""Of the Custom Scalars page: what a person asks, in that order."""
 
 FLUSH_SECONDS = 2.0
 """How late events may leave the process; TensorBoard looks for new ones every 5 seconds."""
@@ -55,6 +82,7 @@ class TensorBoard(Observer):
         self.hyperparameters, self.text = dict(hyperparameters or {}), dict(text or {})
         self._file: EventFile | None = None
         self._steps: list[NDArray[np.float64]] = []
+        self._before: dict[str, NDArray[Any]] | None = None
 
     def on_start(self, run: Watched) -> None:
         """Open the event file; after a resume, drop what lies beyond the checkpoint."""
@@ -65,10 +93,13 @@ class TensorBoard(Observer):
         self._stride = max(1, math.ceil(run.epochs / max(1, self.max_points - 2)))
         self._drawing = max(1, math.ceil(run.epochs / max(1, self.histograms - 2)))
         if not resumed:
+            self._file.layout(LAYOUT)
             for title, page in self.text.items():
                 self._file.text(title, page)
             self._write_epoch(run)
             self._write_histograms(run)
+        if run.step % run.clock.steps_per_epoch == 0:
+            self._remember(run, epoch)
         self.flush()
 
     def on_block(self, run: Watched, kept: NDArray[np.float64]) -> None:
@@ -83,6 +114,8 @@ class TensorBoard(Observer):
         epoch = int(run.history.last["epoch"])
         if epoch % self._stride == 0:
             self._write_epoch(run)
+            self._write_updates(run, epoch)
+        self._remember(run, epoch)
         if epoch % self._drawing == 0:
             self._write_histograms(run)
         self._flush_if_due()
@@ -131,6 +164,27 @@ class TensorBoard(Observer):
         # a metric that is not defined, or was not measured here, is NaN
         values = {tag: v for k, v in row.items() if (tag := tag_of(k)) and not math.isnan(v)}
         self._file.scalars(values, int(row["epoch"]))
+
+    def _remember(self, run: Watched, epoch: int) -> None:
+        """Keep the parameters if the next epoch's update is to be written."""
+        self._before = None
+        if (epoch + 1) % self._stride == 0 and epoch < run.epochs:
+            self._before = {n: p.cpu().numpy().copy() for n, p in run.parameters().items()}
+
+    def _write_updates(self, run: Watched, epoch: int) -> None:
+        """Write how far the epoch has moved each parameter, relative to its size before."""
+        if self._before is None:
+            return
+        assert self._file is not None
+        ratios = {}
+        for name, values in run.parameters().items():
+            before = self._before[name]
+            size = float(np.linalg.norm(before))
+            if size > 0:  # what starts at zero has no ratio
+                ratio = float(np.linalg.norm(values.cpu().numpy() - before)) / size
+                if math.isfinite(ratio):
+                    ratios[f"update_ratio/{name}"] = ratio
+        self._file.scalars(ratios, epoch)
 
     def _write_histograms(self, run: Watched) -> None:
         assert self._file is not None

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
 import urllib.request
 from contextlib import contextmanager
+from itertools import pairwise
 from urllib.parse import quote
 
 import numpy as np
 import pytest
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import gdframe as gd
@@ -128,6 +131,76 @@ def test_a_dashboard_serves_curves_histograms_text_and_hparams(served):
     assert shown["batch"]["status"] == "diverged"
     assert shown["sgd"]["lr"] == 0.01
     assert all(s["status"] == "STATUS_SUCCESS" for group in groups for s in group["sessions"])
+
+
+def test_a_dashboard_opens_in_the_order_a_person_asks(served):
+    wait_for_runs(served, {"good", "bad"})
+    layout = ask(f"{served}/data/plugin/custom_scalars/layout")["category"]
+    assert [group["title"] for group in layout] == [
+        "1. Is it descending?", "2. Is it stable?", "3. Is it generalising?", "4. Which layer?",
+    ]  # fmt: skip
+    charts = {chart["title"]: chart["multiline"]["tag"] for g in layout for chart in g["chart"]}
+
+    def matched(chart):
+        found = set()
+        for tag in charts[chart]:
+            url = f"{served}/data/plugin/custom_scalars/scalars?run=good&tag={quote(tag)}"
+            found |= set(ask(url)["tag_to_events"])
+        return found
+
+    assert matched("objective") == {"objective/train"}
+    assert matched("loss, training and validation") == {"loss/train", "loss/validation"}
+    assert "metric/validation_r2" in matched("metrics, validation")
+    assert matched("gradient norm by parameter") == {"gradient_norm/weight", "gradient_norm/bias"}
+    assert matched("update to weight by parameter") == {"update_ratio/weight", "update_ratio/bias"}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no Chromium")
+def test_a_browser_shows_the_dashboard(served, tmp_path):
+    wait_for_runs(served, {"good", "bad"})
+    picture = tmp_path / "dashboard.png"
+    subprocess.run(
+        ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+         f"--user-data-dir={tmp_path / 'browser'}", "--window-size=1100,1600",
+         "--virtual-time-budget=20000", f"--screenshot={picture}", f"{served}/#custom_scalars"],
+        capture_output=True, timeout=120, check=True,
+    )  # fmt: skip
+    shown = np.asarray(Image.open(picture).convert("RGB")).reshape(-1, 3)
+    print(f"kept in {picture}")
+    assert len(np.unique(shown, axis=0)) > 200  # curves and labels, not an empty page
+
+
+@pytest.mark.parametrize("variant", ["batch", "minibatch"])
+def test_updates_are_told_relative_to_the_weights(tmp_path, variant):
+    class Keeps(gd.Observer):
+        def __init__(self):
+            self.seen = []
+
+        def on_start(self, run):
+            self.on_epoch(run)
+
+        def on_epoch(self, run):
+            self.seen.append({n: p.double().numpy().copy() for n, p in run.parameters().items()})
+
+    data = gd.Diabetes(validation=0.2).load()
+    model = gd.Linear(data.features)
+    gd.initialize(model, gd.Normal(std=0.3), seed=0)
+    size = data.rows if variant == "batch" else 32
+    loader = gd.MiniBatch(data.rows, batch_size=size)
+    keeps = Keeps()
+    gd.Trainer(
+        model, gd.MSE(), gd.GD(model.parameters(), lr=0.01), loader, data, epochs=5,
+        observers=[gd.TensorBoard(tmp_path), keeps],
+    ).fit()  # fmt: skip
+    (first, *_), pairs = keeps.seen, list(pairwise(keeps.seen))
+    told = scalars(tmp_path, "update_ratio/weight")
+    assert [epoch for epoch, _ in told] == [1, 2, 3, 4, 5]
+    norm = np.linalg.norm
+    expected = [norm(b["weight"] - a["weight"]) / norm(a["weight"]) for a, b in pairs]
+    assert [value for _, value in told] == pytest.approx(expected, rel=1e-5)
+    zero = not first["bias"].any()
+    assert len(scalars(tmp_path, "update_ratio/bias")) == 5 - zero
 
 
 def test_a_dashboard_of_a_sweep_serves_all_runs_their_means_and_pictures(tmp_path):

@@ -12,7 +12,7 @@ from gdframe.config.command import command
 from gdframe.config.values import CONFIG_FILE, plain, read_config
 from gdframe.errors import UserError
 from gdframe.plugins import load_plugins
-from gdframe.reading import Measured, is_training, read_measured, read_result
+from gdframe.reading import Measured, add_updates, is_training, read_measured, read_result
 from gdframe.result import versions
 from gdframe.sweeps.summary import overrides_of
 from gdframe.verbs.report.curves import by_epoch, by_step, in_words, points
@@ -41,6 +41,7 @@ def describe_run(folder: Path, *, landscape: bool) -> Page:
     config = plain(read_config(folder))
     result = read_result(folder)
     measured = read_measured(folder, result)
+    add_updates(measured, folder)
     status, verdict = _verdict(folder, result, measured)
     page = Page(
         title=f"Run {folder.resolve().name}",
