@@ -49,14 +49,21 @@ def unflatten(vector: Tensor, shapes: Mapping[str, torch.Size]) -> dict[str, Ten
     }
 
 
-def retrace(engine: Engine, steps: int, *, most: int = 400) -> Trajectory:
+MOST_POINTS, FEWEST_POINTS, MOST_NUMBERS = 400, 60, 20_000_000
+"""Of a path: most points, but fewer where all its numbers would be more than the last."""
+
+
+def retrace(engine: Engine, steps: int) -> Trajectory:
     """Train the first run of an engine and keep where it is on the way.
+
+    Points are evenly spaced but for the first steps, which are the longest.
 
     Args:
         engine: at its start.
         steps: updates to do.
-        most: most points kept, evenly spaced but for the first steps, which are the longest.
     """
+    size = sum(values.numel() for values in engine.parameters(0).values())
+    most = int(np.clip(MOST_NUMBERS // max(1, size), FEWEST_POINTS, MOST_POINTS))
     early = np.arange(min(most // 4, steps) + 1)
     even = np.linspace(0, steps, most - len(early) + 1)
     marks = np.unique(np.concatenate([early, even.round().astype(np.int64), [steps]]))
