@@ -12,7 +12,8 @@
     "loss/step": "loss of a step's batch", "gradient_norm/step": "gradient norm of a step's batch",
   };
   const AXES = { step: "steps", samples: "samples", evaluations: "gradient evaluations", seconds: "seconds of training" };
-  const axes = { axis: "step", logx: false };
+  const form = document.getElementById("axes");
+  const axes = { axis: form ? form.elements.axis.value : "step", logx: false };
   const redraw = [];
 
   const name = (column) => {
@@ -254,6 +255,14 @@
     press();
   };
 
+  if (form) {
+    for (const radio of form.elements.axis) {
+      const key = radio.value === "evaluations" ? "step" : radio.value;
+      radio.disabled = !data.runs.some((run) => run.x[key]);
+      if (radio.disabled && radio.checked) form.elements.axis.value = axes.axis = "step";
+    }
+  }
+
   document.querySelectorAll("figure[data-figure]").forEach((figure) => {
     const spec = data.figures[Number(figure.dataset.figure)];
     const values = seriesOf(spec, spec.measures[0]).flatMap((one) => one.y).filter((y) => y !== null);
@@ -282,12 +291,7 @@
     update();
   });
 
-  const form = document.getElementById("axes");
   if (form) {
-    for (const radio of form.elements.axis) {
-      const key = radio.value === "evaluations" ? "step" : radio.value;
-      radio.disabled = !data.runs.some((run) => run.x[key]);
-    }
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("change", () => {
       axes.axis = form.elements.axis.value;

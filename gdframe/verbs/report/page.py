@@ -94,6 +94,7 @@ class Page:
         pictures: drawn by gdframe.
         settings: the config as YAML.
         notes: what should be known about the page itself.
+        axis: along which curves are drawn at first: ``step``, ``samples`` or ``seconds``.
     """
 
     title: str
@@ -108,6 +109,7 @@ class Page:
     pictures: list[Picture] = field(default_factory=list)
     settings: str = ""
     notes: list[str] = field(default_factory=list)
+    axis: str = "step"
 
 
 def render(page: Page) -> str:

@@ -66,6 +66,7 @@ def describe_sweep(folder: Path) -> Page:
         ],
         command=next((command_of(one.records[0]) for one in best(found)), ""),
         settings=_settings(records),
+        axis="samples",  # fair where variants are compared
     )
     page.tables["Who is best?"] = [_comparison(found, metric)]
     if compared:
