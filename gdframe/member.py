@@ -96,6 +96,7 @@ class Member:
         self.recovery: Recovery | None = None
         self._seconds = 0.0
         self._share: Share | None = None
+        self._observed: dict[str, Tensor] = {}
 
     def sit(self, measurement: Measurement, index: int) -> None:
         """Take a place on an engine.
@@ -123,6 +124,7 @@ class Member:
                 verdict = diverged(*bad, step=0, lr=self.lr, parameter=None)
         self.recovery = Recovery(self.step, self.engine.state(self.index))
         for observer in self.observers:
+            observer.load_state(self._observed)
             observer.on_start(self)
         return verdict or self._catch_up()
 
@@ -319,6 +321,8 @@ class Member:
             "engine_reason": self.engine_reason,
         }
         seen = {f"diagnosis.{name}": value for name, value in self.diagnosis.state().items()}
+        for observer in self.observers if self.step != self.history.last["step"] else ():
+            seen |= {f"observer.{name}": value for name, value in observer.state().items()}
         return Capture(self.engine.state(self.index) | history | seen, facts)
 
     def restore(self, capture: Capture) -> None:
@@ -333,7 +337,7 @@ class Member:
                 "the data is not what the run was trained on: go on with the data as it was, or "
                 "start a new run"
             )
-        parts: dict[str, dict[str, Tensor]] = {"history": {}, "diagnosis": {}}
+        parts: dict[str, dict[str, Tensor]] = {"history": {}, "diagnosis": {}, "observer": {}}
         own = {}
         for name, values in capture.tensors.items():
             part, _, rest = name.partition(".")
@@ -343,6 +347,7 @@ class Member:
                 own[name] = values
         self.engine.load_state(self.index, own)
         self.diagnosis.load_state(parts["diagnosis"])
+        self._observed = parts["observer"]
         self.engine.reason = capture.facts["engine_reason"]
         self.history.load_arrays({name: v.numpy() for name, v in parts["history"].items()})
         self.step, self._seconds = capture.facts["step"], capture.facts["seconds"]

@@ -33,6 +33,8 @@ def test_a_wheel_trains_anywhere(gdframe, installed, tmp_path):
     done = gdframe("epochs=1", PYTHONPATH=installed)
     assert done.code == 0, done.err
     assert done.result["status"] == "max_epochs"
+    told = gdframe("report", str(done.run), PYTHONPATH=installed)
+    assert told.code == 0, told.err
     assert (Path(installed) / "gdframe" / "py.typed").exists()
     assert (Path(installed) / "gdframe" / "__init__.pyi").exists()
 

@@ -66,5 +66,12 @@ class Observer:
     def flush(self) -> None:
         """Hand what is held back to the operating system: a checkpoint is about to be written."""
 
+    def state(self) -> dict[str, Tensor]:
+        """Return what a checkpoint must hold for the observer to go on from it."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what ``state`` returned, of this observer or another, before ``on_start``."""
+
     def close(self) -> None:
         """Release what is held, also when the run failed; called once, last."""

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from gdframe.events import EventFile, rewind_events
 from gdframe.observers.base import Observer, Watched
@@ -83,6 +85,7 @@ class TensorBoard(Observer):
         self._file: EventFile | None = None
         self._steps: list[NDArray[np.float64]] = []
         self._before: dict[str, NDArray[Any]] | None = None
+        self._loaded: dict[str, NDArray[Any]] | None = None
 
     def on_start(self, run: Watched) -> None:
         """Open the event file; after a resume, drop what lies beyond the checkpoint."""
@@ -98,8 +101,10 @@ class TensorBoard(Observer):
                 self._file.text(title, page)
             self._write_epoch(run)
             self._write_histograms(run)
-        if run.step % run.clock.steps_per_epoch == 0:
+        if run.step == run.history.last["step"]:
             self._remember(run, epoch)
+        else:  # the checkpoint was taken amid an epoch
+            self._before = self._loaded
         self.flush()
 
     def on_block(self, run: Watched, kept: NDArray[np.float64]) -> None:
@@ -137,6 +142,15 @@ class TensorBoard(Observer):
             self._write_steps(self._file)
             self._file.flush()
             self._flushed = time.monotonic()
+
+    def state(self) -> dict[str, Tensor]:
+        """Return where the parameters were when the epoch began."""
+        return {f"before.{n}": torch.from_numpy(p) for n, p in (self._before or {}).items()}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take back where the parameters were when the epoch began."""
+        found = {n.removeprefix("before."): p for n, p in state.items() if n.startswith("before.")}
+        self._loaded = {name: values.numpy() for name, values in found.items()} or None
 
     def close(self) -> None:
         """Flush and close the event file."""

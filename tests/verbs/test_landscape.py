@@ -9,6 +9,7 @@ import torch
 import gdframe as gd
 from gdframe.cli import main
 from gdframe.diagnostics.plane import principal_plane
+from gdframe.verbs.landscape import landscape
 from gdframe.verbs.landscape_pictures import picture
 
 
@@ -129,3 +130,19 @@ def test_a_run_whose_data_have_changed_is_not_shown(gdframe, tmp_path):
     done = gdframe("landscape", "run")
     assert done.code == 2
     assert "does not end where it did" in done.err
+
+
+def test_a_function_of_one_parameter_is_a_line(tmp_path):
+    folder = gd.train("model=double_well", "model.start=[1.5]", "epochs=20", folder=tmp_path).folder
+    found = landscape(folder)
+    assert found.values.shape == found.grid[0].shape == (50,)
+    (path,) = found.paths
+    assert path.shape == (21, 1)
+    assert found.plane.share == 1
+    assert picture(found).startswith(b"\x89PNG")
+
+
+def test_a_path_beyond_all_numbers_is_refused(tmp_path, capsys):
+    gd.train("variant=batch", "lr=1e30", "epochs=3", folder=tmp_path)
+    assert main(["landscape", str(tmp_path)]) == 2
+    assert "beyond all numbers" in capsys.readouterr().err
