@@ -131,7 +131,14 @@ class Gram(Engine):
             norms.append(norm)
             self._found = None
             self._stack.update(self._split(gradient), rates)
-        return Trace(_trace(losses).clip(min=0.0), _trace(norms))
+        found = _trace(losses).clip(min=0.0)
+        found[found > self._most / self._about["train"].terms] = math.inf
+        return Trace(found, _trace(norms))
+
+    @property
+    def _most(self) -> float:
+        """Largest squared error that the data's type holds: beyond, eager's is infinite."""
+        return torch.finfo(self._stack.params[0].dtype).max
 
     def _gradient(self) -> tuple[Array, Array, Array]:
         """Return squared errors (runs,), objectives' gradients and norms; kept until the update."""
@@ -177,6 +184,7 @@ class Gram(Engine):
         found = []
         for run, squared in enumerate(error.tolist()):
             squared = squared if math.isnan(squared) else max(squared, 0.0)
+            squared = math.inf if squared > self._most else squared
             loss = squared / about.terms
             metrics = {
                 "r2": 1 - squared / about.variation if about.variation > 0 else math.nan,

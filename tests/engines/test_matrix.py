@@ -271,3 +271,20 @@ def test_gram_tells_the_truth_of_collinear_columns_in_single_precision(degree):
     assert (gram.status, gram.epochs) == (eager.status, eager.epochs)
     for name in ("objective", "validation_loss"):
         np.testing.assert_allclose(gram.history[name], eager.history[name], rtol=1e-4)
+
+
+@pytest.mark.parametrize("rate", [1e30, 1e5, 3.0])
+def test_gram_overflows_where_eager_does_in_single_precision(rate):
+    found = []
+    for engine in ("eager", "gram"):
+        data = gd.Diabetes(validation=0.2).load()
+        model = gd.Linear(data.features)
+        found.append(
+            gd.Trainer(
+                model, gd.MSE(), gd.GD(model.parameters(), lr=rate), gd.FullBatch(data.rows), data,
+                engine=engine, epochs=50, stopping=gd.Stopping(divergence_factor=1e300),
+            ).fit()
+        )  # fmt: skip
+    assert {str(result.status) for result in found} == {"diverged"}
+    assert found[0].reason == found[1].reason
+    assert found[0].steps == found[1].steps
