@@ -31,8 +31,8 @@ STEP_TAGS = ("loss/step", "gradient_norm/step")
 BINS = 30
 """Most bins of a histogram; never more than values."""
 
-MANY = 20
-"""Points from which on writing them in bulk is faster."""
+_layouts: dict[str, bytes] = {}
+"""Records of layouts: that of many runs is made once."""
 
 PATTERN = "events.out.tfevents.*"
 
@@ -61,12 +61,8 @@ class EventFile:
             self._file.write(scalar_record(tag, value, step, now))
 
     def curve(self, tag: str, values: NDArray[np.floating[Any]], steps: NDArray[np.int64]) -> None:
-        """Add points of a curve; many at once are encoded as one array of bytes."""
-        if len(values) < MANY:
-            for value, step in zip(values.tolist(), steps.tolist(), strict=True):
-                self.scalars({tag: value}, step)
-        else:
-            self._file.write(scalar_records(tag, values, steps, time.time()))
+        """Add points of a curve, all of this moment."""
+        self._file.write(scalar_records(tag, values, steps, time.time()))
 
     def text(self, title: str, page: str, step: int = 0) -> None:
         """Add a Markdown page."""
@@ -97,11 +93,15 @@ class EventFile:
 
     def layout(self, charts: Mapping[str, Mapping[str, list[str]]]) -> None:
         """Add how the Custom Scalars page is arranged: tags, or patterns of them, by chart."""
-        named = {
-            title: {chart: ["Multiline", tags] for chart, tags in group.items()}
-            for title, group in charts.items()
-        }
-        self._add(_summary.custom_scalars(named), 0)
+        key = repr(charts)
+        if key not in _layouts:
+            named = {
+                title: {chart: ["Multiline", tags] for chart, tags in group.items()}
+                for title, group in charts.items()
+            }
+            event = Event(summary=_summary.custom_scalars(named), wall_time=time.time())
+            _layouts[key] = record(event.SerializeToString())
+        self._file.write(_layouts[key])
 
     def hyperparameters(self, values: Mapping[str, bool | int | float | str]) -> None:
         """Add what the HParams page shows, and that the run has ended.

@@ -1,24 +1,25 @@
-"""Points of a curve as the bytes of an event file, all at once.
+"""Points of a curve as the bytes of an event file.
 
 An event file is a sequence of records: the length of an event (8 bytes), a checksum of that, the
 event, and a checksum of that. An event that holds one scalar is a protocol-buffer message of a few
-fixed fields, so that thousands are written by filling in the columns of one array of bytes.
+fixed fields, of which all but the step and the value are the same along a curve.
 
 Sources: ``tensorboard/compat/proto/event.proto`` and ``summary.proto``; the record format of
-TensorFlow's ``record_writer.h``; CRC-32C is RFC 3720, appendix B.4.
+TensorFlow's ``record_writer.h``.
 """
 
 from __future__ import annotations
 
 import math
 import struct
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from google_crc32c import value as crc32c
 from numpy.typing import NDArray
 
-Bytes = NDArray[np.uint8]
+_pack_float, _pack_length, _pack_checksum = (struct.Struct(f).pack for f in ("<f", "<Q", "<I"))
 
 
 def scalar_records(
@@ -29,55 +30,24 @@ def scalar_records(
     Args:
         tag: the curve's name.
         values: (points,) its values, stored in single precision.
-        steps: (points,) their steps, at least 0 and ascending.
+        steps: (points,) their steps, at least 0.
         wall_time: seconds since 1970, of all points.
 
     Example:
         >>> len(scalar_records("loss", np.ones(3), np.array([1, 2, 300]), 0.0))
         127
     """
-    widths = _varint_widths(steps)
-    parts = []
-    for width in np.unique(widths):  # messages of one width are columns of one array
-        chosen = widths == width
-        parts.append(_records(tag, values[chosen], steps[chosen], wall_time, int(width)))
-    return b"".join(parts)
+    pairs = zip(values.tolist(), steps.tolist(), strict=True)
+    return b"".join([scalar_record(tag, value, step, wall_time) for value, step in pairs])
 
 
 def scalar_record(tag: str, value: float, step: int, wall_time: float) -> bytes:
-    """Return the record of one point of a curve, in plain Python, which is faster for one."""
+    """Return the record of one point of a curve."""
     try:
-        number = struct.pack("<f", value)
+        number = _pack_float(value)
     except OverflowError:  # beyond single precision is infinite, as TensorBoard has it
-        number = struct.pack("<f", math.copysign(math.inf, value))
-    middle, zeros, same = _middle(tag)
-    prefix, state = _prefix(wall_time)
-    where = _varint(step)
-    state = _through_same(state, where)
-    state = (
-        zeros[0][state & 0xFF] ^ zeros[1][(state >> 8) & 0xFF]
-        ^ zeros[2][(state >> 16) & 0xFF] ^ zeros[3][state >> 24] ^ same
-    )  # fmt: skip
-    message = prefix + where + middle + number
-    return _head(len(message)) + message + _mask(_through_same(state, number))
-
-
-@lru_cache(maxsize=4)
-def _prefix(wall_time: float) -> tuple[bytes, int]:
-    """Return what precedes an event's step, and the checksum's state behind it."""
-    content = b"\x09" + struct.pack("<d", wall_time) + b"\x10"  # field 1: time; 2: the step
-    return content, _through_same(0xFFFFFFFF, content)
-
-
-@lru_cache(maxsize=1 << 10)
-def _middle(tag: str) -> tuple[bytes, list[list[int]], int]:
-    """Return what stands between an event's step and its value, and what takes a state there."""
-    name = tag.encode()
-    value = _field(0x0A, name) + b"\x15"  # field 1: the tag; 2: a float
-    length = len(value) + 4
-    inner = b"\x0a" + _varint(length) + value  # the summary's field 1: a value
-    content = b"\x2a" + _varint(len(inner) + 4) + inner  # field 5: the summary
-    return content, _zeros(len(content)).tolist(), _through_same(0, content)
+        number = _pack_float(math.copysign(math.inf, value))
+    return record(_prefix(wall_time) + _varint(step) + _middle(tag) + number)
 
 
 def record(message: bytes) -> bytes:
@@ -85,17 +55,30 @@ def record(message: bytes) -> bytes:
     return _head(len(message)) + message + _masked(message)
 
 
+@lru_cache(maxsize=4)
+def _prefix(wall_time: float) -> bytes:
+    """Return what precedes an event's step."""
+    return b"\x09" + struct.pack("<d", wall_time) + b"\x10"  # field 1: time; 2: the step
+
+
+@lru_cache(maxsize=1 << 10)
+def _middle(tag: str) -> bytes:
+    """Return what stands between an event's step and its value."""
+    name = tag.encode()
+    value = b"\x0a" + _varint(len(name)) + name + b"\x15"  # field 1: the tag; 2: a float
+    length = len(value) + 4
+    inner = b"\x0a" + _varint(length) + value  # the summary's field 1: a value
+    return b"\x2a" + _varint(len(inner) + 4) + inner  # field 5: the summary
+
+
 @lru_cache(maxsize=1 << 10)
 def _head(length: int) -> bytes:
-    content = struct.pack("<Q", length)
+    content = _pack_length(length)
     return content + _masked(content)
 
 
-def _field(key: int, content: bytes) -> bytes:
-    return bytes([key]) + _varint(len(content)) + content
-
-
 def _varint(number: int) -> bytes:
+    """Return a number in groups of seven bits, all but the last marked."""
     groups = []
     while number > 0x7F:
         groups.append(number & 0x7F | 0x80)
@@ -104,125 +87,6 @@ def _varint(number: int) -> bytes:
 
 
 def _masked(content: bytes) -> bytes:
-    return _mask(_through_same(0xFFFFFFFF, content))
-
-
-def _mask(state: int) -> bytes:
-    crc = state ^ 0xFFFFFFFF
-    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
-
-
-def _records(
-    tag: str, values: NDArray[np.floating[Any]], steps: NDArray[np.int64], wall_time: float,
-    width: int,
-) -> bytes:  # fmt: skip
-    """Return the records of points whose steps take ``width`` bytes each."""
-    (prefix, state), (middle, _, same) = _prefix(wall_time), _middle(tag)
-    head = _head(len(prefix) + width + len(middle) + 4)
-    with np.errstate(over="ignore"):  # beyond single precision is infinite, as TensorBoard has it
-        ends = values.astype("<f4").view(np.uint8).reshape(-1, 4)
-    numbers, rows = _varints(steps, width), len(values)
-    parts = (
-        _repeat(head + prefix, rows), numbers, _repeat(middle, rows), ends,
-        _checksum(state, numbers, len(middle), same, ends),
-    )  # fmt: skip
-    return np.hstack(parts).tobytes()
-
-
-def _repeat(content: bytes, rows: int) -> Bytes:
-    """Return the same bytes in each row."""
-    return np.broadcast_to(np.frombuffer(content, np.uint8), (rows, len(content)))
-
-
-def _varint_widths(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return how many groups of seven bits each number takes."""
-    widths = np.ones(len(numbers), np.int64)
-    rest = numbers >> 7
-    while rest.any():
-        widths += rest > 0
-        rest = rest >> 7
-    return widths
-
-
-def _varints(numbers: NDArray[np.int64], width: int) -> Bytes:
-    """Return numbers as groups of seven bits, all but the last marked, (numbers, width)."""
-    groups = (numbers[:, None] >> (7 * np.arange(width))) & 0x7F
-    groups[:, :-1] |= 0x80
-    return groups.astype(np.uint8)
-
-
-def _checksum(start: int, steps: Bytes, middle: int, same: int, values: Bytes) -> Bytes:
-    """Return the masked CRC-32C of rows of bytes, (rows, 4): prefix, step, middle, value.
-
-    Only steps and values differ from row to row. A state of the checksum goes through bytes that
-    are the same for all as through zeros, but for a constant, and through zeros by a table.
-
-    Args:
-        start: the state behind the prefix.
-        steps: (rows, bytes) of each step.
-        middle: how many bytes lie between step and value.
-        same: what these make of a state of zeros.
-        values: (rows, 4) bytes of each value.
-    """
-    state = _through(np.full(len(steps), start, np.uint32), steps)
-    zeros = _zeros(middle)
-    state = (
-        zeros[0][state & 0xFF] ^ zeros[1][(state >> 8) & 0xFF]
-        ^ zeros[2][(state >> 16) & 0xFF] ^ zeros[3][state >> 24] ^ np.uint32(same)
-    )  # fmt: skip
-    crc = _through(state, values) ^ np.uint32(0xFFFFFFFF)
-    masked = ((crc >> np.uint32(15)) | (crc << np.uint32(17))) + np.uint32(0xA282EAD8)
-    return masked.astype("<u4").view(np.uint8).reshape(-1, 4)
-
-
-def _through_same(state: int, content: bytes) -> int:
-    """Take one state through bytes, two at a time."""
-    table = _pairs()
-    whole = len(content) & ~1
-    for (pair,) in struct.iter_unpack("<H", content[:whole]):
-        state = table[(state ^ pair) & 0xFFFF] ^ (state >> 16)
-    if whole < len(content):  # the first byte of a pair, without the second
-        state = _bytes()[(state ^ content[-1]) & 0xFF] ^ (state >> 8)
-    return state
-
-
-def _through(state: NDArray[np.uint32], rows: Bytes) -> NDArray[np.uint32]:
-    """Take a checksum's states (rows,) through the bytes of their rows."""
-    table = _table()
-    for column in rows.T:
-        state = table[(state ^ column) & 0xFF] ^ (state >> np.uint32(8))
-    return state
-
-
-@cache
-def _zeros(count: int) -> NDArray[np.uint32]:
-    """Return what ``count`` zeros make of each byte of a state, (4, 256)."""
-    states = np.arange(256, dtype=np.uint32) << (8 * np.arange(4, dtype=np.uint32)[:, None])
-    zeros = np.zeros((1024, count), np.uint8)
-    return _through(states.reshape(-1), zeros).reshape(4, 256)
-
-
-@cache
-def _bytes() -> list[int]:
-    """Return what a byte of a state becomes, as plain numbers."""
-    numbers: list[int] = _table().tolist()
-    return numbers
-
-
-@cache
-def _pairs() -> list[int]:
-    """Return what two bytes of a state become, as plain numbers."""
-    table, pairs = _table(), np.arange(1 << 16, dtype=np.uint32)
-    for _ in range(2):
-        pairs = table[pairs & 0xFF] ^ (pairs >> np.uint32(8))
-    numbers: list[int] = pairs.tolist()
-    return numbers
-
-
-@cache
-def _table() -> NDArray[np.uint32]:
-    """Return the table of CRC-32C, whose polynomial is 0x82F63B78 in reflected form."""
-    table = np.arange(256, dtype=np.uint32)
-    for _ in range(8):
-        table = np.where(table & 1, (table >> 1) ^ np.uint32(0x82F63B78), table >> 1)
-    return table.astype(np.uint32)
+    """Return the checksum of bytes, rotated and shifted as the format asks."""
+    crc = crc32c(content)
+    return _pack_checksum(((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)

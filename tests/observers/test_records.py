@@ -1,4 +1,4 @@
-"""Event records written in bulk, against TensorBoard's own reader and writer."""
+"""Event records, against TensorBoard's own reader and writer."""
 
 from __future__ import annotations
 
