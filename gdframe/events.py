@@ -31,6 +31,9 @@ STEP_TAGS = ("loss/step", "gradient_norm/step")
 BINS = 30
 """Most bins of a histogram; never more than values."""
 
+MANY = 20
+"""Points from which on writing them in bulk is faster."""
+
 _layouts: dict[str, bytes] = {}
 """Records of layouts: that of many runs is made once."""
 
@@ -61,8 +64,12 @@ class EventFile:
             self._file.write(scalar_record(tag, value, step, now))
 
     def curve(self, tag: str, values: NDArray[np.floating[Any]], steps: NDArray[np.int64]) -> None:
-        """Add points of a curve, all of this moment."""
-        self._file.write(scalar_records(tag, values, steps, time.time()))
+        """Add points of a curve; many at once are encoded as one array of bytes."""
+        if len(values) < MANY:
+            for value, step in zip(values.tolist(), steps.tolist(), strict=True):
+                self.scalars({tag: value}, step)
+        else:
+            self._file.write(scalar_records(tag, values, steps, time.time()))
 
     def text(self, title: str, page: str, step: int = 0) -> None:
         """Add a Markdown page."""

@@ -96,18 +96,21 @@ class Result:
         plain: dict[str, Any] = finite(fields | {"versions": versions()})
         return plain
 
-    def save(self, folder: Path) -> None:
-        """Write ``result.json`` into ``folder``, atomically.
+    def save(self, folder: Path) -> dict[str, Any]:
+        """Write ``result.json`` into ``folder``, atomically; return what it holds.
 
         Raises:
             OSError: it cannot be written.
         """
-        self.folder = folder
-        write_atomically(folder / RESULT_FILE, json.dumps(self.to_json(), indent=2) + "\n")
+        self.folder, content = folder, self.to_json()
+        write_atomically(folder / RESULT_FILE, json.dumps(content, indent=2) + "\n")
+        return content
 
 
 def finite(value: Any) -> Any:
     """Return a JSON value with None in place of numbers that are not finite."""
+    if value is None or isinstance(value, (str, int)):  # most are
+        return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

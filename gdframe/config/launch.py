@@ -146,8 +146,8 @@ def doubt(config: Mapping[str, Any]) -> str | None:
     return None
 
 
-def leave(result: Result, parts: Parts, config: Mapping[str, Any], folder: Path) -> None:
-    """Write ``model.safetensors`` and ``result.json`` of a run that has ended.
+def leave(result: Result, parts: Parts, config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Write ``model.safetensors`` and ``result.json`` of a run that has ended; return the latter.
 
     Raises:
         OSError: they cannot be written.
@@ -160,7 +160,7 @@ def leave(result: Result, parts: Parts, config: Mapping[str, Any], folder: Path)
         "loss": {**(config["loss"] or {}), "name": result.loss} if parts.loss else None,
     }
     save_model(folder, parts.model, metadata)
-    result.save(folder)
+    return result.save(folder)
 
 
 def observers(config: Mapping[str, Any], folder: Path) -> list[Observer]:

@@ -79,13 +79,13 @@ class Execution:
         def ended(member: Member, result: Result) -> None:
             job, config = jobs[member], configs.pop(member)
             result.seconds["setup"] = setup
-            leave(result, parts.pop(member), config, job.folder)
+            content = leave(result, parts.pop(member), config, job.folder)
             reason = f"engine: {result.engine} ({result.engine_reason})\n"
             self._curves.keep(result)
             if (board := self._boards.pop(job.number, None)) is not None:
                 self._curves.write_end(board, result)
             _write_log(job, (reason if result.engine_reason else "") + table(result))
-            self._note(job, result.to_json())
+            self._note(job, content)
 
         def failed(member: Member, error: Exception) -> None:
             self._fail(jobs[member], member.failed(error), error)
@@ -156,8 +156,7 @@ class Execution:
     def _fail(self, job: Job, result: Result | None, error: Exception) -> None:
         """Write what is known of a run that raised."""
         if result is not None:
-            result.save(job.folder)
-            content: Mapping[str, Any] = result.to_json()
+            content: Mapping[str, Any] = result.save(job.folder)
         else:
             content = unmeasured(job, error)
             write_atomically(job.folder / RESULT_FILE, json.dumps(content, indent=2) + "\n")

@@ -86,9 +86,20 @@ def summarize(folder: Path, records: Sequence[Record], metric: str | None) -> Su
         "winners": winners,
         "runs": rows,
     }
-    write_atomically(folder / "summary.json", json.dumps(finite(content), indent=1) + "\n")
+    write_atomically(folder / "summary.json", _in_lines(finite(content)))
     text = "\n".join(_lines(folder, records, name, found, compared, ends, winners))
     return Summary(name, rows, found, compared, text)
+
+
+def _in_lines(content: Mapping[str, Any]) -> str:
+    """Return JSON with a line for each entry, and for each item of a list."""
+    lines = []
+    for key, value in content.items():
+        text = json.dumps(value)
+        if isinstance(value, list) and value:
+            text = "[\n  " + ",\n  ".join(map(json.dumps, value)) + "\n ]"
+        lines.append(f" {json.dumps(key)}: {text}")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def statuses(records: Sequence[Record]) -> Counter[str]:
