@@ -120,8 +120,12 @@ def assert_follows_eager(case: Case, epochs: int = 20) -> None:
     engine, found = train(case, case.engine, epochs)
     assert expected.keys() == found.keys()
     exact, loose = None, 1.0
-    alive = _before_explosion(expected)
-    assert (alive == _before_explosion(found)).all()
+    alive, its = _before_explosion(expected), _before_explosion(found)
+    if (alive != its).any():  # only where eager has lost itself may the step be another one
+        exact = _itself(case, epochs)
+        near = _near_itself(expected, exact)
+        assert (alive == its)[near].all()
+        alive = alive & its & near
     for name in expected:
         assert expected[name].shape == found[name].shape
         values, other = (_calm(name, part[name], alive) for part in (expected, found))
@@ -161,6 +165,13 @@ def _itself(case: Case, epochs: int) -> dict[str, Any]:
     if case.dtype == torch.float32:
         return train(replace(case, dtype=torch.float64), "eager", epochs)[1]
     return train(case, "eager", epochs, nudge=2.0**-52)[1]
+
+
+def _near_itself(expected: dict[str, Any], exact: dict[str, Any]) -> np.ndarray:
+    """Say up to which step (runs, steps) two courses of eager are the same but for 1 %."""
+    gaps = np.abs(expected["loss"] - exact["loss"])
+    calm = gaps <= 0.01 * (1 + np.abs(expected["loss"]))
+    return np.logical_and.accumulate(calm, axis=1)
 
 
 ADAPTIVE = {"adagrad", "rmsprop", "adam"}
