@@ -142,7 +142,15 @@ def test_a_function_of_one_parameter_is_a_line(tmp_path):
     assert picture(found).startswith(b"\x89PNG")
 
 
-def test_a_path_beyond_all_numbers_is_refused(tmp_path, capsys):
+def test_a_run_that_diverged_at_once_has_no_path(tmp_path, capsys):
     gd.train("variant=batch", "lr=1e30", "epochs=3", folder=tmp_path)
+    assert main(["landscape", str(tmp_path)]) == 2
+    assert "took no step (objective became infinite at step 1" in capsys.readouterr().err
+
+
+def test_a_path_beyond_all_numbers_is_refused(tmp_path, capsys, monkeypatch):
+    gd.train("variant=batch", "lr=0.1", "epochs=3", folder=tmp_path)
+    beyond = "gdframe.verbs.landscape.evaluate"
+    monkeypatch.setattr(beyond, lambda *given: np.full(len(given[3]), np.inf))
     assert main(["landscape", str(tmp_path)]) == 2
     assert "beyond all numbers" in capsys.readouterr().err
