@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -90,7 +92,7 @@ def train_sweep(
     wanted = list({job.number: job for job in asked if job.number not in results}.values())
     batches = plan(wanted, datasets, most=most)
     folder.mkdir(parents=True, exist_ok=True)
-    with exclusive(folder), interruptible() as stop:
+    with exclusive(folder), interruptible() as stop, patient_collector():
         write_jobs(folder, everything)
         log.info("%s", announcement(len(wanted), len(asked) - len(wanted), batches))
         allow_files(2 * max(map(len, batches), default=0))
@@ -136,6 +138,21 @@ def _is_as_asked(job: Job, datasets: Datasets) -> bool:
     if not same or "data_digest" not in result:  # the latter: it failed early
         return same
     return bool(result["data_digest"] == datasets.load(config).digest)
+
+
+@contextmanager
+def patient_collector() -> Iterator[None]:
+    """Have Python look for garbage in circles less often: of a sweep's objects most stay."""
+    before = gc.get_threshold()
+    gc.set_threshold(GARBAGE, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+GARBAGE = 200_000
+"""New objects until Python looks for garbage; with its default, 700, that is a fifth of the time."""
 
 
 def announcement(runs: int, ended: int, batches: Sequence[Sequence[Job]]) -> str:
