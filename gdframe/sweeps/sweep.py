@@ -152,7 +152,7 @@ def patient_collector() -> Iterator[None]:
 
 
 GARBAGE = 200_000
-"""New objects until Python looks for garbage; with its default, 700, that is a fifth of the time."""
+"""New objects until Python looks for garbage; by default 700, which takes a fifth of the time."""
 
 
 def announcement(runs: int, ended: int, batches: Sequence[Sequence[Job]]) -> str:
