@@ -12,15 +12,16 @@ from torch import Tensor
 
 from gdframe.data.dataset import Dataset
 from gdframe.engines.base import CannotExecute, Engine, Estimate, Part, Run, Trace
+from gdframe.engines.columns import columns
 from gdframe.engines.expansion import (
     Array,
     as_array,
     blocks_of,
+    dots,
     expand,
     penalized_columns,
     why_not_quadratic,
 )  # fmt: skip
-from gdframe.engines.stack import Stack
 from gdframe.engines.structure import why_not_pure, why_not_together
 from gdframe.loaders.base import Loader
 from gdframe.objective import Evaluation, Tally
@@ -38,7 +39,7 @@ CONDITION = {torch.float32: 1e9, torch.float64: 1e5}
 ROUNDING = 1e-6
 """Largest relative error of the objective that products in single precision may cause."""
 
-STEP_SECONDS, WORK_SECONDS, PASS_SECONDS = 80e-6, 0.1e-9, 0.05e-9
+STEP_SECONDS, WORK_SECONDS, PASS_SECONDS = 30e-6, 0.1e-9, 0.05e-9
 """Of a step, of each product with an entry of A, and of each product while A is built."""
 
 
@@ -59,7 +60,7 @@ class Gram(Engine):
         self.measures_all = data.train.features.numel() <= CHEAP
         self.rebuild_seconds = self.estimate(runs, data, loader).setup
         model = self.runs[0].objective.model
-        self._stack = Stack(self.runs)
+        self._stack = columns(self.runs)
         self._has_bias = len(self._stack.params) == 2
         dtype, within = self._stack.params[0].dtype, None
         about = expand(model, self._part("train"), bias=self._has_bias)
@@ -80,9 +81,6 @@ class Gram(Engine):
             )
         curvatures = [run.objective.penalty.curvature or 0.0 for run in self.runs]
         self._penalty = self._penalties(curvatures) if any(curvatures) else None
-        shape = (len(self.runs), *about.reference.shape)
-        device = self._stack.params[0].device
-        self._points = as_array(torch.zeros(shape, dtype=torch.float64, device=device))
         self._found: tuple[Array, Array, Array] | None = None
 
     def _penalties(self, curvatures: Sequence[float]) -> Array:
@@ -130,7 +128,7 @@ class Gram(Engine):
             losses.append(error / self._about["train"].terms)
             norms.append(norm)
             self._found = None
-            self._stack.update(self._split(gradient), rates)
+            self._stack.descend(gradient, rates)
         found = _trace(losses).clip(min=0.0)
         found[found > self._most / self._about["train"].terms] = math.inf
         return Trace(found, _trace(norms))
@@ -143,32 +141,18 @@ class Gram(Engine):
     def _gradient(self) -> tuple[Array, Array, Array]:
         """Return squared errors (runs,), objectives' gradients and norms; kept until the update."""
         if self._found is None:
-            points, about = self._gather(), self._about["train"]
+            points, about = self._stack.points(), self._about["train"]
             error, slope = about.at(points)
             gradient = slope * (2.0 / about.terms)
             if self._penalty is not None:
                 gradient = gradient + 2.0 * self._penalty * points
-            self._found = error, gradient, (gradient * gradient).sum((1, 2)) ** 0.5
+            self._found = error, gradient, dots(gradient, gradient) ** 0.5
         return self._found
-
-    def _gather(self) -> Array:
-        """Return all parameters in float64, (runs, outputs, columns)."""
-        weight, *bias = self._stack.params
-        self._points[..., : weight.shape[2]] = as_array(weight)
-        if bias:
-            self._points[..., -1] = as_array(bias[0])
-        return self._points
-
-    def _split(self, gradient: Array) -> list[Tensor]:
-        """Return gradients (runs, outputs, columns) by parameter, in its type."""
-        weight, *bias = self._stack.params
-        whole = torch.as_tensor(gradient).to(weight.dtype)
-        return [whole[..., :-1], whole[..., -1]] if bias else [whole]
 
     @np.errstate(all="ignore")
     def evaluate(self, part: Part, *, whole: bool = True) -> list[Evaluation]:
         """Evaluate the expansion; only the mean absolute error, where asked for, takes the rows."""
-        about, points = self._about[part], self._gather()
+        about, points = self._about[part], self._stack.points()
         penalties = [0.0] * len(self.runs)
         if self._penalty is not None:
             penalties = (self._penalty * points * points).sum((1, 2)).tolist()
@@ -176,18 +160,18 @@ class Gram(Engine):
         if part == "train":
             error, gradient, _ = self._gradient()
             square = gradient * gradient
-            width = self._stack.params[0].shape[2]
+            width = self._stack.width
             parts = zip(self._stack.names, (square[..., :width], square[..., width:]), strict=False)
             norms = {name: (values.sum((1, 2)) ** 0.5).tolist() for name, values in parts}
         else:
             error, _ = about.at(points)
-        found = []
+        found, variation = [], self._part(part).variation
         for run, squared in enumerate(error.tolist()):
             squared = squared if math.isnan(squared) else max(squared, 0.0)
             squared = math.inf if squared > self._most else squared
             loss = squared / about.terms
             metrics = {
-                "r2": 1 - squared / about.variation if about.variation > 0 else math.nan,
+                "r2": 1 - squared / variation if variation > 0 else math.nan,
                 "rmse": math.sqrt(loss),
                 "mae": math.nan,
             }
@@ -199,7 +183,8 @@ class Gram(Engine):
 
     def _metrics(self, run: int, part: Part) -> dict[str, float]:
         """Return all metrics of a run, from the rows themselves."""
-        rows, model, tally = self._part(part), self.runs[run].objective.model, Tally(self.data)
+        rows, model = self._part(part), self.runs[run].objective.model
+        tally = Tally(self.data.task, rows)
         self._stack.settle(run)
         with torch.no_grad():
             for features, targets in blocks_of(rows):
@@ -211,8 +196,10 @@ class Gram(Engine):
         self._stack.settle(run)
 
     def parameters(self, run: int) -> dict[str, Tensor]:
-        """Return a run's part of the stack."""
-        return {n: p[run] for n, p in zip(self._stack.names, self._stack.params, strict=True)}
+        """Return copies of a run's part of the stack."""
+        stack, form = self._stack, torch.contiguous_format
+        parts = zip(stack.names, stack.params, strict=True)
+        return {name: values[run].clone(memory_format=form) for name, values in parts}
 
     def state(self, run: int) -> dict[str, Tensor]:
         """Copy parameters and the rule's state."""

@@ -95,13 +95,14 @@ class Stack:
 
     def read(self, run: int) -> dict[str, Tensor]:
         """Return copies of a run's parameters and optimizer state, by the names of checkpoints."""
+        form = torch.contiguous_format  # the stack's tensors may be parts of larger ones
         state = {
-            f"model.{name}": values[run].clone()
+            f"model.{name}": values[run].clone(memory_format=form)
             for name, values in zip(self.names, self.params, strict=True)
         }
         for key, values in self.state.items():
             for index, value in enumerate(values):
-                state[f"optimizer.{index}.{key}"] = value[run].clone()
+                state[f"optimizer.{index}.{key}"] = value[run].clone(memory_format=form)
         return state
 
     def write(self, run: int, state: Mapping[str, Tensor]) -> None:

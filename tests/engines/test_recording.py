@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import gdframe as gd
-from gdframe.engines.linear.recording import NotElementwiseError, record
+from gdframe.engines.recording import NotElementwiseError, record
 
 HYPER = {
     "gd": {}, "momentum": {"beta": 0.9}, "nesterov": {"beta": 0.9}, "adagrad": {"eps": 1e-8},

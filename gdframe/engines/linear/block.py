@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gdframe.engines.base import Run
 from gdframe.engines.linear.pool import shares, side_by_side
-from gdframe.engines.linear.recording import Rule
+from gdframe.engines.recording import Rule
 
 Array = NDArray[Any]
 

@@ -17,14 +17,13 @@ from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.base import Engine, Estimate, Part, Run, Trace
 from gdframe.engines.linear.block import MANY, WIDEST, Block, Sums
 from gdframe.engines.linear.pool import side_by_side
-from gdframe.engines.linear.recording import NotElementwiseError, Rule, record
 from gdframe.engines.linear.specialize import specialized
+from gdframe.engines.recording import NotElementwiseError, rule_of
 from gdframe.engines.structure import why_not_pure, why_not_together
 from gdframe.loaders.base import Loader
 from gdframe.models.linear import Linear as LinearModel
 from gdframe.models.polynomial import Polynomial
 from gdframe.objective import Evaluation, Objective, Tally
-from gdframe.optimizers.base import Optimizer
 from gdframe.registry import ENGINES
 from gdframe.schedules.base import factors
 
@@ -53,7 +52,7 @@ class LinearLoops(Engine):
     def __init__(self, runs: Sequence[Run], data: Dataset, loader: Loader, *, epochs: int) -> None:
         super().__init__(runs, data, loader, epochs=epochs)
         objective = self.runs[0].objective
-        self._rule = _rule(self.runs[0])
+        self._rule = rule_of(self.runs[0])
         self._coupled = objective.loss is not None and objective.loss.coupled
         self._arrays = {part: self._taken(rows) for part, rows in self.rows.items() if rows}
         self._x, self._y, self._lying = self._arrays["train"]
@@ -202,7 +201,7 @@ class LinearLoops(Engine):
         x, y, order = self._arrays[part]
         found: dict[int, Evaluation] = {}
         for block, members in self._blocks:
-            tallies = [Tally(self.data) for _ in members]
+            tallies = [Tally(self.data.task, rows) for _ in members]
             watch = partial(_watch, block, tallies, rows)
             sums = block.sums(x, y, order, 0, len(rows), watch)
             if part == "train" and self._whole:
@@ -283,15 +282,6 @@ def _groups(runs: Sequence[Run], loader: Loader) -> list[list[int]]:
     return groups
 
 
-def _rule(run: Run) -> Rule:
-    group = run.optimizer.param_groups[0]
-    hyper = {k: v for k, v in group.items() if k not in ("params", "clip_norm")}
-    dtype = next(run.objective.model.parameters()).dtype
-    rule = type(run.optimizer)
-    assert issubclass(rule, Optimizer)
-    return record(rule, hyper, dtype)
-
-
 def _penalizes_biases(objective: Objective) -> bool:
     return any(p is objective.model.bias for p in objective.penalized)
 
@@ -314,7 +304,7 @@ def _why_not(run: Run, data: Dataset) -> str | None:
     if objective.penalized and not _own(penalty, "kernel", "value"):
         return f"its penalty ({type(penalty).__name__}) has no kernel for its value and slope"
     try:
-        _rule(run)
+        rule_of(run)
     except NotElementwiseError as error:
         name = type(optimizer).__name__
         return f"its optimizer ({name}) does not treat each coordinate by itself: {error}"

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from gdframe.engines.linear.recording import Rule
+from gdframe.engines.recording import Rule
 from gdframe.files import cache_folder, write_atomically
 
 ENTRIES = ("row_steps", "batch_steps", "accumulate", "mean_gradient", "finish")

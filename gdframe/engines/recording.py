@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gdframe.engines.base import Run
 from gdframe.engines.structure import is_number
 from gdframe.optimizers.base import Optimizer
 
@@ -180,6 +181,19 @@ def _clamp(value: Operand, min: Any = None, max: Any = None) -> Operand:  # noqa
     if min is not None:
         value = _apply("maximum", value, min)
     return value if max is None else _apply("minimum", value, max)
+
+
+def rule_of(run: Run) -> Rule:
+    """Record the update rule of a run, whose optimizer is one of gdframe's.
+
+    Raises:
+        NotElementwiseError: it is not elementwise.
+    """
+    group = run.optimizer.param_groups[0]
+    hyper = {key: v for key, v in group.items() if key not in ("params", "clip_norm")}
+    rule = type(run.optimizer)
+    assert issubclass(rule, Optimizer)
+    return record(rule, hyper, next(run.objective.model.parameters()).dtype)
 
 
 def record(optimizer: type[Optimizer], hyper: Mapping[str, Any], dtype: torch.dtype) -> Rule:

@@ -1,0 +1,159 @@
+"""Weight and bias of R linear models as one array of columns: what a step from XᵀX works on.
+
+On the CPU an elementwise update rule is executed by NumPy, from its recorded arithmetic: calls on
+small arrays start several times sooner than PyTorch's. Any other rule is called as it is.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gdframe.engines.base import Run
+from gdframe.engines.expansion import Array, as_array
+from gdframe.engines.recording import NotElementwiseError, Rule, rule_of
+from gdframe.engines.stack import Stack
+
+
+class Columns(Stack):
+    """A stack of linear models whose parameters are read, and gradients taken, as columns.
+
+    Args:
+        runs: of models with ``weight`` (outputs, features) and perhaps ``bias`` (outputs,).
+
+    Attributes:
+        width: features; a bias is one column more.
+    """
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        super().__init__(runs)
+        self.width = self.params[0].shape[2]
+        shape = (*self.params[0].shape[:2], self.width + len(self.params) - 1)
+        self._points = torch.zeros(shape, dtype=torch.float64, device=self.params[0].device)
+
+    def points(self) -> Array:
+        """Return all parameters in float64, (runs, outputs, columns), valid until the update."""
+        self._points[..., : self.width] = self.params[0]
+        if len(self.params) == 2:
+            self._points[..., -1] = self.params[1]
+        return as_array(self._points)
+
+    def descend(self, gradient: Array, rates: NDArray[np.float64]) -> None:
+        """Apply the rule once, with gradients (runs, outputs, columns) and rates (runs,)."""
+        whole = torch.as_tensor(gradient).to(self.params[0].dtype)
+        parts = [whole[..., : self.width], whole[..., -1]]
+        self.update(parts[: len(self.params)], rates)
+
+
+class RecordedColumns(Columns):
+    """Columns of models on the CPU whose rule is elementwise, updated in place by NumPy.
+
+    Raises:
+        NotElementwiseError: the rule is not.
+    """
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        super().__init__(runs)
+        self._rule = rule_of(runs[0])
+        self._step = _composed(self._rule, self.params[0].numpy().dtype)
+        groups = [run.optimizer.param_groups[0] for run in runs]
+        self._hyper = [
+            np.array([float(g[name]) for g in groups])[:, None, None] for name in self._rule.hyper
+        ]
+        limits = [g.get("clip_norm") for g in groups]
+        self._limits: NDArray[np.float64] | None = None
+        if any(limit is not None for limit in limits):
+            bounds = [np.inf if limit is None else float(limit) for limit in limits]
+            self._limits = np.array(bounds)[:, None, None]
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        """Hold parameters and elementwise states as columns; what is by name are views of them."""
+        self._whole = self._columns(self.params)
+        self._states = [self._columns(self.state[name]) for name in self._rule.states]
+        self._counters = [
+            self.state[name][0].numpy().reshape(-1, 1, 1) for name in self._rule.counters
+        ]
+        for name, counts in zip(self._rule.counters, self._counters, strict=True):
+            self.state[name] = [torch.from_numpy(counts[:, 0, 0])] * len(self.params)
+
+    def _columns(self, tensors: list[Tensor]) -> NDArray[Any]:
+        """Copy a tensor for each parameter into one array, and put views of it in their place."""
+        parts = [t.reshape(*self._points.shape[:2], -1) for t in tensors]
+        whole = torch.cat(parts, dim=2).contiguous()
+        tensors[:] = [whole[..., : self.width], whole[..., -1]][: len(tensors)]
+        return whole.numpy()
+
+    def points(self) -> Array:
+        """Return the parameters themselves where they are in float64."""
+        return self._whole.astype(np.float64, copy=False)
+
+    def descend(self, gradient: Array, rates: NDArray[np.float64]) -> None:
+        """Apply the recorded rule."""
+        grads = gradient.astype(self._whole.dtype, copy=False)
+        if self._limits is not None:
+            norm = np.sqrt((grads * grads).sum((1, 2), keepdims=True))
+            scale = np.where(norm > self._limits, self._limits / norm, 1.0)
+            grads = grads * scale.astype(grads.dtype)
+        hyper = [
+            rates[:, None, None] if name == "lr" else own
+            for name, own in zip(self._rule.hyper, self._hyper, strict=True)
+        ]
+        self._step(self._whole, grads, self._states, self._counters, hyper)
+
+    def write(self, run: int, state: Mapping[str, Tensor]) -> None:
+        """Restore what ``read`` returned."""
+        super().write(run, state)
+        self._lay_out()
+
+
+def columns(runs: Sequence[Run]) -> Columns:
+    """Return the columns of runs, in the form that starts soonest."""
+    if next(runs[0].objective.model.parameters()).device.type == "cpu":
+        try:
+            return RecordedColumns(runs)
+        except NotElementwiseError:
+            pass
+    return Columns(runs)
+
+
+def _composed(rule: Rule, dtype: np.dtype[Any]) -> Callable[..., None]:
+    """Return a recorded rule as a function that updates arrays (runs, outputs, columns) in place.
+
+    It takes parameters, gradients, lists of states and counters, and hyperparameters (runs, 1, 1).
+    """
+    lines = [f"h{i} = hyper[{i}]" for i in range(len(rule.hyper))]
+    lines += [f"c{i} = counters[{i}]" for i in range(len(rule.counters))]
+    lines += rule.step_lines
+    lines += [f"{name} = F({name})" for name in rule.step_values]
+    lines += [f"s{i} = states[{i}]" for i in range(len(rule.states))]
+    lines += rule.lines
+    targets = [f"counters[{i}]" for i in range(len(rule.counters))]
+    targets += [f"states[{i}]" for i in range(len(rule.states))]
+    values = (*rule.new_counters, *rule.new_states, rule.new_parameter)
+    lines.append(f"new = ({', '.join(values)},)")
+    lines += [f"{target}[...] = new[{i}]" for i, target in enumerate([*targets, "w"])]
+    text = "def step(w, g, states, counters, hyper):\n" + "\n".join(f"    {x}" for x in lines)
+    tree = ast.fix_missing_locations(_Choices().visit(ast.parse(text)))
+    names: dict[str, Any] = {
+        "F": lambda value: np.asarray(value, dtype), "ONE": dtype.type(1), "max": np.maximum,
+        "min": np.minimum, "where": np.where, "sqrt": np.sqrt, "sign": np.sign, "exp": np.exp,
+        "log": np.log, "tanh": np.tanh,
+    }  # fmt: skip
+    exec(compile(tree, "<gdframe update rule>", "exec"), names)
+    step: Callable[..., None] = names["step"]
+    return step
+
+
+class _Choices(ast.NodeTransformer):
+    """Writes ``a if test else b`` for arrays."""
+
+    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
+        self.generic_visit(node)
+        return ast.Call(ast.Name("where", ast.Load()), [node.test, node.body, node.orelse], [])
