@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from gdframe.batch import Batch
@@ -28,6 +29,7 @@ from gdframe.sweeps.curves import Curves
 from gdframe.sweeps.job import Job, write_folders
 from gdframe.sweeps.plan import Datasets, starting_point
 from gdframe.sweeps.progress import SweepProgress
+from gdframe.sweeps.writing import Writing
 
 log = logging.getLogger("gdframe")
 
@@ -77,15 +79,16 @@ class Execution:
         configs: dict[Member, dict[str, Any]] = {}
 
         def ended(member: Member, result: Result) -> None:
-            job, config = jobs[member], configs.pop(member)
-            result.seconds["setup"] = setup
-            content = leave(result, parts.pop(member), config, job.folder)
-            reason = f"engine: {result.engine} ({result.engine_reason})\n"
+            job = jobs[member]
+            result.seconds["setup"], result.folder = setup, job.folder
             self._curves.keep(result)
             if (board := self._boards.pop(job.number, None)) is not None:
                 self._curves.write_end(board, result)
-            _write_log(job, (reason if result.engine_reason else "") + table(result))
-            self._note(job, content)
+            write = partial(_leave, result, parts.pop(member), configs.pop(member), job)
+            writing.submit(member, write)
+
+        def written(member: Member, content: Mapping[str, Any]) -> None:
+            self._note(jobs[member], content)
 
         def failed(member: Member, error: Exception) -> None:
             self._fail(jobs[member], member.failed(error), error)
@@ -124,7 +127,8 @@ class Execution:
             member.observers = self._observers(configs[member], job)
             self._warn(configs[member], member.data)
         setup = (time.perf_counter() - begun) / len(batch)
-        together.fit(stop)
+        with Writing(written, failed) as writing:
+            together.fit(stop)
 
     def _engine(
         self,
@@ -179,6 +183,14 @@ class Execution:
             if words not in self._warned:
                 self._warned.add(words)
                 log.warning("%s", words)
+
+
+def _leave(result: Result, parts: Parts, config: Mapping[str, Any], job: Job) -> Mapping[str, Any]:
+    """Write what a run leaves when it ends; return what ``result.json`` holds."""
+    content = leave(result, parts, config, job.folder)
+    reason = f"engine: {result.engine} ({result.engine_reason})\n"
+    _write_log(job, (reason if result.engine_reason else "") + table(result))
+    return content
 
 
 def unmeasured(job: Job, error: Exception) -> dict[str, Any]:

@@ -57,7 +57,7 @@ class Job:
             str(CONFIG_FILE): self.composition.text(),
             str(inner / "overrides.yaml"): dump(list(self.overrides)),
         }
-        folder = str(self.folder.resolve())
+        folder = os.path.abspath(self.folder)  # noqa: PTH100 (resolving links takes long)
         if text := self.composition.base.hydra_text(self.number, self.overrides, folder):
             found[str(inner / "hydra.yaml")] = text
         return found

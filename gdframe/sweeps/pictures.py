@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
-from gdframe.drawing import COLORS, new_axes, png
+from gdframe.drawing import COLORS, WARM, new_axes, png
 from gdframe.files import write_atomically
 from gdframe.sweeps.comparison import Configuration
 from gdframe.sweeps.metric import goes_up
@@ -124,9 +124,7 @@ def _shade(axes: Axes, points: Sequence[tuple[float, Configuration]]) -> None:
     label: str | None = "all diverged"
     for index, rate in enumerate(rates):
         if rate in lost:
-            axes.axvspan(
-                edges[index], edges[index + 1], color="#D55E00", alpha=0.12, lw=0, label=label
-            )
+            axes.axvspan(edges[index], edges[index + 1], color=WARM, alpha=0.12, lw=0, label=label)
             label = None
     axes.set_xlim(edges[0], edges[-1])
 
@@ -178,9 +176,7 @@ def heat_map(found: Sequence[Configuration], metric: str) -> Figure | None:
     axes.set_ylabel(down)
     figure.colorbar(image, ax=axes, label=metric)
     if lost.any():
-        crossed = Patch(
-            facecolor="white", edgecolor="#D55E00", hatch="xx", label="no run ended well"
-        )
+        crossed = Patch(facecolor="white", edgecolor=WARM, hatch="xx", label="no run ended well")
         axes.legend(handles=[crossed], fontsize=9, loc="upper left", bbox_to_anchor=(0, -0.12))
     rest = ", best of the rest" if len(keys) > 2 else ""
     axes.set_title(f"{metric} at the end{rest}, mean over seeds", fontsize=11)
@@ -188,7 +184,7 @@ def heat_map(found: Sequence[Configuration], metric: str) -> Figure | None:
 
 
 def _crossed(column: float, row: float) -> Any:
-    return Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor="white", edgecolor="#D55E00",
+    return Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor="white", edgecolor=WARM,
                      hatch="xx", lw=0)  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gdframe.config.folders import claim
-from gdframe.drawing import COLORS, new_axes, png
+from gdframe.drawing import COLORS, WARM, new_axes, png
 from gdframe.errors import UserError
 from gdframe.files import write_atomically
 from gdframe.verbs.landscape import Landscape, Traced, landscape, minima
@@ -174,7 +174,7 @@ def _line(found: Landscape, axes: Axes, figure: Figure) -> list[tuple[Any, Any]]
 
 
 def _colors(found: Landscape) -> tuple[str, ...]:
-    return ("#D55E00",) if len(found.runs) == 1 else ("#D55E00", "#FFFFFF", "#CC79A7", "#E69F00")
+    return (WARM,) if len(found.runs) == 1 else (WARM, "#FFFFFF", "#CC79A7", "#E69F00")
 
 
 def _name(run: Traced) -> str:
