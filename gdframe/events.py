@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
+from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils import tensorboard
 
-from gdframe.records import record, scalar_record, scalar_records
+from gdframe.records import histogram_record, record, scalar_record, scalar_records
 
 _summary: Any = tensorboard.summary  # its functions carry no types
 
@@ -86,11 +86,12 @@ class EventFile:
             count = min(BINS, flat.size)
             bins = ((flat - low) * (count / (high - low))).astype(np.int64)
             counts = np.bincount(np.minimum(bins, count - 1), minlength=count)
-            shape = HistogramProto(
-                min=low, max=high, num=flat.size, sum=flat.sum(), sum_squares=flat @ flat,
-                bucket_limit=np.linspace(low, high, count + 1)[1:].tolist(), bucket=counts.tolist(),
-            )  # fmt: skip
-            self._add(Summary(value=[Summary.Value(tag=tag, histo=shape)]), step)
+            limits = low + (high - low) / count * np.arange(1.0, count + 1)
+            limits[-1] = high
+            facts = (low, high, float(flat.size), float(flat.sum()), float(flat @ flat))
+            self._file.write(
+                histogram_record(tag, facts, limits, counts.astype(float), step, time.time())
+            )
 
     def image(self, tag: str, png: bytes, step: int = 0) -> None:
         """Add a picture."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from gdframe.data.dataset import Dataset, Rows
+from gdframe.data.dataset import Dataset, Rows, Task
 from gdframe.errors import UserError
 from gdframe.losses.base import Loss
 from gdframe.models.function import Function
@@ -127,7 +127,7 @@ class Objective:
         parameters = {name: parameter for name, parameter in named if parameter.requires_grad}
         sums = [torch.zeros_like(p) for p in parameters.values()]
         total = torch.zeros((), dtype=torch.float64, device=rows.targets.device)
-        tally = Tally(data)
+        tally = Tally(data.task, rows)
         with torch.set_grad_enabled(gradient):
             for start in range(0, len(rows), CHUNK):
                 features = rows.features[start : start + CHUNK]
@@ -168,11 +168,15 @@ def _accumulate(
 
 
 class Tally:
-    """Adds up, chunk by chunk, what the metrics of a task need."""
+    """Adds up, chunk by chunk, what the metrics of a task need.
 
-    def __init__(self, data: Dataset) -> None:
-        self.task = data.task
-        self.count = 0
+    Args:
+        task: of the data.
+        rows: all that will be predicted, their targets encoded.
+    """
+
+    def __init__(self, task: Task, rows: Rows) -> None:
+        self.task, self.rows = task, rows
         self.sums: list[Tensor] = []
 
     def add(self, predicted: Tensor, targets: Tensor) -> None:
@@ -182,13 +186,8 @@ class Tally:
             label = targets if targets.ndim == 1 else (targets[:, 0] > 0).long()
             chunk = [(predicted == label).sum()]
         else:
-            # sums about the first target, so that the variance does not cancel
-            if not self.sums:
-                self.shift = targets[0].double()
-            y = targets.double() - self.shift
-            error = predicted.double() - targets.double()
-            chunk = [(error**2).sum(), error.abs().sum(), (y**2).sum(), y.sum(dim=0)]
-        self.count += targets.numel() if self.task == "regression" else len(targets)
+            error = predicted.double() - targets
+            chunk = [(error**2).sum(), error.abs().sum()]
         self.sums = [a + b for a, b in zip(self.sums, chunk, strict=True)] if self.sums else chunk
 
     def metrics(self) -> dict[str, float]:
@@ -196,14 +195,11 @@ class Tally:
         if not self.sums:
             return {}
         if self.task == "classification":
-            return {"accuracy": float(self.sums[0]) / self.count}
-        squared, absolute, about, total = self.sums
-        rows = self.count / total.numel()
-        variation = float(about - (total**2).sum() / rows)
-        # identical targets leave rounding error only
-        varies = variation > 1e-12 * max(float(about), 1e-300)
+            return {"accuracy": float(self.sums[0]) / len(self.rows)}
+        squared, absolute = (float(total) for total in self.sums)
+        count, variation = self.rows.targets.numel(), self.rows.variation
         return {
-            "r2": 1 - float(squared) / variation if varies else math.nan,
-            "rmse": math.sqrt(float(squared) / self.count),
-            "mae": float(absolute) / self.count,
+            "r2": 1 - squared / variation if variation > 0 else math.nan,
+            "rmse": math.sqrt(squared / count),
+            "mae": absolute / count,
         }

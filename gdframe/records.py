@@ -1,4 +1,4 @@
-"""Points of a curve as the bytes of an event file, all at once.
+"""Points of a curve, or a distribution, as the bytes of an event file.
 
 An event file is a sequence of records: the length of an event (8 bytes), a checksum of that, the
 event, and a checksum of that. An event that holds one scalar is a protocol-buffer message of a few
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any
 
@@ -20,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Bytes = NDArray[np.uint8]
+Bins = NDArray[np.float64]
 
 
 def scalar_records(
@@ -52,6 +54,29 @@ def scalar_record(tag: str, value: float, step: int, wall_time: float) -> bytes:
     except OverflowError:  # beyond single precision is infinite, as TensorBoard has it
         number = struct.pack("<f", math.copysign(math.inf, value))
     return record(_prefix(wall_time) + _varint(step) + _middle(tag) + number)
+
+
+def histogram_record(
+    tag: str, facts: Sequence[float], limits: Bins, counts: Bins, step: int, wall_time: float
+) -> bytes:
+    """Return the record of a distribution.
+
+    Args:
+        tag: its name.
+        facts: smallest and largest value, number of values, their sum and that of their squares.
+        limits: (bins,) where each bin ends.
+        counts: (bins,) how many values lie in it.
+        step: at least 0.
+        wall_time: seconds since 1970.
+    """
+    packed = [_field(key, bins.tobytes()) for key, bins in ((0x32, limits), (0x3A, counts))]
+    histogram = b"".join(map(_double, (0x09, 0x11, 0x19, 0x21, 0x29), facts)) + b"".join(packed)
+    value = _field(0x0A, tag.encode()) + _field(0x2A, histogram)
+    return record(_prefix(wall_time) + _varint(step) + _field(0x2A, _field(0x0A, value)))
+
+
+def _double(key: int, value: float) -> bytes:
+    return struct.pack("<Bd", key, value)
 
 
 @lru_cache(maxsize=4)

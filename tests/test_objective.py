@@ -144,3 +144,11 @@ def test_a_function_takes_no_loss():
         gd.Objective(gd.Rosenbrock(), gd.MSE())
     with pytest.raises(ValueError, match="needs one"):
         gd.Objective(gd.Linear(1))
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+def test_variation_of_targets_far_from_zero_does_not_cancel(offset):
+    targets = offset + np.random.default_rng(0).normal(0, 0.1, (1000, 2))
+    wanted = ((targets - targets.mean(0)) ** 2).sum()
+    rows = gd.Dataset.from_arrays(np.zeros((1000, 1)), targets, dtype=torch.float64).train
+    assert rows.variation == pytest.approx(wanted, rel=1e-8)

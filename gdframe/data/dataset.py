@@ -30,6 +30,14 @@ class Rows:
     def __len__(self) -> int:
         return len(self.targets)
 
+    @cached_property
+    def variation(self) -> float:
+        """Sum of the squared deviations of numeric targets from their means, in float64."""
+        parts = torch.split(self.targets, 1 << 20)
+        first = self.targets[0].double()  # equal targets are exactly zero from it
+        mean = sum((part.double() - first).sum(dim=0) for part in parts) / len(self)
+        return sum(float((part.double() - first - mean).square().sum()) for part in parts)
+
 
 @dataclass(frozen=True)
 class Dataset:

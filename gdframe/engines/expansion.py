@@ -41,7 +41,6 @@ class Expansion:
         reference: (outputs, columns) the point.
         slope: (outputs, columns) half the gradient there.
         error: the squared error there.
-        variation: the sum of the targets' squared deviations from their means.
         terms: number of squared errors: rows times outputs.
     """
 
@@ -49,14 +48,13 @@ class Expansion:
     reference: Array
     slope: Array
     error: float
-    variation: float
     terms: int
 
     def at(self, points: Array) -> tuple[Array, Array]:
         """Return squared errors and half their gradients at points (runs, outputs, columns)."""
         off = points - self.reference
         slope = off @ self.gram + self.slope
-        return (off * (slope + self.slope)).sum((1, 2)) + self.error, slope
+        return dots(off, slope + self.slope) + self.error, slope
 
     def moved(self, reference: Array) -> Expansion:
         """Return the same expansion about another point."""
@@ -84,6 +82,12 @@ class Expansion:
         pull = float(torch.linalg.norm(point @ gram))
         size = float(torch.linalg.norm(gram, ord=2) * torch.linalg.norm(point))
         return size / pull if pull > 0 else 1.0
+
+
+def dots(first: Array, second: Array) -> Array:
+    """Return the sum of products of each run's entries, (runs,), of two arrays (runs, ...)."""
+    runs = len(first)
+    return (first.reshape(runs, 1, -1) @ second.reshape(runs, -1, 1)).reshape(runs)
 
 
 def blocks_of(rows: Rows) -> list[tuple[Tensor, Tensor]]:
@@ -129,20 +133,16 @@ def expand(
     else:
         first = torch.as_tensor(reference)
     near = first.to(dtype)
-    mean = rows.targets.double().mean(dim=0)
     totals: list[Tensor] = []
     for features, own in blocks_of(rows):
         x, targets = design(features.to(dtype)), own.to(dtype)
         width = x.shape[1]
         residual = nn.functional.linear(x, near[:, :width], near[:, -1] if bias else None) - targets
         sides = torch.cat([residual, torch.ones_like(residual[:, :1])], dim=1)
-        block = (
-            x.T @ x, sides.T @ x, residual.sum(dim=0), residual.square().sum(),
-            (targets.double() - mean).square().sum(),
-        )  # fmt: skip
+        block = (x.T @ x, sides.T @ x, residual.sum(dim=0), residual.square().sum())
         sums = [part.double() for part in block]
         totals = [a + b for a, b in zip(totals, sums, strict=True)] if totals else sums
-    gram, products, offset, error, variation = totals
+    gram, products, offset, error = totals
     slope, columns = products[:-1], products[-1]
     if bias:
         count = columns.new_full((1, 1), len(rows))
@@ -150,12 +150,13 @@ def expand(
             [torch.cat([gram, columns[:, None]], 1), torch.cat([columns[None], count], 1)]
         )
         slope = torch.cat([slope, offset[:, None]], dim=1)
-    floor = 1e-12 * float(mean.square().sum()) * len(rows)  # of equal targets rounding is left
-    varies = float(variation) if float(variation) > floor else 0.0
     found = Expansion(
-        as_array(gram), as_array(near.double()), as_array(slope), float(error), varies,
-        rows.targets.numel(),
-    )  # fmt: skip
+        gram=as_array(gram),
+        reference=as_array(near.double()),
+        slope=as_array(slope),
+        error=float(error),
+        terms=rows.targets.numel(),
+    )
     if reference is None:
         reference = as_array(near.double() - slope @ pseudo_inverse(gram))
     return found.moved(reference)

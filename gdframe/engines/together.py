@@ -44,7 +44,7 @@ def evaluate_together(
 
     sums = [torch.zeros_like(p) for p in stack.params]
     total = torch.zeros(runs, dtype=torch.float64, device=rows.targets.device)
-    tallies = [Tally(data) for _ in stack.runs]
+    tallies = [Tally(data.task, rows) for _ in stack.runs]
     size = max(1, CHUNK // runs)
     for start in range(0, len(rows), size):
         x, y = rows.features[start : start + size], rows.targets[start : start + size]
