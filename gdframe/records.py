@@ -39,11 +39,21 @@ def scalar_records(
         >>> len(scalar_records("loss", np.ones(3), np.array([1, 2, 300]), 0.0))
         127
     """
-    widths = _varint_widths(steps)
+    prefix, middle = _prefix(wall_time), _middle(tag)
+    with np.errstate(over="ignore"):  # beyond single precision is infinite, as TensorBoard has it
+        ends = values.astype("<f4").view(np.uint8).reshape(-1, 4)
     parts = []
-    for width in np.unique(widths):  # messages of one width are columns of one array
-        chosen = widths == width
-        parts.append(_records(tag, values[chosen], steps[chosen], wall_time, int(width)))
+    for rows, numbers, state in _columns(steps.astype("<i8").tobytes(), len(middle)):
+        width = numbers.shape[1]
+        head = _head(len(prefix) + width + len(middle) + 4) + prefix
+        found = np.empty((len(numbers), len(head) + width + len(middle) + 8), np.uint8)
+        found[:, : len(head)] = np.frombuffer(head, np.uint8)
+        found[:, len(head) : len(head) + width] = numbers
+        found[:, len(head) + width : -8] = np.frombuffer(middle, np.uint8)
+        found[:, -8:-4] = ends[rows]
+        same = _state(0xFFFFFFFF, prefix + bytes(width) + middle)
+        found[:, -4:] = _checksum(state ^ np.uint32(same), ends[rows])
+        parts.append(found.tobytes())
     return b"".join(parts)
 
 
@@ -128,26 +138,32 @@ def _state(start: int, content: bytes) -> int:
     return int(google_crc32c.extend(start ^ 0xFFFFFFFF, content)) ^ 0xFFFFFFFF
 
 
-def _records(
-    tag: str, values: NDArray[np.floating[Any]], steps: NDArray[np.int64], wall_time: float,
-    width: int,
-) -> bytes:  # fmt: skip
-    """Return the records of points whose steps take ``width`` bytes each."""
-    prefix, middle = _prefix(wall_time), _middle(tag)
-    head = _head(len(prefix) + width + len(middle) + 4)
-    with np.errstate(over="ignore"):  # beyond single precision is infinite, as TensorBoard has it
-        ends = values.astype("<f4").view(np.uint8).reshape(-1, 4)
-    numbers, rows = _varints(steps, width), len(values)
-    parts = (
-        _repeat(head + prefix, rows), numbers, _repeat(middle, rows), ends,
-        _checksum(_state(0xFFFFFFFF, prefix), numbers, len(middle), _state(0, middle), ends),
-    )  # fmt: skip
-    return np.hstack(parts).tobytes()
+@lru_cache(maxsize=16)
+def _columns(steps: bytes, middle: int) -> list[tuple[slice, Bytes, NDArray[np.uint32]]]:
+    """Return what steps come to as columns of bytes; runs trained together have the same ones.
 
+    A state of the checksum goes through bytes as through zeros, but for what the bytes make of a
+    state of zero. So what is the same for all rows is left to be added.
 
-def _repeat(content: bytes, rows: int) -> Bytes:
-    """Return the same bytes in each row."""
-    return np.broadcast_to(np.frombuffer(content, np.uint8), (rows, len(content)))
+    Args:
+        steps: (rows,) of 8 bytes each, ascending.
+        middle: how many bytes lie between step and value.
+
+    Returns:
+        For rows whose steps take the same number of bytes: which they are, these bytes (rows,
+        bytes), and what they make of a state of zero, by the value's first byte (rows,).
+    """
+    numbers = np.frombuffer(steps, "<i8")
+    widths = _varint_widths(numbers)
+    found = []
+    for width in np.unique(widths).tolist():  # messages of one width are columns of one array
+        begin, end = np.searchsorted(widths, [width, width + 1]).tolist()
+        groups = _varints(numbers[begin:end], width)
+        state = np.zeros(end - begin, np.uint32)
+        for column in groups.T:
+            state = _table()[(state ^ column) & 0xFF] ^ (state >> np.uint32(8))
+        found.append((slice(begin, end), groups, _through_zeros(state, middle)))
+    return found
 
 
 def _varint_widths(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -167,44 +183,30 @@ def _varints(numbers: NDArray[np.int64], width: int) -> Bytes:
     return groups.astype(np.uint8)
 
 
-def _checksum(start: int, steps: Bytes, middle: int, same: int, values: Bytes) -> Bytes:
-    """Return the masked CRC-32C of rows of bytes, (rows, 4): prefix, step, middle, value.
-
-    Only steps and values differ from row to row. A state of the checksum goes through bytes that
-    are the same for all as through zeros, but for a constant, and through zeros by a table.
-
-    Args:
-        start: the state behind the prefix.
-        steps: (rows, bytes) of each step.
-        middle: how many bytes lie between step and value.
-        same: what these make of a state of zeros.
-        values: (rows, 4) bytes of each value.
-    """
-    state = _through(np.full(len(steps), start, np.uint32), steps)
-    zeros = _zeros(middle)
-    state = (
-        zeros[0][state & 0xFF] ^ zeros[1][(state >> 8) & 0xFF]
-        ^ zeros[2][(state >> 16) & 0xFF] ^ zeros[3][state >> 24] ^ np.uint32(same)
-    )  # fmt: skip
-    crc = _through(state, values) ^ np.uint32(0xFFFFFFFF)
+def _checksum(state: NDArray[np.uint32], values: Bytes) -> Bytes:
+    """Return the masked CRC-32C, (rows, 4), of rows whose state before their values is known."""
+    last = state ^ np.ascontiguousarray(values).view("<u4")[:, 0]
+    crc = _through_zeros(last, 4) ^ np.uint32(0xFFFFFFFF)
     masked = ((crc >> np.uint32(15)) | (crc << np.uint32(17))) + np.uint32(0xA282EAD8)
     return masked.astype("<u4").view(np.uint8).reshape(-1, 4)
 
 
-def _through(state: NDArray[np.uint32], rows: Bytes) -> NDArray[np.uint32]:
-    """Take a checksum's states (rows,) through the bytes of their rows."""
-    table = _table()
-    for column in rows.T:
-        state = table[(state ^ column) & 0xFF] ^ (state >> np.uint32(8))
-    return state
+def _through_zeros(state: NDArray[np.uint32], count: int) -> NDArray[np.uint32]:
+    """Take a checksum's states through ``count`` zeros, byte by byte of the state."""
+    parts = state.astype("<u4", copy=False).view(np.uint8).reshape(-1, 4).T
+    tables = _zeros(count)
+    first, second, third, fourth = (tables[i].take(part) for i, part in enumerate(parts))
+    found: NDArray[np.uint32] = first ^ second ^ third ^ fourth
+    return found
 
 
 @cache
 def _zeros(count: int) -> NDArray[np.uint32]:
     """Return what ``count`` zeros make of each byte of a state, (4, 256)."""
     states = np.arange(256, dtype=np.uint32) << (8 * np.arange(4, dtype=np.uint32)[:, None])
-    zeros = np.zeros((1024, count), np.uint8)
-    return _through(states.reshape(-1), zeros).reshape(4, 256)
+    for _ in range(count):
+        states = _table()[states & 0xFF] ^ (states >> np.uint32(8))
+    return states
 
 
 @cache

@@ -14,7 +14,6 @@ Source: Polyak, "Introduction to Optimization" (1987), chapter 3. For gradient d
 from __future__ import annotations
 
 import math
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -28,6 +27,9 @@ Array = NDArray[np.float64]
 _linear: dict[Any, bool] = {}
 _products: dict[Any, float] = {}
 """What was found of rules, by class and hyperparameters but for the learning rate."""
+
+_limits: dict[Any, float] = {}
+"""Largest curvatures, by these and the learning rate."""
 
 GRID = np.geomspace(1e-6, 1e6, 4001)
 """Products of learning rate and curvature at which stability is tried."""
@@ -67,9 +69,15 @@ class LinearRule:
                 _linear[rule._key] = False  # it looks at more than one number at a time
         return rule if rule.lr > 0 and _linear[rule._key] else None
 
-    @cached_property
+    @property
     def limit(self) -> float:
         """The largest curvature at which the rule is stable with its learning rate."""
+        key = (self._key, self.lr)
+        if key not in _limits:
+            _limits[key] = self._limit()
+        return _limits[key]
+
+    def _limit(self) -> float:
         product = _products.get(self._key)
         if product is not None:  # as a rule it is the same for all learning rates
             at = np.array([1 - 1e-4, 1 + 1e-4]) * product / self.lr

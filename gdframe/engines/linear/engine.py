@@ -161,9 +161,11 @@ class LinearLoops(Engine):
         """Put the traces of all blocks together; that of a single one is not copied."""
         if len(found) == 1:
             return Trace(*found[0])
-        order = np.argsort(np.concatenate([members for _, members in self._blocks]))
-        losses, norms = (np.concatenate(parts)[order] for parts in zip(*found, strict=True))
-        return Trace(losses, norms)
+        shape = (len(self.runs), found[0][0].shape[1])
+        trace = Trace(np.empty(shape, self._x.dtype), np.empty(shape, self._x.dtype))
+        for (_, members), (losses, norms) in zip(self._blocks, found, strict=True):
+            trace.loss[members], trace.gradient_norm[members] = losses, norms
+        return trace
 
     def _large_steps(
         self, block: Block, order: NDArray[Any], offset: int, factors: NDArray[Any]
