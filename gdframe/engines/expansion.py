@@ -28,6 +28,9 @@ WIDE = 512
 BLOCK = 1 << 19
 """Values of X multiplied at a time."""
 
+LANE = 8
+"""Columns that are multiplied side by side: of a width that is a multiple, products are faster."""
+
 Array: TypeAlias = Any
 """A NumPy array on the CPU, where small products start sooner; a tensor on a GPU."""
 
@@ -133,27 +136,26 @@ def expand(
     else:
         first = torch.as_tensor(reference)
     near = first.to(dtype)
-    totals: list[Tensor] = []
-    for features, own in blocks_of(rows):
-        x, targets = design(features.to(dtype)), own.to(dtype)
-        width = x.shape[1]
-        residual = nn.functional.linear(x, near[:, :width], near[:, -1] if bias else None) - targets
-        sides = torch.cat([residual, torch.ones_like(residual[:, :1])], dim=1)
-        block = (x.T @ x, sides.T @ x, residual.sum(dim=0), residual.square().sum())
-        sums = [part.double() for part in block]
-        totals = [a + b for a, b in zip(totals, sums, strict=True)] if totals else sums
-    gram, products, offset, error = totals
-    slope, columns = products[:-1], products[-1]
-    if bias:
-        count = columns.new_full((1, 1), len(rows))
-        gram = torch.cat(
-            [torch.cat([gram, columns[:, None]], 1), torch.cat([columns[None], count], 1)]
-        )
-        slope = torch.cat([slope, offset[:, None]], dim=1)
+    outputs, columns = near.shape
+    width, used = columns - bias, columns + outputs
+    padded = -(-used // LANE) * LANE
+    blocks = blocks_of(rows)
+    # features, ones for the bias, residuals: all that is to be known are their products
+    wide = torch.zeros(len(blocks[0][0]), padded, dtype=dtype, device=near.device)
+    wide[:, width:columns] = 1.0
+    total = torch.zeros(padded, padded, dtype=torch.float64, device=near.device)
+    weights = near.T.contiguous()
+    for features, targets in blocks:
+        block = wide[: len(features)]
+        block[:, :width] = design(features.to(dtype))
+        torch.sub(block[:, :columns] @ weights, targets.to(dtype), out=block[:, columns:used])
+        total += block.T @ block
+    gram, slope = total[:columns, :columns], total[columns:used, :columns]
+    error = total[columns:, columns:].trace()
     found = Expansion(
-        gram=as_array(gram),
+        gram=as_array(gram.contiguous()),
         reference=as_array(near.double()),
-        slope=as_array(slope),
+        slope=as_array(slope.contiguous()),
         error=float(error),
         terms=rows.targets.numel(),
     )
