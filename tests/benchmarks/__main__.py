@@ -57,11 +57,14 @@ def child(name: str, who: str, started: float) -> dict[str, Any]:
         samples.append(time.perf_counter() - begun)
     alone = problem.runs if who in ("gdframe", "jax") else 1
     ends = {}
-    if not problem.updates:
-        counts = {"torch": [FEW], "gdframe": [FEW, steps]}.get(who, [steps])
-        for count in {min(count, steps) for count in counts}:
-            end = getattr(contenders, who)(problem, shuffle=False)(count)
-            ends[str(count)] = np.asarray(end, dtype=np.float64).tolist()
+    if problem.updates:  # full batches: all steps are alike, and a few show whether they agree
+        counts = {min(problem.updates["gdframe"], problem.updates["torch"])}
+    else:
+        counts = {"torch": {FEW}, "gdframe": {FEW, steps}}.get(who, {steps})
+        counts = {min(count, steps) for count in counts}
+    for count in counts if who != "product" else ():
+        end = getattr(contenders, who)(problem, shuffle=False)(count)
+        ends[str(count)] = np.asarray(end, dtype=np.float64).tolist()
     return {
         "setup": setup, "update": statistics.median(samples[1:] or samples) / updates / alone,
         "whole": whole, "updates": updates, "ends": ends,
@@ -134,7 +137,7 @@ def agreement(problem: Problem, who: str, ours: Any, theirs: Any) -> str:
     """Say whether two contenders end at the same parameters, in the order the rows lie in."""
     shared = [count for count in theirs if count in ours]
     if not shared:
-        return "not compared"
+        return "another result"
     if problem.loss == "cross_entropy" and who == "sklearn":
         return "one-vs-rest"
     import numpy as np
