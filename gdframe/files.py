@@ -44,6 +44,17 @@ def exclusive(folder: Path, *, shared: bool = False) -> Iterator[None]:
         os.close(descriptor)
 
 
+def require_folder(path: Path, expected: str) -> None:
+    """Do nothing if a path is a folder.
+
+    Raises:
+        UserError: it is none; ``expected`` says which one is wanted.
+    """
+    if not path.is_dir():
+        problem = "is a file" if path.exists() else "does not exist"
+        raise UserError(f"{path} {problem}: expected {expected}")
+
+
 def write_atomically(path: Path, content: bytes | str, *, settle: bool = True) -> None:
     """Write a temporary file beside ``path``, flush it to disk and rename it.
 

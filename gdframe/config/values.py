@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gdframe.config.schema import Schema
 from gdframe.errors import UserError
+from gdframe.files import require_folder
 
 CONFIG_FILE = Path(".hydra") / "config.yaml"
 
@@ -23,10 +24,7 @@ def read_config(folder: Path) -> DictConfig:
         UserError: the folder is no run's.
     """
     path = folder / CONFIG_FILE
-    if not folder.is_dir():
-        raise UserError(
-            f"{folder} does not exist: expected a run's folder, such as outputs/DATE/TIME"
-        )
+    require_folder(folder, "a run's folder, such as outputs/DATE/TIME")
     if not path.is_file():
         raise UserError(f"{folder} is no run's folder: it has no .hydra/config.yaml")
     try:

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from gdframe.config.values import CONFIG_FILE, plain, read_config
 from gdframe.errors import UserError
+from gdframe.files import require_folder
 from gdframe.reading import Array, Measured, is_training, read_measured, read_result
 from gdframe.sweeps.job import SWEEP_FILE
 from gdframe.sweeps.metric import goes_up, value_of
@@ -71,8 +72,7 @@ def view_of(folder: Path, *, blocks: str = BLOCKS, width: int = 120) -> RunView 
     Raises:
         UserError: nothing that gdframe trains is there.
     """
-    if not folder.is_dir():
-        raise UserError(f"{folder} does not exist: expected the folder of a run or of a sweep")
+    require_folder(folder, "the folder of a run or of a sweep")
     if (folder / SWEEP_FILE).is_file():
         return SweepView(folder, blocks, wide=width >= WIDE)
     if not (folder / CONFIG_FILE).is_file():

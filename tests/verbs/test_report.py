@@ -189,6 +189,10 @@ const counts = () => plots().map((plot) => plot.querySelectorAll(".curve").lengt
 const path = () => document.querySelector(".plot .curve")?.getAttribute("points");
 const texts = () => document.querySelector(".plot svg").textContent;
 const found = { title: document.title, before: counts(), axis: texts() };
+const box = document.querySelector(".plot svg");
+found.shrunk = box.getBoundingClientRect().width / box.viewBox.baseVal.width;
+found.legends = plots().map((plot) => plot.parentElement.querySelectorAll(".legend button").length);
+found.wide = document.documentElement.scrollWidth - innerWidth;
 const toggle = document.querySelector(".legend button");
 if (toggle) {
   toggle.click();
@@ -209,6 +213,12 @@ if (svg) {
 }
 const head = document.querySelector("table.sortable th:nth-child(2) button");
 if (head) { head.click(); found.sorted = head.parentElement.getAttribute("aria-sort"); }
+for (const rule of document.styleSheets[0].cssRules) {
+  if (rule.media?.mediaText === "print") rule.media.mediaText = "all";
+}
+const all = (what) => [...document.querySelectorAll(what)];
+const shown = (what) => all(what).filter((one) => one.offsetParent).length;
+found.printed = [".legend button", ".controls", ".tools input"].map(shown);
 found.errors = window.seen;
 document.body.dataset.found = JSON.stringify(found);
 </script>"""
@@ -239,6 +249,7 @@ def test_a_browser_draws_a_run(run, tmp_path):
     assert seen["errors"] == []
     assert seen["before"][0] == 2  # objective and validation loss
     assert all(seen["before"])
+    assert seen["legends"] == seen["before"]
     assert seen["hidden"][0] == 1
     assert seen["pressed"] == "false"
     assert seen["again"] == seen["before"]
@@ -248,6 +259,15 @@ def test_a_browser_draws_a_run(run, tmp_path):
     assert re.match(r"objective: [\d.]+ at [\d.]+ samples", seen["tip"])
     assert seen["label"].startswith("Is it descending?")
     assert seen["sorted"] == "ascending"
+    assert seen["printed"] == [sum(seen["legends"]), 0, 0]  # which curve is which, and no controls
+
+
+@in_browser
+def test_a_narrow_page_keeps_its_text_readable(run, tmp_path):
+    seen = look(report(run, output=tmp_path / "run.html"), "--window-size=500,900")
+    assert seen["errors"] == []
+    assert seen["shrunk"] > 0.9
+    assert seen["wide"] <= 0  # nothing sticks out
 
 
 @in_browser

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gdframe.config.values import CONFIG_FILE
 from gdframe.errors import UserError
-from gdframe.files import write_atomically
+from gdframe.files import require_folder, write_atomically
 from gdframe.verbs.report.page import render
 from gdframe.verbs.report.run import describe_run
 from gdframe.verbs.report.sweep import describe_sweep, is_sweep
@@ -31,8 +31,7 @@ def report(folder: str | Path, *, output: str | Path | None = None, landscape: b
         OSError: the page cannot be written.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise UserError(f"{folder} does not exist: expected the folder of a run or of a sweep")
+    require_folder(folder, "the folder of a run or of a sweep")
     target = folder / FILE if output is None else Path(output)
     if target.is_dir():
         raise UserError(f"--output {target}: it is a folder; name a file in it")

@@ -2,7 +2,14 @@
 (() => {
   const SVG = "http://www.w3.org/2000/svg";
   const data = JSON.parse(document.getElementById("data").textContent);
-  const WIDTH = 900, HEIGHT = 340, LEFT = 74, RIGHT = 14, TOP = 12, BOTTOM = 44;
+  const LEFT = 74, RIGHT = 14, TOP = 12, BOTTOM = 44;
+  let WIDTH = 900, HEIGHT = 340;
+  const fit = () => { /* to the page, so that text keeps its size on a narrow one */
+    const width = Math.round(Math.max(340, Math.min(900, document.querySelector("main").clientWidth)));
+    const changed = width !== WIDTH;
+    [WIDTH, HEIGHT] = [width, Math.round(Math.max(240, Math.min(340, 0.6 * width)))];
+    return changed;
+  };
   const COLORS = 8, SHOWN = 8;
   const DASHES = ["", "7 3", "2 3", "9 3 2 3"];
   const NAMES = {
@@ -263,6 +270,9 @@
     }
   }
 
+  fit();
+  window.addEventListener("resize", () => { if (fit()) redraw.forEach((update) => update()); });
+
   document.querySelectorAll("figure[data-figure]").forEach((figure) => {
     const spec = data.figures[Number(figure.dataset.figure)];
     const values = seriesOf(spec, spec.measures[0]).flatMap((one) => one.y).filter((y) => y !== null);
@@ -286,7 +296,7 @@
     box.checked = state.logy;
     switcher.appendChild(document.createTextNode(" logarithmic vertical axis"));
     box.addEventListener("change", () => { state.logy = box.checked; update(); });
-    if (!spec.together || spec.measures.length > 1) legend(tools, spec, state, update);
+    legend(tools, spec, state, update);
     redraw.push(update);
     update();
   });

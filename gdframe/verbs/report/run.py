@@ -154,7 +154,7 @@ def _evidence(result: Mapping[str, Any]) -> Table:
             if not isinstance(value, (dict, list))]  # fmt: skip
     limit = known.get("noisy_limit") or known.get("stability_limit")
     if limit:
-        rows.append(["learning rate, of that limit", f"{result['lr'] / limit:.3g}"])
+        rows.append(["learning rate over that limit", result["lr"] / limit])
     if known.get("minimum") is not None and result.get("objective") is not None:
         rows.append(["objective above the minimum", result["objective"] - known["minimum"]])
     return Table(["quantity", "value"], rows, "What is known of the curvature and the minimum")
