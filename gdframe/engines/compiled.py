@@ -15,27 +15,32 @@ import shutil
 import types
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from itertools import count
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.func import functional_call, grad_and_value
+from torch.utils._pytree import tree_map
 
 from gdframe.data.dataset import Dataset
 from gdframe.engines.base import CannotExecute, Engine, Estimate, Part, Run, Trace
 from gdframe.engines.eager import Eager
 from gdframe.engines.functional import why_not_functional
+from gdframe.engines.narrow import narrowed
 from gdframe.engines.stack import Stack
 from gdframe.engines.structure import is_number, why_not_pure, why_not_together
 from gdframe.engines.together import evaluate_together
 from gdframe.loaders.base import Loader
 from gdframe.objective import Evaluation
-from gdframe.optimizers.base import global_norm
 from gdframe.registry import ENGINES
 
 SETUP_SECONDS, STEP_SECONDS, TENSOR_SECONDS, WORK_SECONDS = 20.0, 5e-6, 3e-6, 0.2e-9
 """Of compilation; of a step; of each parameter tensor in it; of each product of value and row."""
+
+UNROLLED, FEW_PRODUCTS = 4, 1 << 18
+"""Steps in one pass of the loop, where each has fewer products than this: a pass costs some µs."""
 
 _number = count()
 
@@ -58,8 +63,11 @@ class Compiled(Engine):
         self._penalty, self._strengths = _penalty(self.runs)
         self._indexed = loader.shuffle or loader.batch_size < loader.rows
         self._full = loader.rows // loader.batch_size  # steps of an epoch that take a whole batch
+        small = self._products(self.runs, loader) < FEW_PRODUCTS and self._full >= 4 * UNROLLED
+        self._unrolled = UNROLLED if small and self._indexed else 1
         for run in self.runs:
             run.objective.model.train()
+        self._model = narrowed(self.runs[0].objective.model)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # PyTorch's, about its own prototypes
@@ -85,10 +93,15 @@ class Compiled(Engine):
     @classmethod
     def estimate(cls, runs: Sequence[Run], data: Dataset, loader: Loader) -> Estimate:
         """Long compilation, then steps without Python."""
-        parameters = list(runs[0].objective.model.parameters())
-        work = loader.batch_size * sum(p.numel() for p in parameters) * len(runs)
-        step = STEP_SECONDS + TENSOR_SECONDS * len(parameters) + WORK_SECONDS * work
-        return Estimate(SETUP_SECONDS, step)
+        tensors = len(list(runs[0].objective.model.parameters()))
+        work = WORK_SECONDS * cls._products(runs, loader)
+        return Estimate(SETUP_SECONDS, STEP_SECONDS + TENSOR_SECONDS * tensors + work)
+
+    @staticmethod
+    def _products(runs: Sequence[Run], loader: Loader) -> int:
+        """Return how many products of a parameter and a row a step has, over all runs."""
+        parameters = sum(p.numel() for p in runs[0].objective.model.parameters())
+        return loader.batch_size * parameters * len(runs)
 
     @classmethod
     def describe(cls, loader: Loader) -> str:
@@ -106,23 +119,23 @@ class Compiled(Engine):
     ) -> tuple[list[Tensor], dict[str, list[Tensor]], Tensor, Tensor]:
         """Execute one step of one run; return parameters, state, loss and gradient norm."""
         objective = self.runs[0].objective
-        model, loss, names = objective.model, objective.loss, self._stack.names
+        loss, names = objective.loss, self._stack.names
         penalized = {id(p) for p in objective.penalized}
-        chosen = [id(p) in penalized for p in model.parameters()]
+        chosen = [id(p) in penalized for p in objective.model.parameters()]
         penalty = copy.copy(self._penalty)
         vars(penalty).update(strengths)
 
         def value(params: list[Tensor]) -> tuple[Tensor, Tensor]:
             named = dict(zip(names, params, strict=True))
             if loss is None:
-                mean = functional_call(model, named, ())
+                mean = functional_call(self._model, named, ())
             else:
-                mean = loss(functional_call(model, named, (features,)), targets)
+                mean = loss(functional_call(self._model, named, (features,)), targets)
             weights = [p for p, taken in zip(params, chosen, strict=True) if taken]
             return (mean + penalty.value(weights) if weights else mean), mean
 
         grads, (_, mean) = grad_and_value(value, has_aux=True)(params)
-        norm = global_norm(list(grads))
+        norm = reduce(torch.add, [(g * g).sum() for g in grads]).sqrt()
         params, state = self._stack.one_run(params, list(grads), state, varying)
         return params, state, mean.detach(), norm
 
@@ -136,33 +149,56 @@ class Compiled(Engine):
         targets: Tensor,
     ) -> tuple[list[Tensor], dict[str, list[Tensor]], Tensor, Tensor]:
         """Execute one step of all runs; features (batch, ...) are shared or (runs, batch, ...)."""
+        if self._alone:
+            return self._step(params, state, {"lr": rate}, {}, features, targets)
         rates = {**varying, "lr": rate}
-        if len(self.runs) == 1:
-            alone = [p[0] for p in params], {k: [v[0] for v in vs] for k, vs in state.items()}
-            params, state, loss, norm = self._step(*alone, {"lr": rate[0]}, {}, features, targets)
-            state = {k: [v[None] for v in vs] for k, vs in state.items()}
-            return [p[None] for p in params], state, loss[None], norm[None]
         rows = None if self._shared else 0
         every = torch.vmap(self._step, in_dims=(0, 0, 0, 0, rows, rows))
         found: tuple[Any, ...] = every(params, state, rates, self._strengths, features, targets)
         return found
 
+    @property
+    def _alone(self) -> bool:
+        """Whether there is a single run, whose tensors then have no axis of runs."""
+        return len(self.runs) == 1
+
+    def _taken(self) -> tuple[list[Tensor], dict[str, list[Tensor]]]:
+        """Return parameters and state as a step takes them."""
+        params, state = self._stack.params, self._stack.state
+        if self._alone:
+            return [p[0] for p in params], {k: [v[0] for v in vs] for k, vs in state.items()}
+        return params, state
+
+    def _put(self, params: list[Tensor], state: dict[str, list[Tensor]]) -> None:
+        """Take parameters and state back."""
+        if self._alone:
+            params = [p[None] for p in params]
+            state = {k: [v[None] for v in vs] for k, vs in state.items()}
+        self._stack.params, self._stack.state = params, state
+
     def _compiled(self) -> Callable[..., Any]:
-        """Return the compiled loop over steps that take whole batches."""
+        """Return the compiled loop over steps that take whole batches, several in a pass."""
         from torch._higher_order_ops import scan
 
         def loop(
-            params: list[Tensor], state: dict[str, list[Tensor]], varying: dict[str, Tensor],
-            indices: Tensor, rates: Tensor, features: Tensor, targets: Tensor,
+            carried: Any, varying: dict[str, Tensor], given: tuple[Tensor, ...],
+            features: Tensor, targets: Tensor,
         ) -> Any:  # fmt: skip
-            def step(carry: Any, given: tuple[Tensor, Tensor]) -> Any:
-                index, rate = given
-                x, y = (features[index], targets[index]) if self._indexed else (features, targets)
-                before, memory = carry
-                params, state, loss, norm = self._steps(before, memory, varying, rate, x, y)
-                return _cloned((params, state)), (loss.clone(), norm.clone())
+            def steps(carried: Any, given: tuple[Tensor, ...]) -> Any:
+                index, rate, *active = given
+                losses, norms = [], []
+                for k in range(self._unrolled):
+                    x, y = features, targets
+                    if self._indexed:
+                        x, y = features[index[k]], targets[index[k]]
+                    params, state = carried
+                    *after, loss, norm = self._steps(params, state, varying, rate[k], x, y)
+                    carried = _chosen(active[0][k], after, carried) if active else after
+                    losses.append(loss)
+                    norms.append(norm)
+                return _cloned(carried), (torch.stack(losses), torch.stack(norms))
 
-            return scan(step, _cloned((params, state)), (indices, rates))
+            return scan(steps, _cloned(carried), given)
 
         # PyTorch limits how often one code object is compiled: each engine has its own
         name = f"gdframe_steps_{next(_number)}"
@@ -171,27 +207,56 @@ class Compiled(Engine):
         )
         compiled = torch.compile(own, fullgraph=True, options={"cpp_wrapper": True})
         # lengths of two and more share their code; one has its own
-        self._run(compiled, self._example(min(2, self.clock.steps_per_epoch)))
+        self._run(compiled, *self._given(0, 0, min(2, self._full)))
         return compiled
 
-    def _example(self, length: int) -> tuple[Tensor, Tensor]:
-        """Return indices and rates for a number of steps, as ``advance`` makes them."""
-        device = self._stack.params[0].device
-        width = self.loader.batch_size if self._indexed else 0
-        shape = (length, width) if self._shared else (length, len(self.runs), width)
-        indices = torch.zeros(shape, dtype=torch.int64, device=device)
-        return indices, torch.zeros(length, len(self.runs), dtype=torch.float64, device=device)
+    def _given(
+        self, epoch: int, offset: int, steps: int, rates: Tensor | None = None
+    ) -> tuple[tuple[Tensor, ...], slice]:
+        """Return what the loop goes over to execute some steps of an epoch, and which they are.
 
-    def _run(self, loop: Callable[..., Any], given: tuple[Tensor, Tensor]) -> Any:
-        """Call the loop on the current parameters and state."""
+        That are indices (passes, steps of a pass, ...), rates and, where a pass has several steps,
+        which of them count: a step has its place in a pass, however an epoch is cut into calls.
+        """
+        several, size = self._unrolled, self.loader.batch_size
+        begin = offset // several * several
+        passes = -(-(offset + steps - begin) // several)
+        if several > 1:
+            passes = max(passes, 2)
+        padded = passes * several
+        here = slice(offset - begin, offset - begin + steps)
+        device, dtype = self._stack.params[0].device, torch.float64
+        every = torch.zeros(padded, len(self.runs), dtype=dtype, device=device)
+        if rates is not None:
+            every[here] = rates
+        if self._alone:
+            every = every[:, 0]
+        order = self._order(epoch) if self._indexed else torch.zeros(0, dtype=torch.int64)
+        order = order[..., begin * size : min(begin + padded, self._full) * size].to(device)
+        width = size if self._indexed else 0
+        order = torch.nn.functional.pad(order, (0, padded * width - order.shape[-1]))
+        indices = order.reshape(*order.shape[:-1], passes, several, width)
+        if not self._shared:
+            indices = indices.movedim(0, 2).contiguous()
+        given = indices, every.reshape(passes, several, *every.shape[1:])
+        if several == 1:
+            return given, here
+        active = torch.zeros(padded, dtype=torch.bool, device=device)
+        active[here] = True
+        return (*given, active.reshape(passes, several)), here
+
+    def _run(
+        self, loop: Callable[..., Any], given: tuple[Tensor, ...], here: slice
+    ) -> tuple[Any, list[Tensor]]:
+        """Return parameters with state, and losses and norms (steps, runs), after the loop."""
         rows = self._part("train")
-        stack = self._stack
         for tensor in given:
             torch._dynamo.maybe_mark_dynamic(tensor, 0)
         with torch.no_grad():
-            return loop(
-                stack.params, stack.state, stack.varying, *given, rows.features, rows.targets
+            carried, traces = loop(
+                self._taken(), self._stack.varying, given, rows.features, rows.targets
             )
+        return carried, [trace.reshape(-1, len(self.runs))[here] for trace in traces]
 
     def advance(self, first: int, last: int) -> Trace:
         """Execute whole batches by the compiled loop, and what is left of an epoch step by step."""
@@ -200,40 +265,28 @@ class Compiled(Engine):
         rates = torch.from_numpy(self._stack.factors(first, last, self.clock))
         rates = rates.to(self._stack.params[0].device)
         whole = max(0, min(last - first, self._full - offset))
-        losses, norms = [], []
+        traces = []
         if whole:
-            indices = self._indices(epoch, offset, whole)
-            (params, state), (loss, norm) = self._run(self._epoch, (indices, rates[:whole]))
-            self._stack.params, self._stack.state = params, state
-            losses.append(loss)
-            norms.append(norm)
+            given = self._given(epoch, offset, whole, rates[:whole])
+            carried, trace = self._run(self._epoch, *given)
+            self._put(*carried)
+            traces.append(trace)
         if whole < last - first:
-            loss, norm = self._rest(epoch, rates[-1])
-            losses.append(loss[None])
-            norms.append(norm[None])
-        found = [torch.cat(values).T.cpu().numpy() for values in (losses, norms)]
-        return Trace(*found)
+            traces.append(self._rest(epoch, rates[-1]))
+        losses, norms = (torch.cat(values).T.cpu().numpy() for values in zip(*traces, strict=True))
+        return Trace(losses, norms)
 
-    def _rest(self, epoch: int, rate: Tensor) -> tuple[Tensor, Tensor]:
+    def _rest(self, epoch: int, rate: Tensor) -> list[Tensor]:
         """Execute the last step of an epoch, which takes fewer rows; return loss and norm."""
         order = self._order(epoch)[..., self._full * self.loader.batch_size :]
-        rows, stack = self._part("train"), self._stack
+        rows = self._part("train")
         with torch.no_grad():
-            stack.params, stack.state, loss, norm = self._steps(
-                stack.params, stack.state, stack.varying, rate, rows.features[order],
-                rows.targets[order],
+            params, state, loss, norm = self._steps(
+                *self._taken(), self._stack.varying, rate[0] if self._alone else rate,
+                rows.features[order], rows.targets[order],
             )  # fmt: skip
-        return loss, norm
-
-    def _indices(self, epoch: int, offset: int, steps: int) -> Tensor:
-        """Return the rows of steps: (steps, batch), or (steps, runs, batch) where orders differ."""
-        if not self._indexed:
-            return self._example(steps)[0]
-        size = self.loader.batch_size
-        order = self._order(epoch)[..., offset * size : (offset + steps) * size]
-        if self._shared:
-            return order.reshape(steps, size)
-        return order.reshape(len(self.runs), steps, size).transpose(0, 1).contiguous()
+            self._put(params, state)
+        return [loss.reshape(1, -1), norm.reshape(1, -1)]
 
     def _order(self, epoch: int) -> Tensor:
         """Return the order of an epoch's rows, (rows,) or (runs, rows), kept until the next one."""
@@ -295,8 +348,12 @@ def compiler() -> str | None:
 
 def _cloned(tensors: Any) -> Any:
     """Copy all tensors, since what a scan carries may not share memory with what it is given."""
-    params, state = tensors
-    return [p.clone() for p in params], {k: [v.clone() for v in vs] for k, vs in state.items()}
+    return tree_map(torch.clone, tuple(tensors))
+
+
+def _chosen(counts: Tensor, after: Any, before: Any) -> Any:
+    """Return all tensors after a step, or before it if the step does not count."""
+    return tree_map(lambda a, b: torch.where(counts, a, b), tuple(after), tuple(before))
 
 
 def _penalty(runs: Sequence[Run]) -> tuple[Any, dict[str, Tensor]]:

@@ -1,0 +1,43 @@
+"""Linear layers of one input or one output, as products and sums that a compiler can fuse.
+
+A matrix product is a call into a library, which for a vector costs more than the arithmetic.
+"""
+
+from __future__ import annotations
+
+import copy
+
+from torch import Tensor, nn
+
+
+class Narrow(nn.Linear):
+    """A layer that computes what ``nn.Linear`` does, up to the order of its sums."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (torch's name)
+        """(..., inputs) -> (..., outputs)."""
+        if self.in_features == 1:
+            outputs = input * self.weight[:, 0]
+        else:
+            outputs = (input * self.weight[0]).sum(dim=-1, keepdim=True)
+        return outputs if self.bias is None else outputs + self.bias
+
+
+def narrowed(model: nn.Module) -> nn.Module:
+    """Return a copy of a model whose layers of one input or output are narrow; itself if none is.
+
+    The copy is for calls with parameters of one's own: those it holds are never read.
+    """
+    if not any(_is_narrow(module) for module in model.modules()):
+        return model
+    try:
+        found = copy.deepcopy(model)
+    except (RuntimeError, TypeError, ValueError, AttributeError):  # something in it has no copy
+        return model
+    for module in found.modules():
+        if _is_narrow(module):
+            module.__class__ = Narrow
+    return found
+
+
+def _is_narrow(module: nn.Module) -> bool:
+    return type(module) is nn.Linear and 1 in (module.in_features, module.out_features)

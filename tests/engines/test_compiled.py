@@ -1,0 +1,87 @@
+"""What is the compiled engine's own: several steps in a pass, and narrow layers."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import gdframe as gd
+from gdframe.engines.narrow import Narrow, narrowed
+
+
+@pytest.mark.parametrize("shape", [(5, 1), (1, 4), (1, 1)])
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_narrow_layer_computes_what_a_linear_one_does(shape, bias):
+    layer = nn.Linear(*shape, bias=bias, dtype=torch.float64)
+    (narrow,) = narrowed(nn.Sequential(layer))
+    assert isinstance(narrow, Narrow)
+    x = torch.randn(7, shape[0], dtype=torch.float64, requires_grad=True)
+    found = []
+    for one in (layer, narrow):
+        outputs = one(x)
+        assert outputs.shape == (7, shape[1])
+        found.append((outputs, *torch.autograd.grad((outputs**2).sum(), [x, *one.parameters()])))
+    for own, wanted in zip(*found, strict=True):
+        torch.testing.assert_close(own, wanted)
+
+
+def test_only_plain_layers_become_narrow_and_the_model_stays_as_it_was():
+    class Own(nn.Linear):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    wide = nn.Sequential(nn.Linear(3, 2), Own(2, 1))
+    assert narrowed(wide) is wide
+    model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
+    found = narrowed(model)
+    assert type(model[1]) is nn.Linear
+    assert [type(layer) for layer in found] == [nn.Linear, Narrow]
+    assert found.state_dict().keys() == model.state_dict().keys()
+
+
+class Uncopyable(nn.Linear):
+    def __deepcopy__(self, memo):
+        raise TypeError("no copy")
+
+
+def test_a_model_without_a_copy_stays_as_it_is():
+    model = nn.Sequential(Uncopyable(3, 2), nn.Linear(2, 1))
+    with pytest.raises(TypeError):
+        copy.deepcopy(model)
+    assert narrowed(model) is model
+
+
+@pytest.mark.parametrize("runs", [1, 3])
+def test_steps_are_the_same_however_an_epoch_is_cut(runs):
+    data = gd.Regression(rows=101, features=3, noise=0.5, validation=0.0).load()
+    loader = gd.MiniBatch(data.rows, batch_size=4)  # 25 whole batches and one row
+
+    def engine() -> gd.Compiled:
+        made = []
+        for index in range(runs):
+            model = gd.MLP(3, 1, hidden=[4])
+            gd.initialize(model, gd.Kaiming(), seed=index)
+            rule = gd.Adam(model.parameters(), lr=0.01 * (1 + index))
+            made.append(gd.Run(gd.Objective(model, gd.MSE()), rule, gd.Cosine(), index))
+        return gd.Compiled(made, data, loader, epochs=3)
+
+    whole, cut = engine(), engine()
+    assert whole._unrolled > 1
+    steps = loader.steps_per_epoch
+    traces = [whole.advance(epoch * steps, (epoch + 1) * steps) for epoch in range(2)]
+    pieces, done = [], 0
+    for length in [1, 2, 5, 3, 1, 1, 9, 3, 1, 7, 4, 15]:
+        pieces.append(cut.advance(done, done + length))
+        done += length
+    assert done == 2 * steps
+    for name in ("loss", "gradient_norm"):
+        one = np.concatenate([getattr(trace, name) for trace in traces], axis=1)
+        other = np.concatenate([getattr(trace, name) for trace in pieces], axis=1)
+        np.testing.assert_array_equal(one, other)
+    for run in range(runs):
+        for name, value in whole.state(run).items():
+            assert torch.equal(value, cut.state(run)[name]), name
