@@ -36,7 +36,7 @@ from gdframe.loaders.base import Loader
 from gdframe.objective import Evaluation
 from gdframe.registry import ENGINES
 
-SETUP_SECONDS, STEP_SECONDS, TENSOR_SECONDS, WORK_SECONDS = 20.0, 5e-6, 3e-6, 0.2e-9
+SETUP_SECONDS, STEP_SECONDS, TENSOR_SECONDS, WORK_SECONDS = 20.0, 4e-6, 2e-6, 0.2e-9
 """Of compilation; of a step; of each parameter tensor in it; of each product of value and row."""
 
 UNROLLED, FEW_PRODUCTS = 4, 1 << 18
