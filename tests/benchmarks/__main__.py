@@ -4,9 +4,10 @@
     python tests/benchmarks 'full batch'      rows whose name holds the text
     python tests/benchmarks --write README.md all, and put the tables into the README
 
-Each contender of a row runs in a process of its own, pinned to the row's threads, and they take
-turns over several rounds; figures are medians over rounds, and a ratio is the median of its
-rounds' ratios. The peers come with ``pip install gdframe[bench]``; one that is missing is left out.
+Each contender of a row runs in a process of its own, pinned to the row's threads. A round runs
+every contender of every row once, so that what disturbs the machine for a while costs a row one
+round; figures are medians over rounds, and a ratio is the median of its rounds' ratios. The peers
+come with ``pip install gdframe[bench]``; one that is missing is left out.
 """
 
 from __future__ import annotations
@@ -99,16 +100,24 @@ def measure(problem: Problem, who: str, cache: str) -> dict[str, Any] | None:
     return found
 
 
-def row(problem: Problem, rounds: int) -> dict[str, Any]:
-    """Measure a problem in turns; return medians, ratios and agreement."""
-    found: dict[str, list[dict[str, Any]]] = {who: [] for who in ("gdframe", *problem.peers)}
-    with tempfile.TemporaryDirectory() as cache:
+def measured(problems: list[Problem], rounds: int) -> list[dict[str, list[dict[str, Any]]]]:
+    """Run every contender of every row once in each round; return what each took, by row."""
+    found: list[dict[str, list[dict[str, Any]]]] = [
+        {who: [] for who in ("gdframe", *problem.peers)} for problem in problems
+    ]
+    with tempfile.TemporaryDirectory() as caches:
         for number in range(rounds):
-            for who in found:
-                if (one := measure(problem, who, cache)) is not None:
-                    found[who].append(one)
-                    print(f"  {number + 1}/{rounds} {who}: {one['update'] * 1e6:.4g} µs an update",
-                          file=sys.stderr)  # fmt: skip
+            for place, (problem, row) in enumerate(zip(problems, found, strict=True)):
+                print(f"{number + 1}/{rounds} {problem.name}", file=sys.stderr)
+                for who, samples in row.items():
+                    if (one := measure(problem, who, f"{caches}/{place}")) is not None:
+                        samples.append(one)
+                        print(f"  {who}: {one['update'] * 1e6:.4g} µs an update", file=sys.stderr)
+    return found
+
+
+def summary(problem: Problem, found: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Medians, ratios and agreement of a row's contenders."""
     ours = found.pop("gdframe")
     peers = {}
     for who, theirs in found.items():
@@ -151,7 +160,7 @@ def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("only", nargs="?", default="", help="text in the names of rows to run")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--write", type=Path, help="file whose marked part the tables replace")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -162,12 +171,11 @@ def main() -> None:
     import growth
     import report
 
-    results = {}
-    for problem in PROBLEMS:
-        if arguments.only in problem.name:
-            print(problem.name, file=sys.stderr)
-            results[problem.name] = row(problem, arguments.rounds)
-    text = report.tables(results, {} if arguments.only else growth.measure())
+    problems = [problem for problem in PROBLEMS if arguments.only in problem.name]
+    found = measured(problems, arguments.rounds)
+    results = {p.name: summary(p, row) for p, row in zip(problems, found, strict=True)}
+    grown = {} if arguments.only else growth.measure()
+    text = report.tables(results, grown, arguments.rounds)
     print(text)
     if arguments.write:
         report.write(arguments.write, text)

@@ -15,12 +15,13 @@ NAMES = {"sklearn": "scikit-learn", "jax": "JAX", "torch": "PyTorch loop", "c": 
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 
 
-def tables(results: dict[str, Any], growth: dict[str, Any]) -> str:
+def tables(results: dict[str, Any], growth: dict[str, Any], rounds: int) -> str:
     """Return both tables and the machine's description."""
     lines = [
-        f"Measured on {machine()}, float32, one thread unless said. Times are of an update of one "
-        'run, loss and gradient norm recorded (scikit-learn records neither); "process" is a '
-        "whole process that trains one epoch of each row's data, import to end.",
+        f"Measured on {machine()}, float32, one thread unless said; medians of {rounds} round(s). "
+        "Times are of an update of one run, loss and gradient norm recorded (scikit-learn records "
+        'neither); "process" is a whole process that trains one epoch of each row\'s data, import '
+        "to end.",
         "",
         "| work | engine | gdframe | compile: first, cached | process | peer | its update | "
         "process | gdframe is | wanted | difference |",
