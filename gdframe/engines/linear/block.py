@@ -38,6 +38,11 @@ AHEAD = 2048
 """Bytes of rows to ask for ahead of their use."""
 
 
+def rows_ahead(x: Array) -> int:
+    """Return how many rows before its use to ask for a row of x (rows, features)."""
+    return int(np.clip(AHEAD // max(1, x.strides[0]), 4, 16))
+
+
 @dataclass(frozen=True)
 class Sums:
     """What the rows of a large batch add up to.
@@ -152,7 +157,7 @@ class Block:
         )  # fmt: skip
         rates = (factors, which) if self.many else (np.ascontiguousarray(factors[which[0]]),)
         own = (self.values,) if self.many else ()
-        ahead = int(np.clip(AHEAD // max(1, x.strides[0]), 4, 16))
+        ahead = rows_ahead(x)
         if size == 1 and bool(np.all(self.clip == np.inf)):
             z = np.empty_like(self.bias)
             self.functions["row_steps"](
@@ -175,6 +180,7 @@ class Block:
         begin: int,
         end: int,
         watch: Callable[[int, Array], None] | None = None,
+        scattered: bool = False,
     ) -> Sums:
         """Sum the loss and its gradient over rows ``order[begin:end]``.
 
@@ -186,7 +192,9 @@ class Block:
             end: the one after the last.
             watch: is given the first position and the outputs (rows, outputs, runs) of each
                 segment of rows.
+            scattered: whether the rows lie far apart, so that each is asked for ahead of its use.
         """
+        ahead = rows_ahead(x) if scattered else len(order)
         chunk = max(CHUNK, -(-(end - begin) // 256))
         segment = max(chunk, SEGMENT // max(1, self.bias.size) // chunk * chunk)
         total = Sums(
@@ -201,7 +209,7 @@ class Block:
                 np.empty((len(cuts) - 1, *self.bias.shape), self.dtype),
             )
             responses = np.empty((stop - start, *self.bias.shape), self.dtype)
-            share = partial(self._accumulate, x, y, order, cuts, parts, responses)
+            share = partial(self._accumulate, x, y, order, ahead, cuts, parts, responses)
             side_by_side([partial(share, a, b) for a, b in shares(len(cuts) - 1)])
             for whole, part in zip(vars(total).values(), vars(parts).values(), strict=True):
                 whole += part.sum(axis=0, dtype=np.float64)
@@ -214,6 +222,7 @@ class Block:
         x: Array,
         y: Array,
         order: Array,
+        ahead: int,
         cuts: Sequence[int],
         parts: Sums,
         responses: Array,
@@ -224,8 +233,9 @@ class Block:
         scratch = self._scratch()
         for i in range(low, high):
             arguments = (
-                x, y, order, cuts[i], cuts[i + 1], self.weight, self.bias, self.loss_arguments,
-                parts.gradient[i], parts.bias_gradient[i], responses[cuts[i] - cuts[0] :], scratch,
+                x, y, order, cuts[i], cuts[i + 1], ahead, self.weight, self.bias,
+                self.loss_arguments, parts.gradient[i], parts.bias_gradient[i],
+                responses[cuts[i] - cuts[0] :], scratch,
             )  # fmt: skip
             if self.many:
                 self.functions["accumulate"](*arguments, parts.loss[i])

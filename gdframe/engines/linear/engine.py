@@ -176,7 +176,8 @@ class LinearLoops(Engine):
             end = min(begin + size, len(order))
             sums = self._sums.pop(id(block), None)
             if sums is None:
-                sums = block.sums(self._x, self._y, order, begin, end)
+                apart = self.loader.shuffle
+                sums = block.sums(self._x, self._y, order, begin, end, scattered=apart)
             traces.append(block.step(sums, self._terms(end - begin), factors[:, t]))
         losses, norms = zip(*traces, strict=True)
         return np.concatenate(losses, axis=1), np.concatenate(norms, axis=1)

@@ -62,6 +62,7 @@ def accumulate(
     order: Any,
     begin: int,
     end: int,
+    ahead: int,
     weight: Any,
     bias: Any,
     loss_arguments: Any,
@@ -73,13 +74,16 @@ def accumulate(
 ) -> None:
     """Sum the loss over rows ``order[begin:end]`` into ``total`` (runs,); fill in its gradient.
 
-    ``responses`` (rows, outputs, runs) takes the outputs of row ``begin`` onwards, in order.
+    Each row asks for the one ``ahead`` places on. ``responses`` (rows, outputs, runs) takes the
+    outputs of row ``begin`` onwards, in order.
     """
     outputs, features, runs = OUTPUTS or weight.shape[0], weight.shape[1], weight.shape[2]
     gradient[:] = ZERO
     bias_gradient[:] = ZERO
     total[:] = 0.0
     for position in range(begin, end):
+        if position + ahead < len(order):
+            prefetch(x, order[position + ahead])
         row = x[order[position]]
         respond(
             row, y[order[position]], weight, bias, loss_arguments, responses[position - begin],
@@ -308,13 +312,11 @@ def batch_steps(
         begin = (first + t) * size
         end = min(begin + size, rows)
         terms = float((end - begin) * outputs)
-        for position in range(begin + ahead, min(end + ahead, rows)):
-            prefetch(x, order[position])
         for r in range(runs):
             current[r] = factors[which[r], t]
         accumulate(
-            x, y, order, begin, end, weight, bias, loss_arguments, gradient, bias_gradient, z,
-            slope, total,
+            x, y, order, begin, end, ahead, weight, bias, loss_arguments, gradient, bias_gradient,
+            z, slope, total,
         )  # fmt: skip
         finish(
             gradient, bias_gradient, terms, weight, bias, states, bias_states, has_bias, counters,

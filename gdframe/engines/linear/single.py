@@ -53,6 +53,7 @@ def accumulate(
     order: Any,
     begin: int,
     end: int,
+    ahead: int,
     weight: Any,
     bias: Any,
     loss_arguments: Any,
@@ -63,9 +64,10 @@ def accumulate(
 ) -> float:
     """Return the sum of the loss over rows ``order[begin:end]``; fill in its gradient.
 
-    ``responses`` (rows, outputs) takes the outputs of row ``begin`` onwards, in order. A few rows
-    are predicted at a time, so that their losses compile to vector instructions; ``scratch``
-    (3, several times outputs) holds their outputs, targets and slopes.
+    Each row asks for the one ``ahead`` places on. ``responses`` (rows, outputs) takes the outputs
+    of row ``begin`` onwards, in order. A few rows are predicted at a time, so that their losses
+    compile to vector instructions; ``scratch`` (3, several times outputs) holds their outputs,
+    targets and slopes.
     """
     outputs, features = OUTPUTS or weight.shape[0], weight.shape[1]
     gradient[:] = ZERO
@@ -76,6 +78,8 @@ def accumulate(
     for start in range(begin, end, group):
         count = min(group, end - start)
         for i in range(count):
+            if start + i + ahead < len(order):
+                prefetch(x, order[start + i + ahead])
             row = x[order[start + i]]
             for k in range(outputs):
                 w = weight[k]
@@ -291,10 +295,8 @@ def batch_steps(
         begin = (first + t) * size
         end = min(begin + size, rows)
         terms = float((end - begin) * outputs)
-        for position in range(begin + ahead, min(end + ahead, rows)):
-            prefetch(x, order[position])
         total = accumulate(
-            x, y, order, begin, end, weight, bias, loss_arguments, gradient, bias_gradient,
+            x, y, order, begin, end, ahead, weight, bias, loss_arguments, gradient, bias_gradient,
             responses, scratch,
         )  # fmt: skip
         losses[t] = total / terms
