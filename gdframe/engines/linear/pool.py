@@ -11,6 +11,9 @@ from itertools import pairwise
 
 import torch
 
+SHARES = 8
+"""Ranges of work a thread, so that one on a busy core takes fewer of them."""
+
 
 def side_by_side(tasks: Sequence[Callable[[], None]]) -> None:
     """Execute all tasks, on as many threads as torch is set to use.
@@ -44,9 +47,10 @@ def side_by_side(tasks: Sequence[Callable[[], None]]) -> None:
 
 
 def shares(count: int) -> list[tuple[int, int]]:
-    """Cut ``count`` pieces of work into one range for each thread."""
-    threads = max(1, min(torch.get_num_threads(), count))
-    cuts = [count * i // threads for i in range(threads + 1)]
+    """Cut ``count`` pieces of work into ranges, several a thread, since threads differ in speed."""
+    threads = torch.get_num_threads()
+    parts = max(1, min(SHARES * threads if threads > 1 else 1, count))
+    cuts = [count * i // parts for i in range(parts + 1)]
     return list(pairwise(cuts))
 
 

@@ -100,7 +100,18 @@ def accumulate(
                 value, s = loss(z[i], target[i], loss_arguments, 0)
                 slope[i] = F(s)
                 total += value
-        for i in range(count):
+        whole = count - count % 4
+        for i in range(0, whole, 4):
+            at = start + i
+            a, b, c, d = x[order[at]], x[order[at + 1]], x[order[at + 2]], x[order[at + 3]]
+            for k in range(outputs):
+                g, of = gradient[k], i * outputs + k
+                sa, sb = slope[of], slope[of + outputs]
+                sc, sd = slope[of + 2 * outputs], slope[of + 3 * outputs]
+                bias_gradient[k] += (sa + sb) + (sc + sd)
+                for j in range(features):
+                    g[j] += (sa * a[j] + sb * b[j]) + (sc * c[j] + sd * d[j])
+        for i in range(whole, count):
             row = x[order[start + i]]
             for k in range(outputs):
                 s, g = slope[i * outputs + k], gradient[k]
