@@ -314,7 +314,9 @@ ENDS = {
 @pytest.mark.parametrize(
     ("engine", "loader"),
     [("linear", "per_sample"), ("linear", "mini_batch"), ("linear", "full_batch"),
-     ("gram", "full_batch")],
+     ("gram", "full_batch"),
+     pytest.param("compiled", "mini_batch", marks=pytest.mark.slow),
+     pytest.param("compiled", "full_batch", marks=pytest.mark.slow)],
 )  # fmt: skip
 def test_every_engine_ends_as_the_eager_loop_does(engine, loader, end):
     results = []

@@ -42,6 +42,16 @@ SETUP_SECONDS, STEP_SECONDS, TENSOR_SECONDS, WORK_SECONDS = 20.0, 4e-6, 2e-6, 0.
 UNROLLED, FEW_PRODUCTS = 4, 1 << 18
 """Steps in one pass of the loop, where each has fewer products than this: a pass costs some µs."""
 
+OPTIONS = {
+    "cpp_wrapper": True,
+    # PyTorch keeps what it compiled only of operations that it says depend on nothing but their
+    # graph, and has not said so yet of its loops, which do not either
+    "unsafe_marked_cacheable_functions": dict.fromkeys(
+        ("torch.ops.higher_order.scan", "torch.ops.higher_order.while_loop"), torch.__version__
+    ),
+}
+"""Of Inductor: no Python between steps, and what is compiled is kept for other processes."""
+
 _number = count()
 
 
@@ -205,7 +215,7 @@ class Compiled(Engine):
         own = types.FunctionType(
             loop.__code__.replace(co_name=name), loop.__globals__, name, None, loop.__closure__
         )
-        compiled = torch.compile(own, fullgraph=True, options={"cpp_wrapper": True})
+        compiled = torch.compile(own, fullgraph=True, options=OPTIONS)
         # lengths of two and more share their code; one has its own
         self._run(compiled, *self._given(0, 0, min(2, self._full)))
         return compiled

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -158,6 +161,26 @@ def assert_follows_eager(case: Case, epochs: int = 20) -> None:
                 assert a.gradient_norm == _near(b.gradient_norm, 100 * tolerance)
             for name, value in a.metrics.items():
                 assert value == _near(b.metrics[name], tolerance), name
+
+
+def assert_apart(cases: list[Case]) -> None:
+    """Hold an engine to the definition in a process that ends with what was compiled in it.
+
+    Compiled code is never freed: some 50 MB for each cell of the matrix.
+    """
+    _helper().submit(_assert_all, cases).result()
+
+
+def _assert_all(cases: list[Case]) -> None:
+    torch.set_num_threads(1)
+    for case in cases:
+        assert_follows_eager(case)
+
+
+@cache
+def _helper() -> ProcessPoolExecutor:
+    context = multiprocessing.get_context("forkserver")
+    return ProcessPoolExecutor(1, mp_context=context, max_tasks_per_child=16)
 
 
 def _itself(case: Case, epochs: int) -> dict[str, Any]:

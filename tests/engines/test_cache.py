@@ -1,4 +1,4 @@
-"""What the linear engine keeps on disk, and what its traces cost to log."""
+"""What engines keep on disk, and what their traces cost to log."""
 
 from __future__ import annotations
 
@@ -51,6 +51,41 @@ def test_a_module_that_was_changed_is_written_again(tmp_path):
     module.write_text("raise SystemExit('not ours')\n")
     assert train(tmp_path) == first
     assert module.read_text() == text
+
+
+COMPILED = """
+import sys
+import gdframe as gd
+from torch._dynamo.utils import counters
+data = gd.Regression(rows=30, features=3, validation=0.0).load()
+made = []
+for engine in ("eager", "compiled"):
+    model = gd.MLP(3, hidden=[4], activation={activation!r})
+    gd.initialize(model, gd.Kaiming(), seed=0)
+    rule = gd.Momentum(model.parameters(), 0.01, beta={beta})
+    trainer = gd.Trainer(model, gd.MSE(), rule, gd.MiniBatch(30, 5), data, epochs=3, engine=engine,
+                         penalty=gd.L2(strength={strength}))
+    made.append(trainer.fit().objective)
+eager, compiled = made
+assert abs(eager - compiled) < 1e-5 * eager, made
+print(counters["aot_autograd"]["autograd_cache_hit"])
+"""
+
+
+@pytest.mark.slow
+def test_what_inductor_compiled_is_found_again_if_nothing_differs(tmp_path):
+    environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    plain = {"activation": "tanh", "beta": 0.9, "strength": 0.1}
+    others = [{"activation": "relu"}, {"beta": 0.5}, {"strength": 0.2}]
+    hits = []
+    for given in (plain, *({**plain, **other} for other in others), plain):
+        code = COMPILED.format(**given)
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        hits.append(int(done.stdout))
+    assert hits == [0, 0, 0, 0, 1]
 
 
 @pytest.mark.slow
