@@ -99,6 +99,7 @@ class Execution:
                 self._display.going(len(together.members), done)
             return self._stop()
 
+        self._display.preparing(len(batch))
         try:
             for job in batch:
                 config = job.config

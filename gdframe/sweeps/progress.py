@@ -42,6 +42,7 @@ class SweepProgress:
             TextColumn("runs"),
             TextColumn("{task.fields[done]:,}/{task.total:,}"),
             BarColumn(),
+            TextColumn("{task.fields[preparing]}"),
             TextColumn("{task.fields[statuses]}"),
             TextColumn("{task.fields[best]}"),
             TimeRemainingColumn(),
@@ -49,7 +50,9 @@ class SweepProgress:
             transient=True,
             disable=not (show and self.console.is_terminal),
         )
-        self._task = self._bar.add_task("", total=len(jobs), done=0, statuses="", best="")
+        self._task = self._bar.add_task(
+            "", total=len(jobs), done=0, preparing="", statuses="", best=""
+        )
 
     def __enter__(self) -> SweepProgress:
         self._bar.start()
@@ -74,6 +77,11 @@ class SweepProgress:
         self._done += 1
         self._bar.update(self._task, done=self._done, statuses=statuses, best=best)
 
+    def preparing(self, runs: int) -> None:
+        """Say that an engine is being built for some runs."""
+        plural = "" if runs == 1 else "s"
+        self._bar.update(self._task, preparing=f"preparing {runs:,} run{plural}, which may compile")
+
     def going(self, runs: int, share: float) -> None:
         """Move the bar.
 
@@ -81,4 +89,4 @@ class SweepProgress:
             runs: how many are being trained.
             share: of their epochs, what they have done.
         """
-        self._bar.update(self._task, completed=self._done + runs * share)
+        self._bar.update(self._task, completed=self._done + runs * share, preparing="")

@@ -40,7 +40,7 @@ def tables(results: dict[str, Any], growth: dict[str, Any], rounds: int) -> str:
             cells = own if index == 0 else [""] * len(own)
             cells += [
                 NAMES[who], seconds(peer["update"]), f"{peer['whole']:.1f} s",
-                ratio(peer["ratio"]), ratio(problem.reach[who]), peer["agrees"],
+                ratio(peer["ratio"]), goal(problem.reach[who]), peer["agrees"],
             ]  # fmt: skip
             lines.append("| " + " | ".join(cells) + " |")
     if growth:
@@ -62,10 +62,17 @@ def seconds(value: float) -> str:
 
 
 def ratio(value: float) -> str:
-    """Write how many times faster, or how close."""
-    if value >= 1:
-        return f"{value:,.0f}x faster" if value >= 10 else f"{value:.2g}x faster"
-    return f"within {1 / value:.2g}x"
+    """Write how many times faster, or slower."""
+    if value >= 10:
+        return f"{value:,.0f}x faster"
+    return f"{value:.3g}x faster" if value >= 1 else f"{1 / value:.3g}x slower"
+
+
+def goal(value: float) -> str:
+    """Write how many times faster it should be, or how close."""
+    if value == 1:
+        return "as fast"
+    return f"{value:,.3g}x faster" if value > 1 else f"within {1 / value:.2g}x"
 
 
 def machine() -> str:

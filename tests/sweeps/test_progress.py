@@ -16,7 +16,11 @@ def test_the_bar_moves_within_a_batch_and_names_what_is_best():
     jobs = [SimpleNamespace(overrides=(f"lr={lr}", "epochs=9")) for lr in (0.1, 0.2, 0.3, 0.4)]
     with SweepProgress(jobs, None, console=console) as display:
         bar = display._bar
+        display.preparing(4)
+        bar.refresh()
+        assert "preparing 4 runs, which may compile" in text.getvalue()
         display.going(4, 0.25)
+        assert bar.tasks[0].fields["preparing"] == ""
         assert bar.tasks[0].completed == 1.0
         display.ended(jobs[1], {"status": "converged", "objective": 2.0})
         display.ended(jobs[3], {"status": "diverged", "objective": 1.0})
