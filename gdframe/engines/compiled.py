@@ -42,7 +42,7 @@ SETUP_SECONDS, STEP_SECONDS, TENSOR_SECONDS, WORK_SECONDS = 20.0, 4e-6, 2e-6, 0.
 UNROLLED, FEW_PRODUCTS = 4, 1 << 18
 """Steps in one pass of the loop, where each has fewer products than this: a pass costs some µs."""
 
-OPTIONS = {
+OPTIONS: dict[str, Any] = {
     "cpp_wrapper": True,
     # PyTorch keeps what it compiled only of operations that it says depend on nothing but their
     # graph, and has not said so yet of its loops, which do not either
