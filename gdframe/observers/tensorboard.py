@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ class TensorBoard(Observer):
         self._stride = max(1, math.ceil(run.epochs / max(1, self.max_points - 2)))
         self._drawing = max(1, math.ceil(run.epochs / max(1, self.histograms - 2)))
         if not resumed:
-            self._file.layout(LAYOUT)
+            self._file.layout(layout(run.history.last))
             for title, page in self.text.items():
                 self._file.text(title, page)
             self._write_epoch(run)
@@ -206,6 +207,27 @@ class TensorBoard(Observer):
             for name, values in run.parameters().items():
                 epoch = int(run.history.last["epoch"])
                 self._file.histogram(f"parameters/{name}", values.cpu().numpy(), epoch)
+
+
+def layout(columns: Iterable[str]) -> dict[str, dict[str, list[str]]]:
+    """Return how the Custom Scalars page is arranged, without charts that would stay empty.
+
+    Args:
+        columns: of the history by epoch.
+
+    Example:
+        >>> list(layout(["objective", "lr", "theory/gap"])["1. Is it descending?"])
+        ['objective', 'loss by step', 'gap to the minimum', 'learning rate']
+    """
+    shown = ["loss/step", "gradient_norm/step", "update_ratio/", *filter(None, map(tag_of, columns))]
+    return {
+        question: {
+            title: tags
+            for title, tags in charts.items()
+            if any(re.fullmatch(tag, one) for tag in tags for one in shown)
+        }
+        for question, charts in LAYOUT.items()
+    }
 
 
 def tag_of(column: str) -> str | None:

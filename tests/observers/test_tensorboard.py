@@ -68,7 +68,8 @@ def served(tmp_path_factory):
     """Two runs, one of which diverged, and a TensorBoard on loopback that shows them."""
     folder = tmp_path_factory.mktemp("runs")
     gd.train("variant=sgd", "lr=0.01", "epochs=3", folder=folder / "good")
-    gd.train("variant=batch", "lr=100", "epochs=3", folder=folder / "bad")
+    theory = "diagnostics.theory=true"
+    gd.train("variant=batch", "lr=100", "epochs=3", theory, folder=folder / "bad")
     with dashboard(folder) as url:
         yield url
 
@@ -141,10 +142,10 @@ def test_a_dashboard_opens_in_the_order_a_person_asks(served):
     ]  # fmt: skip
     charts = {chart["title"]: chart["multiline"]["tag"] for g in layout for chart in g["chart"]}
 
-    def matched(chart):
+    def matched(chart, run="good"):
         found = set()
         for tag in charts[chart]:
-            url = f"{served}/data/plugin/custom_scalars/scalars?run=good&tag={quote(tag)}"
+            url = f"{served}/data/plugin/custom_scalars/scalars?run={run}&tag={quote(tag)}"
             found |= set(ask(url)["tag_to_events"])
         return found
 
@@ -153,6 +154,9 @@ def test_a_dashboard_opens_in_the_order_a_person_asks(served):
     assert "metric/validation_r2" in matched("metrics, validation")
     assert matched("gradient norm by parameter") == {"gradient_norm/weight", "gradient_norm/bias"}
     assert matched("update to weight by parameter") == {"update_ratio/weight", "update_ratio/bias"}
+    assert matched("gap to the minimum", "bad") == {"theory/gap"}
+    empty = [chart for chart in charts if not matched(chart) | matched(chart, "bad")]
+    assert not empty  # neither run measures curvature, and there is no chart for it
 
 
 @pytest.mark.slow
