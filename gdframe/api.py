@@ -108,9 +108,14 @@ def sweep(
         ['0.1', '0.01']
     """
     plugins = _prepare(overrides)
+    words = [*_own_combinations(overrides), *overrides]
+    if (named := _named_folder(overrides)) is not None:
+        if folder is not None and Path(folder) != named:
+            raise UserError(f"folder={folder}, and sweep.dir={named}: name the folder once")
+        folder = named
     combinations = [
         [*words, f"plugins=[{','.join(plugins)}]"] if plugins else words
-        for words in BasicSweeper.split_arguments(parse(overrides), None)[0]
+        for words in BasicSweeper.split_arguments(parse(words), None)[0]
     ]
     if not combinations:
         raise UserError("the sweep is empty: no combination of values is left to train")
@@ -142,6 +147,24 @@ def sweep(
         interrupted=outcome.interrupted,
         text=summary.text,
     )
+
+
+def _own_combinations(overrides: Sequence[str]) -> list[str]:
+    """Return what an experiment sweeps by itself, as ``KEY=VALUES``."""
+    chosen = [text for text in overrides if text.lstrip("+").startswith("experiment=")]
+    if not chosen:
+        return []
+    try:
+        config = compose_config(chosen, hydra=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise explain(error, overrides) from error
+    return [f"{key}={values}" for key, values in (config.hydra.sweeper.params or {}).items()]
+
+
+def _named_folder(overrides: Sequence[str]) -> Path | None:
+    """Return the last folder that ``sweep.dir=`` names."""
+    given = [text for text in overrides if text.startswith("sweep.dir=")]
+    return Path(str(parse(given[-1:])[0].value())) if given else None
 
 
 def composed(overrides: Sequence[str]) -> DictConfig:

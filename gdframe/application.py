@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -21,13 +22,14 @@ from gdframe.config.folders import (
     claimed,
     discard,
     new_sweep,
+    refuse_run,
     refuse_taken,
     register_resolver,
     unwritable,
 )
-from gdframe.config.messages import explain, named_plugins, refuse_null
+from gdframe.config.messages import explain, named_plugins, refuse_null, refuse_several
 from gdframe.config.schema import config_folder, register_nodes
-from gdframe.errors import UserError
+from gdframe.errors import FailedError, UserError
 from gdframe.plugins import absolute, load_plugins
 from gdframe.task import Task
 
@@ -52,9 +54,12 @@ def run_application(argv: list[str]) -> int:
         for override in overrides
         if override.startswith(("hydra.run.dir=", "hydra.sweep.dir=", "sweep.dir="))
     ]
-    if "sweep.reuse=true" not in [override.lower() for override in overrides]:
-        for folder in named_folders:
-            refuse_taken(folder)
+    reuse = "sweep.reuse=true" in [override.lower() for override in overrides]
+    if reuse and not named_folders:
+        raise UserError("sweep.reuse=true adds to a sweep: name its folder by sweep.dir=FOLDER")
+    for folder in named_folders:
+        (refuse_run if reuse else refuse_taken)(folder)
+    refuse_several(overrides)
     application = hydra.main(
         version_base="1.3", config_path=str(config_folder()), config_name="config"
     )(task)
@@ -116,7 +121,8 @@ def _conclude(task: Task) -> None:
     if task.folder is None or not task.folder.is_dir():
         return
     raised = sys.exc_info()[1]
-    if isinstance(raised, UserError) and task.outcome is None:  # nothing was trained
+    wrong = isinstance(raised, UserError) and not isinstance(raised, FailedError)
+    if wrong and task.outcome is None:  # nothing was trained
         return
     on_the_way = raised is not None  # what is raised says more than a full disk here
     with suppress(*([OSError] if on_the_way else [])):
@@ -125,12 +131,14 @@ def _conclude(task: Task) -> None:
 
             print(conclude(task.folder, task.outcome, task.metric).text)
             return
-        from gdframe.sweeps.report import summarize
-        from gdframe.sweeps.summary import read_records
+        from gdframe.sweeps.records import read_records
+        from gdframe.sweeps.report import compare
 
         records = read_records(task.folder)
         if records:
-            print(summarize(task.folder, records, task.metric).text)
+            summary = compare(task.folder, records, task.metric)
+            print(summary.text)
+            summary.write(task.folder)
         failed = [r for r in records if (r.result or {}).get("status") == "failed"]
         task.codes += [1 for _ in failed]
 
@@ -146,8 +154,9 @@ def _with_plugins(word: str, plugins: list[str]) -> str:
     """Name plugin files by their absolute paths, so that a run can be resumed from anywhere."""
     if not word.startswith("plugins="):
         return word
-    quoted = ",".join("'" + plugin.replace("'", "\\'") + "'" for plugin in plugins)
-    return f"plugins=[{quoted}]"
+    plain = all(re.fullmatch(r"[\w./-]+", plugin) for plugin in plugins)
+    quoted = plugins if plain else ["'" + plugin.replace("'", "\\'") + "'" for plugin in plugins]
+    return f"plugins=[{','.join(quoted)}]"
 
 
 @contextmanager

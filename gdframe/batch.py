@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from gdframe.engines.base import Engine
+from gdframe.files import NotWrittenError
 from gdframe.measurement import Measurement, finite_steps
 from gdframe.member import Member
 from gdframe.result import Result
@@ -66,11 +67,11 @@ class Batch:
                 at the next block with the status ``interrupted``.
 
         Raises:
-            OSError: a folder cannot be written to; no run goes on.
+            NotWrittenError: a folder cannot be written to; no run goes on.
         """
         try:
             self._fit(stop)
-        except OSError:
+        except NotWrittenError:
             raise
         except Exception as error:
             if self._failed is None:
@@ -144,7 +145,7 @@ class Batch:
             self.members.remove(member)
             try:
                 self._ended(member, result)
-            except OSError:
+            except NotWrittenError:
                 raise
             except Exception as error:
                 if self._failed is None:

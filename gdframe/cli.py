@@ -15,8 +15,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from gdframe.errors import UserError, did_you_mean
-from gdframe.files import DISK_FULL, exclusive
+from gdframe.errors import FailedError, UserError, did_you_mean
+from gdframe.files import DISK_FULL, NotWrittenError, exclusive
 from gdframe.interrupt import forget, raise_outside_imports
 
 OK, FAILED, WRONG_INPUT, DIVERGED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -74,7 +74,8 @@ def _run(argv: list[str]) -> int:
             return verbs[argv[0]](argv[1:])
         return _train(argv)
     except UserError as error:
-        return _complain(str(error), debug)
+        code = FAILED if isinstance(error, FailedError) else WRONG_INPUT
+        return _complain(str(error), debug, code)
     except BrokenPipeError:  # the reader of our output went away: nothing to say, or to flush
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
@@ -84,11 +85,11 @@ def _run(argv: list[str]) -> int:
         return _complain(f"cannot read or write{where}: {error.strerror or error}{hint}", debug)
 
 
-def _complain(message: str, debug: bool) -> int:
+def _complain(message: str, debug: bool, code: int = WRONG_INPUT) -> int:
     if debug:
         traceback.print_exc()
     print(f"gdframe: {message}", file=sys.stderr)
-    return WRONG_INPUT
+    return code
 
 
 def _train(argv: list[str]) -> int:
@@ -145,7 +146,7 @@ def _resume(argv: list[str]) -> int:
     try:
         with exclusive(sweeps[0], shared=True) if sweeps else nullcontext():
             result = resume(folder, chosen.overrides, started=started)
-    except OSError as error:
+    except NotWrittenError as error:
         raise unwritable(error, folder) from error
     finish(result)
     return exit_code(result)

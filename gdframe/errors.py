@@ -14,6 +14,13 @@ class UserError(ValueError):
     """
 
 
+class FailedError(UserError):
+    """What was begun could not be brought to its end, through no fault of the input.
+
+    The command line exits with code 1.
+    """
+
+
 def did_you_mean(given: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the closest known name, or an empty string.
 

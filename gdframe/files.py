@@ -14,6 +14,21 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Error numbers that free space, or a higher limit, would mend."""
 
 
+class NotWrittenError(OSError):
+    """The disk refused what gdframe was writing; other OSErrors are those of components."""
+
+
+@contextmanager
+def storing() -> Iterator[None]:
+    """Raise what the disk refuses as ``NotWrittenError``."""
+    try:
+        yield
+    except NotWrittenError:
+        raise
+    except OSError as error:
+        raise NotWrittenError(*error.args) from error
+
+
 @contextmanager
 def exclusive(folder: Path, *, shared: bool = False) -> Iterator[None]:
     """Keep other processes from training in ``folder`` at the same time.

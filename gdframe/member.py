@@ -16,6 +16,7 @@ from gdframe.data.dataset import Dataset
 from gdframe.diagnosis import Diagnosis
 from gdframe.engines.base import Engine, Run
 from gdframe.errors import UserError
+from gdframe.files import storing
 from gdframe.history import History
 from gdframe.loaders.base import Loader
 from gdframe.losses.base import Loss
@@ -123,9 +124,10 @@ class Member:
             if bad := not_finite(row):
                 verdict = diverged(*bad, step=0, lr=self.lr, parameter=None)
         self.recovery = Recovery(self.step, self.engine.state(self.index))
-        for observer in self.observers:
-            observer.load_state(self._observed)
-            observer.on_start(self)
+        with storing():
+            for observer in self.observers:
+                observer.load_state(self._observed)
+                observer.on_start(self)
         return verdict or self._catch_up()
 
     def _catch_up(self) -> Verdict | None:
@@ -143,8 +145,9 @@ class Member:
         """
         first, self.step = self.step, self.step + finite
         kept = self.history.add_steps(first, loss[:finite], norm[:finite])
-        for observer in self.observers:
-            observer.on_block(self, kept)
+        with storing():
+            for observer in self.observers:
+                observer.on_block(self, kept)
         if finite == len(loss):
             return None
         value, slope = loss[finite].item(), norm[finite].item()
@@ -159,8 +162,9 @@ class Member:
         assert self.course is not None
         self._add(row)
         self.stopping.follow(self.course, row["objective"], noisy=self.clock.steps_per_epoch > 1)
-        for observer in self.observers:
-            observer.on_epoch(self)
+        with storing():
+            for observer in self.observers:
+                observer.on_epoch(self)
         return self._judge()
 
     def out_of_time(self) -> Verdict | None:
@@ -211,16 +215,20 @@ class Member:
         if row["step"] != self.step or not self.engine.measures_all:
             row = self._measure()
         result = self._result(self.diagnosis.explain(verdict, self.history, self.parameters()), row)
-        for observer in self.observers:
-            observer.on_end(self, result)
+        with storing():
+            for observer in self.observers:
+                observer.on_end(self, result)
         return result
 
     def failed(self, error: Exception) -> Result | None:
-        """Return the result of a run that raised, from what it had measured before, if anything."""
+        """Return the result of a run that raised, from what it had measured; None if it cannot."""
         if not len(self.history):
             return None
         verdict = Verdict(Status.FAILED, f"{type(error).__name__}: {error}")
-        return self._result(verdict, self.history.last)
+        try:
+            return self._result(verdict, self.history.last)
+        except Exception:  # what broke the run breaks this too
+            return None
 
     def separate(self, engine: Engine) -> Engine:
         """Return an engine of the same kind for this run alone, at the step it has taken note of.
@@ -242,8 +250,9 @@ class Member:
         """Stop the watch, and close the observers."""
         self.pause()
         self.recovery = None
-        for observer in self.observers:
-            observer.close()
+        with storing():
+            for observer in self.observers:
+                observer.close()
 
     def _measure(self, *, whole: bool = True) -> dict[str, float]:
         """Return a row of the history, measured at the current parameters."""

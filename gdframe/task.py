@@ -19,7 +19,7 @@ from gdframe.config.check import check
 from gdframe.config.folders import discard, register_resolver, unwritable
 from gdframe.config.values import CONFIG_FILE, anchor, plain
 from gdframe.errors import UserError
-from gdframe.files import write_atomically
+from gdframe.files import NotWrittenError, storing, write_atomically
 from gdframe.plugins import load_plugins
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Task:
             self.folder = folder.parent
         try:
             return self._train(config, folder)
-        except OSError as error:
+        except NotWrittenError as error:
             self.error = self.error or unwritable(error, folder)
         except Exception as error:  # Hydra would print it, and end a sweep: the caller raises it
             if in_sweep:
@@ -94,7 +94,8 @@ class Task:
         check_metric(self.metric)
         anchor(config)
         if (folder / CONFIG_FILE).exists():
-            OmegaConf.save(config, folder / CONFIG_FILE)
+            with storing():
+                OmegaConf.save(config, folder / CONFIG_FILE)
         result = launch(plain(config), folder, started=self.started)
         self.started = time.perf_counter()
         self.codes.append(exit_code(result))

@@ -125,16 +125,19 @@ class Base:
         filled = self._template.replace(f" {_OVERRIDES}", lines)
         return filled.replace(_NUMBER, str(number)).replace(_FOLDER, _scalar(folder))
 
-    def subfolder(self, number: int, overrides: Sequence[str]) -> str:
+    def subfolder(self, number: int, overrides: Sequence[str], values: Values) -> str:
         """Return a run's folder below its sweep's, as ``hydra.sweep.subdir`` says."""
-        assert self.hydra is not None
         if self._numbered:
             return str(number)
-        with open_dict(self.whole):
-            self.hydra.job.num, self.hydra.job.id = number, str(number)
-            self.hydra.job.override_dirname = ",".join(overrides)
-            self.hydra.overrides.task = list(overrides)
-        return str(self.hydra.sweep.subdir)
+        config = copy.deepcopy(self.whole)
+        for key, value in values.items():
+            OmegaConf.update(config, key, value)
+        hydra = config.hydra
+        with open_dict(config):
+            hydra.job.num, hydra.job.id = number, str(number)
+            hydra.job.override_dirname = _named_by(overrides, hydra.job.config.override_dirname)
+            hydra.overrides.task = list(overrides)
+        return str(hydra.sweep.subdir)
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,16 @@ class Composition:
     def text(self) -> str:
         """Return what ``.hydra/config.yaml`` holds."""
         return self.base.text(self.values)
+
+    def subfolder(self, number: int, overrides: Sequence[str]) -> str:
+        """Return its folder below the sweep's, as ``hydra.sweep.subdir`` says."""
+        return self.base.subfolder(number, overrides, self.values)
+
+
+def _named_by(overrides: Sequence[str], how: Any) -> str:
+    """Return what Hydra calls a run by its overrides: ``hydra.job.override_dirname``."""
+    shown = [text for text in overrides if text.partition("=")[0] not in how.exclude_keys]
+    return str(how.item_sep).join(sorted(shown)).replace("=", str(how.kv_sep))
 
 
 class Composer:

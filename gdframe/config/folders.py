@@ -9,7 +9,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from gdframe.errors import UserError
+from gdframe.errors import FailedError, UserError
 from gdframe.files import DISK_FULL
 
 TRAINED = ("checkpoint", "result.json", "events.out.tfevents.*", "*/.hydra")
@@ -87,13 +87,31 @@ def refuse_taken(folder: Path) -> None:
         )
 
 
+def refuse_run(folder: Path) -> None:
+    """Refuse a folder to which runs are to be added and which is that of a single run.
+
+    Raises:
+        UserError: it is.
+    """
+    if any((folder / name).exists() for name in (".hydra", "result.json")):
+        raise UserError(
+            f"{folder} holds a run, not a sweep: choose the folder of a sweep, or a new one"
+        )
+
+
 def unwritable(error: OSError, folder: Path) -> UserError:
     """Say that a run's folder can no longer be written to, and how to go on."""
     free = "free some space" if error.errno in DISK_FULL else "make it writable"
-    return UserError(
+    kind = FailedError if _is_trained(folder) else UserError
+    return kind(
         f"cannot write to {folder}: {error.strerror or error}; {free}, then go on by "
         f"python -m gdframe resume {folder}"
     )
+
+
+def _is_trained(folder: Path) -> bool:
+    """Say whether something was trained in a folder."""
+    return any(next(folder.glob(trace), None) for trace in TRAINED)
 
 
 def discard(folder: Path) -> None:
@@ -102,7 +120,7 @@ def discard(folder: Path) -> None:
     A folder in which something was trained stays as it is.
     The folder goes if that empties it, and so do the folders of its date and its root.
     """
-    if any(next(folder.glob(trace), None) for trace in TRAINED):
+    if _is_trained(folder):
         return
     for handler in list(logging.getLogger().handlers):
         if isinstance(handler, logging.FileHandler):

@@ -18,7 +18,7 @@ from gdframe.config.values import CONFIG_FILE, dump_settings, plain, read_config
 from gdframe.diagnostics.diagnostics import Diagnostics
 from gdframe.diagnostics.preflight import advice_on_data, advice_on_rate
 from gdframe.errors import UserError, in_words
-from gdframe.files import exclusive
+from gdframe.files import NotWrittenError, exclusive, storing
 from gdframe.observers import Checkpoint, Observer, ProgressBar, TensorBoard, preparing
 from gdframe.registry import ENGINES, SCHEDULES
 from gdframe.result import Result, save_model
@@ -89,7 +89,7 @@ def _launch(config: Mapping[str, Any], folder: Path, *, resume: bool, started: f
     setup = time.perf_counter() - started
     try:
         result = trainer.fit()
-    except (OSError, UserError):
+    except (NotWrittenError, UserError):
         raise
     except Exception as error:
         failure = trainer.failed(error)
@@ -97,7 +97,8 @@ def _launch(config: Mapping[str, Any], folder: Path, *, resume: bool, started: f
             failure.save(folder)
         raise
     result.seconds["setup"] = setup
-    leave(result, parts, config, folder)
+    with storing():
+        leave(result, parts, config, folder)
     return result
 
 
@@ -163,8 +164,16 @@ def leave(result: Result, parts: Parts, config: Mapping[str, Any], folder: Path)
     return result.save(folder)
 
 
-def observers(config: Mapping[str, Any], folder: Path) -> list[Observer]:
-    """Return who keeps what a run leaves on the way: events and checkpoints, as the config says."""
+def observers(
+    config: Mapping[str, Any], folder: Path, varied: Mapping[str, str] | None = None
+) -> list[Observer]:
+    """Return who keeps what a run leaves on the way: events and checkpoints, as the config says.
+
+    Args:
+        config: plain values, checked.
+        folder: the run's.
+        varied: what else distinguishes it from other runs, for HParams.
+    """
     settings, saving = config["logging"], config["checkpoint"]
     found: list[Observer] = []
     if settings["tensorboard"]:
@@ -175,6 +184,8 @@ def observers(config: Mapping[str, Any], folder: Path) -> list[Observer]:
                 name = group if key == "name" else f"{group}.{key}"
                 if isinstance(value, (bool, int, float, str)):
                     chosen[name] = value
+        more = {k: v for k, v in (varied or {}).items() if k not in (*chosen, "plugins")}
+        chosen |= {key: _number(text) for key, text in more.items()}
         page = "```yaml\n" + dump_settings(config) + "```"
         found.append(
             TensorBoard(
@@ -189,6 +200,14 @@ def observers(config: Mapping[str, Any], folder: Path) -> list[Observer]:
         folder = folder / "checkpoint"
         found.append(Checkpoint(folder, every=saving["every"], keep=saving["keep"]))
     return found
+
+
+def _number(text: str) -> float | str:
+    """Return a number where text is one: HParams sorts and draws them by size."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def resume(folder: Path, overrides: Sequence[str], *, started: float | None = None) -> Result:
@@ -226,7 +245,8 @@ def resume(folder: Path, overrides: Sequence[str], *, started: float | None = No
             "start a new run."
         )
     result = launch(after, folder, resume=True, started=started)
-    OmegaConf.save(config, folder / CONFIG_FILE)
+    with storing():
+        OmegaConf.save(config, folder / CONFIG_FILE)
     return result
 
 

@@ -67,6 +67,17 @@ def refuse_null(overrides: Sequence[str]) -> None:
             )
 
 
+def refuse_several(overrides: Sequence[str]) -> None:
+    """Refuse several values of what belongs to a sweep as a whole.
+
+    Raises:
+        UserError: there are.
+    """
+    for text in overrides:
+        if text.startswith("sweep.") and parse([text])[0].is_sweep_override():
+            raise UserError(f"{text}: a sweep has one value of it; give one")
+
+
 def explain(error: BaseException, overrides: Sequence[str]) -> UserError:
     """Return the clearest account of why a config could not be composed.
 
@@ -170,6 +181,12 @@ def _check_keys(parsed: Sequence[Override]) -> None:
     config = compose_config(choices)
     for override in parsed:
         key = override.key_or_group
+        if key == "hydra.launcher.batch":
+            raise UserError(
+                "hydra.launcher.batch is of gdframe's own launcher; with another one, "
+                f"hydra.sweeper.batch={_values(override)[0]} says how many runs a worker trains "
+                "together"
+            )
         if key in GROUPS or key.startswith("hydra"):
             continue
         _check_key(config, key)
@@ -237,13 +254,18 @@ def _expected(config: DictConfig, key: str) -> str | None:
     return None
 
 
-def compose_config(overrides: Sequence[str]) -> DictConfig:
-    """Compose a config without starting Hydra's application, inside one or not."""
+def compose_config(overrides: Sequence[str], *, hydra: bool = False) -> DictConfig:
+    """Compose a config without starting Hydra's application, inside one or not.
+
+    Args:
+        overrides: of its values and groups.
+        hydra: whether to keep Hydra's own part, under ``hydra``.
+    """
     running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(config_folder()), job_name="gdframe", version_base="1.3"):
-            return compose("config", list(overrides))
+            return compose("config", list(overrides), return_hydra_config=hydra)
     finally:
         GlobalHydra.instance().clear()
         if running is not None:

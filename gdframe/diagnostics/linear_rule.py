@@ -65,16 +65,22 @@ class LinearRule:
         if rule._key not in _linear:
             try:
                 _linear[rule._key] = rule.lr > 0 and rule._is_linear()
-            except (RuntimeError, TypeError, ValueError, IndexError):
-                _linear[rule._key] = False  # it looks at more than one number at a time
+            except Exception:  # it looks at more than one number at a time, or is not whole
+                _linear[rule._key] = False
         return rule if rule.lr > 0 and _linear[rule._key] else None
 
     @property
     def limit(self) -> float:
-        """The largest curvature at which the rule is stable with its learning rate."""
+        """The largest curvature at which the rule is stable with its learning rate.
+
+        Infinite where none is found.
+        """
         key = (self._key, self.lr)
         if key not in _limits:
-            _limits[key] = self._limit()
+            try:
+                _limits[key] = self._limit()
+            except Exception:  # the rule will not have this rate, and says so in training
+                _limits[key] = math.inf
         return _limits[key]
 
     def _limit(self) -> float:

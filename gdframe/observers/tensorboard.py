@@ -219,7 +219,12 @@ def layout(columns: Iterable[str]) -> dict[str, dict[str, list[str]]]:
         >>> list(layout(["objective", "lr", "theory/gap"])["1. Is it descending?"])
         ['objective', 'loss by step', 'gap to the minimum', 'learning rate']
     """
-    shown = ["loss/step", "gradient_norm/step", "update_ratio/", *filter(None, map(tag_of, columns))]
+    shown = [
+        "loss/step",
+        "gradient_norm/step",
+        "update_ratio/",
+        *filter(None, map(tag_of, columns)),
+    ]
     return {
         question: {
             title: tags

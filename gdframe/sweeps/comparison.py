@@ -2,12 +2,15 @@
 
 A configuration is what is varied but the seed. Across its seeds it has a mean, a standard deviation
 and a bootstrap interval. Levels of a key, such as the variants, are compared in pairs on the seeds
-that both have, each level at its best configuration: runs with one seed start from the same point
-and see rows in the same order, so that the difference within a seed is what the level makes. What
-is measured on different scales, such as two losses, is ranked and compared apart.
+that both have: runs with one seed start from the same point and see rows in the same order, so that
+the difference within a seed is what the level makes. On each seed a level is at the configuration
+that is its best on all other seeds, so that no seed judges what was chosen by it; and the intervals
+of a key's levels hold for all pairs at once, since the winner is chosen among them. What has scales
+of its own, such as two losses, is ranked and compared apart.
 
-Sources: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 14 (BCa intervals);
-Demsar, Statistical comparisons of classifiers over multiple data sets (JMLR 2006).
+Sources: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 12 (bootstrap-t
+intervals, which hold what they say for few seeds too); Stone, Cross-validatory choice and
+assessment of statistical predictions (JRSS B 1974).
 """
 
 from __future__ import annotations
@@ -16,10 +19,12 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gdframe.sweeps.metric import goes_up, value_of
 
@@ -29,7 +34,11 @@ FEWEST_SEEDS = 6
 MOST_LEVELS = 8
 """Most levels of a key that are compared."""
 
-RESAMPLES = 9999
+RESAMPLES, MOST_DRAWS = 9999, 20_000_000
+"""Samples of an interval, and most values in all of them."""
+
+SAME = 1e-6
+"""Differences below this share of the values are rounding: float32 holds seven digits."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,7 @@ class Configuration:
         """Standard deviation over the seeds, of two and more."""
         return stdev(self.values.values()) if len(self.values) > 1 else None
 
-    @property
+    @cached_property
     def interval(self) -> tuple[float, float] | None:
         """The mean's 95 % bootstrap interval, or None with too few seeds."""
         return bootstrap_interval(list(self.values.values()))
@@ -110,8 +119,11 @@ class Difference:
         other: the other level.
         problem: what is the same of both, and sets their scale.
         seeds: how many they share.
+        of: how many there are.
         mean: of the differences, other minus better.
-        interval: its 95 % bootstrap interval; None with too few seeds.
+        interval: its 95 % bootstrap interval, for all pairs of the key's levels at once; None with
+            too few seeds.
+        scale: size of the values.
     """
 
     key: str
@@ -119,25 +131,39 @@ class Difference:
     other: str
     problem: dict[str, str]
     seeds: int
+    of: int
     mean: float
     interval: tuple[float, float] | None
+    scale: float
 
     @property
     def words(self) -> str:
         """The verdict."""
+        some = f" on {self.seeds} of {self.of} seeds" if self.seeds < self.of else ""
         if self.interval is None:
             return f"too few seeds ({self.seeds}; at least {FEWEST_SEEDS})"
         low, high = self.interval
-        return "could be chance" if low <= 0 <= high else "beyond chance"
+        if max(abs(low), abs(high)) <= SAME * self.scale:
+            return f"the same, to rounding{some}"
+        return f"{'beyond chance' if low > 0 or high < 0 else 'could be chance'}{some}"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
         interval = None if self.interval is None else list(self.interval)
-        return {**vars(self), "interval": interval, "verdict": self.words}
+        content = {**vars(self), "interval": interval, "verdict": self.words}
+        del content["scale"]
+        return content
 
 
-def bootstrap_interval(values: Sequence[float]) -> tuple[float, float] | None:
-    """Return the mean's 95 % BCa bootstrap interval; None for fewer than six values.
+def bootstrap_interval(
+    values: Sequence[float], *, scale: float | None = None, level: float = 0.95
+) -> tuple[float, float] | None:
+    """Return the mean's bootstrap-t interval; None for fewer than six values.
+
+    Args:
+        values: of independent seeds.
+        scale: spreads that are rounding on this scale count as none; by default the values' size.
+        level: how often such an interval holds the mean.
 
     Example:
         >>> bootstrap_interval([1.0, 2.0, 3.0]) is None
@@ -147,14 +173,22 @@ def bootstrap_interval(values: Sequence[float]) -> tuple[float, float] | None:
     """
     if len(values) < FEWEST_SEEDS:
         return None
-    if min(values) == max(values):
-        return values[0], values[0]
-    from scipy.stats import bootstrap
+    given = np.asarray(values)
+    count, middle, deviation = len(given), float(given.mean()), float(given.std(ddof=1))
+    size = float(np.abs(given).max()) if scale is None else scale
+    if deviation <= ROUNDING * size:
+        return middle, middle
+    resamples = min(RESAMPLES, max(999, MOST_DRAWS // count))
+    drawn = given[np.random.default_rng(0).integers(0, count, (resamples, count))]
+    spreads = drawn.std(axis=1, ddof=1)
+    some = spreads > ROUNDING * deviation  # not one value throughout
+    scores = (drawn.mean(axis=1)[some] - middle) / spreads[some]
+    low, high = np.quantile(scores, [(1 - level) / 2, (1 + level) / 2])
+    return float(middle - high * deviation), float(middle - low * deviation)
 
-    found = bootstrap(
-        (np.asarray(values),), np.mean, n_resamples=RESAMPLES, rng=np.random.default_rng(0)
-    ).confidence_interval
-    return float(found.low), float(found.high)
+
+ROUNDING = 1e-13
+"""Spreads below this share of the values are those of their last digits."""
 
 
 def varied(records: Sequence[Record]) -> list[str]:
@@ -205,40 +239,68 @@ def best(found: Sequence[Configuration]) -> list[Configuration]:
     return list(first.values())
 
 
-def differences(found: Sequence[Configuration]) -> list[Difference]:
-    """Compare the levels of each varied key with the best one, each at its best configuration.
+def differences(found: Sequence[Configuration], metric: str | None) -> list[Difference]:
+    """Compare the levels of each varied key with the best one.
 
     Args:
         found: configurations, best first.
+        metric: what they are compared by.
     """
+    sign = -1.0 if goes_up(metric) else 1.0
     problems: dict[str, list[Configuration]] = {}
     for configuration in found:
         problems.setdefault(repr(configuration.problem), []).append(configuration)
-    return [difference for one in problems.values() for difference in _within(one)]
+    return [difference for one in problems.values() for difference in _within(one, sign)]
 
 
-def _within(found: Sequence[Configuration]) -> list[Difference]:
+def _within(found: Sequence[Configuration], sign: float) -> list[Difference]:
     """Compare the levels of keys within a problem."""
     keys = dict.fromkeys(key for configuration in found for key in configuration.settings)
-    problem = found[0].problem
+    seeds = list(dict.fromkeys(seed for configuration in found for seed in configuration.values))
+    table = np.array([[c.values.get(seed, math.nan) for seed in seeds] for c in found])
     differences = []
     for key in keys:
-        tops: dict[str, Configuration] = {}
-        for configuration in found:
+        rows: dict[str, list[int]] = {}  # of the table, best first
+        for at, configuration in enumerate(found):
             level = configuration.settings.get(key)
             if level is not None and configuration.values:
-                tops.setdefault(level, configuration)
-        if not 2 <= len(tops) <= MOST_LEVELS:
+                rows.setdefault(level, []).append(at)
+        if not 2 <= len(rows) <= MOST_LEVELS:
             continue
-        (winner, first), *others = tops.items()
-        for level, other in others:
-            shared = [seed for seed in first.values if seed in other.values]
-            if len(shared) < 2:
+        pairs = len(rows) * (len(rows) - 1) / 2
+        (winner, first), *others = [
+            (level, _chosen_elsewhere(table[own], sign)) for level, own in rows.items()
+        ]
+        for level, values in others:
+            gaps = (values - first)[np.isfinite(values) & np.isfinite(first)]
+            if len(gaps) < 2:
                 continue
-            gaps = [other.values[seed] - first.values[seed] for seed in shared]
+            scale = float(np.nanmax(np.abs([values, first])))
+            interval = bootstrap_interval(gaps.tolist(), scale=scale, level=1 - 0.05 / pairs)
             differences.append(
                 Difference(
-                    key, winner, level, problem, len(shared), fmean(gaps), bootstrap_interval(gaps)
+                    key, winner, level, found[0].problem, len(gaps), len(seeds),
+                    float(gaps.mean()), interval, scale,
                 )
-            )
+            )  # fmt: skip
     return differences
+
+
+def _chosen_elsewhere(table: NDArray[np.float64], sign: float) -> NDArray[np.float64]:
+    """Return for each seed the value of the configuration that is best on all other seeds.
+
+    Args:
+        table: values (configurations, seeds), best configuration first; NaN where there is none.
+        sign: of what is the better the lower.
+
+    Returns:
+        (seeds,), NaN where the chosen configuration has no value.
+    """
+    there = np.isfinite(table)
+    counts = there.sum(axis=1, keepdims=True) - there  # on the others, (configurations, seeds)
+    sums = np.where(there, table, 0).sum(axis=1, keepdims=True) - np.where(there, table, 0)
+    means = np.where(counts > 0, sums / np.maximum(counts, 1), math.inf)
+    keys = (sign * means).T, -counts.T  # the last counts most
+    chosen = np.lexsort(keys, axis=1)[:, 0]
+    found: NDArray[np.float64] = table[chosen, np.arange(table.shape[1])]
+    return found

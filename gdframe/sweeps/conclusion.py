@@ -8,11 +8,11 @@ from pathlib import Path
 from gdframe.config.launch import observers
 from gdframe.events import PATTERN, EventFile
 from gdframe.observers import TensorBoard
-from gdframe.sweeps.comparison import Record, best
+from gdframe.sweeps.comparison import best
 from gdframe.sweeps.job import Job
 from gdframe.sweeps.metric import value_of, worst
-from gdframe.sweeps.report import Summary, summarize
-from gdframe.sweeps.summary import settings
+from gdframe.sweeps.records import records_of, settings
+from gdframe.sweeps.report import Summary, compare
 from gdframe.sweeps.sweep import Outcome
 
 
@@ -22,7 +22,9 @@ def conclude(folder: Path, outcome: Outcome, metric: str | None) -> Summary:
     Raises:
         OSError: something cannot be written.
     """
-    summary = summarize(folder, records(outcome), metric)
+    jobs = [job for job in outcome.jobs if job.number not in outcome.changed]
+    summary = compare(folder, records_of(jobs, outcome.results), metric, outcome.changed)
+    summary.write(folder)
     config = outcome.jobs[0].config
     saved: dict[str, bytes] = {}
     if len(summary.configurations) > 1:
@@ -41,7 +43,7 @@ def conclude(folder: Path, outcome: Outcome, metric: str | None) -> Summary:
 
 def _board(job: Job) -> TensorBoard:
     """Return the observer that writes a run's events."""
-    found = observers(job.config, job.folder)
+    found = observers(job.config, job.folder, settings(job.overrides))
     return next(observer for observer in found if isinstance(observer, TensorBoard))
 
 
@@ -60,14 +62,6 @@ def show_pictures(folder: Path, pictures: Mapping[str, bytes]) -> None:
                 file.image(f"sweep/{name}", png)
         finally:
             file.close()
-
-
-def records(outcome: Outcome) -> list[Record]:
-    """Return every run of a sweep with what it came to."""
-    return [
-        Record(settings(job.overrides), outcome.results.get(job.number), str(job.folder))
-        for job in outcome.jobs
-    ]
 
 
 def exit_codes(outcome: Outcome) -> list[int]:

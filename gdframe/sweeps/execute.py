@@ -18,7 +18,7 @@ from gdframe.console import table
 from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.preflight import advice_on_data
 from gdframe.engines.base import Engine
-from gdframe.files import write_atomically
+from gdframe.files import NotWrittenError, storing, write_atomically
 from gdframe.member import Member
 from gdframe.observers import Observer, TensorBoard
 from gdframe.registry import ENGINES
@@ -29,6 +29,7 @@ from gdframe.sweeps.curves import Curves
 from gdframe.sweeps.job import Job, write_folders
 from gdframe.sweeps.plan import Datasets, starting_point
 from gdframe.sweeps.progress import SweepProgress
+from gdframe.sweeps.records import settings
 from gdframe.sweeps.writing import Writing
 
 log = logging.getLogger("gdframe")
@@ -66,7 +67,7 @@ class Execution:
         """Train batch after batch, until all is done or an end is asked for.
 
         Raises:
-            OSError: a folder cannot be written to; what had ended before is whole.
+            NotWrittenError: a folder cannot be written to; what had ended before is whole.
         """
         for batch in batches:
             if self._stop() is None:
@@ -83,7 +84,8 @@ class Execution:
             result.seconds["setup"], result.folder = setup, job.folder
             self._curves.keep(result)
             if (board := self._boards.pop(job.number, None)) is not None:
-                self._curves.write_end(board, result)
+                with storing():
+                    self._curves.write_end(board, result)
             write = partial(_leave, result, parts.pop(member), configs.pop(member), job)
             writing.submit(member, write)
 
@@ -113,7 +115,7 @@ class Execution:
                 if capture is not None:
                     member.restore(capture)
             del starts
-        except OSError:
+        except NotWrittenError:
             raise
         except Exception as error:  # of a component from elsewhere, or an engine's second thought
             if len(batch) > 1:  # the others shall not suffer
@@ -150,7 +152,7 @@ class Execution:
 
     def _observers(self, config: Mapping[str, Any], job: Job) -> list[Observer]:
         """Return who watches a run; its curves are left out where only some are to be kept."""
-        found = observers(config, job.folder)
+        found = observers(config, job.folder, settings(job.overrides))
         if config["logging"]["runs"] == "all":
             return found
         for board in [observer for observer in found if isinstance(observer, TensorBoard)]:
@@ -160,11 +162,12 @@ class Execution:
 
     def _fail(self, job: Job, result: Result | None, error: Exception) -> None:
         """Write what is known of a run that raised."""
-        if result is not None:
-            content: Mapping[str, Any] = result.save(job.folder)
-        else:
-            content = unmeasured(job, error)
-            write_atomically(job.folder / RESULT_FILE, json.dumps(content, indent=2) + "\n")
+        with storing():
+            if result is not None:
+                content: Mapping[str, Any] = result.save(job.folder)
+            else:
+                content = unmeasured(job, error)
+                write_atomically(job.folder / RESULT_FILE, json.dumps(content, indent=2) + "\n")
         _write_log(job, "".join(traceback.format_exception(error)), level="ERROR")
         log.error("%s failed: %s", job.name, error)
         self._note(job, content)
@@ -188,7 +191,8 @@ class Execution:
 
 def _leave(result: Result, parts: Parts, config: Mapping[str, Any], job: Job) -> Mapping[str, Any]:
     """Write what a run leaves when it ends; return what ``result.json`` holds."""
-    content = leave(result, parts, config, job.folder)
+    with storing():
+        content = leave(result, parts, config, job.folder)
     reason = f"engine: {result.engine} ({result.engine_reason})\n"
     _write_log(job, (reason if result.engine_reason else "") + table(result))
     return content

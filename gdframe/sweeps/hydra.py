@@ -111,14 +111,20 @@ def compose_jobs(
                 "hydra/launcher=basic hydra/sweeper=basic for it"
             )
     composer = Composer(partial(context.config_loader.load_sweep_config, config))
-    jobs = []
+    jobs: list[Job] = []
+    places: dict[str, Job] = {}
     for number, overrides in enumerate(job_overrides, start=first):
         own = tuple(filter_overrides(overrides))
         try:
             composition = composer.compose(list(overrides))
             composition.plain()  # refuses what has no place there
-            name = composition.base.subfolder(number, own)
+            name = composition.subfolder(number, own)
         except (HydraException, OmegaConfBaseException) as error:
             raise explain(error, own) from error
         jobs.append(Job(number, own, composition, folder / name))
+        if (other := places.setdefault(name, jobs[-1])) is not jobs[-1]:
+            raise UserError(
+                f"hydra.sweep.subdir gives {other.name} and {jobs[-1].name} one folder, {name}: "
+                "make it differ, by ${hydra.job.num} say"
+            )
     return jobs

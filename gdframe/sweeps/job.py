@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from gdframe.config.composer import Base, Composition
 from gdframe.config.values import CONFIG_FILE, dump, plain, read_config
 from gdframe.errors import UserError
-from gdframe.files import write_atomically
+from gdframe.files import storing, write_atomically
 from gdframe.result import RESULT_FILE
 from gdframe.stopping import Status
 
@@ -75,7 +75,7 @@ def write_folders(jobs: Sequence[Job]) -> None:
     """Make the folders of runs, several at a time: making a file takes longer than filling it.
 
     Raises:
-        OSError: one cannot be written to.
+        NotWrittenError: one cannot be written to.
     """
 
     def write(folder: Path, files: Mapping[str, str]) -> None:
@@ -85,7 +85,7 @@ def write_folders(jobs: Sequence[Job]) -> None:
         for name, text in files.items():
             (folder / name).write_text(text)
 
-    with ThreadPoolExecutor(4) as pool:
+    with storing(), ThreadPoolExecutor(4) as pool:
         for done in [pool.submit(write, job.folder, job.files()) for job in jobs]:
             done.result()
 
@@ -102,17 +102,16 @@ def digest(config: Mapping[str, Any]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def trained(job: Job) -> dict[str, Any]:
-    """Return the config of the run in a job's folder, which may have gone on as another one.
-
-    Raises:
-        UserError: there is none that can be read.
-    """
+def has_gone_on(job: Job) -> bool:
+    """Say whether the run in a job's folder, if any, is another one by now: of more epochs, say."""
+    if stored_result(job) is None:
+        return False  # it is yet to be trained
     try:
-        as_asked = (job.folder / CONFIG_FILE).read_text() == job.composition.text()
-    except OSError:
-        as_asked = False
-    return job.config if as_asked else _anchored(plain(read_config(job.folder)))
+        if (job.folder / CONFIG_FILE).read_text() == job.composition.text():
+            return False
+        return digest(_anchored(plain(read_config(job.folder)))) != digest(job.config)
+    except (OSError, UserError):  # nothing says what it is
+        return True
 
 
 SWEEP_FILE = "sweep.json"

@@ -1,14 +1,20 @@
-"""Where runs from many starts have ended: the minima found, and the share of starts of each."""
+"""Where runs from many starts have ended: the minima found, and the share of starts of each.
+
+A run has found a minimum where the function curves upwards in all directions and Newton's step, of
+at most gradient norm / lambda_min, would hardly move it.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gdframe.stopping import Status
 from gdframe.sweeps.comparison import Record
 from gdframe.sweeps.metric import WORTHLESS
 
@@ -28,7 +34,7 @@ class Minimum:
         point: its coordinates, of the run with the lowest objective.
         objective: the value there.
         runs: how many ended there.
-        share: of all runs of the function, those that diverged too.
+        share: of all runs of the function, those too that diverged or were on their way.
     """
 
     model: str
@@ -51,12 +57,25 @@ def minima(records: Sequence[Record]) -> list[Minimum]:
     return found
 
 
+def _is_minimum(result: Mapping[str, Any]) -> bool:
+    """Say whether a run of a function ended at a minimum, or as good as.
+
+    Where its curvature was not measured, that it stood still has to do.
+    """
+    lowest = (result.get("diagnostics") or {}).get("lambda_min")
+    if lowest is None:
+        return str(result["status"]) == str(Status.CONVERGED)
+    size = 1 + float(np.linalg.norm(result["point"]))
+    return bool(lowest > 0 and result["gradient_norm"] <= NEAR * size * lowest)
+
+
 def _minima_of(model: str, records: Sequence[Record]) -> list[Minimum]:
     ends = [
         (float(r.result["objective"]), r.result["point"])
         for r in records
         if r.result is not None and r.result["status"] not in WORTHLESS
         and all(isinstance(x, float) and math.isfinite(x) for x in r.result["point"])
+        and _is_minimum(r.result)
     ]  # fmt: skip
     ends.sort(key=lambda end: end[0])
     centres: list[NDArray[np.float64]] = []

@@ -41,7 +41,7 @@ def pack(
     Raises:
         UserError: a run cannot be trained as it is configured; none was.
     """
-    batches = plan(jobs, Datasets(), most=most or RUNS)
+    batches = plan(jobs, Datasets(), most=RUNS if most is None else most)
     folder.mkdir(parents=True, exist_ok=True)
     write_jobs(folder, [*before, *jobs])
     where = str(folder.resolve()).replace("\\", "\\\\").replace("'", "\\'")

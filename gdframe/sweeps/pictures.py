@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import pairwise
@@ -27,9 +28,17 @@ MOST_LINES = 8
 MOST_CELLS = 60
 """Most rows or columns of a heat map."""
 
+MOST_PROBLEMS = 8
+"""Most losses, data sets and the like that get pictures of their own."""
+
+FILLED = 0.9
+"""Least share of a heat map's cells that have been tried: fewer are values drawn at random."""
+
 
 def draw(folder: Path, found: Sequence[Configuration], metric: str) -> dict[str, bytes]:
     """Save the pictures that a sweep's varied keys allow; return them as PNG by name.
+
+    What has a scale of its own, such as each of two losses, has pictures of its own.
 
     Args:
         folder: the sweep's.
@@ -39,22 +48,32 @@ def draw(folder: Path, found: Sequence[Configuration], metric: str) -> dict[str,
     Raises:
         OSError: one cannot be written.
     """
-    pictures = {
-        "learning_rates": against_learning_rate(found, metric),
-        "heat_map": heat_map(found, metric),
-    }
+    problems: dict[str, list[Configuration]] = {}
+    for configuration in found:
+        named = "-".join(f"{key}={value}" for key, value in configuration.problem.items())
+        problems.setdefault(named, []).append(configuration)
     saved = {}
-    for name, figure in pictures.items():
-        if figure is not None:
-            saved[name] = png(figure)
-            write_atomically(folder / f"{name}.png", saved[name])
+    for problem, own in list(problems.items())[:MOST_PROBLEMS]:
+        ending = f"-{re.sub(r'[^a-zA-Z0-9_.=-]+', '_', problem)[:80]}" if len(problems) > 1 else ""
+        pictures = {
+            "learning_rates": against_learning_rate(own, metric),
+            "heat_map": heat_map(own, metric),
+        }
+        for name, figure in pictures.items():
+            if figure is not None:
+                saved[name + ending] = png(figure)
+                write_atomically(folder / f"{name}{ending}.png", saved[name + ending])
     return saved
 
 
 def against_learning_rate(found: Sequence[Configuration], metric: str) -> Figure | None:
     """Draw a line for each level of the other keys, with the band of its seeds; None for no rates.
 
-    Where all runs diverged, the background is shaded.
+    Rates that each line has tried, and at which all runs diverged, are shaded.
+
+    Args:
+        found: configurations of one scale, best first.
+        metric: what they are compared by.
     """
     rates = [_number(configuration.settings.get("lr")) for configuration in found]
     if len({rate for rate in rates if rate is not None}) < 2:
@@ -62,7 +81,11 @@ def against_learning_rate(found: Sequence[Configuration], metric: str) -> Figure
     lines: dict[str, list[tuple[float, Configuration]]] = {}
     for rate, configuration in zip(rates, found, strict=True):
         if rate is not None:
-            others = {k: v for k, v in configuration.settings.items() if k != "lr"}
+            others = {
+                k: v
+                for k, v in configuration.settings.items()
+                if k != "lr" and k not in configuration.problem
+            }
             name = ", ".join(f"{key}={value}" for key, value in others.items())
             lines.setdefault(name, []).append((rate, configuration))
     figure, axes = new_axes()
@@ -81,20 +104,28 @@ def against_learning_rate(found: Sequence[Configuration], metric: str) -> Figure
     axes.set_xscale("log")
     if values and min(values) > 0:
         axes.set_yscale("log")
-    _shade(axes, [point for _, points in shown for point in points])
+    _shade(axes, [points for _, points in shown])
     axes.set_xlabel("learning rate")
     axes.set_ylabel(metric)
     left = f" (the best {MOST_LINES} of {len(lines)} lines)" if len(lines) > MOST_LINES else ""
     seeds = max(len(configuration.values) for configuration in found)
     band = f", mean and range of {seeds} seeds" if seeds > 1 else ""
-    axes.set_title(f"{metric} at the end, by learning rate{band}{left}", fontsize=11)
+    of = _of(found)
+    axes.set_title(f"{metric} at the end{of}, by learning rate{band}{left}", fontsize=11)
     handles, labels = axes.get_legend_handles_labels()
-    if any(not configuration.values for configuration in found):
+    drawn = [configuration for _, points in shown for _, configuration in points]
+    if any(not configuration.values for configuration in drawn):
         handles.append(Line2D([], [], color="black", marker="x", lw=0))
-        labels.append(_lost(found))
+        labels.append(_lost(drawn))
     if handles:
-        axes.legend(handles, labels, fontsize=9, frameon=False)
+        figure.legend(handles, labels, fontsize=9, frameon=False, loc="outside lower center",
+                      ncols=min(3, len(handles)))  # fmt: skip
     return figure
+
+
+def _of(found: Sequence[Configuration]) -> str:
+    """Name what all configurations share and others of the sweep do not."""
+    return "".join(f" of {key}={value}" for key, value in found[0].problem.items())
 
 
 def _lost(found: Sequence[Configuration]) -> str:
@@ -103,18 +134,20 @@ def _lost(found: Sequence[Configuration]) -> str:
     return " or ".join(dict.fromkeys(status for one in lost for status in one.statuses))
 
 
-def _shade(axes: Axes, points: Sequence[tuple[float, Configuration]]) -> None:
-    """Shade the rates at which every run diverged."""
+def _shade(axes: Axes, lines: Sequence[Sequence[tuple[float, Configuration]]]) -> None:
+    """Shade the rates that every line has and at which every run diverged."""
     by_rate: dict[float, list[Configuration]] = {}
-    for rate, configuration in points:
-        by_rate.setdefault(rate, []).append(configuration)
+    for points in lines:
+        for rate, configuration in points:
+            by_rate.setdefault(rate, []).append(configuration)
     rates = sorted(by_rate)
     if len(rates) < 2:  # the lines that are shown are of one
         return
     lost = {
         rate
         for rate, configurations in by_rate.items()
-        if all(c.statuses.get("diverged", 0) == len(c.records) for c in configurations)
+        if len(configurations) == len(lines)
+        and all(c.statuses.get("diverged", 0) == len(c.records) for c in configurations)
     }
     edges = [
         rates[0] ** 1.5 / rates[1] ** 0.5,
@@ -130,8 +163,20 @@ def _shade(axes: Axes, points: Sequence[tuple[float, Configuration]]) -> None:
 
 
 def heat_map(found: Sequence[Configuration], metric: str) -> Figure | None:
-    """Draw the metric over the first two varied keys; the best of others is shown. None for one."""
-    keys = list(dict.fromkeys(key for configuration in found for key in configuration.settings))
+    """Draw the metric over two varied keys; the best of others is shown. None for one.
+
+    Args:
+        found: configurations of one scale, best first.
+        metric: what they are compared by.
+    """
+    keys = list(
+        dict.fromkeys(
+            key
+            for configuration in found
+            for key in configuration.settings
+            if key not in configuration.problem
+        )
+    )
     if len(keys) < 2:
         return None
     # the key with more levels runs along the longer side
@@ -152,7 +197,7 @@ def heat_map(found: Sequence[Configuration], metric: str) -> Figure | None:
             grid[cell] = configuration.mean
         lost[cell] |= not configuration.values
     lost &= np.isnan(grid)
-    if (np.isfinite(grid) | lost).mean() < 0.5:  # values were drawn, not combined
+    if (np.isfinite(grid) | lost).mean() < FILLED:
         return None
     figure, axes = new_axes()
     finite = grid[np.isfinite(grid)]
@@ -177,9 +222,9 @@ def heat_map(found: Sequence[Configuration], metric: str) -> Figure | None:
     figure.colorbar(image, ax=axes, label=metric)
     if lost.any():
         crossed = Patch(facecolor="white", edgecolor=WARM, hatch="xx", label="no run ended well")
-        axes.legend(handles=[crossed], fontsize=9, loc="upper left", bbox_to_anchor=(0, -0.12))
+        figure.legend(handles=[crossed], fontsize=9, frameon=False, loc="outside lower left")
     rest = ", best of the rest" if len(keys) > 2 else ""
-    axes.set_title(f"{metric} at the end{rest}, mean over seeds", fontsize=11)
+    axes.set_title(f"{metric} at the end{_of(found)}{rest}, mean over seeds", fontsize=11)
     return figure
 
 
@@ -190,9 +235,17 @@ def _crossed(column: float, row: float) -> Any:
 
 def _ticks(axes: Axes, columns: Sequence[str], rows: Sequence[str]) -> None:
     step = -(-len(columns) // 20)
-    axes.set_xticks(range(0, len(columns), step), columns[::step], rotation=45, ha="right")
+    labels = [_short(level) for level in columns[::step]]
+    axes.set_xticks(range(0, len(columns), step), labels, rotation=45, ha="right")
     step = -(-len(rows) // 20)
-    axes.set_yticks(range(0, len(rows), step), rows[::step])
+    axes.set_yticks(range(0, len(rows), step), [_short(level) for level in rows[::step]])
+
+
+def _short(level: str) -> str:
+    """Return a level as a label: long numbers in three digits."""
+    with suppress(ValueError):
+        return level if len(level) <= 7 else f"{float(level):.3g}"
+    return level if len(level) <= 24 else f"{level[:23]}…"
 
 
 def _levels(found: Sequence[Configuration], key: str) -> list[str]:

@@ -18,8 +18,8 @@ from gdframe.registry import ENGINES
 from gdframe.storage import Capture, load_checkpoint
 from gdframe.sweeps.job import Job
 
-MOST_RUNS = 512
-"""Most runs of a batch: each keeps a file of events open."""
+MOST_FILES = 512
+"""Most runs of a batch that each keep a file of events open."""
 
 MEMORY_SHARE = 0.25
 """Share of the machine's memory that a batch may take."""
@@ -61,12 +61,14 @@ class Group:
         structure: what their models, losses, penalties and optimizers share.
         jobs: the runs.
         bytes: memory that one takes, roughly.
+        watched: whether each keeps a file open.
     """
 
     key: str
     structure: Mapping[str, Any]
     jobs: list[Job]
     bytes: int
+    watched: bool
 
 
 def plan(jobs: Sequence[Job], datasets: Datasets, *, most: int | None = None) -> list[list[Job]]:
@@ -80,8 +82,8 @@ def plan(jobs: Sequence[Job], datasets: Datasets, *, most: int | None = None) ->
     Raises:
         UserError: the first run that cannot be trained, by its number and overrides.
     """
-    if most is not None and most < 1:
-        raise UserError(f"hydra.launcher.batch={most}: must be at least 1, or null")
+    if most is not None and not (isinstance(most, int) and most >= 1):
+        raise UserError(f"batch={most}: expected a whole number of at least 1, or null")
     groups: list[Group] = []
     batches = []
     for job in jobs:
@@ -89,12 +91,11 @@ def plan(jobs: Sequence[Job], datasets: Datasets, *, most: int | None = None) ->
             _sort_in(job, groups, datasets)
         except UserError as error:
             raise UserError(f"{job.name}: {error}" if len(jobs) > 1 else str(error)) from error
-        except OSError:
-            raise
         except Exception:  # of a component from elsewhere: it fails alone, when its turn comes
             batches.append([job])
     for group in groups:
-        size = min(most or MOST_RUNS, max(1, int(_memory() * MEMORY_SHARE) // group.bytes))
+        held = max(1, int(_memory() * MEMORY_SHARE) // group.bytes)
+        size = min(most or (MOST_FILES if group.watched else held), held)
         parts = -(-len(group.jobs) // size)
         batches += [group.jobs[i::parts] for i in range(parts)]
     return batches
@@ -120,7 +121,7 @@ def _sort_in(job: Job, groups: list[Group], datasets: Datasets) -> None:
         ENGINES.build(
             name, runs=[member.run], data=parts.data, loader=parts.loader, epochs=config["epochs"]
         )
-    groups.append(Group(key, own, [job], _bytes(member)))
+    groups.append(Group(key, own, [job], _bytes(member), config["logging"]["tensorboard"]))
 
 
 def starting_point(job: Job) -> Capture | None:

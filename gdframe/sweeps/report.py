@@ -6,7 +6,7 @@ import json
 import math
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,16 @@ from gdframe.sweeps.comparison import (
     differences,
     varied,
 )
-from gdframe.sweeps.metric import default_metric
+from gdframe.sweeps.metric import default_metric, goes_up, value_of
 from gdframe.sweeps.minima import Minimum, minima
 from gdframe.sweeps.scales import scale_keys
 from gdframe.sweeps.summary import Row, flatten, row, write_csv
 
 MOST_LINES = 20
 """Most configurations in the table on the console."""
+
+FAIRLY = "on shared seeds, each level at what its other seeds call best, for all pairs at once"
+"""How levels are compared."""
 
 EFFORT = ("steps", "samples", "gradient_evaluations", "seconds.train")
 """What a run took, on each fair axis."""
@@ -47,6 +50,8 @@ class Summary:
         configurations: best first.
         differences: between levels of each varied key.
         text: for the console.
+        content: of ``summary.json``.
+        columns: of ``summary.csv`` that come first.
     """
 
     metric: str
@@ -54,41 +59,53 @@ class Summary:
     configurations: list[Configuration]
     differences: list[Difference]
     text: str
+    content: dict[str, Any]
+    columns: list[str]
+
+    def write(self, folder: Path) -> None:
+        """Write ``summary.csv`` and ``summary.json``.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+        write_csv(folder / "summary.csv", self.rows, self.columns)
+        write_atomically(folder / "summary.json", _in_lines(finite(self.content)))
 
 
-def summarize(folder: Path, records: Sequence[Record], metric: str | None) -> Summary:
-    """Write ``summary.csv`` and ``summary.json``; return what they say.
+def compare(
+    folder: Path, records: Sequence[Record], metric: str | None, left_out: Iterable[int] = ()
+) -> Summary:
+    """Say what the runs of a sweep add up to.
 
     Args:
         folder: the sweep's.
         records: its runs.
         metric: what they are compared by; by default validation loss or objective.
-
-    Raises:
-        OSError: they cannot be written.
+        left_out: numbers of runs that are in the folder and no longer part of the sweep.
     """
     name = metric or _default(records)
-    scales = scale_keys(records, varied(records), name)
+    keys = varied(records)
+    scales = scale_keys(records, keys, name)
     found = configurations(records, name, scales)
     ends = minima(records)
-    compared = differences(found)
-    winners = {_named(one.problem): command_of(one.records[0]) for one in best(found)}
+    compared = differences(found, name)
+    winners = {_named(one.problem): command_of(winner(one, name)) for one in best(found)}
     rows = [row(record.result, record.settings, record.folder) for record in records]
-    write_csv(folder / "summary.csv", rows, [key for r in records for key in r.settings])
     content = {
         "metric": name,
         "statuses": dict(statuses(records)),
-        "varied": varied(records),
+        "varied": keys,
         "configurations": [configuration.to_json() for configuration in found],
         "differences": [difference.to_json() for difference in compared],
         "minima": [vars(minimum) for minimum in ends],
         "winner": next(iter(winners.values())) if len(winners) == 1 else None,
         "winners": winners,
+        "left_out": sorted(left_out),
         "runs": rows,
     }
-    write_atomically(folder / "summary.json", _in_lines(finite(content)))
-    text = "\n".join(_lines(folder, records, name, found, compared, ends, winners))
-    return Summary(name, rows, found, compared, text)
+    lines = _lines(folder, records, name, found, compared, ends, winners, sorted(left_out))
+    columns = [key for record in records for key in record.settings]
+    return Summary(name, rows, found, compared, "\n".join(lines), content, columns)
 
 
 def _in_lines(content: Mapping[str, Any]) -> str:
@@ -119,6 +136,17 @@ def command_of(record: Record) -> str:
     return command(Path(record.folder), overrides)
 
 
+def winner(configuration: Configuration, metric: str) -> Record:
+    """Return the run that stands for a configuration: its first seed; of starts, the best."""
+    records = configuration.records
+    if not any((record.result or {}).get("point") for record in records):
+        return records[0]
+    sign = -1.0 if goes_up(metric) else 1.0
+    values = [value_of(record.result or {}, metric) for record in records]
+    places = [at for at, value in enumerate(values) if value is not None]
+    return records[min(places, key=lambda at: sign * (values[at] or 0.0))]
+
+
 def _named(problem: Mapping[str, str]) -> str:
     return ", ".join(f"{key}={value}" for key, value in problem.items())
 
@@ -126,6 +154,7 @@ def _named(problem: Mapping[str, str]) -> str:
 def _lines(
     folder: Path, records: Sequence[Record], metric: str, found: Sequence[Configuration],
     compared: Sequence[Difference], ends: Sequence[Minimum], winners: Mapping[str, str],
+    left_out: Sequence[int],
 ) -> list[str]:  # fmt: skip
     counts = ", ".join(f"{count:,} {name}" for name, count in statuses(records).most_common())
     lines = ["", f"{len(records):,} run{'' if len(records) == 1 else 's'}: {counts}", ""]
@@ -133,16 +162,26 @@ def _lines(
     if len(found) > MOST_LINES:
         lines.append(f"... {len(found) - MOST_LINES:,} more in summary.json")
     if compared:
-        lines += ["", f"{metric} on the seeds that two have in common, each at its best:"]
+        lines += ["", f"{metric} {FAIRLY}:"]
         lines += [f"  {sentence(difference)}" for difference in compared]
     lines += _ends(ends)
     lines += ["", *_hints(records, metric, found)]
-    for problem, winner in winners.items():
-        lines.append(f"best          {winner}{f'  (of {problem})' if problem else ''}")
+    if left_out:
+        lines.append(
+            f"note          left out: {_numbers(left_out)}; the data have changed since, or it has "
+            "gone on with other settings"
+        )
+    for problem, best_one in winners.items():
+        lines.append(f"best          {best_one}{f'  (of {problem})' if problem else ''}")
     where = shlex.quote(str(shown_path(folder)))
     lines.append(f"summary       {shown_path(folder / 'summary.csv')}, summary.json beside it")
     lines.append(f"TensorBoard   tensorboard --logdir {where}")
     return lines
+
+
+def _numbers(numbers: Sequence[int]) -> str:
+    shown = ", ".join(map(str, numbers[:10])) + (", ..." if len(numbers) > 10 else "")
+    return f"run{'' if len(numbers) == 1 else 's'} {shown}"
 
 
 def _hints(records: Sequence[Record], metric: str, found: Sequence[Configuration]) -> list[str]:
@@ -169,7 +208,9 @@ def _ends(ends: Sequence[Minimum]) -> list[str]:
     lines = []
     for model in dict.fromkeys(end.model for end in ends):
         own = [end for end in ends if end.model == model]
-        lines += ["", f"{model}: {len(own)} {'minimum' if len(own) == 1 else 'minima'} found"]
+        missed = 1 - sum(end.share for end in own)
+        rest = f"; {missed:.1%} of the starts ended at none" if missed > 1e-9 else ""
+        lines += ["", f"{model}: {len(own)} {'minimum' if len(own) == 1 else 'minima'} found{rest}"]
         rows = [["share", "value", "point"]]
         for end in own[:MOST_LINES]:
             point = ", ".join(f"{x:.4g}" for x in end.point[:6])
@@ -220,11 +261,8 @@ def _table(found: Sequence[Configuration], metric: str) -> list[str]:
         if several:
             deviation, interval = configuration.deviation, configuration.interval
             line.append("" if deviation is None else f"{deviation:.3g}")
-            line.append(
-                f"too few seeds ({len(configuration.values)})"
-                if interval is None
-                else f"{interval[0]:.5g} to {interval[1]:.5g}"
-            )
+            few = f"too few seeds ({len(configuration.values)})" if configuration.values else ""
+            line.append(few if interval is None else f"{interval[0]:.5g} to {interval[1]:.5g}")
         line += [_effort(configuration, name) for name in efforts]
         words = [f"{count} {status}" if len(configuration.records) > 1 else status
                  for status, count in configuration.statuses.most_common()]  # fmt: skip

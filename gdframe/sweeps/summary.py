@@ -4,53 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from gdframe.files import write_atomically
-from gdframe.sweeps.comparison import Record
 
 Row = dict[str, Any]
-
-
-def read_records(folder: Path) -> list[Record]:
-    """Return the runs in a sweep's folder, from what they left behind, in order."""
-    found = [path.parent for path in folder.glob("*/.hydra") if path.is_dir()]
-    records = []
-    for run in sorted(found, key=_place):
-        try:
-            result = json.loads((run / "result.json").read_text())
-        except (OSError, ValueError):
-            result = None
-        records.append(Record(settings(overrides_of(run)), result, str(run)))
-    return records
-
-
-def _place(run: Path) -> tuple[int, int, str]:
-    return (0, int(run.name), "") if run.name.isdigit() else (1, 0, run.name)
-
-
-def overrides_of(run: Path) -> list[str]:
-    """Return the overrides a run was started with; none where its folder does not tell."""
-    try:
-        return [str(line) for line in yaml.safe_load((run / ".hydra/overrides.yaml").read_text())]
-    except (OSError, yaml.YAMLError, TypeError):
-        return []
-
-
-def settings(overrides: Sequence[str]) -> dict[str, str]:
-    """Return overrides by key, but for those of the sweep itself.
-
-    Example:
-        >>> settings(["lr=0.1", "+model.width=3", "sweep.metric=objective"])
-        {'lr': '0.1', 'model.width': '3'}
-    """
-    pairs = (text.lstrip("+~").partition("=") for text in overrides)
-    return {key: value for key, _, value in pairs if not key.startswith("sweep.")}
 
 
 def row(result: Mapping[str, Any] | None, chosen: Mapping[str, str], folder: str) -> Row:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from gdframe.config.folders import refuse_run
 from gdframe.errors import UserError
 from gdframe.files import exclusive
 from gdframe.interrupt import interruptible
@@ -19,14 +20,14 @@ from gdframe.sweeps.job import (
     SWEEP_FILE,
     Job,
     digest,
+    has_gone_on,
     read_jobs,
     result_of,
     stored_result,
-    trained,
     write_jobs,
 )
 from gdframe.sweeps.metric import check_metric
-from gdframe.sweeps.plan import Datasets, plan
+from gdframe.sweeps.plan import Datasets, plan, starting_point
 from gdframe.sweeps.progress import SweepProgress
 
 log = logging.getLogger("gdframe")
@@ -43,6 +44,8 @@ class Outcome:
             out.
         interrupted: whether an end was asked for.
         curves: what the runs trained now measured.
+        changed: numbers of runs in the folder that are left out: their data have changed since, or
+            they have gone on as other ones than they were asked to be.
     """
 
     jobs: list[Job]
@@ -50,6 +53,7 @@ class Outcome:
     results: dict[int, Mapping[str, Any]]
     interrupted: bool
     curves: Curves
+    changed: frozenset[int] = frozenset()
 
 
 def train_sweep(
@@ -81,9 +85,17 @@ def train_sweep(
     datasets = Datasets()
     if jobs is None:
         known = asked = read_jobs(folder)
+        changed = frozenset(job.number for job in known if has_gone_on(job))
     else:
-        known = read_jobs(folder) if reuse and (folder / SWEEP_FILE).exists() else []
-        asked = _settled(folder, jobs, known, datasets)
+        there = (folder / SWEEP_FILE).exists()
+        if reuse and not there:
+            refuse_run(folder)
+        known = read_jobs(folder) if reuse and there else []
+        changed = frozenset(job.number for job in known if not _is_as_asked(job, datasets))
+        known = [
+            job for job in known if job.number not in changed
+        ]  # the others stay where they are
+        asked = _settled(folder, jobs, known) if reuse else list(jobs)
     earlier = before.jobs if before else []
     everything = list({job.number: job for job in (*earlier, *known, *asked)}.values())
     results: dict[int, Mapping[str, Any]] = {
@@ -92,7 +104,7 @@ def train_sweep(
     wanted = list({job.number: job for job in asked if job.number not in results}.values())
     batches = plan(wanted, datasets, most=most)
     folder.mkdir(parents=True, exist_ok=True)
-    with exclusive(folder), interruptible() as stop, patient_collector():
+    with exclusive(folder), patient_collector(), interruptible() as stop:
         write_jobs(folder, everything)
         log.info("%s", announcement(len(wanted), len(asked) - len(wanted), batches))
         allow_files(2 * max(map(len, batches), default=0))
@@ -100,26 +112,32 @@ def train_sweep(
             curves = before.curves if before else Curves()
             execution = Execution(datasets, stop, display, curves)
             execution.train(batches)
-        results |= execution.results
-        return Outcome(everything, asked, results, stop() is not None, curves)
+    results |= execution.results
+    # whether an end was asked for is read last: from here on Ctrl-C raises again
+    return Outcome(everything, asked, results, stop() is not None, curves, changed)
 
 
-def _settled(
-    folder: Path, jobs: Sequence[Job], known: Sequence[Job], datasets: Datasets
-) -> list[Job]:
+def _settled(folder: Path, jobs: Sequence[Job], known: Sequence[Job]) -> list[Job]:
     """Return for each run the one in the folder that computes the same, or a new one."""
-    if not known:
+    there = [int(path.name) for path in folder.glob("*") if path.name.isdigit()]
+    if not known and not there:
         return list(jobs)
-    by_digest = {digest(job.config): job for job in known if _is_as_asked(job, datasets)}
-    number = max(job.number for job in known) + 1
+    by_digest = {digest(job.config): job for job in known}
+    number = 1 + max([*(job.number for job in known), *there])
     settled = []
     for job in jobs:
         mark = digest(job.config)
         if mark not in by_digest:
-            by_digest[mark] = replace(job, number=number, folder=folder / str(number))
+            by_digest[mark] = replace(job, number=number, folder=_free(job, folder, number))
             number += 1
         settled.append(by_digest[mark])
     return settled
+
+
+def _free(job: Job, folder: Path, number: int) -> Path:
+    """Return a folder for a run that is added: the one it was to have, if its name is its own."""
+    named = job.folder.name != str(job.number) and not job.folder.exists()
+    return job.folder if named else folder / str(number)
 
 
 def _is_as_asked(job: Job, datasets: Datasets) -> bool:
@@ -127,17 +145,17 @@ def _is_as_asked(job: Job, datasets: Datasets) -> bool:
 
     It is not if it was resumed to more epochs, or if its data have changed since.
     """
-    result = stored_result(job)
-    if result is None:
-        return True  # it is yet to be trained
-    config = job.config
-    try:
-        same = digest(trained(job)) == digest(config)
-    except UserError:
+    if has_gone_on(job):
         return False
-    if not same or "data_digest" not in result:  # the latter: it failed early
-        return same
-    return bool(result["data_digest"] == datasets.load(config).digest)
+    result = stored_result(job)
+    seen = None if result is None else result.get("data_digest")
+    if seen is None or result_of(job) is None:  # it goes on from its checkpoint, if it has one
+        try:
+            start = starting_point(job)
+        except UserError:  # which is damaged
+            return False
+        seen = seen if start is None else start.facts["data"]
+    return seen is None or bool(seen == datasets.load(job.config).digest)
 
 
 @contextmanager

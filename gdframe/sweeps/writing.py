@@ -8,6 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Generic, TypeVar
 
+from gdframe.files import NotWrittenError
+
 THREADS = 4
 
 MOST_WAITING = 64
@@ -24,7 +26,7 @@ class Writing(Generic[Key, Content]):
 
     Args:
         done: called with the key of a function and what it returned.
-        failed: called with the key of a function and what it raised; an OSError is raised instead.
+        failed: called with the key of a function and what it raised; a NotWrittenError is raised.
     """
 
     def __init__(
@@ -38,7 +40,7 @@ class Writing(Generic[Key, Content]):
         """Have a function called.
 
         Raises:
-            OSError: a function before it raised one.
+            NotWrittenError: a function before it raised one.
         """
         self._waiting.append((key, self._pool.submit(write)))
         while self._waiting and (len(self._waiting) > MOST_WAITING or self._waiting[0][1].done()):
@@ -49,7 +51,7 @@ class Writing(Generic[Key, Content]):
         key, future = self._waiting.popleft()
         try:
             content = future.result()
-        except OSError:
+        except NotWrittenError:
             raise
         except Exception as error:
             self._failed(key, error)
@@ -65,11 +67,11 @@ class Writing(Generic[Key, Content]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        problems: list[OSError] = []
+        problems: list[NotWrittenError] = []
         while self._waiting:
             try:
                 self._take()
-            except OSError as problem:
+            except NotWrittenError as problem:
                 problems.append(problem)
         self._pool.shutdown()
         if problems and error is None:

@@ -23,7 +23,7 @@ from gdframe.files import require_folder
 from gdframe.reading import Array, Measured, is_training, read_measured, read_result
 from gdframe.sweeps.job import SWEEP_FILE
 from gdframe.sweeps.metric import goes_up, value_of
-from gdframe.sweeps.summary import overrides_of, settings
+from gdframe.sweeps.records import overrides_of, settings
 
 BLOCKS, PLAIN_BLOCKS = "▁▂▃▄▅▆▇█", "_.-=+*%#"
 """Of a sparkline; the latter where the terminal's encoding has no such characters."""

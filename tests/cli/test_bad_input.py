@@ -183,7 +183,7 @@ def test_a_disk_that_is_full_from_the_start_leaves_nothing(tmp_path):
 
 def test_a_disk_that_fills_up_says_so_and_the_run_can_go_on(gdframe, tmp_path):
     done = limited(tmp_path, 6_000)
-    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.returncode == 1, done.stdout + done.stderr
     assert done.stderr.count("\n") == 1
     assert "free some space, then go on by python -m gdframe resume" in done.stderr
     assert not list(tmp_path.rglob("*.tmp"))
@@ -214,6 +214,8 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(gdframe, tmp_path):
         ("~schedule", "schedule has no value: give it one, as schedule=NAME"),
         ("lr=0.1,0.2", "lr=0.1,0.2 gives several values: add -m"),
         ("seed=range(3)", "seed=range(3) gives several values: add -m"),
+        ("sweep.metric=objective,steps", "a sweep has one value of it; give one"),
+        ("sweep.reuse=true", "sweep.reuse=true adds to a sweep: name its folder by sweep.dir="),
     ],
 )
 def test_a_choice_of_none_or_of_several(given, said, capsys, tmp_path, monkeypatch):

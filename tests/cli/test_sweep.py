@@ -191,23 +191,6 @@ def test_a_finished_sweep_is_added_to(gdframe):
     assert (first.folder / "mine" / "1" / "result.json").stat().st_mtime_ns == before
 
 
-def test_a_run_that_has_changed_since_is_not_taken_for_the_one_asked_for(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    table = tmp_path / "table.csv"
-    rows = [f"{i},{(i * 7) % 10}" for i in range(40)]
-    table.write_text("\n".join(["y,x", *rows]))
-    asked = "data=table", f"data.path={table}", "data.target=y", "epochs=2", "lr=0.01,0.02"
-    first = gd.sweep(*asked, folder="mine")
-    assert main(["resume", "mine/1", "epochs=4"]) == 0
-    more = gd.sweep(*asked, "sweep.reuse=true", folder="mine")
-    assert [row["epochs"] for row in more.runs] == [2, 4, 2]
-    assert len(first.runs) == 2
-    table.write_text(table.read_text().replace("39,", "390,"))
-    again = gd.sweep(*asked, "sweep.reuse=true", folder="mine")
-    assert len(again.runs) == 5
-    assert again.runs[0]["train_loss"] != again.runs[3]["train_loss"]
-
-
 def test_a_locked_sweep_is_left_alone(tmp_path, capsys):
     gd.sweep("lr=0.01,0.02", "epochs=1", folder=tmp_path)
     (tmp_path / "summary.csv").unlink()
@@ -248,6 +231,49 @@ def test_a_component_that_raises_while_it_is_built_fails_its_runs_alone(gdframe,
     refused = gdframe("-m", "plugins=[odd.py]", "optimizer=odd", "optimizer.gain=1,6")
     assert refused.code == 2
     assert "optimizer=odd optimizer.gain=6): optimizer=odd: gain is above 5" in refused.err
+
+
+PICKY = """
+import torch
+from gdframe import GD, OPTIMIZERS, PENALTIES, L2
+
+@OPTIMIZERS.register("picky")
+class Picky(GD):
+    def __init__(self, params, lr):
+        super().__init__(params, lr)
+
+    @staticmethod
+    def update(params, grads, state, hyper):
+        if hyper["lr"] > 0.5:
+            raise KeyError("that rate")
+        return [p - hyper["lr"] * g for p, g in zip(params, grads)], state
+
+@PENALTIES.register("remote")
+class Remote(L2):
+    def __init__(self, *, strength: float = 0.0):
+        super().__init__(strength=strength)
+
+    def value(self, params):
+        if self.strength > 0.5:
+            raise ConnectionError("server unreachable")
+        return super().value(params)
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [(["optimizer=picky", "lr=0.01,0.02,0.6"], "KeyError: 'that rate'"),
+     (["penalty=remote", "penalty.strength=0.1,0.2,0.9"], "ConnectionError: server unreachable")],
+)  # fmt: skip
+def test_what_raises_in_its_first_update_fails_alone(gdframe, tmp_path, what, reason):
+    """An OSError of a component is no full disk, and evidence does not call it a second time."""
+    (tmp_path / "picky.py").write_text(PICKY)
+    done = gdframe("-m", "plugins=[picky.py]", *what, "seed=0,1", "epochs=2", "engine=eager")
+    assert done.code == 1, done.err
+    rows = rows_of(done.folder)
+    assert [row["status"] for row in rows] == ["max_epochs"] * 4 + ["failed"] * 2
+    assert rows[4]["reason"] == reason
+    assert "Traceback" not in done.err
 
 
 def test_an_engine_that_refuses_while_it_is_built_refuses_before_anything_trains(gdframe, tmp_path):
@@ -338,7 +364,7 @@ def test_a_full_disk_ends_the_sweep_with_one_message(tmp_path, gdframe):
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
     )  # fmt: skip
     _, err = run.communicate(timeout=60)
-    assert run.returncode == 2
+    assert run.returncode == 1
     assert "Traceback" not in err
     assert "free some space, then go on by python -m gdframe resume full" in err
     again = gdframe("resume", "full")

@@ -231,6 +231,18 @@ def test_a_dashboard_of_a_sweep_serves_all_runs_their_means_and_pictures(tmp_pat
         assert set(images["."]) == {"sweep/learning_rates", "sweep/heat_map"}
 
 
+def test_hparams_hold_whatever_a_sweep_varies(tmp_path):
+    gd.sweep("stopping.tolerance=1e-3,null", "engine=eager,linear", "epochs=1", folder=tmp_path)
+    with dashboard(tmp_path) as url:
+        files = tmp_path.rglob("events.out.tfevents.*")
+        wait_for_runs(url, {str(file.parent.relative_to(tmp_path)) for file in files})
+        shown = [group["hparams"] for group in sessions(url)]
+    seen = {(str(one.get("stopping.tolerance")), one.get("engine")) for one in shown}
+    seen = {pair for pair in seen if pair[1]}
+    assert {engine for _, engine in seen} == {"eager", "linear"}
+    assert len(seen) == 4
+
+
 @pytest.mark.parametrize(
     ("which", "whole"), [("all", [0, 1, 2, 3]), ("best", [2, 3]), ("mean", [])]
 )

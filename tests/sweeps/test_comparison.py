@@ -20,6 +20,7 @@ from gdframe.sweeps.comparison import (
 )
 from gdframe.sweeps.curves import mean
 from gdframe.sweeps.metric import check_metric, value_of
+from gdframe.sweeps.minima import minima
 from gdframe.sweeps.pictures import _levels, against_learning_rate, draw, heat_map
 from gdframe.sweeps.scales import scale_keys
 
@@ -53,7 +54,7 @@ def test_seeds_make_a_mean_a_deviation_and_an_interval():
 
 def test_pairs_on_shared_seeds_see_what_means_cannot():
     # the deviation over seeds is twice the difference, and the difference is in every seed
-    (difference,) = differences(configurations(runs(8), "objective"))
+    (difference,) = differences(configurations(runs(8), "objective"), "objective")
     assert (difference.better, difference.other, difference.seeds) == ("sgd", "batch", 8)
     low, high = difference.interval
     assert 0 < low < difference.mean < high
@@ -62,7 +63,7 @@ def test_pairs_on_shared_seeds_see_what_means_cannot():
 
 
 def test_no_difference_could_be_chance():
-    (difference,) = differences(configurations(runs(8, 0.0), "objective"))
+    (difference,) = differences(configurations(runs(8, 0.0), "objective"), "objective")
     low, high = difference.interval
     assert low <= 0 <= high
     assert difference.words == "could be chance"
@@ -72,17 +73,81 @@ def test_too_few_seeds_is_said():
     found = configurations(runs(4), "objective")
     assert found[0].interval is None
     assert found[0].to_json()["too_few_seeds"]
-    (difference,) = differences(found)
+    (difference,) = differences(found, "objective")
     assert difference.words == "too few seeds (4; at least 6)"
 
 
-def test_the_interval_covers_the_mean_about_as_often_as_it_says():
+@pytest.mark.parametrize("seeds", [6, 10, 30])
+@pytest.mark.parametrize(("kind", "true"), [("normal", 0.0), ("exponential", 1.0)])
+def test_the_interval_covers_the_mean_about_as_often_as_it_says(seeds, kind, true):
     draw_from = np.random.default_rng(1)
     covered = 0
     for _ in range(200):
-        low, high = bootstrap_interval(list(draw_from.exponential(size=30)))
-        covered += low <= 1 <= high
-    assert 0.86 <= covered / 200 <= 0.99
+        low, high = bootstrap_interval(getattr(draw_from, kind)(size=seeds).tolist())
+        covered += low <= true <= high
+    assert 0.9 <= covered / 200 <= 0.99
+
+
+def compared(runs):
+    return differences(configurations(runs, "objective"), "objective")
+
+
+def test_noise_is_seldom_beyond_chance_however_many_rates_one_level_tried():
+    draw_from = np.random.default_rng(0)
+    wrong = 0
+    for _ in range(100):
+        runs = [record(draw_from.normal(), variant="sgd", lr=0, seed=s) for s in range(6)]
+        runs += [record(draw_from.normal(), variant="batch", lr=rate, seed=seed)
+                 for rate in range(20) for seed in range(6)]  # fmt: skip
+        (variants,) = [d for d in compared(runs) if d.key == "variant"]
+        wrong += variants.words == "beyond chance"
+    assert wrong <= 12  # 40 where each level's best is chosen and judged by the same seeds
+
+
+def test_noise_is_seldom_beyond_chance_among_many_levels():
+    draw_from = np.random.default_rng(0)
+    wrong = 0
+    for _ in range(60):
+        levels = "abcdefgh"
+        runs = [record(draw_from.normal(), k=k, seed=s) for k in levels for s in range(6)]
+        wrong += any(d.words == "beyond chance" for d in compared(runs))
+    assert wrong <= 8
+
+
+def test_what_differs_in_its_last_digits_is_the_same():
+    base = np.random.default_rng(0).normal(3051, 1e-9, 8)
+    runs = [record(v + shift, variant=k, seed=s) for s, v in enumerate(base)
+            for k, shift in (("a", 0.0), ("b", 1e-8))]  # fmt: skip
+    (difference,) = compared(runs)
+    assert difference.words == "the same, to rounding"
+    for configuration in configurations(runs, "objective"):
+        low, high = configuration.interval
+        assert low == pytest.approx(3051)
+        assert high == pytest.approx(3051)
+
+
+def test_seeds_that_one_level_lost_are_told():
+    runs = [record(v, variant="b", seed=s) for s, v in enumerate(np.linspace(2, 2.1, 10))]
+    runs += [record(v - 1, "diverged" if s == 3 else "converged", variant="a", seed=s)
+             for s, v in enumerate(np.linspace(2, 2.2, 10))]  # fmt: skip
+    (difference,) = compared(runs)
+    assert difference.words == "beyond chance on 9 of 10 seeds"
+
+
+def end(x, objective, slope, lowest, status="converged"):
+    result = {"status": status, "objective": objective, "point": [x], "model": "f",
+              "gradient_norm": slope, "diagnostics": {"lambda_min": lowest}}  # fmt: skip
+    return Record({"seed": "0"}, result, "nowhere")
+
+
+def test_only_ends_at_minima_are_minima():
+    ends = [end(1.0, -0.3, 1e-5, 8.0)] * 6 + [end(-1.0, 0.3, 1e-3, 8.0, "max_epochs")] * 3
+    ends.append(end(0.07, 1.0, 0.008, -4.0))  # stood still near the top of the hill
+    ends.append(end(0.5, 0.6, 3.0, 2.0, "max_epochs"))  # on its way
+    ends.append(end(9.0, math.nan, 3.0, 2.0, "diverged"))
+    found = minima(ends)
+    assert [(m.point, m.runs) for m in found] == [([1.0], 6), ([-1.0], 3)]
+    assert sum(m.share for m in found) == pytest.approx(9 / 12)
 
 
 def test_diverged_runs_come_last_and_count_for_nothing():
@@ -118,7 +183,9 @@ def test_what_has_another_scale_is_compared_apart():
     order = [(c.settings["loss"], c.settings["lr"]) for c in found]
     assert order == [("mse", "1"), ("mse", "2"), ("mae", "2"), ("mae", "1")]
     assert [c.settings for c in best(found)] == [found[0].settings, found[2].settings]
-    compared = [(d.problem["loss"], d.key, d.better, round(d.mean)) for d in differences(found)]
+    compared = [
+        (d.problem["loss"], d.key, d.better, round(d.mean)) for d in differences(found, "objective")
+    ]
     assert compared == [("mse", "lr", "1", 400), ("mae", "lr", "2", 1)]
     assert scale_keys(few, ["loss"], "metrics.train.r2") == []
     assert scale_keys(few, ["penalty", "penalty.strength"], "objective") != []
@@ -170,8 +237,31 @@ def test_the_rates_at_which_all_diverged_are_shaded():
     assert len(lines) == 2
     assert list(lines[0].get_xdata()) == [0.001, 0.01, 0.1]
     assert list(lines[0].get_ydata()) == pytest.approx([1.1, 0.1, 1.1])
-    legend = [text.get_text() for text in axes.get_legend().get_texts()]
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend == ["variant=batch", "variant=sgd", "all diverged", "diverged"]
+
+
+def test_rates_that_only_one_line_tried_are_not_shaded():
+    more = [record(1e30, "diverged", variant="sgd", lr=100, seed=0)]
+    figure = against_learning_rate(configurations(GRID + more, "objective"), "objective")
+    spans = [p.get_extents().transformed(figure.axes[0].transData.inverted())
+             for p in figure.axes[0].patches]  # fmt: skip
+    assert max(span.x1 for span in spans) < 100
+
+
+def test_each_scale_has_pictures_of_its_own(tmp_path):
+    runs = [record(value * lr, loss=loss, lr=lr, variant=variant)
+            for loss, value in (("mse", 1000), ("mae", 1)) for lr in (0.1, 1.0)
+            for variant in ("batch", "sgd")]  # fmt: skip
+    drawn = draw(tmp_path, configurations(runs, "objective", ["loss"]), "objective")
+    assert sorted(drawn) == ["heat_map-loss=mae", "heat_map-loss=mse",
+                             "learning_rates-loss=mae", "learning_rates-loss=mse"]  # fmt: skip
+
+
+def test_values_drawn_at_random_make_no_heat_map():
+    runs = [record(rate, lr=rate, optimizer=("gd", "adam")[i % 2])
+            for i, rate in enumerate(np.geomspace(1e-3, 1, 12))]  # fmt: skip
+    assert heat_map(configurations(runs, "objective"), "objective") is None
 
 
 def test_a_heat_map_has_a_cell_for_each_pair():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -99,9 +100,26 @@ def test_local_minima(story):
     assert sum(end["share"] for end in found["himmelblau"]) == pytest.approx(1)
     assert len(found["rastrigin"]) > 20
     values = [end["objective"] for end in found["double_well"]]
-    assert values[:2] == pytest.approx([-0.3054, 0.2941], abs=1e-3)
+    assert values == pytest.approx([-0.3054, 0.2941], abs=1e-3)
     assert "himmelblau: 4 minima found" in done.out
     assert all(row["point"] for row in summary["runs"])
+
+
+@pytest.mark.slow
+def test_a_thousand_starts_of_a_function_are_one_batch(gdframe):
+    done = gdframe("experiment=local_minima", "sweep.dir=told")
+    assert done.code == 0, done.err
+    assert "sweep: 3,000 runs: 3,000 in 3 batches" in done.out
+    summary = json.loads((done.folder / "told" / "summary.json").read_text())
+    values = [end["objective"] for end in summary["minima"] if end["model"] == "double_well"]
+    assert values == pytest.approx([-0.3054, 0.2941], abs=1e-3)
+    best = {words: command for words, command in summary["winners"].items() if "rastrigin" in words}
+    (command,) = best.values()
+    again = gdframe(*shlex.split(command)[3:], "hydra.run.dir=again", cwd=done.folder)
+    found = json.loads((done.folder / "again" / "result.json").read_text())
+    lowest = min(r["objective"] for r in summary["runs"] if r["model"] == "rastrigin")
+    assert again.code == 0
+    assert found["objective"] == pytest.approx(lowest, abs=1e-6)
 
 
 def test_edge_of_stability(tmp_path):

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from gdframe.files import NotWrittenError
 from gdframe.sweeps.writing import MOST_WAITING, Writing
 
 
@@ -51,7 +52,7 @@ def test_one_that_raises_harms_no_other():
 
 
 def full() -> None:
-    raise OSError(28, "No space left on device")
+    raise NotWrittenError(28, "No space left on device")
 
 
 def queue(writing: Writing, *functions) -> None:
@@ -71,7 +72,7 @@ def test_a_full_disk_is_raised_once_the_others_are_told():
         with writing:
             queue(writing, full, good)
 
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(NotWrittenError, match="No space left"):
         end()
     assert (done, failed) == ([("good", 1)], [])
 

@@ -14,7 +14,7 @@ from gdframe.errors import UserError
 from gdframe.plugins import load_plugins
 from gdframe.reading import Measured, add_updates, is_training, read_measured, read_result
 from gdframe.result import versions
-from gdframe.sweeps.summary import overrides_of
+from gdframe.sweeps.records import overrides_of
 from gdframe.verbs.report.curves import by_epoch, by_step, in_words, points
 from gdframe.verbs.report.page import Figure, Page, Picture, Table, pictures_in
 

@@ -17,9 +17,9 @@ from gdframe.sweeps.comparison import varied as varied_keys
 from gdframe.sweeps.job import SWEEP_FILE
 from gdframe.sweeps.metric import WORTHLESS, default_metric, value_of
 from gdframe.sweeps.minima import minima
-from gdframe.sweeps.report import command_of, sentence, statuses
+from gdframe.sweeps.records import read_records
+from gdframe.sweeps.report import FAIRLY, command_of, sentence, statuses, winner
 from gdframe.sweeps.scales import scale_keys
-from gdframe.sweeps.summary import read_records
 from gdframe.verbs.report.curves import by_epoch, points, word
 from gdframe.verbs.report.page import Figure, Page, Table, number, pictures_in
 from gdframe.verbs.report.run import versions_of
@@ -52,7 +52,7 @@ def describe_sweep(folder: Path) -> Page:
     metric = _metric(folder, records)
     keys = varied_keys(records)
     found = configurations(records, metric, scale_keys(records, keys, metric))
-    compared = differences(found)
+    compared = differences(found, metric)
     counts = statuses(records)
     page = Page(
         title=f"Sweep {folder.resolve().name}",
@@ -64,14 +64,14 @@ def describe_sweep(folder: Path) -> Page:
             ("varied", ", ".join(keys) or "nothing"),
             ("compared by", metric),
         ],
-        command=next((command_of(one.records[0]) for one in best(found)), ""),
+        command=next((command_of(winner(one, metric)) for one in best(found)), ""),
         settings=_settings(records),
         axis="samples",  # fair where variants are compared
     )
     page.tables["Who is best?"] = [_comparison(found, metric)]
     if compared:
         sentences = [[sentence(difference)] for difference in compared]
-        caption = f"{metric} on the seeds that two have in common, each at its best"
+        caption = f"{metric} {FAIRLY}"
         page.tables["Could that be chance?"] = [Table(["difference"], sentences, caption)]
     ends = minima(records)
     if ends:
@@ -138,7 +138,7 @@ def _comparison(found: Sequence[Configuration], metric: str) -> Table:
         line.append(None if math.isnan(one.mean) else one.mean)
         if several:
             interval = one.interval
-            wide = "too few seeds"
+            wide = "too few seeds" if one.values else None
             if interval is not None:
                 wide = f"{number(interval[0])} to {number(interval[1])}"
             line += [one.deviation, wide, len(one.values)]
