@@ -19,8 +19,9 @@ from gdframe.config.folders import claim, discard, refuse_taken, register_resolv
 from gdframe.config.launch import launch
 from gdframe.config.messages import compose_config, explain, named_plugins, parse, refuse_null
 from gdframe.config.schema import register_nodes
-from gdframe.config.values import CONFIG_FILE, anchor, plain
+from gdframe.config.values import CONFIG_FILE, anchor, dump, plain
 from gdframe.errors import UserError
+from gdframe.files import write_atomically
 from gdframe.plugins import absolute, load_plugins
 from gdframe.result import Result
 from gdframe.sweeps.comparison import Configuration, Difference
@@ -138,6 +139,8 @@ def sweep(
         if claimed:
             discard(target)
         raise
+    asked = {"hydra": {"overrides": {"task": list(overrides)}}}  # where Hydra would note it
+    write_atomically(target / "multirun.yaml", dump(asked))
     summary = conclude(target, outcome, metric)
     return SweepResult(
         folder=target,

@@ -24,7 +24,7 @@ def table(result: Result) -> str:
         lines.append(("validation", _part(result.validation_loss, result.metrics["validation"])))
     if "lambda_max" in result.diagnostics and "stability_limit" in result.diagnostics:
         lines.append(("curvature", _curvature(result.diagnostics)))
-    if "predicted_rate" in result.diagnostics:
+    if "minimum" in result.diagnostics and "theory/gap" in result.history.epochs:
         lines.append(("theory", _theory(result.diagnostics)))
     if result.loss is None:
         lines.append(("point", _point(result)))
@@ -63,7 +63,9 @@ def _point(result: Result) -> str:
 
 
 def _curvature(known: Mapping[str, float]) -> str:
-    noisy = f", {known['noisy_limit']:.3g} with this noise" if "noisy_limit" in known else ""
+    noisy = " with full batches" if "limit_of_full_batches" in known else ""
+    if "noisy_limit" in known:
+        noisy = f", {known['noisy_limit']:.3g} with this noise"
     return (
         f"lambda_max {known['lambda_max']:.4g}, so learning rates up to "
         f"{known['stability_limit']:.3g} are stable{noisy}"
@@ -71,10 +73,11 @@ def _curvature(known: Mapping[str, float]) -> str:
 
 
 def _theory(known: Mapping[str, float]) -> str:
+    rate = f", gap x {known['predicted_rate']:.6g} an epoch" if "predicted_rate" in known else ""
     measured = f", measured {known['measured_rate']:.6g}" if "measured_rate" in known else ""
     return (
-        f"minimum {known['minimum']:.6g}, condition number {known['condition_number']:.4g}, "
-        f"gap x {known['predicted_rate']:.6g} an epoch{measured}"
+        f"minimum {known['minimum']:.6g}, condition number {known['condition_number']:.4g}"
+        f"{rate}{measured}"
     )
 
 

@@ -1,10 +1,11 @@
-"""The command line that trains a run again, from what its folder holds."""
+"""The command lines that train a run or a sweep again, from what its folder holds."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -30,11 +31,38 @@ def command(run: Path, overrides: Sequence[str]) -> str:
     return " ".join(["python -m gdframe", *map(shlex.quote, words)])
 
 
+def sweep_command(folder: Path) -> str | None:
+    """Return the command line that trains a sweep again; None where its folder does not tell.
+
+    Args:
+        folder: the sweep's.
+    """
+    hydra = _hydra(folder / "multirun.yaml")
+    given = hydra.get("overrides") or {}
+    words = [str(word) for word in (*(given.get("task") or []), *(given.get("hydra") or []))]
+    own = ("sweep.dir=", "sweep.reuse=", "hydra.sweep.dir=", "hydra.mode=")
+    words = [word for word in words if not word.startswith(own)]
+    if not words:
+        return None
+    if folder_of_configs := _configs(hydra):
+        words = ["--config-dir", folder_of_configs, *words]
+    return " ".join(["python -m gdframe -m", *map(shlex.quote, words)])
+
+
 def _config_dir(run: Path) -> str | None:
     """Return the folder of configs that a run was started with, besides gdframe's own."""
+    return _configs(_hydra(run / HYDRA_FILE))
+
+
+def _hydra(path: Path) -> Mapping[str, Any]:
+    """Return what Hydra has written of itself; nothing where that cannot be read."""
     try:
-        hydra = OmegaConf.load(run / HYDRA_FILE)
+        found = OmegaConf.load(path)
     except (OSError, ValueError, YAMLError, OmegaConfBaseException):
-        return None
-    sources = OmegaConf.select(hydra, "hydra.runtime.config_sources") or []
+        return {}
+    return OmegaConf.select(found, "hydra") or {}
+
+
+def _configs(hydra: Mapping[str, Any]) -> str | None:
+    sources = (hydra.get("runtime") or {}).get("config_sources") or []
     return next((str(s.path) for s in sources if s.get("provider") == "command-line"), None)

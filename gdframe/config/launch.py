@@ -16,7 +16,7 @@ from gdframe.config.check import check
 from gdframe.config.messages import apply_override, parse
 from gdframe.config.values import CONFIG_FILE, dump_settings, plain, read_config
 from gdframe.diagnostics.diagnostics import Diagnostics
-from gdframe.diagnostics.preflight import advice_on_data, advice_on_rate
+from gdframe.diagnostics.preflight import advice_on_curvature, advice_on_data, advice_on_rate
 from gdframe.errors import UserError, in_words
 from gdframe.files import NotWrittenError, exclusive, storing
 from gdframe.observers import Checkpoint, Observer, ProgressBar, TensorBoard, preparing
@@ -69,7 +69,8 @@ def _launch(config: Mapping[str, Any], folder: Path, *, resume: bool, started: f
     if warning := doubt(config):
         log.warning("warning: %s", warning)
     if config["preflight"] and not resume:
-        for advice in (*advice_on_data(parts.data), *advice_on_rate(looking.stability)):
+        meant = advice_on_curvature(trainer.objective) if looking.curvature else []
+        for advice in (*advice_on_data(parts.data), *advice_on_rate(looking.stability), *meant):
             log.warning("advice: %s", advice)
     if capture is not None:
         try:
@@ -131,7 +132,6 @@ def diagnose(config: Mapping[str, Any]) -> Diagnostics:
     stopping = config["stopping"]
     return Diagnostics(
         **config["diagnostics"],
-        evidence=config["preflight"],
         # less than the tolerance in all of the patience's epochs ends a run
         tolerance=(stopping["tolerance"] or 1e-6) / stopping["patience"],
     )

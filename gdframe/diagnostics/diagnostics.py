@@ -14,7 +14,14 @@ from torch import Tensor
 
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.diagnosis import Diagnosis
-from gdframe.diagnostics.explain import explain_divergence, explain_limit, explain_point
+from gdframe.diagnostics.explain import (
+    FLAT,
+    explain_divergence,
+    explain_limit,
+    explain_point,
+    explain_standstill,
+    is_stationary,
+)
 from gdframe.diagnostics.hessian import Hessian
 from gdframe.diagnostics.lanczos import Extremes, extremes
 from gdframe.diagnostics.least_squares import LeastSquares, least_squares
@@ -29,6 +36,7 @@ from gdframe.models.function import Function
 from gdframe.models.linear import Linear
 from gdframe.models.polynomial import Polynomial
 from gdframe.penalties.none import NoPenalty
+from gdframe.schedules.constant import Constant
 from gdframe.stopping import Status, Verdict
 
 SMALL = 20_000
@@ -114,6 +122,7 @@ class Diagnostics(Diagnosis):
                 "it off, or use a smooth loss such as huber or squared_hinge"
             )
         self._rule = LinearRule.of(run.optimizer)
+        self._constant = isinstance(run.schedule, Constant)
         self._data_rows = data.rows
         stride = -(-data.rows // self.most_rows)
         some = Rows(data.train.features[::stride], data.train.targets[::stride])
@@ -217,8 +226,10 @@ class Diagnostics(Diagnosis):
         if at_end and (self.evidence or self.curvature):
             found = self._spectrum(parameters, smallest=True)
             self._largest, self._smallest = found.largest, found.smallest
+        minimum = None if self.quadratic is None else self.quadratic.minimum
+        if self._is_at_no_minimum(verdict, history, parameters):
+            return self._explain_point(verdict, history)
         if verdict.status in (Status.MAX_EPOCHS, Status.TIME_LIMIT):
-            minimum = None if self.quadratic is None else self.quadratic.minimum
             return explain_limit(
                 verdict,
                 history["objective"],
@@ -227,27 +238,50 @@ class Diagnostics(Diagnosis):
                 minimum,
                 self._epochs_to_go(parameters),
             )
-        convex = self.quadratic is not None
-        if (
-            verdict.status == Status.CONVERGED
-            and not verdict.advice
-            and not convex
-            and self._smallest is not None
-            and self._largest is not None
-        ):
-            above = self._above_global(history)
-            return explain_point(verdict, self._smallest, self._largest, above)
+        if verdict.status == Status.CONVERGED:
+            verdict = explain_standstill(
+                verdict,
+                history["objective"],
+                self.stability,
+                minimum,
+                sampled=not self._is_full_batch,
+                constant=self._constant,
+            )
+            if self.quadratic is None and not verdict.advice:
+                return self._explain_point(verdict, history)
         return verdict
 
+    def _is_at_no_minimum(
+        self, verdict: Verdict, history: History, parameters: Mapping[str, Tensor]
+    ) -> bool:
+        """Say whether a run stands where the objective curves downwards, and no slope is left."""
+        if self.quadratic is not None or self._smallest is None or self._largest is None:
+            return False
+        if self._smallest >= -FLAT * max(abs(self._smallest), abs(self._largest)):
+            return False
+        if verdict.status == Status.CONVERGED:
+            return True
+        if not isinstance(self._objective.model, Function):
+            return False  # what was measured last may be of an earlier point
+        point = np.concatenate([parameters[n].double().cpu().numpy().ravel() for n in self._names])
+        slope = float(history["gradient_norm"][-1])
+        return is_stationary(slope, self._smallest, point)
+
+    def _explain_point(self, verdict: Verdict, history: History) -> Verdict:
+        if self._smallest is None or self._largest is None:
+            return verdict
+        return explain_point(verdict, self._smallest, self._largest, self._above_global(history))
+
     def _epochs_to_go(self, parameters: Mapping[str, Tensor]) -> float | None:
-        """Return how many more epochs gradient descent on full batches of least squares takes."""
-        exact = self.quadratic is not None and self._is_full_batch
-        if not exact or self._rule is None or abs(self._product - 2) > 1e-6:
+        """Return how many more epochs of full batches descent on least squares takes."""
+        exact = self.quadratic is not None and self._is_full_batch and self._constant
+        if not exact or self._rule is None:
             return None
         assert self.quadratic is not None
         parts = [parameters[name].double().cpu().numpy() for name in self._names]
         point = np.column_stack([parts[0], *(part[:, None] for part in parts[1:])])
-        return self.quadratic.epochs_to_go(point, self._rule.lr, self.tolerance)
+        factors = self._rule.radii(self.quadratic.eigenvalues) ** 2
+        return self.quadratic.epochs_to_go(point, factors, self.tolerance)
 
     @torch.no_grad()
     def _above_global(self, history: History) -> float | None:
@@ -273,6 +307,8 @@ class Diagnostics(Diagnosis):
             found["stability_limit"] = stability.limit
             if stability.noisy is not None:
                 found["noisy_limit"] = stability.noisy
+            elif stability.sampled:  # smaller batches bear less, and it is not known how much
+                found["limit_of_full_batches"] = True
         if self.quadratic is not None:
             found["minimum"] = self.quadratic.minimum
             found["condition_number"] = self.quadratic.condition_number

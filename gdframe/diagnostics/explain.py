@@ -14,6 +14,15 @@ from gdframe.stopping import Status, Verdict
 SMALL = 0.2
 """Share of its limit below which a learning rate is called small."""
 
+FARTHEST = 5.0
+"""How far the fall of the last epochs is trusted to tell, in times of the epochs done."""
+
+NEAR = 1e-3
+"""How far a stationary point may be, by Newton's step, in units of one plus its size."""
+
+ABOVE = 0.01
+"""Share of the way to the minimum that is worth a word if it is left."""
+
 FLAT = 1e-6
 """Share of the largest curvature below which a negative one is rounding."""
 
@@ -25,6 +34,8 @@ def explain_divergence(verdict: Verdict, stability: Stability | None) -> Verdict
     if exceeded := stability.exceeded:
         return replace(verdict, advice=exceeded)
     where = "" if stability.everywhere else " where it started, so it met more curvature later"
+    if stability.sampled and stability.noisy is None:
+        where = " of full batches; smaller ones bear less"
     share = stability.lr / stability.lowest
     lower = f"try {stability.lr / 10:g}"
     return replace(
@@ -46,6 +57,9 @@ def explain_limit(
 ) -> Verdict:
     """Say how far a run that reached its limit of epochs had still to go.
 
+    Where that is not known, the fall of the last epochs tells how far it is at least; a fall that
+    has hardly slowed down tells nothing.
+
     Args:
         verdict: ``max_epochs`` or ``time_limit``.
         objective: by epoch, from the start.
@@ -55,9 +69,13 @@ def explain_limit(
         more: how many more epochs it would have taken, where that is known.
     """
     parts = []
-    more = epochs_to_go(objective, tolerance) if more is None else more
+    at_least = "" if more is not None else "at least "
+    if more is None:
+        more = epochs_to_go(objective, tolerance)
+        if more is not None and more > FARTHEST * len(objective):
+            more = None
     if more is not None:
-        parts.append(f"still descending: at this rate {_rounded(more)} more epochs")
+        parts.append(f"still descending: at this rate {at_least}{_rounded(more)} more epochs")
     elif (falls := _falls(objective)) > tolerance:
         parts.append(f"still descending: the last epoch lowered the objective by {_share(falls)}")
     elif minimum is not None and objective[-1] - minimum > 1e-3 * abs(minimum):
@@ -67,6 +85,61 @@ def explain_limit(
         share = stability.lr / stability.lowest
         parts.append(f"the learning rate is {_share(share)} of its limit {stability.lowest:.2g}")
     return replace(verdict, advice="; ".join(parts)) if parts else verdict
+
+
+def explain_standstill(
+    verdict: Verdict,
+    objective: NDArray[np.float64],
+    stability: Stability | None,
+    minimum: float | None,
+    *,
+    sampled: bool,
+    constant: bool,
+) -> Verdict:
+    """Say what keeps a run that moves no more from its minimum.
+
+    Args:
+        verdict: ``converged``.
+        objective: by epoch, from the start.
+        stability: of its learning rate.
+        minimum: the lowest objective there is, where that is known.
+        sampled: whether its updates see only some rows.
+        constant: whether its learning rate stayed as it was.
+    """
+    end = float(objective[-1])
+    above, left = "", 0.0
+    if minimum is not None:
+        left = (end - minimum) / max(float(objective[0]) - minimum, 1e-300)
+        if left > ABOVE:
+            size = f"{_share((end - minimum) / abs(minimum))} " if minimum else f"{end:.3g} "
+            above = f"the objective stands {size}above its minimum {minimum:.6g}"
+    if not (above or verdict.advice):
+        return verdict
+    if not constant and above:
+        return replace(verdict, advice=f"{above}: the learning rate fell before it got there")
+    rises = bool((np.diff(objective[-8:]) > 0).any())
+    large = stability is not None and stability.lr >= SMALL * stability.lowest
+    if sampled and (large or rises):
+        noise = "the noise of its batches"
+        said = f"{above}: {noise} keeps it there" if above else f"{noise} keeps it from settling"
+        return replace(
+            verdict,
+            advice=f"{said}; a smaller learning rate, larger batches or a falling schedule go on",
+        )
+    if large:  # too small it is not
+        return replace(verdict, advice=above)
+    return verdict if verdict.advice else replace(verdict, advice=above)
+
+
+def is_stationary(gradient_norm: float, lowest: float, point: NDArray[np.float64]) -> bool:
+    """Say whether a point is a stationary one, or as good as: by Newton's step to it.
+
+    Args:
+        gradient_norm: there.
+        lowest: the smallest eigenvalue of the Hessian there, below 0.
+        point: where.
+    """
+    return gradient_norm <= NEAR * (1 + float(np.linalg.norm(point))) * abs(lowest)
 
 
 def explain_point(
@@ -95,7 +168,7 @@ def epochs_to_go(objective: NDArray[np.float64], tolerance: float) -> float | No
     """Return after how many more epochs an improvement would be below the tolerance.
 
     The fall over the last tenth of the epochs, beside that over the tenth before, tells by what
-    factor it shrinks; None where the objective does not fall, or falls no slower than before.
+    factor it shrinks; None where the objective does not fall in each, or falls no slower.
 
     Args:
         objective: by epoch.
@@ -107,7 +180,7 @@ def epochs_to_go(objective: NDArray[np.float64], tolerance: float) -> float | No
         54
     """
     span = max(2, (len(objective) - 1) // 10)
-    if len(objective) < 2 * span + 1:
+    if len(objective) < 2 * span + 1 or (np.diff(objective[-2 * span - 1 :]) >= 0).any():
         return None
     before = float(objective[-2 * span - 1] - objective[-span - 1])
     after = float(objective[-span - 1] - objective[-1])
@@ -132,7 +205,7 @@ def _falls(objective: NDArray[np.float64]) -> float:
 
 
 def _share(part: float) -> str:
-    return f"{100 * part:.2g} %"
+    return f"{two_digits(100 * part)} %"
 
 
 def _rounded(count: float) -> str:

@@ -102,19 +102,17 @@ class LeastSquares:
         top = float(np.linalg.eigvalsh(half[:, None] * square * half)[-1])
         return 2 / top if top > 0 else np.inf
 
-    def epochs_to_go(self, point: Array, lr: float, tolerance: float) -> float | None:
-        """Return after how many epochs of full batches gradient descent improves no more.
-
-        Along eigenvector i the gap to the minimum shrinks by ``(1 - lr * c_i)^2`` an epoch.
+    def epochs_to_go(self, point: Array, factors: Array, tolerance: float) -> float | None:
+        """Return after how many epochs descent improves no more.
 
         Args:
             point: (outputs, columns) where it stands.
-            lr: its learning rate, below the limit.
+            factors: by which an epoch shrinks the gap to the minimum along each eigenvector: of
+                full batches and gradient descent ``(1 - lr * c_i)^2``.
             tolerance: improvement of an epoch, relative to the objective, that counts as none.
         """
         along = ((point - self.solution) @ self.vectors) ** 2
         gaps = along.sum(axis=0) * self.eigenvalues / 2
-        factors = (1 - lr * self.eigenvalues) ** 2
         if (factors > 1).any():
             return None
 

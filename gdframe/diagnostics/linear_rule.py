@@ -39,7 +39,7 @@ class LinearRule:
     """An update rule on quadratics.
 
     Args:
-        optimizer: of which the first parameter group counts; clipping is left out.
+        optimizer: of which the first parameter group counts.
 
     Example:
         >>> from gdframe.optimizers import GD
@@ -58,8 +58,10 @@ class LinearRule:
 
     @classmethod
     def of(cls, optimizer: torch.optim.Optimizer) -> LinearRule | None:
-        """Return the rule, or None where it is no linear map: adaptive ones are not."""
+        """Return the rule, or None where it is no linear map: adaptive and clipped ones are not."""
         if not isinstance(optimizer, Optimizer):
+            return None
+        if optimizer.param_groups[0].get("clip_norm") is not None:
             return None
         rule = cls(optimizer)
         if rule._key not in _linear:
@@ -110,10 +112,25 @@ class LinearRule:
 
     def radii(self, curvatures: Array) -> Array:
         """Return the spectral radius at each curvature, (curvatures,)."""
-        columns = [self._apply(row, curvatures) for row in np.eye(self._size)]
-        matrices = np.stack(columns, axis=2)  # (curvatures, size, size)
-        found: Array = np.abs(np.linalg.eigvals(matrices)).max(axis=1)
+        found: Array = np.abs(np.linalg.eigvals(self._matrices(curvatures))).max(axis=1)
         return found
+
+    @property
+    def gain(self) -> float:
+        """How far a gradient moves the parameter in the end, in steps of gradient descent.
+
+        One for gradient descent, ``1 / (1 - beta)`` for heavy-ball and Nesterov momentum. Where
+        the rate is small beside the limit, the rule is gradient descent at a rate so much larger.
+        """
+        still, slope = self._matrices(np.array([0.0, 1.0]))  # the matrix is linear in the curvature
+        pushed = (slope - still)[:, 0]  # what a gradient of one does
+        moved = np.linalg.matrix_power(still, 1 << 20) @ pushed
+        return float(-moved[0] / self.lr)
+
+    def _matrices(self, curvatures: Array) -> Array:
+        """Return the map of (parameter, state) at each curvature, (curvatures, size, size)."""
+        columns = [self._apply(row, curvatures) for row in np.eye(self._size)]
+        return np.stack(columns, axis=2)
 
     @property
     def _size(self) -> int:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.stability import Stability
+from gdframe.objective import Objective
 
 MOST_ROWS, MOST_COLUMNS = 10_000, 500
 """Rows that are looked at, evenly spaced; and columns, beyond which correlations are left out."""
@@ -46,7 +47,9 @@ def advice_on_rate(stability: Stability | None) -> list[str]:
     exceeded = None if stability is None else stability.exceeded
     if exceeded is None or stability is None:
         return []
-    where = "" if stability.everywhere else ", by the curvature at the start"
+    where = (
+        "" if stability.everywhere else ", by the curvature at the start, which may fall on the way"
+    )
     return [f"{exceeded}{where}"]
 
 
@@ -69,9 +72,10 @@ def _collinear(x: Tensor, deviations: Tensor, varies: Tensor, names: list[str]) 
     if len(at) < 2 or len(varies) > MOST_COLUMNS:
         return None
     scaled = (x[:, at] - x[:, at].mean(dim=0)) / deviations[at]
-    correlation = (scaled.T @ scaled / (len(x) - 1)).abs().fill_diagonal_(0.0)
+    whole = scaled.T @ scaled / (len(x) - 1)
+    correlation = whole.abs().fill_diagonal_(0.0)
     if float(correlation.max()) < ALIKE:
-        return None
+        return _dependent(whole, [names[int(i)] for i in at]) if len(x) > len(at) else None
     one, other = divmod(int(correlation.argmax()), len(at))
     pairs = int((correlation >= ALIKE).sum()) // 2
     more = f", and {pairs - 1} more pairs" if pairs > 1 else ""
@@ -80,3 +84,46 @@ def _collinear(x: Tensor, deviations: Tensor, varies: Tensor, names: list[str]) 
         "descent cannot tell them apart and the minimum is not one point; drop one, or use "
         "penalty=l2"
     )
+
+
+def _dependent(correlation: Tensor, names: list[str]) -> str | None:
+    """Speak of columns that several others add up to."""
+    values, vectors = torch.linalg.eigh(correlation)
+    if float(values[0]) > DEPENDENT:
+        return None
+    weights = vectors[:, 0].abs()
+    taken = (weights > 0.05 * weights.max()).nonzero()[:, 0].tolist()
+    shown = ", ".join(f"'{names[i]}'" for i in taken[:5]) + (", ..." if len(taken) > 5 else "")
+    return (
+        f"columns {shown} follow from each other (a sum of multiples of them is constant): the "
+        "minimum is not one point; drop one, or use penalty=l2"
+    )
+
+
+def advice_on_curvature(objective: Objective) -> list[str]:
+    """Return what curvature does not tell of an objective that is not twice differentiable."""
+    loss, penalty, model = objective.loss, objective.penalty, objective.model
+    found = []
+    if loss is not None and loss.kinked:
+        found.append(
+            f"{loss.name} is not twice differentiable: curvature is that of the rows where it is "
+            "quadratic, and zero if there are none; it can jump from one step to the next"
+        )
+    if objective.penalized and penalty.kinked:
+        found.append(
+            f"{type(penalty).__name__} has a kink at zero: lambda_max counts the smooth part "
+            "alone, and weights may swing about zero at any rate"
+        )
+    if any(isinstance(part, PIECEWISE) for part in model.modules()):
+        found.append(
+            "the model is piecewise linear (relu): curvature is that of the piece a point is on, "
+            "and it can jump where one ends"
+        )
+    return found
+
+
+PIECEWISE = (nn.ReLU, nn.LeakyReLU, nn.MaxPool1d, nn.MaxPool2d)
+"""Layers with kinks."""
+
+DEPENDENT = 1e-9
+"""Smallest eigenvalue of correlations at which columns follow from each other."""

@@ -18,9 +18,10 @@ class Stability:
         product: largest ``lr * curvature`` at which its rule is stable: 2 for gradient descent.
         curvature: the largest eigenvalue of the Hessian, above 0.
         everywhere: whether that is the same at every point.
-        noisy: learning rate beyond which the noise of batches no longer contracts in mean square;
-            None where it is not known, or there is no noise.
+        noisy: learning rate beyond which the noise of batches no longer contracts in mean square,
+            of rules with momentum to first order; None where it is not known, or there is none.
         batch_size: rows of a batch.
+        sampled: whether that is fewer than there are.
     """
 
     lr: float
@@ -29,6 +30,7 @@ class Stability:
     everywhere: bool
     noisy: float | None = None
     batch_size: int = 0
+    sampled: bool = False
 
     @property
     def limit(self) -> float:
@@ -90,8 +92,7 @@ def stability_of(
     product = rule.limit * rule.lr
     if not math.isfinite(product):
         return None
-    plain = abs(product - 2) < 1e-6  # the noise of rules with momentum is another matter
-    noisy = None
-    if quadratic is not None and plain and batch_size < rows:
-        noisy = quadratic.noisy_limit(batch_size)
-    return Stability(rule.lr, product, curvature, quadratic is not None, noisy, batch_size)
+    noisy, sampled = None, batch_size < rows
+    if quadratic is not None and sampled and (gain := rule.gain) > 0:
+        noisy = quadratic.noisy_limit(batch_size) / gain
+    return Stability(rule.lr, product, curvature, quadratic is not None, noisy, batch_size, sampled)

@@ -35,6 +35,9 @@ class Loss(ABC):
     curved: ClassVar[bool] = True
     """Whether the second derivative is more than zero somewhere."""
 
+    kinked: ClassVar[bool] = False
+    """Whether the slope, or its change, jumps somewhere."""
+
     @property
     def kernel_arguments(self) -> tuple[float, ...]:
         """What the kernel takes besides outputs and targets."""

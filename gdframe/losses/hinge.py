@@ -22,6 +22,7 @@ class Hinge(BinaryLoss):
     """
 
     curved = False
+    kinked = True
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean of max(0, 1 - s z)."""

@@ -27,6 +27,8 @@ class Huber(Loss):
         1.3125
     """
 
+    kinked = True
+
     def __init__(self, *, delta: float = 1.0) -> None:
         self.delta = positive("delta", delta)
 

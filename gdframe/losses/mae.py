@@ -21,6 +21,7 @@ class MAE(Loss):
     """
 
     curved = False
+    kinked = True
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean of |yhat - y|."""

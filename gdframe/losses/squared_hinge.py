@@ -18,6 +18,8 @@ class SquaredHinge(BinaryLoss):
         0.125
     """
 
+    kinked = True
+
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean of max(0, 1 - s z)^2."""
         return ((1 - targets * outputs).relu() ** 2).mean()

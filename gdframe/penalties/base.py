@@ -36,6 +36,9 @@ class Penalty(ABC):
             if self.biases or not name.split(".")[-1].endswith("bias")
         ]
 
+    kinked: ClassVar[bool] = False
+    """Whether the slope jumps at zero."""
+
     kernel: ClassVar[Callable[..., Any] | None] = None
     """Plain Python for engines that compile loops; None leaves the penalty to the general engines.
 

@@ -28,6 +28,8 @@ class ElasticNet(Penalty):
         4.0
     """
 
+    kinked = True
+
     def __init__(self, *, strength: float = 0.01, ratio: float = 0.5, biases: bool = False) -> None:
         super().__init__(strength=strength, biases=biases)
         if not 0 <= ratio <= 1:

@@ -26,6 +26,8 @@ class L1(Penalty):
         1.5
     """
 
+    kinked = True
+
     def __init__(self, *, strength: float = 0.01, biases: bool = False) -> None:
         super().__init__(strength=strength, biases=biases)
 

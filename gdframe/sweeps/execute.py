@@ -15,8 +15,7 @@ from gdframe.batch import Batch
 from gdframe.config.build import Parts, build
 from gdframe.config.launch import diagnose, doubt, ingredients, leave, observers
 from gdframe.console import table
-from gdframe.data.dataset import Dataset
-from gdframe.diagnostics.preflight import advice_on_data
+from gdframe.diagnostics.preflight import advice_on_curvature, advice_on_data
 from gdframe.engines.base import Engine
 from gdframe.files import NotWrittenError, storing, write_atomically
 from gdframe.member import Member
@@ -128,7 +127,7 @@ class Execution:
         write_folders(batch)
         for member, job in jobs.items():
             member.observers = self._observers(configs[member], job)
-            self._warn(configs[member], member.data)
+            self._warn(configs[member], member)
         setup = (time.perf_counter() - begun) / len(batch)
         with Writing(written, failed) as writing:
             together.fit(stop)
@@ -176,13 +175,15 @@ class Execution:
         self.results[job.number] = content
         self._display.ended(job, content)
 
-    def _warn(self, config: Mapping[str, Any], data: Dataset) -> None:
+    def _warn(self, config: Mapping[str, Any], member: Member) -> None:
         """Say once what about runs, or their data, is hardly meant."""
         said = [f"warning: {warning}"] if (warning := doubt(config)) else []
         key = Datasets.key(config)
         if config["preflight"] and key not in self._warned:
             self._warned.add(key)
-            said += [f"advice: {advice}" for advice in advice_on_data(data)]
+            said += [f"advice: {advice}" for advice in advice_on_data(member.data)]
+        if config["preflight"] and config["diagnostics"]["curvature"]:
+            said += [f"advice: {advice}" for advice in advice_on_curvature(member.objective)]
         for words in said:
             if words not in self._warned:
                 self._warned.add(words)

@@ -52,6 +52,12 @@ def draw(folder: Path, found: Sequence[Configuration], metric: str) -> dict[str,
     for configuration in found:
         named = "-".join(f"{key}={value}" for key, value in configuration.problem.items())
         problems.setdefault(named, []).append(configuration)
+    for name in (
+        "learning_rates",
+        "heat_map",
+    ):  # of an earlier launch, which may have been of others
+        for old in folder.glob(f"{name}*.png"):
+            old.unlink()
     saved = {}
     for problem, own in list(problems.items())[:MOST_PROBLEMS]:
         ending = f"-{re.sub(r'[^a-zA-Z0-9_.=-]+', '_', problem)[:80]}" if len(problems) > 1 else ""

@@ -37,6 +37,9 @@ Array = NDArray[np.float64]
 FEWEST_FINITE = 0.2
 """Share of the grid on which the objective must be finite."""
 
+MOST_RUNS = 8
+"""Most paths in a picture; their colours are told apart."""
+
 AGREES = 1e-3
 """How far, relative to its size, the end of a path may be from where the run ended."""
 
@@ -50,12 +53,14 @@ class Traced:
         member: built from its config.
         result: what ``result.json`` holds.
         path: where it went.
+        model: its model's name and settings, but for where it starts.
     """
 
     folder: Path
     member: Member
     result: dict[str, Any]
     path: Trajectory
+    model: dict[str, Any]
 
     @property
     def shapes(self) -> dict[str, torch.Size]:
@@ -97,7 +102,7 @@ def landscape(
     principal directions, or of two parameters. The paths are found by training again.
 
     Args:
-        runs: folders; runs of several must have parameters of the same names and shapes.
+        runs: folders, at most eight; several must be of one objective.
         parameters: two of them, such as ``weight[0,3]``, or one.
         between: whether the line between the ends of two runs is wanted instead.
         points: of the grid along each axis, at least 2.
@@ -109,15 +114,17 @@ def landscape(
     """
     if points < 2 or rows < 1:
         raise UserError(f"--points {points} --rows {rows}: expected at least 2 points and 1 row")
+    if len(runs) > MOST_RUNS:
+        raise UserError(f"{len(runs)} runs: a picture holds at most {MOST_RUNS}")
     if between and len(runs) != 2:
         raise UserError(f"--between takes two runs, not {len(runs)}")
     traced = [trace(Path(run)) for run in runs]
     first = traced[0]
     for other in traced[1:]:
-        if other.shapes != first.shapes:
+        if what := _difference(first, other):
             raise UserError(
-                f"{first.folder} and {other.folder} have different parameters: one plane holds "
-                "runs of one model"
+                f"{first.folder} and {other.folder} differ in their {what}: one plane holds runs "
+                "of one objective"
             )
     paths = [run.path.points for run in traced]
     plane = _plane(first, paths, parameters, between)
@@ -143,6 +150,20 @@ def landscape(
             f"({first.result.get('reason')}): there is no landscape to show"
         )
     return Landscape(plane, grid, np.where(finite, values, np.nan), shown, traced, between)
+
+
+def _difference(one: Traced, other: Traced) -> str | None:
+    """Say in what the objectives of two runs differ, or None."""
+    if one.shapes != other.shapes:
+        return "parameters"
+    parts = [run.member.objective for run in (one, other)]
+    if one.model != other.model:
+        return "model"
+    for what in ("loss", "penalty"):
+        a, b = (getattr(part, what) for part in parts)
+        if type(a) is not type(b) or (a is not None and vars(a) != vars(b)):
+            return what
+    return None if one.member.data.digest == other.member.data.digest else "data"
 
 
 def trace(folder: Path) -> Traced:
@@ -180,7 +201,8 @@ def trace(folder: Path) -> Traced:
             f"{folder}: trained again, the run does not end where it did; its data or the versions "
             "of libraries have changed"
         )
-    return Traced(folder, member, result, path)
+    model = {key: value for key, value in config["model"].items() if key != "start"}
+    return Traced(folder, member, result, path, model)
 
 
 def _plane(

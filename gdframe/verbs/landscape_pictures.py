@@ -28,19 +28,30 @@ FRAMES, FRAME_MILLISECONDS, HOLD_MILLISECONDS = 60, 60, 1500
 
 LEVELS = 30
 
+PATHS = (WARM, "#FFFFFF", "#CC79A7", "#E69F00", "#00FFFF", "#FF0000", "#000000", "#FF00FF")
+"""Colours of paths, which show on the contours."""
+
+LINES = (*COLORS[1:], "#8B4513")
+"""Colours of paths over one dimension, beside the objective's own."""
+
 
 def show(runs: Sequence[str], *, animate: str | None, output: str | None, **settings: Any) -> str:
     """Do what the command line asks for; return what it prints."""
     if animate is not None and not re.search(r"\.(gif|mp4)$", animate):
         raise UserError(f"--animate {animate}: expected a file that ends in .gif or .mp4")
+    if animate is not None and settings.get("between"):
+        raise UserError(
+            "--between shows where two runs ended, and nothing that moves: no --animate"
+        )
     found = landscape(*runs, **settings)
     if output is not None:
-        folder = Path(output)
+        path = Path(output)
+        path = path if path.suffix == ".png" else path / "landscape.png"
     else:
         folder = Path(runs[0]) if len(runs) == 1 else claim(Path("outputs/landscape"))
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / "landscape.png", picture(found))
-    lines = [("picture", str(folder / "landscape.png"))]
+        path = folder / "landscape.png"
+    write_atomically(path, picture(found))
+    lines = [("picture", str(path))]
     if not found.between and found.plane.share < 1:
         lines.append(("plane", f"shows {found.plane.share:.1%} of the path's variation"))
     lowest = float(np.nanmin(found.values))
@@ -73,13 +84,13 @@ def animation(found: Landscape, path: Path) -> None:
         writer: Any = FFMpegWriter(fps=1000 // FRAME_MILLISECONDS)
         with writer.saving(figure, str(path), dpi=100):
             for end in ends:
-                _show(found, artists, int(end))
+                _show(found, artists, int(end), figure)
                 writer.grab_frame()
         return
     figure, artists = _draw(found)
     frames = []
     for end in ends:
-        _show(found, artists, int(end))
+        _show(found, artists, int(end), figure)
         frames.append(Image.open(io.BytesIO(png(figure))).convert("P", palette=Image.Palette.WEB))
     holds = [FRAME_MILLISECONDS] * (len(frames) - 1) + [HOLD_MILLISECONDS]
     buffer = io.BytesIO()
@@ -87,8 +98,11 @@ def animation(found: Landscape, path: Path) -> None:
     write_atomically(path, buffer.getvalue())
 
 
-def _show(found: Landscape, artists: list[tuple[Any, Any]], end: int) -> None:
-    """Move each path's line and head to where it was."""
+def _show(found: Landscape, artists: list[tuple[Any, Any]], end: int, figure: Figure) -> None:
+    """Move each path's line and head to where it was; name the step."""
+    steps = max(int(run.path.steps[min(end, len(run.path.steps)) - 1]) for run in found.runs)
+    axes = figure.axes[0]
+    axes.set_title(f"{axes.get_title().split(', step ')[0]}, step {steps:,}", fontsize=11)
     for points, (line, head) in zip(found.paths, artists, strict=True):
         part = points[: min(end, len(points))]
         x, y = (part[:, 0], part[:, 1]) if part.shape[1] == 2 else (part[:, 0], line.heights[:end])
@@ -113,10 +127,10 @@ def _draw(found: Landscape) -> tuple[Figure, list[tuple[Any, Any]]]:
     axes.set_xlabel(found.plane.labels[0])
     if len(found.grid) == 2:
         axes.set_ylabel(found.plane.labels[1])
-        # white lines must show
-        axes.legend(fontsize=9, facecolor="#333333", labelcolor="white")
-    else:
-        axes.legend(fontsize=9)
+    handles, labels = axes.get_legend_handles_labels()
+    # beside the picture, which it would cover; on grey, where white lines show too
+    figure.legend(handles, labels, fontsize=9, loc="outside lower center", ncols=2,
+                  facecolor="#BBBBBB", framealpha=1.0)  # fmt: skip
     return figure, artists
 
 
@@ -138,8 +152,8 @@ def _contour(found: Landscape, axes: Axes, figure: Figure) -> list[tuple[Any, An
     axes.contour(x, y, values, levels=levels, colors="white", linewidths=0.3, alpha=0.5)
     figure.colorbar(filled, ax=axes, label="objective", format="%.3g")
     artists = []
-    for color, points, run in zip(_colors(found), found.paths, found.runs, strict=False):
-        (line,) = axes.plot(*points.T, "-", color=color, lw=1.6, label=_legend(run))
+    for color, points, name in zip(_colors(found), found.paths, _legends(found), strict=False):
+        (line,) = axes.plot(*points.T, "-", color=color, lw=1.6, label=name)
         axes.plot(*points[0], "o", color="white", mec=color, ms=6)
         (head,) = axes.plot(*points[-1:].T, "o", color=color, mec="white", ms=7)
         artists.append((_Line(line, points[:, 1]), head))
@@ -161,24 +175,36 @@ def _line(found: Landscape, axes: Axes, figure: Figure) -> list[tuple[Any, Any]]
         axes.set_yscale("log")
     axes.set_ylabel("objective")
     if found.between:
-        for at, run, color in zip((0.0, 1.0), found.runs, COLORS[1:], strict=False):
-            axes.axvline(at, color=color, lw=1.2, ls="--", label=_legend(run))
+        for at, name, color in zip((0.0, 1.0), _legends(found), COLORS[1:], strict=False):
+            axes.axvline(at, color=color, lw=1.2, ls="--", label=name)
         return []
     artists = []
-    for color, points, run in zip(COLORS[1:], found.paths, found.runs, strict=False):
+    for color, points, name in zip(LINES, found.paths, _legends(found), strict=False):
         heights = np.interp(points[:, 0], x, values)
-        (line,) = axes.plot(points[:, 0], heights, ".-", color=color, label=_legend(run))
+        (line,) = axes.plot(points[:, 0], heights, ".-", color=color, label=name)
         (head,) = axes.plot(points[-1:, 0], heights[-1:], "o", color=color, mec="white", ms=8)
         artists.append((_Line(line, heights), head))
     return artists
 
 
 def _colors(found: Landscape) -> tuple[str, ...]:
-    return (WARM,) if len(found.runs) == 1 else (WARM, "#FFFFFF", "#CC79A7", "#E69F00")
+    return (WARM,) if len(found.runs) == 1 else PATHS
 
 
 def _name(run: Traced) -> str:
     return str(run.result["model"])
+
+
+def _legends(found: Landscape) -> list[str]:
+    """Return what each run is called: what was chosen for it, and where that is the same, more."""
+    names = [_legend(run) for run in found.runs]
+    if len(set(names)) < len(names):
+        names = [
+            f"{n}, seed {run.result['seed']}" for n, run in zip(names, found.runs, strict=True)
+        ]
+    if len(set(names)) < len(names):
+        names = [f"{n} ({run.folder.name})" for n, run in zip(names, found.runs, strict=True)]
+    return names
 
 
 def _legend(run: Traced) -> str:

@@ -74,13 +74,16 @@ def lr_range(
         raise UserError(f"--steps {steps}: must be at least 2")
     parts = build(config)
     first = Member(**ingredients(parts, config))
-    looking = diagnose(config | {"preflight": True})
+    looking = diagnose(config)
     looking.begin(first.run, first.data, first.loader)
     limit = looking.stability.lowest if looking.stability else None
-    low = low or (SPAN[0] * limit if limit else LOW)
-    high = high or (SPAN[1] * limit if limit else HIGH)
-    if not 0 < low < high < np.inf:
-        raise UserError(f"--low {low:g} --high {high:g}: expected 0 < low < high")
+    for name, rate in (("low", low), ("high", high)):
+        if rate is not None and not 0 < rate < np.inf:
+            raise UserError(f"--{name} {rate:g}: a learning rate must be a finite number above 0")
+    low = (SPAN[0] * limit if limit else LOW) if low is None else low
+    high = (SPAN[1] * limit if limit else HIGH) if high is None else high
+    if not low < high:
+        raise UserError(f"the rates {low:g} to {high:g} are none: expected --low below --high")
     steps = steps or min(MOST, max(FEWEST, first.clock.steps_per_epoch))
     if ramp:
         found = try_ramp(

@@ -123,6 +123,8 @@ class RunView:
         table = Table.grid(padding=(0, 2))
         table.add_row("run", Text(f"{self.folder}, lr {self._lr:g}"))
         reason = "" if stale or result is None else f": {result.get('reason')}"
+        if status == CUT:
+            reason = f": finish it by python -m gdframe resume {self.folder}"
         table.add_row("status", Text(f"{status}{reason}", style=COLORS.get(status, "")))
         epochs = measured.epochs
         if "epoch" in epochs:
@@ -240,7 +242,11 @@ def _last_if_none(value: float | None, sign: float) -> tuple[bool, float]:
 def _status(result: Mapping[str, Any] | None, *, training: bool) -> str:
     if result is not None:
         return str(result.get("status", "unknown"))
-    return "training" if training else "not ended"
+    return "training" if training else CUT
+
+
+CUT = "not ended"
+"""Status of a run that nobody trains and that has no result."""
 
 
 def _curves(measured: Measured) -> dict[str, Array]:

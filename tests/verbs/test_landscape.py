@@ -10,7 +10,7 @@ import gdframe as gd
 from gdframe.cli import main
 from gdframe.diagnostics.plane import principal_plane
 from gdframe.verbs.landscape import landscape
-from gdframe.verbs.landscape_pictures import picture
+from gdframe.verbs.landscape_pictures import _draw, _legends, _show, picture
 
 
 def ran(folder, *words):
@@ -99,10 +99,40 @@ def test_the_command_writes_a_picture_and_an_animation(gdframe):
     assert (done.folder / "descent.gif").read_bytes().startswith(b"GIF89a")
 
 
+def test_runs_that_look_alike_are_told_apart(tmp_path):
+    runs = [ran(tmp_path / f"run{seed}", f"seed={seed}", "epochs=2") for seed in (0, 1)]
+    twin = ran(tmp_path / "twin", "seed=0", "epochs=2")
+    found = gd.landscape(*runs, points=4)
+    assert _legends(found) == [f"gd, lr 0.01, minibatch: max_epochs, seed {i}" for i in (0, 1)]
+    names = _legends(gd.landscape(runs[0], twin, points=4))
+    assert [name.rpartition(" ")[2] for name in names] == ["(run0)", "(twin)"]
+    figure, artists = _draw(found)
+    for end in (2, 5):
+        _show(found, artists, end, figure)
+        step = found.runs[0].path.steps[end - 1]
+        assert figure.axes[0].get_title().endswith(f", step {step:,}")
+    assert figure.axes[0].get_legend() is None  # it is beside the picture, and stays there
+
+
+def test_a_picture_has_a_name_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ran(tmp_path / "run", "epochs=2")
+    assert main(["landscape", "run", "--points", "4", "--output", "here/mine.png"]) == 0
+    assert (tmp_path / "here" / "mine.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_wrong_input_is_one_message(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     ran(tmp_path / "run", "epochs=1")
     ran(tmp_path / "other", "data=iris", "epochs=1")
+    for name in ("himmelblau", "rosenbrock"):
+        ran(tmp_path / name, f"model={name}", "epochs=2", "lr=1e-4")
+    for name, *words in (
+        ("mae", "loss=mae"),
+        ("l2", "penalty=l2"),
+        ("half", "data.validation=0.5"),
+    ):
+        ran(tmp_path / name, *words, "epochs=1")
     unfinished = tmp_path / "unfinished"
     (unfinished / ".hydra").mkdir(parents=True)
     config = (tmp_path / "run" / ".hydra" / "config.yaml").read_text()
@@ -110,7 +140,13 @@ def test_wrong_input_is_one_message(capsys, tmp_path, monkeypatch):
     for words, message in (
         (["nowhere"], "does not exist"),
         (["unfinished"], "no result yet"),
-        (["run", "other"], "different parameters"),
+        (["run", "other"], "differ in their parameters"),
+        (["himmelblau", "rosenbrock"], "differ in their model"),
+        (["run", "mae"], "differ in their loss"),
+        (["run", "l2"], "differ in their penalty"),
+        (["run", "half"], "differ in their data"),
+        (["run", "mae", "--between", "--animate", "x.gif"], "nothing that moves"),
+        (["run"] * 9, "holds at most 8"),
         (["run", "--parameters", "weight[0,99]"], "there is no parameter"),
         (["run", "--between"], "takes two runs"),
         (["run", "--points", "1"], "at least 2 points"),

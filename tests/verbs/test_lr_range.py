@@ -65,7 +65,9 @@ def test_a_ramp_is_one_run_whose_rate_grows(tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--low", "5", "--high", "1"), "expected 0 < low < high"),
+        (("--low", "5", "--high", "1"), "expected --low below --high"),
+        (("--low", "0"), "--low 0: a learning rate must be a finite number above 0"),
+        (("--high", "-1"), "--high -1: a learning rate"),
         (("--points", "2"), "at least 3"),
         (("--steps", "1"), "at least 2"),
         (("--low", "x"), "invalid float"),

@@ -93,6 +93,9 @@ def test_a_sweep_is_told_whole(sweep, tmp_path):
     text = " ".join(read.text)
     assert re.search("Best: variant=(mini)?batch, lr=0.1, validation_loss", text)
     assert "12 diverged" in text
+    again = "python -m gdframe -m variant=batch,minibatch lr=0.01,0.1,100 'seed=range(6)' epochs=4"
+    assert again in text
+    assert re.search(r"The best run: +python -m gdframe variant=\w+ lr=0.1 seed=0", text)
     assert "beyond chance" in text or "could be chance" in text
     assert {"Who is best?", "Could that be chance?", "All runs", "Pictures"} <= set(read.headings)
     assert not read.loads
@@ -218,6 +221,10 @@ for (const rule of document.styleSheets[0].cssRules) {
 }
 const all = (what) => [...document.querySelectorAll(what)];
 const shown = (what) => all(what).filter((one) => one.offsetParent).length;
+found.folded = document.querySelectorAll("details:not([open])").length;
+window.dispatchEvent(new Event("beforeprint"));
+found.unfolded = document.querySelectorAll("details:not([open])").length;
+window.dispatchEvent(new Event("afterprint"));
 found.printed = [".legend button", ".controls", ".tools input"].map(shown);
 found.errors = window.seen;
 document.body.dataset.found = JSON.stringify(found);
@@ -259,6 +266,8 @@ def test_a_browser_draws_a_run(run, tmp_path):
     assert re.match(r"objective: [\d.]+ at [\d.]+ samples", seen["tip"])
     assert seen["label"].startswith("Is it descending?")
     assert seen["sorted"] == "ascending"
+    assert seen["folded"] > 0
+    assert seen["unfolded"] == 0  # paper shows all settings
     assert seen["printed"] == [sum(seen["legends"]), 0, 0]  # which curve is which, and no controls
 
 

@@ -310,6 +310,16 @@
     });
   }
 
+  /* paper shows what is folded on the screen */
+  let folded = [];
+  window.addEventListener("beforeprint", () => {
+    folded = [...document.querySelectorAll("details:not([open])")];
+    folded.forEach((part) => { part.open = true; });
+  });
+  window.addEventListener("afterprint", () => {
+    folded.forEach((part) => { part.open = false; });
+  });
+
   /* tables are sorted by the column whose head is pressed */
   document.querySelectorAll("table.sortable").forEach((table) => {
     const body = table.tBodies[0];

@@ -86,7 +86,7 @@ class Page:
         status: one word, or None for a sweep.
         verdict: a paragraph each.
         facts: name and value, at the top.
-        command: trains it again.
+        commands: train it again: what each trains, and the command.
         figures: of ``curves``.
         curves: runs with their columns, as the script reads them.
         groups: names of what the runs' colours mean, best first.
@@ -101,7 +101,7 @@ class Page:
     status: str | None
     verdict: list[str]
     facts: list[tuple[str, str]]
-    command: str
+    commands: list[tuple[str, str]]
     figures: list[Figure] = field(default_factory=list)
     curves: list[dict[str, Any]] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
@@ -169,11 +169,13 @@ def pictures_in(folder: Path, known: dict[str, tuple[str, str]]) -> list[Picture
 
     Args:
         folder: of a run or a sweep.
-        known: title and words by the name of the file.
+        known: title and words by the name of the file, to which its part of a sweep may be added.
     """
     found = []
     for name, (title, words) in known.items():
-        path = folder / name
-        if path.is_file():
-            found.append(Picture(path.read_bytes(), words, title))
+        stem = name.removesuffix(".png")
+        for path in sorted(folder.glob(f"{stem}*.png")):
+            of = path.stem.removeprefix(stem).removeprefix("-")
+            what = f"{title}, {of}" if of else title
+            found.append(Picture(path.read_bytes(), f"{words}, {of}" if of else words, what))
     return found

@@ -48,7 +48,7 @@ def describe_run(folder: Path, *, landscape: bool) -> Page:
         status=status,
         verdict=verdict,
         facts=_facts(config, result),
-        command=command(folder, overrides_of(folder)),
+        commands=[("", command(folder, overrides_of(folder)))],
         settings=(folder / CONFIG_FILE).read_text(errors="replace"),
     )
     page.figures, page.curves = _figures(measured)
@@ -66,7 +66,7 @@ def describe_run(folder: Path, *, landscape: bool) -> Page:
         page.tables["What it came to"] = _outcome(result)
         if result.get("diagnostics"):
             page.tables["Stability and theory"] = [_evidence(result)]
-        page.tables["Versions"] = [versions_of([result], page.notes)]
+    page.tables["Versions"] = [versions_of([] if result is None else [result], page.notes)]
     page.pictures = _pictures(folder, config, result, page.notes, draw=landscape)
     return page
 
@@ -167,6 +167,8 @@ PREFERRED = ("accuracy", "r2")
 def versions_of(results: list[Mapping[str, Any]], notes: list[str]) -> Table:
     """Return which versions trained runs, and note where they differ among them or from these."""
     here = versions()
+    if not results:  # nothing says yet what trains it
+        return Table(["", "this page by"], [[*pair] for pair in here.items()], "Versions")
     names = dict.fromkeys(name for r in results for name in r.get("versions") or {})
     rows = []
     for name in names:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gdframe.config.command import sweep_command
 from gdframe.config.values import CONFIG_FILE
 from gdframe.reading import is_training, read_measured
 from gdframe.sweeps.comparison import Configuration, Record, best, configurations, differences
@@ -64,7 +65,7 @@ def describe_sweep(folder: Path) -> Page:
             ("varied", ", ".join(keys) or "nothing"),
             ("compared by", metric),
         ],
-        command=next((command_of(winner(one, metric)) for one in best(found)), ""),
+        commands=_commands(folder, found, metric),
         settings=_settings(records),
         axis="samples",  # fair where variants are compared
     )
@@ -85,6 +86,15 @@ def describe_sweep(folder: Path) -> Page:
     page.tables["Versions"] = [versions_of(results, page.notes)]
     page.pictures = pictures_in(folder, PICTURES)
     return page
+
+
+def _commands(folder: Path, found: Sequence[Configuration], metric: str) -> list[tuple[str, str]]:
+    whole = sweep_command(folder)
+    commands = [("The sweep:", whole)] if whole else []
+    for one in best(found):
+        of = "".join(f" of {key}={value}" for key, value in one.problem.items())
+        commands.append((f"The best run{of}:", command_of(winner(one, metric))))
+    return commands
 
 
 def _metric(folder: Path, records: Sequence[Record]) -> str:
