@@ -117,7 +117,7 @@ def against_learning_rate(found: Sequence[Configuration], metric: str) -> Figure
     seeds = max(len(configuration.values) for configuration in found)
     band = f", mean and range of {seeds} seeds" if seeds > 1 else ""
     of = _of(found)
-    axes.set_title(f"{metric} at the end{of}, by learning rate{band}{left}", fontsize=11)
+    axes.set_title(f"{metric}{of} at the end, by learning rate{band}{left}", fontsize=11)
     handles, labels = axes.get_legend_handles_labels()
     drawn = [configuration for _, points in shown for _, configuration in points]
     if any(not configuration.values for configuration in drawn):
@@ -230,7 +230,7 @@ def heat_map(found: Sequence[Configuration], metric: str) -> Figure | None:
         crossed = Patch(facecolor="white", edgecolor=WARM, hatch="xx", label="no run ended well")
         figure.legend(handles=[crossed], fontsize=9, frameon=False, loc="outside lower left")
     rest = ", best of the rest" if len(keys) > 2 else ""
-    axes.set_title(f"{metric} at the end{_of(found)}{rest}, mean over seeds", fontsize=11)
+    axes.set_title(f"{metric}{_of(found)} at the end{rest}, mean over seeds", fontsize=11)
     return figure
 
 
