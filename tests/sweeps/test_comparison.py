@@ -278,9 +278,10 @@ def test_pictures_are_drawn_only_where_there_is_something_to_see(tmp_path):
     assert draw(tmp_path, configurations(GRID[:1], "objective"), "objective") == {}
     one_key = configurations([record(1.0, lr=0.1), record(2.0, lr=1.0)], "objective")
     assert list(draw(tmp_path, one_key, "objective")) == ["learning_rates"]
+    assert (tmp_path / "learning_rates.png").read_bytes().startswith(b"\x89PNG")
     by_words = configurations([record(1.0, variant="a"), record(2.0, variant="b")], "objective")
     assert draw(tmp_path, by_words, "objective") == {}
-    assert (tmp_path / "learning_rates.png").read_bytes().startswith(b"\x89PNG")
+    assert not (tmp_path / "learning_rates.png").exists()  # it was of an earlier launch
 
 
 def test_runs_that_are_there_twice_do_not_count_against_their_configuration(tmp_path):
