@@ -164,7 +164,8 @@ def _runs(records: Sequence[Record], keys: Sequence[str], metric: str) -> Table:
     rows = []
     for record in records:
         result: Mapping[str, Any] = record.result or {}
-        limit = (result.get("diagnostics") or {}).get("stability_limit")
+        known = result.get("diagnostics") or {}
+        limit = known.get("noisy_limit") or known.get("stability_limit")
         rate = result.get("lr")
         rows.append(
             [
