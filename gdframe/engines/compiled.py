@@ -215,7 +215,7 @@ class Compiled(Engine):
         own = types.FunctionType(
             loop.__code__.replace(co_name=name), loop.__globals__, name, None, loop.__closure__
         )
-        compiled = torch.compile(own, fullgraph=True, options=OPTIONS)
+        compiled = torch.compile(own, fullgraph=True, options=_options())
         # lengths of two and more share their code; one has its own
         self._run(compiled, *self._given(0, 0, min(2, self._full)))
         return compiled
@@ -348,6 +348,13 @@ class Compiled(Engine):
     def load_state(self, run: int, state: Mapping[str, Tensor]) -> None:
         """Copy the state into the stack; buffers are as they were, since they never change."""
         self._stack.write(run, state)
+
+
+def _options() -> dict[str, Any]:
+    """Return what Inductor is asked for."""
+    from gdframe.engines.products import OneDNN, is_faster  # which import Inductor
+
+    return OPTIONS | ({"post_grad_custom_post_pass": OneDNN()} if is_faster() else {})
 
 
 def compiler() -> str | None:

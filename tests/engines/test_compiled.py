@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import gdframe as gd
+from gdframe.engines import products
 from gdframe.engines.narrow import Narrow, narrowed
 
 
@@ -85,3 +86,37 @@ def test_steps_are_the_same_however_an_epoch_is_cut(runs):
     for run in range(runs):
         for name, value in whole.state(run).items():
             assert torch.equal(value, cut.state(run)[name]), name
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="PyTorch has no oneDNN")
+def test_large_products_by_onednn_are_those_of_the_eager_loop(monkeypatch):
+    monkeypatch.setattr(products, "is_faster", lambda: True)
+    called = []
+    replaced = products.OneDNN.__call__
+
+    def counting(self, graph):
+        before = sum(node.target is torch.ops.gdframe.product.default for node in graph.nodes)
+        replaced(self, graph)
+        after = sum(node.target is torch.ops.gdframe.product.default for node in graph.nodes)
+        called.append(after - before)
+
+    monkeypatch.setattr(products.OneDNN, "__call__", counting)
+    monkeypatch.setattr(products.OneDNN, "uuid", lambda self: None)  # compiled anew
+    data = gd.Classification(rows=300, features=200, classes=3, validation=0.0).load()
+    loader = gd.MiniBatch(data.rows, batch_size=100)
+    ends = []
+    for name in ("eager", "compiled"):
+        model = gd.MLP(200, 3, hidden=[120])
+        gd.initialize(model, gd.Kaiming(), seed=0)
+        rule = gd.Momentum(model.parameters(), lr=0.05)
+        run = gd.Run(gd.Objective(model, gd.CrossEntropy(), gd.L2()), rule, gd.Constant(), 0)
+        engine = gd.ENGINES.build(name, runs=[run], data=data, loader=loader, epochs=4)
+        traces = [engine.advance(3 * epoch, 3 * epoch + 3) for epoch in range(4)]
+        ends.append((np.concatenate([t.gradient_norm for t in traces], axis=1), engine.state(0)))
+    assert sum(called) == 2  # forwards and backwards through the first layer
+    (norms, state), (others, twin) = ends
+    np.testing.assert_allclose(others, norms, rtol=1e-4)
+    for key, value in state.items():
+        torch.testing.assert_close(
+            twin[key], value, rtol=1e-4, atol=1e-4 * value.abs().max().item()
+        )
