@@ -72,7 +72,7 @@ def goal(value: float) -> str:
     """Write how many times faster it should be, or how close."""
     if value == 1:
         return "as fast"
-    return f"{value:,.3g}x faster" if value > 1 else f"within {1 / value:.2g}x"
+    return f"{value:,.4g}x faster" if value > 1 else f"within {1 / value:.2g}x"
 
 
 def machine() -> str:

@@ -1,6 +1,6 @@
 """Every engine against the eager loop, over everything it claims to execute.
 
-A sample runs with the other tests; the whole matrix, which compiles for an hour, by
+A sample runs with the other tests; the whole matrix, which takes an hour or more, by
 ``python -m pytest -m slow tests/engines/test_matrix.py``.
 """
 
