@@ -96,6 +96,8 @@ def _launch(config: Mapping[str, Any], folder: Path, *, resume: bool, started: f
         failure = trainer.failed(error)
         if failure is not None:
             failure.save(folder)
+        if isinstance(error, OSError):  # of a component: no file of ours is in the way
+            raise RuntimeError(f"{type(error).__name__}: {error}") from error
         raise
     result.seconds["setup"] = setup
     with storing():

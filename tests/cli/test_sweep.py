@@ -261,11 +261,12 @@ class Remote(L2):
 
 
 @pytest.mark.parametrize(
-    ("what", "reason"),
-    [(["optimizer=picky", "lr=0.01,0.02,0.6"], "KeyError: 'that rate'"),
-     (["penalty=remote", "penalty.strength=0.1,0.2,0.9"], "ConnectionError: server unreachable")],
+    ("what", "last", "reason"),
+    [(["optimizer=picky", "lr=0.01,0.02,0.6"], "lr=0.6", "KeyError: 'that rate'"),
+     (["penalty=remote", "penalty.strength=0.1,0.2,0.9"], "penalty.strength=0.9",
+      "ConnectionError: server unreachable")],
 )  # fmt: skip
-def test_what_raises_in_its_first_update_fails_alone(gdframe, tmp_path, what, reason):
+def test_what_raises_in_its_first_update_fails_alone(gdframe, tmp_path, what, last, reason):
     """An OSError of a component is no full disk, and evidence does not call it a second time."""
     (tmp_path / "picky.py").write_text(PICKY)
     done = gdframe("-m", "plugins=[picky.py]", *what, "seed=0,1", "epochs=2", "engine=eager")
@@ -274,6 +275,9 @@ def test_what_raises_in_its_first_update_fails_alone(gdframe, tmp_path, what, re
     assert [row["status"] for row in rows] == ["max_epochs"] * 4 + ["failed"] * 2
     assert rows[4]["reason"] == reason
     assert "Traceback" not in done.err
+    alone = gdframe("plugins=[picky.py]", what[0], last, "engine=eager", "epochs=2")
+    assert alone.code == 1
+    assert reason in alone.err
 
 
 def test_an_engine_that_refuses_while_it_is_built_refuses_before_anything_trains(gdframe, tmp_path):
