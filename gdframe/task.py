@@ -154,7 +154,8 @@ class Task:
         if self.outcome is not None:
             jobs = {job.number: job for job in (*self.outcome.jobs, *outcome.jobs)}
             results = self.outcome.results | outcome.results
-            outcome = replace(outcome, jobs=list(jobs.values()), results=results)
+            changed = self.outcome.changed | outcome.changed
+            outcome = replace(outcome, jobs=list(jobs.values()), results=results, changed=changed)
         self.outcome = outcome
         self.codes = exit_codes(outcome)
         if outcome.interrupted:

@@ -49,6 +49,9 @@ TOLERANCE, ROUGH = 1e-6, 1e-3
 """Residuals of eigenvalues, relative: of small problems, and of others in the run's own type."""
 
 
+FALLEN = 0.5
+"""Share of its largest learning rate below which a schedule has lowered it."""
+
 MOST_STARTS = 256
 """Starts whose curvature is remembered."""
 
@@ -245,7 +248,7 @@ class Diagnostics(Diagnosis):
                 self.stability,
                 minimum,
                 sampled=not self._is_full_batch,
-                constant=self._constant,
+                fell=bool(history["lr"][-1] < FALLEN * history["lr"].max()),
             )
             if self.quadratic is None and not verdict.advice:
                 return self._explain_point(verdict, history)

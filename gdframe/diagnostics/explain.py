@@ -94,7 +94,7 @@ def explain_standstill(
     minimum: float | None,
     *,
     sampled: bool,
-    constant: bool,
+    fell: bool,
 ) -> Verdict:
     """Say what keeps a run that moves no more from its minimum.
 
@@ -104,7 +104,7 @@ def explain_standstill(
         stability: of its learning rate.
         minimum: the lowest objective there is, where that is known.
         sampled: whether its updates see only some rows.
-        constant: whether its learning rate stayed as it was.
+        fell: whether its schedule has lowered the learning rate.
     """
     end = float(objective[-1])
     above, left = "", 0.0
@@ -115,7 +115,7 @@ def explain_standstill(
             above = f"the objective stands {size}above its minimum {minimum:.6g}"
     if not (above or verdict.advice):
         return verdict
-    if not constant and above:
+    if fell and above:
         return replace(verdict, advice=f"{above}: the learning rate fell before it got there")
     rises = bool((np.diff(objective[-8:]) > 0).any())
     large = stability is not None and stability.lr >= SMALL * stability.lowest
@@ -131,15 +131,18 @@ def explain_standstill(
     return verdict if verdict.advice else replace(verdict, advice=above)
 
 
-def is_stationary(gradient_norm: float, lowest: float, point: NDArray[np.float64]) -> bool:
+def is_stationary(
+    gradient_norm: float, curvature: float, point: NDArray[np.float64], near: float = NEAR
+) -> bool:
     """Say whether a point is a stationary one, or as good as: by Newton's step to it.
 
     Args:
         gradient_norm: there.
-        lowest: the smallest eigenvalue of the Hessian there, below 0.
+        curvature: the smallest eigenvalue of the Hessian there.
         point: where.
+        near: the longest step that counts as none, in units of one plus the point's size.
     """
-    return gradient_norm <= NEAR * (1 + float(np.linalg.norm(point))) * abs(lowest)
+    return gradient_norm <= near * (1 + float(np.linalg.norm(point))) * abs(curvature)
 
 
 def explain_point(

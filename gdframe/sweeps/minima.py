@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gdframe.diagnostics.explain import is_stationary
 from gdframe.stopping import Status
 from gdframe.sweeps.comparison import Record
 from gdframe.sweeps.metric import WORTHLESS
@@ -65,8 +66,8 @@ def _is_minimum(result: Mapping[str, Any]) -> bool:
     lowest = (result.get("diagnostics") or {}).get("lambda_min")
     if lowest is None:
         return str(result["status"]) == str(Status.CONVERGED)
-    size = 1 + float(np.linalg.norm(result["point"]))
-    return bool(lowest > 0 and result["gradient_norm"] <= NEAR * size * lowest)
+    at = np.asarray(result["point"])
+    return lowest > 0 and is_stationary(result["gradient_norm"], lowest, at, NEAR)
 
 
 def _minima_of(model: str, records: Sequence[Record]) -> list[Minimum]:

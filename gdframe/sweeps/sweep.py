@@ -92,9 +92,8 @@ def train_sweep(
             refuse_run(folder)
         known = read_jobs(folder) if reuse and there else []
         changed = frozenset(job.number for job in known if not _is_as_asked(job, datasets))
-        known = [
-            job for job in known if job.number not in changed
-        ]  # the others stay where they are
+        # the others stay where they are, and are no longer the sweep's
+        known = [job for job in known if job.number not in changed]
         asked = _settled(folder, jobs, known) if reuse else list(jobs)
     earlier = before.jobs if before else []
     everything = list({job.number: job for job in (*earlier, *known, *asked)}.values())

@@ -161,7 +161,7 @@ def _difference(one: Traced, other: Traced) -> str | None:
         return "model"
     for what in ("loss", "penalty"):
         a, b = (getattr(part, what) for part in parts)
-        if type(a) is not type(b) or (a is not None and vars(a) != vars(b)):
+        if type(a) is not type(b) or (a is not None and repr(vars(a)) != repr(vars(b))):
             return what
     return None if one.member.data.digest == other.member.data.digest else "data"
 

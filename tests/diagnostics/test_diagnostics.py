@@ -33,6 +33,7 @@ EXPLAINED = [
     (["variant=sgd", "lr=0.01"], "converged", None),
     (["variant=minibatch", "lr=0.01"], "converged", None),
     (["variant=sgd", "lr=0.06"], "converged", f"90 % above its minimum 3051.53: {NOISE}"),
+    (["variant=sgd", "lr=0.06", "schedule=warmup"], "converged", NOISE),  # which fell nowhere
     (["variant=minibatch", "optimizer=nesterov", "lr=0.12"], "converged", NOISE),
     (["variant=batch", "schedule=exponential", "schedule.gamma=0.8", "lr=0.2"], "converged",
      "9.4 % above its minimum 3051.53: the learning rate fell before it got there"),
