@@ -12,6 +12,7 @@ from gdframe.data import Digits as Digits
 from gdframe.data import Frame as Frame
 from gdframe.data import Iris as Iris
 from gdframe.data import Regression as Regression
+from gdframe.data import Rows as Rows
 from gdframe.data import Source as Source
 from gdframe.data import Table as Table
 from gdframe.data import Wine as Wine
@@ -26,6 +27,7 @@ from gdframe.engines import Gram as Gram
 from gdframe.engines import LinearLoops as LinearLoops
 from gdframe.engines import Run as Run
 from gdframe.engines import Trace as Trace
+from gdframe.engines import build_engine as build_engine
 from gdframe.engines import choose_engine as choose_engine
 from gdframe.errors import UserError as UserError
 from gdframe.history import History as History
@@ -72,12 +74,16 @@ from gdframe.optimizers import Momentum as Momentum
 from gdframe.optimizers import Nesterov as Nesterov
 from gdframe.optimizers import Optimizer as Optimizer
 from gdframe.optimizers import RMSprop as RMSprop
+from gdframe.optimizers import counters as counters
 from gdframe.penalties import L1 as L1
 from gdframe.penalties import L2 as L2
 from gdframe.penalties import ElasticNet as ElasticNet
 from gdframe.penalties import NoPenalty as NoPenalty
 from gdframe.penalties import Penalty as Penalty
 from gdframe.prediction import predict as predict
+from gdframe.randomness import Purpose as Purpose
+from gdframe.randomness import generator as generator
+from gdframe.randomness import seeded as seeded
 from gdframe.registry import DATASETS as DATASETS
 from gdframe.registry import ENGINES as ENGINES
 from gdframe.registry import INITIALIZERS as INITIALIZERS

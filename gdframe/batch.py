@@ -85,6 +85,7 @@ class Batch:
                 member.close()
 
     def _fit(self, stop: Callable[[], str | None]) -> None:
+        self.engine.take_up()
         self._share = Share(len(self.members))
         self._let_go({m: verdict for m in self.members if (verdict := m.begin(self._share))})
         self._noted = time.perf_counter()

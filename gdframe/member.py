@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from typing import Any
 
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gdframe.data.dataset import Dataset
-from gdframe.diagnosis import Diagnosis
-from gdframe.engines.base import Engine, Run
+from gdframe.diagnosis import Diagnosis, Guarded
+from gdframe.engines.base import CannotExecute, Engine, Run
+from gdframe.engines.eager import Eager
 from gdframe.errors import UserError
 from gdframe.files import storing
 from gdframe.history import History
@@ -23,6 +25,7 @@ from gdframe.losses.base import Loss
 from gdframe.measurement import Measurement, not_finite
 from gdframe.objective import Objective
 from gdframe.observers.base import Observer
+from gdframe.parts import check_fit, check_parts
 from gdframe.penalties.base import Penalty
 from gdframe.recovery import Recovery
 from gdframe.registry import ENGINES, LOSSES, MODELS, OPTIMIZERS
@@ -72,19 +75,23 @@ class Member:
         max_points: int = 1000,
         diagnosis: Diagnosis | None = None,
     ) -> None:
+        check_parts(
+            model=model, loss=loss, optimizer=optimizer, loader=loader, data=data, penalty=penalty,
+            schedule=schedule, stopping=stopping, epochs=epochs, seed=seed,
+        )  # fmt: skip
+        for observer in observers:
+            check_parts(observer=observer)
         if epochs < 1:
             raise UserError(f"epochs={epochs}: must be at least 1")
         if max_points < 1:
             raise UserError(f"logging.max_points={max_points}: must be at least 1")
         if loader.rows != data.rows:
             raise UserError(f"the loader is for {loader.rows} rows, and the data has {data.rows}")
-        own = {id(parameter) for parameter in model.parameters()}
-        if any(id(p) not in own for group in optimizer.param_groups for p in group["params"]):
-            raise UserError("the optimizer is bound to parameters that are not the model's")
+        check_fit(model, optimizer, data)
         self.objective = Objective(model, loss, penalty)
-        self.objective.check(data)
-        self.run = Run(self.objective, optimizer, schedule or Constant(), seed)
-        self.diagnosis = diagnosis or Diagnosis()
+        self.objective.check(data, smallest=loader.rows % loader.batch_size or loader.batch_size)
+        self.run = Run(self.objective, optimizer, schedule or Constant(), int(seed))
+        self.diagnosis = Guarded(diagnosis or Diagnosis())
         self.diagnosis.begin(self.run, data, loader)
         self.lr = float(optimizer.param_groups[0]["lr"])
         self.data, self.loader, self.epochs = data, loader, epochs
@@ -124,10 +131,10 @@ class Member:
             if bad := not_finite(row):
                 verdict = diverged(*bad, step=0, lr=self.lr, parameter=None)
         self.recovery = Recovery(self.step, self.engine.state(self.index))
-        with storing():
-            for observer in self.observers:
+        for observer in self.observers:
+            with watching(observer):
                 observer.load_state(self._observed)
-                observer.on_start(self)
+        self._tell(lambda observer: observer.on_start(self))
         return verdict or self._catch_up()
 
     def _catch_up(self) -> Verdict | None:
@@ -145,9 +152,7 @@ class Member:
         """
         first, self.step = self.step, self.step + finite
         kept = self.history.add_steps(first, loss[:finite], norm[:finite])
-        with storing():
-            for observer in self.observers:
-                observer.on_block(self, kept)
+        self._tell(lambda observer: observer.on_block(self, kept))
         if finite == len(loss):
             return None
         value, slope = loss[finite].item(), norm[finite].item()
@@ -162,10 +167,16 @@ class Member:
         assert self.course is not None
         self._add(row)
         self.stopping.follow(self.course, row["objective"], noisy=self.clock.steps_per_epoch > 1)
-        with storing():
-            for observer in self.observers:
-                observer.on_epoch(self)
+        self._tell(lambda observer: observer.on_epoch(self))
         return self._judge()
+
+    def _tell(self, event: Callable[[Observer], None]) -> None:
+        """Tell each observer of an event, once what it may read is what the run has come to."""
+        if any(observer.reads_module for observer in self.observers):
+            self.engine.settle(self.index)
+        for observer in self.observers:
+            with watching(observer):
+                event(observer)
 
     def out_of_time(self) -> Verdict | None:
         """Judge the time the run has trained for."""
@@ -215,9 +226,7 @@ class Member:
         if row["step"] != self.step or not self.engine.measures_all:
             row = self._measure()
         result = self._result(self.diagnosis.explain(verdict, self.history, self.parameters()), row)
-        with storing():
-            for observer in self.observers:
-                observer.on_end(self, result)
+        self._tell(lambda observer: observer.on_end(self, result))
         return result
 
     def failed(self, error: Exception) -> Result | None:
@@ -236,10 +245,14 @@ class Member:
         Args:
             engine: which trained it among others, and may be in any state.
         """
-        own = type(engine)([self.run], self.data, self.loader, epochs=self.epochs)
+        try:
+            own = type(engine)([self.run], self.data, self.loader, epochs=self.epochs)
+        except CannotExecute:  # one run alone is another thing to compile
+            own = Eager([self.run], self.data, self.loader, epochs=self.epochs)
         own.reason = engine.reason
         if self.recovery is not None:
             self.recovery.replay(own, 0, self.step)
+            own.settle(0)  # it begins from what its module holds
         return own
 
     def pause(self) -> None:
@@ -250,8 +263,8 @@ class Member:
         """Stop the watch, and close the observers."""
         self.pause()
         self.recovery = None
-        with storing():
-            for observer in self.observers:
+        for observer in self.observers:
+            with watching(observer):
                 observer.close()
 
     def _measure(self, *, whole: bool = True) -> dict[str, float]:
@@ -355,6 +368,7 @@ class Member:
             else:
                 own[name] = values
         self.engine.load_state(self.index, own)
+        self.engine.settle(self.index)  # the run begins from what its module holds
         self.diagnosis.load_state(parts["diagnosis"])
         self._observed = parts["observer"]
         self.engine.reason = capture.facts["engine_reason"]
@@ -362,3 +376,9 @@ class Member:
         self.step, self._seconds = capture.facts["step"], capture.facts["seconds"]
         self.history.rewind(self.step)
         self.course = Course(**capture.facts["course"])
+
+
+def watching(observer: Observer) -> AbstractContextManager[None]:
+    """Return what takes an OSError of gdframe's observers for a folder's, and no other's."""
+    own = type(observer).__module__.startswith("gdframe.")
+    return storing() if own else nullcontext()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gdframe.data.dataset import Dataset, Rows, Task
 from gdframe.errors import UserError
+from gdframe.hidden_state import undisturbed
 from gdframe.losses.base import Loss
 from gdframe.models.function import Function
 from gdframe.optimizers.base import global_norm
@@ -79,36 +81,89 @@ class Objective:
         """Return the penalty at the current parameters; 0.0 where nothing is penalised."""
         return self.penalty.value(self.penalized) if self.penalized else 0.0
 
-    def check(self, data: Dataset) -> None:
-        """Try the model on two rows.
+    def check(self, data: Dataset, *, smallest: int | None = None) -> None:
+        """Try model, loss and penalty on a few rows, and leave them as they were.
+
+        Args:
+            data: that they are for.
+            smallest: rows of the smallest batch of an epoch, if that is known.
 
         Raises:
-            UserError: the loss is not for this data, or the model does not take its features or
-                returns outputs of another shape than the loss needs.
+            UserError: the loss is not for this data, the model does not take its features or
+                returns outputs of another shape than the loss needs, or one of them changes what
+                it is given.
         """
-        if self.loss is None:
-            return
-        self.loss.check(data)
-        features = data.train.features[:2]
+        if self.loss is not None:
+            self.loss.check(data)
+        model = type(self.model).__name__
         training = self.model.training
-        self.model.eval()
-        try:
-            with torch.no_grad():
-                outputs = self.model(features)
-        except (RuntimeError, ValueError, TypeError, IndexError) as error:
-            reason = str(error).splitlines()[0]
+        with undisturbed(model=self.model, loss=self.loss, penalty=self.penalty):
+            try:
+                self.model.eval()
+                if self.loss is None:
+                    self._check_value(model, self._try(f"model {model}", self.model))
+                    return
+                self._check_rows(self.loss, data)
+                if smallest == 1:
+                    self.model.train()
+                    one = self.encode(Rows(data.train.features[:1], data.train.targets[:1]))
+                    self._try(
+                        f"model {model} in a batch of one row, in training",
+                        lambda: self.batch_loss(one.features.clone(), one.targets.clone()),
+                        "; choose a batch_size that leaves no batch of one row",
+                    )
+            finally:
+                self.model.train(training)
+
+    def _check_rows(self, loss: Loss, data: Dataset) -> None:
+        """Try model and loss on two rows."""
+        model = type(self.model).__name__
+        rows = self.encode(Rows(data.train.features[:2], data.train.targets[:2]))
+        features, targets = rows.features.clone(), rows.targets.clone()
+        what = f"features of shape {tuple(features.shape)} and type {features.dtype}"
+        outputs = self._try(f"model {model} on {what}", lambda: self.model(features))
+        if not isinstance(outputs, Tensor):
             raise UserError(
-                f"the model does not take features of shape {tuple(features.shape)} and type "
-                f"{features.dtype}: {reason}"
-            ) from error
-        finally:
-            self.model.train(training)
-        expected = (len(features), self.loss.outputs(data))
+                f"model {model}: forward returned a {type(outputs).__name__}; expected one tensor "
+                f"of outputs (rows, {loss.outputs(data)})"
+            )
+        expected = (len(features), loss.outputs(data))
         if tuple(outputs.shape) != expected:
             raise UserError(
-                f"the model returns outputs of shape {tuple(outputs.shape)} for {len(features)} "
-                f"rows, and loss {self.loss.name} needs {expected}"
+                f"model {model}: outputs have shape {tuple(outputs.shape)} for {len(features)} "
+                f"rows; loss {loss.name} needs {expected}"
             )
+        self._check_value(
+            f"loss {loss.name}", self._try(f"loss {loss.name}", lambda: loss(outputs, targets))
+        )
+        if not torch.equal(features, rows.features):
+            raise UserError(
+                f"model {model}: forward changes its features in place, and with them the data; "
+                "compute on a copy (features.clone())"
+            )
+        if not torch.equal(targets, rows.targets):
+            raise UserError(
+                f"loss {loss.name}: changes its targets in place, and with them the data; compute "
+                "on a copy (targets.clone())"
+            )
+
+    @staticmethod
+    def _try(what: str, call: Callable[[], Any], remedy: str = "") -> Any:
+        """Return what a component returns; what it raises becomes a message."""
+        try:
+            with torch.no_grad():
+                return call()
+        except UserError:
+            raise
+        except Exception as error:
+            reason = (str(error).strip().splitlines() or [""])[0]
+            raise UserError(f"{what}: fails ({type(error).__name__}: {reason}){remedy}") from error
+
+    @staticmethod
+    def _check_value(what: str, value: Any) -> None:
+        if not isinstance(value, Tensor) or value.ndim:
+            shape = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value)
+            raise UserError(f"{what}: returned {shape}; expected one number, a 0-d tensor")
 
     def encode(self, rows: Rows) -> Rows:
         """Return rows with their targets encoded for the loss."""
@@ -145,13 +200,17 @@ class Objective:
             if isinstance(penalty, Tensor):
                 _accumulate(sums, penalty, parameters, gradient)
         self.model.train(training)
-        norms = torch.stack([global_norm([s]) for s in sums]).tolist() if gradient else []
-        loss = float(total)
+        norms = [global_norm([s]) for s in sums] if gradient else []
+        if not isinstance(penalty, Tensor):
+            penalty = torch.tensor(penalty, dtype=torch.float64)
+        # one wait for a GPU, not one for each number
+        scalars = [value.detach().to(total) for value in (total, penalty, *norms, *tally.sums)]
+        loss, added, *rest = torch.stack(scalars).tolist()
         return Evaluation(
             loss=loss,
-            objective=loss + (penalty.item() if isinstance(penalty, Tensor) else penalty),
-            gradient_norms=dict(zip(parameters, norms, strict=False)),
-            metrics=tally.metrics(),
+            objective=loss + added,
+            gradient_norms=dict(zip(parameters, rest[: len(norms)], strict=False)),
+            metrics=tally.metrics(rest[len(norms) :]),
         )
 
 
@@ -190,13 +249,18 @@ class Tally:
             chunk = [(error**2).sum(), error.abs().sum()]
         self.sums = [a + b for a, b in zip(self.sums, chunk, strict=True)] if self.sums else chunk
 
-    def metrics(self) -> dict[str, float]:
-        """Return the metrics of all chunks; ``r2`` is NaN where the targets do not vary."""
+    def metrics(self, sums: Sequence[float] | None = None) -> dict[str, float]:
+        """Return the metrics of all chunks; ``r2`` is NaN where the targets do not vary.
+
+        Args:
+            sums: the values of ``self.sums``, if they are known.
+        """
         if not self.sums:
             return {}
+        values = [float(total) for total in self.sums] if sums is None else sums
         if self.task == "classification":
-            return {"accuracy": float(self.sums[0]) / len(self.rows)}
-        squared, absolute = (float(total) for total in self.sums)
+            return {"accuracy": values[0] / len(self.rows)}
+        squared, absolute = values
         count, variation = self.rows.targets.numel(), self.rows.variation
         return {
             "r2": 1 - squared / variation if variation > 0 else math.nan,

@@ -5,6 +5,8 @@ Every draw is made on the CPU, so that a run on a GPU sees the same numbers.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 
 import torch
@@ -20,6 +22,8 @@ class Purpose(IntEnum):
     SPLIT = 3
     DATA = 4
     MODEL = 5
+    STATE = 6
+    EVALUATION = 7
 
 
 def derive(seed: int, purpose: Purpose, index: int = 0) -> int:
@@ -46,3 +50,38 @@ def generator(seed: int, purpose: Purpose, index: int = 0) -> torch.Generator:
         True
     """
     return torch.Generator().manual_seed(derive(seed, purpose, index))
+
+
+@contextmanager
+def seeded(
+    seed: int, purpose: Purpose, index: int = 0, *, device: torch.device | str = "cpu"
+) -> Iterator[None]:
+    """Make what PyTorch draws inside a function of (seed, purpose, index).
+
+    Its generators, of the CPU and of ``device``, are afterwards as they were before.
+
+    Example:
+        >>> before = torch.get_rng_state()
+        >>> with seeded(0, Purpose.STATE): first = torch.rand(2)
+        >>> with seeded(0, Purpose.STATE): second = torch.rand(2)
+        >>> torch.equal(first, second), torch.equal(torch.get_rng_state(), before)
+        (True, True)
+    """
+    with torch.random.fork_rng(devices=gpus(device)):
+        seed_generators(derive(seed, purpose, index), device)
+        yield
+
+
+def seed_generators(state: int, device: torch.device | str = "cpu") -> None:
+    """Seed PyTorch's generators of the CPU and of ``device``, and of no other."""
+    torch.default_generator.manual_seed(state)  # torch.manual_seed notes a stack at each call
+    for gpu in gpus(device):
+        torch.cuda.default_generators[gpu].manual_seed(state)
+
+
+def gpus(device: torch.device | str) -> list[int]:
+    """Return the index of a CUDA device, in a list; an empty list for any other device."""
+    device = torch.device(device)
+    if device.type != "cuda":
+        return []
+    return [torch.cuda.current_device() if device.index is None else device.index]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
@@ -43,6 +44,9 @@ class Registry(Generic[T]):
     def register(self, name: str) -> Callable[[C], C]:
         """Return a decorator that registers a class or function under ``name``.
 
+        A component of the same name from the same place, such as the cell of a notebook that is run
+        again, takes the place of the earlier one.
+
         Raises:
             UserError: the name is taken (both origins are named).
         """
@@ -50,9 +54,10 @@ class Registry(Generic[T]):
         def decorate(component: C) -> C:
             if not component.__module__.startswith("gdframe."):
                 self._load()  # a third-party name is compared with the built-in ones
-            if name in self._entries:
+            taken = self._entries.get(name)
+            if taken is not None and not _is_rewritten(taken, component):
                 raise UserError(
-                    f"the {self.kind} name '{name}' is taken by {origin(self._entries[name])}; "
+                    f"the {self.kind} name '{name}' is taken by {origin(taken)}; "
                     f"{origin(component)} cannot register it again: choose another name"
                 )
             arguments(component)
@@ -130,6 +135,18 @@ class Registry(Generic[T]):
 
     def __repr__(self) -> str:
         return f"Registry({self.kind!r})"
+
+
+def _is_rewritten(one: Callable[..., Any], other: Callable[..., Any]) -> bool:
+    """Return whether two components are of one name in one module, and not of gdframe."""
+    places = [(c.__module__, c.__qualname__, _file(c)) for c in (one, other)]
+    return places[0] == places[1] and not one.__module__.startswith("gdframe.")
+
+
+def _file(component: Callable[..., Any]) -> str | None:
+    """Return the file of a component; None for a notebook's cell."""
+    module = sys.modules.get(component.__module__)
+    return getattr(module, "__file__", None)
 
 
 def origin(component: Callable[..., Any]) -> str:

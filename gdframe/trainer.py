@@ -10,6 +10,7 @@ from torch import nn
 from gdframe.batch import Batch
 from gdframe.data.dataset import Dataset
 from gdframe.diagnosis import Diagnosis
+from gdframe.engines.auto import build_engine
 from gdframe.interrupt import interruptible
 from gdframe.loaders.base import Loader
 from gdframe.losses.base import Loss
@@ -17,7 +18,6 @@ from gdframe.measurement import Measurement
 from gdframe.member import Member
 from gdframe.observers.base import Observer
 from gdframe.penalties.base import Penalty
-from gdframe.registry import ENGINES
 from gdframe.result import Result
 from gdframe.schedules import Schedule
 from gdframe.stopping import Stopping
@@ -79,7 +79,7 @@ class Trainer(Member):
             stopping=stopping, epochs=epochs, seed=seed, observers=observers,
             max_points=max_points, diagnosis=diagnosis,
         )  # fmt: skip
-        built = ENGINES.build(engine, runs=[self.run], data=data, loader=loader, epochs=epochs)
+        built = build_engine(engine, [self.run], data, loader, epochs=epochs)
         self.sit(Measurement(built), 0)
 
     def fit(self) -> Result:

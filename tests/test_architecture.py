@@ -14,7 +14,7 @@ import gdframe
 ROOT = Path(gdframe.__file__).parent
 
 FLOORS = [
-    {"errors"},
+    {"errors", "hidden_state"},
     {"arguments", "files", "interrupt", "drawing"},
     {"registry"},
     {"randomness", "plugins"},
@@ -26,6 +26,7 @@ FLOORS = [
     {"diagnosis"},
     {"result"},
     {"observers", "console"},
+    {"parts"},
     {"reading"},
     {"member"},
     {"batch"},

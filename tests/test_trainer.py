@@ -263,8 +263,8 @@ def test_history_starts_before_the_first_update_and_is_thinned():
     ("model", "words"),
     [
         (torch.nn.Sequential(torch.nn.Linear(3, 1), torch.nn.Flatten(0)), r"shape \(2,\)"),
-        (torch.nn.Linear(3, 3), r"shape \(2, 3\) for 2 rows, and loss MSE needs \(2, 1\)"),
-        (torch.nn.Linear(4, 1), "does not take features of shape"),
+        (torch.nn.Linear(3, 3), r"shape \(2, 3\) for 2 rows; loss MSE needs \(2, 1\)"),
+        (torch.nn.Linear(4, 1), r"model Linear on features of shape \(2, 3\) .*fails"),
     ],
 )
 def test_models_that_do_not_fit_the_data_are_refused(model, words):

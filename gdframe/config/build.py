@@ -7,16 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gdframe.data.dataset import Dataset
+from gdframe.engines.base import Run
+from gdframe.engines.device import gpu_is_faster
 from gdframe.errors import UserError
 from gdframe.initializers import initialize
 from gdframe.loaders import FullBatch, Loader
 from gdframe.losses import Loss
 from gdframe.models import Function
+from gdframe.models.plain import is_lazy
+from gdframe.objective import Objective
 from gdframe.penalties import Penalty
-from gdframe.randomness import Purpose, derive
+from gdframe.randomness import Purpose, seeded
 from gdframe.registry import (
     DATASETS,
     INITIALIZERS,
@@ -71,6 +75,19 @@ def build(
     Raises:
         UserError: parts that do not fit each other, or data that cannot be used.
     """
+    if config["device"] != "auto":
+        return _build(config, load)
+    parts = _build({**config, "device": "cpu"}, load)
+    if pick_device("auto") == "cpu" or not gpu_is_faster(
+        Run(Objective(parts.model, parts.loss, parts.penalty), parts.optimizer, parts.schedule, 0),
+        parts.data, parts.loader, epochs=config["epochs"], engine=config["engine"]["name"],
+    ):  # fmt: skip
+        return parts
+    return _build({**config, "device": "cuda"}, load)
+
+
+def _build(config: Mapping[str, Any], load: Callable[[Mapping[str, Any]], Dataset]) -> Parts:
+    """Build everything on the device that the config names."""
     device, dtype = pick_device(config["device"]), getattr(torch, config["dtype"])
     data, loss = load(config), None
     if not needs_no_data(config):
@@ -81,6 +98,7 @@ def build(
         features=data.features,
         outputs=loss.outputs(data) if loss else 1,
         seed=config["seed"],
+        example=data.train.features[:2].cpu(),
     )
     _initialize(model, config["initializer"], seed=config["seed"])
     model.to(device=device, dtype=dtype)
@@ -105,15 +123,36 @@ def needs_no_data(config: Mapping[str, Any]) -> bool:
 
 
 def build_model(
-    settings: Mapping[str, Any], *, features: int, outputs: int, seed: int = 0
+    settings: Mapping[str, Any],
+    *,
+    features: int,
+    outputs: int,
+    seed: int = 0,
+    example: Tensor | None = None,
 ) -> nn.Module:
-    """Build a model; what its own constructor draws is a function of the seed."""
-    with torch.random.fork_rng():
-        state = derive(seed, Purpose.INITIALIZE)
-        torch.default_generator.manual_seed(state)  # torch.manual_seed notes a stack at each call
-        if torch.cuda.is_available():
-            torch.cuda.manual_seed_all(state)
+    """Build a model; what it draws is a function of the seed, in its lazy layers too.
+
+    Args:
+        settings: its name and arguments.
+        features: number of features.
+        outputs: number of outputs.
+        seed: of what its constructor draws.
+        example: a few rows, from which lazy layers take their shapes.
+
+    Raises:
+        UserError: it is no module, has nothing to train, or does not take the rows.
+    """
+    with seeded(seed, Purpose.INITIALIZE):
         model = _component(MODELS, settings, features=features, outputs=outputs)
+        if isinstance(model, nn.Module) and example is not None and is_lazy(model):
+            try:
+                with torch.no_grad():
+                    model(example.float())
+            except Exception as error:
+                raise UserError(
+                    f"model '{settings['name']}' has lazy layers, and fails on rows of shape "
+                    f"{tuple(example.shape)} ({type(error).__name__}: {error})"
+                ) from error
     if not isinstance(model, nn.Module):
         raise UserError(f"model '{settings['name']}' is no torch.nn.Module")
     if not any(p.requires_grad for p in model.parameters()):

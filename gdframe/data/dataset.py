@@ -119,7 +119,9 @@ class Dataset:
             >>> data.task, data.rows, data.train.targets.shape
             ('regression', 3, torch.Size([3, 1]))
         """
-        x, y = np.asarray(features), np.asarray(targets)
+        if dtype not in (torch.float32, torch.float64):
+            raise UserError(f"dtype={dtype}: expected torch.float32 or torch.float64")
+        x, y = (_as_array(n, v) for n, v in (("features", features), ("targets", targets)))
         if x.ndim != 2 or y.ndim not in (1, 2) or len(x) != len(y):
             raise UserError(
                 f"features have shape {x.shape} and targets {y.shape}: expected (rows, features) "
@@ -143,6 +145,18 @@ class Dataset:
             dtype=dtype,
             device=device,
         )
+
+
+def _as_array(name: str, values: Any) -> NDArray[Any]:
+    """Return values as an array; tensors of types that NumPy lacks are widened."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        if values.dtype == torch.bfloat16:
+            values = values.float()
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"{name} were given as {type(values).__name__}: {error}") from error
 
 
 def prepare(

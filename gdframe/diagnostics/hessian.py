@@ -7,7 +7,7 @@ vector, which costs about two gradients (Pearlmutter, "Fast exact multiplication
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -19,6 +19,10 @@ from gdframe.data.dataset import Rows
 from gdframe.objective import Objective
 
 Array = NDArray[np.float64]
+
+DIFFERENCE, ALIKE = 1e-6, 0.2
+"""Step of a difference of gradients, relative; how far a product may be from it: kinks lie between
+its ends now and then."""
 
 
 class Hessian:
@@ -46,46 +50,96 @@ class Hessian:
         self._leaves = [p.detach().to(dtype).requires_grad_() for p in parameters.values()]
         self.size = sum(leaf.numel() for leaf in self._leaves)
         model, loss = objective.model, objective.loss
-        named = dict(zip(parameters, self._leaves, strict=True))
-        buffers = {k: b.to(dtype) if b.is_floating_point() else b for k, b in model.named_buffers()}
-        training = model.training
-        model.eval()
-        try:
-            with torch.enable_grad():
-                if loss is None:
-                    value: Tensor = functional_call(model, {**named, **buffers}, ())
-                else:
-                    features = rows.features.to(dtype)
-                    y = rows.targets
-                    targets = y.to(dtype) if y.is_floating_point() else y
-                    value = loss(functional_call(model, {**named, **buffers}, (features,)), targets)
-                chosen = {id(p) for p in objective.penalized}
-                own = {n for n, p in model.named_parameters() if id(p) in chosen}
-                if weights := [leaf for name, leaf in named.items() if name in own]:
-                    value = value + objective.penalty.value(weights)
-                found = torch.autograd.grad(
-                    value, self._leaves, create_graph=True, allow_unused=True
-                )
-        finally:
-            model.train(training)
-        # a parameter the gradient of which is constant has no second derivative
-        self._slopes = [g for g in found if g is not None and g.requires_grad]
-        self._at = [i for i, g in enumerate(found) if g is not None and g.requires_grad]
+        rest = {n: p.detach() for n, p in model.named_parameters() if n not in parameters}
+        rest |= dict(model.named_buffers())
+        fixed = {n: v.to(dtype) if v.is_floating_point() else v for n, v in rest.items()}
+        features, y = rows.features.to(dtype), rows.targets
+        targets = y.to(dtype) if y.is_floating_point() else y
+        chosen = {id(p) for p in objective.penalized}
+        penalized = {n for n, p in model.named_parameters() if id(p) in chosen}
 
-    def __call__(self, vector: Array) -> Array:
-        """Return the Hessian times a vector (size,)."""
+        def gradient(leaves: list[Tensor], *, create_graph: bool) -> list[Tensor | None]:
+            named = dict(zip(parameters, leaves, strict=True))
+            training = model.training
+            model.eval()
+            try:
+                with torch.enable_grad():
+                    if loss is None:
+                        value: Tensor = functional_call(model, {**named, **fixed}, ())
+                    else:
+                        outputs = functional_call(model, {**named, **fixed}, (features,))
+                        value = loss(outputs, targets)
+                    if weights := [leaf for name, leaf in named.items() if name in penalized]:
+                        value = value + objective.penalty.value(weights)
+                    return list(
+                        torch.autograd.grad(
+                            value, leaves, create_graph=create_graph, allow_unused=True
+                        )
+                    )
+            finally:
+                model.train(training)
+
+        self._gradient = gradient
+        slopes = gradient(self._leaves, create_graph=True)
+        # a parameter the gradient of which is constant has no second derivative
+        self._slopes = [g for g in slopes if g is not None and g.requires_grad]
+        self._at = [i for i, g in enumerate(slopes) if g is not None and g.requires_grad]
+
+    def check(self) -> None:
+        """Compare a product with a difference of gradients.
+
+        Raises:
+            ArithmeticError: they differ: an operation of the model has no second derivative.
+        """
+        draw = np.random.default_rng(0).standard_normal(self.size)
+        vector = draw / np.linalg.norm(draw)
+        largest = max(float(leaf.detach().abs().max()) for leaf in self._leaves)
+        step = DIFFERENCE * (1.0 + largest)
+        ends = []
+        for sign in (1.0, -1.0):
+            pieces = self._pieces(sign * step * vector)
+            moved = [
+                (leaf.detach() + piece).requires_grad_()
+                for leaf, piece in zip(self._leaves, pieces, strict=True)
+            ]
+            ends.append(self._flat(self._gradient(moved, create_graph=False)))
+        expected, found = (ends[0] - ends[1]) / (2 * step), self(vector)
+        size = max(float(np.linalg.norm(expected)), float(np.linalg.norm(found)))
+        noise = 1e-9 * max(float(np.linalg.norm(end)) for end in ends) / step
+        if float(np.linalg.norm(found - expected)) > ALIKE * size + noise:
+            raise ArithmeticError("an operation of the model has no second derivative")
+
+    def _pieces(self, vector: Array) -> list[Tensor]:
+        """Return a vector (size,) as tensors of the parameters' shapes."""
         like = self._leaves[0]
         flat = torch.from_numpy(np.ascontiguousarray(vector)).to(like.device, like.dtype)
         pieces = torch.split(flat, [leaf.numel() for leaf in self._leaves])
-        directions = [pieces[i].view_as(self._leaves[i]) for i in self._at]
+        return [piece.view_as(leaf) for piece, leaf in zip(pieces, self._leaves, strict=True)]
+
+    def _flat(self, parts: Sequence[Tensor | None]) -> Array:
+        """Return tensors of the parameters' shapes as a vector (size,)."""
+        whole = [
+            torch.zeros_like(leaf) if part is None else part
+            for leaf, part in zip(self._leaves, parts, strict=True)
+        ]
+        image: Array = torch.cat([p.reshape(-1) for p in whole]).detach().double().cpu().numpy()
+        return image
+
+    def __call__(self, vector: Array) -> Array:
+        """Return the Hessian times a vector (size,).
+
+        Raises:
+            ArithmeticError: the product is not finite.
+        """
+        pieces = self._pieces(vector)
+        directions = [pieces[i] for i in self._at]
         if not directions:
             return np.zeros(self.size)
-        found = torch.autograd.grad(
-            self._slopes, self._leaves, directions, retain_graph=True, allow_unused=True
+        image = self._flat(
+            torch.autograd.grad(
+                self._slopes, self._leaves, directions, retain_graph=True, allow_unused=True
+            )
         )
-        parts = [
-            torch.zeros_like(leaf) if part is None else part
-            for leaf, part in zip(self._leaves, found, strict=True)
-        ]
-        image: Array = torch.cat([p.reshape(-1) for p in parts]).double().cpu().numpy()
+        if not np.isfinite(image).all() and np.isfinite(vector).all():
+            raise ArithmeticError("the second derivative is not finite there")
         return image

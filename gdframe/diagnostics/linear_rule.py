@@ -1,10 +1,11 @@
 """Update rules that are linear maps on a quadratic: when they are stable, and how fast.
 
 Where the gradient of a parameter is ``c * p``, gradient descent and its momentum relatives send
-(parameter, state) to a matrix times (parameter, state). The matrix is read off the rule's own pure
-function, so that a rule of your own gets its limit as the built-in ones do. The rule is stable
-where the matrix's spectral radius is at most one, and the radius is the factor by which it
-converges.
+(parameter, state) to a matrix times (parameter, state). The matrix is read off the rule as it was
+recorded from its own pure function, and compared with it, so that a rule of your own gets its limit
+as the built-in ones do. A rule that cannot be recorded, or that treats parameters differently, has
+no known limit. The rule is stable where the matrix's spectral radius is at most one, and the radius
+is the factor by which it converges.
 
 Source: Polyak, "Introduction to Optimization" (1987), chapter 3. For gradient descent the limit is
 ``lr * c = 2``, for heavy-ball momentum ``2 (1 + beta)``, for Nesterov's
@@ -14,19 +15,25 @@ Source: Polyak, "Introduction to Optimization" (1987), chapter 3. For gradient d
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from gdframe.optimizers.base import Optimizer
+from gdframe.engines.base import Run
+from gdframe.engines.nodes import NotElementwiseError
+from gdframe.engines.probe import why_not_stateless
+from gdframe.engines.recording import rule_of
+from gdframe.engines.rule import Rule
+from gdframe.engines.stack import settings_of
+from gdframe.engines.structure import why_not_pure
 
 Array = NDArray[np.float64]
 
 _linear: dict[Any, bool] = {}
 _products: dict[Any, float] = {}
-"""What was found of rules, by class and hyperparameters but for the learning rate."""
+"""What is known of rules, by their arithmetic and hyperparameters but for the learning rate."""
 
 _limits: dict[Any, float] = {}
 """Largest curvatures, by these and the learning rate."""
@@ -39,37 +46,46 @@ class LinearRule:
     """An update rule on quadratics.
 
     Args:
-        optimizer: of which the first parameter group counts.
+        rule: as it was recorded.
+        hyper: its hyperparameters by name.
 
     Example:
+        >>> from gdframe.engines.base import Run
+        >>> from gdframe.models import Quadratic
+        >>> from gdframe.objective import Objective
         >>> from gdframe.optimizers import GD
-        >>> rule = LinearRule.of(GD([torch.nn.Parameter(torch.zeros(1))], lr=0.1))
-        >>> round(rule.limit, 6)  # lr * curvature < 2
+        >>> from gdframe.schedules import Constant
+        >>> model = Quadratic()
+        >>> run = Run(Objective(model), GD(model.parameters(), lr=0.1), Constant(), seed=0)
+        >>> round(LinearRule.of(run).limit, 6)  # lr * curvature < 2
         20.0
     """
 
-    def __init__(self, optimizer: Optimizer) -> None:
-        group = optimizer.param_groups[0]
-        self._rule = type(optimizer)
-        self.hyper: dict[str, Any] = {k: v for k, v in group.items() if k != "params"}
-        self.lr = float(group["lr"])
-        rest = sorted((k, repr(v)) for k, v in self.hyper.items() if k != "lr")
-        self._key = (self._rule, *rest)
+    def __init__(self, rule: Rule, hyper: Mapping[str, Any]) -> None:
+        self._rule = rule
+        self._hyper = [float(hyper[name]) for name in rule.hyper]
+        self.lr = float(hyper["lr"])
+        rest = [v for name, v in zip(rule.hyper, self._hyper, strict=True) if name != "lr"]
+        self._key = (rule, *rest)
 
     @classmethod
-    def of(cls, optimizer: torch.optim.Optimizer) -> LinearRule | None:
+    def of(cls, run: Run) -> LinearRule | None:
         """Return the rule, or None where it is no linear map: adaptive and clipped ones are not."""
-        if not isinstance(optimizer, Optimizer):
+        if why_not_pure(run) or why_not_stateless(run):
             return None
-        if optimizer.param_groups[0].get("clip_norm") is not None:
+        (hyper,) = settings_of([run])
+        if hyper["clip_norm"] is not None or not hyper["lr"] > 0:
             return None
-        rule = cls(optimizer)
+        try:
+            recorded = rule_of([run])
+        except NotElementwiseError:
+            return None
+        if recorded.counters or not recorded.is_uniform:
+            return None
+        rule = cls(recorded, hyper)
         if rule._key not in _linear:
-            try:
-                _linear[rule._key] = rule.lr > 0 and rule._is_linear()
-            except Exception:  # it looks at more than one number at a time, or is not whole
-                _linear[rule._key] = False
-        return rule if rule.lr > 0 and _linear[rule._key] else None
+            _linear[rule._key] = rule._is_linear()
+        return rule if _linear[rule._key] else None
 
     @property
     def limit(self) -> float:
@@ -79,10 +95,7 @@ class LinearRule:
         """
         key = (self._key, self.lr)
         if key not in _limits:
-            try:
-                _limits[key] = self._limit()
-            except Exception:  # the rule will not have this rate, and says so in training
-                _limits[key] = math.inf
+            _limits[key] = self._limit()
         return _limits[key]
 
     def _limit(self) -> float:
@@ -134,18 +147,17 @@ class LinearRule:
 
     @property
     def _size(self) -> int:
-        return 1 + len(self._rule.init_state([torch.zeros(1)]))
+        return 1 + len(self._rule.states)
 
+    @np.errstate(all="ignore")  # a rule that is no linear map may divide by zero
     def _apply(self, vector: Array, curvatures: Array) -> Array:
         """Return (parameter, state) after an update, for each curvature, (curvatures, size)."""
-        shape = len(curvatures)
-        place = [torch.full((shape,), float(value), dtype=torch.float64) for value in vector]
-        names = list(self._rule.init_state([place[0]]))
-        state = {name: [value] for name, value in zip(names, place[1:], strict=True)}
-        (param,), new = self._rule.update(
-            [place[0]], [place[0] * torch.from_numpy(curvatures)], state, self.hyper
+        place = [np.full(len(curvatures), float(value)) for value in vector]
+        _, point, states = self._rule.functions[0](
+            place[0].dtype, place[0], place[0] * curvatures, place[1:], [], self._hyper
         )
-        return np.stack([param.numpy(), *(new[name][0].numpy() for name in names)], axis=1)
+        after = [np.broadcast_to(values, curvatures.shape) for values in (point, *states)]
+        return np.stack(after, axis=1)
 
     def _is_linear(self) -> bool:
         """Say whether sums go to sums, and zero to zero."""

@@ -24,8 +24,7 @@ from gdframe.diagnostics.least_squares import CHEAP, least_squares
 from gdframe.diagnostics.linear_rule import LinearRule
 from gdframe.engines.expansion import penalized_columns
 from gdframe.losses.binary_cross_entropy import BinaryCrossEntropy
-from gdframe.models.linear import Linear
-from gdframe.models.polynomial import Polynomial
+from gdframe.models.plain import is_linear_in_parameters
 from gdframe.objective import Objective
 
 Array = NDArray[np.float64]
@@ -62,7 +61,7 @@ def theory_of(objective: Objective, data: Dataset) -> Theory | None:
         return Theory(quadratic.minimum, quadratic.curved)
     model: Any = objective.model
     if (
-        type(model).forward not in (Linear.forward, Polynomial.forward)
+        not is_linear_in_parameters(model)
         or type(objective.loss) is not BinaryCrossEntropy
         or not objective.penalized
         or not objective.penalty.curvature

@@ -1,6 +1,6 @@
 """Engines: how epochs are executed. They change the speed, never the answer."""
 
-from gdframe.engines.auto import choose_engine
+from gdframe.engines.auto import build_engine, choose_engine
 from gdframe.engines.base import CannotExecute, Engine, Estimate, Run, Trace
 from gdframe.engines.compiled import Compiled
 from gdframe.engines.eager import Eager
@@ -17,5 +17,6 @@ __all__ = [
     "LinearLoops",
     "Run",
     "Trace",
+    "build_engine",
     "choose_engine",
 ]

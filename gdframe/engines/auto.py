@@ -6,6 +6,11 @@ from collections.abc import Sequence
 
 from gdframe.data.dataset import Dataset
 from gdframe.engines.base import CannotExecute, Engine, Run
+from gdframe.engines.check import DifferenceError
+from gdframe.engines.nodes import NotElementwiseError
+from gdframe.engines.probe import first_line
+from gdframe.engines.row_order import check_loader
+from gdframe.errors import UserError
 from gdframe.loaders.base import Loader
 from gdframe.registry import ENGINES
 
@@ -28,19 +33,24 @@ def choose_engine(runs: Sequence[Run], data: Dataset, loader: Loader, *, epochs:
     setups: dict[str, float] = {}
     refusals: dict[str, str] = {}
     for name in ENGINES:
-        engine = ENGINES.get(name)
-        if not (isinstance(engine, type) and issubclass(engine, Engine)):
+        kind = ENGINES.get(name)
+        if not (isinstance(kind, type) and issubclass(kind, Engine)):
             continue
-        reason = engine.why_not(runs, data, loader)
-        if reason is not None:
-            refusals[name] = reason
+        try:
+            reason = kind.why_not(runs, data, loader)
+            estimate = kind.estimate(runs, data, loader) if reason is None else None
+        except UserError:
+            raise
+        except Exception as error:  # of a component from elsewhere
+            reason, estimate = failure(error), None
+        if estimate is None:
+            refusals[name] = str(reason)
             continue
-        estimate = engine.estimate(runs, data, loader)
         seconds[name] = estimate.setup + steps * estimate.step
         setups[name] = estimate.setup
     for name in sorted(seconds, key=seconds.__getitem__):
         try:
-            engine = ENGINES.build(name, runs=runs, data=data, loader=loader, epochs=epochs)
+            engine = build_engine(name, runs, data, loader, epochs=epochs)
         except CannotExecute as error:
             refusals[name] = error.reason
             continue
@@ -49,8 +59,44 @@ def choose_engine(runs: Sequence[Run], data: Dataset, loader: Loader, *, epochs:
         else:
             longer = seconds["eager"] / seconds[name]
             engine.reason = f"{engine.describe(loader)}; eager would take about {_times(longer)}"
-        return engine  # type: ignore[no-any-return]
+        return engine
     raise AssertionError("eager executes anything")
+
+
+def build_engine(
+    name: str, runs: Sequence[Run], data: Dataset, loader: Loader, *, epochs: int
+) -> Engine:
+    """Return the engine of a name, compared with the plain loop.
+
+    Args:
+        name: as registered; ``auto`` chooses one.
+        runs: one for each run.
+        data: what they train on.
+        loader: which rows each update sees.
+        epochs: the limit on epochs.
+
+    Raises:
+        CannotExecute: the engine cannot execute the runs, or would give another answer.
+        UserError: a component is wrong on any engine.
+    """
+    check_loader(loader, runs[0].seed)
+    try:
+        engine: Engine = ENGINES.build(name, runs=runs, data=data, loader=loader, epochs=epochs)
+        engine.verify()
+    except UserError:
+        raise
+    except Exception as error:  # of a component from elsewhere, or of what an engine makes of it
+        if name in ("auto", "eager"):
+            raise
+        raise CannotExecute(name, failure(error)) from error
+    return engine
+
+
+def failure(error: Exception) -> str:
+    """Say why an engine that raised cannot be used."""
+    if isinstance(error, (DifferenceError, NotElementwiseError)):
+        return str(error)
+    return f"preparing it fails ({type(error).__name__}: {first_line(error)})"
 
 
 def _why_eager(

@@ -18,7 +18,7 @@ from gdframe.errors import UserError
 from gdframe.loaders.base import Loader
 from gdframe.objective import Evaluation, Objective
 from gdframe.registry import ENGINES
-from gdframe.schedules.base import Clock, Schedule
+from gdframe.schedules.base import Clock, Schedule, factors
 
 UPDATES = {
     "batch": "full-batch updates",
@@ -85,8 +85,9 @@ class CannotExecute(UserError):  # noqa: N818 (it is a refusal with a reason, no
         reason: in words a user can act on.
     """
 
-    def __init__(self, engine: Engine, reason: str) -> None:
-        super().__init__(f"engine={ENGINES.name_of(engine)} cannot execute this: {reason}")
+    def __init__(self, engine: Engine | str, reason: str) -> None:
+        name = engine if isinstance(engine, str) else ENGINES.name_of(engine)
+        super().__init__(f"engine={name} cannot execute this: {reason}")
         self.reason = reason
 
 
@@ -139,6 +140,26 @@ class Engine(ABC):
     def describe(cls, loader: Loader) -> str:
         """Say in a few words what this engine does for such runs."""
         return UPDATES.get(loader.variant, "updates")
+
+    def take_up(self) -> None:  # noqa: B027 (most engines train the module itself)
+        """Begin from what modules and optimizers hold now, where the engine has copies of it.
+
+        Raises:
+            UserError: an optimizer's settings are no longer those that the engine was built for.
+        """
+
+    def verify(self) -> None:  # noqa: B027 (the plain loop is the definition)
+        """Compare a few steps from random values with the plain loop; leave all runs as they are.
+
+        Raises:
+            Exception: they differ, or cannot be executed.
+        """
+
+    def schedule_factors(self, run: int, first: int, last: int) -> NDArray[np.float64]:
+        """Return the factor of a run's learning rate at steps ``first`` to ``last - 1``."""
+        rows, _ = factors([self.runs[run].schedule], first, last, self.clock)
+        found: NDArray[np.float64] = rows[0]
+        return found
 
     @abstractmethod
     def advance(self, first: int, last: int) -> Trace:
@@ -201,7 +222,7 @@ class Engine(ABC):
         return self if len(self.runs) == 1 else self.only([run])
 
     def settle(self, run: int) -> None:  # noqa: B027 (most engines hold them in the module)
-        """Copy a run's parameters and buffers into its module, where they are not held there."""
+        """Hand a run's parameters to its module, and its state to its optimizer."""
 
     def parameters(self, run: int) -> dict[str, Tensor]:
         """Return a run's current parameters, detached, to be read before the next step."""

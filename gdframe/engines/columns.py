@@ -6,8 +6,7 @@ small arrays start several times sooner than PyTorch's. Any other rule is called
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,9 @@ from torch import Tensor
 
 from gdframe.engines.base import Run
 from gdframe.engines.expansion import Array, as_array
-from gdframe.engines.recording import NotElementwiseError, Rule, rule_of
-from gdframe.engines.stack import Stack
+from gdframe.engines.nodes import NotElementwiseError
+from gdframe.engines.recording import rule_of
+from gdframe.engines.stack import Stack, settings_of
 
 
 class Columns(Stack):
@@ -44,7 +44,7 @@ class Columns(Stack):
             self._points[..., -1] = self.params[1]
         return as_array(self._points)
 
-    def descend(self, gradient: Array, rates: NDArray[np.float64]) -> None:
+    def descend(self, gradient: Array, rates: NDArray[np.float64] | Tensor) -> None:
         """Apply the rule once, with gradients (runs, outputs, columns) and rates (runs,)."""
         whole = torch.as_tensor(gradient).to(self.params[0].dtype)
         parts = [whole[..., : self.width], whole[..., -1]]
@@ -59,18 +59,25 @@ class RecordedColumns(Columns):
     """
 
     def __init__(self, runs: Sequence[Run]) -> None:
+        self._rule = rule_of(runs)
+        if not self._rule.is_uniform:
+            raise NotElementwiseError("it treats weight and bias differently")
+        self._step = self._rule.functions[0]
         super().__init__(runs)
-        self._rule = rule_of(runs[0])
-        self._step = _composed(self._rule, self.params[0].numpy().dtype)
-        groups = [run.optimizer.param_groups[0] for run in runs]
+        settings = settings_of(runs)
         self._hyper = [
-            np.array([float(g[name]) for g in groups])[:, None, None] for name in self._rule.hyper
+            np.array([float(own[name]) for own in settings])[:, None, None]
+            for name in self._rule.hyper
         ]
-        limits = [g.get("clip_norm") for g in groups]
+        limits = [own.get("clip_norm") for own in settings]
         self._limits: NDArray[np.float64] | None = None
         if any(limit is not None for limit in limits):
             bounds = [np.inf if limit is None else float(limit) for limit in limits]
             self._limits = np.array(bounds)[:, None, None]
+
+    def take_up(self) -> None:
+        """Copy what modules and optimizers hold, and lay it out as columns."""
+        super().take_up()
         self._lay_out()
 
     def _lay_out(self) -> None:
@@ -81,21 +88,25 @@ class RecordedColumns(Columns):
             self.state[name][0].numpy().reshape(-1, 1, 1) for name in self._rule.counters
         ]
         for name, counts in zip(self._rule.counters, self._counters, strict=True):
+            if any(not torch.equal(own, self.state[name][0]) for own in self.state[name]):
+                raise NotElementwiseError("weight and bias have counted differently")
             self.state[name] = [torch.from_numpy(counts[:, 0, 0])] * len(self.params)
 
     def _columns(self, tensors: list[Tensor]) -> NDArray[Any]:
         """Copy a tensor for each parameter into one array, and put views of it in their place."""
-        parts = [t.reshape(*self._points.shape[:2], -1) for t in tensors]
+        parts = [t.reshape(*self.params[0].shape[:2], -1) for t in tensors]
         whole = torch.cat(parts, dim=2).contiguous()
-        tensors[:] = [whole[..., : self.width], whole[..., -1]][: len(tensors)]
+        width = whole.shape[2] - (len(tensors) - 1)
+        tensors[:] = [whole[..., :width], whole[..., -1]][: len(tensors)]
         return whole.numpy()
 
     def points(self) -> Array:
         """Return the parameters themselves where they are in float64."""
         return self._whole.astype(np.float64, copy=False)
 
-    def descend(self, gradient: Array, rates: NDArray[np.float64]) -> None:
+    def descend(self, gradient: Array, rates: NDArray[np.float64] | Tensor) -> None:
         """Apply the recorded rule."""
+        rates = np.asarray(rates)
         grads = gradient.astype(self._whole.dtype, copy=False)
         if self._limits is not None:
             norm = np.sqrt((grads * grads).sum((1, 2), keepdims=True))
@@ -105,7 +116,16 @@ class RecordedColumns(Columns):
             rates[:, None, None] if name == "lr" else own
             for name, own in zip(self._rule.hyper, self._hyper, strict=True)
         ]
-        self._step(self._whole, grads, self._states, self._counters, hyper)
+        counted, whole, renewed = self._step(
+            self._whole.dtype, self._whole, grads, self._states, self._counters, hyper
+        )
+        held = (*self._counters, *self._states, self._whole)
+        values = [  # a value may be another one's array, which is about to be written
+            value.copy() if any(value is array for array in held) else value
+            for value in (*counted, *renewed, whole)
+        ]
+        for array, value in zip(held, values, strict=True):
+            array[...] = value
 
     def write(self, run: int, state: Mapping[str, Tensor]) -> None:
         """Restore what ``read`` returned."""
@@ -121,39 +141,3 @@ def columns(runs: Sequence[Run]) -> Columns:
         except NotElementwiseError:
             pass
     return Columns(runs)
-
-
-def _composed(rule: Rule, dtype: np.dtype[Any]) -> Callable[..., None]:
-    """Return a recorded rule as a function that updates arrays (runs, outputs, columns) in place.
-
-    It takes parameters, gradients, lists of states and counters, and hyperparameters (runs, 1, 1).
-    """
-    lines = [f"h{i} = hyper[{i}]" for i in range(len(rule.hyper))]
-    lines += [f"c{i} = counters[{i}]" for i in range(len(rule.counters))]
-    lines += rule.step_lines
-    lines += [f"{name} = F({name})" for name in rule.step_values]
-    lines += [f"s{i} = states[{i}]" for i in range(len(rule.states))]
-    lines += rule.lines
-    targets = [f"counters[{i}]" for i in range(len(rule.counters))]
-    targets += [f"states[{i}]" for i in range(len(rule.states))]
-    values = (*rule.new_counters, *rule.new_states, rule.new_parameter)
-    lines.append(f"new = ({', '.join(values)},)")
-    lines += [f"{target}[...] = new[{i}]" for i, target in enumerate([*targets, "w"])]
-    text = "def step(w, g, states, counters, hyper):\n" + "\n".join(f"    {x}" for x in lines)
-    tree = ast.fix_missing_locations(_Choices().visit(ast.parse(text)))
-    names: dict[str, Any] = {
-        "F": lambda value: np.asarray(value, dtype), "ONE": dtype.type(1), "max": np.maximum,
-        "min": np.minimum, "where": np.where, "sqrt": np.sqrt, "sign": np.sign, "exp": np.exp,
-        "log": np.log, "tanh": np.tanh,
-    }  # fmt: skip
-    exec(compile(tree, "<gdframe update rule>", "exec"), names)
-    step: Callable[..., None] = names["step"]
-    return step
-
-
-class _Choices(ast.NodeTransformer):
-    """Writes ``a if test else b`` for arrays."""
-
-    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
-        self.generic_visit(node)
-        return ast.Call(ast.Name("where", ast.Load()), [node.test, node.body, node.orelse], [])

@@ -8,29 +8,36 @@ of PyTorch's: this file alone knows it.
 
 from __future__ import annotations
 
-import copy
 import importlib.util
 import os
 import shutil
 import types
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from functools import reduce
 from itertools import count
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import functional_call, grad_and_value
 from torch.utils._pytree import tree_map
 
-from gdframe.data.dataset import Dataset
+from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.base import CannotExecute, Engine, Estimate, Part, Run, Trace
+from gdframe.engines.check import (
+    TRIALS,
+    Steps,
+    by_definition,
+    compare_evaluation,
+    compare_steps,
+    random_start,
+    runs_to_check,
+)
 from gdframe.engines.eager import Eager
-from gdframe.engines.functional import why_not_functional
-from gdframe.engines.narrow import narrowed
+from gdframe.engines.probe import first_line, why_not_functional, why_not_stateless
+from gdframe.engines.row_order import depends_on_seed, row_order
 from gdframe.engines.stack import Stack
-from gdframe.engines.structure import is_number, why_not_pure, why_not_together
+from gdframe.engines.step import Step
+from gdframe.engines.structure import why_not_pure, why_not_together
 from gdframe.engines.together import evaluate_together
 from gdframe.loaders.base import Loader
 from gdframe.objective import Evaluation
@@ -52,6 +59,9 @@ OPTIONS: dict[str, Any] = {
 }
 """Of Inductor: no Python between steps, and what is compiled is kept for other processes."""
 
+FEW = 32
+"""Rows on which an evaluation is compared with the plain loop's."""
+
 _number = count()
 
 
@@ -68,23 +78,22 @@ class Compiled(Engine):
     def __init__(self, runs: Sequence[Run], data: Dataset, loader: Loader, *, epochs: int) -> None:
         super().__init__(runs, data, loader, epochs=epochs)
         self._stack = Stack(self.runs)
-        self._shared = not loader.shuffle or len({run.seed for run in self.runs}) == 1
+        self._shared = not depends_on_seed(loader) or len({run.seed for run in self.runs}) == 1
         self._orders: tuple[int, Tensor] | None = None
-        self._penalty, self._strengths = _penalty(self.runs)
-        self._indexed = loader.shuffle or loader.batch_size < loader.rows
+        self._indexed = depends_on_seed(loader) or loader.batch_size < loader.rows
         self._full = loader.rows // loader.batch_size  # steps of an epoch that take a whole batch
         small = self._products(self.runs, loader) < FEW_PRODUCTS and self._full >= 4 * UNROLLED
         self._unrolled = UNROLLED if small and self._indexed else 1
         for run in self.runs:
             run.objective.model.train()
-        self._model = narrowed(self.runs[0].objective.model)
+        self._step = Step(self._stack, shared=self._shared)
         try:
+            self._try_step()
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # PyTorch's, about its own prototypes
                 self._epoch = self._compiled()
         except Exception as error:  # whatever tracing and compiling raise
-            text = str(error).strip().splitlines() or [type(error).__name__]
-            reason = f"PyTorch does not compile it ({text[0]})"
+            reason = f"PyTorch does not compile it ({first_line(error)})"
             raise CannotExecute(self, reason) from error
 
     @classmethod
@@ -98,7 +107,11 @@ class Compiled(Engine):
         for run in runs:
             if reason := why_not_pure(run):
                 return reason
-        return why_not_together(runs) or why_not_functional(runs[0], data)
+        return (
+            why_not_together(runs)
+            or why_not_stateless(runs[0])
+            or why_not_functional(runs[0], data)
+        )
 
     @classmethod
     def estimate(cls, runs: Sequence[Run], data: Dataset, loader: Loader) -> Estimate:
@@ -118,54 +131,56 @@ class Compiled(Engine):
         """What makes it fast."""
         return f"{super().describe(loader)} of a functional module, compiled"
 
-    def _step(
-        self,
-        params: list[Tensor],
-        state: dict[str, list[Tensor]],
-        varying: dict[str, Tensor],
-        strengths: dict[str, Tensor],
-        features: Tensor,
-        targets: Tensor,
-    ) -> tuple[list[Tensor], dict[str, list[Tensor]], Tensor, Tensor]:
-        """Execute one step of one run; return parameters, state, loss and gradient norm."""
-        objective = self.runs[0].objective
-        loss, names = objective.loss, self._stack.names
-        penalized = {id(p) for p in objective.penalized}
-        chosen = [id(p) in penalized for p in objective.model.parameters()]
-        penalty = copy.copy(self._penalty)
-        vars(penalty).update(strengths)
+    def _try_step(self) -> None:
+        """Execute a step without compiling it, which shows soonest what cannot be done."""
+        order = self._order(0)[..., : self.loader.batch_size]
+        rows = self._part("train")
+        rate = torch.ones(len(self.runs), dtype=torch.float64, device=rows.targets.device)
+        kept = self._stack.params, self._stack.state
+        with torch.no_grad():
+            params, state = _cloned(self._taken())
+            self._step(
+                params, state, self._stack.varying, rate[0] if self._alone else rate,
+                rows.features[order], rows.targets[order],
+            )  # fmt: skip
+        self._stack.params, self._stack.state = kept
 
-        def value(params: list[Tensor]) -> tuple[Tensor, Tensor]:
-            named = dict(zip(names, params, strict=True))
-            if loss is None:
-                mean = functional_call(self._model, named, ())
-            else:
-                mean = loss(functional_call(self._model, named, (features,)), targets)
-            weights = [p for p, taken in zip(params, chosen, strict=True) if taken]
-            return (mean + penalty.value(weights) if weights else mean), mean
+    def take_up(self) -> None:
+        """Copy what modules and optimizers hold."""
+        self._stack.check_settings()
+        self._stack.take_up()
 
-        grads, (_, mean) = grad_and_value(value, has_aux=True)(params)
-        norm = reduce(torch.add, [(g * g).sum() for g in grads]).sqrt()
-        params, state = self._stack.one_run(params, list(grads), state, varying)
-        return params, state, mean.detach(), norm
-
-    def _steps(
-        self,
-        params: list[Tensor],
-        state: dict[str, list[Tensor]],
-        varying: dict[str, Tensor],
-        rate: Tensor,
-        features: Tensor,
-        targets: Tensor,
-    ) -> tuple[list[Tensor], dict[str, list[Tensor]], Tensor, Tensor]:
-        """Execute one step of all runs; features (batch, ...) are shared or (runs, batch, ...)."""
-        if self._alone:
-            return self._step(params, state, {"lr": rate}, {}, features, targets)
-        rates = {**varying, "lr": rate}
-        rows = None if self._shared else 0
-        every = torch.vmap(self._step, in_dims=(0, 0, 0, 0, rows, rows))
-        found: tuple[Any, ...] = every(params, state, rates, self._strengths, features, targets)
-        return found
+    def verify(self) -> None:
+        """Compare compiled steps with the plain loop's, and those of an epoch's rest."""
+        rows, size, length = (
+            self._part("train"),
+            self.loader.batch_size,
+            self.loader.steps_per_epoch,
+        )
+        spans = [(0, min(2, self._full))]
+        if self._full < length:
+            spans.append((self._full, length))
+        for run in runs_to_check(len(self.runs)):
+            for trial in range(TRIALS):
+                for first, last in spans:
+                    start = random_start(self.runs[run], trial)
+                    order = self._order(0) if self._shared else self._order(0)[run]
+                    parts = [order[i * size : (i + 1) * size] for i in range(first, last)]
+                    batches = [Rows(rows.features[p], rows.targets[p]) for p in parts]
+                    rates = self._stack.factors(first, last, self.clock)[:, run].tolist()
+                    expected = by_definition(self.runs[run], batches, start, rates)
+                    self._stack.write(run, start)
+                    trace = self.advance(first, last)
+                    losses, norms = trace.loss[run].tolist(), trace.gradient_norm[run].tolist()
+                    compare_steps(Steps(losses, norms, self._stack.read(run)), expected, start)
+                    self._stack.take_up()
+        if not self._alone:
+            few = Rows(rows.features[:FEW], rows.targets[:FEW])
+            found = evaluate_together(
+                self._stack, self._step.strengths, few, self.data, gradient=True
+            )
+            for run in runs_to_check(len(self.runs)):
+                compare_evaluation(found[run].loss, self.runs[run], few, self.data)
 
     @property
     def _alone(self) -> bool:
@@ -202,7 +217,7 @@ class Compiled(Engine):
                     if self._indexed:
                         x, y = features[index[k]], targets[index[k]]
                     params, state = carried
-                    *after, loss, norm = self._steps(params, state, varying, rate[k], x, y)
+                    *after, loss, norm = self._step(params, state, varying, rate[k], x, y)
                     carried = _chosen(active[0][k], after, carried) if active else after
                     losses.append(loss)
                     norms.append(norm)
@@ -291,7 +306,7 @@ class Compiled(Engine):
         order = self._order(epoch)[..., self._full * self.loader.batch_size :]
         rows = self._part("train")
         with torch.no_grad():
-            params, state, loss, norm = self._steps(
+            params, state, loss, norm = self._step(
                 *self._taken(), self._stack.varying, rate[0] if self._alone else rate,
                 rows.features[order], rows.targets[order],
             )  # fmt: skip
@@ -304,7 +319,7 @@ class Compiled(Engine):
             seeds = [self.runs[0].seed] if self._shared else [run.seed for run in self.runs]
             orders = []
             for seed in seeds:
-                order = self.loader.order(epoch, seed)
+                order = row_order(self.loader, epoch, seed)
                 orders.append(torch.arange(self.loader.rows) if order is None else order)
             found = orders[0] if self._shared else torch.stack(orders)
             self._orders = (epoch, found.to(self._stack.params[0].device))
@@ -315,7 +330,7 @@ class Compiled(Engine):
         if len(self.runs) > 1:
             rows, gradient = self._part(part), part == "train"
             return evaluate_together(
-                self._stack, self._strengths, rows, self.data, gradient=gradient
+                self._stack, self._step.strengths, rows, self.data, gradient=gradient
             )
         self.settle(0)
         return super().evaluate(part, whole=whole)
@@ -330,12 +345,15 @@ class Compiled(Engine):
         return engine
 
     def settle(self, run: int) -> None:
-        """Copy a run's parameters into its module."""
+        """Hand a run's parameters to its module, and its state to its optimizer."""
         self._stack.settle(run)
 
     def parameters(self, run: int) -> dict[str, Tensor]:
-        """Return a run's part of the stack."""
-        return {n: p[run] for n, p in zip(self._stack.names, self._stack.params, strict=True)}
+        """Return a run's part of the stack, and its frozen parameters."""
+        named = super().parameters(run)
+        return named | {
+            n: p[run] for n, p in zip(self._stack.names, self._stack.params, strict=True)
+        }
 
     def state(self, run: int) -> dict[str, Tensor]:
         """Copy parameters, the module's buffers and the rule's state."""
@@ -371,18 +389,3 @@ def _cloned(tensors: Any) -> Any:
 def _chosen(counts: Tensor, after: Any, before: Any) -> Any:
     """Return all tensors after a step, or before it if the step does not count."""
     return tree_map(lambda a, b: torch.where(counts, a, b), tuple(after), tuple(before))
-
-
-def _penalty(runs: Sequence[Run]) -> tuple[Any, dict[str, Tensor]]:
-    """Return the first run's penalty, and those of its numbers that differ, (runs,) each."""
-    penalties = [run.objective.penalty for run in runs]
-    device = next(runs[0].objective.model.parameters()).device
-    numbers = {
-        name: [vars(penalty)[name] for penalty in penalties]
-        for name, value in vars(penalties[0]).items()
-        if is_number(value) and len(runs) > 1
-    }
-    return penalties[0], {
-        name: torch.tensor(values, dtype=torch.float64, device=device)
-        for name, values in numbers.items()
-    }

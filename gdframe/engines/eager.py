@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from gdframe.data.dataset import Dataset, Rows
-from gdframe.engines.base import Engine, Estimate, Run, Trace
+from gdframe.engines.base import UNKNOWN, Engine, Estimate, Part, Run, Trace
+from gdframe.engines.row_order import row_order
+from gdframe.engines.starting_state import starting_state
 from gdframe.loaders.base import Loader
-from gdframe.optimizers.base import global_norm
-from gdframe.randomness import Purpose, derive
+from gdframe.objective import Evaluation
+from gdframe.optimizers.base import Optimizer, global_norm, restored
+from gdframe.randomness import Purpose, derive, gpus, seed_generators, seeded
 from gdframe.registry import ENGINES
 
 STEP_SECONDS, TENSOR_SECONDS, WORK_SECONDS = 200e-6, 40e-6, 0.5e-9
@@ -48,37 +50,32 @@ class Eager(Engine):
 
     def _advance(self, index: int, first: int, last: int) -> tuple[Tensor, Tensor]:
         run, rows = self.runs[index], self._part("train")
-        objective, optimizer = run.objective, run.optimizer
-        parameters = list(objective.model.parameters())
+        parameters = list(run.objective.model.parameters())
         if index in self.retired:
             unknown = parameters[0].detach().new_full((last - first,), torch.nan)
             return unknown, unknown
         epoch = first // self.clock.steps_per_epoch
         order = self._epoch_order(run.seed, epoch)
-        factors = run.schedule(np.arange(first, last), self.clock)
+        factors = self.schedule_factors(index, first, last)
         losses, norms = [], []
-        objective.model.train()
-        with _stateless_randomness(rows.targets.device) as reseed:
+        run.objective.model.train()
+        device = rows.targets.device
+        with torch.random.fork_rng(devices=gpus(device)):
             for step, factor in zip(range(first, last), factors.tolist(), strict=True):
                 batch = self._batch(rows, order, step - epoch * self.clock.steps_per_epoch)
-                reseed(run.seed, step)
-                for parameter in parameters:
-                    parameter.grad = None
-                loss = objective.batch_loss(batch.features, batch.targets)
-                torch.autograd.backward(loss + objective.penalty_value())
-                for group, lr in zip(optimizer.param_groups, self._rates[index], strict=True):
-                    group["lr"] = lr * factor
-                losses.append(loss.detach())
-                norms.append(global_norm([p.grad for p in parameters if p.grad is not None]))
-                optimizer.step()
-        for group, lr in zip(optimizer.param_groups, self._rates[index], strict=True):
+                seed_generators(derive(run.seed, Purpose.MODEL, step), device)
+                rates = [lr * factor for lr in self._rates[index]]
+                loss, norm = one_step(run, parameters, batch, rates)
+                losses.append(loss)
+                norms.append(norm)
+        for group, lr in zip(run.optimizer.param_groups, self._rates[index], strict=True):
             group["lr"] = lr
         return torch.stack(losses), torch.stack(norms)
 
     def _epoch_order(self, seed: int, epoch: int) -> Tensor | None:
         """Return the order of an epoch's rows on the data's device, kept until the next one."""
         if self._order is None or self._order[0] != (seed, epoch):
-            order = self.loader.order(epoch, seed)
+            order = row_order(self.loader, epoch, seed)
             if order is not None:
                 order = order.to(self.data.train.targets.device)
             self._order = ((seed, epoch), order)
@@ -115,26 +112,66 @@ class Eager(Engine):
         model.load_state_dict(given)
         optimizer.state.clear()
         parameters = _optimized(optimizer)
+        stored: dict[int, dict[str, Tensor]] = defaultdict(dict)
         for name, value in state.items():
             if name.startswith("optimizer."):
-                _, index, key = name.split(".", 2)
-                parameter = parameters[int(index)]
-                optimizer.state[parameter][key] = value.detach().clone().to(parameter.device)
+                _, at, key = name.split(".", 2)
+                stored[int(at)][key] = value
+        if not stored:
+            return
+        like = starting_state(self.runs[run]) if isinstance(optimizer, Optimizer) else {}
+        places = {id(p): i for i, p in enumerate(p for p in parameters if p.requires_grad)}
+        for index, entries in stored.items():
+            parameter = parameters[index]
+            optimizer.state[parameter] = {
+                key: restored(value, like[key][places[id(parameter)]])
+                if key in like
+                else value.detach().clone().to(parameter.device)
+                for key, value in entries.items()
+            }
+
+    def evaluate(self, part: Part, *, whole: bool = True) -> list[Evaluation]:
+        """Evaluate run by run; what a model draws then is a function of the run's seed."""
+        rows = self._part(part)
+        found = []
+        for index, run in enumerate(self.runs):
+            if index in self.retired:
+                found.append(UNKNOWN)
+                continue
+            with seeded(run.seed, Purpose.EVALUATION, device=rows.targets.device):
+                found.append(run.objective.evaluate(rows, self.data, gradient=part == "train"))
+        return found
+
+
+def one_step(
+    run: Run, parameters: Sequence[Tensor], batch: Rows, rates: Sequence[float]
+) -> tuple[Tensor, Tensor]:
+    """Update a run's module with one batch: the definition of a step.
+
+    Args:
+        run: whose module and optimizer.
+        parameters: all of the module's.
+        batch: encoded rows.
+        rates: the learning rate of each parameter group.
+
+    Returns:
+        Loss and gradient norm before the update, 0-d tensors.
+    """
+    objective, optimizer = run.objective, run.optimizer
+    for parameter in parameters:
+        parameter.grad = None
+    loss = objective.batch_loss(batch.features, batch.targets)
+    torch.autograd.backward(loss + objective.penalty_value())
+    for group, lr in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = lr
+    norm = global_norm([p.grad for p in parameters if p.grad is not None])
+    if isinstance(optimizer, Optimizer) and not optimizer.state:
+        with seeded(run.seed, Purpose.STATE, device=batch.targets.device):
+            for group in optimizer.param_groups:
+                optimizer.prepare([p for p in group["params"] if p.grad is not None])
+    optimizer.step()
+    return loss.detach(), norm
 
 
 def _optimized(optimizer: torch.optim.Optimizer) -> list[Tensor]:
     return [p for group in optimizer.param_groups for p in group["params"]]
-
-
-@contextmanager
-def _stateless_randomness(device: torch.device) -> Iterator[Callable[[int, int], None]]:
-    """Make what a model draws a function of (seed, step); leave torch's own generators alone."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-
-        def reseed(seed: int, step: int) -> None:
-            state = derive(seed, Purpose.MODEL, step)
-            torch.default_generator.manual_seed(state)
-            if device.type == "cuda":
-                torch.cuda.manual_seed(state)
-
-        yield reseed

@@ -18,8 +18,7 @@ from torch import Tensor, nn
 
 from gdframe.data.dataset import Rows
 from gdframe.losses.mse import MSE
-from gdframe.models.linear import Linear
-from gdframe.models.polynomial import Polynomial
+from gdframe.models.plain import is_linear_in_parameters
 from gdframe.objective import Objective
 
 WIDE = 512
@@ -176,7 +175,7 @@ def pseudo_inverse(gram: Tensor) -> Tensor:
 def why_not_quadratic(objective: Objective) -> str | None:
     """Say why an objective is not least squares with a quadratic penalty, or None."""
     model, loss, penalty = objective.model, objective.loss, objective.penalty
-    if type(model).forward not in (Linear.forward, Polynomial.forward):
+    if not is_linear_in_parameters(model):
         return f"its model ({type(model).__name__}) is not linear in its parameters"
     if loss is None or type(loss).__call__ is not MSE.__call__:
         return "its loss is not the mean squared error: loss=mse"

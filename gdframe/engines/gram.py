@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gdframe.data.dataset import Dataset
+from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.base import CannotExecute, Engine, Estimate, Part, Run, Trace
+from gdframe.engines.check import (
+    TRIALS,
+    Steps,
+    by_definition,
+    compare_evaluation,
+    compare_steps,
+    random_start,
+    runs_to_check,
+)
 from gdframe.engines.columns import columns
 from gdframe.engines.expansion import (
     Array,
@@ -22,6 +32,8 @@ from gdframe.engines.expansion import (
     penalized_columns,
     why_not_quadratic,
 )  # fmt: skip
+from gdframe.engines.probe import why_not_as_declared, why_not_stateless
+from gdframe.engines.row_order import takes_all_rows
 from gdframe.engines.structure import why_not_pure, why_not_together
 from gdframe.loaders.base import Loader
 from gdframe.objective import Evaluation, Tally
@@ -38,6 +50,9 @@ CONDITION = {torch.float32: 1e9, torch.float64: 1e5}
 
 ROUNDING = 1e-6
 """Largest relative error of the objective that products in single precision may cause."""
+
+SAMPLE = 64
+"""Rows on which an update is compared with the plain loop's."""
 
 STEP_SECONDS, WORK_SECONDS, PASS_SECONDS = 30e-6, 0.1e-9, 0.05e-9
 """Of a step, of each product with an entry of A, and of each product while A is built."""
@@ -92,7 +107,7 @@ class Gram(Engine):
     @classmethod
     def why_not(cls, runs: Sequence[Run], data: Dataset, loader: Loader) -> str | None:
         """Full batches of a linear model with loss mse and a quadratic penalty."""
-        if loader.batch_size != loader.rows:
+        if not takes_all_rows(loader):
             return "it needs all rows in each update: variant=batch"
         for run in runs:
             objective = run.objective
@@ -105,7 +120,11 @@ class Gram(Engine):
         columns = _columns(runs[0])
         if columns > MOST_COLUMNS:
             return f"XᵀX would have {columns:,} columns, and at most {MOST_COLUMNS:,} are kept"
-        return why_not_together(runs)
+        return (
+            why_not_together(runs)
+            or why_not_stateless(runs[0])
+            or why_not_as_declared(runs[0], data)
+        )
 
     @classmethod
     def estimate(cls, runs: Sequence[Run], data: Dataset, loader: Loader) -> Estimate:
@@ -119,11 +138,56 @@ class Gram(Engine):
         """What makes it fast."""
         return "full-batch least squares, from XᵀX"
 
+    def take_up(self) -> None:
+        """Copy what modules and optimizers hold."""
+        self._found = None
+        self._stack.check_settings()
+        self._stack.take_up()
+
+    @np.errstate(all="ignore")
+    def verify(self) -> None:
+        """Compare an update from a few rows with the plain loop's."""
+        rows = self._part("train")
+        few = Rows(rows.features[:SAMPLE], rows.targets[:SAMPLE])
+        for run in runs_to_check(len(self.runs)):
+            for trial in range(TRIALS):
+                start = random_start(self.runs[run], trial)
+                rate = float(self._stack.rates[run]) * (1.0 - 0.5 * trial)
+                expected = by_definition(self.runs[run], [few], start, [rate])
+                self._stack.write(run, start)
+                loss, gradient = self._on_rows(run, few)
+                norm = math.sqrt(float((gradient * gradient).sum()))
+                every = np.zeros((len(self.runs), *gradient.shape))
+                every[run] = gradient
+                every = as_array(torch.from_numpy(every).to(rows.features.device))
+                rates = self._stack.rates.copy()
+                rates[run] = rate
+                self._stack.descend(every, rates)
+                compare_steps(Steps([loss], [norm], self._stack.read(run)), expected, start)
+            self.take_up()
+            loss, _ = self._on_rows(run, few)
+            compare_evaluation(loss, self.runs[run], few, self.data)
+
+    @torch.no_grad()
+    def _on_rows(self, run: int, rows: Rows) -> tuple[float, NDArray[np.float64]]:
+        """Return loss and gradient of a run's objective, as this engine understands it."""
+        model: Any = self.runs[run].objective.model
+        x = model.design(rows.features).double().cpu().numpy()
+        if self._has_bias:
+            x = np.column_stack([x, np.ones(len(x))])
+        points = torch.as_tensor(self._stack.points()).cpu().numpy()[run]
+        error = x @ points.T - rows.targets.double().cpu().numpy()
+        gradient = 2.0 * error.T @ x / error.size
+        if self._penalty is not None:
+            penalty = torch.as_tensor(self._penalty).cpu().numpy()
+            gradient = gradient + 2.0 * penalty[run] * points
+        return float((error * error).mean()), gradient
+
     @np.errstate(all="ignore")  # what is not finite is a result
     def advance(self, first: int, last: int) -> Trace:
         """Execute steps from the expansion alone."""
         losses, norms = [], []
-        for rates in self._stack.factors(first, last, self.clock):
+        for rates in self._stack.rates_of(first, last, self.clock):
             error, gradient, norm = self._gradient()
             losses.append(error / self._about["train"].terms)
             norms.append(norm)
@@ -192,7 +256,7 @@ class Gram(Engine):
         return tally.metrics()
 
     def settle(self, run: int) -> None:
-        """Copy a run's parameters into its module."""
+        """Hand a run's parameters to its module, and its state to its optimizer."""
         self._stack.settle(run)
 
     def parameters(self, run: int) -> dict[str, Tensor]:
@@ -218,5 +282,7 @@ def _columns(run: Run) -> int:
 
 def _trace(steps: list[Array]) -> NDArray[np.float64]:
     """Return values (runs,) of each step as an array (runs, steps)."""
-    values = steps if isinstance(steps[0], np.ndarray) else [step.cpu().numpy() for step in steps]
-    return np.stack(values, axis=1)
+    if isinstance(steps[0], np.ndarray):
+        return np.stack(steps, axis=1)
+    values: NDArray[np.float64] = torch.stack(steps, dim=1).cpu().numpy()
+    return values

@@ -1,253 +1,330 @@
-"""The scalar code of an update rule, recorded by calling its pure ``update`` once.
+"""Record an update rule as scalar arithmetic, and compare it with the rule itself.
 
-A rule is written once, over lists of tensors. Where it treats every coordinate alike, calling it
-with operands that write down what is done to them gives the same arithmetic for one coordinate, in
-the same order. What depends on hyperparameters and counters alone is separated from what depends on
-a coordinate: the first is computed once a step, the second once a coordinate.
+The rule's pure ``update`` is called once, with tensors that have the shapes and types of the run's
+parameters and no values. What depends on hyperparameters and counters alone is computed once a
+step; what depends on a coordinate, once a coordinate.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from gdframe.engines.base import Run
+from gdframe.engines.nodes import SHARED, Node, NotElementwiseError
+from gdframe.engines.recorder import Recorder, Symbol
+from gdframe.engines.rule import Rule, Update
+from gdframe.engines.stack import settings_of
+from gdframe.engines.starting_state import starting_state, trained_parameters
 from gdframe.engines.structure import is_number
-from gdframe.optimizers.base import Optimizer
+from gdframe.optimizers.base import Optimizer, State
 
-STEP, COORDINATE = False, True
+_own_rules: dict[Any, Rule] = {}
+"""The recorded rules of gdframe, by class and by the parameters' shapes and type."""
 
-
-class NotElementwiseError(Exception):
-    """The rule does something that has no meaning for one coordinate; the message says what."""
-
-
-@dataclass(frozen=True)
-class Rule:
-    """An update rule as lines of Python arithmetic on numbers.
-
-    Args:
-        hyper: names of the hyperparameters that may differ from run to run, in order.
-        states: names of the states with a value for each coordinate, in order.
-        counters: names of the states with one value for a parameter, in order.
-        step_lines: assignments computed once a step, from ``h0, h1, ...`` (hyperparameters) and
-            ``c0, c1, ...`` (counters).
-        step_values: names in ``step_lines`` that ``lines`` use.
-        new_counters: what each counter becomes.
-        lines: assignments computed once a coordinate, from ``w`` (parameter), ``g`` (gradient),
-            ``s0, s1, ...`` (states) and the step values.
-        new_parameter: what the parameter becomes.
-        new_states: what each state becomes.
-    """
-
-    hyper: tuple[str, ...]
-    states: tuple[str, ...]
-    counters: tuple[str, ...]
-    step_lines: tuple[str, ...]
-    step_values: tuple[str, ...]
-    new_counters: tuple[str, ...]
-    lines: tuple[str, ...]
-    new_parameter: str
-    new_states: tuple[str, ...]
+_rules: WeakKeyDictionary[Optimizer, tuple[Any, Rule]] = WeakKeyDictionary()
+"""The rule that was recorded last for an optimizer, and what it was recorded for."""
 
 
-@dataclass
-class _Tape:
-    lines: dict[bool, list[str]] = field(default_factory=lambda: {STEP: [], COORDINATE: []})
-    carried: list[str] = field(default_factory=list)
+def rule_of(runs: Sequence[Run]) -> Rule:
+    """Record the update rule that runs share, and compare it with the rule itself.
 
-    def write(self, expression: str, kind: bool) -> Operand:
-        name = f"{'v' if kind else 'u'}{len(self.lines[kind])}"
-        self.lines[kind].append(f"{name} = {expression}")
-        return Operand(self, name, kind)
-
-    def text(self, value: Any, kind: bool) -> str:
-        """Name an operand, or write a number, as the lines of ``kind`` spell it."""
-        if isinstance(value, Operand):
-            if kind and not value.kind:
-                return self.carry(value.name)
-            return value.name
-        if isinstance(value, (bool, int, float)):
-            return f"F({float(value)!r})" if kind else repr(float(value))
-        if isinstance(value, Tensor) and value.ndim == 0:
-            return self.text(value.item(), kind)
-        raise NotElementwiseError(f"it combines a coordinate with {type(value).__name__}")
-
-    def carry(self, name: str) -> str:
-        """Make a value of the step known to the coordinates' lines."""
-        if name not in self.carried:
-            self.carried.append(name)
-        return name
-
-
-_PREFIX = {"neg": "-{}", "sqrt": "sqrt({})", "abs": "abs({})", "sign": "sign({})",
-           "exp": "exp({})", "log": "log({})", "tanh": "tanh({})", "square": "{0} * {0}",
-           "reciprocal": "ONE / {}", "rsqrt": "ONE / sqrt({})"}  # fmt: skip
-_INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "true_divide": "/", "pow": "**",
-          "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}  # fmt: skip
-
-
-class Operand:
-    """Stands for a tensor, or for a hyperparameter, while a rule is recorded."""
-
-    def __init__(self, tape: _Tape, name: str, kind: bool) -> None:
-        self.tape, self.name, self.kind = tape, name, kind
-
-    @classmethod
-    def __torch_function__(
-        cls,
-        function: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        return _apply(function.__name__, *args, **(kwargs or {}))
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return lambda *args, **kwargs: _apply(name, self, *args, **kwargs)
-
-    def __bool__(self) -> bool:
-        raise NotElementwiseError("it decides by a value that is only known while it trains")
-
-    def __float__(self) -> float:
-        raise NotElementwiseError("it turns a tensor into a Python number")
-
-    def __iter__(self) -> Any:
-        raise NotElementwiseError("it takes a tensor apart")
-
-    def __getitem__(self, key: Any) -> Any:
-        raise NotElementwiseError("it takes a tensor apart")
-
-    def __neg__(self) -> Operand:
-        return _apply("neg", self)
-
-    def __abs__(self) -> Operand:
-        return _apply("abs", self)
-
-
-def _infix(name: str, *, reflected: bool) -> Callable[[Operand, Any], Operand]:
-    def operate(self: Operand, other: Any) -> Operand:
-        return _apply(name, other, self) if reflected else _apply(name, self, other)
-
-    return operate
-
-
-for _method, _name in (
-    ("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div"), ("pow", "pow")
-):  # fmt: skip
-    setattr(Operand, f"__{_method}__", _infix(_name, reflected=False))
-    setattr(Operand, f"__r{_method}__", _infix(_name, reflected=True))
-for _name in ("lt", "le", "gt", "ge"):
-    setattr(Operand, f"__{_name}__", _infix(_name, reflected=False))
-
-
-def _apply(name: str, *args: Any, **kwargs: Any) -> Operand:
-    """Write down one operation."""
-    name = name.removesuffix("_")
-    tape = next(a.tape for a in (*args, *kwargs.values()) if isinstance(a, Operand))
-    kind = any(a.kind for a in (*args, *kwargs.values()) if isinstance(a, Operand))
-    if name in ("add", "sub") and set(kwargs) == {"alpha"}:
-        args, kwargs = (args[0], _apply("mul", args[1], kwargs["alpha"])), {}
-    texts = [tape.text(a, kind) for a in args]
-    if name in _PREFIX and len(texts) == 1 and not kwargs:
-        return tape.write(_PREFIX[name].format(texts[0]), kind)
-    if name in _INFIX and len(texts) == 2 and not kwargs:
-        return tape.write(f"{texts[0]} {_INFIX[name]} {texts[1]}", kind)
-    if name in ("maximum", "minimum") and len(texts) == 2 and not kwargs:
-        return tape.write(f"{name[:3]}({texts[0]}, {texts[1]})", kind)
-    if name == "where" and len(texts) == 3 and not kwargs:
-        return tape.write(f"{texts[1]} if {texts[0]} else {texts[2]}", kind)
-    if name == "lerp" and len(args) == 3 and not kwargs:
-        start, end, weight = args
-        return _apply("add", start, _apply("mul", weight, _apply("sub", end, start)))
-    if name == "zeros_like" and not kwargs:
-        return tape.write("F(0.0)" if kind else "0.0", kind)
-    if name == "ones_like" and not kwargs:
-        return tape.write("F(1.0)" if kind else "1.0", kind)
-    if name in ("clone", "detach") and len(texts) == 1:
-        return next(a for a in args if isinstance(a, Operand))
-    if name in ("clamp", "clip"):
-        return _clamp(*args, **kwargs)
-    raise NotElementwiseError(f"it uses {name}")
-
-
-def _clamp(value: Operand, min: Any = None, max: Any = None) -> Operand:  # noqa: A002
-    if min is not None:
-        value = _apply("maximum", value, min)
-    return value if max is None else _apply("minimum", value, max)
-
-
-def rule_of(run: Run) -> Rule:
-    """Record the update rule of a run, whose optimizer is one of gdframe's.
+    Hyperparameters become variables of the rule. Where it takes them for plain numbers, in a
+    condition say, those that all runs share are written into it, except for the learning rate.
 
     Raises:
-        NotElementwiseError: it is not elementwise.
+        NotElementwiseError: it mixes coordinates, or does what has no scalar form.
     """
-    group = run.optimizer.param_groups[0]
-    hyper = {key: v for key, v in group.items() if key not in ("params", "clip_norm")}
-    rule = type(run.optimizer)
+    optimizer = runs[0].optimizer
+    assert isinstance(optimizer, Optimizer)
+    rule = type(optimizer)
+    settings = settings_of(runs)
+    params = [p.detach().cpu() for p in trained_parameters(runs[0]).values()]
+    numbers = [n for n, value in settings[0].items() if is_number(value) and n != "clip_norm"]
+    shapes = tuple((p.shape, p.dtype) for p in params)
+    if rule.__module__.startswith("gdframe."):  # which takes no number for a constant
+        if (rule, shapes) not in _own_rules:
+            _own_rules[rule, shapes] = _recorded(runs[0], settings[0], params, numbers)
+        return _own_rules[rule, shapes]
+    kept = _rules.get(optimizer)
+    if kept is not None and kept[0] == (settings, shapes):
+        return kept[1]
+    try:
+        recorded = _recorded(runs[0], settings[0], params, numbers)
+    except NotElementwiseError:
+        equal = {n for n in numbers if all(own[n] == settings[0][n] for own in settings)}
+        varying = [name for name in numbers if name == "lr" or name not in equal]
+        if varying == numbers:
+            raise
+        recorded = _recorded(runs[0], settings[0], params, varying)
+    _rules[optimizer] = ((settings, shapes), recorded)
+    return recorded
+
+
+def _recorded(
+    run: Run, hyper: Mapping[str, Any], params: Sequence[Tensor], varying: Sequence[str]
+) -> Rule:
+    """Record a run's rule, and compare it with the rule itself."""
+    rule, state = type(run.optimizer), starting_state(run)
     assert issubclass(rule, Optimizer)
-    return record(rule, hyper, next(run.objective.model.parameters()).dtype)
+    initial = {name: [_on_cpu(v) for v in values] for name, values in state.items()}
+    recorded = record(rule, hyper, params, initial, varying=varying)
+    compare(recorded, rule, hyper, params, initial)
+    return recorded
 
 
-def record(optimizer: type[Optimizer], hyper: Mapping[str, Any], dtype: torch.dtype) -> Rule:
-    """Call a rule's ``update`` once with operands and return what it did.
+def _on_cpu(value: Any) -> Any:
+    return value.detach().cpu() if isinstance(value, Tensor) else value
+
+
+class Writer:
+    """Writes the values of a recording as lines; equal values are computed once."""
+
+    def __init__(self) -> None:
+        self.step_lines: list[str] = []
+        self.step_values: list[str] = []
+        self._step_names: dict[str, str] = {}
+
+    def begin(self) -> None:
+        """Begin with another parameter."""
+        self.lines: list[str] = []
+        self._names: dict[str, str] = {}
+        self._done: dict[int, str] = {}
+
+    def name(self, node: Node) -> str:
+        """Return how later lines of the same kind call a value, computed before."""
+        if id(node) in self._done:
+            return self._done[id(node)]
+        texts = [
+            self.carried(operand) if node.is_coordinate else self.name(operand)
+            for operand in node.operands
+        ]
+        text = node.text(*texts)
+        if node.operands and text not in texts:
+            names = self._names if node.is_coordinate else self._step_names
+            if text not in names:
+                lines = self.lines if node.is_coordinate else self.step_lines
+                names[text] = f"{'v' if node.is_coordinate else 't'}{len(lines)}"
+                lines.append(f"{names[text]} = {text}")
+            text = names[text]
+        self._done[id(node)] = text
+        return text
+
+    def carried(self, node: Node) -> str:
+        """Return how a coordinate's lines call a value, which may be the step's."""
+        text = self.name(node)
+        if node.is_coordinate or node.number is not None:
+            return text
+        if text not in self.step_values:
+            self.step_values.append(text)
+        return f"u{self.step_values.index(text)}"
+
+
+def record(
+    optimizer: type[Optimizer],
+    hyper: Mapping[str, Any],
+    params: Sequence[Tensor],
+    initial: State,
+    *,
+    varying: Sequence[str],
+) -> Rule:
+    """Return a rule as scalar arithmetic.
 
     Args:
         optimizer: the rule's class.
-        hyper: its hyperparameters; numbers become variables, anything else stays as it is.
-        dtype: of the parameters.
+        hyper: its hyperparameters.
+        params: tensors of the shapes and the type that it will be used on.
+        initial: its state before the first update.
+        varying: names of the hyperparameters that become variables; others stay as they are.
 
     Raises:
         NotElementwiseError: the rule mixes coordinates, or does what has no scalar form.
     """
-    tape = _Tape()
-    example = torch.zeros(2, 3, dtype=dtype)
-    initial = optimizer.init_state([example])
-    states: list[str] = []
-    counters: list[str] = []
-    for name, values in initial.items():
-        if len(values) != 1 or not isinstance(values[0], Tensor):
-            raise NotElementwiseError(f"its state '{name}' is not one tensor for each parameter")
-        if values[0].shape not in (example.shape, ()):
-            raise NotElementwiseError(f"its state '{name}' has a shape of its own")
-        if values[0].any():
-            raise NotElementwiseError(f"its state '{name}' does not start at zero")
-        (counters if values[0].ndim == 0 else states).append(name)
-    varying = [name for name, value in hyper.items() if is_number(value)]
-    numbers = {name: Operand(tape, f"h{i}", STEP) for i, name in enumerate(varying)}
-    state = {name: [Operand(tape, f"s{i}", COORDINATE)] for i, name in enumerate(states)}
-    state |= {name: [Operand(tape, f"c{i}", STEP)] for i, name in enumerate(counters)}
-    w, g = Operand(tape, "w", COORDINATE), Operand(tape, "g", COORDINATE)
-    given: Any = ([w], [g], state, {**hyper, **numbers})
-    try:
-        (new_parameter,), new_state = optimizer.update(*given)
-        final = {name: new_state[name][0] for name in initial}
-    except NotElementwiseError:
-        raise
-    except Exception as error:  # whatever a rule does with operands that are no tensors
-        raise NotElementwiseError(f"it fails on single coordinates ({error})") from error
-    changed: list[Any] = [new_parameter, *(final[name] for name in states)]
-    for value in changed:
-        if isinstance(value, Operand) and not value.kind:
-            tape.carry(value.name)
-    counted: list[Any] = [final[name] for name in counters]
-    if any(isinstance(value, Operand) and value.kind for value in counted):
-        raise NotElementwiseError("a counter of it depends on coordinates")
+    dtype = params[0].dtype
+    states, counters = _sorted_states(initial, params)
+    with Recorder(dtype) as recorder:
+        symbol = recorder.symbol
+        indices = range(len(params))
+        w = [symbol("w", i, params[i], is_coordinate=True) for i in indices]
+        g = [symbol("g", i, params[i], is_coordinate=True) for i in indices]
+        state: State = {}
+        for name in initial:
+            is_state = name in states
+            at = (states if is_state else counters).index(name)
+            text = f"{'s' if is_state else 'c'}{at}"
+            state[name] = [
+                symbol(text, i, v, is_coordinate=is_state) for i, v in enumerate(initial[name])
+            ]
+        zero = torch.zeros((), dtype=torch.float64)
+        numbers = {
+            name: symbol(f"h{i}", SHARED, zero, is_coordinate=False)
+            for i, name in enumerate(varying)
+        }
+        settings = {k: v for k, v in hyper.items() if k != "clip_norm"} | numbers
+        try:
+            given: State = {name: list(values) for name, values in state.items()}
+            after, changed = optimizer.update(list(w), list(g), given, settings)
+            changed = {**state, **changed}
+            if changed.keys() != state.keys():
+                extra = ", ".join(sorted(changed.keys() - state.keys()))
+                raise NotElementwiseError(f"its state '{extra}' is not in init_state")
+            ends = {
+                name: [
+                    _end(recorder, v, like) for v, like in zip(changed[name], values, strict=True)
+                ]
+                for name, values in state.items()
+            }
+            points = [_end(recorder, v, like) for v, like in zip(after, w, strict=True)]
+        except NotElementwiseError:
+            raise
+        except Exception as error:  # whatever a rule does with tensors that have no values
+            raise NotElementwiseError(f"it fails on tensors without values ({error})") from error
+    writer, updates, counted = Writer(), [], set()
+    for i in range(len(params)):
+        own = [points[i], *(ends[name][i] for name in (*states, *counters))]
+        if any(node.owner not in (i, SHARED) for node in own):
+            raise NotElementwiseError("it combines different parameters")
+        writer.begin()
+        counted.add(tuple(writer.name(ends[name][i]) for name in counters))
+        values = [writer.carried(node) for node in own[: 1 + len(states)]]
+        updates.append(Update(tuple(writer.lines), values[0], tuple(values[1:])))
+    if len(counted) > 1:
+        raise NotElementwiseError("it counts differently for different parameters")
     return Rule(
         hyper=tuple(varying),
         states=tuple(states),
         counters=tuple(counters),
-        step_lines=tuple(tape.lines[STEP]),
-        step_values=tuple(tape.carried),
-        new_counters=tuple(tape.text(final[name], STEP) for name in counters),
-        lines=tuple(tape.lines[COORDINATE]),
-        new_parameter=tape.text(new_parameter, COORDINATE),
-        new_states=tuple(tape.text(final[name], COORDINATE) for name in states),
+        step_lines=tuple(writer.step_lines),
+        step_values=tuple(writer.step_values),
+        new_counters=counted.pop(),
+        updates=tuple(updates),
     )
+
+
+def _sorted_states(initial: State, params: Sequence[Tensor]) -> tuple[list[str], list[str]]:
+    """Return the names of states with a value for each coordinate, and of those with one."""
+    states, counters = [], []
+    for name, values in initial.items():
+        if any(not isinstance(value, Tensor) for value in values):
+            raise NotElementwiseError(f"its state '{name}' is not one tensor for each parameter")
+        if all(v.shape == p.shape for v, p in zip(values, params, strict=True)):
+            if any(v.dtype != p.dtype for v, p in zip(values, params, strict=True)):
+                raise NotElementwiseError(f"its state '{name}' is not of the parameters' type")
+            states.append(name)
+        elif all(v.ndim == 0 for v in values):
+            if any(v.dtype != torch.float64 for v in values):
+                raise NotElementwiseError(
+                    f"its counter '{name}' is of type {values[0].dtype}, not float64"
+                )
+            counters.append(name)
+        else:
+            raise NotElementwiseError(f"its state '{name}' has a shape of its own")
+    return states, counters
+
+
+def _end(recorder: Recorder, value: Any, like: Tensor) -> Node:
+    """Return what a parameter or a state has become."""
+    if not isinstance(value, Symbol):
+        if isinstance(value, Tensor) and value.shape == like.shape and value.dtype == like.dtype:
+            return recorder._cast(recorder._constant(value), like)
+        raise NotElementwiseError("it returns what does not depend on its arguments")
+    if value.shape != like.shape or value.dtype != like.dtype:
+        raise NotElementwiseError(
+            f"it returns {value.dtype} of shape {tuple(value.shape)} for {like.dtype} of shape "
+            f"{tuple(like.shape)}"
+        )
+    return recorder._cast(value.place.node, like)
+
+
+TRIALS, UPDATES = 3, 3
+"""How often a recorded rule is compared with the rule itself, and for how many updates."""
+
+
+@np.errstate(all="ignore")
+@torch.no_grad()
+def compare(
+    rule: Rule,
+    optimizer: type[Optimizer],
+    hyper: Mapping[str, Any],
+    params: Sequence[Tensor],
+    initial: State,
+) -> None:
+    """Compare a recorded rule with the rule itself, from random values.
+
+    Args:
+        rule: what was recorded.
+        optimizer: the rule's class.
+        hyper: its hyperparameters.
+        params: tensors of the shapes and the type that it was recorded on.
+        initial: its state before the first update.
+
+    Raises:
+        NotElementwiseError: they differ by more than rounding.
+    """
+    allowed = 1e-9 if params[0].dtype == torch.float64 else 1e-4
+    for trial in range(TRIALS):
+        random = torch.Generator().manual_seed(trial)
+
+        def draw(like: Tensor, random: torch.Generator = random) -> Tensor:
+            return torch.randn(like.shape, generator=random, dtype=torch.float64).to(like.dtype)
+
+        points = [draw(p) for p in params]
+        state = {k: [v.clone() for v in values] for k, values in initial.items()}
+        if trial:  # else from the start
+            for name in rule.states:
+                state[name] = [draw(v).abs() if trial == 1 else draw(v) for v in state[name]]
+            for name in rule.counters:
+                state[name] = [torch.full_like(v, float(trial)) for v in state[name]]
+        settings = dict(hyper)
+        for name in rule.hyper:
+            settings[name] = float(hyper[name]) * (1.0 if trial == 0 else 1.0 - 0.1 * trial)
+        for _ in range(UPDATES):
+            grads = [draw(p) for p in points]
+            mine = rule.apply(
+                [p.numpy() for p in points],
+                [g.numpy() for g in grads],
+                [[state[name][i].numpy() for name in rule.states] for i in range(len(points))],
+                [state[name][0].numpy() for name in rule.counters],
+                [settings[name] for name in rule.hyper],
+            )
+            given = {k: [v.clone() for v in values] for k, values in state.items()}
+            after, changed = optimizer.update(
+                [p.clone() for p in points], [g.clone() for g in grads], given,
+                {k: v for k, v in settings.items() if k != "clip_norm"},
+            )  # fmt: skip
+            changed = {**given, **changed}
+            pairs = [
+                (f"parameter {i}", a, b)
+                for i, (a, b) in enumerate(zip(mine[0], after, strict=True))
+            ]
+            pairs += [
+                (f"state '{name}'", mine[1][i][at], changed[name][i])
+                for at, name in enumerate(rule.states)
+                for i in range(len(points))
+            ]
+            pairs += [
+                (f"counter '{name}'", mine[2][at], value)
+                for at, name in enumerate(rule.counters)
+                for value in changed[name]
+            ]
+            for what, found, expected in pairs:
+                if not is_close(np.asarray(found), expected.numpy(), allowed):
+                    raise NotElementwiseError(f"recorded as arithmetic, its {what} differs")
+            points = [p.detach().clone() for p in after]
+            state = {k: [v.detach().clone() for v in values] for k, values in changed.items()}
+
+
+def is_close(found: Any, expected: Any, allowed: float) -> bool:
+    """Return whether arrays differ by at most ``allowed`` times the largest finite value."""
+    finite = np.isfinite(expected)
+    if not np.array_equal(finite, np.isfinite(found)):
+        return False
+    if not np.array_equal(found[~finite], expected[~finite], equal_nan=True):
+        return False
+    size = np.abs(expected[finite]).max(initial=0.0)
+    return bool((np.abs(found[finite] - expected[finite]) <= allowed * size).all())

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gdframe.engines.base import Run
+from gdframe.engines.starting_state import keep_state, starting_state, trained_parameters
 from gdframe.engines.structure import is_number
-from gdframe.optimizers.base import Optimizer
+from gdframe.errors import UserError
+from gdframe.optimizers.base import Optimizer, owned, storage_of
 from gdframe.schedules.base import Clock, factors
 
 
@@ -23,31 +25,23 @@ class Stack:
         runs: of one structure; ``why_not_pure`` found nothing wrong with their optimizers.
 
     Attributes:
-        names: of the parameters, in order.
+        names: of the trained parameters, in order.
         params: one tensor (runs, ...) for each.
         state: by name, one tensor (runs, ...) for each parameter.
     """
 
     def __init__(self, runs: Sequence[Run]) -> None:
         self.runs = list(runs)
-        optimizer = runs[0].optimizer
-        assert isinstance(optimizer, Optimizer)
-        self.rule = type(optimizer)
-        self.names = [name for name, _ in runs[0].objective.model.named_parameters()]
-        models = [dict(run.objective.model.named_parameters()) for run in self.runs]
-        self.params = [torch.stack([m[name].detach() for m in models]) for name in self.names]
-        initial = self.rule.init_state([p[0].clone() for p in self.params])
-        self.state = {
-            key: [value.repeat(len(runs), *(1,) * value.ndim) for value in values]
-            for key, values in initial.items()
-        }
-        groups = [run.optimizer.param_groups[0] for run in self.runs]
-        self.rates = np.array([group["lr"] for group in groups], dtype=np.float64)
+        self.rule = _rule(runs[0])
+        self.names = list(trained_parameters(runs[0]))
+        self.take_up()
+        self._settings = settings_of(self.runs)
+        self.rates = np.array([own["lr"] for own in self._settings], dtype=np.float64)
         self.constants: dict[str, Any] = {}
         self.varying: dict[str, Tensor] = {}
         device = self.params[0].device
-        for name in (name for name in groups[0] if name not in ("params", "lr")):
-            values = [group[name] for group in groups]
+        for name in (name for name in self._settings[0] if name != "lr"):
+            values = [own[name] for own in self._settings]
             if name == "clip_norm" and any(value is not None for value in values):
                 values = [torch.inf if value is None else value for value in values]
             if len(runs) > 1 and all(is_number(value) for value in values):
@@ -55,26 +49,59 @@ class Stack:
             else:
                 self.constants[name] = values[0]
 
+    def take_up(self) -> None:
+        """Copy what modules and optimizers hold.
+
+        Raises:
+            ValueError: an optimizer's state is not of the form of its initial one.
+        """
+        models = [trained_parameters(run) for run in self.runs]
+        self.params = [torch.stack([m[name].detach() for m in models]) for name in self.names]
+        states = [starting_state(run) for run in self.runs]
+        self.state = {
+            key: [torch.stack(values) for values in zip(*(s[key] for s in states), strict=True)]
+            for key in states[0]
+        }
+
+    def check_settings(self) -> None:
+        """Refuse hyperparameters that have changed since the stack was made."""
+        refuse_changes(self._settings, self.runs)
+
     def factors(self, first: int, last: int, clock: Clock) -> NDArray[np.float64]:
         """Return the learning rates of steps ``first`` to ``last - 1``, (steps, runs)."""
-        found, which = factors([run.schedule for run in self.runs], first, last, clock)
-        return np.ascontiguousarray(found[which].T) * self.rates
+        rows, which = factors([run.schedule for run in self.runs], first, last, clock)
+        return np.ascontiguousarray(rows[which].T) * self.rates
 
-    def update(self, grads: list[Tensor], rates: NDArray[np.float64]) -> None:
+    def rates_of(self, first: int, last: int, clock: Clock) -> Any:
+        """Return the learning rates of steps, one entry (runs,) for each, for ``update``.
+
+        Those of many runs on a GPU are copied there at once.
+        """
+        rates = self.factors(first, last, clock)
+        device = self.params[0].device
+        if len(self.runs) > 1 and device.type == "cuda":
+            return torch.from_numpy(rates).to(device)
+        return rates
+
+    def update(self, grads: list[Tensor], rates: NDArray[np.float64] | Tensor) -> None:
         """Apply the rule once to all runs, with gradients (runs, ...) and rates (runs,)."""
+        taken = {storage_of(t) for t in (*self.params, *grads)}
         if len(self.runs) == 1:
             hyper = {**self.constants, "lr": float(rates[0])}
             state = {key: [value[0] for value in values] for key, values in self.state.items()}
             params, state = self.rule.apply(
                 [p[0] for p in self.params], [g[0] for g in grads], state, hyper
             )
-            self.params = [p[None] for p in params]
-            self.state = {key: [v[None] for v in values] for key, values in state.items()}
-            return
-        lr = torch.from_numpy(rates).to(self.params[0].device)
-        varying = {**self.varying, "lr": lr}
-        one = torch.vmap(self.one_run, in_dims=(0, 0, 0, 0))
-        self.params, self.state = one(self.params, grads, self.state, varying)
+            params = [p[None] for p in params]
+            state = {key: [v[None] for v in values] for key, values in state.items()}
+        else:
+            lr = torch.as_tensor(rates, device=self.params[0].device)
+            varying = {**self.varying, "lr": lr}
+            every = torch.vmap(self.one_run, in_dims=(0, 0, 0, 0))
+            params, state = every(self.params, grads, self.state, varying)
+        taken |= {storage_of(p) for p in params}
+        self.params = params
+        self.state = {key: [owned(v, taken) for v in values] for key, values in state.items()}
 
     def one_run(
         self,
@@ -87,11 +114,16 @@ class Stack:
         return self.rule.apply(params, grads, state, {**self.constants, **varying})
 
     def settle(self, run: int) -> None:
-        """Copy a run's parameters into its module."""
+        """Copy a run's parameters into its module, and its state into its optimizer."""
+        own = self.runs[run]
         with torch.no_grad():
-            named = dict(self.runs[run].objective.model.named_parameters())
-            for name, values in zip(self.names, self.params, strict=True):
-                named[name].copy_(values[run])
+            for name, parameter in trained_parameters(own).items():
+                parameter.copy_(self.params[self.names.index(name)][run])
+        copies = [
+            {key: values[index][run].clone() for key, values in self.state.items()}
+            for index in range(len(self.names))
+        ]
+        keep_state(own, copies)
 
     def read(self, run: int) -> dict[str, Tensor]:
         """Return copies of a run's parameters and optimizer state, by the names of checkpoints."""
@@ -112,14 +144,48 @@ class Stack:
             ValueError: it is of another model.
         """
         own = {f"model.{n}": v.shape[1:] for n, v in zip(self.names, self.params, strict=True)}
-        given = {name: value.shape for name, value in state.items() if name in own}
-        if own != given:
-            raise ValueError(f"the state is of another model: {sorted(given)} for {sorted(own)}")
-        initial = self.rule.init_state([p[run].clone() for p in self.params])
+        shapes = {name: value.shape for name, value in state.items() if name in own}
+        if own != shapes:
+            raise ValueError(f"the state is of another model: {sorted(shapes)} for {sorted(own)}")
         self.params = [p.clone() for p in self.params]
         self.state = {key: [v.clone() for v in values] for key, values in self.state.items()}
         for name, param in zip(self.names, self.params, strict=True):
             param[run] = state[f"model.{name}"]
+        initial = None
         for key, values in self.state.items():
             for index, value in enumerate(values):
-                value[run] = state.get(f"optimizer.{index}.{key}", initial[key][index])
+                name = f"optimizer.{index}.{key}"
+                if name in state:
+                    value[run] = state[name]
+                else:
+                    initial = initial or starting_state(self.runs[run])
+                    value[run] = initial[key][index]
+
+
+def _rule(run: Run) -> type[Optimizer]:
+    assert isinstance(run.optimizer, Optimizer)
+    return type(run.optimizer)
+
+
+def settings_of(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Return the hyperparameters of each run."""
+    return [
+        run.optimizer.hyper(run.optimizer.param_groups[0])
+        for run in runs
+        if isinstance(run.optimizer, Optimizer)
+    ]
+
+
+def refuse_changes(settings: Sequence[Mapping[str, Any]], runs: Sequence[Run]) -> None:
+    """Refuse hyperparameters that are no longer those that an engine was built for.
+
+    Raises:
+        UserError: names the first.
+    """
+    for before, now in zip(settings, settings_of(runs), strict=True):
+        for name, value in before.items():
+            if now[name] is not value and now[name] != value:
+                raise UserError(
+                    f"{name}={now[name]}: the optimizer was changed after its trainer was built "
+                    f"(it had {name}={value}); build the trainer after the change"
+                )

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor, nn
+import torch
 
 from gdframe.engines.base import Run
-from gdframe.optimizers.base import Optimizer
+from gdframe.engines.likeness import first_difference
+from gdframe.optimizers.base import LOW_PRECISION, Optimizer
 
 
 def why_not_together(runs: Sequence[Run], *, losses_vary: bool = False) -> str | None:
-    """Say why runs cannot be trained as one batch, or None.
+    """Say why runs cannot be trained as one group, or None.
 
     Starting values, numbers among the hyperparameters and the penalty's arguments, schedules and
     seeds may differ; all else may not.
@@ -22,65 +23,58 @@ def why_not_together(runs: Sequence[Run], *, losses_vary: bool = False) -> str |
         runs: at least one.
         losses_vary: whether the numbers among the loss's arguments may differ too.
     """
-    if len(runs) == 1:
-        return None
-    first = structure(runs[0], losses_vary=losses_vary)
     for run in runs[1:]:
-        other = structure(run, losses_vary=losses_vary)
-        different = [name for name, value in first.items() if other[name] != value]
-        if different:
-            return f"the runs differ in their {' and '.join(different)}, not in values alone"
+        if (part := difference(runs[0], run, losses_vary=losses_vary)) is not None:
+            return f"the runs differ in their {part}, not in values alone"
     return None
 
 
-def structure(run: Run, *, losses_vary: bool = False) -> dict[str, Any]:
-    """Return what a run shares with those it is trained with, by what it is called in words."""
-    objective, optimizer = run.objective, run.optimizer
-    loss, penalty = objective.loss, objective.penalty
-    chosen = {id(p) for p in objective.penalized}
-    named = list(objective.model.named_parameters())
-    penalized = [name for name, p in named if id(p) in chosen]
-    groups = [_fixed(group, but=("params",)) for group in optimizer.param_groups]
-    return {
-        "model": (
-            [(name, p.shape, p.dtype, p.device, p.requires_grad) for name, p in named],
-            [(name, _content(buffer)) for name, buffer in objective.model.named_buffers()],
-            [(name, type(m), _settings(m)) for name, m in objective.model.named_modules()],
-        ),
-        "loss": (type(loss), _fixed(vars(loss), numbers=not losses_vary) if loss else {}),
-        "penalty": (type(penalty), _fixed(vars(penalty)), penalized) if penalized else None,
-        "optimizer": (type(optimizer), groups),
-    }
+def difference(one: Run, other: Run, *, losses_vary: bool = False) -> str | None:
+    """Return in what two runs differ that one group cannot hold, in words; None for nothing."""
+    first, second = one.objective, other.objective
+    pairs = [
+        ("model", first.model, second.model, None),
+        ("loss", first.loss, second.loss, _is_numeric if losses_vary else None),
+        ("penalty", first.penalty, second.penalty, _is_numeric),
+    ]
+    for what, mine, its, skip in pairs:
+        if (place := first_difference(mine, its, skip=skip)) is not None:
+            return what if place == "type" else f"{what} ({place})"
+    chosen = [
+        [n for n, p in o.model.named_parameters() if any(p is q for q in o.penalized)]
+        for o in (first, second)
+    ]
+    if chosen[0] != chosen[1]:
+        return "penalty"
+    if type(one.optimizer) is not type(other.optimizer):
+        return "optimizer"
+    settings = [_settings(run.optimizer) for run in (one, other)]
+    if (place := first_difference(*settings)) is not None:
+        return f"optimizer ({place})"
+    return None
+
+
+def _settings(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
+    """Return what of an optimizer's parameter groups may not differ from run to run."""
+    groups: list[dict[str, Any]] = []
+    for group in optimizer.param_groups:
+        values = optimizer.hyper(group) if isinstance(optimizer, Optimizer) else group
+        fixed = {k: v for k, v in values.items() if not (is_number(v) or k in ("params", CLIP))}
+        groups.append({**fixed, "parameters": len(group["params"])})
+    return groups
+
+
+CLIP = "clip_norm"
+"""A hyperparameter that counts as a number also where it is None: some runs may have no limit."""
 
 
 def is_number(value: Any) -> bool:
-    """Say whether a value is one that may differ from run to run: a number, and not a switch."""
+    """Return whether a value may differ from run to run: a number, and not a switch."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _fixed(
-    values: Mapping[str, Any], *, numbers: bool = False, but: Sequence[str] = ()
-) -> dict[str, str]:
-    """Return the values that runs share; a limit that only some runs have counts as a number."""
-    return {
-        name: repr(value)
-        for name, value in values.items()
-        if name not in but and (numbers or not (is_number(value) or name == "clip_norm"))
-    }
-
-
-def _settings(module: nn.Module) -> dict[str, str]:
-    """Return what a module was told besides its tensors."""
-    plain = (bool, int, float, str, tuple, type(None))
-    return {
-        name: repr(value)
-        for name, value in vars(module).items()
-        if isinstance(value, plain) and not name.startswith("_") and name != "training"
-    }
-
-
-def _content(buffer: Tensor) -> tuple[Any, ...]:
-    return (buffer.dtype, tuple(buffer.shape), buffer.detach().cpu().numpy().tobytes())
+def _is_numeric(name: str, value: Any) -> bool:
+    return is_number(value)
 
 
 def why_not_pure(run: Run) -> str | None:
@@ -94,8 +88,14 @@ def why_not_pure(run: Run) -> str | None:
     applies = {getattr(cls.apply, "__func__", cls.apply) for cls in (type(optimizer), Optimizer)}
     if len(steps) > 1 or len(applies) > 1:
         return f"its optimizer ({name}) does more in a step than its pure update"
-    bound = [id(p) for group in optimizer.param_groups for p in group["params"]]
-    parameters = [id(p) for p in run.objective.model.parameters()]
-    if len(optimizer.param_groups) > 1 or bound != parameters:
+    hooks = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
+    if any(getattr(optimizer, hook, None) for hook in hooks):
+        return f"its optimizer ({name}) has hooks"
+    groups = optimizer.param_groups
+    bound = [id(p) for group in groups for p in group["params"] if p.requires_grad]
+    trained = [p for p in run.objective.model.parameters() if p.requires_grad]
+    if len(groups) > 1 or bound != [id(p) for p in trained]:
         return "its optimizer has several parameter groups, or leaves parameters out"
+    if any(p.dtype in LOW_PRECISION for p in trained):
+        return "parameters in float16 or bfloat16 are updated in float32, by engine=eager alone"
     return None

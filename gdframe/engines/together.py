@@ -11,6 +11,7 @@ from torch.func import functional_call, grad, grad_and_value
 
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.stack import Stack
+from gdframe.engines.starting_state import trained_parameters
 from gdframe.objective import CHUNK, Evaluation, Tally
 
 
@@ -83,18 +84,20 @@ def _penalties(
 ) -> Sequence[float]:
     """Return each run's penalty, and add its gradient to the sums."""
     objective = stack.runs[0].objective
-    chosen = {id(p) for p in objective.penalized}
-    at = [i for i, p in enumerate(objective.model.parameters()) if id(p) in chosen]
-    if not at:
+    if not objective.penalized:
         return [0.0] * len(stack.runs)
+    places = {id(p): i for i, p in enumerate(trained_parameters(stack.runs[0]).values())}
+    at = [places[id(p)] for p in objective.penalized if id(p) in places]
 
     def value(weights: list[Tensor], own: dict[str, Tensor]) -> Tensor:
         penalty = copy.copy(objective.penalty)
         vars(penalty).update(own)
-        return torch.as_tensor(penalty.value(weights))
+        trained = iter(weights)
+        every = [next(trained) if id(p) in places else p.detach() for p in objective.penalized]
+        return torch.as_tensor(penalty.value(every))
 
     weights = [stack.params[i] for i in at]
-    if gradient:
+    if gradient and at:
         grads = torch.vmap(grad(value))(weights, dict(strengths))
         for i, own in zip(at, grads, strict=True):
             sums[i] = sums[i] + own

@@ -2,7 +2,7 @@
 
 from gdframe.optimizers.adagrad import Adagrad
 from gdframe.optimizers.adam import Adam
-from gdframe.optimizers.base import Hyper, Optimizer, State, global_norm
+from gdframe.optimizers.base import Hyper, Optimizer, State, counters, global_norm
 from gdframe.optimizers.gd import GD
 from gdframe.optimizers.momentum import Momentum
 from gdframe.optimizers.nesterov import Nesterov
@@ -18,5 +18,6 @@ __all__ = [
     "Optimizer",
     "RMSprop",
     "State",
+    "counters",
     "global_norm",
 ]

@@ -9,7 +9,7 @@ Source: Kingma and Ba, "Adam: a method for stochastic optimization" (2015), algo
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -38,6 +38,8 @@ class Adam(Optimizer):
         >>> x.tolist()  # the first step is lr in every coordinate, against its sign
         [0.5, -99.5]
     """
+
+    torch_names: ClassVar = {"beta1": ("betas", 0), "beta2": ("betas", 1)}
 
     def __init__(
         self,

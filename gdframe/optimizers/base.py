@@ -5,13 +5,13 @@ from __future__ import annotations
 import inspect
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
 
-from gdframe.errors import UserError
+from gdframe.errors import UserError, in_words
 
 State: TypeAlias = dict[str, list[Tensor]]
 """Optimizer state by name; each name holds one tensor for each parameter."""
@@ -19,23 +19,39 @@ State: TypeAlias = dict[str, list[Tensor]]
 Hyper: TypeAlias = Mapping[str, Any]
 """Hyperparameters by name, each a float or a 0-d tensor (so that ``vmap`` works over them)."""
 
+BOOKKEEPING = frozenset(
+    ("params", "param_names", "initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum")
+)
+"""What PyTorch and its learning-rate schedulers keep in a parameter group besides settings."""
+
+REMEDIES = {
+    "weight_decay": "add a penalty to the loss (penalty=l2)",
+    "maximize": "minimise the negative of the objective",
+}
+"""What to do instead of settings of ``torch.optim`` that gdframe's rules do not have."""
+
+LOW_PRECISION = (torch.float16, torch.bfloat16)
+"""Types whose updates are computed in float32."""
+
 
 class Optimizer(torch.optim.Optimizer):
     """Base of gdframe's update rules: ``init_state`` and ``update`` are all a rule writes.
 
-    Both are pure and see whole lists of tensors: nothing is changed in place, ``p.grad`` least of
-    all. ``step`` applies them, so an instance works in any PyTorch loop: with closures, parameter
-    groups, ``state_dict``, torch's learning-rate schedulers and parameters without a gradient
-    (which are left alone, their state too).
+    Both are pure functions on whole lists of tensors. They may compute in place on what they are
+    given, but keep nothing between calls except the state that they return. ``step`` applies them,
+    so an instance works in any PyTorch loop: with closures, parameter groups, ``state_dict``,
+    torch's learning-rate schedulers and parameters without a gradient (which are left alone, their
+    state too). Parameters in float16 and bfloat16 are updated in float32, their state included.
 
     Args:
         params: tensors, or parameter groups as in ``torch.optim``.
-        defaults: every hyperparameter by name; ``lr`` must be there. ``clip_norm``, where it is
-            given, scales the gradients of a parameter group so that their joint Euclidean norm is
+        defaults: every hyperparameter by name; ``lr`` must be there. ``clip_norm``, by default
+            None, scales the gradients of a parameter group so that their joint Euclidean norm is
             at most that.
 
     Raises:
-        UserError: ``lr`` is negative or not finite, or ``clip_norm`` is not positive.
+        UserError: ``lr`` is negative or not finite, ``clip_norm`` is not positive, a parameter is
+            complex, or a parameter group holds a setting that the rule does not have.
 
     Example:
         >>> class SignDescent(Optimizer):
@@ -51,17 +67,84 @@ class Optimizer(torch.optim.Optimizer):
         [2.5, -1.5]
     """
 
+    torch_names: ClassVar[Mapping[str, tuple[str, int | None]]] = {}
+    """Hyperparameters that a parameter group holds under torch's name, for torch's schedulers.
+
+    The name, and the place in it where it is a tuple: ``{"beta1": ("betas", 0)}``.
+    """
+
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
-        lr, clip_norm = float(defaults["lr"]), defaults.get("clip_norm")
+        super().__init__(params, self._in_torch_names({"clip_norm": None, **defaults}, {}))
+
+    # torch wraps these so that their first call imports its compiler, which takes a second
+    _add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    _load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add parameters with settings of their own.
+
+        Raises:
+            UserError: a setting is unknown or out of range, or a parameter is complex.
+        """
+        group = self._in_torch_names(param_group, self.defaults)
+        self._refuse_unknown(group)
+        settings = {**self.defaults, **group}
+        lr, limit = float(settings["lr"]), settings.get("clip_norm")
         if not (math.isfinite(lr) and lr >= 0):
             raise UserError(f"lr={lr:g}: the learning rate must be a finite number of at least 0")
-        if clip_norm is not None and not float(clip_norm) > 0:
-            raise UserError(f"clip_norm={clip_norm:g}: must be above 0, or null for no clipping")
-        super().__init__(params, defaults)
+        if limit is not None and not float(limit) > 0:
+            raise UserError(f"clip_norm={limit:g}: must be above 0, or null for no clipping")
+        self._add_param_group(group)
+        for p in self.param_groups[-1]["params"]:
+            if p.is_complex():
+                self.param_groups.pop()
+                raise UserError(
+                    f"a parameter of shape {tuple(p.shape)} is complex: gdframe's optimizers take "
+                    "real parameters; keep real and imaginary part apart (torch.view_as_real)"
+                )
 
-    # torch wraps these two so that their first call imports its compiler, which takes a second
-    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
-    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+    def _in_torch_names(self, given: Mapping[str, Any], defaults: Hyper) -> dict[str, Any]:
+        """Return settings as a parameter group holds them."""
+        group = dict(given)
+        for name, (torch_name, place) in self.torch_names.items():
+            if name not in group:
+                continue
+            value = group.pop(name)
+            if place is not None:
+                values: list[Any] = [
+                    *(group.get(torch_name) or defaults.get(torch_name) or (0.0, 0.0))
+                ]
+                values[place] = value
+                value = tuple(values)
+            group[torch_name] = value
+        return group
+
+    def _refuse_unknown(self, group: Mapping[str, Any]) -> None:
+        unknown = group.keys() - self.defaults.keys() - BOOKKEEPING
+        if unknown:
+            name = min(unknown)
+            remedy = REMEDIES.get(name, "leave it out")
+            raise UserError(
+                f"parameter group has {name}={group[name]!r}: {type(self).__name__} has no such "
+                f"setting; {remedy}. It has: {in_words(sorted(self.defaults))}."
+            )
+
+    def hyper(self, group: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the hyperparameters of a parameter group, as ``update`` names them.
+
+        Raises:
+            UserError: the group holds a setting that the rule does not have.
+        """
+        if len(group) > len(self.defaults) + 1:
+            self._refuse_unknown(group)
+        settings = {name: group[name] for name in self.defaults}
+        for name, (torch_name, place) in self.torch_names.items():
+            value = settings[torch_name]
+            settings[name] = value if place is None else value[place]
+        for torch_name, _ in self.torch_names.values():
+            settings.pop(torch_name, None)
+        return settings
 
     @staticmethod
     def init_state(params: list[Tensor]) -> State:
@@ -79,14 +162,49 @@ class Optimizer(torch.optim.Optimizer):
     def apply(
         cls, params: list[Tensor], grads: list[Tensor], state: State, hyper: Hyper
     ) -> tuple[list[Tensor], State]:
-        """Clip the gradients where ``hyper["clip_norm"]`` asks for it, then ``update``."""
+        """Clip the gradients where ``hyper["clip_norm"]`` asks for it, then ``update``.
+
+        A state that ``update`` does not return stays as it is.
+        """
         if hyper.get("clip_norm") is not None:
             grads = clip_norm(grads, hyper["clip_norm"])
-        return cls.update(params, grads, state, hyper)
+        new_params, new_state = cls.update(params, grads, dict(state), hyper)
+        return new_params, {**state, **new_state}
+
+    @classmethod
+    def initial_state(cls, params: Sequence[Tensor]) -> State:
+        """Return ``init_state`` of detached parameters, in memory of its own.
+
+        Raises:
+            UserError: it is not one value for each parameter, by name.
+        """
+        values = [_computed(p) for p in params]
+        state = cls.init_state(list(values))
+        for name, entries in state.items():
+            if not isinstance(entries, (list, tuple)) or len(entries) != len(values):
+                raise UserError(
+                    f"{cls.__name__}.init_state: state '{name}' is {_described(entries)}; "
+                    f"expected a list of {len(values)} tensors, one for each parameter"
+                )
+        taken = {storage_of(p) for p in params}
+        return {name: [owned(v, taken) for v in entries] for name, entries in state.items()}
+
+    def prepare(self, params: Sequence[Tensor]) -> None:
+        """Give parameters that have no state yet their initial one."""
+        if all(p in self.state for p in params):
+            return
+        initial = self.initial_state(params)
+        for index, p in enumerate(params):
+            if p not in self.state:
+                self.state[p] = {name: values[index] for name, values in initial.items()}
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update every parameter that has a gradient; return the closure's loss, if any."""
+        """Update every parameter that has a gradient; return the closure's loss, if any.
+
+        Raises:
+            UserError: a gradient is sparse, or ``update`` does not return what it should.
+        """
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -95,23 +213,125 @@ class Optimizer(torch.optim.Optimizer):
             params = [p for p in group["params"] if p.grad is not None]
             if not params:
                 continue
-            for p in params:
-                if p.grad.is_sparse:
-                    raise UserError(
-                        f"{type(self).__name__} takes dense gradients, got a sparse one"
-                    )
-                if p not in self.state:
-                    self.state[p] = {key: value for key, (value,) in self.init_state([p]).items()}
+            if any(p.grad.is_sparse for p in params):
+                raise UserError(f"{type(self).__name__} takes dense gradients, got a sparse one")
+            self.prepare(params)
             state = {key: [self.state[p][key] for p in params] for key in self.state[params[0]]}
-            grads = [p.grad for p in params]
-            hyper = {name: value for name, value in group.items() if name != "params"}
-            new_params, new_state = self.apply(list(params), grads, state, hyper)
-            for p, value in zip(params, new_params, strict=True):
-                p.copy_(value)
-            for key, values in new_state.items():
-                for p, value in zip(params, values, strict=True):
-                    self.state[p][key] = value
+            values, grads = [_computed(p) for p in params], [_computed(p.grad) for p in params]
+            self._store(params, values, *self.apply(list(values), grads, state, self.hyper(group)))
         return loss
+
+    def _store(
+        self, params: list[Tensor], values: list[Tensor], after: Sequence[Tensor], state: State
+    ) -> None:
+        """Copy updated values into the parameters; keep states that share no memory with them."""
+        name = type(self).__name__
+        if not isinstance(after, (list, tuple)) or len(after) != len(params):
+            raise UserError(
+                f"{name}.update: returned {_described(after)} as parameters; expected a list of "
+                f"{len(params)} tensors"
+            )
+        live = {storage_of(p): index for index, p in enumerate(params)}
+        for p, value in zip(params, after, strict=True):
+            if not isinstance(value, Tensor) or value.shape != p.shape:
+                raise UserError(
+                    f"{name}.update: returned {_described(value)} for a parameter of shape "
+                    f"{tuple(p.shape)}"
+                )
+        # a parameter that is returned as another one must be read before that is written
+        after = [
+            v if v is values[i] or storage_of(v) not in live else v.clone()
+            for i, v in enumerate(after)
+        ]
+        taken = {*live, *(storage_of(p.grad) for p in params if p.grad is not None)}
+        kept = {}
+        for key, entries in state.items():
+            if not isinstance(entries, (list, tuple)) or len(entries) != len(params):
+                raise UserError(
+                    f"{name}.update: returned {_described(entries)} as state '{key}'; expected a "
+                    f"list of {len(params)} tensors"
+                )
+            kept[key] = [owned(value, taken) for value in entries]
+        for p, value, new in zip(params, values, after, strict=True):
+            if new is not value or value.dtype != p.dtype:
+                p.copy_(new)
+        for key, entries in kept.items():
+            for p, value in zip(params, entries, strict=True):
+                self.state[p][key] = value
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore what was copied or loaded, without the setting that torch adds to it."""
+        super().__setstate__(state)
+        self.defaults.pop("differentiable", None)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Restore what ``state_dict`` returned; states keep the types that ``init_state`` gives.
+
+        Raises:
+            UserError: it is of another optimizer, such as one of ``torch.optim``.
+        """
+        name = type(self).__name__
+        for group in state_dict["param_groups"]:
+            others = group.keys() - BOOKKEEPING
+            if others != self.defaults.keys():
+                raise UserError(
+                    f"the state is of another optimizer: its parameter groups hold "
+                    f"{in_words(sorted(others))}, and those of {name} hold "
+                    f"{in_words(sorted(self.defaults))}; start {name} without it"
+                )
+        params = [p for group in self.param_groups for p in group["params"]]
+        initial = self.initial_state(params)
+        for entry in state_dict["state"].values():
+            if entry.keys() != initial.keys():
+                raise UserError(
+                    f"the state is of another optimizer: it holds {in_words(sorted(entry))} for a "
+                    f"parameter, and {name} holds {in_words(sorted(initial))}; start {name} "
+                    "without it"
+                )
+        self._load_state_dict(dict(state_dict))
+        saved = [key for group in state_dict["param_groups"] for key in group["params"]]
+        for index, (p, key) in enumerate(zip(params, saved, strict=True)):
+            for entry, value in state_dict["state"].get(key, {}).items():
+                self.state[p][entry] = restored(value, initial[entry][index])
+
+
+def restored(value: Any, like: Any) -> Any:
+    """Return a copy of a stored state in the type and on the device of an initial one."""
+    if isinstance(like, Tensor):
+        return torch.as_tensor(value).detach().to(like.device, like.dtype, copy=True)
+    return type(like)(value.item()) if isinstance(value, Tensor) else value
+
+
+def _computed(tensor: Tensor) -> Tensor:
+    """Return a detached tensor in the type that updates are computed in."""
+    plain = tensor.detach()
+    return plain.float() if plain.dtype in LOW_PRECISION else plain
+
+
+def storage_of(value: Any) -> int:
+    """Return what identifies the memory of a tensor."""
+    return value.untyped_storage()._cdata if isinstance(value, Tensor) else id(value)
+
+
+def owned(value: Any, taken: set[int]) -> Any:
+    """Return a state, copied if its memory is ``taken``; its memory is taken from now on."""
+    if not isinstance(value, Tensor):
+        return value
+    if storage_of(value) in taken:
+        value = value.detach().clone()
+    elif value.requires_grad:
+        value = value.detach()
+    taken.add(storage_of(value))
+    return value
+
+
+def _described(value: Any) -> str:
+    """Say what a rule returned, for a message."""
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)}"
+    if isinstance(value, (list, tuple)):
+        return f"a list of {len(value)}"
+    return f"a {type(value).__name__}"
 
 
 def global_norm(tensors: list[Tensor]) -> Tensor:
@@ -132,5 +352,11 @@ def clip_norm(grads: list[Tensor], limit: float | Tensor) -> list[Tensor]:
 
 
 def counters(params: list[Tensor]) -> list[Tensor]:
-    """Return a zero 0-d counter for each parameter, in float64 so that it never saturates."""
+    """Return a zero 0-d counter for each parameter, in float64 so that it never saturates.
+
+    Raises:
+        UserError: the parameters are on a device without float64.
+    """
+    if any(p.device.type == "mps" for p in params):
+        raise UserError("device=mps has no float64, in which updates are counted: use device=cpu")
     return [torch.zeros((), dtype=torch.float64, device=p.device) for p in params]

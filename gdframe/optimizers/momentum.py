@@ -7,7 +7,7 @@ for a constant rate and lets a schedule act at once.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -37,6 +37,8 @@ class Momentum(Optimizer):
         0.0
     """
 
+    torch_names: ClassVar = {"beta": ("momentum", None)}
+
     def __init__(
         self, params: Any, lr: float, *, beta: float = 0.9, clip_norm: float | None = None
     ) -> None:
@@ -51,7 +53,7 @@ class Momentum(Optimizer):
     def update(
         params: list[Tensor], grads: list[Tensor], state: State, hyper: Hyper
     ) -> tuple[list[Tensor], State]:
-        """V <- beta * v + g;  w <- w - lr * v."""
+        """v <- beta * v + g;  w <- w - lr * v."""
         lr, beta = hyper["lr"], hyper["beta"]
         velocity = [beta * v + g for v, g in zip(state["velocity"], grads, strict=True)]
         new_params = [p - lr * v for p, v in zip(params, velocity, strict=True)]

@@ -8,7 +8,7 @@ ones, so that the gradient is taken where they stand.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -36,6 +36,8 @@ class Nesterov(Optimizer):
         0.25
     """
 
+    torch_names: ClassVar = {"beta": ("momentum", None)}
+
     def __init__(
         self, params: Any, lr: float, *, beta: float = 0.9, clip_norm: float | None = None
     ) -> None:
@@ -47,7 +49,7 @@ class Nesterov(Optimizer):
     def update(
         params: list[Tensor], grads: list[Tensor], state: State, hyper: Hyper
     ) -> tuple[list[Tensor], State]:
-        """V <- beta * v + g;  w <- w - lr * (g + beta * v)."""
+        """v <- beta * v + g;  w <- w - lr * (g + beta * v)."""
         lr, beta = hyper["lr"], hyper["beta"]
         velocity = [beta * v + g for v, g in zip(state["velocity"], grads, strict=True)]
         new_params = [

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gdframe.errors import UserError
+
 
 @dataclass(frozen=True)
 class Clock:
@@ -66,9 +68,27 @@ def factors(
     places: dict[Any, int] = {}
     which = []
     for schedule in schedules:
-        key = (type(schedule), repr(vars(schedule)))
+        key = _key(schedule)
         if key not in places:
             places[key] = len(rows)
-            rows.append(schedule(steps, clock))
+            rows.append(_checked(schedule, schedule(steps, clock), len(steps)))
         which.append(places[key])
     return np.array(rows), np.array(which)
+
+
+def _key(schedule: Schedule) -> Any:
+    """Return what is equal for schedules that are known to be equal."""
+    values = vars(schedule)
+    if all(isinstance(value, (bool, int, float, str, type(None))) for value in values.values()):
+        return (type(schedule), *values.items())
+    return id(schedule)
+
+
+def _checked(schedule: Schedule, factors: Any, steps: int) -> NDArray[np.float64]:
+    found = np.asarray(factors, dtype=np.float64)
+    if found.shape != (steps,):
+        raise UserError(
+            f"{type(schedule).__name__}.factor: returned shape {found.shape} for {steps} steps; "
+            f"expected ({steps},), one factor for each"
+        )
+    return found

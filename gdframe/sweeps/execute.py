@@ -16,11 +16,11 @@ from gdframe.config.build import Parts, build
 from gdframe.config.launch import diagnose, doubt, ingredients, leave, observers
 from gdframe.console import table
 from gdframe.diagnostics.preflight import advice_on_curvature, advice_on_data
+from gdframe.engines.auto import build_engine
 from gdframe.engines.base import Engine
 from gdframe.files import NotWrittenError, storing, write_atomically
 from gdframe.member import Member
 from gdframe.observers import Observer, TensorBoard
-from gdframe.registry import ENGINES
 from gdframe.result import RESULT_FILE, Result, versions
 from gdframe.stopping import Status
 from gdframe.storage import Capture
@@ -144,10 +144,7 @@ class Execution:
         if start is not None and name == "auto":
             name = start.facts["engine"]  # another one would not go on bit for bit
         runs = [member.run for member in members]
-        engine: Engine = ENGINES.build(
-            name, runs=runs, data=first.data, loader=first.loader, epochs=first.epochs
-        )
-        return engine
+        return build_engine(name, runs, first.data, first.loader, epochs=first.epochs)
 
     def _observers(self, config: Mapping[str, Any], job: Job) -> list[Observer]:
         """Return who watches a run; its curves are left out where only some are to be kept."""

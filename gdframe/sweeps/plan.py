@@ -11,10 +11,11 @@ from gdframe.config.build import build, load_data, needs_no_data
 from gdframe.config.check import check
 from gdframe.config.launch import diagnose, ingredients
 from gdframe.data.dataset import Dataset
-from gdframe.engines.structure import structure
+from gdframe.engines.auto import build_engine
+from gdframe.engines.base import Run
+from gdframe.engines.structure import difference
 from gdframe.errors import UserError
 from gdframe.member import Member
-from gdframe.registry import ENGINES
 from gdframe.storage import Capture, load_checkpoint
 from gdframe.sweeps.job import Job
 
@@ -58,14 +59,14 @@ class Group:
 
     Args:
         key: the settings they share.
-        structure: what their models, losses, penalties and optimizers share.
+        first: the first of them; the others differ from it in values alone.
         jobs: the runs.
         bytes: memory that one takes, roughly.
         watched: whether each keeps a file open.
     """
 
     key: str
-    structure: Mapping[str, Any]
+    first: Run
     jobs: list[Job]
     bytes: int
     watched: bool
@@ -111,17 +112,14 @@ def _sort_in(job: Job, groups: list[Group], datasets: Datasets) -> None:
     start = starting_point(job)
     begun = None if start is None else (start.facts["step"], start.facts["engine"])
     key = repr((Datasets.key(config), [config[name] for name in settings], begun))
-    own = structure(member.run)
     for group in groups:
-        if group.key == key and group.structure == own:
+        if group.key == key and difference(group.first, member.run) is None:
             group.jobs.append(job)
             return
     name = config["engine"]["name"]
     if name != "auto":  # which finds another one
-        ENGINES.build(
-            name, runs=[member.run], data=parts.data, loader=parts.loader, epochs=config["epochs"]
-        )
-    groups.append(Group(key, own, [job], _bytes(member), config["logging"]["tensorboard"]))
+        build_engine(name, [member.run], parts.data, parts.loader, epochs=config["epochs"])
+    groups.append(Group(key, member.run, [job], _bytes(member), config["logging"]["tensorboard"]))
 
 
 def starting_point(job: Job) -> Capture | None:

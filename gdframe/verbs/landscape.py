@@ -25,11 +25,11 @@ from gdframe.diagnostics.plane import (
     span,
 )  # fmt: skip
 from gdframe.diagnostics.trajectory import Trajectory, flatten, retrace
+from gdframe.engines.auto import build_engine
 from gdframe.errors import UserError
 from gdframe.member import Member
 from gdframe.models import Function
 from gdframe.plugins import load_plugins
-from gdframe.registry import ENGINES
 from gdframe.result import MODEL_FILE, RESULT_FILE
 
 Array = NDArray[np.float64]
@@ -189,10 +189,9 @@ def trace(folder: Path) -> Traced:
         raise UserError(f"{folder} took no step ({result.get('reason')}): there is no path to show")
     load_plugins(config["plugins"])
     member = Member(**ingredients(build(config), config))
-    engine = ENGINES.build(
-        result["engine"], runs=[member.run], data=member.data, loader=member.loader,
-        epochs=config["epochs"],
-    )  # fmt: skip
+    engine = build_engine(
+        result["engine"], [member.run], member.data, member.loader, epochs=config["epochs"]
+    )
     path = retrace(engine, result["steps"])
     names = [name for name, _ in member.objective.model.named_parameters()]
     end = flatten({name: ended[name] for name in names})

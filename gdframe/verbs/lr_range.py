@@ -19,12 +19,12 @@ from gdframe.console import shown_path
 from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.rates import Ramp, RangeTest, try_ramp, try_rates
 from gdframe.drawing import COLORS, WARM, new_axes, png
+from gdframe.engines.auto import build_engine
 from gdframe.engines.base import Engine
 from gdframe.errors import UserError
 from gdframe.events import EventFile
 from gdframe.files import write_atomically
 from gdframe.member import Member
-from gdframe.registry import ENGINES
 from gdframe.schedules import Constant
 
 LOW, HIGH = 1e-5, 10.0
@@ -123,14 +123,13 @@ def _engine(
         chosen = ingredients(build(settings, lambda _: data), settings)
         chosen["schedule"] = Constant() if ratio == 1.0 else Ramp(ratio, steps)
         members.append(Member(**chosen))
-    engine: Engine = ENGINES.build(
+    return build_engine(
         config["engine"]["name"],
-        runs=[member.run for member in members],
-        data=data,
-        loader=members[0].loader,
+        [member.run for member in members],
+        data,
+        members[0].loader,
         epochs=-(-steps // members[0].clock.steps_per_epoch),
     )
-    return engine
 
 
 def _write(folder: Path, found: RangeTest, overrides: Sequence[str]) -> None:

@@ -43,7 +43,7 @@ EXPLAINED = [
      "learning rate 100 is too large: try 10"),
     (["data=digits", "variant=batch", "lr=100", "model=mlp", "model.hidden=[16]",
       "diagnostics.curvature=true"], "diverged", "times the stability limit"),
-    (["data=digits", "variant=sgd", "lr=1"], "converged", None),
+    (["data=digits", "variant=sgd", "lr=1"], "max_epochs", None),
     ([*ROSENBROCK, "lr=0.01"], "diverged", "7.5 times the stability limit 0.0013"),
     ([*ROSENBROCK, "lr=1e-4", "epochs=500"], "max_epochs", "still descending"),
     ([*ROSENBROCK, "lr=1e-3", "epochs=2000"], "max_epochs", "at this rate at least 5,400 more"),

@@ -108,19 +108,23 @@ def test_products_are_those_of_the_hessian(name, penalty):
     assert found.smallest == pytest.approx(ends[0], abs=1e-6 * scale)
 
 
-X = torch.nn.Parameter(torch.zeros(2))
+def linear_rule(rule, **hyper):
+    model = gd.Quadratic()
+    run = gd.Run(gd.Objective(model), rule(model.parameters(), **hyper), gd.Constant(), 0)
+    return LinearRule.of(run)
 
 
 @pytest.mark.parametrize("lr", [1e-3, 0.7])
 @pytest.mark.parametrize("beta", [0.0, 0.5, 0.9, 0.99])
 def test_limits_are_the_textbooks(lr, beta):
     limits = {
-        gd.GD([X], lr=lr): 2.0,
-        gd.Momentum([X], lr=lr, beta=beta): 2 * (1 + beta),
-        gd.Nesterov([X], lr=lr, beta=beta): (2 + 2 * beta) / (1 + 2 * beta),
+        (gd.GD,): 2.0,
+        (gd.Momentum, beta): 2 * (1 + beta),
+        (gd.Nesterov, beta): (2 + 2 * beta) / (1 + 2 * beta),
     }
-    for optimizer, limit in limits.items():
-        assert LinearRule.of(optimizer).limit * lr == pytest.approx(limit, rel=1e-6)
+    for (rule, *decay), limit in limits.items():
+        own = {"beta": decay[0]} if decay else {}
+        assert linear_rule(rule, lr=lr, **own).limit * lr == pytest.approx(limit, rel=1e-6)
 
 
 def test_a_rule_of_ones_own_has_a_limit_too_and_adaptive_rules_have_none():
@@ -132,19 +136,19 @@ def test_a_rule_of_ones_own_has_a_limit_too_and_adaptive_rules_have_none():
         def update(params, grads, state, hyper):
             return [p - 0.5 * hyper["lr"] * g for p, g in zip(params, grads)], state
 
-    assert LinearRule.of(Halved([X], lr=0.1)).limit * 0.1 == pytest.approx(4.0)
+    assert linear_rule(Halved, lr=0.1).limit * 0.1 == pytest.approx(4.0)
     for rule in (gd.Adam, gd.RMSprop, gd.Adagrad):
-        assert LinearRule.of(rule([X], lr=0.1)) is None
-    assert LinearRule.of(torch.optim.SGD([X], lr=0.1)) is None
+        assert linear_rule(rule, lr=0.1) is None
+    assert linear_rule(torch.optim.SGD, lr=0.1) is None
 
 
 def test_radii_are_the_factors_a_rule_contracts_by():
-    rule = LinearRule.of(gd.Momentum([X], lr=0.1, beta=0.5))
+    rule = linear_rule(gd.Momentum, lr=0.1, beta=0.5)
     x = torch.tensor([1.0], dtype=torch.float64)
     state = gd.Momentum.init_state([x])
     sizes = []
     for _ in range(400):
-        (x,), state = gd.Momentum.update([x], [3.0 * x], state, rule.hyper)
+        (x,), state = gd.Momentum.update([x], [3.0 * x], state, {"lr": 0.1, "beta": 0.5})
         sizes.append(abs(x.item()))
     measured = (max(sizes[390:]) / max(sizes[190:200])) ** (1 / 200)
     assert rule.radii(np.array([3.0]))[0] == pytest.approx(measured, rel=5e-3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
@@ -97,7 +98,7 @@ def train(
     with torch.no_grad():
         for parameter in (p for run in runs for p in run.objective.model.parameters()):
             parameter *= 1 + nudge
-    built: gd.Engine = gd.ENGINES.build(engine, runs=runs, data=data, loader=loader, epochs=epochs)
+    built = gd.build_engine(engine, runs, data, loader, epochs=epochs)
     length = loader.steps_per_epoch
     traces = [built.advance(i * length, (i + 1) * length) for i in range(epochs)]
     found = {
@@ -168,7 +169,12 @@ def assert_apart(cases: list[Case]) -> None:
 
     Compiled code is never freed: some 50 MB for each cell of the matrix.
     """
-    _helper().submit(_assert_all, cases).result()
+    apart(_assert_all, cases)
+
+
+def apart(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function of a module in a process that ends with what was compiled in it."""
+    return _helper().submit(function, *arguments).result()
 
 
 def _assert_all(cases: list[Case]) -> None:

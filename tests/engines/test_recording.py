@@ -1,4 +1,4 @@
-"""Scalar code of update rules, recorded from the pure functions themselves."""
+"""Scalar arithmetic of update rules, recorded from the pure functions themselves."""
 
 from __future__ import annotations
 
@@ -9,52 +9,56 @@ import pytest
 import torch
 
 import gdframe as gd
-from gdframe.engines.recording import NotElementwiseError, record
+from gdframe.engines.nodes import NotElementwiseError
+from gdframe.engines.recording import compare, record, rule_of
+from gdframe.engines.rule import Rule, Update
 
-HYPER = {
-    "gd": {}, "momentum": {"beta": 0.9}, "nesterov": {"beta": 0.9}, "adagrad": {"eps": 1e-8},
-    "rmsprop": {"decay": 0.9, "eps": 1e-8}, "adam": {"beta1": 0.9, "beta2": 0.99, "eps": 1e-8},
-}  # fmt: skip
-
-
-def execute(rule, w, g, states, counters, hyper):
-    """Run the recorded lines for one coordinate in plain Python."""
-    scope = {"sqrt": math.sqrt, "F": float, "ONE": 1.0, "w": w, "g": g, "max": max, "min": min,
-             "sign": lambda v: float(np.sign(v)), "exp": math.exp, "log": math.log,
-             "tanh": math.tanh}  # fmt: skip
-    scope |= {f"h{i}": hyper[name] for i, name in enumerate(rule.hyper)}
-    scope |= {f"c{i}": value for i, value in enumerate(counters)}
-    scope |= {f"s{i}": value for i, value in enumerate(states)}
-    for line in (*rule.step_lines, *rule.lines):
-        exec(line, scope)
-    return (
-        eval(rule.new_parameter, scope),
-        [eval(text, scope) for text in rule.new_states],
-        [eval(text, scope) for text in rule.new_counters],
-    )
+SHAPES = ((2, 3), (2,))
 
 
-def follow(cls, hyper, steps=5):
-    """Return where a recorded rule goes over some steps, and where its own tensors go."""
+def recorded(rule, dtype=torch.float64, shapes=SHAPES, varying=("lr",), **hyper):
+    params = [torch.zeros(shape, dtype=dtype) for shape in shapes]
     hyper = {"lr": 0.1, **hyper}
-    rule = record(cls, hyper, torch.float64)
-    param = torch.tensor([[0.5]], dtype=torch.float64)
-    state = cls.init_state([param])
-    w, states, counters = 0.5, [0.0] * len(rule.states), [0.0] * len(rule.counters)
-    recorded, own = [], []
-    for step in range(steps):
-        g = math.cos(3.0 * step) + 0.1
-        w, states, counters = execute(rule, w, g, states, counters, hyper)
-        (param,), state = cls.update([param], [torch.full_like(param, g)], state, hyper)
-        recorded.append(w)
-        own.append(param.item())
-    return recorded, own
+    initial = rule.initial_state(params)
+    found = record(rule, hyper, params, initial, varying=varying)
+    compare(found, rule, hyper, params, initial)
+    return found
+
+
+def rule_with(body, states=()):
+    class Rule(gd.Optimizer):
+        @staticmethod
+        def init_state(params):
+            return {name: [torch.zeros_like(p) for p in params] for name in states}
+
+        update = staticmethod(body)
+
+    return Rule
 
 
 @pytest.mark.parametrize("name", list(gd.OPTIMIZERS))
-def test_every_rule_of_gdframe_is_recorded(name):
-    recorded, own = follow(gd.OPTIMIZERS.get(name), HYPER[name])
-    assert recorded == pytest.approx(own, rel=1e-14)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_every_rule_of_gdframe_is_recorded(name, dtype):
+    model = gd.Linear(3, 2).to(dtype)
+    optimizer = gd.OPTIMIZERS.build(name, params=model.parameters(), lr=0.1)
+    run = gd.Run(gd.Objective(model, gd.MSE()), optimizer, gd.Constant(), 0)
+    rule = rule_of([run])
+    assert rule.is_uniform
+    assert "lr" in rule.hyper
+
+
+def test_the_arithmetic_is_that_of_the_rule():
+    rule = recorded(rule_with(lambda p, g, s, h: ([a - h["lr"] * b for a, b in zip(p, g)], s)))
+    assert rule.updates[0] == Update(("v0 = u0 * g", "v1 = w - v0"), "v1", ())
+    assert rule.step_values == ("h0",)
+
+
+def test_hyperparameters_and_counters_are_computed_once_a_step():
+    rule = recorded(gd.Adam, varying=("lr", "beta1", "beta2", "eps"), beta1=0.9, beta2=0.99,
+                    eps=1e-8)  # fmt: skip
+    assert rule.counters == ("step",)
+    assert all("**" not in line for line in rule.updates[0].lines)
+    assert sum("**" in line for line in rule.step_lines) == 2
 
 
 class Lion(gd.Optimizer):
@@ -75,34 +79,126 @@ class Lion(gd.Optimizer):
 
 
 def test_a_rule_of_ones_own_is_recorded_too():
-    recorded, own = follow(Lion, {"beta": 0.9})
-    assert recorded == pytest.approx(own, rel=1e-14)
+    assert recorded(Lion, varying=("lr", "beta"), beta=0.9).is_uniform
 
 
-def refused(body) -> type:
-    class Rule(gd.Optimizer):
-        update = staticmethod(body)
+SPELLINGS = {
+    "power of a negative number": lambda p, g, s, h: ([a - h["lr"] * (-2.0) ** 2 * b
+                                                       for a, b in zip(p, g)], s),
+    "a mask times a number": lambda p, g, s, h: ([a - h["lr"] * ((a != 0) * b)
+                                                  for a, b in zip(p, g)], s),
+    "equality": lambda p, g, s, h: ([a - h["lr"] * b * (a == a) for a, b in zip(p, g)], s),
+    "clamp at infinity": lambda p, g, s, h: ([a - h["lr"] * b.clamp(max=math.inf)
+                                              for a, b in zip(p, g)], s),
+    "in place on parameters": lambda p, g, s, h: ([a.sub_(h["lr"] * b)
+                                                   for a, b in zip(p, g)], s),
+    "in place through an alias": lambda p, g, s, h: (_through_alias(p, g, h), s),
+    "addcdiv": lambda p, g, s, h: ([torch.addcdiv(a, b, b.abs() + 1, value=-0.1)
+                                    for a, b in zip(p, g)], s),
+    "alpha": lambda p, g, s, h: ([a.add(b, alpha=-h["lr"]) for a, b in zip(p, g)], s),
+    "lerp": lambda p, g, s, h: ([torch.lerp(a, b, h["lr"]) for a, b in zip(p, g)], s),
+    "value": lambda p, g, s, h: ([a.addcmul_(b, b, value=-h["lr"]) for a, b in zip(p, g)], s),
+    "rsqrt": lambda p, g, s, h: ([a - h["lr"] * b * torch.rsqrt(b * b + 1)
+                                  for a, b in zip(p, g)], s),
+    "a number by number of entries": lambda p, g, s, h: ([a - h["lr"] / math.sqrt(a.numel()) * b
+                                                          for a, b in zip(p, g)], s),
+    "by the number of dimensions": lambda p, g, s, h: ([a - (0.1 if a.ndim == 2 else 0.01) * b
+                                                        for a, b in zip(p, g)], s),
+    "by place in the list": lambda p, g, s, h: ([a - h["lr"] / (i + 1) * b
+                                                 for i, (a, b) in enumerate(zip(p, g))], s),
+    "logic": lambda p, g, s, h: ([torch.where((a > 0) & ~(b < 0) | (b == 0), a - 0.1 * b, a)
+                                  for a, b in zip(p, g)], s),
+}  # fmt: skip
 
-    return Rule
+
+def _through_alias(params, grads, hyper):
+    for p, g in zip(params, grads):
+        p.data.sub_(hyper["lr"] * g)
+    return params
 
 
-@pytest.mark.parametrize(("body", "reason"), [
-    (lambda p, g, s, h: ([a - h["lr"] * b / b.norm() for a, b in zip(p, g)], s), "uses norm"),
-    (lambda p, g, s, h: ([a - b.sum() for a, b in zip(p, g)], s), "uses sum"),
-    (lambda p, g, s, h: ([a if b > 0 else -a for a, b in zip(p, g)], s), "decides by a value"),
-    (lambda p, g, s, h: ([a - float(b[0]) for a, b in zip(p, g)], s), "takes a tensor apart"),
-    (lambda p, g, s, h: (p[0].nothing["x"], s), "fails on single|takes"),
-])  # fmt: skip
-def test_rules_that_mix_coordinates_are_refused(body, reason):
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_spellings_are_recorded_as_pytorch_understands_them(spelling, dtype):
+    recorded(rule_with(SPELLINGS[spelling]), dtype)  # which compares with the rule itself
+
+
+def test_what_is_done_to_one_parameter_alone_is_told_apart():
+    body = SPELLINGS["by the number of dimensions"]
+    assert not recorded(rule_with(body)).is_uniform
+
+
+REFUSED = {
+    "uses norm": lambda p, g, s, h: ([a - h["lr"] * b / b.norm() for a, b in zip(p, g)], s),
+    "uses sum": lambda p, g, s, h: ([a - b.sum() for a, b in zip(p, g)], s),
+    "decides by a value": lambda p, g, s, h: ([a if h["lr"] > 0 else -a
+                                               for a, b in zip(p, g)], s),
+    "uses select": lambda p, g, s, h: ([a - float(b[0, 0]) for a, b in zip(p, g)], s),
+    "fails on tensors": lambda p, g, s, h: (p[0].nothing["x"], s),
+    "different parameters": lambda p, g, s, h: ([a - g[0] for a in p], s),
+    "draws random numbers": lambda p, g, s, h: ([a - torch.rand_like(a) for a in p], s),
+    "neither its argument nor its own": lambda p, g, s, h: ([a - OUTSIDE for a in p], s),
+    "is not in init_state": lambda p, g, s, h: (p, {"late": g}),
+    "uses cumsum": lambda p, g, s, h: ([a - b.cumsum(0) for a, b in zip(p, g)], s),
+    r"takes a tensor apart|fails|uses": lambda p, g, s, h: ([a - b.tolist()[0][0]
+                                                             for a, b in zip(p, g)], s),
+}  # fmt: skip
+OUTSIDE = torch.ones(())
+
+
+@pytest.mark.parametrize("reason", REFUSED)
+def test_what_has_no_meaning_for_one_coordinate_is_refused(reason):
     with pytest.raises(NotElementwiseError, match=reason):
-        record(refused(body), {"lr": 0.1}, torch.float64)
+        recorded(rule_with(REFUSED[reason]), shapes=((2, 3), (2, 3)))
 
 
 def test_state_of_another_shape_is_refused():
     class Factored(gd.GD):
         @staticmethod
         def init_state(params):
-            return {"row": [p.sum(dim=0) for p in params]}
+            return {"row": [p.sum(dim=0, keepdim=True) for p in params]}
 
     with pytest.raises(NotElementwiseError, match="a shape of its own"):
-        record(Factored, {"lr": 0.1}, torch.float64)
+        recorded(Factored)
+
+
+def test_a_recorded_rule_that_is_another_one_is_refused():
+    params = [torch.zeros(2, 3, dtype=torch.float64)]
+    wrong = Rule(("lr",), (), (), (), ("h0",), (), (Update(("v0 = u0 * g",), "w + v0", ()),)
+    )  # fmt: skip
+    with pytest.raises(NotElementwiseError, match="parameter 0 differs"):
+        compare(wrong, gd.GD, {"lr": 0.1}, params, {})
+
+
+def test_numbers_that_a_rule_branches_on_are_written_into_it():
+    class Decayed(gd.Optimizer):
+        def __init__(self, params, lr, *, decay: float = 0.1):
+            super().__init__(params, {"lr": lr, "decay": decay})
+
+        @staticmethod
+        def update(params, grads, state, hyper):
+            if hyper["decay"] > 0:
+                grads = [g + hyper["decay"] * p for p, g in zip(params, grads)]
+            return [p - hyper["lr"] * g for p, g in zip(params, grads)], state
+
+    def runs(*decays):
+        made = []
+        for decay in decays:
+            model = gd.Linear(3).double()
+            rule = Decayed(model.parameters(), 0.1, decay=decay)
+            made.append(gd.Run(gd.Objective(model, gd.MSE()), rule, gd.Constant(), 0))
+        return made
+
+    assert rule_of(runs(0.1, 0.1)).hyper == ("lr",)
+    with pytest.raises(NotElementwiseError, match="decides by a value"):
+        rule_of(runs(0.1, 0.0))
+
+
+def test_updates_that_use_one_anothers_values_are_not_written_too_soon():
+    body = lambda p, g, s, h: (s["a"], {"a": s["b"], "b": [x - 0.1 * y for x, y in zip(p, g)]})  # noqa: E731
+    rule = recorded(rule_with(body, states=("a", "b")))
+    w, states = [np.ones((2, 3)), np.ones(2)], [[np.zeros(s), np.full(s, 2.0)] for s in SHAPES]
+    params, after, _ = rule.apply(w, w, states, [], [0.1])
+    assert (params[0] == 0).all()
+    assert (after[0][0] == 2).all()
+    assert np.allclose(after[0][1], 0.9)

@@ -12,7 +12,8 @@ import torch
 import gdframe as gd
 from gdframe.engines.linear import specialize
 
-RULE = specialize.Rule(("lr",), (), (), (), ("h0",), (), ("v0 = h0 * g",), "w - v0", ())
+UPDATE = specialize.Update(("v0 = u0 * g", "v1 = w - v0"), "v1", ())
+RULE = specialize.Rule(("lr",), (), (), (), ("h0",), (), (UPDATE,))
 
 
 def test_a_kernel_of_ones_own_is_compiled():
@@ -44,7 +45,7 @@ def test_the_text_of_a_specialisation_holds_what_it_is_made_of():
     )  # fmt: skip
     assert "delta = arguments[0]" in text
     assert "PENALIZE_BIASES = True" in text
-    assert "return w - v0" in text
+    assert "return v1" in text
     compile(text, "text", "exec")
 
 

@@ -84,7 +84,8 @@ def test_update_is_pure_and_works_under_vmap(name):
     params = [torch.randn(runs, 4, dtype=torch.float64), torch.randn(runs, 2, 3).double()]
     grads = [torch.randn_like(p) for p in params]
     rates = torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64)
-    fixed = build(name, [nn.Parameter(torch.zeros(1))]).defaults
+    optimizer = build(name, [nn.Parameter(torch.zeros(1))])
+    fixed = optimizer.hyper(optimizer.param_groups[0])
 
     def two_steps(params, grads, lr):
         hyper = {**fixed, "lr": lr, "clip_norm": 0.5}

@@ -14,7 +14,9 @@ from torch import Tensor
 
 from gdframe.engines.base import Run
 from gdframe.engines.linear.pool import shares, side_by_side
-from gdframe.engines.recording import Rule
+from gdframe.engines.rule import Rule
+from gdframe.engines.stack import refuse_changes, settings_of
+from gdframe.engines.starting_state import as_states, starting_state, trained_parameters
 
 Array = NDArray[Any]
 
@@ -82,7 +84,7 @@ class Block:
         self.states = np.zeros((k, d, n, *count) if self.many else (k, n, d), self.dtype)
         self.bias_states = np.zeros((k, n, *count) if self.many else (k, n, 1), self.dtype)
         self.counters = np.zeros((len(rule.counters), *count))
-        groups = [run.optimizer.param_groups[0] for run in runs]
+        self._settings = groups = settings_of(runs)
         losses = [run.objective.loss for run in runs]
         self.hyper = self._by_run([[g[name] for name in rule.hyper] for g in groups], np.float64)
         self.loss_arguments = self._by_run(
@@ -106,12 +108,15 @@ class Block:
         return np.ascontiguousarray(columns if self.many else columns[..., 0])
 
     def reset(self) -> None:
-        """Go back to the parameters of the modules, and to the optimizer's first state."""
-        for array in (self.states, self.bias_states, self.counters):
-            array[...] = 0
+        """Go back to what modules and optimizers hold.
+
+        Raises:
+            UserError: an optimizer's settings are no longer those that the block was made for.
+        """
+        refuse_changes(self._settings, self.runs)
         for index, run in enumerate(self.runs):
-            named = run.objective.model.named_parameters()
-            self.load_model(index, {name: parameter.detach() for name, parameter in named})
+            self.load_model(index, {n: p.detach() for n, p in trained_parameters(run).items()})
+            self.load_states(index, as_states(run, starting_state(run)))
 
     def of(self, array: Array, run: int) -> Array:
         """Return the part of an array with a last axis of runs that is one run's."""
@@ -143,6 +148,19 @@ class Block:
         for index, name in enumerate(self.rule.counters):
             weight[name] = bias[name] = counters[index : index + 1].reshape(())
         return [weight, bias][: 1 + self.has_bias]
+
+    def load_states(self, run: int, states: Sequence[Mapping[str, Any]]) -> None:
+        """Take the optimizer's state of weight and bias from tensors.
+
+        Raises:
+            ValueError: weight and bias have counted differently.
+        """
+        for name in self.rule.counters:
+            if len({float(own[name]) for own in states}) > 1:
+                raise ValueError(f"weight and bias have counted '{name}' differently")
+        for arrays, own in zip(self.optimizer_states(run), states, strict=True):
+            for name, array in arrays.items():
+                array[...] = own[name].cpu().numpy()
 
     def steps(
         self, x: Array, y: Array, order: Array, first: int, size: int, factors: Array, which: Array

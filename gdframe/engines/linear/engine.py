@@ -15,17 +15,33 @@ from torch import Tensor
 
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.base import Engine, Estimate, Part, Run, Trace
+from gdframe.engines.check import (
+    TRIALS,
+    Steps,
+    by_definition,
+    compare_evaluation,
+    compare_steps,
+    random_start,
+    runs_to_check,
+)
 from gdframe.engines.linear.block import MANY, WIDEST, Block, Sums
 from gdframe.engines.linear.pool import side_by_side
 from gdframe.engines.linear.specialize import specialized
-from gdframe.engines.recording import NotElementwiseError, rule_of
+from gdframe.engines.nodes import NotElementwiseError
+from gdframe.engines.probe import why_not_as_declared, why_not_stateless
+from gdframe.engines.recording import rule_of
+from gdframe.engines.row_order import depends_on_seed, row_order, takes_all_rows
+from gdframe.engines.starting_state import as_states, keep_state, starting_state
 from gdframe.engines.structure import why_not_pure, why_not_together
 from gdframe.loaders.base import Loader
-from gdframe.models.linear import Linear as LinearModel
+from gdframe.models.plain import is_linear_in_parameters
 from gdframe.models.polynomial import Polynomial
 from gdframe.objective import Evaluation, Objective, Tally
 from gdframe.registry import ENGINES
 from gdframe.schedules.base import factors
+
+FEW = 32
+"""Most rows of a step that is compared with the plain loop's."""
 
 LARGE = 1 << 20
 """Products of a value and a parameter in a step from which on its rows are cut into chunks."""
@@ -52,7 +68,7 @@ class LinearLoops(Engine):
     def __init__(self, runs: Sequence[Run], data: Dataset, loader: Loader, *, epochs: int) -> None:
         super().__init__(runs, data, loader, epochs=epochs)
         objective = self.runs[0].objective
-        self._rule = rule_of(self.runs[0])
+        self._rule = rule_of(self.runs)
         self._coupled = objective.loss is not None and objective.loss.coupled
         self._arrays = {part: self._taken(rows) for part, rows in self.rows.items() if rows}
         self._x, self._y, self._lying = self._arrays["train"]
@@ -60,7 +76,7 @@ class LinearLoops(Engine):
         self._place = {i: (b, at) for b, members in self._blocks for at, i in enumerate(members)}
         self._orders: dict[int, tuple[int, NDArray[np.int64]]] = {}
         work = loader.batch_size * self._x.shape[1] * self._blocks[0][0].bias.size
-        self._whole = loader.batch_size == loader.rows and not loader.shuffle
+        self._whole = takes_all_rows(loader) and not loader.shuffle
         self._large = self._whole or work >= LARGE
         self._sums: dict[int, Sums] = {}
         for block, _ in self._blocks[:1] + self._blocks[-1:]:
@@ -111,7 +127,7 @@ class LinearLoops(Engine):
         for run in runs:
             if reason := why_not_pure(run):
                 return reason
-        reason = why_not_together(runs, losses_vary=True) or _why_not(runs[0], data)
+        reason = why_not_together(runs, losses_vary=True) or _why_not(runs, data)
         if reason is not None:
             return reason
         if importlib.util.find_spec("numba") is None:
@@ -130,6 +146,53 @@ class LinearLoops(Engine):
     def describe(cls, loader: Loader) -> str:
         """Which updates, of what."""
         return f"{super().describe(loader)} of a linear model"
+
+    def take_up(self) -> None:
+        """Copy what modules and optimizers hold."""
+        self._sums.clear()
+        for block, _ in self._blocks:
+            block.reset()
+
+    @np.errstate(all="ignore")
+    def verify(self) -> None:
+        """Compare two steps on a few rows with the plain loop's."""
+        rows = self._part("train")
+        size = min(self.loader.batch_size, len(rows), FEW)
+        count = min(2, len(rows) // size)
+        cuts = [(i * size, (i + 1) * size) for i in range(count)]
+        batches = [Rows(rows.features[a:b].clone(), rows.targets[a:b].clone()) for a, b in cuts]
+        factors = np.array([[1.0, 0.5][:count]])
+        for run in runs_to_check(len(self.runs)):
+            block, at = self._place[run]
+            for trial in range(TRIALS):
+                start = random_start(self.runs[run], trial)
+                rates = (factors[0] * self.runs[run].optimizer.param_groups[0]["lr"]).tolist()
+                expected = by_definition(self.runs[run], batches, start, rates)
+                self.load_state(run, start)
+                losses, norms = self._few_steps(block, cuts, factors)
+                found = Steps(losses[at].tolist(), norms[at].tolist(), self.state(run))
+                compare_steps(found, expected, start)
+                block.reset()
+            few = Rows(rows.features[: cuts[-1][1]], rows.targets[: cuts[-1][1]])
+            sums = block.sums(self._x, self._y, self._lying, 0, len(few))
+            loss = float(np.atleast_1d(sums.loss)[at]) / self._terms(len(few))
+            compare_evaluation(loss, self.runs[run], few, self.data)
+
+    def _few_steps(
+        self, block: Block, cuts: Sequence[tuple[int, int]], factors: NDArray[Any]
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Execute steps on rows between ``cuts``, with schedules' factors (1, steps)."""
+        if not self._large:
+            order, size = self._lying[: cuts[-1][1]], cuts[0][1]
+            which = np.zeros(len(block.runs), np.int64)
+            return block.steps(self._x, self._y, order, 0, size, factors, which)
+        traces = []
+        for t, (begin, end) in enumerate(cuts):
+            sums = block.sums(self._x, self._y, self._lying, begin, end)
+            own = np.full(len(block.runs), factors[0, t])
+            traces.append(block.step(sums, self._terms(end - begin), own))
+        losses, norms = zip(*traces, strict=True)
+        return np.concatenate(losses, axis=1), np.concatenate(norms, axis=1)
 
     @np.errstate(all="ignore")  # what is not finite is a result
     def advance(self, first: int, last: int) -> Trace:
@@ -176,7 +239,7 @@ class LinearLoops(Engine):
             end = min(begin + size, len(order))
             sums = self._sums.pop(id(block), None)
             if sums is None:
-                apart = self.loader.shuffle
+                apart = depends_on_seed(self.loader)
                 sums = block.sums(self._x, self._y, order, begin, end, scattered=apart)
             traces.append(block.step(sums, self._terms(end - begin), factors[:, t]))
         losses, norms = zip(*traces, strict=True)
@@ -190,7 +253,7 @@ class LinearLoops(Engine):
         """Return the order of an epoch's rows, kept until the next one."""
         kept = self._orders.get(seed)
         if kept is None or kept[0] != epoch:
-            order = self.loader.order(epoch, seed)
+            order = row_order(self.loader, epoch, seed)
             kept = (epoch, self._lying if order is None else order.numpy())
             if len(self._orders) >= MOST_ORDERS:
                 self._orders.clear()
@@ -223,11 +286,17 @@ class LinearLoops(Engine):
         return [found[i] for i in range(len(self.runs))]
 
     def settle(self, run: int) -> None:
-        """Copy a run's parameters into its module."""
+        """Hand a run's parameters to its module, and its state to its optimizer."""
         block, at = self._place[run]
+        own, values = self.runs[run], block.model(at)
         with torch.no_grad():
-            for name, parameter in self.runs[run].objective.model.named_parameters():
-                parameter.copy_(block.model(at)[name])
+            for name, parameter in own.objective.model.named_parameters():
+                parameter.copy_(values[name])
+        states = [
+            {name: torch.from_numpy(np.array(value)) for name, value in arrays.items()}
+            for arrays in block.optimizer_states(at)
+        ]
+        keep_state(own, states)
 
     def parameters(self, run: int) -> dict[str, Tensor]:
         """Return a copy of a run's parameters."""
@@ -244,7 +313,7 @@ class LinearLoops(Engine):
         return state
 
     def load_state(self, run: int, state: Mapping[str, Tensor]) -> None:
-        """Copy the state into the arrays; what the rule's state lacks starts at zero."""
+        """Copy the state into the arrays; what the rule's state lacks is as at the start."""
         block, at = self._place[run]
         self._sums.clear()
         given = {k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")}
@@ -252,10 +321,12 @@ class LinearLoops(Engine):
         if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in given.items()}:
             raise ValueError(f"the state is of another model: {sorted(given)} for {sorted(own)}")
         block.load_model(at, {name: value.cpu() for name, value in given.items()})
-        for index, values in enumerate(block.optimizer_states(at)):
-            for name, value in values.items():
-                stored = state.get(f"optimizer.{index}.{name}")
-                value[...] = 0 if stored is None else stored.cpu().numpy()
+        initial = as_states(self.runs[run], starting_state(self.runs[run]))
+        stored = [
+            {name: state.get(f"optimizer.{index}.{name}", value) for name, value in own.items()}
+            for index, own in enumerate(initial)
+        ]
+        block.load_states(at, stored)
 
 
 def _watch(
@@ -274,7 +345,7 @@ def _groups(runs: Sequence[Run], loader: Loader) -> list[list[int]]:
     """Return which runs are trained by one call: those with one order of rows, if they are many."""
     by_order: dict[int, list[int]] = defaultdict(list)
     for index, run in enumerate(runs):
-        by_order[run.seed if loader.shuffle else 0].append(index)
+        by_order[run.seed if depends_on_seed(loader) else 0].append(index)
     groups: list[list[int]] = []
     for members in by_order.values():
         if len(members) < MANY:
@@ -289,25 +360,30 @@ def _penalizes_biases(objective: Objective) -> bool:
     return any(p is objective.model.bias for p in objective.penalized)
 
 
-def _why_not(run: Run, data: Dataset) -> str | None:
-    objective, optimizer = run.objective, run.optimizer
+def _why_not(runs: Sequence[Run], data: Dataset) -> str | None:
+    objective, optimizer = runs[0].objective, runs[0].optimizer
     model, loss, penalty = objective.model, objective.loss, objective.penalty
-    own = type(model).forward in (LinearModel.forward, Polynomial.forward)
-    if loss is None or not (own and isinstance(model, (LinearModel, Polynomial))):
+    if loss is None or not is_linear_in_parameters(model):
         return f"its model ({type(model).__name__}) is not linear in its parameters"
     if data.train.features.device.type != "cpu":
         return f"it runs on the CPU, and the data is on {data.train.features.device}: device=cpu"
     parameters = list(model.parameters())
+    names = [name for name, _ in model.named_parameters()]
+    if names != ["weight", "bias"][: len(names)]:
+        return f"its model ({type(model).__name__}) has other parameters than weight and bias"
     if any(p.dtype != data.train.features.dtype or not p.requires_grad for p in parameters):
         return "a parameter is frozen, or of another type than the data"
-    if model.weight.shape[1] * data.rows > MOST_TERMS and isinstance(model, Polynomial):
-        return f"the model's {model.weight.shape[1]:,} terms of {data.rows:,} rows need much memory"
+    terms = parameters[0].shape[1]
+    if terms * data.rows > MOST_TERMS and isinstance(model, Polynomial):
+        return f"the model's {terms:,} terms of {data.rows:,} rows need much memory"
     if not _own(loss, "kernel", "__call__"):
         return f"its loss ({loss.name}) has no kernel for its value and slope"
     if objective.penalized and not _own(penalty, "kernel", "value"):
         return f"its penalty ({type(penalty).__name__}) has no kernel for its value and slope"
+    if reason := why_not_stateless(runs[0]) or why_not_as_declared(runs[0], data):
+        return reason
     try:
-        rule_of(run)
+        rule_of(runs)
     except NotElementwiseError as error:
         name = type(optimizer).__name__
         return f"its optimizer ({name}) does not treat each coordinate by itself: {error}"

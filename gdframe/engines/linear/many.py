@@ -29,6 +29,7 @@ from gdframe.engines.linear.pieces import (
     prefetch,
     prepare,
     update,
+    update_bias,
 )
 
 
@@ -135,6 +136,12 @@ def renew(w: Any, g: Any, states: Any, scale: Any, values: Any) -> None:
         w[r] = update(w[r], g[r] * scale[r], states, r, values)
 
 
+def renew_bias(w: Any, g: Any, states: Any, scale: Any, values: Any) -> None:
+    """Update one bias of all runs, w (runs,)."""
+    for r in range(len(w)):
+        w[r] = update_bias(w[r], g[r] * scale[r], states, r, values)
+
+
 def descend(
     weight: Any,
     bias: Any,
@@ -152,7 +159,7 @@ def descend(
         for j in range(features):
             renew(weight[k, j], gradient[k, j], states[k, j], scale, values)
         if has_bias:
-            renew(bias[k], bias_gradient[k], bias_states[k], scale, values)
+            renew_bias(bias[k], bias_gradient[k], bias_states[k], scale, values)
 
 
 def descend_at_row(
@@ -192,7 +199,7 @@ def descend_at_row(
                     gr += F(penalty(w[r], penalty_arguments, r)[1])
                 g[r] = gr
                 squared[r] += gr * gr
-            renew(w, g, bias_states[k], scale, values)
+            renew_bias(w, g, bias_states[k], scale, values)
 
 
 def finish(

@@ -51,6 +51,11 @@ def update(w: Any, g: Any, states: Any, i: int, values: Any) -> Any:
     return w - values[0] * g
 
 
+def update_bias(w: Any, g: Any, states: Any, i: int, values: Any) -> Any:
+    """Do the same for a bias."""
+    return w - values[0] * g
+
+
 COUPLED = False
 """Whether the loss is ``coupled_loss``."""
 

@@ -25,6 +25,7 @@ from gdframe.engines.linear.pieces import (
     prefetch,
     prepare,
     update,
+    update_bias,
 )
 
 
@@ -166,7 +167,7 @@ def descend(
         for j in range(features):
             w[j] = update(w[j], g[j] * scale, s, j, values)
         if has_bias:
-            bias[k] = update(bias[k], bias_gradient[k] * scale, bias_states[k], 0, values)
+            bias[k] = update_bias(bias[k], bias_gradient[k] * scale, bias_states[k], 0, values)
 
 
 def descend_at_row(
@@ -196,7 +197,7 @@ def descend_at_row(
             if PENALIZE_BIASES:
                 gb += F(penalty(bias[k], penalty_arguments, 0)[1])
             squared += gb * gb
-            bias[k] = update(bias[k], gb, bias_states[k], 0, values)
+            bias[k] = update_bias(bias[k], gb, bias_states[k], 0, values)
     return squared
 
 

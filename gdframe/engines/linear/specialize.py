@@ -21,11 +21,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from gdframe.engines.recording import Rule
+from gdframe.engines.rule import Rule, Update
 from gdframe.files import cache_folder, write_atomically
 
 ENTRIES = ("row_steps", "batch_steps", "accumulate", "mean_gradient", "finish")
 """The functions that are called from Python."""
+
+RULE = ("prepare", "update", "update_bias")
+"""The functions that a user has written, as it were: their sums are not regrouped."""
 
 _HEADER = '''\
 """Loops of gdframe's linear engine for one loss, penalty, update rule and type."""
@@ -37,6 +40,7 @@ from math import exp, log, sqrt, tanh
 
 import numba
 import numpy as np
+from numpy import floor
 
 from gdframe.engines.linear.intrinsics import prefetch
 
@@ -52,9 +56,11 @@ settings = {{
     "fastmath": {{"reassoc", "contract", "arcp", "nsz"}},
 }}
 compiled = numba.njit(cache={cached}, nogil=True, **settings)  # called from Python
-inner = numba.njit(
-    no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True, _nrt=False, **settings
-)
+inlined = {{
+    "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "forceinline": True, "_nrt": False,
+}}
+inner = numba.njit(**inlined, **settings)
+exact = numba.njit(**inlined, error_model="numpy", fastmath={{"contract"}})
 
 
 @inner
@@ -65,10 +71,7 @@ def sign(value):
 # exp(x) = 2^n exp(r) with |r| <= log(2) / 2: without branches, so that loops over it compile to
 # vector instructions, and without regrouping, which would undo the reduction of x to r; below twice
 # the smallest normal number it is zero
-@numba.njit(
-    no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True, _nrt=False,
-    error_model="numpy", fastmath={{"contract"}},
-)
+@exact
 def exponential(x):
     x = F(x)
     low, high = F({low}), F({high})
@@ -135,14 +138,16 @@ def write_module(
         _kernel(loss, "coupled_loss", many=many) if coupled else _NO_COUPLED_LOSS,
         _NO_PENALTY if penalty is None else _kernel(penalty, "penalty", many=many),
         _prepare(rule, many=many),
-        _update(rule, many=many),
+        _update(rule, rule.updates[0], "update", many=many),
+        _update(rule, rule.updates[-1], "update_bias", many=many),
     ]
     loops = Path(__file__).with_name("many.py" if many else "single.py").read_text()
     parts += re.split(r"\n(?=def )", loops)[1:]
     text = parts[0]
     for part in parts[1:]:
         name = part[len("def ") : part.index("(")]
-        text += f"\n\n@{'compiled' if name in ENTRIES else 'inner'}\n{part.strip()}\n"
+        kind = "compiled" if name in ENTRIES else "exact" if name in RULE else "inner"
+        text += f"\n\n@{kind}\n{part.strip()}\n"
     return text
 
 
@@ -199,14 +204,14 @@ def _prepare(rule: Rule, *, many: bool) -> str:
     return "\n".join(lines)
 
 
-def _update(rule: Rule, *, many: bool) -> str:
-    lines = ["def update(w, g, states, i, values):"]
-    for i, name in enumerate(rule.step_values):
-        lines.append(f"    {name} = values[{i}, i]" if many else f"    {name} = values[{i}]")
+def _update(rule: Rule, update: Update, name: str, *, many: bool) -> str:
+    lines = [f"def {name}(w, g, states, i, values):"]
+    for i in range(len(rule.step_values)):
+        lines.append(f"    u{i} = values[{i}, i]" if many else f"    u{i} = values[{i}]")
     lines += [f"    s{i} = states[{i}, i]" for i in range(len(rule.states))]
-    lines += [f"    {line}" for line in rule.lines]
-    lines += [f"    states[{i}, i] = {v}" for i, v in enumerate(rule.new_states)]
-    return "\n".join([*lines, f"    return {rule.new_parameter}"])
+    lines += [f"    {line}" for line in update.lines]
+    lines += [f"    states[{i}, i] = {v}" for i, v in enumerate(update.states)]
+    return "\n".join([*lines, f"    return {update.parameter}"])
 
 
 @cache

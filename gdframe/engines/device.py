@@ -1,0 +1,56 @@
+"""Whether a run is faster on a GPU: its device is chosen together with its engine."""
+
+from __future__ import annotations
+
+from gdframe.data.dataset import Dataset
+from gdframe.engines.base import Engine, Estimate, Run
+from gdframe.engines.expansion import why_not_quadratic
+from gdframe.engines.row_order import takes_all_rows
+from gdframe.loaders.base import Loader
+from gdframe.registry import ENGINES
+
+GPU_STEP_SECONDS, GPU_WORK_SECONDS = 400e-6, 0.5e-12
+"""Of a step on a GPU, whose operations are started one by one; of a product of value and row."""
+
+GPU_GRAM_SECONDS, GPU_PASS_SECONDS = 150e-6, 0.1e-12
+"""Of a step from XᵀX there; of a product while XᵀX is built."""
+
+
+def gpu_is_faster(
+    run: Run, data: Dataset, loader: Loader, *, epochs: int, engine: str = "auto"
+) -> bool:
+    """Return whether a GPU should end a run sooner than the fastest engine on the CPU.
+
+    Args:
+        run: built on the CPU.
+        data: on the CPU.
+        loader: which rows each update sees.
+        epochs: the limit on epochs.
+        engine: the engine's name; ``auto`` for any.
+    """
+    steps = epochs * loader.steps_per_epoch
+    names = [engine] if engine != "auto" else list(ENGINES)
+    seconds = []
+    for name in names:
+        kind = ENGINES.get(name)
+        if isinstance(kind, type) and issubclass(kind, Engine):
+            if kind.why_not([run], data, loader) is None:
+                seconds.append(_total(kind.estimate([run], data, loader), steps))
+            elif name == "linear" and engine == "linear":
+                return False  # it runs on the CPU alone, and says what else is in its way
+    if engine == "linear":
+        return False
+    return not seconds or _total(on_gpu(run, data, loader), steps) < min(seconds)
+
+
+def on_gpu(run: Run, data: Dataset, loader: Loader) -> Estimate:
+    """Say about how long a run takes on a GPU; rough, and for choosing a device only."""
+    columns = sum(p.numel() for p in run.objective.model.parameters())
+    if takes_all_rows(loader) and why_not_quadratic(run.objective) is None:
+        return Estimate(GPU_PASS_SECONDS * data.rows * columns**2, GPU_GRAM_SECONDS)
+    work = loader.batch_size * max(1, columns)
+    return Estimate(0.0, GPU_STEP_SECONDS + GPU_WORK_SECONDS * work)
+
+
+def _total(estimate: Estimate, steps: int) -> float:
+    return estimate.setup + steps * estimate.step

@@ -1,0 +1,177 @@
+"""Learn by trying whether a model and a rule depend on nothing but their arguments.
+
+Whatever the trials change is put back: a component is left as if it had not been called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gdframe.data.dataset import Dataset
+from gdframe.engines.base import Run
+from gdframe.engines.starting_state import starting_state, trained_parameters
+from gdframe.hidden_state import DRAWS, HiddenState, same_values
+from gdframe.models.plain import has_attachments
+from gdframe.optimizers.base import Optimizer, State
+
+ROWS = 4
+"""Rows that a model is tried on."""
+
+
+def why_not_functional(run: Run, data: Dataset) -> str | None:
+    """Say what a run's model, loss or penalty do besides computing a value, or None."""
+    objective, model = run.objective, run.objective.model
+    name = f"its model ({type(model).__name__})"
+    rows = objective.encode(data.train)
+    features, targets = rows.features[:ROWS].clone(), rows.targets[:ROWS].clone()
+    parameters = trained_parameters(run)
+
+    def trained() -> list[Any]:
+        model.train()
+        value = objective.batch_loss(features, targets) + objective.penalty_value()
+        grads = torch.autograd.grad(value, list(parameters.values()), allow_unused=True)
+        return [value.detach(), *grads]
+
+    def evaluated() -> list[Any]:
+        model.eval()
+        with torch.no_grad():
+            return [objective.batch_loss(features, targets)]
+
+    parts = {"model": model, "loss": objective.loss, "penalty": objective.penalty}
+    with HiddenState(parts) as kept:
+        if kept.opaque:
+            return f"its {kept.opaque} is an iterator, which gives another value each time"
+        for call, mode in ((trained, "training"), (evaluated, "evaluation")):
+            try:
+                first, second = call(), call()
+            except Exception as error:  # whatever a model does with a few rows
+                return f"{name} fails on {len(features)} rows ({first_line(error)})"
+            if (place := kept.changed()) is not None:
+                return _what_changed(name, model, place, mode)
+            if not _all_same(first, second):
+                return f"{name} gives other values when it is called again"
+            if call is trained and any(grad is None for grad in first[1:]):
+                missing = next(
+                    n for n, g in zip(parameters, first[1:], strict=True) if g is None
+                )  # fmt: skip
+                return (
+                    f"{name} has a parameter without a gradient, '{missing}': freeze it "
+                    "(requires_grad_(False)) or leave it out"
+                )
+    return None
+
+
+def _what_changed(name: str, model: nn.Module, place: str, mode: str) -> str:
+    """Say in words what calling a model has changed."""
+    if place == DRAWS:
+        layers = [
+            f"'{path}' ({type(module).__name__})"
+            for path, module in model.named_modules()
+            if "Dropout" in type(module).__name__ or isinstance(module, nn.RReLU)
+        ]
+        where = f" in {layers[0]}" if layers else ""
+        return f"{name} draws random numbers in {mode}{where}, as dropout does"
+    buffers = {f"model.{path}": path for path, _ in model.named_buffers()}
+    if place not in buffers:
+        return f"its {place} changes when the model is called"
+    path = buffers[place]
+    owner = model.get_submodule(path.rpartition(".")[0])
+    layer = type(owner).__name__
+    remedy = (
+        "; track_running_stats=False makes it a function of its input"
+        if isinstance(owner, nn.modules.batchnorm._NormBase)
+        else ""
+    )
+    return f"{name} changes its buffer '{path}' ({layer}), as batch-norm does{remedy}"
+
+
+def why_not_as_declared(run: Run, data: Dataset) -> str | None:
+    """Say what somebody else's model, loss or penalty do besides computing a value, or None.
+
+    Those of gdframe are what they say, unless something was attached to them.
+    """
+    objective = run.objective
+    parts = (objective.model, objective.loss, objective.penalty)
+    own = all(p is None or type(p).__module__.startswith("gdframe.") for p in parts)
+    return None if own and not has_attachments(objective.model) else why_not_functional(run, data)
+
+
+def why_not_stateless(run: Run) -> str | None:
+    """Say what a run's update rule depends on besides its arguments, or None."""
+    optimizer = run.optimizer
+    assert isinstance(optimizer, Optimizer)
+    rule = type(optimizer)
+    if rule.__module__.startswith("gdframe."):
+        return None
+    name = f"its optimizer ({rule.__name__})"
+    with HiddenState({"optimizer": rule}) as kept:
+        if kept.opaque:
+            return f"its {kept.opaque} is an iterator, which gives another value each time"
+        try:
+            reason = _try_rule(run, optimizer, kept.changed)
+        except Exception as error:  # whatever a rule does
+            return f"{name} fails ({first_line(error)})"
+    return None if reason is None else f"{name} {reason}"
+
+
+@torch.no_grad()
+def _try_rule(
+    run: Run, optimizer: Optimizer, changed: Callable[[], str | None]
+) -> str | None:  # fmt: skip
+    hyper = optimizer.hyper(optimizer.param_groups[0])
+    state = starting_state(run)
+    for values in state.values():
+        if any(not isinstance(value, Tensor) for value in values):
+            return "has a state that is not a tensor for each parameter"
+    random = torch.Generator().manual_seed(0)
+    like = [p.detach() for p in trained_parameters(run).values()]
+    points, grads = ([_normal(p, random) for p in like] for _ in range(2))
+    for _ in range(2):  # a rule may do more once it has a past
+        calls = []
+        for _ in range(2):
+            given: State = {k: [v.clone() for v in values] for k, values in state.items()}
+            own, slopes = [p.clone() for p in points], [g.clone() for g in grads]
+            calls.append(optimizer.apply(own, slopes, given, hyper))
+            if (place := changed()) is not None:
+                what = "draws random numbers" if place == DRAWS else f"changes its {place}"
+                return f"{what} in an update"
+        (after, new), (again, renewed) = calls
+        if new.keys() != state.keys():
+            extra = ", ".join(sorted(new.keys() - state.keys()))
+            return f"has a state '{extra}' that is not in its init_state"
+        for key, values in new.items():
+            pairs = zip(values, state[key], strict=True)
+            if any(not isinstance(v, Tensor) or _form(v) != _form(old) for v, old in pairs):
+                return f"changes the shape or the type of its state '{key}'"
+        if any(_form(a) != _form(p) for a, p in zip(after, points, strict=True)):
+            return "changes the shape or the type of a parameter"
+        if not _all_same(after, again) or not all(_all_same(new[k], renewed[k]) for k in new):
+            return "gives other values when it is called again"
+        points = [p.detach().clone() for p in after]
+        state = {k: [v.detach().clone() for v in values] for k, values in new.items()}
+    return None
+
+
+def _normal(like: Tensor, random: torch.Generator) -> Tensor:
+    return torch.randn(like.shape, generator=random, dtype=torch.float64).to(like)
+
+
+def _form(tensor: Tensor) -> tuple[Any, ...]:
+    return (tensor.shape, tensor.dtype, tensor.device)
+
+
+def _all_same(one: list[Any], other: list[Any]) -> bool:
+    return len(one) == len(other) and all(
+        a is b or (isinstance(a, Tensor) and isinstance(b, Tensor) and same_values(a, b))
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an exception says, in one line."""
+    text = str(error).strip().splitlines()
+    return text[0] if text else type(error).__name__

@@ -1,0 +1,360 @@
+"""Tensors without values, and the recorder that sees what a rule does with them.
+
+PyTorch itself resolves what a rule writes (operators, methods, in-place forms, type promotion) into
+its basic operations, and hands each of them to the recorder. What the recorder does not know, it
+refuses: a reduction, a matrix product, a random draw, a decision by a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_map
+
+from gdframe.engines.nodes import Node, NotElementwiseError, Place, number, owner_of, truth
+from gdframe.engines.operations import ARITHMETIC, COMPARISONS, LOGIC
+
+VALUE_NEEDED = "it decides by a value that is only known while it trains"
+ALIASES = ("detach", "alias", "lift_fresh")
+UNDECIDED = frozenset(("_local_scalar_dense", "is_nonzero", "equal", "item"))
+KNOWN_AS = {"linalg_vector_norm": "norm", "mm": "a matrix product", "mv": "a matrix product"}
+"""What users call some of PyTorch's basic operations."""
+
+
+class Symbol(Tensor):
+    """A tensor without values that stands for a parameter, a gradient, a state or a setting."""
+
+    place: Place
+    like: Tensor
+    """A plain tensor of the same shape and type."""
+
+    @staticmethod
+    def __new__(cls, place: Place, like: Tensor) -> Symbol:  # noqa: D102
+        return torch.Tensor._make_wrapper_subclass(
+            cls, like.shape, strides=like.stride(), dtype=like.dtype, device=torch.device("cpu")
+        )
+
+    def __init__(self, place: Place, like: Tensor) -> None:
+        self.place, self.like = place, like
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Write settings that PyTorch takes as plain numbers as factors, and do nothing else."""
+        kwargs = dict(kwargs or {})
+        name = getattr(func, "__name__", "")
+        with torch._C.DisableTorchFunctionSubclass():
+            if isinstance(kwargs.get("alpha"), Symbol) and name.rstrip("_") in ("add", "sub"):
+                one, other = args
+                return func(one, other * kwargs["alpha"])
+            if isinstance(kwargs.get("value"), Symbol) and name.startswith("addc"):
+                one, first, second = args
+                return func(one, first * kwargs["value"], second)
+            if name.rstrip("_") == "lerp" and isinstance(args[-1], Symbol) and not args[-1].ndim:
+                start, end, weight = args
+                moved = (end - start) * weight
+                return start.add_(moved) if name == "lerp_" else start + moved
+            return func(*args, **kwargs)
+
+    @classmethod
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        raise NotElementwiseError("it keeps a tensor for later")
+
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
+        return f"Symbol({tuple(self.shape)})"
+
+
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Sees every basic operation of a rule, and writes down those on symbols.
+
+    Args:
+        dtype: of the parameters.
+    """
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.dtype = dtype
+        self._constants: dict[int, Tensor] = {}  # held, so that no other takes its place
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else PyTorch would import its compiler, which takes a second
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = func.overloadpacket.__name__
+        flat, _ = tree_flatten((args, kwargs))
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            raise NotElementwiseError(f"it draws random numbers ({name})")
+        if not any(isinstance(value, Symbol) for value in flat):
+            made = func(*args, **kwargs)
+            for tensor in tree_flatten(made)[0]:
+                if isinstance(tensor, Tensor):
+                    self._constants[id(tensor)] = tensor
+            return made
+        if name in UNDECIDED:
+            raise NotElementwiseError(VALUE_NEEDED)
+        like = self._like(func, name, args, kwargs)
+        in_place = name.endswith("_") and not name.endswith("__")
+        if name in ALIASES:
+            return Symbol(args[0].place, like)
+        node = self._node(name.removesuffix("_") if in_place else name, like, args, kwargs)
+        if not in_place:
+            return Symbol(Place(node), like)
+        target = args[0]
+        if not isinstance(target, Symbol):
+            raise NotElementwiseError("it changes a tensor of its own in place")
+        if node.is_coordinate and not target.place.node.is_coordinate:
+            raise NotElementwiseError("it writes coordinates into a counter")
+        target.place.node = self._cast(node, target.like)
+        return target
+
+    def _like(self, func: Any, name: str, args: Any, kwargs: Any) -> Tensor:
+        """Return a tensor of the shape and type of the result; its values mean nothing."""
+
+        def bare(value: Any) -> Any:
+            return value.like if isinstance(value, Symbol) else value
+
+        try:
+            result = func(*tree_map(bare, args), **tree_map(bare, kwargs))
+        except Exception as error:
+            raise NotElementwiseError(f"it uses {KNOWN_AS.get(name, name)} ({error})") from error
+        if not isinstance(result, Tensor):
+            raise NotElementwiseError(f"it uses {name}")
+        return result
+
+    def _node(self, name: str, like: Tensor, args: Any, kwargs: Any) -> Node:
+        """Return the value of an operation."""
+        for rewritten, rewrite in REWRITTEN.items():
+            if name == rewritten:
+                return rewrite(self, like, *args, **kwargs)
+        extra = {k: v for k, v in kwargs.items() if v is not None and k not in IGNORED}
+        if name in ("add", "sub", "rsub") and "alpha" in extra:
+            extra = {}
+            one, other, alpha = args[0], args[1], kwargs["alpha"]
+            args = (one, self._combine("mul", like, (other, alpha)))
+        if extra:
+            raise NotElementwiseError(f"it uses {name} with {', '.join(extra)}")
+        if name == "pow":
+            return self._power(like, *args)
+        if name in ARITHMETIC or name in COMPARISONS or name in LOGIC:
+            return self._combine(name, like, args)
+        raise NotElementwiseError(f"it uses {KNOWN_AS.get(name, name)}")
+
+    def _combine(self, name: str, like: Tensor, args: Sequence[Any]) -> Node:
+        """Return an operation on values, brought to one type first."""
+        nodes = [self._operand(value) for value in args]
+        is_coordinate = any(node.is_coordinate for node in nodes)
+        if name in COMPARISONS:
+            dtype = self._common(nodes, is_coordinate)
+            text = COMPARISONS[name]
+        elif name in LOGIC:
+            dtype, text = torch.bool, LOGIC[name]
+            if any(node.dtype != torch.bool for node in nodes):
+                raise NotElementwiseError(f"it uses {name} on numbers")
+        else:
+            dtype, text = like.dtype, ARITHMETIC[name]
+            self._check(dtype, is_coordinate)
+        operands = tuple(self._typed(node, dtype, is_coordinate) for node in nodes)
+        result = dtype if name in ARITHMETIC else torch.bool
+        return self._checked(Node(text, operands, result, is_coordinate, owner_of(operands)), like)
+
+    def _common(self, nodes: Sequence[Node], is_coordinate: bool) -> torch.dtype:
+        if all(node.dtype == torch.bool for node in nodes):
+            return torch.bool
+        return self.dtype if is_coordinate else torch.float64
+
+    def _check(self, dtype: torch.dtype, is_coordinate: bool) -> None:
+        expected = self.dtype if is_coordinate else torch.float64
+        if dtype != expected:
+            what = "coordinates" if is_coordinate else "counters or settings"
+            raise NotElementwiseError(f"it computes {what} in {dtype}, not in {expected}")
+
+    def _checked(self, node: Node, like: Tensor) -> Node:
+        """Return a node whose shape is that of a coordinate or of a step."""
+        if not node.is_coordinate and like.ndim:
+            raise NotElementwiseError("it makes a tensor from a counter or a setting")
+        for operand in node.operands:
+            if operand.is_coordinate and self._shapes.get(id(operand), like.shape) != like.shape:
+                raise NotElementwiseError("it combines coordinates of different places")
+        if node.is_coordinate:
+            self._shapes[id(node)] = like.shape
+            self._nodes.append(node)
+        return node
+
+    _shapes: dict[int, torch.Size]
+    _nodes: list[Node]
+
+    def __enter__(self) -> Recorder:
+        self._shapes, self._nodes = {}, []
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def _operand(self, value: Any) -> Node:
+        """Return the node of an argument."""
+        if isinstance(value, Node):
+            return value
+        if isinstance(value, Symbol):
+            return value.place.node
+        if isinstance(value, bool):
+            return truth(value)
+        if isinstance(value, (int, float)):
+            return number(float(value), torch.float64)
+        if isinstance(value, Tensor):
+            return self._constant(value)
+        raise NotElementwiseError(f"it combines a coordinate with {type(value).__name__}")
+
+    def _constant(self, tensor: Tensor) -> Node:
+        """Return the node of a tensor that the rule has made itself, of one value throughout."""
+        if self._constants.get(id(tensor)) is not tensor:
+            raise NotElementwiseError("it uses a tensor that is neither its argument nor its own")
+        if not tensor.numel() or not bool((tensor == tensor.reshape(-1)[0]).all()):
+            raise NotElementwiseError("it uses a tensor of several values")
+        value = tensor.reshape(-1)[0].item()
+        if tensor.dtype == torch.bool:
+            node = truth(bool(value))
+        elif tensor.ndim == 0 or tensor.dtype == self.dtype:
+            node = number(float(value), torch.float64)
+        else:
+            raise NotElementwiseError(f"it computes coordinates in {tensor.dtype}")
+        if tensor.ndim:
+            node = self._typed(node, self.dtype, True) if tensor.dtype != torch.bool else node
+            self._shapes[id(node)] = tensor.shape
+            self._nodes.append(node)
+        elif tensor.dtype not in (torch.bool, torch.float64, self.dtype, torch.int64):
+            raise NotElementwiseError(f"it computes in {tensor.dtype}")
+        return node
+
+    def _typed(self, node: Node, dtype: torch.dtype, is_coordinate: bool) -> Node:
+        """Return a value in a type, as a coordinate or as a step's."""
+        if node.number is not None:
+            return number(node.number, dtype, is_coordinate=is_coordinate)
+        if node.dtype == torch.bool and dtype != torch.bool:
+            yes, no = (number(v, dtype, is_coordinate=is_coordinate) for v in (1.0, 0.0))
+            chosen = lambda c, a, b: f"{a} if {c} else {b}"  # noqa: E731
+            node = Node(chosen, (node, yes, no), dtype, is_coordinate, node.owner)
+        if not is_coordinate and node.dtype != dtype:
+            raise NotElementwiseError(f"it computes counters or settings in {node.dtype}")
+        if is_coordinate and node.is_coordinate and node.dtype != dtype:
+            raise NotElementwiseError(f"it computes coordinates in {node.dtype}")
+        return node
+
+    def _cast(self, node: Node, like: Tensor) -> Node:
+        """Return a value as one that a place of some shape and type can hold."""
+        is_coordinate = like.ndim > 0
+        self._check(like.dtype, is_coordinate) if like.dtype != torch.bool else None
+        node = self._typed(node, like.dtype, is_coordinate)
+        if is_coordinate and not node.is_coordinate:
+            node = Node(lambda a: a, (node,), like.dtype, True, node.owner)
+        if is_coordinate:
+            self._shapes.setdefault(id(node), like.shape)
+            self._nodes.append(node)
+        return node
+
+    def _power(self, like: Tensor, base: Any, exponent: Any) -> Node:
+        """Return a power, spelled as PyTorch computes the common ones."""
+        fixed = exponent if isinstance(exponent, (int, float)) else None
+        if fixed == 2:
+            return self._combine("mul", like, (base, base))
+        if fixed == 3:
+            square = self._combine("mul", like, (base, base))
+            return self._combine("mul", like, (square, base))
+        if fixed == 0.5:
+            return self._combine("sqrt", like, (base,))
+        if fixed == -1:
+            return self._combine("div", like, (1.0, base))
+        return self._combine("pow", like, (base, exponent))
+
+    # what is written with other operations
+
+    def _clamp(self, like: Tensor, value: Any, min: Any = None, max: Any = None) -> Node:  # noqa: A002
+        node = self._operand(value)
+        if min is not None:
+            node = self._combine("maximum", like, (node, min))
+        return node if max is None else self._combine("minimum", like, (node, max))
+
+    def _where(self, like: Tensor, test: Any, yes: Any, no: Any) -> Node:
+        condition = self._operand(test)
+        nodes = [self._operand(yes), self._operand(no)]
+        if condition.dtype != torch.bool:
+            raise NotElementwiseError("it uses where on numbers")
+        is_coordinate = any(n.is_coordinate for n in (condition, *nodes))
+        if like.dtype != torch.bool:
+            self._check(like.dtype, is_coordinate)
+        typed = [self._typed(node, like.dtype, is_coordinate) for node in nodes]
+        operands = (condition, *typed)
+        text = lambda c, a, b: f"{a} if {c} else {b}"  # noqa: E731
+        owner = owner_of(operands)
+        return self._checked(Node(text, operands, like.dtype, is_coordinate, owner), like)
+
+    def _lerp(self, like: Tensor, start: Any, end: Any, weight: Any) -> Node:
+        gap = self._combine("sub", like, (end, start))
+        return self._combine("add", like, (start, self._combine("mul", like, (weight, gap))))
+
+    def _addcmul(self, like: Tensor, start: Any, a: Any, b: Any, value: Any = 1.0) -> Node:
+        product = self._combine("mul", like, (self._combine("mul", like, (value, a)), b))
+        return self._combine("add", like, (start, product))
+
+    def _addcdiv(self, like: Tensor, start: Any, a: Any, b: Any, value: Any = 1.0) -> Node:
+        quotient = self._combine("div", like, (self._combine("mul", like, (value, a)), b))
+        return self._combine("add", like, (start, quotient))
+
+    def _reciprocal(self, like: Tensor, value: Any) -> Node:
+        return self._combine("div", like, (1.0, value))
+
+    def _rsqrt(self, like: Tensor, value: Any) -> Node:
+        return self._combine("div", like, (1.0, self._combine("sqrt", like, (value,))))
+
+    def _full(self, like: Tensor, _: Any, value: Any, **settings: Any) -> Node:
+        return self._cast(self._operand(value), like)
+
+    def _zeros(self, like: Tensor, _: Any, **settings: Any) -> Node:
+        return self._cast(self._operand(0.0), like)
+
+    def _ones(self, like: Tensor, _: Any, **settings: Any) -> Node:
+        return self._cast(self._operand(1.0), like)
+
+    def _copy(self, like: Tensor, value: Any, **settings: Any) -> Node:
+        return self._cast(self._operand(value), like)
+
+    def _write(self, like: Tensor, _: Any, value: Any, non_blocking: bool = False) -> Node:
+        return self._cast(self._operand(value), like)
+
+    def symbol(self, name: str, owner: int, like: Tensor, *, is_coordinate: bool) -> Symbol:
+        """Return a symbol for an argument of the rule."""
+        node = Node(lambda: name, (), like.dtype, is_coordinate, owner, is_leaf=True)
+        self._nodes.append(node)
+        if is_coordinate:
+            self._shapes[id(node)] = like.shape
+        return Symbol(Place(node), torch.zeros(like.shape, dtype=like.dtype))
+
+
+REWRITTEN: dict[str, Callable[..., Node]] = {
+    "clamp": Recorder._clamp,
+    "clamp_min": lambda r, like, value, low: r._clamp(like, value, low),
+    "clamp_max": lambda r, like, value, high: r._clamp(like, value, None, high),
+    "where": Recorder._where,
+    "lerp": Recorder._lerp,
+    "addcmul": Recorder._addcmul,
+    "addcdiv": Recorder._addcdiv,
+    "reciprocal": Recorder._reciprocal,
+    "rsqrt": Recorder._rsqrt,
+    "full_like": Recorder._full,
+    "zeros_like": Recorder._zeros,
+    "ones_like": Recorder._ones,
+    "clone": Recorder._copy,
+    "_to_copy": Recorder._copy,
+    "copy": Recorder._write,
+    "fill": Recorder._write,
+    "zero": lambda r, like, _: r._zeros(like, _),
+    "relu": lambda r, like, value: r._clamp(like, value, 0.0),
+}
+"""Operations that are written with others."""
+
+IGNORED = ("dtype", "layout", "device", "pin_memory", "memory_format", "non_blocking")
+"""Settings of an operation that the type of its result already tells."""

@@ -1,0 +1,84 @@
+"""The order in which an epoch visits rows, as a loader gives it, and checked."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gdframe.errors import UserError
+from gdframe.hidden_state import HiddenState
+from gdframe.loaders.base import Loader
+
+
+def has_own_order(loader: Loader) -> bool:
+    """Return whether a loader's order is its own, and not a permutation by gdframe."""
+    return type(loader).order is not Loader.order or "order" in vars(loader)
+
+
+def depends_on_seed(loader: Loader) -> bool:
+    """Return whether runs of different seeds may see rows in different orders."""
+    return loader.shuffle or has_own_order(loader)
+
+
+def takes_all_rows(loader: Loader) -> bool:
+    """Return whether each update takes every row once."""
+    return loader.batch_size == loader.rows and not has_own_order(loader)
+
+
+def row_order(loader: Loader, epoch: int, seed: int) -> Tensor | None:
+    """Return the order of an epoch's rows, (rows,) int64; None is the order they lie in.
+
+    Rows may be repeated and left out.
+
+    Raises:
+        UserError: the loader gives something else.
+    """
+    order = loader.order(epoch, seed)
+    if order is None or not has_own_order(loader):
+        return order
+    name, rows = type(loader).__name__, loader.rows
+    if not isinstance(order, Tensor) or order.dtype not in (torch.int64, torch.int32):
+        kind = f"{order.dtype} tensor" if isinstance(order, Tensor) else type(order).__name__
+        raise UserError(
+            f"{name}.order: returned a {kind}; expected a tensor of {rows} row numbers (int64), "
+            "or None for the order rows lie in"
+        )
+    if order.shape != (rows,):
+        raise UserError(
+            f"{name}.order: returned a tensor of shape {tuple(order.shape)}; expected ({rows},), "
+            "one row number for each training row (a row may be repeated)"
+        )
+    low, high = (int(value) for value in torch.aminmax(order))
+    if low < 0 or high >= rows:
+        wrong = low if low < 0 else high
+        raise UserError(f"{name}.order: returned row {wrong}; rows are 0 to {rows - 1}")
+    return order.to(torch.int64).contiguous()
+
+
+def check_loader(loader: Loader, seed: int) -> None:
+    """Refuse a loader whose order is not a function of (epoch, seed), or whose steps do not fit.
+
+    Raises:
+        UserError: says what is wrong.
+    """
+    name = type(loader).__name__
+    steps, most = loader.steps_per_epoch, -(-loader.rows // loader.batch_size)
+    if not 1 <= steps <= most:
+        raise UserError(
+            f"{name}.steps_per_epoch: is {steps}; {loader.rows} rows in batches of "
+            f"{loader.batch_size} make 1 to {most} steps"
+        )
+    if not has_own_order(loader):
+        return
+    with HiddenState({"loader": loader}):
+        one = row_order(loader, 0, seed)
+        with HiddenState({"loader": loader}) as kept:  # what is cached at first is there by now
+            other = row_order(loader, 0, seed)
+            place = kept.changed()
+    same = one is other or (one is not None and other is not None and torch.equal(one, other))
+    if not same or place is not None:
+        what = "gives another order when it is asked again" if not same else f"changes its {place}"
+        raise UserError(
+            f"{name}.order: {what}; expected a function of (epoch, seed): draw with "
+            "gdframe.generator(seed, gdframe.Purpose.ORDER, epoch)"
+        )

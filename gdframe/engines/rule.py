@@ -1,0 +1,125 @@
+"""An update rule as scalar arithmetic, and how NumPy executes it on whole arrays."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Update:
+    """What a rule does to one parameter, as lines of Python arithmetic on numbers.
+
+    Args:
+        lines: assignments computed once a coordinate, from ``w`` (parameter), ``g`` (gradient),
+            ``s0, s1, ...`` (states) and the step values.
+        parameter: what the parameter becomes.
+        states: what each state becomes.
+    """
+
+    lines: tuple[str, ...]
+    parameter: str
+    states: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """An update rule that treats each coordinate by itself.
+
+    Args:
+        hyper: names of the hyperparameters that may differ from run to run, in order.
+        states: names of the states with a value for each coordinate, in order.
+        counters: names of the states with one value for a parameter, in order. All parameters
+            count alike.
+        step_lines: assignments computed once a step, from ``h0, h1, ...`` (hyperparameters) and
+            ``c0, c1, ...`` (counters).
+        step_values: names or numbers of the step that updates use, as ``u0, u1, ...``.
+        new_counters: what each counter becomes.
+        updates: one for each parameter, in order.
+    """
+
+    hyper: tuple[str, ...]
+    states: tuple[str, ...]
+    counters: tuple[str, ...]
+    step_lines: tuple[str, ...]
+    step_values: tuple[str, ...]
+    new_counters: tuple[str, ...]
+    updates: tuple[Update, ...]
+
+    @property
+    def is_uniform(self) -> bool:
+        """Whether all parameters are updated alike."""
+        return len(set(self.updates)) == 1
+
+    @cached_property
+    def functions(self) -> tuple[Callable[..., tuple[list[Array], Array, list[Array]]], ...]:
+        """The update of each parameter as a function of arrays.
+
+        It takes a type, the parameter, its gradient, and lists of states, counters and
+        hyperparameters, and returns new counters, the new parameter and new states.
+        """
+        made = {update: self._function(update) for update in set(self.updates)}
+        return tuple(made[update] for update in self.updates)
+
+    def _function(self, update: Update) -> Callable[..., tuple[list[Array], Array, list[Array]]]:
+        lines = [f"h{i} = hyper[{i}]" for i in range(len(self.hyper))]
+        lines += [f"c{i} = counters[{i}]" for i in range(len(self.counters))]
+        lines += self.step_lines
+        lines += [f"u{i} = F({value})" for i, value in enumerate(self.step_values)]
+        lines += [f"s{i} = states[{i}]" for i in range(len(self.states))]
+        lines += update.lines
+        lines.append(
+            f"return [{', '.join(self.new_counters)}], {update.parameter}, "
+            f"[{', '.join(update.states)}]"
+        )
+        head = "def step(dtype, w, g, states, counters, hyper):"
+        first = "    F = lambda value: np.asarray(value, dtype)"
+        text = "\n".join([head, first, *(f"    {line}" for line in lines)])
+        tree = ast.fix_missing_locations(_Choices().visit(ast.parse(text)))
+        names: dict[str, Any] = {
+            "np": np, "where": np.where, "sqrt": np.sqrt, "sign": np.sign, "exp": np.exp,
+            "log": np.log, "tanh": np.tanh, "floor": np.floor,
+        }  # fmt: skip
+        exec(compile(tree, "<gdframe update rule>", "exec"), names)
+        step: Callable[..., tuple[list[Array], Array, list[Array]]] = names["step"]
+        return step
+
+    def apply(
+        self,
+        params: Sequence[Array],
+        grads: Sequence[Array],
+        states: Sequence[Sequence[Array]],
+        counters: Sequence[Array],
+        hyper: Sequence[Any],
+    ) -> tuple[list[Array], list[list[Array]], list[Array]]:
+        """Return parameters, their states and the counters after one update.
+
+        Args:
+            params: an array for each parameter.
+            grads: likewise.
+            states: for each parameter, an array for each state.
+            counters: one number for each counter.
+            hyper: one number for each hyperparameter.
+        """
+        new_params, new_states, counted = [], [], list(counters)
+        for function, w, g, own in zip(self.functions, params, grads, states, strict=True):
+            counted, new, renewed = function(w.dtype, w, g, own, counters, hyper)
+            new_params.append(np.broadcast_to(new, w.shape))
+            new_states.append([np.broadcast_to(s, w.shape) for s in renewed])
+        return new_params, new_states, counted
+
+
+class _Choices(ast.NodeTransformer):
+    """Writes ``a if test else b`` for arrays."""
+
+    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
+        self.generic_visit(node)
+        return ast.Call(ast.Name("where", ast.Load()), [node.test, node.body, node.orelse], [])

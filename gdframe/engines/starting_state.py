@@ -1,0 +1,66 @@
+"""The state of an update rule before the first step of a run, the same on every engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from gdframe.engines.base import Run
+from gdframe.optimizers.base import Optimizer, State, restored
+from gdframe.randomness import Purpose, seeded
+
+
+def trained_parameters(run: Run) -> dict[str, Tensor]:
+    """Return the parameters of a run that are trained, by name; frozen ones are left out."""
+    named = run.objective.model.named_parameters()
+    return {name: parameter for name, parameter in named if parameter.requires_grad}
+
+
+def starting_state(run: Run) -> State:
+    """Return the state that the optimizer holds, or its initial one.
+
+    What ``init_state`` draws is a function of the run's seed.
+
+    Raises:
+        ValueError: the optimizer holds a state that is not of the form of its initial one.
+    """
+    optimizer = run.optimizer
+    assert isinstance(optimizer, Optimizer)
+    params = list(trained_parameters(run).values())
+    if optimizer.init_state.__module__.startswith("gdframe."):  # which draw nothing
+        state = optimizer.initial_state(params)
+    else:
+        with seeded(run.seed, Purpose.STATE, device=params[0].device):
+            state = optimizer.initial_state(params)
+    for index, p in enumerate(params):
+        if p not in optimizer.state:
+            continue
+        held = optimizer.state[p]
+        if held.keys() != state.keys():
+            names = ", ".join(sorted(held.keys() ^ state.keys()))
+            raise ValueError(f"the optimizer's state ({names}) is not in its init_state")
+        for name, values in state.items():
+            like, value = values[index], held[name]
+            if getattr(value, "shape", None) != getattr(like, "shape", None):
+                raise ValueError(f"the optimizer's state '{name}' changes its shape")
+            values[index] = restored(value, like)
+    return state
+
+
+def keep_state(run: Run, states: Sequence[dict[str, Tensor]]) -> None:
+    """Hand the state of each trained parameter, by name, back to the optimizer.
+
+    Args:
+        run: whose optimizer.
+        states: one for each trained parameter, in order.
+    """
+    params = trained_parameters(run).values()
+    for parameter, state in zip(params, states, strict=True):
+        run.optimizer.state[parameter] = dict(state)
+
+
+def as_states(run: Run, state: State) -> list[dict[str, Tensor]]:
+    """Return an optimizer's state by parameter, from a state by name."""
+    count = len(trained_parameters(run))
+    return [{name: values[i] for name, values in state.items()} for i in range(count)]

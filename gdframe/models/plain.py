@@ -1,0 +1,35 @@
+"""Whether a module computes what its class says, or something was attached to it."""
+
+from __future__ import annotations
+
+from torch import nn
+from torch.nn.parameter import is_lazy as has_no_shape
+
+from gdframe.models.linear import Linear
+from gdframe.models.polynomial import Polynomial
+
+
+def is_linear_in_parameters(model: nn.Module) -> bool:
+    """Return whether a model is ``design(x) @ weight.T + bias``, with nothing attached to it."""
+    return type(model).forward in (Linear.forward, Polynomial.forward) and not has_attachments(
+        model
+    )
+
+
+def has_attachments(model: nn.Module) -> bool:
+    """Return whether hooks, parametrizations or another ``forward`` change what a module does."""
+    for module in model.modules():
+        attributes = vars(module)
+        if "forward" in attributes or "parametrizations" in attributes.get("_modules", {}):
+            return True
+        hooks = (
+            "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks",
+        )  # fmt: skip
+        if any(attributes.get(name) for name in hooks):
+            return True
+    return any(parameter._backward_hooks for parameter in model.parameters())
+
+
+def is_lazy(model: nn.Module) -> bool:
+    """Return whether a model has layers that take their shapes from the first rows they see."""
+    return any(has_no_shape(parameter) for parameter in model.parameters())

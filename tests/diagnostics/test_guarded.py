@@ -1,0 +1,123 @@
+"""A diagnosis that fails ends no run: what it could not measure is named once."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+from torch import nn
+
+import gdframe as gd
+
+DATA = gd.Regression(rows=20, features=3, validation=0.0).load()
+
+
+class OnceOnly(torch.autograd.Function):
+    """A function with a first derivative and no second one."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x.tanh()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad):
+        (x,) = ctx.saved_tensors
+        return grad * (1 - x.tanh() ** 2)
+
+
+class NoSecond(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 1)
+
+    def forward(self, x):
+        return OnceOnly.apply(self.layer(x))
+
+
+class Pointed(nn.Module):
+    """Its second derivative at the start is not a number."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1, 3))
+        self.bias = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x):
+        return (x @ self.weight.T).abs() ** 1.5 + self.bias
+
+
+class OfAnotherType(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 1)
+        self.scale = nn.Parameter(torch.ones(1, dtype=torch.float64))
+
+    def forward(self, x):
+        return self.layer(x) * self.scale.to(x.dtype)
+
+
+def frozen():
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+    model[0].weight.requires_grad_(False)
+    return model
+
+
+@pytest.mark.parametrize("make", [NoSecond, Pointed, OfAnotherType, frozen])
+def test_the_run_goes_on(make, caplog):
+    model = make()
+    optimizer = gd.GD([p for p in model.parameters() if p.requires_grad], lr=0.01)
+    diagnosis = gd.Diagnostics(curvature=True, smallest=True)
+    with caplog.at_level(logging.WARNING, logger="gdframe"):
+        result = gd.Trainer(
+            model, gd.MSE(), optimizer, gd.FullBatch(20), DATA, epochs=4, diagnosis=diagnosis
+        ).fit()
+    assert result.epochs == 4
+    assert str(result.status) == "max_epochs"
+    warnings = [r.message for r in caplog.records if "is not measured" in r.message]
+    if make in (NoSecond, Pointed):
+        assert len(warnings) == len(set(warnings)) >= 1
+        assert result.diagnostics["missing"]
+    else:
+        assert not warnings
+        assert result.diagnostics["lambda_max"] > 0
+
+
+def test_a_function_with_an_infinite_curvature_at_its_start_goes_on():
+    class Root(gd.Function):
+        def __init__(self):
+            super().__init__([0.0, 1.0], 2)
+
+        def value(self, x):
+            return (x[..., 0].abs() ** 1.5).sum() + (x[..., 1] ** 2).sum()
+
+    model = Root()
+    result = gd.Trainer(
+        model, None, gd.GD(model.parameters(), lr=0.1), gd.FullBatch(1), gd.Dataset.none(),
+        epochs=5, diagnosis=gd.Diagnostics(),
+    ).fit()  # fmt: skip
+    assert result.epochs == 5
+
+
+def test_looking_changes_nothing_that_a_model_keeps():
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.calls = nn.Linear(3, 1), 0
+
+        def forward(self, x):
+            self.calls += 1
+            return self.layer(x) * (1 + 1 / self.calls)
+
+    ends = []
+    for curvature in (False, True):
+        with gd.seeded(0, gd.Purpose.INITIALIZE):
+            model = Counting()
+        result = gd.Trainer(
+            model, gd.MSE(), gd.GD(model.parameters(), lr=0.01), gd.FullBatch(20), DATA, epochs=3,
+            diagnosis=gd.Diagnostics(curvature=curvature),
+        ).fit()  # fmt: skip
+        ends.append(result.objective)
+    assert ends[0] == ends[1]
