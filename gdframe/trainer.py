@@ -36,7 +36,8 @@ class Trainer(Member):
         schedule: factor of the learning rate by step; by default constant.
         stopping: why the run ends, besides its limit.
         epochs: that limit, at least 1.
-        seed: of the order of rows.
+        seed: of the order of rows, and of what model and rule draw in steps. The model's starting
+            values are drawn before: inside ``gdframe.seeded``, or by ``gdframe.initialize``.
         engine: how epochs are executed, by name.
         observers: who watches.
         max_points: most steps the history keeps.
