@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 import sys
 import types
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from itertools import count as counting
@@ -51,6 +52,7 @@ class HiddenState:
         self._seen: set[int] = set()
         self._classes: set[int] = set()
         self._held: list[Any] = []  # so that no other object takes the place of one seen
+        self._pending: deque[tuple[str, Any]] = deque()
         self._items: list[tuple[str, Changed, Restore]] = []
         self._modes: list[tuple[torch.nn.Module, bool]] = []
         self.opaque: str | None = None
@@ -62,6 +64,8 @@ class HiddenState:
                 self._walk(DRAWS, generator)
         for name, root in roots.items():
             self._walk(name, root)
+        while self._pending:
+            self._look(*self._pending.popleft())
 
     def changed(self) -> str | None:
         """Return where something has changed since, in words; None if nothing has."""
@@ -85,10 +89,14 @@ class HiddenState:
         self._items.append((path, has_changed, restore))
 
     def _walk(self, path: str, value: Any) -> None:
-        if isinstance(value, PLAIN) or id(value) in self._seen:
-            return
-        self._seen.add(id(value))
-        self._held.append(value)
+        """Have a value looked at, once."""
+        if not isinstance(value, PLAIN) and id(value) not in self._seen:
+            self._seen.add(id(value))
+            self._held.append(value)
+            self._pending.append((path, value))
+
+    def _look(self, path: str, value: Any) -> None:
+        """Note what a value holds."""
         if isinstance(value, Tensor):
             self._tensor(path, value)
         elif isinstance(value, np.ndarray):

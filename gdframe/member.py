@@ -172,7 +172,7 @@ class Member:
 
     def _tell(self, event: Callable[[Observer], None]) -> None:
         """Tell each observer of an event, once what it may read is what the run has come to."""
-        if any(observer.reads_module for observer in self.observers):
+        if not all(is_own(observer) for observer in self.observers):
             self.engine.settle(self.index)
         for observer in self.observers:
             with watching(observer):
@@ -380,5 +380,9 @@ class Member:
 
 def watching(observer: Observer) -> AbstractContextManager[None]:
     """Return what takes an OSError of gdframe's observers for a folder's, and no other's."""
-    own = type(observer).__module__.startswith("gdframe.")
-    return storing() if own else nullcontext()
+    return storing() if is_own(observer) else nullcontext()
+
+
+def is_own(observer: Observer) -> bool:
+    """Return whether an observer is gdframe's, which read no module."""
+    return type(observer).__module__.startswith("gdframe.")

@@ -84,6 +84,10 @@ class Compiled(Engine):
         self._full = loader.rows // loader.batch_size  # steps of an epoch that take a whole batch
         small = self._products(self.runs, loader) < FEW_PRODUCTS and self._full >= 4 * UNROLLED
         self._unrolled = UNROLLED if small and self._indexed else 1
+        # two states that a rule computes alike would share memory in the loop, which crashes; what
+        # is chosen between the step's and the one before has memory of its own
+        own = self._stack.rule.__module__.startswith("gdframe.")
+        self._selects = self._unrolled > 1 or not own
         for run in self.runs:
             run.objective.model.train()
         self._step = Step(self._stack, shared=self._shared)
@@ -264,7 +268,7 @@ class Compiled(Engine):
         if not self._shared:
             indices = indices.movedim(0, 2).contiguous()
         given = indices, every.reshape(passes, several, *every.shape[1:])
-        if several == 1:
+        if not self._selects:
             return given, here
         active = torch.zeros(padded, dtype=torch.bool, device=device)
         active[here] = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,10 +55,6 @@ class Observer:
     module and an optimizer that it knows: before each event these hold what the run has come to, on
     every engine.
     """
-
-    reads_module: ClassVar[bool] = True
-    """Whether it may read the module or the optimizer. Where no observer does, engines that keep
-    parameters elsewhere need not copy them back before each event."""
 
     def on_start(self, run: Watched) -> None:
         """Before the first step, or the first after a resume."""

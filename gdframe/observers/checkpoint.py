@@ -28,8 +28,6 @@ class Checkpoint(Observer):
         UserError: ``every`` or ``keep`` is out of range.
     """
 
-    reads_module = False
-
     def __init__(
         self,
         folder: Path,

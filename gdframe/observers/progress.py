@@ -33,8 +33,6 @@ class ProgressBar(Observer):
         console: where to draw.
     """
 
-    reads_module = False
-
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(file=sys.stderr)
         self._bar = Progress(

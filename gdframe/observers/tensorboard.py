@@ -72,8 +72,6 @@ class TensorBoard(Observer):
         text: Markdown pages by title.
     """
 
-    reads_module = False
-
     def __init__(
         self,
         folder: Path,

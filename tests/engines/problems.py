@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -174,7 +175,11 @@ def assert_apart(cases: list[Case]) -> None:
 
 def apart(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function of a module in a process that ends with what was compiled in it."""
-    return _helper().submit(function, *arguments).result()
+    try:
+        return _helper().submit(function, *arguments).result()
+    except BrokenProcessPool:  # this one fails, and the next has another helper
+        _helper.cache_clear()
+        raise
 
 
 def _assert_all(cases: list[Case]) -> None:
