@@ -74,6 +74,13 @@ class Optimizer(torch.optim.Optimizer):
     """
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
+        for name in ("init_state", "update"):
+            function = inspect.getattr_static(type(self), name)
+            if inspect.isfunction(function) and "self" in inspect.signature(function).parameters:
+                raise UserError(
+                    f"{type(self).__name__}.{name} takes an instance: make it a staticmethod of "
+                    "its arguments alone; settings come in hyper, what it remembers in state"
+                )
         super().__init__(params, self._in_torch_names({"clip_norm": None, **defaults}, {}))
 
     # torch wraps these so that their first call imports its compiler, which takes a second

@@ -204,6 +204,17 @@ def test_low_precision_follows_single_precision(name, dtype):
     assert torch.equal(ends[dtype], ends[torch.float32])
 
 
+def test_an_update_of_an_instance_is_refused():
+    class Bound(gd.Optimizer):
+        def update(self, params, grads, state, hyper):
+            return params, state
+
+    with pytest.raises(
+        gd.UserError, match=r"Bound\.update takes an instance: make it a staticmethod"
+    ):
+        Bound([nn.Parameter(torch.ones(1))], {"lr": 0.1})
+
+
 @pytest.mark.parametrize(("wrong", "words"), [
     (lambda p, g, s, h: (p[:-1], s), "returned a list of 1 as parameters; expected a list of 2"),
     (lambda p, g, s, h: (p[0], s), "returned a tensor of shape"),
