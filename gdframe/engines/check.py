@@ -7,7 +7,7 @@ engine is then refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from gdframe.data.dataset import Dataset, Rows
-from gdframe.engines.base import Run
+from gdframe.engines.base import Engine, Run
 from gdframe.engines.eager import one_step
 from gdframe.engines.starting_state import keep_state, starting_state, trained_parameters
 from gdframe.hidden_state import HiddenState, undisturbed
@@ -48,6 +48,34 @@ class Steps:
     losses: Sequence[float]
     norms: Sequence[float]
     end: Mapping[str, Tensor]
+
+
+def check_steps(
+    engine: Engine,
+    run: int,
+    batches: Sequence[Rows],
+    rates: Sequence[float],
+    execute: Callable[[], tuple[Sequence[float], Sequence[float]]],
+) -> None:
+    """Compare steps of one of an engine's runs with the plain loop's, and take all runs up again.
+
+    Args:
+        engine: with its runs as modules and optimizers hold them.
+        run: which.
+        batches: the rows of each step, encoded.
+        rates: the learning rate of each step.
+        execute: has the engine execute these steps; returns their losses and gradient norms.
+
+    Raises:
+        DifferenceError: they differ by more than rounding.
+    """
+    for trial in range(TRIALS):
+        start = random_start(engine.runs[run], trial)
+        expected = by_definition(engine.runs[run], batches, start, rates)
+        engine.load_state(run, start)
+        losses, norms = execute()
+        compare_steps(Steps(losses, norms, engine.state(run)), expected, start)
+        engine.take_up()
 
 
 def runs_to_check(count: int) -> list[int]:

@@ -23,15 +23,7 @@ from torch.utils._pytree import tree_map
 
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.base import CannotExecute, Engine, Estimate, Part, Run, Trace
-from gdframe.engines.check import (
-    TRIALS,
-    Steps,
-    by_definition,
-    compare_evaluation,
-    compare_steps,
-    random_start,
-    runs_to_check,
-)
+from gdframe.engines.check import check_steps, compare_evaluation, runs_to_check
 from gdframe.engines.eager import Eager
 from gdframe.engines.probe import first_line, why_not_functional, why_not_stateless
 from gdframe.engines.row_order import depends_on_seed, row_order
@@ -156,28 +148,20 @@ class Compiled(Engine):
 
     def verify(self) -> None:
         """Compare compiled steps with the plain loop's, and those of an epoch's rest."""
-        rows, size, length = (
-            self._part("train"),
-            self.loader.batch_size,
-            self.loader.steps_per_epoch,
-        )
-        spans = [(0, min(2, self._full))]
-        if self._full < length:
-            spans.append((self._full, length))
+        rows, size = self._part("train"), self.loader.batch_size
+        spans = [(0, min(2, self._full)), (self._full, self.loader.steps_per_epoch)]
         for run in runs_to_check(len(self.runs)):
-            for trial in range(TRIALS):
-                for first, last in spans:
-                    start = random_start(self.runs[run], trial)
-                    order = self._order(0) if self._shared else self._order(0)[run]
-                    parts = [order[i * size : (i + 1) * size] for i in range(first, last)]
-                    batches = [Rows(rows.features[p], rows.targets[p]) for p in parts]
-                    rates = self._stack.factors(first, last, self.clock)[:, run].tolist()
-                    expected = by_definition(self.runs[run], batches, start, rates)
-                    self._stack.write(run, start)
-                    trace = self.advance(first, last)
-                    losses, norms = trace.loss[run].tolist(), trace.gradient_norm[run].tolist()
-                    compare_steps(Steps(losses, norms, self._stack.read(run)), expected, start)
-                    self._stack.take_up()
+            order = self._order(0) if self._shared else self._order(0)[run]
+            for first, last in (span for span in spans if span[0] < span[1]):
+                parts = [order[i * size : (i + 1) * size] for i in range(first, last)]
+                batches = [Rows(rows.features[p], rows.targets[p]) for p in parts]
+                rates = self._stack.factors(first, last, self.clock)[:, run].tolist()
+
+                def execute(run: int = run, span: tuple[int, int] = (first, last)) -> Any:
+                    trace = self.advance(*span)
+                    return trace.loss[run].tolist(), trace.gradient_norm[run].tolist()
+
+                check_steps(self, run, batches, rates, execute)
         if not self._alone:
             few = Rows(rows.features[:FEW], rows.targets[:FEW])
             found = evaluate_together(

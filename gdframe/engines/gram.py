@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,15 +14,7 @@ from torch import Tensor
 
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.base import CannotExecute, Engine, Estimate, Part, Run, Trace
-from gdframe.engines.check import (
-    TRIALS,
-    Steps,
-    by_definition,
-    compare_evaluation,
-    compare_steps,
-    random_start,
-    runs_to_check,
-)
+from gdframe.engines.check import check_steps, compare_evaluation, runs_to_check
 from gdframe.engines.columns import columns
 from gdframe.engines.expansion import (
     Array,
@@ -150,23 +143,19 @@ class Gram(Engine):
         rows = self._part("train")
         few = Rows(rows.features[:SAMPLE], rows.targets[:SAMPLE])
         for run in runs_to_check(len(self.runs)):
-            for trial in range(TRIALS):
-                start = random_start(self.runs[run], trial)
-                rate = float(self._stack.rates[run]) * (1.0 - 0.5 * trial)
-                expected = by_definition(self.runs[run], [few], start, [rate])
-                self._stack.write(run, start)
-                loss, gradient = self._on_rows(run, few)
-                norm = math.sqrt(float((gradient * gradient).sum()))
-                every = np.zeros((len(self.runs), *gradient.shape))
-                every[run] = gradient
-                every = as_array(torch.from_numpy(every).to(rows.features.device))
-                rates = self._stack.rates.copy()
-                rates[run] = rate
-                self._stack.descend(every, rates)
-                compare_steps(Steps([loss], [norm], self._stack.read(run)), expected, start)
-            self.take_up()
+            rate = float(self._stack.rates[run])
+            check_steps(self, run, [few], [rate], partial(self._descend_on, run, few))
             loss, _ = self._on_rows(run, few)
             compare_evaluation(loss, self.runs[run], few, self.data)
+
+    def _descend_on(self, run: int, rows: Rows) -> tuple[list[float], list[float]]:
+        """Update a run from a few rows; return loss and gradient norm."""
+        loss, gradient = self._on_rows(run, rows)
+        every = np.zeros((len(self.runs), *gradient.shape))
+        every[run] = gradient
+        every = as_array(torch.from_numpy(every).to(rows.features.device))
+        self._stack.descend(every, self._stack.rates)
+        return [loss], [math.sqrt(float((gradient * gradient).sum()))]
 
     @torch.no_grad()
     def _on_rows(self, run: int, rows: Rows) -> tuple[float, NDArray[np.float64]]:

@@ -15,15 +15,7 @@ from torch import Tensor
 
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.base import Engine, Estimate, Part, Run, Trace
-from gdframe.engines.check import (
-    TRIALS,
-    Steps,
-    by_definition,
-    compare_evaluation,
-    compare_steps,
-    random_start,
-    runs_to_check,
-)
+from gdframe.engines.check import check_steps, compare_evaluation, runs_to_check
 from gdframe.engines.linear.block import MANY, WIDEST, Block, Sums
 from gdframe.engines.linear.pool import side_by_side
 from gdframe.engines.linear.specialize import specialized
@@ -164,15 +156,13 @@ class LinearLoops(Engine):
         factors = np.array([[1.0, 0.5][:count]])
         for run in runs_to_check(len(self.runs)):
             block, at = self._place[run]
-            for trial in range(TRIALS):
-                start = random_start(self.runs[run], trial)
-                rates = (factors[0] * self.runs[run].optimizer.param_groups[0]["lr"]).tolist()
-                expected = by_definition(self.runs[run], batches, start, rates)
-                self.load_state(run, start)
+            lr = self.runs[run].optimizer.param_groups[0]["lr"]
+
+            def execute(block: Block = block, at: int = at) -> Any:
                 losses, norms = self._few_steps(block, cuts, factors)
-                found = Steps(losses[at].tolist(), norms[at].tolist(), self.state(run))
-                compare_steps(found, expected, start)
-                block.reset()
+                return losses[at].tolist(), norms[at].tolist()
+
+            check_steps(self, run, batches, (factors[0] * lr).tolist(), execute)
             few = Rows(rows.features[: cuts[-1][1]], rows.targets[: cuts[-1][1]])
             sums = block.sums(self._x, self._y, self._lying, 0, len(few))
             loss = float(np.atleast_1d(sums.loss)[at]) / self._terms(len(few))
