@@ -105,7 +105,7 @@ class HiddenState:
             pass
         elif isinstance(value, dict):
             self._dict(path, value)
-        elif isinstance(value, (list, tuple, set, frozenset)):
+        elif isinstance(value, (list, tuple, set, frozenset, deque)):
             self._sequence(path, value)
         elif isinstance(value, types.FunctionType):
             self._function(path, value)
@@ -195,8 +195,11 @@ class HiddenState:
             elif isinstance(value, set):
                 value.clear()
                 value.update(kept)
+            else:
+                value.clear()
+                value.extend(kept)
 
-        if isinstance(value, (list, set)):
+        if isinstance(value, (list, set, deque)):
             self._note(path, has_changed, restore)
         for index, item in enumerate(kept):
             self._walk(f"{path}[{index}]", item)

@@ -43,7 +43,7 @@ def gdframe(problem: Problem, *, shuffle: bool = True) -> Train:
         rule = gd.GD(model.parameters(), lr=float(rate))
         runs.append(gd.Run(gd.Objective(model, loss), rule, gd.Constant(), 0))
     begun = time.perf_counter()
-    engine = gd.ENGINES.build(problem.engine, runs=runs, data=data, loader=loader, epochs=1_000_000)
+    engine = gd.build_engine(problem.engine, runs, data, loader, epochs=1_000_000)
     built = time.perf_counter() - begun
     done = 0
 

@@ -1,0 +1,92 @@
+"""Whether two components compute alike: everything they hold is compared."""
+
+from __future__ import annotations
+
+import functools
+import re
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from gdframe.engines.likeness import first_difference
+
+
+class Thing:
+    def __init__(self, **values):
+        vars(self).update(values)
+
+    def method(self):
+        return self
+
+
+class Slotted:
+    __slots__ = ("a",)
+
+    def __init__(self, a):
+        self.a = a
+
+
+def scaled(factor):
+    return lambda x: x * factor
+
+
+def cycle(value):
+    thing = Thing(value=value)
+    thing.itself = thing
+    return thing
+
+
+ALIKE = [
+    (1, 1), (float("nan"), float("nan")), ("a", "a"), ([1, (2, 3)], [1, (2, 3)]),
+    (torch.tensor([1.0, float("nan")]), torch.tensor([1.0, float("nan")])),
+    (np.arange(3), np.arange(3)), (scaled(2), scaled(2)), (torch.tanh, torch.tanh),
+    (functools.partial(torch.clamp, min=0), functools.partial(torch.clamp, min=0)),
+    (Thing(a=[1]), Thing(a=[1])), (Slotted(1), Slotted(1)), (cycle(1), cycle(1)),
+    (nn.Linear(2, 3), nn.Linear(2, 3)), ({1, 2}, {2, 1}), (Thing(a=1).method, Thing(a=1).method),
+    (nn.Sequential(nn.Linear(2, 2), nn.Tanh()), nn.Sequential(nn.Linear(2, 2), nn.Tanh())),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("one", "other"), ALIKE, ids=lambda value: type(value).__name__)
+def test_what_is_alike(one, other):
+    assert first_difference(one, other) is None
+
+
+DIFFERENT = [
+    (1, 1.0), (1, True), ([1, 2], [1, 2, 3]), ({"a": 1}, {"b": 1}), (torch.zeros(2), torch.ones(2)),
+    (torch.zeros(2), torch.zeros(2).double()), (np.zeros(2), np.ones(2)), (scaled(2), scaled(3)),
+    (torch.tanh, torch.sigmoid), (functools.partial(torch.clamp, min=0),
+                                  functools.partial(torch.clamp, min=1)),
+    (Thing(a=1), Thing(a=2)), (Thing(a=1), Thing(b=1)), (Slotted(1), Slotted(2)),
+    (cycle(1), cycle(2)), (nn.Linear(2, 3), nn.Linear(2, 3, bias=False)),
+    (nn.LeakyReLU(0.1), nn.LeakyReLU(0.2)), (re.compile("a").match, re.compile("b").match),
+    (np.random.default_rng(0), np.random.default_rng(0)),  # which shows nothing of what it holds
+    (nn.ModuleList([nn.Tanh()]), nn.ModuleList([nn.ReLU()])),
+    (Thing(a=1).method, Thing(a=2).method),
+    ({(1, 2)}, {(1, 3)}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("one", "other"), DIFFERENT, ids=lambda value: type(value).__name__)
+def test_what_differs(one, other):
+    assert first_difference(one, other) is not None
+
+
+def test_frozen_parameters_and_hooks_count():
+    one, other = nn.Linear(2, 1), nn.Linear(2, 1)
+    assert first_difference(one, other) is None
+    one.weight.requires_grad_(False)
+    other.weight.requires_grad_(False)
+    assert first_difference(one, other) == "weight"
+    other.weight.data.copy_(one.weight)
+    assert first_difference(one, other) is None
+    other.bias.register_hook(lambda grad: grad)
+    one.bias.register_hook(lambda grad: 2 * grad)
+    assert first_difference(one, other) == "bias"
+
+
+def test_the_place_is_named():
+    one, other = (nn.Sequential(nn.Linear(2, 2), nn.Softplus(beta)) for beta in (1.0, 2.0))
+    assert first_difference(one, other) == "1.beta"

@@ -1,0 +1,167 @@
+"""What components keep outside their arguments is seen, and put back."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections import deque
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from gdframe.hidden_state import HiddenState, undisturbed
+
+COUNT = 0
+TABLE = {"n": [0]}
+
+
+def counts():
+    global COUNT
+    COUNT += 1
+
+
+def appends():
+    TABLE["n"].append(1)
+
+
+def by_default(past=[]):  # noqa: B006
+    past.append(1)
+
+
+def with_attribute():
+    with_attribute.calls += 1
+
+
+with_attribute.calls = 0
+
+
+def closure():
+    calls = 0
+
+    def call():
+        nonlocal calls
+        calls += 1
+        return calls
+
+    return call
+
+
+def boxed():
+    box = [0]
+
+    def call():
+        box[0] += 1
+        return box[0]
+
+    return call
+
+
+class Holder:
+    total = 0
+    __slots__ = ("inner", "seen")
+
+    def __init__(self):
+        self.inner, self.seen = {"a": 1}, set()
+
+    def __call__(self):
+        type(self).total += 1
+
+
+class Slotted(Holder):
+    def __call__(self):
+        self.seen.add(len(self.seen))
+        self.inner = {"b": 2}
+
+
+class Draws:
+    def __init__(self, generator, draw):
+        self.generator, self.draw = generator, draw
+
+    def __call__(self):
+        return self.draw(self.generator)
+
+
+CALLS = {
+    "a global number": lambda: counts,
+    "a list in a global": lambda: appends,
+    "a default argument": lambda: by_default,
+    "an attribute of a function": lambda: with_attribute,
+    "a closed-over number": closure,
+    "a closed-over list": boxed,
+    "a class attribute": Holder,
+    "slots": Slotted,
+    "torch": lambda: lambda: torch.rand(1),
+    "random": lambda: lambda: random.random(),
+    "numpy": lambda: lambda: np.random.rand(),
+    "a torch generator": lambda: Draws(
+        torch.Generator().manual_seed(0), lambda g: torch.rand(1, generator=g).item()
+    ),
+    "a numpy generator": lambda: Draws(np.random.default_rng(0), lambda g: g.random()),
+    "a random generator": lambda: Draws(random.Random(0), lambda g: g.random()),
+    "an old numpy generator": lambda: Draws(np.random.RandomState(0), lambda g: g.rand()),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_what_a_call_changes_is_seen_and_put_back(name):
+    call = CALLS[name]()
+    with HiddenState({"it": call}) as kept:
+        assert kept.changed() is None
+        first = call()
+        assert kept.changed() is not None
+    with HiddenState({"it": call}) as kept:
+        assert kept.changed() is None
+        assert call() == first or isinstance(first, torch.Tensor)
+        assert kept.changed() is not None
+
+
+def test_parts_of_a_module_are_put_back():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.BatchNorm1d(2)
+            self.plain = torch.zeros(2)
+            self.array = np.zeros(2)
+            self.kept = deque([1], maxlen=3)
+
+        def forward(self, x):
+            with torch.no_grad():
+                self.layer.weight.mul_(2)
+            self.plain = self.plain + 1
+            self.array += 1
+            self.extra = x
+            self.kept.append(2)
+            return self.layer(x)
+
+    model, rows = Model(), torch.randn(4, 2)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with HiddenState({"model": model}) as kept:
+        model.eval()
+        assert kept.changed() is None  # its mode is the caller's
+        model.train()
+        model(rows)
+        assert kept.changed().startswith("model")
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert torch.equal(model.plain, torch.zeros(2))
+    assert (model.array == 0).all()
+    assert not hasattr(model, "extra")
+    assert list(model.kept) == [1]
+    assert model.training
+
+
+def test_iterators_are_named_and_left_alone():
+    numbers = itertools.count()
+    kept = HiddenState({"rule": {"numbers": numbers}})
+    assert kept.opaque == "rule['numbers']"
+    assert next(numbers) == 0
+
+
+def test_components_of_gdframe_keep_nothing_unless_something_is_attached():
+    import gdframe as gd
+
+    model = gd.Linear(2)
+    assert not isinstance(undisturbed(model=model, loss=gd.MSE(), penalty=None), HiddenState)
+    model.register_forward_hook(lambda *_: None)
+    assert isinstance(undisturbed(model=model), HiddenState)
