@@ -12,8 +12,9 @@ from __future__ import annotations
 import random
 import sys
 import types
+from array import array
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import count as counting
 from typing import Any
@@ -22,10 +23,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gdframe.sameness import PLAIN, same, same_values
+
 Restore = Callable[[], None]
 Changed = Callable[[], bool]
 
-PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size)
 LIBRARIES = ("torch", "numpy", "gdframe", "scipy", "pandas", "sklearn", "pyarrow", "numba")
 """Packages whose functions and classes are not looked into."""
 
@@ -37,6 +39,7 @@ class HiddenState:
 
     Args:
         roots: the components by what messages call them.
+        draws: whether global random generators are noted too.
 
     Example:
         >>> calls = {"n": 0}
@@ -48,7 +51,7 @@ class HiddenState:
         {'n': 0}
     """
 
-    def __init__(self, roots: Mapping[str, Any]) -> None:
+    def __init__(self, roots: Mapping[str, Any], *, draws: bool = True) -> None:
         self._seen: set[int] = set()
         self._classes: set[int] = set()
         self._held: list[Any] = []  # so that no other object takes the place of one seen
@@ -57,9 +60,9 @@ class HiddenState:
         self._modes: list[tuple[torch.nn.Module, bool]] = []
         self.opaque: str | None = None
         """What cannot be put back, such as an iterator; None where there is nothing."""
-        for generator in (torch.default_generator, random, np.random.mtrand._rand):
+        for generator in (torch.default_generator, random, np.random.mtrand._rand) * draws:
             self._walk(DRAWS, generator)
-        if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        if draws and torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             for generator in torch.cuda.default_generators:
                 self._walk(DRAWS, generator)
         for name, root in roots.items():
@@ -107,6 +110,8 @@ class HiddenState:
             self._dict(path, value)
         elif isinstance(value, (list, tuple, set, frozenset, deque)):
             self._sequence(path, value)
+        elif isinstance(value, (bytearray, array)):
+            self._buffer(path, value)
         elif isinstance(value, types.FunctionType):
             self._function(path, value)
         elif isinstance(value, types.MethodType):
@@ -145,6 +150,18 @@ class HiddenState:
             value[...] = kept
 
         self._note(path, lambda: value.tobytes() != kept.tobytes(), restore)
+
+    def _buffer(self, path: str, value: bytearray | array[Any]) -> None:
+        kept = bytes(value)
+
+        def restore() -> None:
+            if isinstance(value, bytearray):
+                value[:] = kept
+            else:
+                del value[:]
+                value.frombytes(kept)
+
+        self._note(path, lambda: bytes(value) != kept, restore)
 
     def _generator(self, path: str, value: Any) -> bool:
         """Note the state of a random generator; return whether it is one."""
@@ -227,40 +244,61 @@ class HiddenState:
             self._walk(f"{path} {name}", content)
         for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
             self._walk(f"{path} a default argument", value)
-        if vars(function):
-            self._dict(f"{path} attribute", vars(function))
-        for name in names & function.__globals__.keys():
-            self._global(path, function.__globals__, name)
-            value = function.__globals__[name]
-            if isinstance(value, types.ModuleType) and not _is_library(value.__name__):
-                for inner in names & vars(value).keys():
-                    self._global(f"{path} {name}.", vars(value), inner)
+        self._dict(f"{path} attribute", vars(function))
+        self._names(path, function.__globals__, names)
+        for name in names & sys.modules.keys():  # which it imports when it is called
+            self._module(f"{path} {name}", sys.modules[name], names)
 
-    def _global(self, path: str, namespace: dict[str, Any], name: str) -> None:
-        value = namespace[name]
+    def _names(self, path: str, namespace: dict[str, Any], names: set[str]) -> None:
+        """Note what some names stand for in a module, and those that are not there yet."""
+        for name in names:
+            if name not in namespace:
+                if namespace.get("__builtins__") is not None:
+                    self._note(
+                        f"{path} {name}",
+                        lambda n=name: n in namespace,  # type: ignore[misc]
+                        lambda n=name: namespace.pop(n, None),  # type: ignore[misc]
+                    )
+                continue
+            value = namespace[name]
+            self._note(
+                f"{path} {name}",
+                lambda n=name, v=value: not same(namespace.get(n), v),  # type: ignore[misc]
+                lambda n=name, v=value: namespace.__setitem__(n, v),  # type: ignore[misc]
+            )
+            if isinstance(value, types.ModuleType):
+                self._module(f"{path} {name}.", value, names)
+            else:
+                self._walk(f"{path} {name}", value)
 
-        def restore() -> None:
-            namespace[name] = value
+    def _module(self, path: str, module: types.ModuleType, names: set[str]) -> None:
+        """Note what of a module a function may name."""
+        if not _is_library(module.__name__) and id(module) not in self._seen:
+            self._seen.add(id(module))
+            self._names(path, vars(module), names)
 
-        self._note(f"{path} {name}", lambda: not same(namespace.get(name), value), restore)
-        self._walk(f"{path} {name}", value)
-
-    def _class(self, path: str, value: type) -> None:
-        for owner in value.__mro__:
+    def _class(self, path: str, kind: type) -> None:
+        for owner in kind.__mro__:
             if owner is object or _is_library(owner.__module__) or id(owner) in self._classes:
                 continue
             self._classes.add(id(owner))
-            kept = {k: v for k, v in vars(owner).items() if not k.startswith("__")}
-            for name, held in kept.items():
+            held = dict(vars(owner))
+            kept = {k: v for k, v in held.items() if not k.startswith("__")}
+            self._note(
+                f"{path} {owner.__name__}",
+                lambda o=owner, k=kept: bool(_added(o, k)),  # type: ignore[misc]
+                lambda o=owner, k=kept: _remove(o, _added(o, k)),  # type: ignore[misc]
+            )
+            for name, value in kept.items():
                 self._note(
                     f"{path} {owner.__name__}.{name}",
-                    lambda o=owner, n=name, v=held: not same(vars(o).get(n), v),  # type: ignore[misc]
-                    lambda o=owner, n=name, v=held: setattr(o, n, v),  # type: ignore[misc]
+                    lambda o=owner, n=name, v=value: not same(vars(o).get(n), v),  # type: ignore[misc]
+                    lambda o=owner, n=name, v=value: setattr(o, n, v),  # type: ignore[misc]
                 )
-                self._walk(f"{path} {owner.__name__}.{name}", held)
-            for special in ("__init__", "__call__", "__getattr__"):
-                if special in vars(owner):
-                    self._walk(path, vars(owner)[special])
+                self._walk(f"{path} {owner.__name__}.{name}", value)
+            for name, value in held.items():
+                if name.startswith("__") and isinstance(value, types.FunctionType):
+                    self._walk(path, value)
 
     def _object(self, path: str, value: Any) -> None:
         kind = type(value)
@@ -332,6 +370,20 @@ def _is_library(module: str | None) -> bool:
     return package in LIBRARIES or (package in sys.stdlib_module_names and package != "__main__")
 
 
+def _added(owner: type, kept: Mapping[str, Any]) -> list[str]:
+    """Return the names that a class has by now besides those it had.
+
+    PyTorch wraps the ``step`` of a class of optimizers at its first instance.
+    """
+    names = vars(owner).keys() - kept.keys() - {"step"}
+    return [name for name in names if not name.startswith("__")]
+
+
+def _remove(owner: type, names: Sequence[str]) -> None:
+    for name in names:
+        delattr(owner, name)
+
+
 def _state_text(state: Any) -> Any:
     """Return the state of a generator as a value that can be compared."""
     if isinstance(state, Tensor):
@@ -339,21 +391,3 @@ def _state_text(state: Any) -> Any:
     if isinstance(state, tuple):
         return tuple(s.tobytes() if isinstance(s, np.ndarray) else s for s in state)
     return repr(state)
-
-
-def same(one: Any, other: Any) -> bool:
-    """Return whether a place still holds what it held."""
-    if one is other:
-        return True
-    if isinstance(one, PLAIN) and type(one) is type(other):
-        return bool(one == other) or one != one
-    return False
-
-
-def same_values(one: Tensor, other: Tensor) -> bool:
-    """Return whether tensors hold the same values, NaN among them."""
-    if one.shape != other.shape or one.dtype != other.dtype:
-        return False
-    if torch.equal(one, other):
-        return True
-    return bool(((one == other) | ((one != one) & (other != other))).all())

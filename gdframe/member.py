@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from typing import Any
 
@@ -18,7 +17,6 @@ from gdframe.diagnosis import Diagnosis, Guarded
 from gdframe.engines.base import CannotExecute, Engine, Run
 from gdframe.engines.eager import Eager
 from gdframe.errors import UserError
-from gdframe.files import storing
 from gdframe.history import History
 from gdframe.loaders.base import Loader
 from gdframe.losses.base import Loss
@@ -34,6 +32,7 @@ from gdframe.schedules import Clock, Constant, Schedule
 from gdframe.share import Share
 from gdframe.stopping import Course, Status, Stopping, Verdict, diverged
 from gdframe.storage import Capture
+from gdframe.watching import is_own, watching
 
 
 class Member:
@@ -132,7 +131,7 @@ class Member:
                 verdict = diverged(*bad, step=0, lr=self.lr, parameter=None)
         self.recovery = Recovery(self.step, self.engine.state(self.index))
         for observer in self.observers:
-            with watching(observer):
+            with watching(observer, self.run):
                 observer.load_state(self._observed)
         self._tell(lambda observer: observer.on_start(self))
         return verdict or self._catch_up()
@@ -175,7 +174,7 @@ class Member:
         if not all(is_own(observer) for observer in self.observers):
             self.engine.settle(self.index)
         for observer in self.observers:
-            with watching(observer):
+            with watching(observer, self.run):
                 event(observer)
 
     def out_of_time(self) -> Verdict | None:
@@ -264,7 +263,7 @@ class Member:
         self.pause()
         self.recovery = None
         for observer in self.observers:
-            with watching(observer):
+            with watching(observer, self.run):
                 observer.close()
 
     def _measure(self, *, whole: bool = True) -> dict[str, float]:
@@ -376,13 +375,3 @@ class Member:
         self.step, self._seconds = capture.facts["step"], capture.facts["seconds"]
         self.history.rewind(self.step)
         self.course = Course(**capture.facts["course"])
-
-
-def watching(observer: Observer) -> AbstractContextManager[None]:
-    """Return what takes an OSError of gdframe's observers for a folder's, and no other's."""
-    return storing() if is_own(observer) else nullcontext()
-
-
-def is_own(observer: Observer) -> bool:
-    """Return whether an observer is gdframe's, which read no module."""
-    return type(observer).__module__.startswith("gdframe.")

@@ -11,6 +11,7 @@ from gdframe.batch import Batch
 from gdframe.data.dataset import Dataset
 from gdframe.diagnosis import Diagnosis
 from gdframe.engines.auto import build_engine
+from gdframe.errors import UserError
 from gdframe.interrupt import interruptible
 from gdframe.loaders.base import Loader
 from gdframe.losses.base import Loss
@@ -18,6 +19,7 @@ from gdframe.measurement import Measurement
 from gdframe.member import Member
 from gdframe.observers.base import Observer
 from gdframe.penalties.base import Penalty
+from gdframe.registry import ENGINES
 from gdframe.result import Result
 from gdframe.schedules import Schedule
 from gdframe.stopping import Stopping
@@ -89,6 +91,13 @@ class Trainer(Member):
         A trainer that was restored goes on from there. Ctrl-C ends the run at the next block with
         the status ``interrupted``.
         """
+        reason = type(self.engine).why_not([self.run], self.data, self.loader)
+        if reason is not None:
+            name = ENGINES.name_of(self.engine)
+            raise UserError(
+                f"the run was changed after its trainer was built, and engine={name} cannot "
+                f"execute it any more: {reason}; build the trainer after the change"
+            )
         results: list[Result] = []
         with interruptible() as signal_name:
             Batch([self], self.engine, ended=lambda _, result: results.append(result)).fit(

@@ -14,7 +14,8 @@ import gdframe
 ROOT = Path(gdframe.__file__).parent
 
 FLOORS = [
-    {"errors", "hidden_state"},
+    {"errors", "sameness"},
+    {"hidden_state"},
     {"arguments", "files", "interrupt", "drawing"},
     {"registry"},
     {"randomness", "plugins"},
@@ -26,7 +27,7 @@ FLOORS = [
     {"diagnosis"},
     {"result"},
     {"observers", "console"},
-    {"parts"},
+    {"parts", "watching"},
     {"reading"},
     {"member"},
     {"batch"},

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from gdframe.data.dataset import Dataset
 from gdframe.engines.base import CannotExecute, Engine, Run
 from gdframe.engines.check import DifferenceError
+from gdframe.engines.declared import KernelError
 from gdframe.engines.nodes import NotElementwiseError
 from gdframe.engines.probe import first_line
 from gdframe.engines.row_order import check_loader
 from gdframe.errors import UserError
 from gdframe.loaders.base import Loader
 from gdframe.registry import ENGINES
+from gdframe.schedules.base import Clock, check_schedule
 
 
 @ENGINES.register("auto")
@@ -80,6 +82,9 @@ def build_engine(
         UserError: a component is wrong on any engine.
     """
     check_loader(loader, runs[0].seed)
+    clock = Clock(loader.steps_per_epoch, epochs)
+    for schedule in {id(run.schedule): run.schedule for run in runs}.values():
+        check_schedule(schedule, clock)
     try:
         engine: Engine = ENGINES.build(name, runs=runs, data=data, loader=loader, epochs=epochs)
         if isinstance(ENGINES.get(name), type):  # else it has chosen one, and compared that
@@ -95,7 +100,7 @@ def build_engine(
 
 def failure(error: Exception) -> str:
     """Say why an engine that raised cannot be used."""
-    if isinstance(error, (DifferenceError, NotElementwiseError)):
+    if isinstance(error, (DifferenceError, KernelError, NotElementwiseError)):
         return str(error)
     return f"preparing it fails ({type(error).__name__}: {first_line(error)})"
 

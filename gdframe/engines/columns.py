@@ -138,6 +138,6 @@ def columns(runs: Sequence[Run]) -> Columns:
     if next(runs[0].objective.model.parameters()).device.type == "cpu":
         try:
             return RecordedColumns(runs)
-        except NotElementwiseError:
-            pass
+        except Exception:  # it is not elementwise, or makes of arrays what it does not of tensors
+            return Columns(runs)
     return Columns(runs)

@@ -106,7 +106,7 @@ class Compiled(Engine):
         return (
             why_not_together(runs)
             or why_not_stateless(runs[0])
-            or why_not_functional(runs[0], data)
+            or why_not_functional(runs[0], data, loader)
         )
 
     @classmethod
@@ -143,6 +143,7 @@ class Compiled(Engine):
 
     def take_up(self) -> None:
         """Copy what modules and optimizers hold."""
+        self._step.read_strengths()
         self._stack.check_settings()
         self._stack.take_up()
 

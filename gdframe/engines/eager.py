@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.base import UNKNOWN, Engine, Estimate, Part, Run, Trace
+from gdframe.engines.likeness import first_difference
 from gdframe.engines.row_order import row_order
 from gdframe.engines.starting_state import starting_state
 from gdframe.loaders.base import Loader
@@ -31,6 +32,7 @@ class Eager(Engine):
 
     def __init__(self, runs: Sequence[Run], data: Dataset, loader: Loader, *, epochs: int) -> None:
         super().__init__(runs, data, loader, epochs=epochs)
+        self._encoded = [self._rows_of(run) for run in self.runs]
         self._rates = [[g["lr"] for g in run.optimizer.param_groups] for run in self.runs]
         self._order: tuple[tuple[int, int], Tensor | None] | None = None
 
@@ -49,7 +51,8 @@ class Eager(Engine):
         return Trace(losses, norms)
 
     def _advance(self, index: int, first: int, last: int) -> tuple[Tensor, Tensor]:
-        run, rows = self.runs[index], self._part("train")
+        run, rows = self.runs[index], self._encoded[index]["train"]
+        assert rows is not None
         parameters = list(run.objective.model.parameters())
         if index in self.retired:
             unknown = parameters[0].detach().new_full((last - first,), torch.nan)
@@ -71,6 +74,14 @@ class Eager(Engine):
         for group, lr in zip(run.optimizer.param_groups, self._rates[index], strict=True):
             group["lr"] = lr
         return torch.stack(losses), torch.stack(norms)
+
+    def _rows_of(self, run: Run) -> dict[str, Rows | None]:
+        """Return the rows as a run's loss encodes them; shared where losses are alike."""
+        loss = run.objective.loss
+        if loss is None or first_difference(loss, self.runs[0].objective.loss) is None:
+            return self.rows
+        encode, held = run.objective.encode, self.data.validation
+        return {"train": encode(self.data.train), "validation": held and encode(held)}
 
     def _epoch_order(self, seed: int, epoch: int) -> Tensor | None:
         """Return the order of an epoch's rows on the data's device, kept until the next one."""
@@ -132,10 +143,11 @@ class Eager(Engine):
 
     def evaluate(self, part: Part, *, whole: bool = True) -> list[Evaluation]:
         """Evaluate run by run; what a model draws then is a function of the run's seed."""
-        rows = self._part(part)
+        self._part(part)
         found = []
         for index, run in enumerate(self.runs):
-            if index in self.retired:
+            rows = self._encoded[index][part]
+            if rows is None or index in self.retired:
                 found.append(UNKNOWN)
                 continue
             with seeded(run.seed, Purpose.EVALUATION, device=rows.targets.device):

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from gdframe.data.dataset import Rows
+from gdframe.engines.declared import declares
 from gdframe.losses.mse import MSE
 from gdframe.models.plain import is_linear_in_parameters
 from gdframe.objective import Objective
@@ -179,7 +180,7 @@ def why_not_quadratic(objective: Objective) -> str | None:
         return f"its model ({type(model).__name__}) is not linear in its parameters"
     if loss is None or type(loss).__call__ is not MSE.__call__:
         return "its loss is not the mean squared error: loss=mse"
-    if objective.penalized and penalty.curvature is None:
+    if objective.penalized and not declares(penalty, "curvature", "value"):
         return f"its penalty ({type(penalty).__name__}) is not quadratic: penalty=l2 or none"
     return None
 

@@ -28,6 +28,7 @@ from gdframe.engines.expansion import (
 from gdframe.engines.probe import why_not_as_declared, why_not_stateless
 from gdframe.engines.row_order import takes_all_rows
 from gdframe.engines.structure import why_not_pure, why_not_together
+from gdframe.hidden_state import undisturbed
 from gdframe.loaders.base import Loader
 from gdframe.objective import Evaluation, Tally
 from gdframe.registry import ENGINES
@@ -71,7 +72,10 @@ class Gram(Engine):
         self._stack = columns(self.runs)
         self._has_bias = len(self._stack.params) == 2
         dtype, within = self._stack.params[0].dtype, None
-        about = expand(model, self._part("train"), bias=self._has_bias)
+        with undisturbed(model=model) as kept:
+            about = expand(model, self._part("train"), bias=self._has_bias)
+            if kept is not None and (place := kept.changed()) is not None:
+                raise CannotExecute(self, f"its {place} changes when its design is computed")
         if dtype == torch.float32 and about.rounding(torch.finfo(dtype).eps) > ROUNDING:
             within = torch.float64
             about = expand(model, self._part("train"), bias=self._has_bias, dtype=within)
@@ -87,9 +91,12 @@ class Gram(Engine):
             self._about["validation"] = expand(
                 model, held, bias=self._has_bias, reference=about.reference, dtype=within
             )
+        self._read_penalties()
+        self._found: tuple[Array, Array, Array] | None = None
+
+    def _read_penalties(self) -> None:
         curvatures = [run.objective.penalty.curvature or 0.0 for run in self.runs]
         self._penalty = self._penalties(curvatures) if any(curvatures) else None
-        self._found: tuple[Array, Array, Array] | None = None
 
     def _penalties(self, curvatures: Sequence[float]) -> Array:
         """Return the factor of each squared parameter, (runs, 1, columns)."""
@@ -116,7 +123,7 @@ class Gram(Engine):
         return (
             why_not_together(runs)
             or why_not_stateless(runs[0])
-            or why_not_as_declared(runs[0], data)
+            or why_not_as_declared(runs[0], data, loader)
         )
 
     @classmethod
@@ -134,6 +141,7 @@ class Gram(Engine):
     def take_up(self) -> None:
         """Copy what modules and optimizers hold."""
         self._found = None
+        self._read_penalties()
         self._stack.check_settings()
         self._stack.take_up()
 

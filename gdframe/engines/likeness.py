@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gdframe.models.plain import has_hooks
+
 VALUES = (
     bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size,
     range, slice, Enum,
@@ -153,16 +155,12 @@ class _Comparison:
             if value is None:
                 continue
             if value.requires_grad and twin.requires_grad:
-                facts = [(p.shape, p.dtype, p.device, len(_hooks(p))) for p in (value, twin)]
-                if facts[0] != facts[1] or _hooks(value):
+                facts = [(p.shape, p.dtype, p.device) for p in (value, twin)]
+                if facts[0] != facts[1] or has_hooks(value) or has_hooks(twin):
                     return at
             elif not _same_tensor(value, twin):
                 return at
         return None
-
-
-def _hooks(parameter: Tensor) -> Any:
-    return getattr(parameter, "_backward_hooks", None) or ()
 
 
 def _slots(value: Any) -> list[str]:

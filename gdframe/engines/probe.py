@@ -11,23 +11,36 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gdframe.data.dataset import Dataset
+from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.base import Run
 from gdframe.engines.starting_state import starting_state, trained_parameters
-from gdframe.hidden_state import DRAWS, HiddenState, same_values
+from gdframe.hidden_state import DRAWS, HiddenState
+from gdframe.loaders.base import Loader
 from gdframe.models.plain import has_attachments
 from gdframe.optimizers.base import Optimizer, State
+from gdframe.sameness import same_values
 
-ROWS = 4
-"""Rows that a model is tried on."""
+ROWS, MOST_ROWS = 4, 512
+"""Rows that a model is tried on where batches are not known, and most of them."""
 
 
-def why_not_functional(run: Run, data: Dataset) -> str | None:
-    """Say what a run's model, loss or penalty do besides computing a value, or None."""
+def why_not_functional(run: Run, data: Dataset, loader: Loader | None = None) -> str | None:
+    """Say what a run's model, loss or penalty do besides computing a value, or None.
+
+    They are tried on batches of the sizes that training has.
+    """
+    sizes = [min(ROWS, len(data.train))]
+    if loader is not None:
+        sizes = [min(loader.batch_size, MOST_ROWS), loader.rows % loader.batch_size]
+    found = (_why_not_functional(run, data, min(size, MOST_ROWS)) for size in sizes if size)
+    return next((reason for reason in found if reason), None)
+
+
+def _why_not_functional(run: Run, data: Dataset, size: int) -> str | None:
     objective, model = run.objective, run.objective.model
     name = f"its model ({type(model).__name__})"
-    rows = objective.encode(data.train)
-    features, targets = rows.features[:ROWS].clone(), rows.targets[:ROWS].clone()
+    rows = objective.encode(Rows(data.train.features[:size], data.train.targets[:size]))
+    features, targets = rows.features.clone(), rows.targets.clone()
     parameters = trained_parameters(run)
 
     def trained() -> list[Any]:
@@ -89,7 +102,7 @@ def _what_changed(name: str, model: nn.Module, place: str, mode: str) -> str:
     return f"{name} changes its buffer '{path}' ({layer}), as batch-norm does{remedy}"
 
 
-def why_not_as_declared(run: Run, data: Dataset) -> str | None:
+def why_not_as_declared(run: Run, data: Dataset, loader: Loader) -> str | None:
     """Say what somebody else's model, loss or penalty do besides computing a value, or None.
 
     Those of gdframe are what they say, unless something was attached to them.
@@ -97,7 +110,30 @@ def why_not_as_declared(run: Run, data: Dataset) -> str | None:
     objective = run.objective
     parts = (objective.model, objective.loss, objective.penalty)
     own = all(p is None or type(p).__module__.startswith("gdframe.") for p in parts)
-    return None if own and not has_attachments(objective.model) else why_not_functional(run, data)
+    if own and not has_attachments(objective.model):
+        return None
+    return why_not_functional(run, data, loader) or _why_not_by_row(run, data)
+
+
+@torch.no_grad()
+def _why_not_by_row(run: Run, data: Dataset) -> str | None:
+    """Say why the design of a linear model is no function of each row alone, or None."""
+    model: Any = run.objective.model
+    if type(model).__module__.startswith("gdframe.") or not hasattr(model, "design"):
+        return None
+    features = data.train.features[:MOST_ROWS]
+    with HiddenState({"model": model}):
+        whole = model.design(features)
+        pieces = torch.cat([model.design(part) for part in torch.split(features, 3)])
+        for parameter in model.parameters():
+            parameter.add_(1.0)
+        moved = model.design(features)
+    limit = 1e3 * torch.finfo(whole.dtype).eps * float(whole.abs().max())
+    if whole.shape != pieces.shape or not bool(((whole - pieces).abs() <= limit).all()):
+        return "its model's design of a row depends on the other rows of a batch"
+    if not same_values(whole, moved):
+        return "its model's design depends on its parameters"
+    return None
 
 
 def why_not_stateless(run: Run) -> str | None:

@@ -218,7 +218,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         value = tensor.reshape(-1)[0].item()
         if tensor.dtype == torch.bool:
             node = truth(bool(value))
-        elif tensor.ndim == 0 or tensor.dtype == self.dtype:
+        elif tensor.ndim == 0 or tensor.dtype == self.dtype:  # a 0-d tensor is a number
             node = number(float(value), torch.float64)
         else:
             raise NotElementwiseError(f"it computes coordinates in {tensor.dtype}")
@@ -226,8 +226,6 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             node = self._typed(node, self.dtype, True) if tensor.dtype != torch.bool else node
             self._shapes[id(node)] = tensor.shape
             self._nodes.append(node)
-        elif tensor.dtype not in (torch.bool, torch.float64, self.dtype, torch.int64):
-            raise NotElementwiseError(f"it computes in {tensor.dtype}")
         return node
 
     def _typed(self, node: Node, dtype: torch.dtype, is_coordinate: bool) -> Node:
@@ -304,6 +302,16 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         quotient = self._combine("div", like, (self._combine("mul", like, (value, a)), b))
         return self._combine("add", like, (start, quotient))
 
+    def _is_nan(self, like: Tensor, value: Any) -> Node:
+        return self._combine("ne", like, (value, value))
+
+    def _masked_fill(self, like: Tensor, value: Any, mask: Any, new: Any) -> Node:
+        return self._where(like, mask, new, value)
+
+    def _sigmoid(self, like: Tensor, value: Any) -> Node:
+        power = self._combine("exp", like, (self._combine("neg", like, (value,)),))
+        return self._combine("div", like, (1.0, self._combine("add", like, (1.0, power))))
+
     def _reciprocal(self, like: Tensor, value: Any) -> Node:
         return self._combine("div", like, (1.0, value))
 
@@ -342,6 +350,9 @@ REWRITTEN: dict[str, Callable[..., Node]] = {
     "lerp": Recorder._lerp,
     "addcmul": Recorder._addcmul,
     "addcdiv": Recorder._addcdiv,
+    "isnan": Recorder._is_nan,
+    "masked_fill": Recorder._masked_fill,
+    "sigmoid": Recorder._sigmoid,
     "reciprocal": Recorder._reciprocal,
     "rsqrt": Recorder._rsqrt,
     "full_like": Recorder._full,

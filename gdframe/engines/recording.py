@@ -120,6 +120,12 @@ class Writer:
         text = self.name(node)
         if node.is_coordinate or node.number is not None:
             return text
+        if node.dtype == torch.bool:
+            return f"({self._value(f'1.0 if {text} else 0.0')} > F(0.5))"
+        return self._value(text)
+
+    def _value(self, text: str) -> str:
+        """Return how a coordinate's lines call an expression of the step."""
         if text not in self.step_values:
             self.step_values.append(text)
         return f"u{self.step_values.index(text)}"

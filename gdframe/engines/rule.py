@@ -85,7 +85,7 @@ class Rule:
         text = "\n".join([head, first, *(f"    {line}" for line in lines)])
         tree = ast.fix_missing_locations(_Choices().visit(ast.parse(text)))
         names: dict[str, Any] = {
-            "np": np, "where": np.where, "sqrt": np.sqrt, "sign": np.sign, "exp": np.exp,
+            "np": np, "where": np.where, "sqrt": np.sqrt, "sign": _sign, "exp": np.exp,
             "log": np.log, "tanh": np.tanh, "floor": np.floor,
         }  # fmt: skip
         exec(compile(tree, "<gdframe update rule>", "exec"), names)
@@ -115,6 +115,13 @@ class Rule:
             new_params.append(np.broadcast_to(new, w.shape))
             new_states.append([np.broadcast_to(s, w.shape) for s in renewed])
         return new_params, new_states, counted
+
+
+def _sign(values: Array) -> Array:
+    """Return the sign as PyTorch does: 0 for what is not a number."""
+    positive, negative = np.asarray(values) > 0, np.asarray(values) < 0
+    sign: Array = positive.astype(values.dtype) - negative.astype(values.dtype)
+    return sign
 
 
 class _Choices(ast.NodeTransformer):

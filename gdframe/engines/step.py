@@ -34,12 +34,16 @@ class Step:
         self._stack, self._shared = stack, shared
         self._objective = stack.runs[0].objective
         self._model = narrowed(self._objective.model)
-        self._penalty, self.strengths = _penalty(stack.runs)
+        self.read_strengths()
         places = {id(p): i for i, p in enumerate(trained_parameters(stack.runs[0]).values())}
         # a rule may compute in place, and what a step was given is needed after it
         self._copies = not stack.rule.__module__.startswith("gdframe.")
         # the place of each penalised parameter in the stack; a frozen one is a constant
         self._penalized = [places.get(id(p), p.detach()) for p in self._objective.penalized]
+
+    def read_strengths(self) -> None:
+        """Take the numbers of the runs' penalties as they are now."""
+        self._penalty, self.strengths = _penalty(self._stack.runs)
 
     def __call__(
         self,

@@ -10,6 +10,8 @@ import torch
 
 from gdframe.engines.base import Run
 from gdframe.engines.likeness import first_difference
+from gdframe.models.plain import has_hooks
+from gdframe.objective import Objective
 from gdframe.optimizers.base import LOW_PRECISION, Optimizer
 
 
@@ -34,7 +36,7 @@ def difference(one: Run, other: Run, *, losses_vary: bool = False) -> str | None
     first, second = one.objective, other.objective
     pairs = [
         ("model", first.model, second.model, None),
-        ("loss", first.loss, second.loss, _is_numeric if losses_vary else None),
+        ("loss", first.loss, second.loss, _is_numeric if losses_vary and _is_own(second) else None),
         ("penalty", first.penalty, second.penalty, _is_numeric),
     ]
     for what, mine, its, skip in pairs:
@@ -73,8 +75,29 @@ def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+def _is_own(objective: Objective) -> bool:
+    """Return whether a loss is gdframe's, whose numbers do not change how targets are encoded."""
+    return type(objective.loss).__module__.startswith("gdframe.")
+
+
 def _is_numeric(name: str, value: Any) -> bool:
     return is_number(value)
+
+
+STEP = ("step", "apply", "hyper", "prepare", "initial_state", "_store")
+"""The methods of an optimizer that make its pure update a step."""
+
+
+def _definition(optimizer: Optimizer, name: str) -> Any:
+    """Return the function that an optimizer calls by a name; schedulers and torch wrap some."""
+    found = vars(optimizer).get(name) or inspect.getattr_static(type(optimizer), name)
+    found = inspect.unwrap(getattr(found, "__func__", found))
+    return getattr(found, "__func__", found)
+
+
+def _own_definition(name: str) -> Any:
+    found = inspect.getattr_static(Optimizer, name)
+    return inspect.unwrap(getattr(found, "__func__", found))
 
 
 def why_not_pure(run: Run) -> str | None:
@@ -83,10 +106,7 @@ def why_not_pure(run: Run) -> str | None:
     name = type(optimizer).__name__
     if not isinstance(optimizer, Optimizer):
         return f"its optimizer ({name}) is no pure update rule of gdframe's"
-    # torch wraps the step of every class it makes an instance of
-    steps = {inspect.unwrap(cls.step) for cls in (type(optimizer), Optimizer)}
-    applies = {getattr(cls.apply, "__func__", cls.apply) for cls in (type(optimizer), Optimizer)}
-    if len(steps) > 1 or len(applies) > 1:
+    if any(_definition(optimizer, part) is not _own_definition(part) for part in STEP):
         return f"its optimizer ({name}) does more in a step than its pure update"
     hooks = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
     if any(getattr(optimizer, hook, None) for hook in hooks):
@@ -94,6 +114,8 @@ def why_not_pure(run: Run) -> str | None:
     groups = optimizer.param_groups
     bound = [id(p) for group in groups for p in group["params"] if p.requires_grad]
     trained = [p for p in run.objective.model.parameters() if p.requires_grad]
+    if any(has_hooks(p) for p in trained):
+        return "a parameter has hooks on its gradient, which only backward() calls"
     if len(groups) > 1 or bound != [id(p) for p in trained]:
         return "its optimizer has several parameter groups, or leaves parameters out"
     if any(p.dtype in LOW_PRECISION for p in trained):

@@ -46,21 +46,28 @@ def evaluate_together(
     sums = [torch.zeros_like(p) for p in stack.params]
     total = torch.zeros(runs, dtype=torch.float64, device=rows.targets.device)
     tallies = [Tally(data.task, rows) for _ in stack.runs]
-    size = max(1, CHUNK // runs)
+    # rows are cut as in Objective.evaluate: what a model makes of a row may depend on the others
+    size = min(CHUNK, len(rows))
+    several = max(1, CHUNK // size)
+    every = torch.vmap(
+        grad_and_value(share_of, has_aux=True) if gradient else share_of, in_dims=(0, None, None)
+    )
     for start in range(0, len(rows), size):
         x, y = rows.features[start : start + size], rows.targets[start : start + size]
-        if gradient:
-            every = torch.vmap(grad_and_value(share_of, has_aux=True), in_dims=(0, None, None))
-            grads, (_, (values, outputs)) = every(stack.params, x, y)
-            sums = [a + b for a, b in zip(sums, grads, strict=True)]
-        else:
-            with torch.no_grad():
-                every = torch.vmap(share_of, in_dims=(0, None, None))
-                _, (values, outputs) = every(stack.params, x, y)
-        total += values
-        if loss is not None:
-            for tally, own in zip(tallies, outputs, strict=True):
-                tally.add(loss.predict(own), y)
+        for low in range(0, runs, several):
+            part = slice(low, low + several)
+            params = [p[part] for p in stack.params]
+            if gradient:
+                grads, (_, (values, outputs)) = every(params, x, y)
+                for whole, own in zip(sums, grads, strict=True):
+                    whole[part] += own
+            else:
+                with torch.no_grad():
+                    _, (values, outputs) = every(params, x, y)
+            total[part] += values
+            if loss is not None:
+                for tally, own in zip(tallies[part], outputs, strict=True):
+                    tally.add(loss.predict(own), y)
     model.train(training)
     penalties = _penalties(stack, strengths, sums, gradient=gradient)
     norms = [torch.linalg.vector_norm(s.reshape(runs, -1), dim=1).tolist() for s in sums]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy as has_no_shape
 
 from gdframe.models.linear import Linear
@@ -27,7 +27,13 @@ def has_attachments(model: nn.Module) -> bool:
         )  # fmt: skip
         if any(attributes.get(name) for name in hooks):
             return True
-    return any(parameter._backward_hooks for parameter in model.parameters())
+    return any(has_hooks(parameter) for parameter in model.parameters())
+
+
+def has_hooks(parameter: Tensor) -> bool:
+    """Return whether something is called with, or changes, a parameter's gradient."""
+    names = ("_backward_hooks", "_post_accumulate_grad_hooks")
+    return any(getattr(parameter, name, None) for name in names)
 
 
 def is_lazy(model: nn.Module) -> bool:

@@ -260,7 +260,7 @@ class Optimizer(torch.optim.Optimizer):
                 )
             kept[key] = [owned(value, taken) for value in entries]
         for p, value, new in zip(params, values, after, strict=True):
-            if new is not value or value.dtype != p.dtype:
+            if new is not value or storage_of(value) != storage_of(p):
                 p.copy_(new)
         for key, entries in kept.items():
             for p, value in zip(params, entries, strict=True):
@@ -303,9 +303,9 @@ class Optimizer(torch.optim.Optimizer):
 
 
 def restored(value: Any, like: Any) -> Any:
-    """Return a copy of a stored state in the type and on the device of an initial one."""
+    """Return a copy of a stored state on the device of an initial one."""
     if isinstance(like, Tensor):
-        return torch.as_tensor(value).detach().to(like.device, like.dtype, copy=True)
+        return torch.as_tensor(value).detach().to(like.device, copy=True)
     return type(like)(value.item()) if isinstance(value, Tensor) else value
 
 

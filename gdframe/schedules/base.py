@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdframe.errors import UserError
+from gdframe.hidden_state import HiddenState
 
 
 @dataclass(frozen=True)
@@ -76,12 +77,32 @@ def factors(
     return np.array(rows), np.array(which)
 
 
+def check_schedule(schedule: Schedule, clock: Clock) -> None:
+    """Refuse somebody else's schedule whose factor is no function of the step.
+
+    Raises:
+        UserError: it gives another factor when it is asked again, or keeps something.
+    """
+    if type(schedule).__module__.startswith("gdframe."):
+        return
+    steps = np.arange(min(64, clock.steps_per_epoch * max(1, int(clock.epochs))))
+    with HiddenState({"schedule": schedule}):
+        first = _checked(schedule, schedule(steps, clock), len(steps))
+        with HiddenState({"schedule": schedule}) as kept:  # what is cached at first is there by now
+            second = schedule(steps, clock)
+            place = kept.changed()
+    if place is not None or not np.array_equal(first, second, equal_nan=True):
+        raise UserError(
+            f"{type(schedule).__name__}.factor: gives another factor when it is asked again; "
+            "expected a function of the time since the start alone"
+        )
+
+
 def _key(schedule: Schedule) -> Any:
     """Return what is equal for schedules that are known to be equal."""
-    values = vars(schedule)
-    if all(isinstance(value, (bool, int, float, str, type(None))) for value in values.values()):
-        return (type(schedule), *values.items())
-    return id(schedule)
+    if not type(schedule).__module__.startswith("gdframe."):
+        return id(schedule)  # it may hold more than can be compared
+    return (type(schedule), *((name, type(v), v) for name, v in vars(schedule).items()))
 
 
 def _checked(schedule: Schedule, factors: Any, steps: int) -> NDArray[np.float64]:

@@ -202,3 +202,29 @@ def test_updates_that_use_one_anothers_values_are_not_written_too_soon():
     assert (params[0] == 0).all()
     assert (after[0][0] == 2).all()
     assert np.allclose(after[0][1], 0.9)
+
+
+def test_the_sign_of_what_is_not_a_number_is_zero_as_in_pytorch():
+    body = lambda p, g, s, h: ([a - h["lr"] * (b / b).sign() for a, b in zip(p, g)], s)  # noqa: E731
+    rule = recorded(rule_with(body))
+    zero = [np.zeros(shape) for shape in SHAPES]
+    with np.errstate(all="ignore"):
+        params, _, _ = rule.apply(zero, zero, [[], []], [], [0.1])
+    assert (params[0] == 0).all()
+
+
+def test_a_decision_by_a_counter_is_recorded_among_coordinates():
+    class Late(gd.Optimizer):
+        @staticmethod
+        def init_state(params):
+            return {"t": gd.counters(params)}
+
+        @staticmethod
+        def update(params, grads, state, hyper):
+            t = [t + 1 for t in state["t"]]
+            large = [(g.abs() > 0.1) & (k > 2) for g, k in zip(grads, t)]
+            new = [torch.where(big, p, p - hyper["lr"] * g.masked_fill(p.isnan(), 0.0))
+                   for p, g, big in zip(params, grads, large)]  # fmt: skip
+            return new, {"t": t}
+
+    assert recorded(Late).counters == ("t",)

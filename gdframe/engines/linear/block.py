@@ -85,15 +85,7 @@ class Block:
         self.bias_states = np.zeros((k, n, *count) if self.many else (k, n, 1), self.dtype)
         self.counters = np.zeros((len(rule.counters), *count))
         self._settings = groups = settings_of(runs)
-        losses = [run.objective.loss for run in runs]
         self.hyper = self._by_run([[g[name] for name in rule.hyper] for g in groups], np.float64)
-        self.loss_arguments = self._by_run(
-            [loss.kernel_arguments if loss else () for loss in losses], self.dtype
-        )
-        self.penalty_arguments = self._by_run(
-            [r.objective.penalty.kernel_arguments if r.objective.penalized else () for r in runs],
-            self.dtype,
-        )
         limits = [g.get("clip_norm") for g in groups]
         clip = np.array([np.inf if limit is None else limit for limit in limits], self.dtype)
         self.clip = clip if self.many else clip[0]
@@ -114,6 +106,11 @@ class Block:
             UserError: an optimizer's settings are no longer those that the block was made for.
         """
         refuse_changes(self._settings, self.runs)
+        objectives = [run.objective for run in self.runs]
+        losses = [o.loss.kernel_arguments if o.loss else () for o in objectives]
+        penalties = [o.penalty.kernel_arguments if o.penalized else () for o in objectives]
+        self.loss_arguments = self._by_run(losses, self.dtype)
+        self.penalty_arguments = self._by_run(penalties, self.dtype)
         for index, run in enumerate(self.runs):
             self.load_model(index, {n: p.detach() for n, p in trained_parameters(run).items()})
             self.load_states(index, as_states(run, starting_state(run)))

@@ -6,6 +6,7 @@ import importlib.util
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from torch import Tensor
 
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.base import Engine, Estimate, Part, Run, Trace
-from gdframe.engines.check import check_steps, compare_evaluation, runs_to_check
+from gdframe.engines.check import DifferenceError, check_steps, compare_evaluation, runs_to_check
+from gdframe.engines.declared import check_kernels, declares, takes_its_arguments
 from gdframe.engines.linear.block import MANY, WIDEST, Block, Sums
 from gdframe.engines.linear.pool import side_by_side
 from gdframe.engines.linear.specialize import specialized
@@ -25,6 +27,7 @@ from gdframe.engines.recording import rule_of
 from gdframe.engines.row_order import depends_on_seed, row_order, takes_all_rows
 from gdframe.engines.starting_state import as_states, keep_state, starting_state
 from gdframe.engines.structure import why_not_pure, why_not_together
+from gdframe.hidden_state import undisturbed
 from gdframe.loaders.base import Loader
 from gdframe.models.plain import is_linear_in_parameters
 from gdframe.models.polynomial import Polynomial
@@ -32,8 +35,8 @@ from gdframe.objective import Evaluation, Objective, Tally
 from gdframe.registry import ENGINES
 from gdframe.schedules.base import factors
 
-FEW = 32
-"""Most rows of a step that is compared with the plain loop's."""
+FEW, MANY_ROWS = 32, 4096
+"""Most rows of a step that is compared with the plain loop's; with somebody else's loss in it."""
 
 LARGE = 1 << 20
 """Products of a value and a parameter in a step from which on its rows are cut into chunks."""
@@ -76,9 +79,11 @@ class LinearLoops(Engine):
 
     def _taken(self, rows: Rows) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:
         """Return design, targets and order of rows as the loops take them, copied only if due."""
-        model = self.runs[0].objective.model
-        with torch.no_grad():
-            design = model.design(rows.features)  # type: ignore[operator]
+        model: Any = self.runs[0].objective.model
+        with torch.no_grad(), undisturbed(model=model) as kept:
+            design = model.design(rows.features)
+            if kept is not None and (place := kept.changed()) is not None:
+                raise DifferenceError(f"its {place} changes when its design is computed")
         x = np.ascontiguousarray(design.numpy())
         y = np.ascontiguousarray(rows.targets.numpy().reshape(len(rows), -1))
         return x, y, np.arange(len(rows))
@@ -119,7 +124,7 @@ class LinearLoops(Engine):
         for run in runs:
             if reason := why_not_pure(run):
                 return reason
-        reason = why_not_together(runs, losses_vary=True) or _why_not(runs, data)
+        reason = why_not_together(runs, losses_vary=True) or _why_not(runs, data, loader)
         if reason is not None:
             return reason
         if importlib.util.find_spec("numba") is None:
@@ -149,11 +154,20 @@ class LinearLoops(Engine):
     def verify(self) -> None:
         """Compare two steps on a few rows with the plain loop's."""
         rows = self._part("train")
-        size = min(self.loader.batch_size, len(rows), FEW)
-        count = min(2, len(rows) // size)
-        cuts = [(i * size, (i + 1) * size) for i in range(count)]
+        for run in runs_to_check(len(self.runs)):
+            check_kernels(self.runs[run].objective, rows.targets)
+        kind = type(self.runs[0].objective.loss).__module__
+        most = FEW if kind.startswith("gdframe.") else MANY_ROWS
+        size, rest = (
+            min(self.loader.batch_size, len(rows), most),
+            len(rows) % self.loader.batch_size,
+        )
+        ends = [size * (i + 1) for i in range(min(2, len(rows) // size))]
+        if 0 < rest < size and ends[-1] + rest <= len(rows):
+            ends.append(ends[-1] + rest)  # as the last step of an epoch
+        cuts = list(pairwise([0, *ends]))
         batches = [Rows(rows.features[a:b].clone(), rows.targets[a:b].clone()) for a, b in cuts]
-        factors = np.array([[1.0, 0.5][:count]])
+        factors = np.array([[1.0, 0.5, 0.25][: len(cuts)]])
         for run in runs_to_check(len(self.runs)):
             block, at = self._place[run]
             lr = self.runs[run].optimizer.param_groups[0]["lr"]
@@ -350,7 +364,7 @@ def _penalizes_biases(objective: Objective) -> bool:
     return any(p is objective.model.bias for p in objective.penalized)
 
 
-def _why_not(runs: Sequence[Run], data: Dataset) -> str | None:
+def _why_not(runs: Sequence[Run], data: Dataset, loader: Loader) -> str | None:
     objective, optimizer = runs[0].objective, runs[0].optimizer
     model, loss, penalty = objective.model, objective.loss, objective.penalty
     if loss is None or not is_linear_in_parameters(model):
@@ -366,11 +380,17 @@ def _why_not(runs: Sequence[Run], data: Dataset) -> str | None:
     terms = parameters[0].shape[1]
     if terms * data.rows > MOST_TERMS and isinstance(model, Polynomial):
         return f"the model's {terms:,} terms of {data.rows:,} rows need much memory"
-    if not _own(loss, "kernel", "__call__"):
+    if not declares(loss, "kernel", "__call__"):
         return f"its loss ({loss.name}) has no kernel for its value and slope"
-    if objective.penalized and not _own(penalty, "kernel", "value"):
-        return f"its penalty ({type(penalty).__name__}) has no kernel for its value and slope"
-    if reason := why_not_stateless(runs[0]) or why_not_as_declared(runs[0], data):
+    if not takes_its_arguments(loss, 3 if loss.coupled else 2):
+        return f"the kernel of its loss ({loss.name}) does not take its kernel_arguments"
+    if objective.penalized:
+        name = type(penalty).__name__
+        if not declares(penalty, "kernel", "value"):
+            return f"its penalty ({name}) has no kernel for its value and slope"
+        if not takes_its_arguments(penalty, 1):
+            return f"the kernel of its penalty ({name}) does not take its kernel_arguments"
+    if reason := why_not_stateless(runs[0]) or why_not_as_declared(runs[0], data, loader):
         return reason
     try:
         rule_of(runs)
@@ -378,14 +398,3 @@ def _why_not(runs: Sequence[Run], data: Dataset) -> str | None:
         name = type(optimizer).__name__
         return f"its optimizer ({name}) does not treat each coordinate by itself: {error}"
     return None
-
-
-def _own(component: object, kernel: str, definition: str) -> bool:
-    """Say whether a kernel is of the class that defines what it computes, or of one below it."""
-    classes = type(component).__mro__
-    if getattr(component, kernel, None) is None:
-        return False
-    at = [
-        next(i for i, c in enumerate(classes) if name in vars(c)) for name in (kernel, definition)
-    ]
-    return at[0] <= at[1]

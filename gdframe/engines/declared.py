@@ -1,0 +1,113 @@
+"""Whether what a component declares beside its definition is of the same class as that."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gdframe.objective import Objective
+
+PLACES = np.array([0.0, 0.01, 0.1, 0.5, 1.0, 2.0, 5.0, 20.0])
+"""How far from a target, or from zero, kernels are compared; in units of the largest target."""
+
+MOST_TARGETS, CLOSE = 64, 1e-9
+"""Targets at which they are, and how far they may be off, relative to the largest value."""
+
+
+class KernelError(Exception):
+    """A kernel is another function than what it is declared for; the message says where."""
+
+
+def declares(component: object, declaration: str, definition: str) -> bool:
+    """Return whether a declaration is of the class that defines what it says, or of one below it.
+
+    Args:
+        component: a loss or a penalty.
+        declaration: such as ``kernel``.
+        definition: what that says of, such as ``__call__``.
+    """
+    if getattr(component, declaration, None) is None:
+        return False
+    places = [_place(component, name) for name in (declaration, definition)]
+    return places[0] <= places[1]
+
+
+def _place(component: object, name: str) -> int:
+    """Return how far up the classes of a component something is defined; -1 for itself."""
+    if name in vars(component):
+        return -1
+    classes = type(component).__mro__
+    return next(i for i, owner in enumerate(classes) if name in vars(owner))
+
+
+def takes_its_arguments(component: Any, fixed: int) -> bool:
+    """Return whether a kernel takes as many arguments, after ``fixed`` ones, as there are."""
+    taken = len(inspect.signature(component.kernel).parameters) - fixed
+    return taken == len(component.kernel_arguments)
+
+
+def check_kernels(objective: Objective, targets: Tensor) -> None:
+    """Compare somebody else's kernels with what they are declared for, near and far from targets.
+
+    Args:
+        objective: whose loss and penalty.
+        targets: encoded.
+
+    Raises:
+        KernelError: a value or a slope differs.
+    """
+    loss, penalty = objective.loss, objective.penalty
+    if loss is not None and _is_foreign(loss) and not loss.coupled:
+        few = _spread(targets.reshape(-1).double())
+        size = float(few.abs().max()) or 1.0
+        steps = torch.tensor(np.concatenate([PLACES, -PLACES])) * size + 1.234e-3 * size
+        y = few.repeat_interleave(len(steps))[:, None]
+        z = (y + steps.repeat(len(few))[:, None]).requires_grad_()
+        value = loss(z, y)
+        (slopes,) = torch.autograd.grad(value, z)
+        pairs = [_call(loss, a, b) for a, b in zip(z[:, 0].tolist(), y[:, 0].tolist(), strict=True)]
+        _compare(f"loss {loss.name}", pairs, value.item(), slopes[:, 0] * len(z))
+    if objective.penalized and _is_foreign(penalty):
+        w = torch.tensor(np.concatenate([PLACES, -PLACES]) + 1.234e-3).requires_grad_()
+        total = torch.as_tensor(penalty.value([w]))
+        (slopes,) = torch.autograd.grad(total, w)
+        pairs = [_call(penalty, a) for a in w.tolist()]
+        name = f"penalty {type(penalty).__name__}"
+        _compare(name, pairs, total.item() / len(w), slopes)
+
+
+def _is_foreign(component: object) -> bool:
+    return not type(component).__module__.startswith("gdframe.")
+
+
+def _spread(values: Tensor) -> Tensor:
+    """Return some of the values, the least and the greatest among them."""
+    distinct = torch.unique(values)
+    at = torch.linspace(0, len(distinct) - 1, min(MOST_TARGETS, len(distinct))).long()
+    spread: Tensor = distinct[at]
+    return spread
+
+
+def _call(component: Any, *numbers: float) -> tuple[float, float]:
+    try:
+        value, slope = component.kernel(*numbers, *component.kernel_arguments)
+    except (OverflowError, ValueError, ZeroDivisionError):  # where Python raises, loops give inf
+        return float("nan"), float("nan")
+    return float(value), float(slope)
+
+
+def _compare(name: str, pairs: list[tuple[float, float]], mean: float, slopes: Tensor) -> None:
+    """Compare values and slopes of a kernel with those by autograd, where these are finite."""
+    values, own = np.array(pairs).T
+    expected = slopes.detach().numpy()
+    fine = np.isfinite(expected)
+    off = np.abs(own[fine] - expected[fine])
+    size = np.abs(expected[fine]).max(initial=0.0)
+    if not (off <= CLOSE * size).all():
+        raise KernelError(f"the kernel of its {name} has another slope")
+    if np.isfinite(mean) and not abs(values.mean() - mean) <= CLOSE * (1.0 + abs(mean)):
+        raise KernelError(f"the kernel of its {name} has another value")

@@ -1,0 +1,46 @@
+"""Update rules as researchers write them: every one is computed as written, or refused.
+
+Each entry of ``RULES`` is a class made by ``rule``. Some keep state where no engine can see it:
+they run on the plain loop alone. ``ELEMENTWISE`` names those that the linear engine must execute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+import gdframe as gd
+
+RULES: dict[str, type[gd.Optimizer]] = {}
+ELEMENTWISE: set[str] = set()
+
+
+def rule(name: str, *, init: Callable[..., Any] | None = None, fast: bool = False, **defaults: Any):
+    """Register an update ``(params, grads, state, hyper)`` as an optimizer."""
+
+    def decorate(update: Callable[..., Any]) -> Callable[..., Any]:
+        def __init__(self, params, lr, **settings):
+            gd.Optimizer.__init__(self, params, {"lr": lr, **defaults, **settings})
+
+        own = {"__init__": __init__, "update": staticmethod(update), "__module__": __name__}
+        if init is not None:
+            own["init_state"] = staticmethod(init)
+        RULES[name] = type(name.title().replace(" ", ""), (gd.Optimizer,), own)
+        if fast:
+            ELEMENTWISE.add(name)
+        return update
+
+    return decorate
+
+
+def zeros(*names: str) -> Callable[..., Any]:
+    return lambda params: {n: [torch.zeros_like(p) for p in params] for n in names}
+
+
+def counted(*names: str) -> Callable[..., Any]:
+    return lambda params: {
+        **{n: [torch.zeros_like(p) for p in params] for n in names},
+        "t": gd.counters(params),
+    }
