@@ -43,7 +43,8 @@ EXPLAINED = [
      "learning rate 100 is too large: try 10"),
     (["data=digits", "variant=batch", "lr=100", "model=mlp", "model.hidden=[16]",
       "diagnostics.curvature=true"], "diverged", "times the stability limit"),
-    (["data=digits", "variant=sgd", "lr=1"], "max_epochs", None),
+    # at the floor of float32 rounding, where the last digits of a processor decide
+    (["data=digits", "variant=sgd", "lr=1"], "converged or max_epochs", None),
     ([*ROSENBROCK, "lr=0.01"], "diverged", "7.5 times the stability limit 0.0013"),
     ([*ROSENBROCK, "lr=1e-4", "epochs=500"], "max_epochs", "still descending"),
     ([*ROSENBROCK, "lr=1e-3", "epochs=2000"], "max_epochs", "at this rate at least 5,400 more"),
@@ -67,7 +68,7 @@ EXPLAINED = [
 @pytest.mark.parametrize(("overrides", "status", "words"), EXPLAINED)
 def test_runs_explain_themselves(tmp_path, overrides, status, words):
     result = gd.train(*overrides, folder=tmp_path / "run")
-    assert result.status == status
+    assert str(result.status) in status.split(" or ")
     if words is None:
         assert ";" not in result.reason
     else:
