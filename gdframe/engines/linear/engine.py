@@ -91,8 +91,7 @@ class LinearLoops(Engine):
     def _block(self, members: Sequence[int]) -> tuple[Block, Sequence[int]]:
         runs = [self.runs[i] for i in members]
         objective = runs[0].objective
-        assert objective.loss is not None
-        assert objective.loss.kernel is not None
+        assert objective.loss is not None and objective.loss.kernel is not None  # noqa: PT018
         penalty = objective.penalty.kernel if objective.penalized else None
         functions = specialized(
             rule=self._rule,
@@ -103,6 +102,7 @@ class LinearLoops(Engine):
             dtype=str(self._x.dtype),
             outputs=int(objective.model.weight.shape[0] == 1),  # type: ignore[index]
             many=len(runs) > 1,
+            own=type(runs[0].optimizer).__module__.startswith("gdframe."),
         )
         return Block(runs, self._rule, functions), members
 

@@ -28,7 +28,8 @@ ENTRIES = ("row_steps", "batch_steps", "accumulate", "mean_gradient", "finish")
 """The functions that are called from Python."""
 
 RULE = ("prepare", "update", "update_bias")
-"""The functions that a user has written, as it were: their sums are not regrouped."""
+"""The functions that an update rule makes. Of somebody else's, sums are not regrouped: a rule that
+sums with compensation relies on their order."""
 
 _HEADER = '''\
 """Loops of gdframe's linear engine for one loss, penalty, update rule and type."""
@@ -109,6 +110,7 @@ def write_module(
     dtype: str,
     outputs: int,
     many: bool,
+    own: bool = True,
     cached: bool = True,
 ) -> str:
     """Return the text of a module with the loops for one run, or for many at once.
@@ -122,6 +124,7 @@ def write_module(
         dtype: ``float32`` or ``float64``.
         outputs: of the model, where that is one; else 0.
         many: whether the loops are those of ``many.py``.
+        own: whether the rule is one of gdframe's.
         cached: whether Numba keeps what it compiles.
     """
     parts = [
@@ -146,7 +149,8 @@ def write_module(
     text = parts[0]
     for part in parts[1:]:
         name = part[len("def ") : part.index("(")]
-        kind = "compiled" if name in ENTRIES else "exact" if name in RULE else "inner"
+        exact = name in RULE and not own
+        kind = "compiled" if name in ENTRIES else "exact" if exact else "inner"
         text += f"\n\n@{kind}\n{part.strip()}\n"
     return text
 
