@@ -2,7 +2,7 @@
 
 import sys
 
-from gdframe.cli import main
+from gdframe.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

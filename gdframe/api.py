@@ -13,21 +13,22 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gdframe.config.check import check
 from gdframe.config.composer import Composer
 from gdframe.config.folders import claim, discard, refuse_taken, register_resolver
-from gdframe.config.launch import launch
 from gdframe.config.messages import compose_config, explain, named_plugins, parse, refuse_null
 from gdframe.config.schema import register_nodes
-from gdframe.config.values import CONFIG_FILE, anchor, dump, plain
+from gdframe.config.train_run import launch
+from gdframe.config.validation import check
+from gdframe.config.values import anchor, dump, plain
 from gdframe.errors import UserError
-from gdframe.files import write_atomically
-from gdframe.plugins import absolute, load_plugins
-from gdframe.result import Result
-from gdframe.sweeps.comparison import Configuration, Difference
-from gdframe.sweeps.conclusion import conclude
-from gdframe.sweeps.job import Job
-from gdframe.sweeps.sweep import train_sweep
+from gdframe.registry.plugins import absolute, load_plugins
+from gdframe.runs.result import Result
+from gdframe.runs.run_folder import RunFolder
+from gdframe.runs.sweep_folder import SweepFolder
+from gdframe.sweeps.comparing.comparison import Configuration, Difference
+from gdframe.sweeps.executing.job import Job
+from gdframe.sweeps.executing.train_sweep import train_sweep
+from gdframe.sweeps.writing.conclusion import conclude
 
 
 def train(*overrides: str, folder: str | Path | None = None) -> Result:
@@ -54,9 +55,7 @@ def train(*overrides: str, folder: str | Path | None = None) -> Result:
     target = claim(Path("outputs")) if folder is None else Path(folder)
     refuse_taken(target)
     try:
-        (target / ".hydra").mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(config, target / CONFIG_FILE)
-        OmegaConf.save(OmegaConf.create(list(overrides)), target / ".hydra" / "overrides.yaml")
+        RunFolder(target).write_start(OmegaConf.to_yaml(config), overrides)
         return launch(plain(config), target, started=started)
     except UserError:
         discard(target)
@@ -140,7 +139,7 @@ def sweep(
             discard(target)
         raise
     asked = {"hydra": {"overrides": {"task": list(overrides)}}}  # where Hydra would note it
-    write_atomically(target / "multirun.yaml", dump(asked))
+    SweepFolder(target).write_hydra_config(dump(asked))
     summary = conclude(target, outcome, metric)
     return SweepResult(
         folder=target,

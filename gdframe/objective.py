@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from gdframe.data.dataset import Dataset, Rows, Task
+from gdframe.data.dataset import Dataset, Rows
 from gdframe.errors import UserError
 from gdframe.hidden_state import undisturbed
 from gdframe.losses.base import Loss
+from gdframe.metrics.base import Metric
+from gdframe.metrics.tally import Tally, default_metrics
 from gdframe.models.function import Function
 from gdframe.optimizers.base import global_norm
 from gdframe.penalties.base import Penalty
@@ -32,7 +34,7 @@ class Evaluation:
         objective: loss + penalty.
         gradient_norms: Euclidean norm of the objective's gradient by parameter; empty where no
             gradient was asked for.
-        metrics: by name: ``r2``, ``rmse`` and ``mae``, or ``accuracy``.
+        metrics: by name.
     """
 
     loss: float
@@ -171,10 +173,23 @@ class Objective:
             return rows
         return Rows(rows.features, self.loss.encode(rows.targets, rows.features.dtype))
 
-    def evaluate(self, rows: Rows, data: Dataset, *, gradient: bool) -> Evaluation:
-        """Return the objective over ``rows`` (encoded), with the model in evaluation mode.
+    def evaluate(
+        self,
+        rows: Rows,
+        data: Dataset,
+        *,
+        gradient: bool,
+        metrics: Mapping[str, Metric] | None = None,
+    ) -> Evaluation:
+        """Return the objective over ``rows``, with the model in evaluation mode.
 
-        The parameters' ``grad`` is left as it was found.
+        The parameters' ``grad`` stays as it is.
+
+        Args:
+            rows: with targets encoded for the loss.
+            data: whose task decides the metrics where none are given.
+            gradient: whether to compute the norms of the objective's gradient.
+            metrics: by name.
         """
         training = self.model.training
         self.model.eval()
@@ -182,7 +197,8 @@ class Objective:
         parameters = {name: parameter for name, parameter in named if parameter.requires_grad}
         sums = [torch.zeros_like(p) for p in parameters.values()]
         total = torch.zeros((), dtype=torch.float64, device=rows.targets.device)
-        tally = Tally(data.task, rows)
+        metrics = default_metrics(data.task) if metrics is None else metrics
+        tally = Tally(metrics, self.loss, rows)
         with torch.set_grad_enabled(gradient):
             for start in range(0, len(rows), CHUNK):
                 features = rows.features[start : start + CHUNK]
@@ -193,7 +209,7 @@ class Objective:
                 else:
                     outputs = self.model(features)
                     value = self.loss(outputs, targets)
-                    tally.add(self.loss.predict(outputs.detach()), targets)
+                    tally.add(outputs.detach(), targets)
                 _accumulate(sums, share * value, parameters, gradient)
                 total += share * value.detach()
             penalty = self.penalty_value()
@@ -210,7 +226,7 @@ class Objective:
             loss=loss,
             objective=loss + added,
             gradient_norms=dict(zip(parameters, rest[: len(norms)], strict=False)),
-            metrics=tally.metrics(rest[len(norms) :]),
+            metrics=tally.values(rest[len(norms) :]),
         )
 
 
@@ -224,46 +240,3 @@ def _accumulate(
     for total, grad in zip(sums, grads, strict=True):
         if grad is not None:
             total += grad
-
-
-class Tally:
-    """Adds up, chunk by chunk, what the metrics of a task need.
-
-    Args:
-        task: of the data.
-        rows: all that will be predicted, their targets encoded.
-    """
-
-    def __init__(self, task: Task, rows: Rows) -> None:
-        self.task, self.rows = task, rows
-        self.sums: list[Tensor] = []
-
-    def add(self, predicted: Tensor, targets: Tensor) -> None:
-        """Add a chunk of predictions and encoded targets."""
-        if self.task == "classification":
-            # encoded targets are class indices, or -1 and 1 in a column
-            label = targets if targets.ndim == 1 else (targets[:, 0] > 0).long()
-            chunk = [(predicted == label).sum()]
-        else:
-            error = predicted.double() - targets
-            chunk = [(error**2).sum(), error.abs().sum()]
-        self.sums = [a + b for a, b in zip(self.sums, chunk, strict=True)] if self.sums else chunk
-
-    def metrics(self, sums: Sequence[float] | None = None) -> dict[str, float]:
-        """Return the metrics of all chunks; ``r2`` is NaN where the targets do not vary.
-
-        Args:
-            sums: the values of ``self.sums``, if they are known.
-        """
-        if not self.sums:
-            return {}
-        values = [float(total) for total in self.sums] if sums is None else sums
-        if self.task == "classification":
-            return {"accuracy": values[0] / len(self.rows)}
-        squared, absolute = values
-        count, variation = self.rows.targets.numel(), self.rows.variation
-        return {
-            "r2": 1 - squared / variation if variation > 0 else math.nan,
-            "rmse": math.sqrt(squared / count),
-            "mae": absolute / count,
-        }

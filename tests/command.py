@@ -16,10 +16,18 @@ from pathlib import Path
 import gdframe
 
 PRELOADED = (
-    "gdframe.application", "gdframe.config.launch", "gdframe.engines.linear.engine",
-    "gdframe.sweeps.conclusion", "gdframe.sweeps.hydra", "gdframe.sweeps.pictures",
-    "gdframe.sweeps.sweep", "gdframe.prediction", "torch", "numba", "command",
-)  # fmt: skip
+    "gdframe.cli.application",
+    "gdframe.config.train_run",
+    "gdframe.engines.linear.engine",
+    "gdframe.sweeps.writing.conclusion",
+    "gdframe.sweeps.executing.hydra_launch",
+    "gdframe.sweeps.writing.pictures",
+    "gdframe.sweeps.executing.train_sweep",
+    "gdframe.cli.predict",
+    "torch",
+    "numba",
+    "command",
+)
 
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(list(PRELOADED))
@@ -69,7 +77,7 @@ def _run(
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = [str(Path(gdframe.__file__).with_name("__main__.py"))]
-    from gdframe.cli import main
+    from gdframe.cli.main import main
 
     try:
         code = main(arguments)

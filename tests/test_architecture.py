@@ -1,10 +1,11 @@
-"""Dependencies point one way, and only the outer rooms know Hydra."""
+"""Imports point one way, and only the outer folders import Hydra."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,39 +14,39 @@ import gdframe
 
 ROOT = Path(gdframe.__file__).parent
 
-FLOORS = [
-    {"errors", "sameness"},
+LAYERS = [
+    {"errors", "sameness", "interrupt", "drawing"},
     {"hidden_state"},
-    {"arguments", "files", "interrupt", "drawing"},
     {"registry"},
-    {"randomness", "plugins"},
+    {"randomness"},
     {"data"},
     {"loaders", "models", "losses", "penalties", "initializers", "optimizers", "schedules"},
-    {"objective"},
+    {"metrics"},
+    {"objective", "stopping"},
+    {"runs"},
+    {"observers"},
     {"engines"},
-    {"measurement", "recovery", "share", "stopping", "history", "events", "records", "storage"},
-    {"diagnosis"},
-    {"result"},
-    {"observers", "console"},
-    {"parts", "watching"},
-    {"reading"},
-    {"member"},
-    {"batch"},
-    {"trainer", "diagnostics"},
-    {"config", "prediction", "listing"},
+    {"diagnostics"},
+    {"training"},
+    {"config"},
     {"sweeps"},
-    {"_hydra", "api", "task"},
-    {"verbs"},
-    {"application"},
+    {"_hydra", "api"},
     {"cli"},
     {"__main__"},
 ]
-"""From the ground up: a room may use rooms on its own floor or below."""
+"""From the ground up: a folder may import from its own layer or from one below."""
 
-HYDRA = {"_hydra", "api", "application", "cli", "config", "sweeps", "task"}
+HYDRA = {"_hydra", "api", "cli", "config", "sweeps"}
+"""Folders that may import Hydra or OmegaConf."""
+
+MOST_LINES = 400
+"""Of a file."""
+
+ROOT_MODULES = 10
+"""Most modules at the package's root."""
 
 
-def room(path: Path) -> str:
+def folder_of(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
     return parts[0]
 
@@ -75,23 +76,39 @@ FILES = [
 ]
 
 
-def test_every_room_has_a_floor():
-    known = set().union(*FLOORS)
-    assert {room(path) for path in FILES} == known
+def test_every_folder_has_a_layer():
+    known = set().union(*LAYERS)
+    assert {folder_of(path) for path in FILES} == known
+
+
+def test_the_root_has_few_modules():
+    assert len(list(ROOT.glob("*.py"))) <= ROOT_MODULES
+
+
+def test_no_file_is_long():
+    tests = Path(__file__).parent.rglob("*.py")
+    for path in [*ROOT.rglob("*.py"), *tests]:
+        assert len(path.read_text().splitlines()) <= MOST_LINES, path
+
+
+def test_no_two_files_of_one_name_mean_unrelated_things():
+    shared = {"__init__", "base"}  # what a package exports; the base class of a kind of component
+    names = Counter(path.stem for path in FILES if path.stem not in shared)
+    assert not [name for name, count in names.items() if count > 1]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_imports_point_down(path):
-    floor = {name: level for level, names in enumerate(FLOORS) for name in names}
+    layer = {name: level for level, names in enumerate(LAYERS) for name in names}
     for module in imports(path):
         if module.startswith("gdframe."):
             target = module.split(".")[1]
-            assert floor[target] <= floor[room(path)], f"{path} imports {module}"
+            assert layer[target] <= layer[folder_of(path)], f"{path} imports {module}"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_only_the_outer_rooms_know_hydra(path):
-    if room(path) not in HYDRA:
+def test_only_the_outer_folders_know_hydra(path):
+    if folder_of(path) not in HYDRA:
         assert not {m for m in imports(path) if m.split(".")[0] in ("hydra", "omegaconf")}
 
 

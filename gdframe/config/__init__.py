@@ -4,8 +4,7 @@
 - ``folders``: a folder of its own for every run.
 - ``messages``: what Hydra refuses, said in one clear line.
 - ``values``: a composed config as plain values.
-- ``check``: values that are wrong in themselves, found without importing torch.
+- ``validation``: values that are wrong in themselves, found without importing torch.
 - ``build``: the objects a config names.
-- ``launch``: one run, from config to result, new or resumed.
-- ``api``: ``gdframe.train(...)``.
+- ``train_run``: one run, from config to result, new or resumed.
 """

@@ -3,51 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from gdframe.config.validation import components, stopping_settings
 from gdframe.data.dataset import Dataset
-from gdframe.engines.base import Run
+from gdframe.diagnostics.diagnostics import Diagnostics
 from gdframe.engines.device import gpu_is_faster
 from gdframe.errors import UserError
 from gdframe.initializers import initialize
-from gdframe.loaders import FullBatch, Loader
-from gdframe.losses import Loss
+from gdframe.loaders import FullBatch
+from gdframe.metrics import Metric
 from gdframe.models import Function
 from gdframe.models.plain import is_lazy
-from gdframe.objective import Objective
-from gdframe.penalties import Penalty
 from gdframe.randomness import Purpose, seeded
 from gdframe.registry import (
     DATASETS,
     INITIALIZERS,
     LOADERS,
     LOSSES,
+    METRICS,
     MODELS,
     OPTIMIZERS,
     PENALTIES,
     SCHEDULES,
+    STOPPING,
     Registry,
 )
-from gdframe.schedules import Schedule
 from gdframe.stopping import Stopping
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a run is made of."""
-
-    data: Dataset
-    model: nn.Module
-    loss: Loss | None
-    penalty: Penalty
-    optimizer: torch.optim.Optimizer
-    schedule: Schedule
-    loader: Loader
-    stopping: Stopping
+from gdframe.training.run import Run
+from gdframe.training.run_spec import RunSpec
 
 
 def load_data(config: Mapping[str, Any]) -> Dataset:
@@ -65,28 +52,31 @@ def load_data(config: Mapping[str, Any]) -> Dataset:
 
 def build(
     config: Mapping[str, Any], load: Callable[[Mapping[str, Any]], Dataset] = load_data
-) -> Parts:
+) -> RunSpec:
     """Build everything a checked config names.
 
     Args:
         config: plain values.
-        load: gives the data that a config names, which must not be changed.
+        load: returns the data that a config names, which must not be changed.
 
     Raises:
         UserError: parts that do not fit each other, or data that cannot be used.
     """
     if config["device"] != "auto":
         return _build(config, load)
-    parts = _build({**config, "device": "cpu"}, load)
+    spec = _build({**config, "device": "cpu"}, load)
     if pick_device("auto") == "cpu" or not gpu_is_faster(
-        Run(Objective(parts.model, parts.loss, parts.penalty), parts.optimizer, parts.schedule, 0),
-        parts.data, parts.loader, epochs=config["epochs"], engine=config["engine"]["name"],
-    ):  # fmt: skip
-        return parts
+        spec.problem,
+        spec.data,
+        spec.loader,
+        epochs=spec.epochs,
+        engine=config["engine"]["name"],
+    ):
+        return spec
     return _build({**config, "device": "cuda"}, load)
 
 
-def _build(config: Mapping[str, Any], load: Callable[[Mapping[str, Any]], Dataset]) -> Parts:
+def _build(config: Mapping[str, Any], load: Callable[[Mapping[str, Any]], Dataset]) -> RunSpec:
     """Build everything on the device that the config names."""
     device, dtype = pick_device(config["device"]), getattr(torch, config["dtype"])
     data, loss = load(config), None
@@ -104,15 +94,40 @@ def _build(config: Mapping[str, Any], load: Callable[[Mapping[str, Any]], Datase
     model.to(device=device, dtype=dtype)
     rate = {"params": model.parameters(), "lr": config["lr"]}
     sizes = {"rows": data.rows, "batch_size": config["batch_size"]}
-    return Parts(
-        data=data,
+    return RunSpec(
         model=model,
         loss=loss,
-        penalty=_component(PENALTIES, config["penalty"]),
         optimizer=_component(OPTIMIZERS, config["optimizer"], **rate),
-        schedule=_component(SCHEDULES, config["schedule"]),
         loader=_component(LOADERS, config["loader"], **sizes) if loss else FullBatch(data.rows),
-        stopping=Stopping(**config["stopping"]),
+        data=data,
+        penalty=_component(PENALTIES, config["penalty"]),
+        schedule=_component(SCHEDULES, config["schedule"]),
+        stopping=Stopping(**stopping_settings(config), rules=_several(STOPPING, config)),
+        metrics=_metrics(config),
+        epochs=config["epochs"],
+        seed=config["seed"],
+    )
+
+
+def build_run(
+    spec: RunSpec, config: Mapping[str, Any], diagnostics: Diagnostics | None = None
+) -> Run:
+    """Build the run of a spec, with the diagnostics that its config asks for."""
+    diagnostics = diagnostics or build_diagnostics(config)
+    return Run(spec, diagnosis=diagnostics, max_points=config["logging"]["max_points"])
+
+
+def build_diagnostics(config: Mapping[str, Any]) -> Diagnostics:
+    """Build what measures curvature and explains the verdict.
+
+    Raises:
+        UserError: a value out of its range.
+    """
+    stopping = config["stopping"]
+    return Diagnostics(
+        **config["diagnostics"],
+        # less than the tolerance in all of the patience's epochs ends a run
+        tolerance=(stopping["tolerance"] or 1e-6) / stopping["patience"],
     )
 
 
@@ -182,6 +197,18 @@ def pick_device(name: str) -> str:
 def _component(registry: Registry[Any], settings: Mapping[str, Any], **supplied: Any) -> Any:
     chosen = {key: value for key, value in settings.items() if key != "name"}
     return registry.build(settings["name"], **chosen, **supplied)
+
+
+def _several(registry: Registry[Any], config: Mapping[str, Any]) -> list[Any]:
+    """Build the components of a kind of which a run takes several."""
+    return [_component(registry, own) for own in components(config, registry.kind).values()]
+
+
+def _metrics(config: Mapping[str, Any]) -> dict[str, Metric] | None:
+    """Build the metrics that a config names; None for those of the data's task."""
+    chosen = components(config, METRICS.kind)
+    built = zip(chosen, _several(METRICS, config), strict=True)
+    return dict(built) if chosen else None
 
 
 def _fitting_loss(data: Dataset) -> str:

@@ -7,13 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
-
-from gdframe.config.values import CONFIG_FILE
-
-HYDRA_FILE = CONFIG_FILE.with_name("hydra.yaml")
+from gdframe.runs.run_folder import RunFolder
+from gdframe.runs.sweep_folder import SweepFolder
 
 
 def command(run: Path, overrides: Sequence[str]) -> str:
@@ -37,7 +32,7 @@ def sweep_command(folder: Path) -> str | None:
     Args:
         folder: the sweep's.
     """
-    hydra = _hydra(folder / "multirun.yaml")
+    hydra = SweepFolder(folder).read_hydra_config()
     given = hydra.get("overrides") or {}
     words = [str(word) for word in (*(given.get("task") or []), *(given.get("hydra") or []))]
     own = ("sweep.dir=", "sweep.reuse=", "hydra.sweep.dir=", "hydra.mode=")
@@ -51,16 +46,7 @@ def sweep_command(folder: Path) -> str | None:
 
 def _config_dir(run: Path) -> str | None:
     """Return the folder of configs that a run was started with, besides gdframe's own."""
-    return _configs(_hydra(run / HYDRA_FILE))
-
-
-def _hydra(path: Path) -> Mapping[str, Any]:
-    """Return what Hydra has written of itself; nothing where that cannot be read."""
-    try:
-        found = OmegaConf.load(path)
-    except (OSError, ValueError, YAMLError, OmegaConfBaseException):
-        return {}
-    return OmegaConf.select(found, "hydra") or {}
+    return _configs(RunFolder(run).read_hydra_config())
 
 
 def _configs(hydra: Mapping[str, Any]) -> str | None:

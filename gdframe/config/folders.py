@@ -10,10 +10,9 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from gdframe.errors import FailedError, UserError
-from gdframe.files import DISK_FULL
-
-TRAINED = ("checkpoint", "result.json", "events.out.tfevents.*", "*/.hydra")
-"""What tells a folder in which something was trained; the last is a sweep's."""
+from gdframe.runs.files import DISK_FULL
+from gdframe.runs.run_folder import HYDRA, RunFolder
+from gdframe.runs.sweep_folder import HYDRA_CONFIG, SweepFolder
 
 _claimed: dict[str, str] = {}
 
@@ -80,7 +79,7 @@ def refuse_taken(folder: Path) -> None:
     Raises:
         UserError: it does.
     """
-    if any((folder / name).exists() for name in (".hydra", "result.json", "multirun.yaml")):
+    if RunFolder(folder).is_taken() or SweepFolder(folder).is_taken():
         raise UserError(
             f"{folder} already holds a run or a sweep: choose another folder, go on with it by "
             f"python -m gdframe resume {folder}, or add runs to a sweep by sweep.reuse=true"
@@ -93,7 +92,7 @@ def refuse_run(folder: Path) -> None:
     Raises:
         UserError: it is.
     """
-    if any((folder / name).exists() for name in (".hydra", "result.json")):
+    if RunFolder(folder).is_taken():
         raise UserError(
             f"{folder} holds a run, not a sweep: choose the folder of a sweep, or a new one"
         )
@@ -111,7 +110,7 @@ def unwritable(error: OSError, folder: Path) -> UserError:
 
 def _is_trained(folder: Path) -> bool:
     """Say whether something was trained in a folder."""
-    return any(next(folder.glob(trace), None) for trace in TRAINED)
+    return RunFolder(folder).is_trained() or SweepFolder(folder).has_runs()
 
 
 def discard(folder: Path) -> None:
@@ -129,8 +128,8 @@ def discard(folder: Path) -> None:
                 handler.close()
                 logging.getLogger().removeHandler(handler)
                 path.unlink(missing_ok=True)
-    shutil.rmtree(folder / ".hydra", ignore_errors=True)
-    (folder / "multirun.yaml").unlink(missing_ok=True)
+    shutil.rmtree(folder / HYDRA, ignore_errors=True)
+    (folder / HYDRA_CONFIG).unlink(missing_ok=True)
     for path in (folder, *list(folder.parents)[:3]):
         if path.resolve() in (Path.cwd(), *Path.cwd().parents):
             return

@@ -14,9 +14,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gdframe.arguments import describe
 from gdframe.config.schema import GROUPS, Schema, config_folder, names
 from gdframe.errors import UserError, did_you_mean, in_words
+from gdframe.registry.signatures import describe
 
 
 def parse(overrides: Sequence[str]) -> list[Override]:

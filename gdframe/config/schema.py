@@ -15,13 +15,18 @@ import yaml
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
-from gdframe.arguments import REQUIRED, Argument
 from gdframe.errors import UserError
 from gdframe.registry import REGISTRIES
+from gdframe.registry.signatures import REQUIRED, Argument
 
-COMPONENT_GROUPS = tuple(REGISTRIES)
+COMPONENT_GROUPS = tuple(kind for kind, registry in REGISTRIES.items() if not registry.several)
+"""Groups of which a run takes one component."""
+
+SEVERAL_GROUPS = tuple(kind for kind, registry in REGISTRIES.items() if registry.several)
+"""Groups of which a run takes several, each under its name: ``observer.csv.every``."""
+
 SETTING_GROUPS = ("stopping", "logging", "checkpoint", "diagnostics")
-GROUPS = (*COMPONENT_GROUPS, *SETTING_GROUPS, "variant", "experiment")
+GROUPS = (*COMPONENT_GROUPS, *SEVERAL_GROUPS, *SETTING_GROUPS, "variant", "experiment")
 
 
 @dataclass
@@ -61,6 +66,7 @@ class Schema:
     loader: Any = None
     model: Any = None
     loss: Any = None
+    metric: Any = None
     penalty: Any = None
     initializer: Any = None
     optimizer: Any = None
@@ -70,6 +76,7 @@ class Schema:
     logging: Any = None
     checkpoint: Any = None
     diagnostics: Any = None
+    observer: Any = None
     sweep: Sweep = field(default_factory=lambda: Sweep())
 
 
@@ -118,7 +125,8 @@ def register_nodes() -> None:
     for group, registry in REGISTRIES.items():
         for name in registry.third_party():
             node = _node(name, registry.settings(name))
-            store.store(group=group, name=name, node=node, provider="gdframe")
+            package = f"{group}.{name}" if registry.several else None
+            store.store(group=group, name=name, node=node, package=package, provider="gdframe")
 
 
 def _node(name: str, settings: typing.Mapping[str, Argument]) -> Any:

@@ -12,9 +12,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gdframe.config.schema import Schema
 from gdframe.errors import UserError
-from gdframe.files import require_folder
-
-CONFIG_FILE = Path(".hydra") / "config.yaml"
+from gdframe.runs.files import require_folder
+from gdframe.runs.run_folder import CONFIG, RunFolder
 
 
 def read_config(folder: Path) -> DictConfig:
@@ -23,12 +22,13 @@ def read_config(folder: Path) -> DictConfig:
     Raises:
         UserError: the folder is no run's.
     """
-    path = folder / CONFIG_FILE
     require_folder(folder, "a run's folder, such as outputs/DATE/TIME")
-    if not path.is_file():
-        raise UserError(f"{folder} is no run's folder: it has no .hydra/config.yaml")
+    run = RunFolder(folder)
+    path = folder / CONFIG
+    if not run.is_run():
+        raise UserError(f"{folder} is not the folder of a run: it has no {CONFIG}")
     try:
-        stored = OmegaConf.load(path)
+        stored = OmegaConf.create(run.read_config_text())
         known = isinstance(stored, DictConfig) and "stopping" in stored
         config = OmegaConf.merge(OmegaConf.structured(Schema), stored) if known else None
         OmegaConf.to_container(config or stored, resolve=True)

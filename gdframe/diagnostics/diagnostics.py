@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gdframe.data.dataset import Dataset, Rows
-from gdframe.diagnosis import Diagnosis
+from gdframe.diagnostics.base import Diagnosis
 from gdframe.diagnostics.explain import (
     FLAT,
     explain_divergence,
@@ -28,14 +28,14 @@ from gdframe.diagnostics.least_squares import LeastSquares, least_squares
 from gdframe.diagnostics.linear_rule import LinearRule
 from gdframe.diagnostics.stability import Stability, stability_of
 from gdframe.diagnostics.theory import Theory, measured_rate, theory_of
-from gdframe.engines.base import Run
+from gdframe.engines.base import Problem
 from gdframe.errors import UserError
 from gdframe.hidden_state import undisturbed
-from gdframe.history import History
 from gdframe.loaders.base import Loader
 from gdframe.models.function import Function
 from gdframe.models.plain import is_linear_in_parameters
 from gdframe.penalties.none import NoPenalty
+from gdframe.runs.history import History
 from gdframe.schedules.constant import Constant
 from gdframe.stopping import Status, Verdict
 
@@ -111,7 +111,7 @@ class Diagnostics(Diagnosis):
         self._largest: float | None = None
         self._smallest: float | None = None
 
-    def begin(self, run: Run, data: Dataset, loader: Loader) -> None:
+    def begin(self, run: Problem, data: Dataset, loader: Loader) -> None:
         """Find what is cheap to know of the objective.
 
         Raises:

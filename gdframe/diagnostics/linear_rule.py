@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gdframe.engines.base import Run
+from gdframe.engines.base import Problem
 from gdframe.engines.nodes import NotElementwiseError
 from gdframe.engines.probe import why_not_stateless
 from gdframe.engines.recording import rule_of
@@ -50,13 +50,13 @@ class LinearRule:
         hyper: its hyperparameters by name.
 
     Example:
-        >>> from gdframe.engines.base import Run
+        >>> from gdframe.engines.base import Problem
         >>> from gdframe.models import Quadratic
         >>> from gdframe.objective import Objective
         >>> from gdframe.optimizers import GD
         >>> from gdframe.schedules import Constant
         >>> model = Quadratic()
-        >>> run = Run(Objective(model), GD(model.parameters(), lr=0.1), Constant(), seed=0)
+        >>> run = Problem(Objective(model), GD(model.parameters(), lr=0.1), Constant(), seed=0)
         >>> round(LinearRule.of(run).limit, 6)  # lr * curvature < 2
         20.0
     """
@@ -69,7 +69,7 @@ class LinearRule:
         self._key = (rule, *rest)
 
     @classmethod
-    def of(cls, run: Run) -> LinearRule | None:
+    def of(cls, run: Problem) -> LinearRule | None:
         """Return the rule, or None where it is no linear map: adaptive and clipped ones are not."""
         if why_not_pure(run) or why_not_stateless(run):
             return None

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdframe.engines.base import Engine
-from gdframe.measurement import finite_steps
 from gdframe.schedules.base import Clock, Schedule
 
 Array = NDArray[np.float64]
@@ -161,7 +160,7 @@ def _advance(engine: Engine, steps: int) -> tuple[Array, Array]:
         last = min(steps, engine.clock.epoch_end(done))
         traces.append(engine.advance(done, last))
         done = last
-        if not finite_steps(traces[-1]).any():  # none can come back
+        if not traces[-1].finite_steps().any():  # none can come back
             break
     losses = np.concatenate([trace.loss for trace in traces], axis=1)
     norms = np.concatenate([trace.gradient_norm for trace in traces], axis=1)

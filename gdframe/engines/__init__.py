@@ -1,7 +1,7 @@
 """Engines: how epochs are executed. They change the speed, never the answer."""
 
 from gdframe.engines.auto import build_engine, choose_engine
-from gdframe.engines.base import CannotExecute, Engine, Estimate, Run, Trace
+from gdframe.engines.base import CannotExecute, Engine, Estimate, Problem, Trace
 from gdframe.engines.compiled import Compiled
 from gdframe.engines.eager import Eager
 from gdframe.engines.gram import Gram
@@ -15,7 +15,7 @@ __all__ = [
     "Estimate",
     "Gram",
     "LinearLoops",
-    "Run",
+    "Problem",
     "Trace",
     "build_engine",
     "choose_engine",

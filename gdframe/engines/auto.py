@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gdframe.data.dataset import Dataset
-from gdframe.engines.base import CannotExecute, Engine, Run
-from gdframe.engines.check import DifferenceError
+from gdframe.engines.base import CannotExecute, Engine, Problem
 from gdframe.engines.declared import KernelError
 from gdframe.engines.nodes import NotElementwiseError
 from gdframe.engines.probe import first_line
 from gdframe.engines.row_order import check_loader
+from gdframe.engines.verification import DifferenceError
 from gdframe.errors import UserError
 from gdframe.loaders.base import Loader
 from gdframe.registry import ENGINES
@@ -18,7 +18,7 @@ from gdframe.schedules.base import Clock, check_schedule
 
 
 @ENGINES.register("auto")
-def choose_engine(runs: Sequence[Run], data: Dataset, loader: Loader, *, epochs: int) -> Engine:
+def choose_engine(runs: Sequence[Problem], data: Dataset, loader: Loader, *, epochs: int) -> Engine:
     """Take the fastest engine that can execute the runs, up to their limit of epochs.
 
     Args:
@@ -66,7 +66,7 @@ def choose_engine(runs: Sequence[Run], data: Dataset, loader: Loader, *, epochs:
 
 
 def build_engine(
-    name: str, runs: Sequence[Run], data: Dataset, loader: Loader, *, epochs: int
+    name: str, runs: Sequence[Problem], data: Dataset, loader: Loader, *, epochs: int
 ) -> Engine:
     """Return the engine of a name, compared with the plain loop.
 

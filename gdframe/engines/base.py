@@ -16,6 +16,8 @@ from torch import Tensor
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.errors import UserError
 from gdframe.loaders.base import Loader
+from gdframe.metrics.base import Metric
+from gdframe.metrics.tally import Tally, default_metrics
 from gdframe.objective import Evaluation, Objective
 from gdframe.registry import ENGINES
 from gdframe.schedules.base import Clock, Schedule, factors
@@ -34,8 +36,8 @@ Part = Literal["train", "validation"]
 
 
 @dataclass(frozen=True)
-class Run:
-    """What differs from run to run: starting values, hyperparameters, schedule and seed.
+class Problem:
+    """What an engine executes for one run: starting values, hyperparameters, schedule and seed.
 
     Args:
         objective: model, loss and penalty; its parameters are where the run starts, and where an
@@ -43,12 +45,23 @@ class Run:
         optimizer: the update rule, bound to the model's parameters.
         schedule: factor of the optimizer's learning rate by step.
         seed: of the order of rows.
+        metrics: measured in evaluations, by name; by default those of the data's task.
     """
 
     objective: Objective
     optimizer: torch.optim.Optimizer
     schedule: Schedule
     seed: int
+    metrics: Mapping[str, Metric] | None = None
+
+    def evaluate(self, rows: Rows, data: Dataset, *, gradient: bool) -> Evaluation:
+        """Return the objective and the metrics over rows, as ``Objective.evaluate`` does."""
+        return self.objective.evaluate(rows, data, gradient=gradient, metrics=self.metrics)
+
+    def tally(self, data: Dataset, rows: Rows) -> Tally:
+        """Return an empty tally of the run's metrics over rows, which are encoded."""
+        metrics = default_metrics(data.task) if self.metrics is None else self.metrics
+        return Tally(metrics, self.objective.loss, rows)
 
 
 @dataclass(frozen=True)
@@ -62,6 +75,17 @@ class Trace:
 
     loss: NDArray[np.floating[Any]]
     gradient_norm: NDArray[np.floating[Any]]
+
+    def finite_steps(self) -> NDArray[np.int64]:
+        """Return how many steps of each run come before the first that is not finite, (runs,)."""
+        steps = self.loss.shape[1]
+        # a sum of finite numbers is finite, but for overflow, which the full test clears up
+        sums = self.loss.sum(1, dtype=np.float64) + self.gradient_norm.sum(1, dtype=np.float64)
+        counts = np.full(len(sums), steps)
+        for run in np.flatnonzero(~np.isfinite(sums)):
+            bad = ~(np.isfinite(self.loss[run]) & np.isfinite(self.gradient_norm[run]))
+            counts[run] = bad.argmax() if bad.any() else steps
+        return counts
 
 
 @dataclass(frozen=True)
@@ -113,7 +137,9 @@ class Engine(ABC):
     rebuild_seconds: float = 0.0
     """About what building this engine again for fewer runs costs, compilation above all."""
 
-    def __init__(self, runs: Sequence[Run], data: Dataset, loader: Loader, *, epochs: int) -> None:
+    def __init__(
+        self, runs: Sequence[Problem], data: Dataset, loader: Loader, *, epochs: int
+    ) -> None:
         if why_not := self.why_not(runs, data, loader):
             raise CannotExecute(self, why_not)
         self.runs, self.data, self.loader = list(runs), data, loader
@@ -127,13 +153,13 @@ class Engine(ABC):
         }
 
     @classmethod
-    def why_not(cls, runs: Sequence[Run], data: Dataset, loader: Loader) -> str | None:
+    def why_not(cls, runs: Sequence[Problem], data: Dataset, loader: Loader) -> str | None:
         """Say in words a user can act on why this engine cannot execute the runs, or None."""
         return None
 
     @classmethod
     @abstractmethod
-    def estimate(cls, runs: Sequence[Run], data: Dataset, loader: Loader) -> Estimate:
+    def estimate(cls, runs: Sequence[Problem], data: Dataset, loader: Loader) -> Estimate:
         """Say about how long executing the runs takes."""
 
     @classmethod
@@ -199,7 +225,7 @@ class Engine(ABC):
         return [
             UNKNOWN
             if index in self.retired
-            else run.objective.evaluate(rows, self.data, gradient=part == "train")
+            else run.evaluate(rows, self.data, gradient=part == "train")
             for index, run in enumerate(self.runs)
         ]
 

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gdframe.engines.base import Run
+from gdframe.engines.base import Problem
 from gdframe.engines.expansion import Array, as_array
 from gdframe.engines.nodes import NotElementwiseError
 from gdframe.engines.recording import rule_of
@@ -31,7 +31,7 @@ class Columns(Stack):
         width: features; a bias is one column more.
     """
 
-    def __init__(self, runs: Sequence[Run]) -> None:
+    def __init__(self, runs: Sequence[Problem]) -> None:
         super().__init__(runs)
         self.width = self.params[0].shape[2]
         shape = (*self.params[0].shape[:2], self.width + len(self.params) - 1)
@@ -58,7 +58,7 @@ class RecordedColumns(Columns):
         NotElementwiseError: the rule is not.
     """
 
-    def __init__(self, runs: Sequence[Run]) -> None:
+    def __init__(self, runs: Sequence[Problem]) -> None:
         self._rule = rule_of(runs)
         if not self._rule.is_uniform:
             raise NotElementwiseError("it treats weight and bias differently")
@@ -133,7 +133,7 @@ class RecordedColumns(Columns):
         self._lay_out()
 
 
-def columns(runs: Sequence[Run]) -> Columns:
+def columns(runs: Sequence[Problem]) -> Columns:
     """Return the columns of runs, in the form that starts soonest."""
     if next(runs[0].objective.model.parameters()).device.type == "cpu":
         try:

@@ -22,15 +22,15 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from gdframe.data.dataset import Dataset, Rows
-from gdframe.engines.base import CannotExecute, Engine, Estimate, Part, Run, Trace
-from gdframe.engines.check import check_steps, compare_evaluation, runs_to_check
+from gdframe.engines.base import CannotExecute, Engine, Estimate, Part, Problem, Trace
+from gdframe.engines.compiled_step import Step
 from gdframe.engines.eager import Eager
 from gdframe.engines.probe import first_line, why_not_functional, why_not_stateless
 from gdframe.engines.row_order import depends_on_seed, row_order
 from gdframe.engines.stack import Stack
-from gdframe.engines.step import Step
 from gdframe.engines.structure import why_not_pure, why_not_together
 from gdframe.engines.together import evaluate_together
+from gdframe.engines.verification import check_steps, compare_evaluation, runs_to_check
 from gdframe.loaders.base import Loader
 from gdframe.objective import Evaluation
 from gdframe.registry import ENGINES
@@ -67,7 +67,9 @@ class Compiled(Engine):
 
     rebuild_seconds = SETUP_SECONDS
 
-    def __init__(self, runs: Sequence[Run], data: Dataset, loader: Loader, *, epochs: int) -> None:
+    def __init__(
+        self, runs: Sequence[Problem], data: Dataset, loader: Loader, *, epochs: int
+    ) -> None:
         super().__init__(runs, data, loader, epochs=epochs)
         self._stack = Stack(self.runs)
         self._shared = not depends_on_seed(loader) or len({run.seed for run in self.runs}) == 1
@@ -93,7 +95,7 @@ class Compiled(Engine):
             raise CannotExecute(self, reason) from error
 
     @classmethod
-    def why_not(cls, runs: Sequence[Run], data: Dataset, loader: Loader) -> str | None:
+    def why_not(cls, runs: Sequence[Problem], data: Dataset, loader: Loader) -> str | None:
         """Functional modules, pure rules, and a compiler on this machine."""
         device = data.train.features.device
         if device.type == "cuda" and importlib.util.find_spec("triton") is None:
@@ -110,14 +112,14 @@ class Compiled(Engine):
         )
 
     @classmethod
-    def estimate(cls, runs: Sequence[Run], data: Dataset, loader: Loader) -> Estimate:
+    def estimate(cls, runs: Sequence[Problem], data: Dataset, loader: Loader) -> Estimate:
         """Long compilation, then steps without Python."""
         tensors = len(list(runs[0].objective.model.parameters()))
         work = WORK_SECONDS * cls._products(runs, loader)
         return Estimate(SETUP_SECONDS, STEP_SECONDS + TENSOR_SECONDS * tensors + work)
 
     @staticmethod
-    def _products(runs: Sequence[Run], loader: Loader) -> int:
+    def _products(runs: Sequence[Problem], loader: Loader) -> int:
         """Return how many products of a parameter and a row a step has, over all runs."""
         parameters = sum(p.numel() for p in runs[0].objective.model.parameters())
         return loader.batch_size * parameters * len(runs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gdframe.data.dataset import Dataset
-from gdframe.engines.base import Engine, Estimate, Run
+from gdframe.engines.base import Engine, Estimate, Problem
 from gdframe.engines.expansion import why_not_quadratic
 from gdframe.engines.row_order import takes_all_rows
 from gdframe.loaders.base import Loader
@@ -17,7 +17,7 @@ GPU_GRAM_SECONDS, GPU_PASS_SECONDS = 150e-6, 0.1e-12
 
 
 def gpu_is_faster(
-    run: Run, data: Dataset, loader: Loader, *, epochs: int, engine: str = "auto"
+    run: Problem, data: Dataset, loader: Loader, *, epochs: int, engine: str = "auto"
 ) -> bool:
     """Return whether a GPU should end a run sooner than the fastest engine on the CPU.
 
@@ -43,7 +43,7 @@ def gpu_is_faster(
     return not seconds or _total(on_gpu(run, data, loader), steps) < min(seconds)
 
 
-def on_gpu(run: Run, data: Dataset, loader: Loader) -> Estimate:
+def on_gpu(run: Problem, data: Dataset, loader: Loader) -> Estimate:
     """Say about how long a run takes on a GPU; rough, and for choosing a device only."""
     columns = sum(p.numel() for p in run.objective.model.parameters())
     if takes_all_rows(loader) and why_not_quadratic(run.objective) is None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gdframe.data.dataset import Dataset, Rows
-from gdframe.engines.base import UNKNOWN, Engine, Estimate, Part, Run, Trace
+from gdframe.engines.base import UNKNOWN, Engine, Estimate, Part, Problem, Trace
 from gdframe.engines.likeness import first_difference
 from gdframe.engines.row_order import row_order
 from gdframe.engines.starting_state import starting_state
@@ -30,14 +30,16 @@ Measured on two cores of a server; only their ratios to other engines' matter.
 class Eager(Engine):
     """Executes anything, one run after another, with PyTorch's autograd."""
 
-    def __init__(self, runs: Sequence[Run], data: Dataset, loader: Loader, *, epochs: int) -> None:
+    def __init__(
+        self, runs: Sequence[Problem], data: Dataset, loader: Loader, *, epochs: int
+    ) -> None:
         super().__init__(runs, data, loader, epochs=epochs)
         self._encoded = [self._rows_of(run) for run in self.runs]
         self._rates = [[g["lr"] for g in run.optimizer.param_groups] for run in self.runs]
         self._order: tuple[tuple[int, int], Tensor | None] | None = None
 
     @classmethod
-    def estimate(cls, runs: Sequence[Run], data: Dataset, loader: Loader) -> Estimate:
+    def estimate(cls, runs: Sequence[Problem], data: Dataset, loader: Loader) -> Estimate:
         """A fixed cost for a step and its tensors, and what a pass over the rows' values takes."""
         parameters = list(runs[0].objective.model.parameters())
         work = loader.batch_size * max(1, sum(p.numel() for p in parameters))
@@ -75,7 +77,7 @@ class Eager(Engine):
             group["lr"] = lr
         return torch.stack(losses), torch.stack(norms)
 
-    def _rows_of(self, run: Run) -> dict[str, Rows | None]:
+    def _rows_of(self, run: Problem) -> dict[str, Rows | None]:
         """Return the rows as a run's loss encodes them; shared where losses are alike."""
         loss = run.objective.loss
         if loss is None or first_difference(loss, self.runs[0].objective.loss) is None:
@@ -151,12 +153,12 @@ class Eager(Engine):
                 found.append(UNKNOWN)
                 continue
             with seeded(run.seed, Purpose.EVALUATION, device=rows.targets.device):
-                found.append(run.objective.evaluate(rows, self.data, gradient=part == "train"))
+                found.append(run.evaluate(rows, self.data, gradient=part == "train"))
         return found
 
 
 def one_step(
-    run: Run, parameters: Sequence[Tensor], batch: Rows, rates: Sequence[float]
+    run: Problem, parameters: Sequence[Tensor], batch: Rows, rates: Sequence[float]
 ) -> tuple[Tensor, Tensor]:
     """Update a run's module with one batch: the definition of a step.
 

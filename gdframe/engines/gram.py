@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gdframe.data.dataset import Dataset, Rows
-from gdframe.engines.base import CannotExecute, Engine, Estimate, Part, Run, Trace
-from gdframe.engines.check import check_steps, compare_evaluation, runs_to_check
+from gdframe.engines.base import CannotExecute, Engine, Estimate, Part, Problem, Trace
 from gdframe.engines.columns import columns
 from gdframe.engines.expansion import (
     Array,
@@ -28,9 +27,11 @@ from gdframe.engines.expansion import (
 from gdframe.engines.probe import why_not_as_declared, why_not_stateless
 from gdframe.engines.row_order import takes_all_rows
 from gdframe.engines.structure import why_not_pure, why_not_together
+from gdframe.engines.verification import check_steps, compare_evaluation, runs_to_check
 from gdframe.hidden_state import undisturbed
 from gdframe.loaders.base import Loader
-from gdframe.objective import Evaluation, Tally
+from gdframe.metrics.tally import Tally, from_squared_error
+from gdframe.objective import Evaluation
 from gdframe.registry import ENGINES
 
 MOST_COLUMNS = 4096
@@ -64,7 +65,9 @@ class Gram(Engine):
             rounding in XᵀX would show.
     """
 
-    def __init__(self, runs: Sequence[Run], data: Dataset, loader: Loader, *, epochs: int) -> None:
+    def __init__(
+        self, runs: Sequence[Problem], data: Dataset, loader: Loader, *, epochs: int
+    ) -> None:
         super().__init__(runs, data, loader, epochs=epochs)
         self.measures_all = data.train.features.numel() <= CHEAP
         self.rebuild_seconds = self.estimate(runs, data, loader).setup
@@ -105,7 +108,7 @@ class Gram(Engine):
         return as_array((strength * chosen).to(self._stack.params[0].device))
 
     @classmethod
-    def why_not(cls, runs: Sequence[Run], data: Dataset, loader: Loader) -> str | None:
+    def why_not(cls, runs: Sequence[Problem], data: Dataset, loader: Loader) -> str | None:
         """Full batches of a linear model with loss mse and a quadratic penalty."""
         if not takes_all_rows(loader):
             return "it needs all rows in each update: variant=batch"
@@ -127,7 +130,7 @@ class Gram(Engine):
         )
 
     @classmethod
-    def estimate(cls, runs: Sequence[Run], data: Dataset, loader: Loader) -> Estimate:
+    def estimate(cls, runs: Sequence[Problem], data: Dataset, loader: Loader) -> Estimate:
         """One pass over the data, then steps that do not depend on it."""
         columns = _columns(runs[0])
         setup = PASS_SECONDS * data.rows * columns**2 + WORK_SECONDS * columns**3
@@ -226,31 +229,28 @@ class Gram(Engine):
             norms = {name: (values.sum((1, 2)) ** 0.5).tolist() for name, values in parts}
         else:
             error, _ = about.at(points)
-        found, variation = [], self._part(part).variation
+        found, rows = [], self._part(part)
         for run, squared in enumerate(error.tolist()):
             squared = squared if math.isnan(squared) else max(squared, 0.0)
             squared = math.inf if squared > self._most else squared
             loss = squared / about.terms
-            metrics = {
-                "r2": 1 - squared / variation if variation > 0 else math.nan,
-                "rmse": math.sqrt(loss),
-                "mae": math.nan,
-            }
+            tally = self.runs[run].tally(self.data, rows)
             if (whole or self.measures_all) and run not in self.retired:
-                metrics = self._metrics(run, part)
+                metrics = self._metrics(run, tally)
+            else:
+                metrics = from_squared_error(tally.metrics, squared, rows)
             own = {name: values[run] for name, values in norms.items()}
             found.append(Evaluation(loss, loss + penalties[run], own, metrics))
         return found
 
-    def _metrics(self, run: int, part: Part) -> dict[str, float]:
+    def _metrics(self, run: int, tally: Tally) -> dict[str, float]:
         """Return all metrics of a run, from the rows themselves."""
-        rows, model = self._part(part), self.runs[run].objective.model
-        tally = Tally(self.data.task, rows)
+        model = self.runs[run].objective.model
         self._stack.settle(run)
         with torch.no_grad():
-            for features, targets in blocks_of(rows):
+            for features, targets in blocks_of(tally.rows):
                 tally.add(model(features), targets)
-        return tally.metrics()
+        return tally.values()
 
     def settle(self, run: int) -> None:
         """Hand a run's parameters to its module, and its state to its optimizer."""
@@ -272,7 +272,7 @@ class Gram(Engine):
         self._stack.write(run, state)
 
 
-def _columns(run: Run) -> int:
+def _columns(run: Problem) -> int:
     parameters = list(run.objective.model.parameters())
     return parameters[0].shape[1] + len(parameters) - 1
 

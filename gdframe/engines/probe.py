@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gdframe.data.dataset import Dataset, Rows
-from gdframe.engines.base import Run
+from gdframe.engines.base import Problem
 from gdframe.engines.starting_state import starting_state, trained_parameters
 from gdframe.hidden_state import DRAWS, HiddenState
 from gdframe.loaders.base import Loader
@@ -24,7 +24,7 @@ ROWS, MOST_ROWS = 4, 512
 """Rows that a model is tried on where batches are not known, and most of them."""
 
 
-def why_not_functional(run: Run, data: Dataset, loader: Loader | None = None) -> str | None:
+def why_not_functional(run: Problem, data: Dataset, loader: Loader | None = None) -> str | None:
     """Say what a run's model, loss or penalty do besides computing a value, or None.
 
     They are tried on batches of the sizes that training has.
@@ -36,7 +36,7 @@ def why_not_functional(run: Run, data: Dataset, loader: Loader | None = None) ->
     return next((reason for reason in found if reason), None)
 
 
-def _why_not_functional(run: Run, data: Dataset, size: int) -> str | None:
+def _why_not_functional(run: Problem, data: Dataset, size: int) -> str | None:
     objective, model = run.objective, run.objective.model
     name = f"its model ({type(model).__name__})"
     rows = objective.encode(Rows(data.train.features[:size], data.train.targets[:size]))
@@ -102,7 +102,7 @@ def _what_changed(name: str, model: nn.Module, place: str, mode: str) -> str:
     return f"{name} changes its buffer '{path}' ({layer}), as batch-norm does{remedy}"
 
 
-def why_not_as_declared(run: Run, data: Dataset, loader: Loader) -> str | None:
+def why_not_as_declared(run: Problem, data: Dataset, loader: Loader) -> str | None:
     """Say what somebody else's model, loss or penalty do besides computing a value, or None.
 
     Those of gdframe are what they say, unless something was attached to them.
@@ -116,7 +116,7 @@ def why_not_as_declared(run: Run, data: Dataset, loader: Loader) -> str | None:
 
 
 @torch.no_grad()
-def _why_not_by_row(run: Run, data: Dataset) -> str | None:
+def _why_not_by_row(run: Problem, data: Dataset) -> str | None:
     """Say why the design of a linear model is no function of each row alone, or None."""
     model: Any = run.objective.model
     if type(model).__module__.startswith("gdframe.") or not hasattr(model, "design"):
@@ -136,7 +136,7 @@ def _why_not_by_row(run: Run, data: Dataset) -> str | None:
     return None
 
 
-def why_not_stateless(run: Run) -> str | None:
+def why_not_stateless(run: Problem) -> str | None:
     """Say what a run's update rule depends on besides its arguments, or None."""
     optimizer = run.optimizer
     assert isinstance(optimizer, Optimizer)
@@ -156,7 +156,7 @@ def why_not_stateless(run: Run) -> str | None:
 
 @torch.no_grad()
 def _try_rule(
-    run: Run, optimizer: Optimizer, changed: Callable[[], str | None]
+    run: Problem, optimizer: Optimizer, changed: Callable[[], str | None]
 ) -> str | None:  # fmt: skip
     hyper = optimizer.hyper(optimizer.param_groups[0])
     state = starting_state(run)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gdframe.engines.base import Run
+from gdframe.engines.base import Problem
 from gdframe.engines.nodes import SHARED, Node, NotElementwiseError
 from gdframe.engines.recorder import Recorder, Symbol
 from gdframe.engines.rule import Rule, Update
@@ -31,7 +31,7 @@ _rules: WeakKeyDictionary[Optimizer, tuple[Any, Rule]] = WeakKeyDictionary()
 """The rule that was recorded last for an optimizer, and what it was recorded for."""
 
 
-def rule_of(runs: Sequence[Run]) -> Rule:
+def rule_of(runs: Sequence[Problem]) -> Rule:
     """Record the update rule that runs share, and compare it with the rule itself.
 
     Hyperparameters become variables of the rule. Where it takes them for plain numbers, in a
@@ -67,7 +67,7 @@ def rule_of(runs: Sequence[Run]) -> Rule:
 
 
 def _recorded(
-    run: Run, hyper: Mapping[str, Any], params: Sequence[Tensor], varying: Sequence[str]
+    run: Problem, hyper: Mapping[str, Any], params: Sequence[Tensor], varying: Sequence[str]
 ) -> Rule:
     """Record a run's rule, and compare it with the rule itself."""
     rule, state = type(run.optimizer), starting_state(run)

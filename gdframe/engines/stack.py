@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gdframe.engines.base import Run
+from gdframe.engines.base import Problem
 from gdframe.engines.starting_state import keep_state, starting_state, trained_parameters
 from gdframe.engines.structure import is_number
 from gdframe.errors import UserError
@@ -30,7 +30,7 @@ class Stack:
         state: by name, one tensor (runs, ...) for each parameter.
     """
 
-    def __init__(self, runs: Sequence[Run]) -> None:
+    def __init__(self, runs: Sequence[Problem]) -> None:
         self.runs = list(runs)
         self.rule = _rule(runs[0])
         self.names = list(trained_parameters(runs[0]))
@@ -162,12 +162,12 @@ class Stack:
                     value[run] = initial[key][index]
 
 
-def _rule(run: Run) -> type[Optimizer]:
+def _rule(run: Problem) -> type[Optimizer]:
     assert isinstance(run.optimizer, Optimizer)
     return type(run.optimizer)
 
 
-def settings_of(runs: Sequence[Run]) -> list[dict[str, Any]]:
+def settings_of(runs: Sequence[Problem]) -> list[dict[str, Any]]:
     """Return the hyperparameters of each run."""
     return [
         run.optimizer.hyper(run.optimizer.param_groups[0])
@@ -176,7 +176,7 @@ def settings_of(runs: Sequence[Run]) -> list[dict[str, Any]]:
     ]
 
 
-def refuse_changes(settings: Sequence[Mapping[str, Any]], runs: Sequence[Run]) -> None:
+def refuse_changes(settings: Sequence[Mapping[str, Any]], runs: Sequence[Problem]) -> None:
     """Refuse hyperparameters that are no longer those that an engine was built for.
 
     Raises:

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from gdframe.engines.base import Run
+from gdframe.engines.base import Problem
 from gdframe.optimizers.base import Optimizer, State, restored
 from gdframe.randomness import Purpose, seeded
 
 
-def trained_parameters(run: Run) -> dict[str, Tensor]:
+def trained_parameters(run: Problem) -> dict[str, Tensor]:
     """Return the parameters of a run that are trained, by name; frozen ones are left out."""
     named = run.objective.model.named_parameters()
     return {name: parameter for name, parameter in named if parameter.requires_grad}
 
 
-def starting_state(run: Run) -> State:
+def starting_state(run: Problem) -> State:
     """Return the state that the optimizer holds, or its initial one.
 
     What ``init_state`` draws is a function of the run's seed.
@@ -48,7 +48,7 @@ def starting_state(run: Run) -> State:
     return state
 
 
-def keep_state(run: Run, states: Sequence[dict[str, Tensor]]) -> None:
+def keep_state(run: Problem, states: Sequence[dict[str, Tensor]]) -> None:
     """Hand the state of each trained parameter, by name, back to the optimizer.
 
     Args:
@@ -60,7 +60,7 @@ def keep_state(run: Run, states: Sequence[dict[str, Tensor]]) -> None:
         run.optimizer.state[parameter] = dict(state)
 
 
-def as_states(run: Run, state: State) -> list[dict[str, Tensor]]:
+def as_states(run: Problem, state: State) -> list[dict[str, Tensor]]:
     """Return an optimizer's state by parameter, from a state by name."""
     count = len(trained_parameters(run))
     return [{name: values[i] for name, values in state.items()} for i in range(count)]

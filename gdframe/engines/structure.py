@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 
-from gdframe.engines.base import Run
+from gdframe.engines.base import Problem
 from gdframe.engines.likeness import first_difference
 from gdframe.models.plain import has_hooks
 from gdframe.objective import Objective
 from gdframe.optimizers.base import LOW_PRECISION, Optimizer
 
 
-def why_not_together(runs: Sequence[Run], *, losses_vary: bool = False) -> str | None:
+def why_not_together(runs: Sequence[Problem], *, losses_vary: bool = False) -> str | None:
     """Say why runs cannot be trained as one group, or None.
 
     Starting values, numbers among the hyperparameters and the penalty's arguments, schedules and
@@ -31,7 +31,7 @@ def why_not_together(runs: Sequence[Run], *, losses_vary: bool = False) -> str |
     return None
 
 
-def difference(one: Run, other: Run, *, losses_vary: bool = False) -> str | None:
+def difference(one: Problem, other: Problem, *, losses_vary: bool = False) -> str | None:
     """Return in what two runs differ that one group cannot hold, in words; None for nothing."""
     first, second = one.objective, other.objective
     pairs = [
@@ -100,7 +100,7 @@ def _own_definition(name: str) -> Any:
     return inspect.unwrap(getattr(found, "__func__", found))
 
 
-def why_not_pure(run: Run) -> str | None:
+def why_not_pure(run: Problem) -> str | None:
     """Say why a run's updates are not one application of a pure rule to all parameters, or None."""
     optimizer = run.optimizer
     name = type(optimizer).__name__

@@ -12,7 +12,7 @@ from torch.func import functional_call, grad, grad_and_value
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.stack import Stack
 from gdframe.engines.starting_state import trained_parameters
-from gdframe.objective import CHUNK, Evaluation, Tally
+from gdframe.objective import CHUNK, Evaluation
 
 
 def evaluate_together(
@@ -45,7 +45,7 @@ def evaluate_together(
 
     sums = [torch.zeros_like(p) for p in stack.params]
     total = torch.zeros(runs, dtype=torch.float64, device=rows.targets.device)
-    tallies = [Tally(data.task, rows) for _ in stack.runs]
+    tallies = [run.tally(data, rows) for run in stack.runs]
     # rows are cut as in Objective.evaluate: what a model makes of a row may depend on the others
     size = min(CHUNK, len(rows))
     several = max(1, CHUNK // size)
@@ -67,7 +67,7 @@ def evaluate_together(
             total[part] += values
             if loss is not None:
                 for tally, own in zip(tallies[part], outputs, strict=True):
-                    tally.add(loss.predict(own), y)
+                    tally.add(own, y)
     model.train(training)
     penalties = _penalties(stack, strengths, sums, gradient=gradient)
     norms = [torch.linalg.vector_norm(s.reshape(runs, -1), dim=1).tolist() for s in sums]
@@ -80,7 +80,7 @@ def evaluate_together(
                 if gradient
                 else {}
             ),
-            metrics=tallies[run].metrics(),
+            metrics=tallies[run].values(),
         )
         for run, (value, penalty) in enumerate(zip(total.tolist(), penalties, strict=True))
     ]

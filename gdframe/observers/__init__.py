@@ -2,7 +2,18 @@
 
 from gdframe.observers.base import Observer, Watched
 from gdframe.observers.checkpoint import Checkpoint
+from gdframe.observers.csv_history import CSVHistory
+from gdframe.observers.mlflow_run import MLflow
 from gdframe.observers.progress import ProgressBar, preparing
 from gdframe.observers.tensorboard import TensorBoard
 
-__all__ = ["Checkpoint", "Observer", "ProgressBar", "TensorBoard", "Watched", "preparing"]
+__all__ = [
+    "CSVHistory",
+    "Checkpoint",
+    "MLflow",
+    "Observer",
+    "ProgressBar",
+    "TensorBoard",
+    "Watched",
+    "preparing",
+]

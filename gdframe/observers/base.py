@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gdframe.history import History
-from gdframe.result import Result
+from gdframe.runs.checkpoint_file import Capture
+from gdframe.runs.history import History
+from gdframe.runs.result import Result
 from gdframe.schedules.base import Clock
-from gdframe.storage import Capture
 
 
 class Watched(Protocol):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +10,19 @@ from numpy.typing import NDArray
 
 from gdframe.errors import UserError
 from gdframe.observers.base import Observer, Watched
-from gdframe.result import Result
-from gdframe.storage import save_checkpoint
+from gdframe.registry import OBSERVERS
+from gdframe.runs.result import Result
+from gdframe.runs.run_folder import RunFolder
 
 
+@OBSERVERS.register("checkpoint")
 class Checkpoint(Observer):
     """Keeps the last few checkpoints of a run in a folder.
 
     Args:
-        folder: where they go.
+        folder: the run's; they go into ``checkpoint/`` in it.
         every: epochs between them as a whole number, or seconds as text: ``30s``.
         keep: how many stay, at least 1.
-        clock: seconds from any origin.
 
     Raises:
         UserError: ``every`` or ``keep`` is out of range.
@@ -34,18 +34,18 @@ class Checkpoint(Observer):
         *,
         every: int | str = "30s",
         keep: int = 3,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.every_epochs, self.every_seconds = interval(every)
         if keep < 1:
             raise UserError(f"checkpoint.keep={keep}: must be at least 1")
-        self.folder, self.keep, self._clock = folder, keep, clock
-        self._saved_at = clock()
+        self.folder, self.keep = RunFolder(folder), keep
+        self._saved_at = time.monotonic()
 
     def on_block(self, run: Watched, kept: NDArray[np.float64]) -> None:
         """Save where the interval in seconds is over, be it amid an epoch."""
         due = (
-            self.every_seconds is not None and self._clock() - self._saved_at >= self.every_seconds
+            self.every_seconds is not None
+            and time.monotonic() - self._saved_at >= self.every_seconds
         )
         # a state that is about to diverge is none to go on from
         if due and run.is_finite():
@@ -62,8 +62,8 @@ class Checkpoint(Observer):
         self._save(run)
 
     def _save(self, run: Watched) -> None:
-        save_checkpoint(self.folder, run.capture(), keep=self.keep)
-        self._saved_at = self._clock()
+        self.folder.save_checkpoint(run.capture(), keep=self.keep)
+        self._saved_at = time.monotonic()
 
 
 def interval(every: int | str) -> tuple[int | None, float | None]:

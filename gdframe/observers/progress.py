@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gdframe.observers.base import Observer, Watched
-from gdframe.result import Result
+from gdframe.registry import OBSERVERS
+from gdframe.runs.result import Result
 
 
 @contextmanager
@@ -26,8 +27,9 @@ def preparing(console: Console | None = None) -> Iterator[None]:
         yield
 
 
+@OBSERVERS.register("progress")
 class ProgressBar(Observer):
-    """Draws on standard error, and only if that is a terminal.
+    """Draws a progress bar on standard error, and only if that is a terminal.
 
     Args:
         console: where to draw.

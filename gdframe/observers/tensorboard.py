@@ -14,18 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gdframe.events import EventFile, rewind_events
 from gdframe.observers.base import Observer, Watched
-from gdframe.result import Result
-
-TAGS = {
-    "train_loss": "loss/train",
-    "validation_loss": "loss/validation",
-    "objective": "objective/train",
-    "gradient_norm": "gradient_norm/epoch",
-    "lr": "lr",
-}
-"""Tags of an epoch's columns; gradient norms of parameters and metrics follow a pattern."""
+from gdframe.registry import OBSERVERS
+from gdframe.runs.event_file import EventFile, rewind_events
+from gdframe.runs.event_tags import STEP_TAGS, tag_of
+from gdframe.runs.result import Result
 
 LAYOUT = {
     "1. Is it descending?": {
@@ -58,8 +51,9 @@ FLUSH_SECONDS = 2.0
 """How late events may leave the process; TensorBoard looks for new ones every 5 seconds."""
 
 
+@OBSERVERS.register("tensorboard")
 class TensorBoard(Observer):
-    """Keeps one event file in a run's folder, thinned to ``max_points`` a tag.
+    """Writes one event file in a run's folder, thinned to ``max_points`` a tag.
 
     Events leave the process every two seconds, and before each checkpoint, which so is never ahead
     of them.
@@ -170,7 +164,7 @@ class TensorBoard(Observer):
         if self._steps:
             steps, losses, norms = np.concatenate(self._steps).T
             self._steps.clear()
-            for tag, values in (("loss/step", losses), ("gradient_norm/step", norms)):
+            for tag, values in zip(STEP_TAGS.values(), (losses, norms), strict=True):
                 file.curve(tag, values, steps.astype(np.int64))
 
     def _write_epoch(self, run: Watched) -> None:
@@ -233,18 +227,3 @@ def layout(columns: Iterable[str]) -> dict[str, dict[str, list[str]]]:
         }
         for question, charts in LAYOUT.items()
     }
-
-
-def tag_of(column: str) -> str | None:
-    """Return the tag of an epoch's column, or None for what has none.
-
-    Example:
-        >>> tag_of("train/r2"), tag_of("samples")
-        ('metric/train_r2', None)
-    """
-    part, _, name = column.partition("/")
-    if column in TAGS:
-        return TAGS[column]
-    if part in ("gradient_norm", "curvature", "theory"):
-        return column
-    return f"metric/{part}_{name}" if name else None

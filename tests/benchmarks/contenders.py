@@ -41,7 +41,7 @@ def gdframe(problem: Problem, *, shuffle: bool = True) -> Train:
         if problem.hidden:
             gd.initialize(model, gd.Kaiming(), seed=0)
         rule = gd.GD(model.parameters(), lr=float(rate))
-        runs.append(gd.Run(gd.Objective(model, loss), rule, gd.Constant(), 0))
+        runs.append(gd.Problem(gd.Objective(model, loss), rule, gd.Constant(), 0))
     begun = time.perf_counter()
     engine = gd.build_engine(problem.engine, runs, data, loader, epochs=1_000_000)
     built = time.perf_counter() - begun

@@ -43,7 +43,7 @@ def _step_seconds(*, rows: int = 0, features: int = 20, batch: int = 1, runs: in
         model = gd.Linear(features)
         loss = gd.BinaryCrossEntropy() if rows else gd.MSE()
         rule = gd.GD(model.parameters(), lr=1e-4)
-        made.append(gd.Run(gd.Objective(model, loss), rule, gd.Constant(), 0))
+        made.append(gd.Problem(gd.Objective(model, loss), rule, gd.Constant(), 0))
     engine = gd.LinearLoops(made, data, loader, epochs=1_000_000)
     samples, steps, first = [], engine.clock.steps_per_epoch, 0
     while len(samples) < 5 or (sum(samples) < 0.5 and len(samples) < 500):

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from gdframe.cli import main
+from gdframe.cli.main import main
 
 CSV = "x,c,y\n1,a,0.5\n2,b,1.5\n3,a,2.5\n4,b,3.5\n5,a,4.5\n"
 TABLE = ["data=table", "data.path=t.csv", "data.target=y"]
@@ -83,7 +83,7 @@ CASES: list[tuple[list[str], str]] = [
     (["list", "lr=1"], "not 'lr=1'"),
     (["resume"], "required: run"),
     (["resume", "nowhere"], "nowhere does not exist"),
-    (["resume", "."], "is no run's folder"),
+    (["resume", "."], "is not the folder of a run"),
     (["predict", "nowhere", "t.csv"], "nowhere does not exist"),
     (["predict", "."], "required: data"),
 ]

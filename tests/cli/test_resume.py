@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from gdframe.cli import main
+from gdframe.cli.main import main
 
 SETTINGS = ["data=regression", "data.rows=400", "stopping.tolerance=null", "logging.histograms=0"]
 

@@ -18,8 +18,8 @@ import torch
 from safetensors.torch import load_file
 
 import gdframe as gd
-from gdframe.cli import main
-from gdframe.files import exclusive
+from gdframe.cli.main import main
+from gdframe.runs.lock import exclusive
 
 
 def rows_of(folder):

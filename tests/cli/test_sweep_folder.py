@@ -10,7 +10,7 @@ import signal
 import pytest
 
 import gdframe as gd
-from gdframe.cli import main
+from gdframe.cli.main import main
 
 
 def test_a_run_that_has_changed_since_is_not_taken_for_the_one_asked_for(tmp_path, monkeypatch):

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import gdframe as gd
+from gdframe.cli.landscape import landscape
 from gdframe.diagnostics.diagnostics import Diagnostics
-from gdframe.verbs.landscape import landscape
 
 MLP = (
     "data=classification", "data.rows=10000", "data.features=784", "data.classes=10", "model=mlp",
@@ -34,7 +34,7 @@ def test_curvature_every_ten_epochs_costs_at_most_a_fifth(engine):
             stopping=gd.Stopping(tolerance=None), diagnosis=diagnosis,
         )  # fmt: skip
         trainer.fit()
-        epochs = trainer.history["seconds"]
+        epochs = trainer.run.history["seconds"]
         return epochs[-1] - epochs[1]  # compilation is in the first
 
     with_it, without = [], []

@@ -124,7 +124,8 @@ def test_curvature_is_that_of_the_dense_hessian_and_changes_nothing():
     assert result.objective == plain.objective
     measured = result.history["curvature/lambda_max"]
     assert np.isfinite(measured).tolist() == [True, False, False, True, False, False, True]
-    objective, rows = trainer.objective, trainer.objective.encode(trainer.data.train)
+    spec = trainer.run.spec
+    objective, rows = spec.objective, spec.objective.encode(spec.data.train)
     names = [name for name, _ in objective.model.named_parameters()]
 
     def value(*parts):
@@ -168,7 +169,7 @@ def test_curvature_goes_on_bit_for_bit_after_a_resume(gdframe):
     assert gdframe(*common, "epochs=3", "hydra.run.dir=cut").code == 0
     done = gdframe("resume", "cut", "epochs=6")
     assert done.code == 0, done.err
-    from gdframe.storage import load_checkpoint
+    from gdframe.runs.checkpoint_file import load_checkpoint
 
     whole, _ = load_checkpoint(done.folder / "whole" / "checkpoint")
     cut, _ = load_checkpoint(done.folder / "cut" / "checkpoint")
@@ -244,7 +245,7 @@ def test_what_curvature_does_not_tell_is_said(tmp_path, caplog, overrides, words
 
 def test_limits_of_full_batches_are_called_so(tmp_path, capsys):
     """Of least squares it is known how much less smaller batches bear."""
-    from gdframe.console import table
+    from gdframe.runs.result_table import table
 
     small = gd.train("data=breast_cancer", "variant=minibatch", "epochs=2", folder=tmp_path / "a")
     assert "are stable with full batches" in table(small)

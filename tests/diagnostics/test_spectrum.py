@@ -110,7 +110,7 @@ def test_products_are_those_of_the_hessian(name, penalty):
 
 def linear_rule(rule, **hyper):
     model = gd.Quadratic()
-    run = gd.Run(gd.Objective(model), rule(model.parameters(), **hyper), gd.Constant(), 0)
+    run = gd.Problem(gd.Objective(model), rule(model.parameters(), **hyper), gd.Constant(), 0)
     return LinearRule.of(run)
 
 

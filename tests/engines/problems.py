@@ -58,7 +58,7 @@ def data_for(case: Case) -> gd.Dataset:
     return data
 
 
-def runs_for(case: Case, data: gd.Dataset, device: str = "cpu") -> list[gd.Run]:
+def runs_for(case: Case, data: gd.Dataset, device: str = "cpu") -> list[gd.Problem]:
     """Runs that differ in start, rate, strength, schedule's parameters and, if few, in seed."""
     runs = []
     for index in range(case.runs):
@@ -76,7 +76,7 @@ def runs_for(case: Case, data: gd.Dataset, device: str = "cpu") -> list[gd.Run]:
         )
         seed = index % 3 if case.runs < 10 else 0
         objective = gd.Objective(model, loss, penalty)
-        runs.append(gd.Run(objective, rule, gd.SCHEDULES.build(case.schedule), seed))
+        runs.append(gd.Problem(objective, rule, gd.SCHEDULES.build(case.schedule), seed))
     return runs
 
 

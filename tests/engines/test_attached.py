@@ -12,9 +12,9 @@ from torch import nn
 import gdframe as gd
 from gdframe import objective
 from gdframe.engines import together
-from gdframe.engines.check import DifferenceError, Steps, compare_steps
 from gdframe.engines.stack import Stack
 from gdframe.engines.structure import why_not_pure
+from gdframe.engines.verification import DifferenceError, Steps, compare_steps
 
 DATA = gd.Regression(rows=20, features=3, validation=0.0).load(dtype=torch.float64)
 
@@ -22,7 +22,7 @@ DATA = gd.Regression(rows=20, features=3, validation=0.0).load(dtype=torch.float
 def run_of(model=None, rule=gd.GD, loss=None, penalty=None, schedule=None, **settings):
     model = (model or gd.Linear(3)).double()
     optimizer = rule(model.parameters(), lr=0.05, **settings)
-    return gd.Run(
+    return gd.Problem(
         gd.Objective(model, loss or gd.MSE(), penalty), optimizer, schedule or gd.Constant(), 0
     )
 

@@ -17,13 +17,13 @@ from gdframe.engines.probe import why_not_functional
 DATA = gd.Regression(rows=30, features=3, validation=0.0).load()
 
 
-def run_of(model=None, optimizer=None, loss=None, penalty=None) -> gd.Run:
+def run_of(model=None, optimizer=None, loss=None, penalty=None) -> gd.Problem:
     model = model or gd.Linear(3)
     optimizer = optimizer or gd.GD(model.parameters(), lr=0.01)
-    return gd.Run(gd.Objective(model, loss or gd.MSE(), penalty), optimizer, gd.Constant(), 0)
+    return gd.Problem(gd.Objective(model, loss or gd.MSE(), penalty), optimizer, gd.Constant(), 0)
 
 
-def taken(run: gd.Run, loader: gd.Loader, epochs: int) -> gd.Engine:
+def taken(run: gd.Problem, loader: gd.Loader, epochs: int) -> gd.Engine:
     return gd.choose_engine([run], DATA, loader, epochs=epochs)
 
 

@@ -57,7 +57,7 @@ class Normalized(gd.Optimizer):
 def runs_of(
     rule: type[gd.Optimizer], settings: dict[str, Any], *, runs: int, outputs: int = 2,
     bias: bool = True, clip: bool = False, dtype: torch.dtype = torch.float64,
-) -> list[gd.Run]:  # fmt: skip
+) -> list[gd.Problem]:  # fmt: skip
     made = []
     for index in range(runs):
         model = gd.Linear(3, outputs, bias=bias).to(dtype)
@@ -65,7 +65,7 @@ def runs_of(
         optimizer = rule(model.parameters(), lr=0.1 / (1 + index), **settings)
         if clip:
             optimizer.param_groups[0]["clip_norm"] = 0.5 * (1 + index)
-        made.append(gd.Run(gd.Objective(model, gd.MSE()), optimizer, gd.Constant(), 0))
+        made.append(gd.Problem(gd.Objective(model, gd.MSE()), optimizer, gd.Constant(), 0))
     return made
 
 
@@ -81,7 +81,7 @@ def descended(stack: Columns, *, steps: int) -> list[dict[str, torch.Tensor]]:
 @pytest.mark.parametrize("runs", [1, 3])
 @pytest.mark.parametrize(("rule", "settings"), [*RULES, (Clamped, {})])
 def test_steps_are_those_of_the_rule(rule, settings, runs, clip):
-    def make() -> list[gd.Run]:
+    def make() -> list[gd.Problem]:
         return runs_of(rule, settings, runs=runs, clip=clip)
 
     recorded, plain = columns(make()), Columns(make())

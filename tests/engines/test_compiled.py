@@ -67,7 +67,7 @@ def test_steps_are_the_same_however_an_epoch_is_cut(runs):
             model = gd.MLP(3, 1, hidden=[4])
             gd.initialize(model, gd.Kaiming(), seed=index)
             rule = gd.Adam(model.parameters(), lr=0.01 * (1 + index))
-            made.append(gd.Run(gd.Objective(model, gd.MSE()), rule, gd.Cosine(), index))
+            made.append(gd.Problem(gd.Objective(model, gd.MSE()), rule, gd.Cosine(), index))
         return gd.Compiled(made, data, loader, epochs=3)
 
     whole, cut = engine(), engine()
@@ -109,7 +109,7 @@ def test_large_products_by_onednn_are_those_of_the_eager_loop(monkeypatch):
         model = gd.MLP(200, 3, hidden=[120])
         gd.initialize(model, gd.Kaiming(), seed=0)
         rule = gd.Momentum(model.parameters(), lr=0.05)
-        run = gd.Run(gd.Objective(model, gd.CrossEntropy(), gd.L2()), rule, gd.Constant(), 0)
+        run = gd.Problem(gd.Objective(model, gd.CrossEntropy(), gd.L2()), rule, gd.Constant(), 0)
         engine = gd.ENGINES.build(name, runs=[run], data=data, loader=loader, epochs=4)
         traces = [engine.advance(3 * epoch, 3 * epoch + 3) for epoch in range(4)]
         ends.append((np.concatenate([t.gradient_norm for t in traces], axis=1), engine.state(0)))

@@ -20,7 +20,9 @@ def case(rows, features, model, loader, rule=gd.GD):
     data = gd.Dataset.from_arrays(
         draw.standard_normal((rows, features)), draw.standard_normal(rows)
     )
-    run = gd.Run(gd.Objective(model, gd.MSE()), rule(model.parameters(), lr=0.01), gd.Constant(), 0)
+    run = gd.Problem(
+        gd.Objective(model, gd.MSE()), rule(model.parameters(), lr=0.01), gd.Constant(), 0
+    )
     return run, data, loader
 
 
@@ -88,7 +90,7 @@ def test_a_rule_of_ones_own_runs_on_a_gpu_as_on_the_cpu(engine, loader, runs):
             gd.initialize(model, gd.Normal(), seed=seed)
             model.to(device)
             rule = Decayed(model.parameters(), {"lr": 0.01 * (1 + seed)})
-            made.append(gd.Run(gd.Objective(model, gd.MSE()), rule, gd.Constant(), seed))
+            made.append(gd.Problem(gd.Objective(model, gd.MSE()), rule, gd.Constant(), seed))
         name = "eager" if device == "cpu" else engine
         built = gd.build_engine(name, made, data, loader, epochs=3)
         built.take_up()

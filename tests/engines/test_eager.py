@@ -9,17 +9,17 @@ from sklearn.linear_model import SGDClassifier, SGDRegressor
 from torch import nn
 
 import gdframe as gd
-from gdframe.engines import Eager, Run
+from gdframe.engines import Eager, Problem
 
 from .problems import stacked
 
 DATA = gd.Regression(rows=24, features=3, validation=0.0).load(dtype=torch.float64)
 
 
-def run_of(loader_seed: int = 0, lr: float = 0.05, optimizer: str = "gd", data=DATA) -> Run:
+def run_of(loader_seed: int = 0, lr: float = 0.05, optimizer: str = "gd", data=DATA) -> Problem:
     model = gd.Linear(data.features).double()
     rule = gd.OPTIMIZERS.build(optimizer, params=model.parameters(), lr=lr)
-    return Run(gd.Objective(model, gd.MSE()), rule, gd.Constant(), loader_seed)
+    return Problem(gd.Objective(model, gd.MSE()), rule, gd.Constant(), loader_seed)
 
 
 def train(loader, runs, epochs: int = 5, data=DATA):
@@ -86,10 +86,10 @@ def test_state_of_another_model_is_refused():
 
 
 def test_any_torch_optimizer_runs_and_resumes():
-    def run() -> Run:
+    def run() -> Problem:
         model = gd.Linear(3).double()
         rule = torch.optim.AdamW(model.parameters(), lr=0.1)
-        return Run(gd.Objective(model, gd.MSE()), rule, gd.Constant(), 0)
+        return Problem(gd.Objective(model, gd.MSE()), rule, gd.Constant(), 0)
 
     engine, _, _ = train(gd.FullBatch(24), [run()], epochs=3)
     other = Eager([run()], DATA, gd.FullBatch(24), epochs=3)
@@ -105,10 +105,12 @@ class FunctionalDropout(nn.Module):
 
 @pytest.mark.parametrize("layer", [nn.Dropout(0.5), FunctionalDropout()])
 def test_dropout_is_a_function_of_seed_and_step(layer):
-    def run() -> Run:
+    def run() -> Problem:
         torch.manual_seed(0)
         model = nn.Sequential(nn.Linear(3, 8), layer, nn.Linear(8, 1)).double()
-        return Run(gd.Objective(model, gd.MSE()), gd.GD(model.parameters(), 0.01), gd.Constant(), 5)
+        return Problem(
+            gd.Objective(model, gd.MSE()), gd.GD(model.parameters(), 0.01), gd.Constant(), 5
+        )
 
     whole = train(gd.MiniBatch(24, 8), [run()], epochs=1)
     torch.manual_seed(123)
@@ -140,7 +142,7 @@ def test_per_sample_without_shuffling_equals_sgd_classifier():
         max_iter=4, tol=None,
     ).fit(x, y)  # fmt: skip
     model = gd.Linear(data.features).double()
-    run = Run(
+    run = Problem(
         gd.Objective(model, gd.BinaryCrossEntropy()), gd.GD(model.parameters(), 0.01),
         gd.Constant(), 0,
     )  # fmt: skip
@@ -169,7 +171,7 @@ def test_the_schedule_sets_the_rate_of_every_step():
 
     model = gd.Linear(3).double()
     rule = Spy(model.parameters(), lr=0.5)
-    run = Run(gd.Objective(model, gd.MSE()), rule, gd.InverseTime(decay=1.0), 0)
+    run = Problem(gd.Objective(model, gd.MSE()), rule, gd.InverseTime(decay=1.0), 0)
     train(gd.MiniBatch(24, 12), [run], epochs=2)
     np.testing.assert_allclose(rates, 0.5 / (1 + np.array([0, 0.5, 1, 1.5])))
     assert rule.param_groups[0]["lr"] == 0.5
@@ -184,7 +186,7 @@ def test_cuda_follows_the_cpu(optimizer):
     )
     model = gd.Linear(3).double().cuda()
     rule = gd.OPTIMIZERS.build(optimizer, params=model.parameters(), lr=0.05)
-    run = Run(gd.Objective(model, gd.MSE()), rule, gd.Constant(), 0)
+    run = Problem(gd.Objective(model, gd.MSE()), rule, gd.Constant(), 0)
     _, losses, _ = train(gd.MiniBatch(24, 5), [run], data=data)
     _, expected, _ = train(gd.MiniBatch(24, 5), [run_of(optimizer=optimizer)])
     np.testing.assert_allclose(losses, expected, rtol=1e-10)

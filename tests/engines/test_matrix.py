@@ -164,7 +164,7 @@ def test_models_of_other_shapes(engine, loader, shape):
     for name in ("eager", engine):
         model, penalty = SHAPES[shape](data)
         rule = gd.Momentum(model.double().parameters(), lr=0.01)
-        run = gd.Run(gd.Objective(model, gd.MSE(), penalty), rule, gd.Constant(), 0)
+        run = gd.Problem(gd.Objective(model, gd.MSE(), penalty), rule, gd.Constant(), 0)
         built = gd.ENGINES.build(name, runs=[run], data=data, loader=loader, epochs=5)
         length = loader.steps_per_epoch
         norms = [built.advance(i * length, (i + 1) * length).gradient_norm for i in range(5)]
@@ -191,7 +191,7 @@ def test_constant_columns_do_no_harm(engine):
     for name in ("eager", engine):
         model = gd.Linear(3).double()
         rule = gd.GD(model.parameters(), lr=0.1)
-        run = gd.Run(gd.Objective(model, gd.MSE()), rule, gd.Constant(), 0)
+        run = gd.Problem(gd.Objective(model, gd.MSE()), rule, gd.Constant(), 0)
         built = gd.ENGINES.build(name, runs=[run], data=data, loader=gd.FullBatch(20), epochs=30)
         for step in range(30):
             built.advance(step, step + 1)

@@ -41,7 +41,7 @@ def rule_with(body, states=()):
 def test_every_rule_of_gdframe_is_recorded(name, dtype):
     model = gd.Linear(3, 2).to(dtype)
     optimizer = gd.OPTIMIZERS.build(name, params=model.parameters(), lr=0.1)
-    run = gd.Run(gd.Objective(model, gd.MSE()), optimizer, gd.Constant(), 0)
+    run = gd.Problem(gd.Objective(model, gd.MSE()), optimizer, gd.Constant(), 0)
     rule = rule_of([run])
     assert rule.is_uniform
     assert "lr" in rule.hyper
@@ -186,7 +186,7 @@ def test_numbers_that_a_rule_branches_on_are_written_into_it():
         for decay in decays:
             model = gd.Linear(3).double()
             rule = Decayed(model.parameters(), 0.1, decay=decay)
-            made.append(gd.Run(gd.Objective(model, gd.MSE()), rule, gd.Constant(), 0))
+            made.append(gd.Problem(gd.Objective(model, gd.MSE()), rule, gd.Constant(), 0))
         return made
 
     assert rule_of(runs(0.1, 0.1)).hyper == ("lr",)

@@ -31,7 +31,7 @@ TOLERANCE = {torch.float64: 1e-8, torch.float32: 2e-3}
 
 def runs_of(
     rule: Callable[..., Any], make: Callable[[int], Any], count: int, dtype: torch.dtype
-) -> list[gd.Run]:
+) -> list[gd.Problem]:
     """Runs that differ in start, learning rate, settings that are numbers, and seed."""
     runs = []
     for index in range(count):
@@ -48,12 +48,12 @@ def runs_of(
             if isinstance(value, float) and name != "lr":
                 group[name] = value * (1 - 0.02 * index)
         objective = gd.Objective(model, gd.MSE())
-        runs.append(gd.Run(objective, optimizer, gd.Constant(), index % 3))
+        runs.append(gd.Problem(objective, optimizer, gd.Constant(), index % 3))
     return runs
 
 
 def trained(
-    engine: str, runs: list[gd.Run], data: gd.Dataset, loader: gd.Loader
+    engine: str, runs: list[gd.Problem], data: gd.Dataset, loader: gd.Loader
 ) -> tuple[gd.Engine, dict[str, np.ndarray]]:
     """Train, and return what was measured and where it ended."""
     built = gd.build_engine(engine, runs, data, loader, epochs=EPOCHS)
@@ -86,7 +86,7 @@ def assert_same(found: dict[str, np.ndarray], expected: dict[str, np.ndarray], d
 
 def equal_or_refused(
     engine: str,
-    make_runs: Callable[[], list[gd.Run]],
+    make_runs: Callable[[], list[gd.Problem]],
     loader: gd.Loader,
     hidden: dict[str, Any],
     dtype: torch.dtype = torch.float64,
@@ -295,7 +295,7 @@ def test_a_refusal_names_the_part_of_the_model(name, words):
 def test_a_loader_is_followed_as_written_or_refused(name, engine, runs):
     loader = LOADERS[name](DATA.rows)
 
-    def make() -> list[gd.Run]:
+    def make() -> list[gd.Problem]:
         return runs_of(gd.Momentum, linear, runs, torch.float64)
 
     if name in REFUSED:

@@ -19,9 +19,9 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import gdframe as gd
-from gdframe.events import EventFile
-from gdframe.sweeps.comparison import Configuration
-from gdframe.sweeps.curves import _name
+from gdframe.runs.event_file import EventFile
+from gdframe.sweeps.comparing.comparison import Configuration
+from gdframe.sweeps.writing.mean_curves import _name
 
 TAGS = {
     "loss/step", "gradient_norm/step", "loss/train", "loss/validation", "objective/train",
@@ -293,7 +293,7 @@ def test_a_checkpoint_is_never_ahead_of_the_events(tmp_path, monkeypatch):
     model = gd.Linear(data.features)
     watching = [
         gd.TensorBoard(tmp_path),
-        gd.Checkpoint(tmp_path / "checkpoint", every=2),
+        gd.Checkpoint(tmp_path, every=2),
         Looks(),
     ]
     gd.Trainer(

@@ -9,7 +9,7 @@ import pytest
 
 import gdframe as gd
 from gdframe.errors import UserError
-from gdframe.sweeps.comparison import (
+from gdframe.sweeps.comparing.comparison import (
     Configuration,
     Record,
     best,
@@ -18,11 +18,11 @@ from gdframe.sweeps.comparison import (
     differences,
     varied,
 )
-from gdframe.sweeps.curves import mean
-from gdframe.sweeps.metric import check_metric, value_of
-from gdframe.sweeps.minima import minima
-from gdframe.sweeps.pictures import _levels, against_learning_rate, draw, heat_map
-from gdframe.sweeps.scales import scale_keys
+from gdframe.sweeps.comparing.minima import minima
+from gdframe.sweeps.comparing.scales import scale_keys
+from gdframe.sweeps.comparing.sweep_metric import check_metric, value_of
+from gdframe.sweeps.writing.mean_curves import mean
+from gdframe.sweeps.writing.pictures import _levels, against_learning_rate, draw, heat_map
 
 
 def record(objective, status="max_epochs", **settings):

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 from rich.console import Console
 
-from gdframe.sweeps.progress import SweepProgress
+from gdframe.sweeps.executing.sweep_progress import SweepProgress
 
 
 def test_the_bar_moves_within_a_batch_and_names_what_is_best():

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from gdframe.files import NotWrittenError
-from gdframe.sweeps.writing import MOST_WAITING, Writing
+from gdframe.runs.files import NotWrittenError
+from gdframe.sweeps.executing.write_pool import MOST_WAITING, Writing
 
 
 def recorded() -> tuple[list, list, Writing]:

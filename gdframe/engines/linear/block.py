@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gdframe.engines.base import Run
+from gdframe.engines.base import Problem
 from gdframe.engines.linear.pool import shares, side_by_side
 from gdframe.engines.rule import Rule
 from gdframe.engines.stack import refuse_changes, settings_of
@@ -69,7 +69,7 @@ class Block:
         functions: the compiled loops, for one run or for many.
     """
 
-    def __init__(self, runs: Sequence[Run], rule: Rule, functions: Mapping[str, Any]) -> None:
+    def __init__(self, runs: Sequence[Problem], rule: Rule, functions: Mapping[str, Any]) -> None:
         self.runs, self.rule, self.functions = list(runs), rule, functions
         self.many = len(runs) > 1
         model = runs[0].objective.model

@@ -15,23 +15,26 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gdframe.data.dataset import Dataset, Rows
-from gdframe.engines.base import Engine, Estimate, Part, Run, Trace
-from gdframe.engines.check import DifferenceError, check_steps, compare_evaluation, runs_to_check
-from gdframe.engines.declared import check_kernels, declares, takes_its_arguments
+from gdframe.engines.base import Engine, Estimate, Part, Problem, Trace
+from gdframe.engines.declared import check_kernels
 from gdframe.engines.linear.block import MANY, WIDEST, Block, Sums
 from gdframe.engines.linear.pool import side_by_side
+from gdframe.engines.linear.refusals import why_not_linear
 from gdframe.engines.linear.specialize import specialized
-from gdframe.engines.nodes import NotElementwiseError
-from gdframe.engines.probe import why_not_as_declared, why_not_stateless
 from gdframe.engines.recording import rule_of
 from gdframe.engines.row_order import depends_on_seed, row_order, takes_all_rows
 from gdframe.engines.starting_state import as_states, keep_state, starting_state
 from gdframe.engines.structure import why_not_pure, why_not_together
+from gdframe.engines.verification import (
+    DifferenceError,
+    check_steps,
+    compare_evaluation,
+    runs_to_check,
+)
 from gdframe.hidden_state import undisturbed
 from gdframe.loaders.base import Loader
-from gdframe.models.plain import is_linear_in_parameters
-from gdframe.models.polynomial import Polynomial
-from gdframe.objective import Evaluation, Objective, Tally
+from gdframe.metrics.tally import Tally
+from gdframe.objective import Evaluation, Objective
 from gdframe.registry import ENGINES
 from gdframe.schedules.base import factors
 
@@ -43,9 +46,6 @@ LARGE = 1 << 20
 
 MOST_ORDERS = 64
 """Most orders of rows that are kept; others are drawn again when they are needed."""
-
-MOST_TERMS = 1 << 28
-"""Most values of a polynomial's terms held beside the features."""
 
 SETUP_SECONDS, EPOCH_SECONDS, STEP_SECONDS, WORK_SECONDS = 0.3, 100e-6, 0.1e-6, 0.15e-9
 """Of importing the compiler and loading what it compiled; of a call; of a step; of its products."""
@@ -60,7 +60,9 @@ class LinearLoops(Engine):
     For any number of threads the result is the same, bit for bit.
     """
 
-    def __init__(self, runs: Sequence[Run], data: Dataset, loader: Loader, *, epochs: int) -> None:
+    def __init__(
+        self, runs: Sequence[Problem], data: Dataset, loader: Loader, *, epochs: int
+    ) -> None:
         super().__init__(runs, data, loader, epochs=epochs)
         objective = self.runs[0].objective
         self._rule = rule_of(self.runs)
@@ -119,12 +121,12 @@ class LinearLoops(Engine):
             block.steps(self._x, self._y, self._lying[:0], 0, size, none, np.zeros(MANY, np.int64))
 
     @classmethod
-    def why_not(cls, runs: Sequence[Run], data: Dataset, loader: Loader) -> str | None:
+    def why_not(cls, runs: Sequence[Problem], data: Dataset, loader: Loader) -> str | None:
         """Linear models on the CPU, elementwise rules, and kernels of loss and penalty."""
         for run in runs:
             if reason := why_not_pure(run):
                 return reason
-        reason = why_not_together(runs, losses_vary=True) or _why_not(runs, data, loader)
+        reason = why_not_together(runs, losses_vary=True) or why_not_linear(runs, data, loader)
         if reason is not None:
             return reason
         if importlib.util.find_spec("numba") is None:
@@ -132,7 +134,7 @@ class LinearLoops(Engine):
         return None
 
     @classmethod
-    def estimate(cls, runs: Sequence[Run], data: Dataset, loader: Loader) -> Estimate:
+    def estimate(cls, runs: Sequence[Problem], data: Dataset, loader: Loader) -> Estimate:
         """What a loop needs, once it is compiled."""
         parameters = sum(p.numel() for p in runs[0].objective.model.parameters())
         work = (2 * loader.batch_size + 4) * parameters
@@ -271,8 +273,8 @@ class LinearLoops(Engine):
         x, y, order = self._arrays[part]
         found: dict[int, Evaluation] = {}
         for block, members in self._blocks:
-            tallies = [Tally(self.data.task, rows) for _ in members]
-            watch = partial(_watch, block, tallies, rows)
+            tallies = [self.runs[i].tally(self.data, rows) for i in members]
+            watch = partial(_add_outputs, block, tallies, rows)
             sums = block.sums(x, y, order, 0, len(rows), watch)
             if part == "train" and self._whole:
                 self._sums[id(block)] = sums
@@ -285,7 +287,7 @@ class LinearLoops(Engine):
                     loss=loss,
                     objective=loss + block.penalty_value(at),
                     gradient_norms=block.norms(gradient, at) if gradient else {},
-                    metrics=tallies[at].metrics(),
+                    metrics=tallies[at].values(),
                 )
         return [found[i] for i in range(len(self.runs))]
 
@@ -333,19 +335,16 @@ class LinearLoops(Engine):
         block.load_states(at, stored)
 
 
-def _watch(
+def _add_outputs(
     block: Block, tallies: Sequence[Tally], rows: Rows, start: int, responses: NDArray[Any]
 ) -> None:
     """Add a segment's outputs to the tallies of all runs."""
     targets = rows.targets[start : start + len(responses)]
     for at, tally in enumerate(tallies):
-        loss = block.runs[at].objective.loss
-        assert loss is not None
-        outputs = torch.from_numpy(block.of(responses, at))
-        tally.add(loss.predict(outputs), targets)
+        tally.add(torch.from_numpy(block.of(responses, at)), targets)
 
 
-def _groups(runs: Sequence[Run], loader: Loader) -> list[list[int]]:
+def _groups(runs: Sequence[Problem], loader: Loader) -> list[list[int]]:
     """Return which runs are trained by one call: those with one order of rows, if they are many."""
     by_order: dict[int, list[int]] = defaultdict(list)
     for index, run in enumerate(runs):
@@ -362,39 +361,3 @@ def _groups(runs: Sequence[Run], loader: Loader) -> list[list[int]]:
 
 def _penalizes_biases(objective: Objective) -> bool:
     return any(p is objective.model.bias for p in objective.penalized)
-
-
-def _why_not(runs: Sequence[Run], data: Dataset, loader: Loader) -> str | None:
-    objective, optimizer = runs[0].objective, runs[0].optimizer
-    model, loss, penalty = objective.model, objective.loss, objective.penalty
-    if loss is None or not is_linear_in_parameters(model):
-        return f"its model ({type(model).__name__}) is not linear in its parameters"
-    if data.train.features.device.type != "cpu":
-        return f"it runs on the CPU, and the data is on {data.train.features.device}: device=cpu"
-    parameters = list(model.parameters())
-    names = [name for name, _ in model.named_parameters()]
-    if names != ["weight", "bias"][: len(names)]:
-        return f"its model ({type(model).__name__}) has other parameters than weight and bias"
-    if any(p.dtype != data.train.features.dtype or not p.requires_grad for p in parameters):
-        return "a parameter is frozen, or of another type than the data"
-    terms = parameters[0].shape[1]
-    if terms * data.rows > MOST_TERMS and isinstance(model, Polynomial):
-        return f"the model's {terms:,} terms of {data.rows:,} rows need much memory"
-    if not declares(loss, "kernel", "__call__"):
-        return f"its loss ({loss.name}) has no kernel for its value and slope"
-    if not takes_its_arguments(loss, 3 if loss.coupled else 2):
-        return f"the kernel of its loss ({loss.name}) does not take its kernel_arguments"
-    if objective.penalized:
-        name = type(penalty).__name__
-        if not declares(penalty, "kernel", "value"):
-            return f"its penalty ({name}) has no kernel for its value and slope"
-        if not takes_its_arguments(penalty, 1):
-            return f"the kernel of its penalty ({name}) does not take its kernel_arguments"
-    if reason := why_not_stateless(runs[0]) or why_not_as_declared(runs[0], data, loader):
-        return reason
-    try:
-        rule_of(runs)
-    except NotElementwiseError as error:
-        name = type(optimizer).__name__
-        return f"its optimizer ({name}) does not treat each coordinate by itself: {error}"
-    return None

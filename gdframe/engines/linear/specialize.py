@@ -22,7 +22,7 @@ from types import ModuleType
 from typing import Any
 
 from gdframe.engines.rule import Rule, Update
-from gdframe.files import cache_folder, write_atomically
+from gdframe.runs.files import cache_folder, write_atomically
 
 ENTRIES = ("row_steps", "batch_steps", "accumulate", "mean_gradient", "finish")
 """The functions that are called from Python."""

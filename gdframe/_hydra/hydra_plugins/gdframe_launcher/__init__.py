@@ -36,7 +36,7 @@ class BatchLauncher(Launcher):
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         """Train all runs; return what each found."""
-        from gdframe.sweeps.hydra import launch
+        from gdframe.sweeps.executing.hydra_launch import launch
 
         return launch(self, job_overrides, initial_job_idx)
 
@@ -75,7 +75,7 @@ class _Packing:
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        from gdframe.sweeps.hydra import launch_packed
+        from gdframe.sweeps.executing.hydra_launch import launch_packed
 
         return launch_packed(self, job_overrides, initial_job_idx)
 

@@ -1,0 +1,213 @@
+"""Draws a landscape: a contour with the paths on it, a line, or the descent as an animation."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.animation import FFMpegWriter
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+from gdframe.cli.landscape import Landscape, Traced, landscape, minima
+from gdframe.config.folders import claim
+from gdframe.drawing import COLORS, WARM, new_axes, png
+from gdframe.errors import UserError
+from gdframe.runs.files import write_atomically
+from gdframe.runs.picture_files import LANDSCAPE, picture_path
+
+FRAMES, FRAME_MILLISECONDS, HOLD_MILLISECONDS = 60, 60, 1500
+"""Of an animation; the last picture is held."""
+
+LEVELS = 30
+
+PATHS = (WARM, "#FFFFFF", "#CC79A7", "#E69F00", "#00FFFF", "#FF0000", "#000000", "#FF00FF")
+"""Colours of paths, which show on the contours."""
+
+LINES = (*COLORS[1:], "#8B4513")
+"""Colours of paths over one dimension, beside the objective's own."""
+
+
+def show(runs: Sequence[str], *, animate: str | None, output: str | None, **settings: Any) -> str:
+    """Do what the command line asks for; return what it prints."""
+    if animate is not None and not re.search(r"\.(gif|mp4)$", animate):
+        raise UserError(f"--animate {animate}: expected a file that ends in .gif or .mp4")
+    if animate is not None and settings.get("between"):
+        raise UserError(
+            "--between shows where two runs ended, and nothing that moves: no --animate"
+        )
+    found = landscape(*runs, **settings)
+    if output is not None:
+        path = Path(output)
+        path = path if path.suffix == ".png" else picture_path(path, LANDSCAPE)
+    else:
+        folder = Path(runs[0]) if len(runs) == 1 else claim(Path("outputs/landscape"))
+        path = picture_path(folder, LANDSCAPE)
+    write_atomically(path, picture(found))
+    lines = [("picture", str(path))]
+    if not found.between and found.plane.share < 1:
+        lines.append(("plane", f"shows {found.plane.share:.1%} of the path's variation"))
+    lowest = float(np.nanmin(found.values))
+    lines.append(("objective", f"{lowest:.6g} to {float(np.nanmax(found.values)):.6g} on it"))
+    if animate is not None:
+        animation(found, Path(animate))
+        lines.append(("animation", animate))
+    return "\n".join(f"{name:<14}{value}" for name, value in lines)
+
+
+def picture(found: Landscape) -> bytes:
+    """Return a landscape as a PNG file."""
+    figure, _ = _draw(found)
+    return png(figure)
+
+
+def animation(found: Landscape, path: Path) -> None:
+    """Write the descent as a GIF or, where ffmpeg is installed, an MP4.
+
+    Raises:
+        UserError: there is no ffmpeg for an MP4.
+        OSError: it cannot be written.
+    """
+    if path.suffix == ".mp4" and shutil.which("ffmpeg") is None:
+        raise UserError(f"--animate {path}: an MP4 needs ffmpeg, which is not installed; use .gif")
+    longest = max(len(points) for points in found.paths)
+    ends = np.unique(np.geomspace(2, max(2, longest), FRAMES).astype(int))
+    if path.suffix == ".mp4":
+        figure, artists = _draw(found)
+        writer: Any = FFMpegWriter(fps=1000 // FRAME_MILLISECONDS)
+        with writer.saving(figure, str(path), dpi=100):
+            for end in ends:
+                _show(found, artists, int(end), figure)
+                writer.grab_frame()
+        return
+    figure, artists = _draw(found)
+    frames = []
+    for end in ends:
+        _show(found, artists, int(end), figure)
+        frames.append(Image.open(io.BytesIO(png(figure))).convert("P", palette=Image.Palette.WEB))
+    holds = [FRAME_MILLISECONDS] * (len(frames) - 1) + [HOLD_MILLISECONDS]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=holds, loop=0)
+    write_atomically(path, buffer.getvalue())
+
+
+def _show(found: Landscape, artists: list[tuple[Any, Any]], end: int, figure: Figure) -> None:
+    """Move each path's line and head to where it was; name the step."""
+    steps = max(int(run.path.steps[min(end, len(run.path.steps)) - 1]) for run in found.runs)
+    axes = figure.axes[0]
+    axes.set_title(f"{axes.get_title().split(', step ')[0]}, step {steps:,}", fontsize=11)
+    for points, (line, head) in zip(found.paths, artists, strict=True):
+        part = points[: min(end, len(points))]
+        x, y = (part[:, 0], part[:, 1]) if part.shape[1] == 2 else (part[:, 0], line.heights[:end])
+        line.artist.set_data(x, y[: len(x)])
+        head.set_data(x[-1:], y[len(x) - 1 : len(x)])
+
+
+class _Line:
+    """A path's line, and, over one dimension, the objective along it."""
+
+    def __init__(self, artist: Any, heights: NDArray[np.float64]) -> None:
+        self.artist, self.heights = artist, heights
+
+
+def _draw(found: Landscape) -> tuple[Figure, list[tuple[Any, Any]]]:
+    figure, axes = new_axes()
+    artists = (_line if len(found.grid) == 1 else _contour)(found, axes, figure)
+    what = ", ".join(dict.fromkeys(_name(run) for run in found.runs))
+    share = found.plane.share
+    seen = f": {share:.1%} of the variation of the path" if share < 1 else ""
+    axes.set_title(f"objective of {what}{seen}", fontsize=11)
+    axes.set_xlabel(found.plane.labels[0])
+    if len(found.grid) == 2:
+        axes.set_ylabel(found.plane.labels[1])
+    handles, labels = axes.get_legend_handles_labels()
+    # beside the picture, which it would cover; on grey, where white lines show too
+    figure.legend(handles, labels, fontsize=9, loc="outside lower center", ncols=2,
+                  facecolor="#BBBBBB", framealpha=1.0)  # fmt: skip
+    return figure, artists
+
+
+def _contour(found: Landscape, axes: Axes, figure: Figure) -> list[tuple[Any, Any]]:
+    values = found.values
+    low, high = float(np.nanmin(values)), float(np.nanpercentile(values, 98))
+    norm: Normalize
+    if low > 0 and high > 20 * low:
+        levels, norm = np.geomspace(low, high, LEVELS), LogNorm(low, high)
+    else:  # closer levels near the bottom
+        levels = low + (high - low) * np.linspace(0, 1, LEVELS) ** 2
+        norm = Normalize(low, high)
+    levels = np.unique(levels)
+    if len(levels) < 2:
+        levels = np.array([low - 0.5, low + 0.5])
+    x, y = found.grid
+    axes.grid(visible=False)
+    filled = axes.contourf(x, y, values, levels=levels, cmap="viridis", norm=norm, extend="max")
+    axes.contour(x, y, values, levels=levels, colors="white", linewidths=0.3, alpha=0.5)
+    figure.colorbar(filled, ax=axes, label="objective", format="%.3g")
+    artists = []
+    for color, points, name in zip(_colors(found), found.paths, _legends(found), strict=False):
+        (line,) = axes.plot(*points.T, "-", color=color, lw=1.6, label=name)
+        axes.plot(*points[0], "o", color="white", mec=color, ms=6)
+        (head,) = axes.plot(*points[-1:].T, "o", color=color, mec="white", ms=7)
+        artists.append((_Line(line, points[:, 1]), head))
+    known = found.plane.project(minima(found.runs[0]))
+    if found.plane.share == 1:
+        inside = [p for p in known if x[0] <= p[0] <= x[-1] and y[0] <= p[1] <= y[-1]]
+        if inside:
+            axes.plot(*np.array(inside).T, "*", color="white", mec="black", ms=12, ls="",
+                      label="global minimum")  # fmt: skip
+    axes.set_xlim(x[0], x[-1])
+    axes.set_ylim(y[0], y[-1])
+    return artists
+
+
+def _line(found: Landscape, axes: Axes, figure: Figure) -> list[tuple[Any, Any]]:
+    (x,), values = found.grid, found.values
+    axes.plot(x, values, color=COLORS[0], lw=1.5, label="objective")
+    if values.min() > 0 and values.max() > 100 * values.min():
+        axes.set_yscale("log")
+    axes.set_ylabel("objective")
+    if found.between:
+        for at, name, color in zip((0.0, 1.0), _legends(found), COLORS[1:], strict=False):
+            axes.axvline(at, color=color, lw=1.2, ls="--", label=name)
+        return []
+    artists = []
+    for color, points, name in zip(LINES, found.paths, _legends(found), strict=False):
+        heights = np.interp(points[:, 0], x, values)
+        (line,) = axes.plot(points[:, 0], heights, ".-", color=color, label=name)
+        (head,) = axes.plot(points[-1:, 0], heights[-1:], "o", color=color, mec="white", ms=8)
+        artists.append((_Line(line, heights), head))
+    return artists
+
+
+def _colors(found: Landscape) -> tuple[str, ...]:
+    return (WARM,) if len(found.runs) == 1 else PATHS
+
+
+def _name(run: Traced) -> str:
+    return str(run.result["model"])
+
+
+def _legends(found: Landscape) -> list[str]:
+    """Return what each run is called: what was chosen for it, and where that is the same, more."""
+    names = [_legend(run) for run in found.runs]
+    if len(set(names)) < len(names):
+        names = [
+            f"{n}, seed {run.result['seed']}" for n, run in zip(names, found.runs, strict=True)
+        ]
+    if len(set(names)) < len(names):
+        names = [f"{n} ({run.folder.name})" for n, run in zip(names, found.runs, strict=True)]
+    return names
+
+
+def _legend(run: Traced) -> str:
+    result = run.result
+    return f"{result['optimizer']}, lr {result['lr']:g}, {result['variant']}: {result['status']}"

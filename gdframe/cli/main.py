@@ -1,0 +1,249 @@
+"""The command line: verbs, and with no verb the Hydra application. Imports no torch itself."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from gdframe.errors import FailedError, UserError, did_you_mean
+from gdframe.interrupt import forget, raise_outside_imports
+from gdframe.runs.files import DISK_FULL, NotWrittenError
+from gdframe.runs.sweep_folder import SweepFolder, sweep_of
+
+OK, FAILED, WRONG_INPUT, DIVERGED, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line; return its exit code.
+
+    0: the run or the sweep ended. 1: a run failed. 2: the input is wrong, in one message on
+    standard error. 3: a single run diverged. 130: interrupted, after saving.
+    """
+    argv = list(sys.argv[1:] if arguments is None else arguments)
+    received: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        raise_outside_imports(number, frame)
+
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, interrupt) for number in signals}
+    try:
+        return _run(argv)
+    except KeyboardInterrupt:
+        pass
+    except Exception:
+        if not received:  # amid an import, an interrupt can come out as any error
+            raise
+    finally:
+        forget()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    print("interrupted", file=sys.stderr)
+    return INTERRUPTED
+
+
+def _run(argv: list[str]) -> int:
+    """Run a verb, or train; turn wrong input into its message and exit code."""
+    verbs: dict[str, Callable[[list[str]], int]] = {
+        "list": _list,
+        "resume": _resume,
+        "predict": _predict,
+        "lr-range": _lr_range,
+        "landscape": _landscape,
+        "report": _report,
+        "watch": _watch,
+    }
+    debug = "debug=true" in [argument.lower() for argument in argv]
+    try:
+        if argv and not argv[0].startswith(("-", "+", "~")) and "=" not in argv[0]:
+            if argv[0] not in verbs:
+                raise UserError(
+                    f"'{argv[0]}' is neither a verb nor KEY=VALUE.{did_you_mean(argv[0], verbs)} "
+                    f"Verbs: {', '.join(verbs)}; with none, a run is trained."
+                )
+            return verbs[argv[0]](argv[1:])
+        return _train(argv)
+    except UserError as error:
+        code = FAILED if isinstance(error, FailedError) else WRONG_INPUT
+        return _complain(str(error), debug, code)
+    except BrokenPipeError:  # the reader of our output went away: nothing to say, or to flush
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        hint = "; free some space" if error.errno in DISK_FULL else ""
+        return _complain(f"cannot read or write{where}: {error.strerror or error}{hint}", debug)
+
+
+def _complain(message: str, debug: bool, code: int = WRONG_INPUT) -> int:
+    if debug:
+        traceback.print_exc()
+    print(f"gdframe: {message}", file=sys.stderr)
+    return code
+
+
+def _train(argv: list[str]) -> int:
+    from gdframe.cli.application import run_application
+
+    return run_application(argv)
+
+
+def _list(argv: list[str]) -> int:
+    parser = _Parser("list", "show every registered component")
+    parser.add_argument("kind", nargs="*", help="optimizer, loss, ...; all if there is none")
+    kinds = parser.parse_args([word for word in argv if "=" not in word]).kind
+    from gdframe.cli.list import show as table
+    from gdframe.registry.plugins import load_plugins
+
+    load_plugins(_plugins([word for word in argv if "=" in word]))
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
+    print(table(kinds, width))
+    return OK
+
+
+def _plugins(overrides: list[str]) -> list[str]:
+    from gdframe.config.messages import named_plugins
+
+    for override in overrides:
+        if not override.startswith("plugins="):
+            raise UserError(f"list takes kinds and plugins=[...], not '{override}'")
+    return named_plugins(overrides)
+
+
+def _resume(argv: list[str]) -> int:
+    parser = _Parser("resume", "go on with a run, or with what a sweep left")
+    parser.add_argument("run", help="its folder, or the sweep's")
+    parser.add_argument("overrides", nargs="*", help="epochs=200 and the like")
+    chosen = parser.parse_args(argv)
+    started = time.perf_counter()
+    folder = Path(chosen.run)
+    if SweepFolder(folder).has_jobs():
+        return _resume_sweep(folder, chosen.overrides)
+    from gdframe.cli.application import configure_log
+    from gdframe.cli.task import exit_code, finish
+    from gdframe.config.folders import unwritable
+    from gdframe.config.values import plain, read_config
+    from gdframe.registry.plugins import load_plugins
+
+    config = plain(read_config(folder))
+    load_plugins(config["plugins"])
+    from gdframe.config.train_run import resume
+
+    configure_log(folder)
+    sweep = sweep_of(folder)
+    try:
+        with sweep.lock(shared=True) if sweep else nullcontext():
+            result = resume(folder, chosen.overrides, started=started)
+    except NotWrittenError as error:
+        raise unwritable(error, folder) from error
+    finish(result)
+    return exit_code(result)
+
+
+def _resume_sweep(folder: Path, overrides: Sequence[str]) -> int:
+    if overrides:
+        raise UserError(
+            f"{' '.join(overrides)}: a sweep goes on as it began; to add runs, start it again with "
+            f"sweep.dir={folder} sweep.reuse=true"
+        )
+    from gdframe.cli.application import resume_sweep
+
+    return resume_sweep(folder)
+
+
+def _predict(argv: list[str]) -> int:
+    parser = _Parser("predict", "predict for the rows of a CSV or Parquet file")
+    parser.add_argument("run", help="a run's folder")
+    parser.add_argument("data", help="the file, with the columns the model was trained on")
+    parser.add_argument("--output", help="where predictions go: .csv or .parquet; else printed")
+    chosen = parser.parse_args(argv)
+    from gdframe.cli.predict import predict, write_table
+
+    table = predict(chosen.run, chosen.data)
+    if chosen.output:
+        write_table(table, chosen.output)
+        print(f"{table.num_rows:,} predictions in {chosen.output}")
+    else:
+        import pyarrow.csv
+
+        pyarrow.csv.write_csv(table, sys.stdout.buffer)
+    return OK
+
+
+def _lr_range(argv: list[str]) -> int:
+    parser = _Parser("lr-range", "try learning rates, and suggest one")
+    parser.add_argument("overrides", nargs="*", help="the run: variant=sgd, data=digits, ...")
+    parser.add_argument("--low", type=float, help="the smallest rate")
+    parser.add_argument("--high", type=float, help="the largest")
+    parser.add_argument("--points", type=int, default=40, help="how many rates (40)")
+    parser.add_argument("--steps", type=int, help="updates of each (an epoch, but 100 to 1,000)")
+    parser.add_argument("--ramp", action="store_true", help="one run whose rate grows, instead")
+    parser.add_argument("--output", help="where it is written (outputs/lr-range/DATE/TIME)")
+    chosen = parser.parse_intermixed_args(argv)
+    from gdframe.cli.lr_range import lr_range, report
+
+    settings = {k: v for k, v in vars(chosen).items() if k not in ("overrides", "output")}
+    print(report(*lr_range(*chosen.overrides, folder=chosen.output, **settings)))
+    return OK
+
+
+def _landscape(argv: list[str]) -> int:
+    parser = _Parser("landscape", "show the objective around the paths of runs")
+    parser.add_argument("runs", nargs="+", help="folders of runs")
+    parser.add_argument("--parameters", nargs="+", default=(), help="one or two, weight[0,3] say")
+    parser.add_argument("--between", action="store_true", help="the line between two runs' ends")
+    parser.add_argument("--points", type=int, default=50, help="of the grid, each way (50)")
+    parser.add_argument("--rows", type=int, default=500, help="most rows of data (500)")
+    parser.add_argument("--animate", help="write the descent as FILE.gif or FILE.mp4 too")
+    parser.add_argument("--output", help="where the picture goes; by default the run's folder")
+    chosen = vars(parser.parse_args(argv))
+    from gdframe.cli.landscape_pictures import show
+
+    print(show(chosen.pop("runs"), **chosen))
+    return OK
+
+
+def _report(argv: list[str]) -> int:
+    parser = _Parser("report", "write a run or a sweep as one HTML page")
+    parser.add_argument("folder", help="of a run or a sweep, ended or still training")
+    parser.add_argument("--output", help="the page (report.html in that folder)")
+    parser.add_argument("--no-landscape", action="store_true", help="do not draw the landscape")
+    chosen = parser.parse_args(argv)
+    from gdframe.cli.report import report
+    from gdframe.runs.result_table import shown_path
+
+    path = report(chosen.folder, output=chosen.output, landscape=not chosen.no_landscape)
+    print(f"report        {shown_path(path)} ({path.stat().st_size / 1e6:.1f} MB)")
+    return OK
+
+
+def _watch(argv: list[str]) -> int:
+    parser = _Parser("watch", "show a run or a sweep in the terminal while it trains")
+    parser.add_argument("folder", help="of a run or a sweep")
+    parser.add_argument("--every", type=float, default=1.0, help="seconds between two looks (1)")
+    chosen = parser.parse_args(argv)
+    from gdframe.cli.watch import watch
+
+    watch(chosen.folder, every=chosen.every)
+    return OK
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong as everything else does."""
+
+    def __init__(self, verb: str, description: str) -> None:
+        super().__init__(prog=f"python -m gdframe {verb}", description=description)
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; {self.format_usage().strip()}")

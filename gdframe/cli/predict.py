@@ -1,0 +1,123 @@
+"""Predictions for new rows from what a run left in its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from gdframe.config.build import build_model
+from gdframe.data.dataset import first_rows
+from gdframe.data.encoding import Encoding
+from gdframe.data.reader import feature_values, pick, read_file
+from gdframe.errors import UserError
+from gdframe.losses import Loss
+from gdframe.objective import CHUNK
+from gdframe.registry import LOSSES
+from gdframe.registry.plugins import load_plugins
+from gdframe.runs.files import write_atomically
+from gdframe.runs.run_folder import RunFolder
+
+
+def predict(run: str | Path, path: str | Path) -> pa.Table:
+    """Predict for the rows of a CSV or Parquet file.
+
+    Args:
+        run: a run's folder.
+        path: a file with the columns the model was trained on, found by name; others are ignored.
+
+    Returns:
+        A table with ``prediction``, in the units or labels of the target, and for classifiers that
+        have probabilities ``probability_CLASS`` for each class.
+
+    Raises:
+        UserError: the folder holds no model, or the file's columns do not fit it.
+    """
+    metadata, tensors = RunFolder(run).read_model()
+    if metadata["task"] == "minimization":
+        raise UserError(f"{run} minimised a function: it has nothing to predict")
+    config = metadata["config"]
+    load_plugins(config["plugins"])
+    encoding = Encoding.from_json(metadata["encoding"])
+    features = _features(encoding, Path(path), np.dtype(config["dtype"]))
+    model = build_model(
+        config["model"], features=features.shape[1], outputs=metadata["outputs"]
+    ).to(getattr(torch, config["dtype"]))
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise UserError(f"the model in {run} does not fit its config: {error}") from error
+    settings = dict(metadata["loss"])
+    loss: Loss = LOSSES.build(settings.pop("name"), **settings)
+    model.eval()
+    with torch.no_grad():
+        parts = [
+            model(torch.from_numpy(features[start : start + CHUNK]))
+            for start in range(0, len(features), CHUNK)
+        ]
+        outputs = torch.cat(parts)
+        return _table(loss, outputs, encoding.classes)
+
+
+def _table(loss: Loss, outputs: torch.Tensor, classes: tuple[Any, ...] | None) -> pa.Table:
+    predicted = loss.predict(outputs)
+    if classes is None:
+        if predicted.shape[1] == 1:
+            return pa.table({"prediction": predicted[:, 0].numpy()})
+        return pa.table({f"prediction_{i}": p.numpy() for i, p in enumerate(predicted.T)})
+    columns = {"prediction": pa.array([classes[index] for index in predicted.tolist()])}
+    shares = loss.probabilities(outputs)
+    if shares is not None:
+        for label, share in zip(classes, shares.T, strict=True):
+            columns[f"probability_{label}"] = pa.array(share.numpy())
+    return pa.table(columns)
+
+
+def write_table(table: pa.Table, output: str | Path) -> None:
+    """Write predictions as CSV or Parquet, by the file's ending, atomically.
+
+    Raises:
+        UserError: the ending is neither, or the file cannot be written.
+    """
+    path = Path(output)
+    sink = pa.BufferOutputStream()
+    if path.suffix.lower() in (".parquet", ".pq"):
+        import pyarrow.parquet
+
+        pyarrow.parquet.write_table(table, sink)
+    elif path.suffix.lower() == ".csv":
+        import pyarrow.csv
+
+        pyarrow.csv.write_csv(table, sink)
+    else:
+        raise UserError(f"--output {output}: expected a file that ends in .csv or .parquet")
+    try:
+        write_atomically(path, sink.getvalue().to_pybytes())
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _features(encoding: Encoding, path: Path, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    categories = [column.name for column in encoding.columns if column.kind == "category"]
+    table = read_file(path, text=categories)
+    arrays = pick(table, [column.name for column in encoding.columns], path)
+    values = [
+        feature_values(column, array)
+        for column, array in zip(encoding.columns, arrays, strict=True)
+    ]
+    features = encoding.transform(values, np.arange(table.num_rows), dtype)
+    position = 0
+    for column in encoding.columns:
+        width = len(column.feature_names)
+        bad = np.flatnonzero(~np.isfinite(features[:, position : position + width]).all(axis=1))
+        if len(bad):
+            raise UserError(
+                f"column '{column.name}' has {len(bad)} missing or non-finite values, first in "
+                f"{first_rows(bad)}"
+                + ("" if encoding.fill is not None else "; train with data.missing=mean to impute")
+            )
+        position += width
+    return features

@@ -1,0 +1,257 @@
+"""What the page of one run says: verdict, evidence, curves, settings, and how to run it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gdframe.cli.report.page import Figure, Page, Picture, Table, pictures_in
+from gdframe.cli.report.page_curves import by_epoch, by_step, in_words, points
+from gdframe.config.command import command
+from gdframe.config.values import plain, read_config
+from gdframe.errors import UserError
+from gdframe.registry.plugins import load_plugins
+from gdframe.runs import picture_files
+from gdframe.runs.recorded_history import RecordedHistory
+from gdframe.runs.result import versions
+from gdframe.runs.run_folder import RunFolder
+
+QUICK_SECONDS = 5.0
+"""Most training of a run that is done again to draw its landscape."""
+
+MOST_PARAMETERS = 8
+"""Most parameters of which gradient norms are drawn."""
+
+LANDSCAPE = ("The landscape around its path", "Contours of the objective with the run's path on it")
+
+PICTURES = {
+    picture_files.LANDSCAPE: LANDSCAPE,
+    picture_files.LR_RANGE: ("Learning-rate range", "The objective reached by each learning rate"),
+}
+
+
+def describe_run(folder: Path, *, landscape: bool) -> Page:
+    """Return what is known of a run.
+
+    Raises:
+        UserError: its config cannot be read.
+    """
+    config = plain(read_config(folder))
+    run = RunFolder(folder)
+    result = run.read_result()
+    measured = run.read_history(result)
+    measured.add_updates(run.read_curves())
+    status, verdict = _verdict(folder, result, measured)
+    page = Page(
+        title=f"Run {folder.resolve().name}",
+        status=status,
+        verdict=verdict,
+        facts=_facts(config, result),
+        commands=[("", command(folder, run.read_overrides()))],
+        settings=run.read_config_text(),
+    )
+    page.figures, page.curves = _figures(measured)
+    if not measured.epochs:
+        page.notes.append(
+            "No curves: there is neither a checkpoint nor an event file with measurements "
+            "(logging.tensorboard and checkpoint.every were off, or the files are gone)."
+        )
+    elif measured.source == "events":
+        page.notes.append(
+            "The curves come from the event file: seconds, samples and steps of an epoch are "
+            "shares of the run's own."
+        )
+    if result is not None:
+        page.tables["What it came to"] = _outcome(result)
+        if result.get("diagnostics"):
+            page.tables["Stability and theory"] = [_evidence(result)]
+    page.tables["Versions"] = [versions_of([] if result is None else [result], page.notes)]
+    page.pictures = _pictures(folder, config, result, page.notes, draw=landscape)
+    return page
+
+
+def _verdict(
+    folder: Path, result: Mapping[str, Any] | None, measured: RecordedHistory
+) -> tuple[str, list[str]]:
+    """Return a status and the sentences that explain it."""
+    going_on = RunFolder(folder).is_training()
+    if going_on and (result is None or result.get("status") == "interrupted"):
+        epochs = measured.epochs.get("epoch", np.zeros(0))
+        done = f"{int(epochs[-1]):,} epochs were measured" if len(epochs) else "it has begun"
+        return "training", [f"The run is in progress: {done}, and this page is of now."]
+    if result is None:
+        return "not ended", [
+            "The run left no result: it was killed, or has yet to begin. "
+            f"python -m gdframe resume {folder} goes on with it."
+        ]
+    return str(result.get("status", "unknown")), [str(result.get("reason", ""))]
+
+
+def _facts(config: Mapping[str, Any], result: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    found = result or {}
+
+    def name(group: str) -> str:
+        return str(found.get(group) or (config.get(group) or {}).get("name", "by default"))
+
+    facts = [("model", name("model"))]
+    if found.get("point") is None:
+        facts += [("data", str((config.get("data") or {}).get("name"))), ("loss", name("loss"))]
+    facts += [
+        ("variant", str(found.get("variant", config.get("variant")))),
+        ("update rule", name("optimizer")),
+        ("learning rate", f"{config['lr']:g}"),
+        ("seed", str(config["seed"])),
+        ("engine", f"{name('engine')} ({reason})"
+         if (reason := found.get("engine_reason")) else name("engine")),
+    ]  # fmt: skip
+    return facts
+
+
+def _outcome(result: Mapping[str, Any]) -> list[Table]:
+    names = {
+        "objective": "objective", "train_loss": "training loss",
+        "validation_loss": "validation loss", "gradient_norm": "gradient norm", "epochs": "epochs",
+        "steps": "steps", "samples": "samples", "gradient_evaluations": "gradient evaluations",
+        "parameter_count": "parameters",
+    }  # fmt: skip
+    rows: list[list[Any]] = [
+        [label, result.get(key)] for key, label in names.items() if result.get(key) is not None
+    ]
+    seconds = result.get("seconds") or {}
+    for key, label in (("train", "seconds, training"), ("setup", "seconds, set-up")):
+        if key in seconds:
+            rows.append([label, seconds[key]])
+    tables = [Table(["quantity", "value"], rows, "At the end")]
+    metrics = result.get("metrics") or {}
+    if metrics.get("train"):
+        held = metrics.get("validation") or {}
+        lines = [[name, value, held.get(name)] for name, value in metrics["train"].items()]
+        tables.append(Table(["metric", "training", "validation"], lines, "Metrics"))
+    if result.get("point"):
+        tables.append(
+            Table(["coordinate", "value"], [[i, x] for i, x in enumerate(result["point"], 1)],
+                  "Where the point was left")
+        )  # fmt: skip
+    return tables
+
+
+EVIDENCE = {
+    "lambda_max": "largest eigenvalue of the Hessian",
+    "lambda_min": "smallest eigenvalue of the Hessian",
+    "stability_limit": "largest stable learning rate",
+    "noisy_limit": "largest stable learning rate with batches' noise",
+    "minimum": "exact minimum",
+    "condition_number": "condition number",
+    "predicted_rate": "factor of the gap an epoch, predicted",
+    "measured_rate": "factor of the gap an epoch, measured",
+}
+
+
+def _evidence(result: Mapping[str, Any]) -> Table:
+    known = result["diagnostics"]
+    rows = [[EVIDENCE.get(name, name), value] for name, value in known.items()
+            if not isinstance(value, (dict, list))]  # fmt: skip
+    limit = known.get("noisy_limit") or known.get("stability_limit")
+    if limit:
+        rows.append(["learning rate over that limit", result["lr"] / limit])
+    if known.get("minimum") is not None and result.get("objective") is not None:
+        rows.append(["objective above the minimum", result["objective"] - known["minimum"]])
+    return Table(["quantity", "value"], rows, "What is known of the curvature and the minimum")
+
+
+PREFERRED = ("accuracy", "r2")
+"""Metrics that tell most at a glance."""
+
+
+def versions_of(results: list[Mapping[str, Any]], notes: list[str]) -> Table:
+    """Return which versions trained runs, and note where they differ among them or from these."""
+    here = versions()
+    if not results:  # nothing says yet what trains it
+        return Table(["", "this page by"], [[*pair] for pair in here.items()], "Versions")
+    names = dict.fromkeys(name for r in results for name in r.get("versions") or {})
+    rows = []
+    for name in names:
+        there = [(r.get("versions") or {}).get(name, "unknown") for r in results]
+        counts = {version: there.count(version) for version in dict.fromkeys(there)}
+        text = ", ".join(
+            version if len(counts) == 1 else f"{version} ({count:,} runs)"
+            for version, count in counts.items()
+        )
+        rows.append([name, text, here.get(name, "")])
+        if len(counts) > 1:
+            notes.append(f"The runs were trained by different versions of {name}: {text}.")
+        elif name in here and next(iter(counts)) != here[name]:
+            notes.append(f"Trained by {name} {text}; this page was written by {here[name]}.")
+    return Table(["", "trained by", "this page by"], rows, "Versions")
+
+
+def _figures(measured: RecordedHistory) -> tuple[list[Figure], list[dict[str, Any]]]:
+    columns = measured.epochs
+    if "objective" not in columns:
+        return [], []
+    losses = ["objective", "train_loss", "validation_loss"]
+    if "train_loss" in columns and np.array_equal(columns["train_loss"], columns["objective"]):
+        losses.remove("train_loss")
+    norms = [name for name in columns if name.startswith("gradient_norm/")][:MOST_PARAMETERS]
+    ratios = [name for name in columns if name.startswith("update_ratio/")][:MOST_PARAMETERS]
+    scores = [name for name in columns if name.partition("/")[0] in ("train", "validation")]
+    names = [name.partition("/")[2] for name in scores]
+    first = next((name for name in (*PREFERRED, *names) if name in names), "")
+    asked = [
+        ("Is it descending?", losses),
+        ("Is it stable?", ["curvature/lr_times_lambda_max"]),
+        ("How far from the minimum?", ["theory/gap"]),
+        ("Is it generalising?", [s for s in scores if s.partition("/")[2] == first]),
+        ("Is the gradient vanishing?", ["gradient_norm", *(norms if len(norms) > 1 else [])]),
+        ("Which layer moves?", ratios),
+        ("Which learning rate?", ["lr"] if len(np.unique(columns.get("lr", [0]))) > 1 else []),
+    ]
+    figures, drawn = [], []
+    for title, wanted in asked:
+        there = [name for name in wanted if name in columns and np.isfinite(columns[name]).any()]
+        if there:
+            words = in_words({name: columns[name] for name in there})
+            limit = columns.get("curvature/stability_limit", np.zeros(0))
+            reference = None
+            if title == "Is it stable?" and len(limit) and np.isfinite(limit[-1]):
+                reference = float(limit[-1]), "limit of the update rule"
+            figures.append(Figure(title, there, True, words, reference))
+            drawn += [name for name in there if name not in drawn]
+    runs = [{"name": "", "group": 0, **by_epoch(measured, drawn, points(1))}]
+    steps = by_step(measured, points(1))
+    if steps is not None:
+        runs.append({"name": "", "group": 0, **steps})
+        words = in_words({f"{n}/step": v for n, v in measured.steps.items() if n != "step"})
+        figures.insert(1, Figure("And step by step?", list(steps["y"]), True, words))
+    return figures, runs
+
+
+def _pictures(
+    folder: Path,
+    config: Mapping[str, Any],
+    result: Mapping[str, Any] | None,
+    notes: list[str],
+    *,
+    draw: bool,
+) -> list[Picture]:
+    """Return the pictures that are there, and the landscape where it is quickly drawn."""
+    found = pictures_in(folder, PICTURES)
+    if any(picture.title == LANDSCAPE[0] for picture in found) or not draw or result is None:
+        return found
+    again = f"python -m gdframe landscape {folder}, and then the report once more, show it."
+    if float((result.get("seconds") or {}).get("train") or 0) > QUICK_SECONDS:
+        notes.append(f"No landscape: the run would have to be trained again. {again}")
+        return found
+    from gdframe.cli.landscape import landscape
+    from gdframe.cli.landscape_pictures import picture
+
+    try:
+        load_plugins(config["plugins"])
+        png = picture(landscape(str(folder)))
+    except UserError as error:
+        notes.append(f"No landscape: {error}.")
+        return found
+    return [Picture(png, LANDSCAPE[1], LANDSCAPE[0]), *found]

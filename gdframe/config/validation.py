@@ -1,0 +1,128 @@
+"""Finds values that are wrong in themselves, before torch is imported and anything is written."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from gdframe.config.schema import COMPONENT_GROUPS, SEVERAL_GROUPS, Schema, defaults, names
+from gdframe.errors import UserError, did_you_mean, in_words
+from gdframe.registry import REGISTRIES
+from gdframe.registry.plugins import loaded
+from gdframe.registry.signatures import arguments, check_arguments, describe, fit
+from gdframe.stopping import Stopping
+
+OPTIONAL = ("loss", "initializer", "experiment")
+"""Groups that may be null: what fits the data or the model is taken."""
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Check a composed config.
+
+    Raises:
+        UserError: the first value that cannot be used.
+    """
+    for key in config:
+        if key not in Schema.__dataclass_fields__:
+            raise UserError(
+                f"there is no key '{key}'.{did_you_mean(key, Schema.__dataclass_fields__)}"
+            )
+    for key in Schema.__dataclass_fields__:
+        if config.get(key, "???") == "???":
+            raise UserError(f"{key} has no value: give it one, as {key}=VALUE")
+    if not (math.isfinite(config["lr"]) and config["lr"] > 0):
+        raise UserError(f"lr={config['lr']:g}: the learning rate must be a finite number above 0")
+    for key in ("epochs", "batch_size"):
+        if config[key] < 1:
+            raise UserError(f"{key}={config[key]}: must be at least 1")
+    if not 0 <= config["seed"] < 2**63:
+        raise UserError(f"seed={config['seed']}: must be at least 0 and below 2^63")
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", config["device"]):
+        raise UserError(f"device={config['device']}: expected auto, cpu, cuda or cuda:N")
+    if config["dtype"] not in ("float32", "float64"):
+        raise UserError(f"dtype={config['dtype']}: expected float32 or float64")
+    missing = [plugin for plugin in config["plugins"] if plugin not in loaded()]
+    if missing:
+        raise UserError(
+            f"plugins={missing} came from a config file: name them on the command line, as "
+            "plugins=[FILE], so that they are loaded before the config is read"
+        )
+    for group in COMPONENT_GROUPS:
+        if config[group] is not None:
+            _check_component(group, config[group])
+        elif group not in OPTIONAL:
+            raise UserError(
+                f"{group} has no value: give it one, as {group}=NAME; there are: "
+                f"{in_words(names(group))}"
+            )
+    for group in SEVERAL_GROUPS:
+        for name, settings in components(config, group).items():
+            _check_component(group, settings, f"{group}.{name}")
+    check_arguments("stopping", arguments(Stopping), stopping_settings(config))
+    for group in ("logging", "checkpoint", "diagnostics"):
+        _check_like(group, _plain(config, group), defaults(group, "default") or {})
+    if config["logging"]["runs"] not in ("all", "best", "mean"):
+        raise UserError(f"logging.runs={config['logging']['runs']}: expected all, best or mean")
+
+
+def _plain(config: Mapping[str, Any], group: str) -> dict[str, Any]:
+    if not isinstance(config[group], Mapping):
+        raise UserError(f"{group}={config[group]}: expected a mapping; see conf/{group}/")
+    return dict(config[group])
+
+
+def components(config: Mapping[str, Any], group: str) -> dict[str, dict[str, Any]]:
+    """Return the settings of the components of a group of which a run takes several, by name."""
+    chosen = config.get(group) or {}
+    if not isinstance(chosen, Mapping):
+        raise UserError(f"{group}={chosen}: expected names, as in {group}=[NAME,NAME]")
+    return {name: dict(own) for name, own in chosen.items() if isinstance(own, Mapping)}
+
+
+def stopping_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of the stopping rules that every run has."""
+    further = components(config, "stopping")
+    return {k: v for k, v in _plain(config, "stopping").items() if k not in further}
+
+
+def _check_component(group: str, given: Any, place: str | None = None) -> None:
+    if not isinstance(given, Mapping) or "name" not in given:
+        raise UserError(
+            f"{group}={given}: expected a name; there are: python -m gdframe list {group}"
+        )
+    name = given["name"]
+    settings = {key: value for key, value in given.items() if key != "name"}
+    required = [key for key, value in settings.items() if value == "???"]
+    if required:
+        wanted = in_words(f"{place or group}.{key}=..." for key in required)
+        raise UserError(f"{group}={name} needs {wanted}")
+    third_party = REGISTRIES[group].third_party()
+    if name in third_party:
+        accepted = REGISTRIES[group].settings(name)
+        check_arguments(f"{group} '{name}'", accepted, settings)
+        return
+    expected = defaults(group, name)
+    if expected is not None and expected["name"] == name:
+        del expected["name"]
+        _check_like(place or group, settings, expected)
+
+
+def _check_like(group: str, given: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """Check keys, and that numbers, switches and lists are where gdframe's own default has one.
+
+    What a default does not tell (text, or null) is left to the constructor.
+    """
+    for key, value in given.items():
+        if key not in expected:
+            raise UserError(
+                f"there is no key '{group}.{key}'.{did_you_mean(key, expected)} "
+                f"{group} takes: {in_words(expected)}."
+            )
+        default = expected[key]
+        if default is None or isinstance(default, str) or value is None:
+            continue
+        kind = list[Any] if isinstance(default, list) else type(default)
+        if not fit(value, kind)[0]:
+            raise UserError(f"{group}.{key}={value}: expected {describe(kind)}")

@@ -1,0 +1,109 @@
+"""One step of R runs as a function without side effects: gradient, its norm, and the update."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import functional_call, grad_and_value
+from torch.utils._pytree import tree_map
+
+from gdframe.engines.base import Problem
+from gdframe.engines.narrow import narrowed
+from gdframe.engines.stack import Stack
+from gdframe.engines.starting_state import trained_parameters
+from gdframe.engines.structure import is_number
+
+
+class Step:
+    """What the plain loop does in a step, for functional models and pure rules.
+
+    Args:
+        stack: the runs.
+        shared: whether all see the same rows.
+
+    Attributes:
+        strengths: the penalties' numbers that differ from run to run, (runs,) each.
+    """
+
+    def __init__(self, stack: Stack, *, shared: bool) -> None:
+        self._stack, self._shared = stack, shared
+        self._objective = stack.runs[0].objective
+        self._model = narrowed(self._objective.model)
+        self.read_strengths()
+        places = {id(p): i for i, p in enumerate(trained_parameters(stack.runs[0]).values())}
+        # a rule may compute in place, and what a step was given is needed after it
+        self._copies = not stack.rule.__module__.startswith("gdframe.")
+        # the place of each penalised parameter in the stack; a frozen one is a constant
+        self._penalized = [places.get(id(p), p.detach()) for p in self._objective.penalized]
+
+    def read_strengths(self) -> None:
+        """Take the numbers of the runs' penalties as they are now."""
+        self._penalty, self.strengths = _penalty(self._stack.runs)
+
+    def __call__(
+        self,
+        params: list[Tensor],
+        state: dict[str, list[Tensor]],
+        varying: dict[str, Tensor],
+        rate: Tensor,
+        features: Tensor,
+        targets: Tensor,
+    ) -> tuple[list[Tensor], dict[str, list[Tensor]], Tensor, Tensor]:
+        """Execute one step of all runs; features (batch, ...) are shared or (runs, batch, ...)."""
+        if len(self._stack.runs) == 1:  # whose tensors have no axis of runs
+            return self._one(params, state, {"lr": rate}, {}, features, targets)
+        rates = {**varying, "lr": rate}
+        rows = None if self._shared else 0
+        every = torch.vmap(self._one, in_dims=(0, 0, 0, 0, rows, rows))
+        found: tuple[Any, ...] = every(params, state, rates, self.strengths, features, targets)
+        return found
+
+    def _one(
+        self,
+        params: list[Tensor],
+        state: dict[str, list[Tensor]],
+        varying: dict[str, Tensor],
+        strengths: dict[str, Tensor],
+        features: Tensor,
+        targets: Tensor,
+    ) -> tuple[list[Tensor], dict[str, list[Tensor]], Tensor, Tensor]:
+        """Execute one step of one run; return parameters, state, loss and gradient norm."""
+        loss, names = self._objective.loss, self._stack.names
+        penalty = copy.copy(self._penalty)
+        vars(penalty).update(strengths)
+
+        def value(params: list[Tensor]) -> tuple[Tensor, Tensor]:
+            named = dict(zip(names, params, strict=True))
+            if loss is None:
+                mean = functional_call(self._model, named, ())
+            else:
+                mean = loss(functional_call(self._model, named, (features,)), targets)
+            weights = [params[p] if isinstance(p, int) else p for p in self._penalized]
+            return (mean + penalty.value(weights) if weights else mean), mean
+
+        grads, (_, mean) = grad_and_value(value, has_aux=True)(params)
+        norm = reduce(torch.add, [(g * g).sum() for g in grads]).sqrt()
+        if self._copies:
+            params, state = tree_map(torch.clone, (params, state))
+        params, state = self._stack.one_run(params, list(grads), state, varying)
+        return params, state, mean.detach(), norm
+
+
+def _penalty(runs: Sequence[Problem]) -> tuple[Any, dict[str, Tensor]]:
+    """Return the first run's penalty, and those of its numbers that differ, (runs,) each."""
+    penalties = [run.objective.penalty for run in runs]
+    device = next(runs[0].objective.model.parameters()).device
+    numbers = {
+        name: [vars(penalty)[name] for penalty in penalties]
+        for name, value in vars(penalties[0]).items()
+        if is_number(value) and len(runs) > 1
+    }
+    return penalties[0], {
+        name: torch.tensor(values, dtype=torch.float64, device=device)
+        for name, values in numbers.items()
+    }

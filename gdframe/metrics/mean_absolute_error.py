@@ -1,0 +1,29 @@
+"""Mean absolute error.
+
+    MAE = mean(|y - ŷ|)
+
+In the units of the target, at least 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from gdframe.metrics.base import SumMetric, absolute_error
+from gdframe.registry import METRICS
+
+if TYPE_CHECKING:
+    from gdframe.data.dataset import Rows
+
+
+@METRICS.register("mae")
+class MeanAbsoluteError(SumMetric):
+    """Mean absolute error, in the units of the target."""
+
+    task = "regression"
+    sums = (absolute_error,)
+
+    def from_sums(self, sums: Sequence[float], rows: Rows) -> float:
+        """Mean over rows and outputs."""
+        return sums[0] / rows.targets.numel()

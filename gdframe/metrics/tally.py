@@ -1,0 +1,147 @@
+"""Computes metrics chunk by chunk, from the outputs of a model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from gdframe.data.dataset import Rows, Task
+from gdframe.errors import UserError
+from gdframe.losses.base import Loss
+from gdframe.metrics.base import Metric, SumMetric, squared_error
+from gdframe.registry import METRICS
+
+DEFAULTS: dict[Task, tuple[str, ...]] = {
+    "regression": ("r2", "rmse", "mae"),
+    "classification": ("accuracy",),
+    "minimization": (),
+}
+"""Metrics of a task where none are asked for."""
+
+_default: dict[Task, dict[str, Metric]] = {}
+
+
+def default_metrics(task: Task) -> Mapping[str, Metric]:
+    """Return the metrics of a task by name."""
+    if task not in _default:
+        _default[task] = {name: METRICS.build(name) for name in DEFAULTS[task]}
+    return _default[task]
+
+
+def named_metrics(metrics: Sequence[str | Metric]) -> dict[str, Metric]:
+    """Return metrics by name, building those that are given by name.
+
+    Raises:
+        UserError: a name is unknown.
+    """
+    built = [METRICS.build(metric) if isinstance(metric, str) else metric for metric in metrics]
+    return {METRICS.name_of(metric): metric for metric in built}
+
+
+class Tally:
+    """Adds up what metrics need, and keeps whole predictions only for metrics that need them.
+
+    Args:
+        metrics: by name.
+        loss: its outputs become predictions or probabilities; None for a function, without metrics.
+        rows: all that will be predicted, their targets encoded by the loss.
+
+    Attributes:
+        sums: of the chunks so far, 0-d each.
+    """
+
+    def __init__(self, metrics: Mapping[str, Metric], loss: Loss | None, rows: Rows) -> None:
+        self.metrics = metrics if loss is not None else {}
+        self.loss, self.rows = loss, rows
+        self.sums: list[Tensor] = []
+        summed = [m for m in self.metrics.values() if isinstance(m, SumMetric)]
+        self._functions = list(dict.fromkeys((m.needs, f) for m in summed for f in m.sums))
+        self._kept: dict[str, list[Tensor]] = {
+            metric.needs: []
+            for metric in self.metrics.values()
+            if not isinstance(metric, SumMetric)
+        }
+
+    def add(self, outputs: Tensor, targets: Tensor) -> None:
+        """Add a chunk of the model's outputs and their encoded targets."""
+        if not self.metrics:
+            return
+        assert self.loss is not None
+        targets = self.labels(targets)
+        views = {needs: self._view(needs, outputs) for needs, _ in self._functions}
+        chunk = [function(views[needs], targets) for needs, function in self._functions]
+        self.sums = [a + b for a, b in zip(self.sums, chunk, strict=True)] if self.sums else chunk
+        for needs, kept in self._kept.items():
+            kept.append(views[needs] if needs in views else self._view(needs, outputs))
+
+    def labels(self, targets: Tensor) -> Tensor:
+        """Return targets as metrics take them: values, or class indices."""
+        if self.loss is None or self.loss.task != "classification" or targets.ndim == 1:
+            return targets
+        return (targets[:, 0] > 0).long()  # encoded as -1 and 1 in a column
+
+    def _view(self, needs: str, outputs: Tensor) -> Tensor:
+        assert self.loss is not None
+        if needs == "predictions":
+            return self.loss.predict(outputs)
+        if needs == "scores":
+            return outputs
+        shares = self.loss.probabilities(outputs)
+        if shares is None:
+            name = next(n for n, m in self.metrics.items() if m.needs == needs)
+            raise UserError(
+                f"metric {name}: needs probabilities, and loss {self.loss.name} defines none; "
+                "choose another loss or metric"
+            )
+        return shares
+
+    def values(self, sums: Sequence[float] | None = None) -> dict[str, float]:
+        """Return the metrics over all chunks, by name; NaN where one is not defined.
+
+        Args:
+            sums: the values of ``self.sums``, if they are known.
+        """
+        if sums is None:
+            sums = [float(total) for total in self.sums]
+        by_function: dict[tuple[str, Callable[[Tensor, Tensor], Tensor]], float] = dict(
+            zip(self._functions, sums, strict=True)
+        )
+        values = {}
+        for name, metric in self.metrics.items():
+            if isinstance(metric, SumMetric):
+                own = [by_function[metric.needs, function] for function in metric.sums]
+                values[name] = metric.from_sums(own, self.rows)
+            else:
+                predicted = torch.cat(self._kept[metric.needs])
+                values[name] = _number(name, metric(predicted, self.labels(self.rows.targets)))
+        return values
+
+
+def _number(name: str, value: Tensor | float) -> float:
+    """Return what a metric returned as a number.
+
+    Raises:
+        UserError: it is none.
+    """
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        shape = f" of shape {tuple(value.shape)}" if isinstance(value, Tensor) else ""
+        raise UserError(
+            f"metric {name}: returned a {type(value).__name__}{shape}; expected one number"
+        ) from error
+
+
+def from_squared_error(
+    metrics: Mapping[str, Metric], squared: float, rows: Rows
+) -> dict[str, float]:
+    """Return the metrics that follow from the squared error alone; NaN for the others."""
+    return {
+        name: metric.from_sums([squared], rows)
+        if isinstance(metric, SumMetric) and metric.sums == (squared_error,)
+        else math.nan
+        for name, metric in metrics.items()
+    }

@@ -1,0 +1,102 @@
+"""Logs a run to MLflow: hyperparameters, the history as metrics, the verdict as tags."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gdframe.errors import UserError
+from gdframe.observers.base import Observer, Watched
+from gdframe.registry import OBSERVERS
+from gdframe.runs.event_tags import tag_of
+from gdframe.runs.result import Result
+
+FAILURES = ("diverged", "failed")
+"""Statuses of runs that MLflow shows as failed."""
+
+
+@OBSERVERS.register("mlflow")
+class MLflow(Observer):
+    """Logs a run to MLflow. Needs the extra ``mlflow``.
+
+    A resumed run becomes a new MLflow run, which begins at the checkpoint.
+
+    Args:
+        folder: the run's; its path names the MLflow run.
+        uri: of the tracking server or folder; by default MLflow's own, ``MLFLOW_TRACKING_URI``.
+        experiment: its name; it is made if there is none.
+        hyperparameters: what is logged as parameters.
+
+    Raises:
+        UserError: MLflow is not installed, or refuses the URI.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        uri: str | None = None,
+        experiment: str = "gdframe",
+        hyperparameters: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.folder, self.uri, self.experiment = Path(folder), uri, experiment
+        self.hyperparameters = dict(hyperparameters or {})
+        self._run: str | None = None
+        try:
+            from mlflow import MlflowClient
+            from mlflow.exceptions import MlflowException
+        except ImportError as error:
+            raise UserError(
+                "observer=mlflow needs an extra that is not installed: "
+                "pip install 'gdframe[mlflow]'"
+            ) from error
+        try:
+            self._client = MlflowClient(tracking_uri=uri)
+            found = self._client.get_experiment_by_name(experiment)
+        except (MlflowException, OSError, ValueError) as error:
+            raise UserError(f"observer.mlflow.uri={uri}: {error}") from error
+        self._found = None if found is None else found.experiment_id
+
+    def on_start(self, run: Watched) -> None:
+        """Make the run, with its hyperparameters and the first row."""
+        experiment = self._found or self._client.create_experiment(self.experiment)
+        made = self._client.create_run(experiment, run_name=str(self.folder))
+        self._run = made.info.run_id
+        for name, value in self.hyperparameters.items():
+            self._client.log_param(self._run, name, value)
+        self._log(run)
+
+    def on_epoch(self, run: Watched) -> None:
+        """Log the epoch's row."""
+        self._log(run)
+
+    def on_end(self, run: Watched, result: Result) -> None:
+        """Log the verdict, and end the run."""
+        assert self._run is not None
+        self._client.set_tag(self._run, "status", str(result.status))
+        self._client.set_tag(self._run, "reason", result.reason)
+        status = "FAILED" if str(result.status) in FAILURES else "FINISHED"
+        self._client.set_terminated(self._run, status)
+        self._run = None
+
+    def close(self) -> None:
+        """End the run where it has not ended."""
+        if self._run is not None:
+            self._client.set_terminated(self._run, "KILLED")
+            self._run = None
+
+    def _log(self, run: Watched) -> None:
+        from mlflow.entities import Metric
+
+        row, now = run.history.last, int(time.time() * 1000)
+        step = int(row["epoch"])
+        metrics = [
+            Metric(tag_of(name) or name, value, now, step)
+            for name, value in row.items()
+            if not math.isnan(value)
+        ]
+        assert self._run is not None
+        self._client.log_batch(self._run, metrics=metrics)

@@ -1,0 +1,36 @@
+"""Registries: components by name, their arguments checked against their signatures; plugins."""
+
+from gdframe.registry.registries import (
+    DATASETS,
+    ENGINES,
+    INITIALIZERS,
+    LOADERS,
+    LOSSES,
+    METRICS,
+    MODELS,
+    OBSERVERS,
+    OPTIMIZERS,
+    PENALTIES,
+    REGISTRIES,
+    SCHEDULES,
+    STOPPING,
+)
+from gdframe.registry.registry import Registry, origin
+
+__all__ = [
+    "DATASETS",
+    "ENGINES",
+    "INITIALIZERS",
+    "LOADERS",
+    "LOSSES",
+    "METRICS",
+    "MODELS",
+    "OBSERVERS",
+    "OPTIMIZERS",
+    "PENALTIES",
+    "REGISTRIES",
+    "Registry",
+    "SCHEDULES",
+    "STOPPING",
+    "origin",
+]

@@ -1,0 +1,50 @@
+"""PNG files in the folder of a run or a sweep: their names, and how they are written and read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gdframe.runs.files import write_atomically
+
+LANDSCAPE = "landscape"
+LR_RANGE = "lr_range"
+LEARNING_RATES = "learning_rates"
+HEAT_MAP = "heat_map"
+
+
+def picture_path(folder: Path, name: str, part: str = "") -> Path:
+    """Return where a picture lies.
+
+    Args:
+        folder: of a run or a sweep.
+        name: one of this module's.
+        part: of the sweep that it shows, where each part has a picture of its own.
+    """
+    return folder / f"{name}{f'-{part}' if part else ''}.png"
+
+
+def write_picture(folder: Path, name: str, png: bytes, part: str = "") -> Path:
+    """Write a picture; return where.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = picture_path(folder, name, part)
+    write_atomically(path, png)
+    return path
+
+
+def read_pictures(folder: Path, name: str) -> dict[str, bytes]:
+    """Return the pictures of one name, by the part of the sweep that each shows."""
+    paths = sorted(folder.glob(f"{name}*.png"))
+    return {path.stem.removeprefix(name).removeprefix("-"): path.read_bytes() for path in paths}
+
+
+def remove_pictures(folder: Path, name: str) -> None:
+    """Remove the pictures of one name, which an earlier launch has left.
+
+    Raises:
+        OSError: one cannot be removed.
+    """
+    for path in folder.glob(f"{name}*.png"):
+        path.unlink()

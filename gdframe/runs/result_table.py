@@ -1,0 +1,91 @@
+"""What a run says at its end: a short table, plain text."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+
+from gdframe.runs.result import Result
+
+
+def table(result: Result) -> str:
+    """Return the table of a run: a line for each thing a person asks."""
+    lines = [
+        ("status", f"{result.status}: {result.reason}"),
+        ("run", f"{_problem(result)}, {result.optimizer}, lr {result.lr:g}, seed {result.seed}"),
+        ("epochs", f"{result.epochs:,} ({result.steps:,} steps, {result.samples:,} samples)"),
+        ("objective", f"{result.objective:.6g}"),
+        ("gradient norm", f"{result.gradient_norm:.3g}"),
+    ]
+    if result.loss is not None:
+        lines.append(("train", _part(result.train_loss, result.metrics["train"])))
+    if result.validation_loss is not None:
+        lines.append(("validation", _part(result.validation_loss, result.metrics["validation"])))
+    if "lambda_max" in result.diagnostics and "stability_limit" in result.diagnostics:
+        lines.append(("curvature", _curvature(result.diagnostics)))
+    if "minimum" in result.diagnostics and "theory/gap" in result.history.epochs:
+        lines.append(("theory", _theory(result.diagnostics)))
+    if result.loss is None:
+        lines.append(("point", _point(result)))
+    seconds = result.seconds
+    lines.append(("seconds", f"{seconds['train']:.3g} training, {seconds['setup']:.3g} set-up"))
+    if result.folder is not None:
+        folder = shlex.quote(str(shown_path(result.folder)))
+        lines.append(("folder", folder))
+        lines.append(("TensorBoard", f"tensorboard --logdir {folder}{_thinned(result)}"))
+    return "\n".join(f"{name:<14}{value}" for name, value in lines)
+
+
+def shown_path(path: Path) -> Path:
+    """Return a path relative to the working directory where it lies below it."""
+    try:
+        return path.resolve().relative_to(Path.cwd())
+    except ValueError:
+        return path
+
+
+def _problem(result: Result) -> str:
+    if result.loss is None:
+        return f"{result.model}, engine {result.engine}"
+    return f"{result.model} model, {result.loss}, variant {result.variant}, engine {result.engine}"
+
+
+def _part(loss: float, metrics: dict[str, float]) -> str:
+    values = [f"loss {loss:.6g}", *(f"{name} {value:.4g}" for name, value in metrics.items())]
+    return ", ".join(values)
+
+
+def _point(result: Result) -> str:
+    values = result.point or []
+    shown = ", ".join(f"{value:.6g}" for value in values[:6])
+    return f"({shown}{', ...' if len(values) > 6 else ''})"
+
+
+def _curvature(known: Mapping[str, float]) -> str:
+    noisy = " with full batches" if "limit_of_full_batches" in known else ""
+    if "noisy_limit" in known:
+        noisy = f", {known['noisy_limit']:.3g} with this noise"
+    return (
+        f"lambda_max {known['lambda_max']:.4g}, so learning rates up to "
+        f"{known['stability_limit']:.3g} are stable{noisy}"
+    )
+
+
+def _theory(known: Mapping[str, float]) -> str:
+    rate = f", gap x {known['predicted_rate']:.6g} an epoch" if "predicted_rate" in known else ""
+    measured = f", measured {known['measured_rate']:.6g}" if "measured_rate" in known else ""
+    return (
+        f"minimum {known['minimum']:.6g}, condition number {known['condition_number']:.4g}"
+        f"{rate}{measured}"
+    )
+
+
+def _thinned(result: Result) -> str:
+    stride = result.history.stride
+    return f"  (every {_ordinal(stride)} step: logging.max_points)" if stride > 1 else ""
+
+
+def _ordinal(number: int) -> str:
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number:,}{'th' if number % 100 in (11, 12, 13) else ending}"

@@ -1,0 +1,287 @@
+"""The folder of a run: every file name, reader and writer of what a run leaves on disk."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import yaml
+
+from gdframe.errors import UserError
+from gdframe.runs.files import write_atomically
+from gdframe.runs.lock import exclusive, is_locked
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from gdframe.runs.checkpoint_file import Capture
+    from gdframe.runs.event_file import EventFile
+    from gdframe.runs.recorded_history import Curves, RecordedHistory
+
+HYDRA = ".hydra"
+CONFIG = f"{HYDRA}/config.yaml"
+OVERRIDES = f"{HYDRA}/overrides.yaml"
+HYDRA_CONFIG = f"{HYDRA}/hydra.yaml"
+RESULT = "result.json"
+MODEL = "model.safetensors"
+CHECKPOINTS = "checkpoint"
+EVENTS = "events.out.tfevents.*"
+LOG = "gdframe.log"
+HISTORY = "history.csv"
+REPORT = "report.html"
+
+
+class RunFolder:
+    """The folder of one run. Imports of torch and TensorBoard wait until they are needed.
+
+    Args:
+        path: of the folder, which may not exist yet.
+
+    Example:
+        >>> RunFolder("outputs/none").read_result() is None
+        True
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    # what it is
+
+    def is_run(self) -> bool:
+        """Return whether a run was started here."""
+        return (self.path / CONFIG).is_file()
+
+    def is_taken(self) -> bool:
+        """Return whether a run was started here, or has left a result."""
+        return any((self.path / name).exists() for name in (HYDRA, RESULT))
+
+    def is_trained(self) -> bool:
+        """Return whether something was trained here."""
+        return any(next(self.path.glob(trace), None) for trace in (CHECKPOINTS, RESULT, EVENTS))
+
+    # locking
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes from training here.
+
+        Raises:
+            UserError: one does.
+        """
+        with exclusive(self.path):
+            yield
+
+    def is_training(self) -> bool:
+        """Return whether a process trains here, or trains the sweep that this run is of."""
+        return is_locked(self.path) or is_locked(self.path.parent)
+
+    # config
+
+    def read_config_text(self) -> str:
+        """Return the config that the run was started with, as YAML.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        return (self.path / CONFIG).read_text(errors="replace")
+
+    def write_config_text(self, text: str) -> None:
+        """Write the config, whole or not at all.
+
+        Raises:
+            OSError: it cannot be written; an earlier config stays.
+        """
+        write_atomically(self.path / CONFIG, text)
+
+    def write_start(self, config: str, overrides: Sequence[str], hydra: str = "") -> None:
+        """Write what a run is started with.
+
+        Args:
+            config: as YAML.
+            overrides: of the run.
+            hydra: Hydra's own config as YAML, where Hydra took part.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        (self.path / HYDRA).mkdir(parents=True, exist_ok=True)
+        (self.path / CONFIG).write_text(config)
+        (self.path / OVERRIDES).write_text(yaml.safe_dump(list(overrides), width=1 << 16))
+        if hydra:
+            (self.path / HYDRA_CONFIG).write_text(hydra)
+
+    def read_overrides(self) -> list[str]:
+        """Return the overrides the run was started with; none where the folder does not tell."""
+        try:
+            content = yaml.safe_load((self.path / OVERRIDES).read_text())
+            return [str(line) for line in content]
+        except (OSError, yaml.YAMLError, TypeError, ValueError):
+            return []
+
+    def read_hydra_config(self) -> Mapping[str, Any]:
+        """Return what Hydra wrote of itself; nothing where that cannot be read."""
+        return read_hydra(self.path / HYDRA_CONFIG)
+
+    # result and model
+
+    def read_result(self) -> dict[str, Any] | None:
+        """Return what ``result.json`` holds, or None if there is none that can be read."""
+        try:
+            content = json.loads((self.path / RESULT).read_text())
+        except (OSError, ValueError):
+            return None
+        return content if isinstance(content, dict) else None
+
+    def write_result(self, content: Mapping[str, Any]) -> None:
+        """Write ``result.json``, whole or not at all.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        write_atomically(self.path / RESULT, json.dumps(content, indent=2) + "\n")
+
+    def read_model(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Return metadata and parameters that the run ended with.
+
+        Raises:
+            UserError: there are none, or they are damaged.
+        """
+        from gdframe.runs.model_file import read_model
+
+        path = self.path / MODEL
+        if not path.is_file():
+            what = "does not exist" if not self.path.is_dir() else f"holds no {MODEL}"
+            raise UserError(f"{self} {what}: expected the folder of a run that has ended")
+        return read_model(path)
+
+    def write_model(self, model: nn.Module, metadata: Mapping[str, Any]) -> None:
+        """Write ``model.safetensors``; ``result.json`` is to be written next.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        from gdframe.runs.model_file import write_model
+
+        write_model(self.path / MODEL, model, metadata)
+
+    # checkpoints
+
+    def save_checkpoint(self, capture: Capture, *, keep: int) -> None:
+        """Write a checkpoint, and remove all but the newest ``keep``.
+
+        Raises:
+            OSError: the disk is full or not writable; earlier checkpoints stay.
+        """
+        from gdframe.runs.checkpoint_file import save_checkpoint
+
+        save_checkpoint(self.path / CHECKPOINTS, capture, keep=keep)
+
+    def load_checkpoint(self) -> tuple[Capture | None, list[str]]:
+        """Return the newest checkpoint that is whole, if any, and what is wrong with newer ones.
+
+        Raises:
+            UserError: all that are there are damaged, or of another version.
+        """
+        from gdframe.runs.checkpoint_file import load_checkpoint
+
+        folder = self.path / CHECKPOINTS
+        return load_checkpoint(folder) if folder.is_dir() else (None, [])
+
+    # events and history
+
+    def open_events(self) -> EventFile:
+        """Open the run's event file: a new one, or the one that is there.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        from gdframe.runs.event_file import EventFile
+
+        return EventFile(self.path)
+
+    def clear_events(self) -> None:
+        """Remove the event files.
+
+        Raises:
+            OSError: one cannot be removed.
+        """
+        for path in self.path.glob(EVENTS):
+            path.unlink()
+
+    def read_curves(self) -> Curves:
+        """Return the scalars in the run's event files, by tag: steps and values, (points,) each."""
+        from gdframe.runs.event_reader import read_curves
+
+        return read_curves(sorted(self.path.glob(EVENTS)))
+
+    def read_history(self, result: Mapping[str, Any] | None) -> RecordedHistory:
+        """Return what the run has measured, while it trains or after it has ended.
+
+        Args:
+            result: what ``result.json`` holds, if anything.
+        """
+        from gdframe.runs.recorded_history import read_history
+
+        return read_history(self, result)
+
+    def read_history_table(self) -> list[dict[str, str]]:
+        """Return the rows of ``history.csv``; none where there is no such table."""
+        try:
+            lines = (self.path / HISTORY).read_text().splitlines()
+        except (OSError, ValueError):
+            return []
+        rows = list(csv.DictReader(lines))
+        return [row for row in rows if None not in row.values() and row.get("step")]
+
+    def write_history_table(self, text: str) -> None:
+        """Write ``history.csv``, whole or not at all.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        write_atomically(self.path / HISTORY, text)
+
+    def append_history_table(self) -> TextIO:
+        """Open ``history.csv`` to append rows.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        return (self.path / HISTORY).open("a", newline="")
+
+    # the log
+
+    def log_to_file(self) -> logging.FileHandler:
+        """Return a log handler that writes the run's log."""
+        return logging.FileHandler(self.path / LOG, delay=True)
+
+    def append_log(self, text: str, level: str = "INFO") -> None:
+        """Append to the run's log what a single run would have logged; a full disk is ignored."""
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+        with suppress(OSError), (self.path / LOG).open("a") as file:
+            file.write(f"[{stamp}][{level}] {text}\n")
+
+
+def read_hydra(path: Path) -> Mapping[str, Any]:
+    """Return Hydra's part of a YAML file that Hydra wrote; nothing where it cannot be read."""
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    part = content.get("hydra") if isinstance(content, dict) else None
+    return part if isinstance(part, dict) else {}
+
+
+def relative(path: Path, start: Path) -> str:
+    """Return a path as seen from a folder; links are not resolved, which takes long."""
+    return os.path.relpath(path, start)

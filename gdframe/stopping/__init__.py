@@ -1,0 +1,26 @@
+"""Stopping rules: why a run ends."""
+
+from gdframe.stopping.base import EpochEnd, Memory, Status, StoppingRule, Verdict, diverged
+from gdframe.stopping.divergence import Divergence
+from gdframe.stopping.early import Early
+from gdframe.stopping.gradient_norm import GradientNorm
+from gdframe.stopping.improvement import Improvement
+from gdframe.stopping.objective_target import ObjectiveTarget
+from gdframe.stopping.rules import Stopping
+from gdframe.stopping.time_limit import TimeLimit
+
+__all__ = [
+    "Divergence",
+    "Early",
+    "EpochEnd",
+    "GradientNorm",
+    "Improvement",
+    "Memory",
+    "ObjectiveTarget",
+    "Status",
+    "Stopping",
+    "StoppingRule",
+    "TimeLimit",
+    "Verdict",
+    "diverged",
+]

@@ -1,0 +1,62 @@
+"""Early stopping: a validation figure no longer improves.
+
+The run returns to the parameters of the epoch at which the figure was best (Prechelt, "Early
+stopping - but when?", 1998).
+"""
+
+from __future__ import annotations
+
+import math
+
+from gdframe.errors import UserError
+from gdframe.registry import METRICS, STOPPING
+from gdframe.stopping.base import EpochEnd, Memory, Status, StoppingRule, Verdict, epochs_text
+
+
+@STOPPING.register("early")
+class Early(StoppingRule):
+    """Ends a run whose validation figure has not improved for some epochs, at its best parameters.
+
+    Args:
+        metric: ``loss``, or the name of a metric that the run measures, such as ``accuracy``.
+        patience: epochs in a row without improvement, at least 1.
+        min_delta: an epoch improves if it is better than the best by more than this, at least 0.
+
+    Raises:
+        UserError: a value out of its range, or an unknown metric.
+    """
+
+    def __init__(self, *, metric: str = "loss", patience: int = 10, min_delta: float = 0.0) -> None:
+        if patience < 1:
+            raise UserError(f"stopping.early.patience={patience}: must be at least 1")
+        if not (math.isfinite(min_delta) and min_delta >= 0):
+            raise UserError(f"stopping.early.min_delta={min_delta:g}: must be at least 0")
+        self.metric, self.patience, self.min_delta = metric, patience, min_delta
+        upwards = metric != "loss" and getattr(METRICS.get(metric), "maximize", False)
+        self._sign = -1.0 if upwards else 1.0
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The validation loss, or the metric over validation rows."""
+        return ("validation_loss" if self.metric == "loss" else f"validation/{self.metric}",)
+
+    def follow(self, memory: Memory, end: EpochEnd) -> bool:
+        """Remember the best value and its epoch; keep the parameters where it improves."""
+        value = end.row[self.columns[0]]
+        if memory and not self._sign * (memory["best"] - value) > self.min_delta:
+            memory["stale"] += 1
+            return False
+        memory |= {"best": value, "epoch": end.epoch, "stale": 0}
+        return True
+
+    def judge(self, memory: Memory, end: EpochEnd) -> Verdict | None:
+        """Return a verdict where the value has not improved for ``patience`` epochs."""
+        if memory["stale"] < self.patience:
+            return None
+        return Verdict(
+            Status.CONVERGED,
+            f"validation {self.metric} was best at epoch {int(memory['epoch']):,} "
+            f"({memory['best']:.6g}) and did not improve for {epochs_text(self.patience)}; the "
+            "parameters are those of that epoch",
+            restores_best=True,
+        )

@@ -1,0 +1,39 @@
+"""Gradient norm: the run stands at a stationary point."""
+
+from __future__ import annotations
+
+import math
+
+from gdframe.errors import UserError
+from gdframe.registry import STOPPING
+from gdframe.stopping.base import EpochEnd, Memory, Status, StoppingRule, Verdict, epochs_text
+
+
+@STOPPING.register("gradient_norm")
+class GradientNorm(StoppingRule):
+    """Ends a run whose gradient norm over all rows is at most a tolerance.
+
+    Args:
+        tolerance: at least 0; null never ends a run.
+
+    Raises:
+        UserError: ``tolerance`` is out of its range.
+    """
+
+    def __init__(self, *, tolerance: float | None = 1e-10) -> None:
+        if tolerance is not None and not (math.isfinite(tolerance) and tolerance >= 0):
+            raise UserError(
+                f"stopping.gradient_tolerance={tolerance:g}: must be at least 0, or null"
+            )
+        self.tolerance = tolerance
+
+    def judge(self, memory: Memory, end: EpochEnd) -> Verdict | None:
+        """Compare the gradient norm with the tolerance."""
+        norm = end.row["gradient_norm"]
+        if self.tolerance is None or norm > self.tolerance:
+            return None
+        return Verdict(
+            Status.CONVERGED,
+            f"gradient norm {norm:.3g} is at most {self.tolerance:g} after "
+            f"{epochs_text(end.epoch)}",
+        )

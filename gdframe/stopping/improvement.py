@@ -1,0 +1,77 @@
+"""Improvement: the objective no longer falls significantly."""
+
+from __future__ import annotations
+
+import math
+
+from gdframe.errors import UserError
+from gdframe.registry import STOPPING
+from gdframe.stopping.base import EpochEnd, Memory, Status, StoppingRule, Verdict, epochs_text
+
+STEEP = 0.2
+"""Share of the start's gradient norm above which a run that stands still is not at a minimum."""
+
+
+@STOPPING.register("improvement")
+class Improvement(StoppingRule):
+    """Ends a run whose objective has not improved for some epochs.
+
+    Where updates see only some rows, an objective that rises is noise, and counts as no
+    improvement. Where they see all, it is an oscillation that momentum will get over: the run is
+    still on its way, and has not converged.
+
+    Args:
+        tolerance: an epoch improves if it lowers the best objective by more than this share of it;
+            null never ends a run.
+        patience: epochs in a row without improvement, at least 1.
+
+    Raises:
+        UserError: a value out of its range.
+    """
+
+    def __init__(self, *, tolerance: float | None = 1e-6, patience: int = 5) -> None:
+        if tolerance is not None and not (math.isfinite(tolerance) and tolerance >= 0):
+            raise UserError(f"stopping.tolerance={tolerance:g}: must be at least 0, or null")
+        if patience < 1:
+            raise UserError(f"stopping.patience={patience}: must be at least 1")
+        self.tolerance, self.patience = tolerance, patience
+
+    def follow(self, memory: Memory, end: EpochEnd) -> bool:
+        """Remember the best objective, and for how many epochs none was better."""
+        objective = end.row["objective"]
+        if not memory:
+            memory |= {"best": objective, "last": objective, "stale": 0, "rising": 0}
+            return False
+        tolerance = self.tolerance or 0.0
+        moved = abs(objective - memory["last"]) > tolerance * abs(memory["last"])
+        if memory["best"] - objective > tolerance * abs(memory["best"]):
+            memory["best"], memory["stale"] = objective, 0
+        elif moved and not end.noisy:
+            memory["stale"] = 0
+        else:
+            memory["stale"] += 1
+        memory["rising"] = memory["rising"] + 1 if objective > memory["last"] else 0
+        memory["last"] = objective
+        return False
+
+    def judge(self, memory: Memory, end: EpochEnd) -> Verdict | None:
+        """Return a verdict where no epoch has improved for long, and none explodes."""
+        rises = memory["rising"] >= self.patience
+        exploding = end.row["objective"] > end.start["objective"] or rises
+        if self.tolerance is None or memory["stale"] < self.patience or exploding:
+            return None
+        return Verdict(
+            Status.CONVERGED,
+            f"objective improved by less than {self.tolerance:g} (relative) for "
+            f"{epochs_text(self.patience)}",
+            _still_steep(end.row["gradient_norm"], end.start["gradient_norm"]),
+        )
+
+
+def _still_steep(gradient_norm: float, start: float) -> str:
+    if gradient_norm <= STEEP * start:
+        return ""
+    return (
+        f"but the gradient norm {gradient_norm:.3g} is still {gradient_norm / start:.0%} of its "
+        "start: the learning rate may be too small"
+    )

@@ -1,0 +1,37 @@
+"""Time limit: the run has trained for long enough."""
+
+from __future__ import annotations
+
+from gdframe.errors import UserError
+from gdframe.registry import STOPPING
+from gdframe.stopping.base import EpochEnd, Memory, Status, StoppingRule, Verdict
+
+
+@STOPPING.register("time")
+class TimeLimit(StoppingRule):
+    """Ends a run that has trained for a number of seconds.
+
+    Args:
+        seconds: above 0; null never ends a run.
+
+    Raises:
+        UserError: ``seconds`` is out of its range.
+    """
+
+    def __init__(self, *, seconds: float | None = None) -> None:
+        if seconds is not None and not seconds > 0:
+            raise UserError(f"stopping.time_limit={seconds:g}: must be above 0, or null")
+        self.seconds = seconds
+
+    def judge(self, memory: Memory, end: EpochEnd) -> Verdict | None:
+        """Leave it to ``judge_time``."""
+        return None
+
+    def judge_time(self, seconds: float) -> Verdict | None:
+        """Compare the training time with the limit."""
+        if self.seconds is None or seconds < self.seconds:
+            return None
+        return Verdict(
+            Status.TIME_LIMIT,
+            f"trained for {seconds:.3g} s, at the limit of {self.seconds:g} s",
+        )

@@ -1,0 +1,97 @@
+"""What the runs of a sweep are compared by."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from gdframe.errors import UserError, did_you_mean, in_words
+from gdframe.registry import METRICS
+from gdframe.stopping import Status
+
+WORTHLESS = (str(Status.DIVERGED), str(Status.FAILED), str(Status.INTERRUPTED))
+"""Statuses of runs whose numbers say nothing of how good they are."""
+
+COLUMNS = (
+    "objective", "train_loss", "validation_loss", "gradient_norm", "epochs", "steps", "samples",
+    "gradient_evaluations", "seconds.train", "seconds.setup",
+)  # fmt: skip
+"""Numbers that every run has."""
+
+COSTS = ("epochs", "steps", "samples", "gradient_evaluations", "seconds.train", "seconds.setup")
+"""What a run takes: with a target, what it takes to get there."""
+
+
+def default_metric(result: Mapping[str, Any]) -> str:
+    """Return ``validation_loss`` where there is one, else ``objective``."""
+    return "objective" if result.get("validation_loss") is None else "validation_loss"
+
+
+def value_of(result: Mapping[str, Any], metric: str | None) -> float | None:
+    """Return a run's value of a metric, or None where it has none that means something.
+
+    A run that was to reach a target and did not has no cost of getting there.
+
+    Args:
+        result: what ``result.json`` holds.
+        metric: a column of it, nested ones with dots; by default ``default_metric``.
+
+    Example:
+        >>> value_of({"status": "converged", "metrics": {"train": {"r2": 0.5}}}, "metrics.train.r2")
+        0.5
+    """
+    if result.get("status") in WORTHLESS:
+        return None
+    missed = result.get("target") is not None and result["status"] != Status.TARGET_REACHED
+    if metric in COSTS and missed:
+        return None
+    value: Any = result
+    for part in (metric or default_metric(result)).split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+def check_metric(metric: str | None) -> None:
+    """Check the name of a metric.
+
+    Raises:
+        UserError: no run has such a number.
+    """
+    if metric is None or re.fullmatch(r"metrics\.(train|validation)\.\w+", metric):
+        return
+    if metric not in COLUMNS:
+        raise UserError(
+            f"sweep.metric={metric}: expected a column of result.json that is a number: "
+            f"{in_words(COLUMNS)}, or metrics.validation.r2 and the like."
+            f"{did_you_mean(metric, COLUMNS)}"
+        )
+
+
+def worst(metric: str | None) -> float:
+    """Return what a run without a value counts as for a sweeper that optimises a metric."""
+    return -math.inf if goes_up(metric) else math.inf
+
+
+def better(value: float, than: float, metric: str | None) -> bool:
+    """Return whether a value of a metric is better than another."""
+    return value > than if goes_up(metric) else value < than
+
+
+def goes_up(metric: str | None, results: Iterable[Mapping[str, Any] | None] = ()) -> bool:
+    """Return whether a greater value of a metric is better.
+
+    Args:
+        metric: a column of ``result.json``.
+        results: of the runs, which know the directions of metrics from plugins.
+    """
+    if metric is None or not metric.startswith("metrics."):
+        return False
+    name = metric.rpartition(".")[2]
+    told = next((r["maximize"] for r in results if r is not None and "maximize" in r), None)
+    if told is not None:
+        return name in told
+    return name in METRICS and bool(getattr(METRICS.get(name), "maximize", False))

@@ -1,0 +1,1 @@
+"""Plans a sweep and trains its runs in groups."""

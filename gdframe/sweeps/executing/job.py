@@ -1,0 +1,164 @@
+"""One run of a sweep before it is trained: its overrides, its config, its folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf.errors import OmegaConfBaseException
+
+from gdframe.config.composer import Base, Composition
+from gdframe.config.values import plain, read_config
+from gdframe.errors import UserError
+from gdframe.runs.files import storing
+from gdframe.runs.run_folder import RunFolder
+from gdframe.runs.sweep_folder import SweepFolder
+from gdframe.stopping import Status
+
+BESIDES = ("sweep", "debug", "logging", "checkpoint", "observer", "preflight")
+"""Keys that do not change what a run computes."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to be trained.
+
+    Args:
+        number: its place in the sweep, from 0; the name of its folder by default.
+        overrides: what distinguishes it on the command line.
+        composition: its config.
+        folder: where it is written.
+    """
+
+    number: int
+    overrides: tuple[str, ...]
+    composition: Composition
+    folder: Path
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The config as plain values, with the data's path made absolute."""
+        return _anchored(self.composition.plain())
+
+    @property
+    def run_folder(self) -> RunFolder:
+        """The folder, with its readers and writers."""
+        return RunFolder(self.folder)
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return f"run {self.number} ({' '.join(self.overrides)})"
+
+    def write_start(self) -> None:
+        """Write what Hydra leaves in the folder of a single run.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        folder = os.path.abspath(self.folder)  # noqa: PTH100 (resolving links takes long)
+        hydra = self.composition.base.hydra_text(self.number, self.overrides, folder)
+        RunFolder(self.folder).write_start(self.composition.text(), self.overrides, hydra)
+
+
+def _anchored(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a config with the data's path made absolute."""
+    data = config["data"]
+    if isinstance(data, dict) and isinstance(data.get("path"), str):
+        data["path"] = str(Path(data["path"]).expanduser().resolve())
+    return config
+
+
+def write_folders(jobs: Sequence[Job]) -> None:
+    """Make the folders of runs, several at a time: making a file takes longer than filling it.
+
+    Raises:
+        NotWrittenError: one cannot be written to.
+    """
+    with storing(), ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(job.write_start) for job in jobs]:
+            done.result()
+
+
+def digest(config: Mapping[str, Any]) -> str:
+    """Return what tells two runs apart: a hash of all that changes what they compute.
+
+    Example:
+        >>> digest({"lr": 0.1, "debug": True}) == digest({"debug": False, "lr": 0.1})
+        True
+    """
+    chosen = {key: value for key, value in config.items() if key not in BESIDES}
+    text = json.dumps(chosen, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def has_gone_on(job: Job) -> bool:
+    """Say whether the run in a job's folder, if any, is another one by now: of more epochs, say."""
+    if job.run_folder.read_result() is None:
+        return False  # it is yet to be trained
+    try:
+        if job.run_folder.read_config_text() == job.composition.text():
+            return False
+        return digest(_anchored(plain(read_config(job.folder)))) != digest(job.config)
+    except (OSError, UserError):  # nothing says what it is
+        return True
+
+
+def write_jobs(folder: Path, jobs: Sequence[Job]) -> None:
+    """Write what is needed to go on with a sweep.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    bases = list(dict.fromkeys(job.composition.base for job in jobs))
+    at = {base: index for index, base in enumerate(bases)}
+    content = {
+        "bases": [{"config": base.text({}), "hydra": base.hydra_text()} for base in bases],
+        "jobs": [
+            {
+                "number": job.number,
+                "folder": os.path.relpath(job.folder, folder),
+                "overrides": job.overrides,
+                "base": at[job.composition.base],
+                "values": job.composition.values,
+            }
+            for job in jobs
+        ],
+    }
+    SweepFolder(folder).write_jobs(content)
+
+
+def read_jobs(folder: Path) -> list[Job]:
+    """Return the runs that a sweep's folder remembers.
+
+    Raises:
+        UserError: the folder is no sweep's.
+    """
+    sweep = SweepFolder(folder)
+    content = sweep.read_jobs()
+    try:
+        bases = [Base.from_text(base["config"], base["hydra"]) for base in content["bases"]]
+        return [
+            Job(
+                number=job["number"],
+                overrides=tuple(job["overrides"]),
+                composition=Composition(bases[job["base"]], job["values"]),
+                folder=folder / job["folder"],
+            )
+            for job in content["jobs"]
+        ]
+    except (ValueError, KeyError, TypeError, OmegaConfBaseException) as error:
+        raise sweep.unreadable(error) from error
+
+
+def result_of(job: Job) -> dict[str, Any] | None:
+    """Return the result of a run, or None if it has yet to end by itself."""
+    content = job.run_folder.read_result()
+    unfinished = (str(Status.INTERRUPTED), str(Status.FAILED))
+    return None if content is None or content.get("status") in unfinished else content

@@ -1,0 +1,1 @@
+"""Writes what a sweep leaves besides its runs: tables, pictures, mean curves."""

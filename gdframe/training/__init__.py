@@ -1,0 +1,1 @@
+"""How runs are trained: the loop, and what it needs beside it."""

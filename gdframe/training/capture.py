@@ -1,0 +1,112 @@
+"""From a run to all that is needed to go on with it, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from gdframe.errors import UserError
+from gdframe.runs.checkpoint_file import Capture
+from gdframe.stopping import Memory
+
+if TYPE_CHECKING:
+    from gdframe.training.run import Run
+
+PARTS = ("history", "diagnosis", "observer", "best")
+"""Prefixes of tensors that are not the engine's."""
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best parameters of a run so far, by one of its stopping rules.
+
+    Args:
+        step: updates done.
+        state: of the engine.
+        memories: of the stopping rules at that step.
+    """
+
+    step: int
+    state: dict[str, Tensor]
+    memories: dict[str, Memory]
+
+
+def copied(memories: Mapping[str, Memory]) -> dict[str, Memory]:
+    """Return a copy of the memories of stopping rules, which change while a run trains."""
+    return {rule: dict(memory) for rule, memory in memories.items()}
+
+
+def capture(run: Run) -> Capture:
+    """Return copies of all that is needed to go on with a run from where it is."""
+    columns = run.history.to_arrays()
+    tensors = run.engine.state(run.index)
+    tensors |= {f"history.{name}": torch.from_numpy(values) for name, values in columns.items()}
+    tensors |= {f"diagnosis.{name}": value for name, value in run.diagnosis.state().items()}
+    if run.step != run.history.last["step"]:  # amid an epoch
+        for observer in run.observers:
+            tensors |= {f"observer.{name}": value for name, value in observer.state().items()}
+    for rule, best in run.best.items():
+        tensors |= {f"best.{rule}.{name}": value for name, value in best.state.items()}
+    facts = {
+        "step": run.step,
+        "executed": run.executed,
+        "seconds": run.seconds,
+        "stopping": copied(run.memories),
+        "best": {
+            rule: {"step": best.step, "stopping": copied(best.memories)}
+            for rule, best in run.best.items()
+        },
+        "data": run.spec.data.digest,
+        "engine": run.engine_name,
+        "engine_reason": run.engine_reason,
+    }
+    return Capture(tensors, facts)
+
+
+def restore(run: Run, capture: Capture) -> None:
+    """Bring a run to where a capture was taken.
+
+    Raises:
+        UserError: it is of a run on other data.
+        ValueError: it is of another model.
+    """
+    if capture.facts["data"] != run.spec.data.digest:
+        raise UserError(
+            "the data is not what the run was trained on: go on with the data as it was, or "
+            "start a new run"
+        )
+    parts: dict[str, dict[str, Tensor]] = {name: {} for name in PARTS}
+    state = {}
+    for name, values in capture.tensors.items():
+        part, _, rest = name.partition(".")
+        if part in parts:
+            parts[part][rest] = values
+        else:
+            state[name] = values
+    run.engine.load_state(run.index, state)
+    run.engine.settle(run.index)  # the run begins from what its module holds
+    run.diagnosis.load_state(parts["diagnosis"])
+    run.observer_states = parts["observer"]
+    run.engine.reason = capture.facts["engine_reason"]
+    run.history.load_arrays({name: v.numpy() for name, v in parts["history"].items()})
+    run.step, run.seconds_before = capture.facts["step"], capture.facts["seconds"]
+    run.history.rewind(run.step)
+    run.executed = capture.facts.get("executed", run.step)
+    run.memories = _memories(capture.facts)
+    run.best = {}
+    for rule, facts in capture.facts.get("best", {}).items():
+        own = f"{rule}."
+        state = {n.removeprefix(own): v for n, v in parts["best"].items() if n.startswith(own)}
+        run.best[rule] = Best(facts["step"], state, copied(facts["stopping"]))
+
+
+def _memories(facts: Mapping[str, Any]) -> dict[str, Memory]:
+    """Return the memories of the stopping rules, from checkpoints of version 0.1 too."""
+    if "stopping" in facts:
+        return copied(facts["stopping"])
+    names = ("best", "last", "stale", "rising")
+    return {"improvement": {name: facts["course"][name] for name in names}}

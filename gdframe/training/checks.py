@@ -1,0 +1,107 @@
+"""Whether the parts of a run are of the right kind, and fit each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from numbers import Integral
+from typing import Any
+
+import torch
+from torch import nn
+
+from gdframe.data.dataset import Dataset, Rows
+from gdframe.engines.base import Problem
+from gdframe.errors import UserError
+from gdframe.loaders.base import Loader
+from gdframe.losses.base import Loss
+from gdframe.metrics.base import Metric
+from gdframe.models.plain import is_lazy
+from gdframe.observers.base import Observer
+from gdframe.penalties.base import Penalty
+from gdframe.schedules.base import Schedule
+from gdframe.stopping import Stopping
+
+KINDS: dict[str, tuple[Any, str]] = {
+    "model": (nn.Module, "a torch.nn.Module"),
+    "loss": ((Loss, type(None)), "a gdframe.Loss, such as gdframe.MSE()"),
+    "optimizer": (torch.optim.Optimizer, "an optimizer, such as gdframe.GD(...)"),
+    "loader": (Loader, "a gdframe.Loader, such as gdframe.MiniBatch(rows, 32)"),
+    "data": (Dataset, "a gdframe.Dataset, such as gdframe.Dataset.from_arrays(x, y)"),
+    "penalty": ((Penalty, type(None)), "a gdframe.Penalty, such as gdframe.L2()"),
+    "schedule": ((Schedule, type(None)), "a gdframe.Schedule, such as gdframe.Cosine()"),
+    "stopping": (Stopping, "a gdframe.Stopping"),
+    "metrics": ((Mapping, type(None)), "metrics by name"),
+    "metric": (Metric, "a gdframe.Metric, or the name of a registered one"),
+    "observer": (Observer, "a gdframe.Observer"),
+    "seed": (Integral, "a whole number"),
+    "epochs": (Integral, "a whole number"),
+}
+"""For each part of a run, the classes it may be of, and their name in messages."""
+
+
+def check_kinds(parts: Mapping[str, Any]) -> None:
+    """Check that the parts of a run are of the right kind.
+
+    Args:
+        parts: by the names in ``KINDS``.
+
+    Raises:
+        UserError: names the first that is not.
+    """
+    for name, value in parts.items():
+        classes, expected = KINDS[name]
+        if not isinstance(value, classes) or isinstance(value, bool):
+            kind = f"{type(value).__module__}.{type(value).__name__}".removeprefix("builtins.")
+            raise UserError(f"{name} was given as {kind}: expected {expected}")
+
+
+def check_observers(observers: Sequence[Any]) -> None:
+    """Check that all observers are Observers.
+
+    Raises:
+        UserError: names the class of the first that is none.
+    """
+    for observer in observers:
+        check_kinds({"observer": observer})
+
+
+def check_metrics(metrics: Mapping[str, Any], problem: Problem, data: Dataset) -> None:
+    """Try metrics on a few rows.
+
+    Raises:
+        UserError: one is of another kind or task, needs what the loss does not define, or fails.
+    """
+    rows = problem.objective.encode(Rows(data.train.features[:2], data.train.targets[:2]))
+    for name, metric in metrics.items():
+        check_kinds({"metric": metric})
+        if metric.task not in (None, data.task):
+            raise UserError(f"metric {name} is for {metric.task}, and the data for {data.task}")
+        tried = replace(problem, metrics={name: metric})
+        try:
+            tried.evaluate(rows, data, gradient=False)
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserError(f"metric {name}: fails ({type(error).__name__}: {error})") from error
+
+
+def check_fit(model: nn.Module, optimizer: torch.optim.Optimizer, data: Dataset) -> None:
+    """Check that a model has shapes, that the optimizer is its own, and that the device is known.
+
+    Raises:
+        UserError: names what does not fit.
+    """
+    if is_lazy(model):
+        raise UserError(
+            f"model {type(model).__name__} has lazy layers without shapes: call it on a few "
+            "rows, model(data.train.features[:2]), before its optimizer is made"
+        )
+    if (device := data.train.features.device).type not in ("cpu", "cuda"):
+        raise UserError(
+            f"data on device {device}: expected cpu or cuda; other devices lack float64, in "
+            "which objectives are summed and updates counted"
+        )
+    known = {id(parameter) for parameter in model.parameters()}
+    if any(id(p) not in known for group in optimizer.param_groups for p in group["params"]):
+        raise UserError("the optimizer is bound to parameters that are not the model's")

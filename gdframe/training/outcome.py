@@ -1,0 +1,71 @@
+"""The result of a run, gathered from its spec, its history and its verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from gdframe.registry import LOSSES, MODELS, OPTIMIZERS
+from gdframe.runs.result import Result
+from gdframe.stopping import Status, Verdict
+
+if TYPE_CHECKING:
+    from gdframe.training.run import Run
+
+
+def make_result(run: Run, verdict: Verdict, row: Mapping[str, float]) -> Result:
+    """Return the result of a run.
+
+    Args:
+        run: its module and optimizer take the values it ended with.
+        verdict: how it ended.
+        row: of its history, evaluated where it ended.
+    """
+    run.engine.settle(run.index)
+    spec, model = run.spec, run.spec.model
+    metrics: dict[str, dict[str, float]] = {"train": {}, "validation": {}}
+    for column, value in row.items():
+        part, _, metric = column.partition("/")
+        if part in metrics:
+            metrics[part][metric] = value
+    return Result(
+        status=verdict.status,
+        reason=str(verdict),
+        variant=spec.loader.variant,
+        engine=run.engine_name,
+        engine_reason=run.engine_reason,
+        model=MODELS.name_of(model),
+        loss=None if spec.loss is None else LOSSES.name_of(spec.loss),
+        optimizer=OPTIMIZERS.name_of(spec.optimizer),
+        lr=spec.lr,
+        seed=spec.problem.seed,
+        epochs=run.step // spec.clock.steps_per_epoch,
+        steps=run.step,
+        samples=spec.loader.samples(run.step),
+        gradient_evaluations=run.executed,
+        objective=row["objective"],
+        train_loss=row["train_loss"],
+        validation_loss=row.get("validation_loss"),
+        gradient_norm=row["gradient_norm"],
+        metrics=metrics,
+        maximize=[name for name, metric in run.spec.named_metrics.items() if metric.maximize],
+        seconds={"setup": 0.0, "train": run.seconds},
+        parameter_count=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        diagnostics=run.diagnosis.facts(),
+        point=next(model.parameters()).detach().tolist() if spec.loss is None else None,
+        target=spec.stopping.target,
+        data_digest=spec.data.digest,
+        history=run.history,
+        module=model,
+    )
+
+
+def failed_result(run: Run, error: Exception) -> Result | None:
+    """Return the result of a run that raised, from what it had measured; None if it cannot."""
+    if not len(run.history):
+        return None
+    verdict = Verdict(Status.FAILED, f"{type(error).__name__}: {error}")
+    try:
+        return make_result(run, verdict, run.history.last)
+    except Exception:  # what broke the run breaks this too
+        return None

@@ -1,0 +1,301 @@
+"""A run in memory: where it is, what it measured, and how it ends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+
+from gdframe.diagnostics.base import Diagnosis, Guarded
+from gdframe.engines.base import CannotExecute, Engine, Trace
+from gdframe.engines.eager import Eager
+from gdframe.errors import UserError
+from gdframe.observers.base import Observer
+from gdframe.registry import ENGINES
+from gdframe.runs.checkpoint_file import Capture
+from gdframe.runs.history import History
+from gdframe.runs.result import Result
+from gdframe.schedules import Clock
+from gdframe.stopping import EpochEnd, Memory, Verdict, diverged
+from gdframe.training.capture import Best, capture, copied, restore
+from gdframe.training.checks import check_observers
+from gdframe.training.evaluation import Evaluator, first_not_finite
+from gdframe.training.outcome import failed_result, make_result
+from gdframe.training.replay import Snapshots
+from gdframe.training.run_spec import RunSpec
+from gdframe.training.stopwatch import SharedStopwatch
+from gdframe.training.watching import Watchers
+
+
+class Run:
+    """The state of a run while an engine trains it, alone or in a group.
+
+    Args:
+        spec: what it is built from.
+        observers: watch it, and cannot change it.
+        diagnosis: measures curvature and explains the verdict; by default nothing.
+        max_points: most steps that the history keeps.
+
+    Attributes:
+        step: updates done.
+        history: what was measured so far.
+        memories: what each stopping rule remembers.
+        best: for each rule that keeps the best parameters, where they are.
+        executed: steps executed, also those that a return to better parameters undid.
+        engine: executes the run; set by ``seat``.
+        index: which of the engine's runs this is.
+
+    Raises:
+        UserError: ``max_points`` is below 1, or an observer is no Observer.
+    """
+
+    engine: Engine
+    index: int
+    engine_name: str
+    engine_reason: str
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        *,
+        observers: Sequence[Observer] = (),
+        diagnosis: Diagnosis | None = None,
+        max_points: int = 1000,
+    ) -> None:
+        if max_points < 1:
+            raise UserError(f"logging.max_points={max_points}: must be at least 1")
+        self.spec = spec
+        self.observers = observers
+        self.diagnosis = Guarded(diagnosis or Diagnosis())
+        self.diagnosis.begin(spec.problem, spec.data, spec.loader)
+        total_steps = spec.epochs * spec.loader.steps_per_epoch
+        self.history = History(max_points=max_points, total_steps=total_steps)
+        self.step = 0
+        self.executed = 0
+        self.memories: dict[str, Memory] = {}
+        self.best: dict[str, Best] = {}
+        self.snapshots: Snapshots | None = None
+        self.seconds_before = 0.0
+        self.observer_states: dict[str, Tensor] = {}
+        self._stopwatch: SharedStopwatch | None = None
+
+    @property
+    def observers(self) -> list[Observer]:
+        """Watch the run."""
+        return self._watchers.observers
+
+    @observers.setter
+    def observers(self, observers: Sequence[Observer]) -> None:
+        check_observers(observers)
+        self._watchers = Watchers(self, list(observers))
+
+    @property
+    def clock(self) -> Clock:
+        """How steps relate to epochs."""
+        return self.spec.clock
+
+    @property
+    def epochs(self) -> int:
+        """The limit on epochs."""
+        return self.spec.epochs
+
+    @property
+    def seconds(self) -> float:
+        """Training time: of a group, this run's share; with the time before a resume."""
+        return self.seconds_before + (self._stopwatch.seconds if self._stopwatch else 0.0)
+
+    def parameters(self) -> Mapping[str, Tensor]:
+        """Return the current parameters by name."""
+        return self.engine.parameters(self.index)
+
+    def is_finite(self) -> bool:
+        """Return whether the objective and its gradient over all rows are finite now."""
+        return first_not_finite(self._evaluate()) is None
+
+    def seat(self, evaluator: Evaluator, index: int) -> None:
+        """Take a place on an engine.
+
+        Args:
+            evaluator: of the engine.
+            index: which of the engine's runs this is.
+        """
+        self.engine, self.index, self._evaluator = evaluator.engine, index, evaluator
+
+    def begin(self, stopwatch: SharedStopwatch) -> Verdict | None:
+        """Evaluate the start, or what a resumed run has yet to evaluate; tell the observers."""
+        self._stopwatch = stopwatch
+        if self.snapshots is not None:  # it began before, in a group
+            return self._catch_up()
+        self.engine_name, self.engine_reason = ENGINES.name_of(self.engine), self.engine.reason
+        verdict = None
+        if not len(self.history):
+            row = self._evaluate()
+            self.spec.stopping.check(row)
+            self._add(row)
+            if bad := first_not_finite(row):
+                verdict = diverged(*bad, step=0, lr=self.spec.lr, parameter=None)
+            else:
+                self._follow()
+        self.snapshots = Snapshots(self.step, self.engine.state(self.index))
+        failure = self._watchers.start(self.observer_states)
+        return failure or verdict or self._catch_up()
+
+    def _catch_up(self) -> Verdict | None:
+        at_an_end = self.step % self.clock.steps_per_epoch == 0
+        if at_an_end and self.history.last["step"] != self.step:
+            return self.end_epoch()  # it stopped before the epoch was evaluated
+        return self._judge()
+
+    def record(self, trace: Trace, finite_steps: int) -> Verdict | None:
+        """Record a block of steps; the run has diverged if one of them is not finite.
+
+        Args:
+            trace: of all the engine's runs.
+            finite_steps: how many of this run's steps come before the first that is not finite.
+        """
+        loss, norm = trace.loss[self.index], trace.gradient_norm[self.index]
+        first, self.step = self.step, self.step + finite_steps
+        self.executed += finite_steps
+        kept = self.history.add_steps(first, loss[:finite_steps], norm[:finite_steps])
+        if failure := self._watchers.tell("on_block", kept):
+            return failure
+        if finite_steps == len(loss):
+            return None
+        value, slope = loss[finite_steps].item(), norm[finite_steps].item()
+        what = ("gradient norm", slope) if math.isfinite(value) else ("loss", value)
+        return self._diverge(*what, step=self.step + 1)
+
+    def end_epoch(self) -> Verdict | None:
+        """Evaluate an epoch's end, and judge it."""
+        row = self._evaluate(whole=bool(self.spec.stopping.columns))
+        if bad := first_not_finite(row):
+            return self._diverge(*bad, step=self.step)
+        self._add(row)
+        self._follow()
+        return self._watchers.tell("on_epoch") or self._judge()
+
+    def out_of_time(self) -> Verdict | None:
+        """Judge the training time."""
+        return self.spec.stopping.judge_time(self.seconds)
+
+    def _judge(self) -> Verdict | None:
+        verdict, rule = self.spec.stopping.judge(self.memories, self._epoch_end())
+        if verdict is not None and verdict.restores_best and rule is not None:
+            self._return_to(self.best[rule])
+        return verdict
+
+    def _follow(self) -> None:
+        """Update the memories of the stopping rules; keep parameters that are the best so far."""
+        for rule in self.spec.stopping.follow(self.memories, self._epoch_end()):
+            state = self.engine.state(self.index)
+            self.best[rule] = Best(self.step, state, copied(self.memories))
+
+    def _epoch_end(self) -> EpochEnd:
+        return EpochEnd(
+            row=self.history.last,
+            start=self.history.first,
+            epochs=self.epochs,
+            lr=self.spec.lr,
+            noisy=self.clock.steps_per_epoch > 1,
+        )
+
+    def _return_to(self, best: Best) -> None:
+        """Return to the parameters that a stopping rule kept as the best."""
+        self._leave_group()
+        self.engine.load_state(self.index, best.state)
+        self._evaluator.reset()
+        self.step, self.memories = best.step, copied(best.memories)
+
+    def _leave_group(self) -> None:
+        """Take a place on an engine of its own; the other runs continue without this one."""
+        if len(self.engine.runs) > 1:
+            self.engine.retire(self.index)
+            self.seat(Evaluator(self.engine.alone(self.index)), 0)
+
+    def _diverge(self, what: str, value: float, *, step: int) -> Verdict:
+        """Go back to the last state whose objective is finite; return the verdict.
+
+        Args:
+            what: is not finite at the current parameters.
+            value: what it is.
+            step: the update that met it, counted from 1.
+        """
+        self._leave_group()
+        updates = self.step
+        self._replay(updates)
+        broken = [name for name, p in self.parameters().items() if not p.isfinite().all()]
+        while not self.is_finite() and self.step == updates:
+            updates -= 1
+            self._replay(updates)
+        parameter = broken[0] if broken else None
+        return diverged(what, value, step=step, lr=self.spec.lr, parameter=parameter)
+
+    def _replay(self, step: int) -> None:
+        assert self.snapshots is not None
+        self.step = self.snapshots.replay(self.engine, self.index, step)
+        self._evaluator.reset()
+
+    def finish(self, verdict: Verdict) -> Result:
+        """End the run; return its result."""
+        row = self.history.last
+        if row["step"] != self.step or not self.engine.measures_all:
+            row = self._evaluate()
+        verdict = self.diagnosis.explain(verdict, self.history, self.parameters())
+        result = make_result(self, verdict, row)
+        if failure := self._watchers.tell("on_end", result):
+            result.status, result.reason = failure.status, str(failure)
+        return result
+
+    def failed(self, error: Exception) -> Result | None:
+        """Return the result of a run that raised, from what it had measured; None if it cannot."""
+        return failed_result(self, error)
+
+    def move_to_own_engine(self, engine: Engine) -> Engine:
+        """Return an engine of the same kind for this run alone, at the step it has recorded.
+
+        Args:
+            engine: trained the run in a group, and may be in any state.
+        """
+        spec = self.spec
+        try:
+            own = type(engine)([spec.problem], spec.data, spec.loader, epochs=spec.epochs)
+        except CannotExecute:  # compiling one run is another matter than compiling a group
+            own = Eager([spec.problem], spec.data, spec.loader, epochs=spec.epochs)
+        own.reason = engine.reason
+        if self.snapshots is not None:
+            self.snapshots.replay(own, 0, self.step)
+            own.settle(0)  # it begins from what its module holds
+        return own
+
+    def pause(self) -> None:
+        """Stop the watch."""
+        self.seconds_before, self._stopwatch = self.seconds, None
+
+    def close(self) -> None:
+        """Stop the watch, and close the observers."""
+        self.pause()
+        self.snapshots = None
+        self._watchers.close()
+
+    def capture(self) -> Capture:
+        """Return copies of all that is needed to go on from here; observers are flushed before."""
+        self._watchers.flush()
+        return capture(self)
+
+    def restore(self, captured: Capture) -> None:
+        """Return to the state that ``capture`` returned.
+
+        Raises:
+            UserError: it is of a run on other data.
+            ValueError: it is of another model.
+        """
+        restore(self, captured)
+
+    def _evaluate(self, *, whole: bool = True) -> dict[str, float]:
+        """Return a row of the history, evaluated at the current parameters."""
+        return self._evaluator.row(self.index, self.step, self.seconds, whole=whole)
+
+    def _add(self, row: dict[str, float]) -> None:
+        """Add a row to the history, with the columns of the diagnosis."""
+        self.history.add_epoch(row | self.diagnosis.columns(row, self.parameters()))

@@ -1,0 +1,118 @@
+"""Runs of one structure that an engine trains together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from gdframe.engines.base import Engine, Trace
+from gdframe.stopping import Verdict
+from gdframe.training.evaluation import Evaluator
+from gdframe.training.replay import SnapshotTimer
+from gdframe.training.run import Run
+from gdframe.training.stopwatch import SharedStopwatch
+
+
+class RunGroup:
+    """Runs on one engine, all at the same step, that share data and loader.
+
+    Args:
+        runs: in the engine's order.
+        engine: executes them.
+
+    Attributes:
+        runs: those that are still training.
+    """
+
+    def __init__(self, runs: Sequence[Run], engine: Engine) -> None:
+        self.runs = list(runs)
+        self._wasted = 0.0
+        self._seat(engine)
+
+    def _seat(self, engine: Engine) -> None:
+        self.engine, self._evaluator = engine, Evaluator(engine)
+        for index, run in enumerate(self.runs):
+            run.seat(self._evaluator, index)
+
+    @property
+    def step(self) -> int:
+        """Updates done by each run."""
+        return self.runs[0].step
+
+    def begin(self) -> dict[Run, Verdict]:
+        """Begin all runs; return the verdicts on those that end at once."""
+        self.engine.take_up()
+        self._stopwatch, self._snapshot_timer = SharedStopwatch(len(self.runs)), SnapshotTimer()
+        return self._verdicts(lambda run: run.begin(self._stopwatch))
+
+    def execute(self, steps: int) -> Trace:
+        """Execute steps of all runs, at least 1 and at most to the end of the epoch."""
+        first = self.step
+        last = min(first + steps, self.engine.clock.epoch_end(first))
+        self._evaluator.reset()
+        return self.engine.advance(first, last)
+
+    def judge(self, trace: Trace) -> dict[Run, Verdict]:
+        """Record what was executed; return the verdicts on runs that end."""
+        finite_steps = trace.finite_steps()
+        last = self.step + trace.loss.shape[1]
+        ends_epoch = last % self.engine.clock.steps_per_epoch == 0
+
+        def judge(run: Run) -> Verdict | None:
+            verdict = run.record(trace, int(finite_steps[run.index]))
+            if verdict is None and ends_epoch:
+                verdict = run.end_epoch()
+            return verdict or run.out_of_time()
+
+        return self._verdicts(judge)
+
+    def _verdicts(self, judge: Callable[[Run], Verdict | None]) -> dict[Run, Verdict]:
+        return {run: verdict for run in self.runs if (verdict := judge(run))}
+
+    def snapshot(self) -> None:
+        """Take snapshots of all runs if the last ones are old."""
+        if self._snapshot_timer.is_due():
+            for run in self.runs:
+                assert run.snapshots is not None
+                run.snapshots.add(run.step, self.engine.state(run.index))
+            self._snapshot_timer.restart()
+
+    def remove(self, run: Run) -> None:
+        """Let a run that has ended leave the group."""
+        if len(self.engine.runs) > 1:
+            run.engine.retire(run.index)
+        self.runs.remove(run)
+        self._stopwatch.leave(1)
+
+    def shrink(self, block_seconds: float) -> None:
+        """Continue on an engine for fewer runs, once ended ones have wasted what that costs.
+
+        Args:
+            block_seconds: time that the last block took.
+        """
+        total, training = len(self.engine.runs), len(self.runs)
+        if not self.runs or total == training:
+            return
+        self._wasted += block_seconds * (total - training) / total
+        if self._wasted > self.engine.rebuild_seconds:
+            self._seat(self.engine.only([run.index for run in self.runs]))
+            self._wasted = 0.0
+
+    def separate(self) -> Iterator[tuple[Run, Callable[[], RunGroup]]]:
+        """Take the runs apart: yield each, and what makes a group of its own of it."""
+        for run in self.runs:
+            run.pause()
+        engine = self.engine
+        while self.runs:
+            run = self.runs.pop()
+            yield run, partial(_alone, run, engine)
+
+    def close(self) -> None:
+        """Close the runs that are still here."""
+        for run in self.runs:
+            run.close()
+
+
+def _alone(run: Run, engine: Engine) -> RunGroup:
+    """Return a group of one run that was trained on an engine in another group."""
+    return RunGroup([run], run.move_to_own_engine(engine))

@@ -1,0 +1,99 @@
+"""What a run is built from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import nn
+
+from gdframe.data.dataset import Dataset
+from gdframe.engines.base import Problem
+from gdframe.errors import UserError
+from gdframe.loaders.base import Loader
+from gdframe.losses.base import Loss
+from gdframe.metrics.base import Metric
+from gdframe.metrics.tally import default_metrics
+from gdframe.objective import Objective
+from gdframe.penalties.base import Penalty
+from gdframe.schedules import Clock, Constant, Schedule
+from gdframe.stopping import Stopping
+from gdframe.training.checks import check_fit, check_kinds, check_metrics
+
+
+@dataclass(frozen=True, eq=False)
+class RunSpec:
+    """All that a run is built from.
+
+    Args:
+        model: on the data's device and of its type; its parameters are where the run starts.
+        loss: error of a prediction; None for a Function.
+        optimizer: bound to the model's parameters.
+        loader: decides which rows each update sees.
+        data: what to train on; ``Dataset.none()`` for a Function.
+        penalty: of the parameters; by default none.
+        schedule: factor of the learning rate by step; by default constant.
+        stopping: rules that end the run before its limit.
+        metrics: of predictions, by name; by default those of the data's task.
+        epochs: the limit, at least 1.
+        seed: of the order of rows, and of what model and rule draw in steps. The model's starting
+            values are drawn before: inside ``gdframe.seeded``, or by ``gdframe.initialize``.
+
+    Raises:
+        UserError: a part of the wrong kind, or parts that do not fit each other.
+    """
+
+    model: nn.Module
+    loss: Loss | None
+    optimizer: torch.optim.Optimizer
+    loader: Loader
+    data: Dataset
+    penalty: Penalty | None = None
+    schedule: Schedule | None = None
+    stopping: Stopping = field(default_factory=Stopping)
+    metrics: Mapping[str, Metric] | None = None
+    epochs: int = 100
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_kinds(vars(self))
+        if self.epochs < 1:
+            raise UserError(f"epochs={self.epochs}: must be at least 1")
+        loader, data = self.loader, self.data
+        if loader.rows != data.rows:
+            raise UserError(f"the loader is for {loader.rows} rows, and the data has {data.rows}")
+        check_fit(self.model, self.optimizer, data)
+        smallest = loader.rows % loader.batch_size or loader.batch_size
+        self.objective.check(data, smallest=smallest)
+        if self.metrics is not None:
+            check_metrics(self.metrics, self.problem, data)
+
+    @cached_property
+    def objective(self) -> Objective:
+        """Model, loss and penalty."""
+        return Objective(self.model, self.loss, self.penalty)
+
+    @cached_property
+    def problem(self) -> Problem:
+        """What an engine executes."""
+        schedule = self.schedule or Constant()
+        return Problem(self.objective, self.optimizer, schedule, int(self.seed), self.metrics)
+
+    @property
+    def named_metrics(self) -> Mapping[str, Metric]:
+        """The metrics that are measured, by name."""
+        if self.loss is None:
+            return {}
+        return default_metrics(self.data.task) if self.metrics is None else self.metrics
+
+    @cached_property
+    def clock(self) -> Clock:
+        """How steps relate to epochs."""
+        return Clock(self.loader.steps_per_epoch, self.epochs)
+
+    @cached_property
+    def lr(self) -> float:
+        """The learning rate before any schedule."""
+        return float(self.optimizer.param_groups[0]["lr"])

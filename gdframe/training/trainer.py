@@ -1,0 +1,213 @@
+"""The loop: execute a block of steps, judge each run, let go of those that have ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import nn
+
+from gdframe.data.dataset import Dataset
+from gdframe.diagnostics.base import Diagnosis
+from gdframe.engines.auto import build_engine
+from gdframe.engines.base import Engine
+from gdframe.errors import UserError
+from gdframe.interrupt import interruptible
+from gdframe.loaders.base import Loader
+from gdframe.losses.base import Loss
+from gdframe.metrics.base import Metric
+from gdframe.metrics.tally import named_metrics
+from gdframe.observers.base import Observer
+from gdframe.penalties.base import Penalty
+from gdframe.registry import ENGINES
+from gdframe.runs.files import NotWrittenError
+from gdframe.runs.result import Result
+from gdframe.schedules import Schedule
+from gdframe.stopping import Status, Stopping, StoppingRule, Verdict
+from gdframe.training.blocks import BlockSizer
+from gdframe.training.run import Run
+from gdframe.training.run_group import RunGroup
+from gdframe.training.run_spec import RunSpec
+
+Ended = Callable[[Run, Result], None]
+Failed = Callable[[Run, Exception], None]
+
+
+def train(
+    group: RunGroup,
+    stop: Callable[[], str | None],
+    *,
+    ended: Ended,
+    failed: Failed | None = None,
+) -> None:
+    """Train a group until every run has ended, each as if it were alone.
+
+    Args:
+        group: the runs.
+        stop: returns the name of what asks for an end, such as Ctrl-C, or None. The runs then end
+            at the next block with the status ``interrupted``.
+        ended: called with each run and its result when it ends.
+        failed: called with a run that raised, and its error; the other runs continue, each by
+            itself. By default the error is raised, and all end.
+
+    Raises:
+        NotWrittenError: a folder cannot be written to; no run continues.
+    """
+    try:
+        _loop(group, stop, ended, failed)
+    except NotWrittenError:
+        raise
+    except Exception as error:
+        if failed is None:
+            raise
+        if len(group.runs) > 1:
+            _one_by_one(group, stop, ended, failed)
+        elif group.runs:
+            failed(group.runs[0], error)
+    finally:
+        group.close()
+
+
+def _loop(
+    group: RunGroup, stop: Callable[[], str | None], ended: Ended, failed: Failed | None
+) -> None:
+    blocks = BlockSizer()
+    _end(group, group.begin(), ended, failed)
+    while group.runs:
+        with blocks.measure(len(group.engine.runs)):
+            group.snapshot()
+            trace = group.execute(blocks.steps)
+        _end(group, group.judge(trace), ended, failed)
+        group.shrink(blocks.seconds)
+        if group.runs and (name := stop()):
+            verdict = Verdict(Status.INTERRUPTED, f"interrupted by {name}")
+            _end(group, dict.fromkeys(group.runs, verdict), ended, failed)
+
+
+def _end(
+    group: RunGroup, verdicts: Mapping[Run, Verdict], ended: Ended, failed: Failed | None
+) -> None:
+    """End the runs that have a verdict."""
+    for run, verdict in verdicts.items():
+        result = run.finish(verdict)
+        run.close()
+        group.remove(run)
+        try:
+            ended(run, result)
+        except NotWrittenError:
+            raise
+        except Exception as error:
+            if failed is None:
+                raise
+            failed(run, error)
+
+
+def _one_by_one(
+    group: RunGroup, stop: Callable[[], str | None], ended: Ended, failed: Failed
+) -> None:
+    """Continue with each run alone, since one of them raised and the others shall not suffer."""
+    for run, make_group in group.separate():
+        try:
+            alone = make_group()
+        except Exception as error:
+            failed(run, error)
+            run.close()
+        else:
+            train(alone, stop, ended=ended, failed=failed)
+
+
+class Trainer:
+    """Trains one run: minimises an objective and returns how it ended.
+
+    Args:
+        engine: executes epochs, by name.
+        observers: watch the run.
+        diagnosis: measures curvature and explains the verdict, such as ``Diagnostics``; by default
+            nothing.
+        max_points: most steps that the history keeps.
+
+    All other arguments are those of ``RunSpec``; metrics may be given by name, and stopping as a
+    list of rules besides those of ``Stopping()``.
+
+    Raises:
+        UserError: parts that do not fit each other.
+
+    Example:
+        >>> import gdframe
+        >>> data = gdframe.Dataset.from_arrays([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0])
+        >>> model = gdframe.Linear(1)
+        >>> optimizer = gdframe.GD(model.parameters(), lr=0.3)
+        >>> trainer = Trainer(model, gdframe.MSE(), optimizer, gdframe.FullBatch(3), data)
+        >>> result = trainer.fit()
+        >>> [round(p.item(), 2) for p in model.parameters()]  # y = 2 x + 1
+        [2.0, 1.0]
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: Loss | None,
+        optimizer: torch.optim.Optimizer,
+        loader: Loader,
+        data: Dataset,
+        *,
+        penalty: Penalty | None = None,
+        schedule: Schedule | None = None,
+        stopping: Stopping | Sequence[StoppingRule] | None = None,
+        metrics: Sequence[str | Metric] | None = None,
+        epochs: int = 100,
+        seed: int = 0,
+        engine: str = "auto",
+        observers: Sequence[Observer] = (),
+        max_points: int = 1000,
+        diagnosis: Diagnosis | None = None,
+    ) -> None:
+        spec = RunSpec(
+            model, loss, optimizer, loader, data, penalty, schedule, _stopping(stopping),
+            None if metrics is None else named_metrics(metrics), epochs, seed,
+        )  # fmt: skip
+        run = Run(spec, observers=observers, diagnosis=diagnosis, max_points=max_points)
+        self._train_on(run, engine)
+
+    @classmethod
+    def of(cls, run: Run, *, engine: str = "auto") -> Trainer:
+        """Return a trainer of a run that is built already."""
+        trainer = cls.__new__(cls)
+        trainer._train_on(run, engine)
+        return trainer
+
+    def _train_on(self, run: Run, engine: str) -> None:
+        spec = run.spec
+        built = build_engine(engine, [spec.problem], spec.data, spec.loader, epochs=spec.epochs)
+        self.run = run
+        self._group = RunGroup([run], built)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that executes the run."""
+        return self._group.engine
+
+    def fit(self) -> Result:
+        """Train until a rule ends the run; return how it ended and what it measured.
+
+        A run that was restored goes on from there. Ctrl-C ends the run at the next block with the
+        status ``interrupted``.
+        """
+        spec = self.run.spec
+        reason = type(self.engine).why_not([spec.problem], spec.data, spec.loader)
+        if reason is not None:
+            name = ENGINES.name_of(self.engine)
+            raise UserError(
+                f"the run was changed after its trainer was built, and engine={name} cannot "
+                f"execute it any more: {reason}; build the trainer after the change"
+            )
+        results: list[Result] = []
+        with interruptible() as signal_name:
+            train(self._group, signal_name, ended=lambda _, result: results.append(result))
+        return results[0]
+
+
+def _stopping(given: Stopping | Sequence[StoppingRule] | None) -> Stopping:
+    if given is None:
+        return Stopping()
+    return Stopping(rules=given) if isinstance(given, (list, tuple)) else given  # type: ignore[return-value]

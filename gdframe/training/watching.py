@@ -1,0 +1,112 @@
+"""Calls the observers of a run: they watch it, and can neither change it nor harm another run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from gdframe.errors import UserError
+from gdframe.hidden_state import HiddenState
+from gdframe.observers.base import Observer
+from gdframe.registry import OBSERVERS
+from gdframe.runs.files import NotWrittenError, storing
+from gdframe.stopping import Status, Verdict
+
+if TYPE_CHECKING:
+    from gdframe.training.run import Run
+
+log = logging.getLogger("gdframe")
+
+
+class Watchers:
+    """The observers of a run.
+
+    Args:
+        run: they watch.
+        observers: in the order in which they are called.
+    """
+
+    def __init__(self, run: Run, observers: list[Observer]) -> None:
+        self.observers = observers
+        self._run = run
+        self._failed: set[Observer] = set()
+
+    def start(self, states: Mapping[str, Tensor]) -> Verdict | None:
+        """Give the observers what a checkpoint holds of them, and tell them of the start."""
+        restored = self._call("load_state", lambda observer: observer.load_state(states))
+        return restored or self.tell("on_start")
+
+    def tell(self, event: str, *arguments: Any) -> Verdict | None:
+        """Tell each observer of an event; return the verdict on a run whose observer raised.
+
+        What observers may read of the module and the optimizer is settled before.
+        """
+        run = self._run
+        if not all(map(is_own, self.observers)):
+            run.engine.settle(run.index)
+        return self._call(event, lambda observer: getattr(observer, event)(run, *arguments))
+
+    def flush(self) -> None:
+        """Have the observers hand what they hold back to the operating system."""
+        self._call("flush", lambda observer: observer.flush())
+
+    def close(self) -> None:
+        """Close the observers, also those that raised."""
+        self._failed.clear()
+        self._call("close", lambda observer: observer.close())
+
+    def _call(self, event: str, call: Callable[[Observer], None]) -> Verdict | None:
+        verdict = None
+        for observer in self.observers:
+            if observer in self._failed:
+                continue
+            try:
+                with self._unchanged(observer):
+                    call(observer)
+            except (UserError, NotWrittenError, MemoryError):
+                raise
+            except Exception as error:
+                self._failed.add(observer)
+                name = OBSERVERS.name_of(observer)
+                verdict = Verdict(
+                    Status.FAILED,
+                    f"observer {name} raised {type(error).__name__} in {event}: {error}",
+                )
+                log.error("%s", verdict.reason, exc_info=error)
+        return verdict
+
+    @contextmanager
+    def _unchanged(self, observer: Observer) -> Iterator[None]:
+        """Surround a call of an observer.
+
+        Raises:
+            NotWrittenError: the disk refused what gdframe's own observer was writing.
+            UserError: somebody else's observer has changed the run; the change is undone.
+        """
+        if is_own(observer):
+            with storing():
+                yield
+            return
+        spec = self._run.spec
+        parts = {
+            "model": spec.model,
+            "loss": spec.loss,
+            "penalty": spec.penalty,
+            "optimizer": spec.optimizer,
+        }
+        with HiddenState(parts, draws=False) as state:
+            yield
+            if (place := state.changed()) is not None:
+                raise UserError(
+                    f"observer {type(observer).__name__}: changes the run's {place}; an observer "
+                    "watches, and cannot change the run"
+                )
+
+
+def is_own(observer: Observer) -> bool:
+    """Return whether an observer is gdframe's: it reads no module, and its files are the run's."""
+    return type(observer).__module__.startswith("gdframe.")

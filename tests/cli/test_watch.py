@@ -1,0 +1,105 @@
+"""``watch``: what a run or a sweep does, in the terminal, while it does it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import gdframe as gd
+from gdframe.cli.main import main
+from gdframe.cli.watch import PLAIN_BLOCKS, spark, view_of, watch
+from gdframe.runs.lock import exclusive
+
+
+def seen(view):
+    console = Console(file=io.StringIO(), width=140)
+    console.print(view.show())
+    return console.file.getvalue()
+
+
+def test_a_spark_rises_and_falls_with_its_values():
+    assert spark(np.array([1.0, 10.0, 100.0]), 10) == "▁▅█"
+    assert spark(np.array([0.0, 5.0, 10.0]), 10) == "▁▅█"
+    assert spark(np.array([1.0, np.nan, 2.0]), 10) == "▁ █"
+    assert spark(np.full(4, 3.0), 10) == "▁▁▁▁"
+    assert spark(np.zeros(0), 10) == spark(np.array([np.inf]), 10) == ""
+    assert len(spark(np.geomspace(1, 100, 1000), 48)) == 48
+    assert spark(np.array([1.0, 100.0]), 10, PLAIN_BLOCKS) == "_#"
+
+
+def test_a_run_that_ended_is_shown_once(tmp_path, capsys):
+    folder = gd.train("variant=batch", "lr=0.1", "epochs=5", folder=tmp_path).folder
+    assert main(["watch", str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert "max_epochs" in out
+    assert "5 of 5" in out
+    assert "█" in out
+
+
+def test_a_sweep_is_shown_best_first(tmp_path):
+    gd.sweep("lr=0.001,0.1,100", "epochs=2", folder=tmp_path)
+    view = view_of(tmp_path)
+    lines = seen(view).splitlines()
+    assert view.over
+    assert "3 of 3 ended: 2 max_epochs, 1 diverged" in lines[1]
+    assert "(run 1: lr=0.1)" in lines[2]
+    rows = [line.split()[:3] for line in lines[4:7]]
+    assert [row[0] for row in rows] == ["1", "0", "2"]
+    assert rows[2] == ["2", "lr=100", "diverged"]
+    with exclusive(tmp_path):
+        (tmp_path / "2" / "result.json").unlink()
+        assert "2 of 3 ended" in seen(view_of(tmp_path))
+        assert not view_of(tmp_path).over
+
+
+def test_a_run_is_watched_to_its_end_and_not_touched(tmp_path):
+    given = ("data=regression", "data.rows=3000", "variant=sgd", "engine=eager", "epochs=8",
+             "stopping.tolerance=null", "hydra.run.dir=live")  # fmt: skip
+    run = subprocess.Popen(
+        [sys.executable, "-m", "gdframe", *given], cwd=tmp_path, stdout=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    folder = tmp_path / "live"
+    end = time.monotonic() + 60
+    while not list(folder.glob("events*")) and time.monotonic() < end:
+        time.sleep(0.05)
+    console = Console(file=io.StringIO(), force_terminal=True, width=120)
+    watch(folder, every=0.2, console=console)
+    run.wait(timeout=60)
+    shown = console.file.getvalue()
+    assert "training" in shown
+    assert "8 of 8" in shown
+    assert "max_epochs" in shown
+    before = {p: hashlib.md5(p.read_bytes()).digest() for p in folder.rglob("*") if p.is_file()}
+    watch(folder, console=Console(file=io.StringIO()))
+    assert before == {
+        p: hashlib.md5(p.read_bytes()).digest() for p in folder.rglob("*") if p.is_file()
+    }
+
+
+def test_what_cannot_be_watched_is_refused(tmp_path, capsys):
+    assert main(["watch", str(tmp_path / "nowhere")]) == 2
+    assert "does not exist" in capsys.readouterr().err
+    assert main(["watch", str(tmp_path)]) == 2
+    assert "is not the folder of a run or a sweep" in capsys.readouterr().err
+    assert main(["watch", str(tmp_path), "--every", "0"]) == 2
+    (tmp_path / "sweep.json").write_text("{")
+    assert main(["watch", str(tmp_path)]) == 2
+    assert "cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_a_terminal_without_blocks_gets_plain_ones(tmp_path, encoding):
+    folder = gd.train("variant=batch", "lr=0.1", "epochs=5", folder=tmp_path).folder
+    out = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    watch(folder, console=Console(file=out, width=100))
+    out.flush()
+    assert ("█" in out.buffer.getvalue().decode(encoding)) == (encoding == "utf-8")

@@ -1,0 +1,54 @@
+"""``history.csv``: every epoch, as it grows, and after a resume as if there had been none."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+
+import gdframe as gd
+
+
+def read(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_it_holds_the_history(tmp_path):
+    result = gd.train("observer=csv", "epochs=7", folder=tmp_path / "run")
+    rows = read(tmp_path / "run" / "history.csv")
+    for name, column in result.history.epochs.items():
+        np.testing.assert_array_equal([float(row[name]) for row in rows], column)
+
+
+def test_some_epochs_and_always_the_last(tmp_path):
+    gd.train("observer=csv", "observer.csv.every=3", "epochs=7", folder=tmp_path / "run")
+    rows = read(tmp_path / "run" / "history.csv")
+    assert [row["epoch"] for row in rows] == ["0", "3", "6", "7"]
+
+
+def test_a_resumed_run_has_the_same_table(tmp_path, gdframe):
+    words = ["observer=csv", "stopping.tolerance=null", "checkpoint.every=2"]
+    gd.train(*words, "epochs=9", folder=tmp_path / "whole")
+    gd.train(*words, "epochs=5", folder=tmp_path / "cut")
+    path = tmp_path / "cut" / "history.csv"
+    beyond = path.read_text().splitlines()[-1].split(",")
+    beyond[:2] = ["7", "100000"]  # a row that the checkpoint does not know
+    path.write_text(path.read_text() + ",".join(beyond) + "\n")
+    done = gdframe("resume", str(tmp_path / "cut"), "epochs=9")
+    assert done.code == 0, done.err
+    whole, cut = (read(tmp_path / run / "history.csv") for run in ("whole", "cut"))
+    assert [{**row, "seconds": ""} for row in whole] == [{**row, "seconds": ""} for row in cut]
+
+
+def test_a_run_of_a_sweep_has_one_too(tmp_path):
+    found = gd.sweep("observer=csv", "lr=0.01,0.1", "epochs=2", folder=tmp_path / "sweep")
+    assert len(found.runs) == 2
+    assert len(list(tmp_path.glob("sweep/*/history.csv"))) == 2
+
+
+def test_a_wrong_interval_is_refused(tmp_path):
+    with pytest.raises(gd.UserError, match=r"observer\.csv\.every=0: must be at least 1"):
+        gd.train("observer=csv", "observer.csv.every=0", folder=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,89 @@
+"""Third-party components: by file, by entry point, typed, listed, swept and resumed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLE = Path(__file__).parents[1] / "example_plugin"
+RULES = EXAMPLE / "src" / "gdframe_sign" / "rules.py"
+QUICK = ("logging.progress=false", "epochs=2")
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory) -> str:
+    """Install the example package into a folder, as pip does, and return it."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    command += ["--no-build-isolation", "--disable-pip-version-check", "--target", str(folder)]
+    subprocess.run([*command, str(EXAMPLE)], check=True, timeout=120)
+    return str(folder)
+
+
+def test_a_file_brings_a_component_with_typed_overrides(gdframe, tmp_path):
+    (tmp_path / "my_rule.py").write_text(RULES.read_text())
+    done = gdframe("plugins=[my_rule.py]", "optimizer=sign", "optimizer.beta=0.5", *QUICK)
+    assert done.code == 0, done.err
+    assert done.result["optimizer"] == "sign"
+    wrong = gdframe("plugins=[my_rule.py]", "optimizer=sign", "optimizer.beta=much", *QUICK)
+    assert wrong.code == 2
+    assert "optimizer.beta=much: expected a number" in wrong.err
+    wrong = gdframe("plugins=[my_rule.py]", "optimizer=sign", "optimizer.bta=1", *QUICK)
+    assert "Did you mean 'beta'?" in wrong.err
+
+
+def test_a_run_with_a_plugin_file_resumes_from_anywhere(gdframe, tmp_path):
+    (tmp_path / "my_rule.py").write_text(RULES.read_text())
+    done = gdframe("plugins=[my_rule.py]", "optimizer=sign", "loss=log_cosh", *QUICK)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    again = gdframe("resume", str(done.run), "epochs=3", cwd=elsewhere)
+    assert again.code == 0, again.err
+    assert done.result["epochs"] == 3
+
+
+def test_an_installed_package_is_found_swept_and_listed(gdframe, installed):
+    found = {"PYTHONPATH": installed}
+    done = gdframe("-m", "optimizer=gd,sign", "loss=log_cosh", "loss.scale=0.5", *QUICK, **found)
+    assert done.code == 0, done.err
+    assert len(done.runs) == 2
+    listed = gdframe("list", "optimizer", "loss", **found).out
+    assert "Steps of one size against the sign" in listed
+    assert "beta=0.9" in listed
+    assert "from gdframe_sign.rules" in listed
+    assert "log_cosh" in listed
+
+
+PLUGINS = [
+    ("raise RuntimeError('no luck')", "cannot be imported: RuntimeError: no luck (line 1 of"),
+    ("def broken(:", "cannot be imported: SyntaxError"),
+    ("import nothing_of_that_name", "ModuleNotFoundError"),
+    (
+        "from gdframe import OPTIMIZERS, GD\n@OPTIMIZERS.register('gd')\nclass Mine(GD): ...",
+        "the optimizer name 'gd' is taken by gdframe.optimizers.gd; mine",
+    ),
+    (
+        "from gdframe import LOSSES\n@LOSSES.register('x')\ndef f(**anything): ...",
+        "takes **anything: a component names each of its arguments",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "words"), PLUGINS)
+def test_plugins_that_cannot_be_used_say_why(gdframe, tmp_path, text, words):
+    (tmp_path / "mine.py").write_text(text)
+    done = gdframe("plugins=[mine.py]", *QUICK)
+    assert done.code == 2
+    assert words in done.err
+    assert "Traceback" not in done.err
+    assert not (tmp_path / "outputs").exists()
+    assert "Traceback" in gdframe("plugins=[mine.py]", "debug=true", *QUICK).err
+
+
+def test_a_missing_plugin_and_a_wrong_list_say_so(gdframe):
+    assert "is no file" in gdframe("plugins=[none.py]").err
+    assert "No module named 'none_such'" in gdframe("plugins=[none_such]").err
+    assert "expected a list" in gdframe("plugins=mine.py").err

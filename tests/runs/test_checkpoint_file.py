@@ -1,0 +1,80 @@
+"""Checkpoints: whole or not at all, verified, the last few kept."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import gdframe as gd
+from gdframe.runs import files
+from gdframe.runs.checkpoint_file import Capture, load_checkpoint, save_checkpoint
+
+
+def capture(step: int) -> Capture:
+    tensors = {
+        "model.weight": torch.full((2, 3), float(step)),
+        "optimizer.0.step": torch.tensor(step / 3, dtype=torch.float64),
+        "history.epochs/epoch": torch.arange(step + 1, dtype=torch.float64),
+    }
+    return Capture(tensors, {"step": step, "course": {"best": 0.1 + 0.2}})
+
+
+def test_round_trip_is_exact(tmp_path):
+    save_checkpoint(tmp_path, capture(5), keep=3)
+    loaded, problems = load_checkpoint(tmp_path)
+    assert loaded is not None
+    assert problems == []
+    assert loaded.facts["course"]["best"] == 0.1 + 0.2
+    for name, values in capture(5).tensors.items():
+        assert torch.equal(values, loaded.tensors[name])
+        assert values.dtype == loaded.tensors[name].dtype
+
+
+def test_the_newest_few_are_kept(tmp_path):
+    for step in (9, 10, 11, 100):
+        save_checkpoint(tmp_path, capture(step), keep=2)
+    assert [p.name for p in sorted(tmp_path.iterdir())] == [
+        "step-000000000011.safetensors", "step-000000000100.safetensors",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "garbage"])
+def test_a_damaged_newest_is_reported_and_the_one_before_used(tmp_path, damage):
+    save_checkpoint(tmp_path, capture(1), keep=3)
+    newest = save_checkpoint(tmp_path, capture(2), keep=3)
+    content = bytearray(newest.read_bytes())
+    if damage == "flip":
+        content[-3] ^= 1
+    newest.write_bytes(
+        {"truncate": content[:-5], "flip": content, "empty": b"", "garbage": b"x" * 99}[damage]
+    )
+    loaded, (problem,) = load_checkpoint(tmp_path)
+    assert loaded is not None
+    assert loaded.facts["step"] == 1
+    assert newest.name in problem
+    assert "damaged" in problem
+
+
+def test_all_damaged_is_an_error_and_none_is_not(tmp_path):
+    assert load_checkpoint(tmp_path / "nowhere") == (None, [])
+    save_checkpoint(tmp_path, capture(1), keep=3).write_bytes(b"")
+    with pytest.raises(gd.UserError, match="is whole"):
+        load_checkpoint(tmp_path)
+
+
+def test_another_format_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("gdframe.runs.checkpoint_file.FORMAT", 99)
+    save_checkpoint(tmp_path, capture(1), keep=3)
+    monkeypatch.undo()
+    with pytest.raises(gd.UserError, match="format 99"):
+        load_checkpoint(tmp_path)
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    files.write_atomically(path, "old")
+    monkeypatch.setattr(files.os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "full")))
+    with pytest.raises(OSError, match="full"):
+        files.write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,104 @@
+"""Early stopping: the best parameters come back, alone, in groups, and after a resume."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import gdframe as gd
+from gdframe.registry import ENGINES
+from gdframe.stopping import Status
+from gdframe.training.run import Run
+from gdframe.training.run_group import RunGroup
+from gdframe.training.run_spec import RunSpec
+from gdframe.training.trainer import train
+
+DATA = gd.Regression(rows=60, features=40, noise=3.0).load(dtype=torch.float64)  # it overfits
+
+
+def spec(lr=0.02, patience=3, seed=0, loader=None, epochs=400):
+    model = gd.Linear(DATA.features).double()
+    gd.initialize(model, gd.Zeros(), seed=seed)
+    return RunSpec(
+        model, gd.MSE(), gd.Momentum(model.parameters(), lr=lr), loader or gd.FullBatch(DATA.rows),
+        DATA, stopping=gd.Stopping(tolerance=None, rules=[gd.Early(patience=patience)]),
+        epochs=epochs, seed=seed,
+    )  # fmt: skip
+
+
+def fit(one, engine="eager", capture=None):
+    trainer = gd.Trainer.of(Run(one), engine=engine)
+    if capture is not None:
+        trainer.run.restore(capture)
+    return trainer, trainer.fit()
+
+
+@pytest.mark.parametrize("engine", ["eager", "linear", "gram"])
+def test_the_best_parameters_come_back(engine):
+    trainer, result = fit(spec(), engine)
+    losses = result.history["validation_loss"]
+    best = int(np.argmin(losses))
+    assert result.status == Status.CONVERGED
+    assert f"validation loss was best at epoch {best}" in result.reason
+    assert len(losses) - 1 == best + 3
+    assert result.epochs == best
+    assert result.gradient_evaluations == best + 3
+    assert result.validation_loss == pytest.approx(losses.min(), rel=1e-12)
+    again = gd.Trainer.of(Run(spec(epochs=best)), engine=engine).fit()
+    for ours, theirs in zip(result.module.parameters(), again.module.parameters()):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=0)
+    assert trainer.run.step == best
+
+
+@pytest.mark.parametrize("engine", ["eager", "linear", "gram"])
+def test_runs_of_a_group_stop_as_they_would_alone(engine):
+    settings = [{"lr": 0.02}, {"lr": 0.05, "patience": 5}, {"lr": 0.002}]
+    runs = [Run(spec(**one)) for one in settings]
+    problems = [run.spec.problem for run in runs]
+    loader = gd.FullBatch(DATA.rows)
+    built = ENGINES.build(engine, runs=problems, data=DATA, loader=loader, epochs=400)
+    results = {}
+    train(RunGroup(runs, built), lambda: None, ended=lambda run, end: results.update({run: end}))
+    for run, one in zip(runs, settings):
+        _, alone = fit(spec(**one), engine)
+        ours = results[run]
+        assert (ours.status, ours.reason, ours.steps) == (alone.status, alone.reason, alone.steps)
+        assert ours.objective == pytest.approx(alone.objective, rel=1e-9)
+
+
+def test_a_run_cut_anywhere_stops_at_the_same_epoch():
+    captures = []
+
+    class Cut(gd.Observer):
+        def on_epoch(self, run):
+            captures.append(run.capture())
+
+    one = Run(spec(), observers=[Cut()])
+    whole = gd.Trainer.of(one, engine="eager").fit()
+    for capture in (captures[0], captures[len(captures) // 2], captures[-1]):
+        _, result = fit(spec(), capture=capture)
+        assert (result.reason, result.steps) == (whole.reason, whole.steps)
+        for ours, theirs in zip(result.module.parameters(), whole.module.parameters()):
+            assert torch.equal(ours, theirs)
+
+
+def test_it_is_chosen_by_config(tmp_path):
+    result = gd.train(
+        "stopping=early", "stopping.early.patience=2", "stopping.early.metric=r2", "epochs=400",
+        "stopping.tolerance=null", "variant=sgd", folder=tmp_path / "run",
+    )  # fmt: skip
+    assert result.status == Status.CONVERGED
+    assert "validation r2 was best at epoch" in result.reason
+
+
+def test_it_needs_validation_rows():
+    data = gd.Regression(rows=20, features=2, validation=0.0).load()
+    model = gd.Linear(2)
+    with pytest.raises(gd.UserError, match="early needs the validation loss, which this run does"):
+        gd.Trainer(
+            model, gd.MSE(), gd.GD(model.parameters(), lr=0.1), gd.FullBatch(20), data,
+            stopping=[gd.Early()],
+        ).fit()  # fmt: skip
+    with pytest.raises(gd.UserError, match="no metric is called 'r3'"):
+        gd.Early(metric="r3")
