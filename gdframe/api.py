@@ -17,7 +17,7 @@ from gdframe.config.composer import Composer
 from gdframe.config.folders import claim, discard, refuse_taken, register_resolver
 from gdframe.config.messages import compose_config, explain, named_plugins, parse, refuse_null
 from gdframe.config.schema import register_nodes
-from gdframe.config.train_run import launch
+from gdframe.config.train_run import train_run
 from gdframe.config.validation import check
 from gdframe.config.values import anchor, dump, plain
 from gdframe.errors import UserError
@@ -55,8 +55,9 @@ def train(*overrides: str, folder: str | Path | None = None) -> Result:
     target = claim(Path("outputs")) if folder is None else Path(folder)
     refuse_taken(target)
     try:
-        RunFolder(target).write_start(OmegaConf.to_yaml(config), overrides)
-        return launch(plain(config), target, started=started)
+        folder_of_run = RunFolder(target)
+        folder_of_run.write_start(OmegaConf.to_yaml(config), overrides)
+        return train_run(plain(config), folder_of_run, started=started)
     except UserError:
         discard(target)
         raise

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call, grad
 
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.errors import UserError
@@ -236,7 +238,109 @@ def _accumulate(
     """Add the gradient of ``value`` to ``sums``, in place."""
     if not gradient or not value.requires_grad:
         return
-    grads = torch.autograd.grad(value, list(parameters.values()), allow_unused=True)
-    for total, grad in zip(sums, grads, strict=True):
-        if grad is not None:
-            total += grad
+    slopes = torch.autograd.grad(value, list(parameters.values()), allow_unused=True)
+    for total, slope in zip(sums, slopes, strict=True):
+        if slope is not None:
+            total += slope
+
+
+class FunctionalObjective:
+    """An objective as a function of its parameters, without side effects.
+
+    It works inside ``torch.vmap``, the transforms of ``torch.func`` and compiled loops. The model
+    is in the mode (training or evaluation) that it is in when it is called.
+
+    Args:
+        objective: model, loss and penalty.
+        names: of the parameters that each call is given; all others are constants.
+        model: computes what the objective's model does, by the same names of parameters; by
+            default that model itself.
+        dtype: of constants; by default their own.
+
+    Example:
+        >>> from gdframe.losses import MSE
+        >>> from gdframe.models import Linear
+        >>> objective = FunctionalObjective(Objective(Linear(1), MSE()), ["weight", "bias"])
+        >>> parameters = {"weight": torch.tensor([[2.0]]), "bias": torch.zeros(1)}
+        >>> value, loss = objective(parameters, torch.ones(2, 1), torch.zeros(2, 1))
+        >>> value.item()
+        4.0
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        names: Iterable[str],
+        *,
+        model: nn.Module | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self.model, self.loss = model or objective.model, objective.loss
+        self.penalty = objective.penalty
+        named = dict(objective.model.named_parameters())
+        chosen = {id(named[name]): name for name in names}
+        # a penalised parameter by its name, or a constant
+        self._penalized = [chosen.get(id(p), p.detach()) for p in objective.penalized]
+        self._constants: dict[str, Tensor] = {}
+        if dtype is not None:
+            rest = {name: p.detach() for name, p in named.items() if id(p) not in chosen}
+            rest |= dict(objective.model.named_buffers())
+            self._constants = {
+                name: value.to(dtype) if value.is_floating_point() else value
+                for name, value in rest.items()
+            }
+
+    @property
+    def is_penalized(self) -> bool:
+        """Whether there is a penalty on any parameter."""
+        return bool(self._penalized)
+
+    def outputs(self, parameters: Mapping[str, Tensor], features: Tensor) -> Tensor:
+        """Return the model's outputs (rows, outputs) at parameters; of a Function its value."""
+        values = {**parameters, **self._constants}
+        given = () if self.loss is None else (features,)
+        outputs: Tensor = functional_call(self.model, values, given)
+        return outputs
+
+    def mean_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean loss of outputs against encoded targets, a 0-d tensor."""
+        return outputs if self.loss is None else self.loss(outputs, targets)
+
+    def penalty_at(
+        self, parameters: Mapping[str, Tensor], strengths: Mapping[str, Tensor] | None = None
+    ) -> Tensor | float:
+        """Return the penalty at parameters; 0.0 where nothing is penalised.
+
+        Args:
+            parameters: by name.
+            strengths: numbers of the penalty that replace its own, by name.
+        """
+        if not self._penalized:
+            return 0.0
+        penalty = copy.copy(self.penalty)
+        vars(penalty).update(strengths or {})
+        return penalty.value([parameters[p] if isinstance(p, str) else p for p in self._penalized])
+
+    def __call__(
+        self,
+        parameters: Mapping[str, Tensor],
+        features: Tensor,
+        targets: Tensor,
+        strengths: Mapping[str, Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the objective and the mean loss at parameters, 0-d tensors."""
+        loss = self.mean_loss(self.outputs(parameters, features), targets)
+        return loss + self.penalty_at(parameters, strengths) if self._penalized else loss, loss
+
+    def gradient(
+        self,
+        parameters: Mapping[str, Tensor],
+        features: Tensor,
+        targets: Tensor,
+        strengths: Mapping[str, Tensor] | None = None,
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Return the objective's gradient by parameter, and the mean loss, at parameters."""
+        gradient, loss = grad(self.__call__, has_aux=True)(
+            dict(parameters), features, targets, strengths
+        )
+        return gradient, loss.detach()

@@ -57,7 +57,8 @@ def _built_in(registry: Registry[Any]) -> Iterator[Entry]:
     described = _descriptions(registry.package)
     for path in sorted((config_folder() / registry.kind).glob("*.yaml")):
         arguments = defaults(registry.kind, path.stem) or {}
-        arguments.pop("name", None)
+        if arguments.pop("name", None) is None:  # settings of no component
+            continue
         yield Entry(registry.kind, path.stem, arguments, described.get(path.stem, ""))
 
 

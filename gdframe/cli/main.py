@@ -138,13 +138,13 @@ def _resume(argv: list[str]) -> int:
 
     config = plain(read_config(folder))
     load_plugins(config["plugins"])
-    from gdframe.config.train_run import resume
+    from gdframe.config.train_run import resume_run
 
     configure_log(folder)
     sweep = sweep_of(folder)
     try:
         with sweep.lock(shared=True) if sweep else nullcontext():
-            result = resume(folder, chosen.overrides, started=started)
+            result = resume_run(folder, chosen.overrides, started=started)
     except NotWrittenError as error:
         raise unwritable(error, folder) from error
     finish(result)

@@ -82,7 +82,7 @@ class Task:
             load_plugins(values["plugins"])
             register_resolver()
         check(values)
-        from gdframe.config.train_run import launch
+        from gdframe.config.train_run import train_run
         from gdframe.sweeps.comparing.sweep_metric import check_metric, value_of, worst
 
         if values["sweep"]["pack"]:
@@ -96,7 +96,7 @@ class Task:
         if RunFolder(folder).is_run():
             with storing():
                 RunFolder(folder).write_config_text(OmegaConf.to_yaml(config))
-        result = launch(plain(config), folder, started=self.started)
+        result = train_run(plain(config), RunFolder(folder), started=self.started)
         self.started = time.perf_counter()
         self.codes.append(exit_code(result))
         finish(result)

@@ -33,7 +33,6 @@ from gdframe.registry import (
     Registry,
 )
 from gdframe.stopping import Stopping
-from gdframe.training.run import Run
 from gdframe.training.run_spec import RunSpec
 
 
@@ -107,14 +106,6 @@ def _build(config: Mapping[str, Any], load: Callable[[Mapping[str, Any]], Datase
         epochs=config["epochs"],
         seed=config["seed"],
     )
-
-
-def build_run(
-    spec: RunSpec, config: Mapping[str, Any], diagnostics: Diagnostics | None = None
-) -> Run:
-    """Build the run of a spec, with the diagnostics that its config asks for."""
-    diagnostics = diagnostics or build_diagnostics(config)
-    return Run(spec, diagnosis=diagnostics, max_points=config["logging"]["max_points"])
 
 
 def build_diagnostics(config: Mapping[str, Any]) -> Diagnostics:

@@ -51,4 +51,4 @@ def _config_dir(run: Path) -> str | None:
 
 def _configs(hydra: Mapping[str, Any]) -> str | None:
     sources = (hydra.get("runtime") or {}).get("config_sources") or []
-    return next((str(s.path) for s in sources if s.get("provider") == "command-line"), None)
+    return next((str(s["path"]) for s in sources if s.get("provider") == "command-line"), None)

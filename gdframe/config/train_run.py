@@ -11,12 +11,11 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from gdframe.config.build import build, build_diagnostics, build_run
 from gdframe.config.messages import apply_override, parse
 from gdframe.config.observers import build_observers
+from gdframe.config.prepare import PreparedRun, make_group, prepare
 from gdframe.config.validation import check
 from gdframe.config.values import plain, read_config
-from gdframe.diagnostics.preflight import advice_on_curvature, advice_on_data, advice_on_rate
 from gdframe.errors import UserError, in_words
 from gdframe.observers import preparing
 from gdframe.registry import ENGINES, SCHEDULES
@@ -24,8 +23,8 @@ from gdframe.runs.files import NotWrittenError, storing
 from gdframe.runs.result import Result
 from gdframe.runs.run_folder import RunFolder
 from gdframe.schedules import Schedule
-from gdframe.training.run_spec import RunSpec
-from gdframe.training.trainer import Trainer
+from gdframe.training.run_group import RunGroup
+from gdframe.training.trainer import train_alone
 
 log = logging.getLogger("gdframe")
 
@@ -33,15 +32,19 @@ RESUMABLE = ("epochs", "device", "debug", "stopping", "logging", "checkpoint", "
 """Keys that may change when a run goes on: they do not change its course."""
 
 
-def launch(
-    config: Mapping[str, Any], folder: Path, *, resume: bool = False, started: float | None = None
+def train_run(
+    config: Mapping[str, Any],
+    folder: RunFolder,
+    *,
+    resume: bool = False,
+    started: float | None = None,
 ) -> Result:
     """Train one run and write its folder.
 
     Args:
         config: plain values, checked.
-        folder: the run's folder.
-        resume: whether to go on from its newest checkpoint.
+        folder: the run's.
+        resume: whether to continue from its newest checkpoint.
         started: when set-up began, by ``time.perf_counter``.
 
     Raises:
@@ -49,95 +52,53 @@ def launch(
         OSError: the folder cannot be written to.
     """
     started = time.perf_counter() if started is None else started
-    run_folder = RunFolder(folder)
-    with run_folder.lock():
-        return _launch(config, run_folder, resume=resume, started=started)
-
-
-def _launch(
-    config: Mapping[str, Any], folder: RunFolder, *, resume: bool, started: float
-) -> Result:
-    spec = build(config)
-    settings = config["logging"]
-    engine, capture = config["engine"]["name"], None
-    if resume:
-        capture, problems = folder.load_checkpoint()
+    with folder.lock():
+        capture, problems = folder.load_checkpoint() if resume else (None, [])
         for problem in problems:
             log.warning("warning: %s; the one before is used", problem)
-        if capture is not None and engine == "auto":
-            engine = capture.facts["engine"]  # another one would not go on bit for bit
-    with preparing() if settings["progress"] else nullcontext():
-        diagnostics = build_diagnostics(config)
-        run = build_run(spec, config, diagnostics)
-        trainer = Trainer.of(run, engine=engine)
-    if warning := doubt(config):
+        with preparing() if config["logging"]["progress"] else nullcontext():
+            prepared = prepare(config, folder)
+            group = make_group([prepared], [capture])
+        _say(prepared, resume=resume)
+        run = prepared.run
+        done = run.step // run.clock.steps_per_epoch
+        if done > config["epochs"]:
+            raise UserError(f"epochs={config['epochs']}: the run has already done {done} epochs")
+        run.observers = build_observers(config, folder, progress=True)
+        setup = time.perf_counter() - started
+        result = _fit(prepared, group)
+        result.seconds["setup"] = setup
+        with storing():
+            prepared.save(result)
+        return result
+
+
+def _say(prepared: PreparedRun, *, resume: bool) -> None:
+    """Log warnings, advice and the choice of the engine."""
+    for warning in prepared.warnings():
         log.warning("warning: %s", warning)
-    if config["preflight"] and not resume:
-        curvature = advice_on_curvature(spec.objective) if diagnostics.curvature else []
-        rate = advice_on_rate(diagnostics.stability)
-        for advice in (*advice_on_data(spec.data), *rate, *curvature):
-            log.warning("advice: %s", advice)
-    if capture is not None:
-        try:
-            run.restore(capture)
-        except UserError:
-            raise
-        except (KeyError, ValueError, TypeError) as error:
-            raise UserError(f"the checkpoint in {folder} does not fit: {error}") from error
-    done = run.step // run.clock.steps_per_epoch
-    if done > config["epochs"]:
-        raise UserError(f"epochs={config['epochs']}: the run has already done {done} epochs")
-    run.observers = build_observers(config, folder, progress=True)
-    if trainer.engine.reason:
-        log.info("engine: %s (%s)", ENGINES.name_of(trainer.engine), trainer.engine.reason)
-    setup = time.perf_counter() - started
+    for advice in prepared.advice() if not resume else ():
+        log.warning("advice: %s", advice)
+    engine = prepared.run.engine
+    if engine.reason:
+        log.info("engine: %s (%s)", ENGINES.name_of(engine), engine.reason)
+
+
+def _fit(prepared: PreparedRun, group: RunGroup) -> Result:
+    """Train; of a run that raises, write what it had measured."""
     try:
-        result = trainer.fit()
+        return train_alone(group)
     except (NotWrittenError, UserError):
         raise
     except Exception as error:
-        failure = run.failed(error)
-        if failure is not None:
-            failure.save(folder.path)
+        if (failure := prepared.run.failed(error)) is not None:
+            failure.save(prepared.folder.path)
         if isinstance(error, OSError):  # of a component: no file of ours is in the way
             raise RuntimeError(f"{type(error).__name__}: {error}") from error
         raise
-    result.seconds["setup"] = setup
-    with storing():
-        leave(result, spec, config, folder)
-    return result
 
 
-def doubt(config: Mapping[str, Any]) -> str | None:
-    """Say what about a config is legal and hardly meant, or None."""
-    if config["initializer"] == {"name": "zeros"} and config["model"]["name"] in ("mlp", "cnn"):
-        return (
-            "initializer=zeros keeps all units of a layer alike, so a network cannot learn to "
-            "tell them apart; the default draws them at random"
-        )
-    return None
-
-
-def leave(
-    result: Result, spec: RunSpec, config: Mapping[str, Any], folder: RunFolder
-) -> dict[str, Any]:
-    """Write ``model.safetensors`` and ``result.json`` of a run that has ended; return the latter.
-
-    Raises:
-        OSError: they cannot be written.
-    """
-    metadata = {
-        "config": dict(config),
-        "encoding": spec.data.encoding.to_json(),
-        "task": spec.data.task,
-        "outputs": spec.loss.outputs(spec.data) if spec.loss else 0,
-        "loss": {**(config["loss"] or {}), "name": result.loss} if spec.loss else None,
-    }
-    folder.write_model(spec.model, metadata)
-    return result.save(folder.path)
-
-
-def resume(folder: Path, overrides: Sequence[str], *, started: float | None = None) -> Result:
+def resume_run(folder: Path, overrides: Sequence[str], *, started: float | None = None) -> Result:
     """Go on with a run from its newest checkpoint, or from its start if it has none.
 
     Args:
@@ -171,9 +132,10 @@ def resume(folder: Path, overrides: Sequence[str], *, started: float | None = No
             f"schedule.epochs={before['epochs']} to keep its course and hold its last rate, or "
             "start a new run."
         )
-    result = launch(after, folder, resume=True, started=started)
+    run_folder = RunFolder(folder)
+    result = train_run(after, run_folder, resume=True, started=started)
     with storing():
-        RunFolder(folder).write_config_text(OmegaConf.to_yaml(config))
+        run_folder.write_config_text(OmegaConf.to_yaml(config))
     return result
 
 

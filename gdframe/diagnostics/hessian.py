@@ -13,10 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.func import functional_call
 
 from gdframe.data.dataset import Rows
-from gdframe.objective import Objective
+from gdframe.objective import FunctionalObjective, Objective
 
 Array = NDArray[np.float64]
 
@@ -49,14 +48,10 @@ class Hessian:
     ) -> None:
         self._leaves = [p.detach().to(dtype).requires_grad_() for p in parameters.values()]
         self.size = sum(leaf.numel() for leaf in self._leaves)
-        model, loss = objective.model, objective.loss
-        rest = {n: p.detach() for n, p in model.named_parameters() if n not in parameters}
-        rest |= dict(model.named_buffers())
-        fixed = {n: v.to(dtype) if v.is_floating_point() else v for n, v in rest.items()}
-        features, y = rows.features.to(dtype), rows.targets
+        model, y = objective.model, rows.targets
+        function = FunctionalObjective(objective, parameters, dtype=dtype)
+        features = rows.features.to(dtype)
         targets = y.to(dtype) if y.is_floating_point() else y
-        chosen = {id(p) for p in objective.penalized}
-        penalized = {n for n, p in model.named_parameters() if id(p) in chosen}
 
         def gradient(leaves: list[Tensor], *, create_graph: bool) -> list[Tensor | None]:
             named = dict(zip(parameters, leaves, strict=True))
@@ -64,13 +59,7 @@ class Hessian:
             model.eval()
             try:
                 with torch.enable_grad():
-                    if loss is None:
-                        value: Tensor = functional_call(model, {**named, **fixed}, ())
-                    else:
-                        outputs = functional_call(model, {**named, **fixed}, (features,))
-                        value = loss(outputs, targets)
-                    if weights := [leaf for name, leaf in named.items() if name in penalized]:
-                        value = value + objective.penalty.value(weights)
+                    value, _ = function(named, features, targets)
                     return list(
                         torch.autograd.grad(
                             value, leaves, create_graph=create_graph, allow_unused=True

@@ -13,11 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.func import functional_call
 
 from gdframe.data.dataset import Rows
 from gdframe.diagnostics.trajectory import unflatten
-from gdframe.objective import Objective
+from gdframe.objective import FunctionalObjective, Objective
 
 Array = NDArray[np.float64]
 
@@ -126,19 +125,11 @@ def evaluate(
         coordinates: (points, dimensions) of them.
         rows: encoded; what the loss is the mean over.
     """
-    model, loss = objective.model, objective.loss
+    model, function = objective.model, FunctionalObjective(objective, shapes)
     like = next(model.parameters())
-    chosen = {id(p) for p in objective.penalized}
-    penalized = [name for name, p in model.named_parameters() if id(p) in chosen]
 
     def value(vector: Tensor) -> Tensor:
-        named = unflatten(vector, shapes)
-        if loss is None:
-            found: Tensor = functional_call(model, named, ())
-        else:
-            found = loss(functional_call(model, named, (rows.features,)), rows.targets)
-        weights = [named[name] for name in penalized]
-        return found + objective.penalty.value(weights) if weights else found
+        return function(unflatten(vector, shapes), rows.features, rows.targets)[0]
 
     width = max((shape[0] for shape in shapes.values() if len(shape)), default=1)
     chunk = max(1, AT_ONCE // (len(plane.origin) + len(rows) * width * 4))

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import functional_call, grad_and_value
 from torch.utils._pytree import tree_map
 
 from gdframe.engines.base import Problem
 from gdframe.engines.narrow import narrowed
 from gdframe.engines.stack import Stack
-from gdframe.engines.starting_state import trained_parameters
 from gdframe.engines.structure import is_number
+from gdframe.objective import FunctionalObjective
 
 
 class Step:
@@ -32,18 +30,16 @@ class Step:
 
     def __init__(self, stack: Stack, *, shared: bool) -> None:
         self._stack, self._shared = stack, shared
-        self._objective = stack.runs[0].objective
-        self._model = narrowed(self._objective.model)
+        objective = stack.runs[0].objective
+        model = narrowed(objective.model)
+        self._objective = FunctionalObjective(objective, stack.names, model=model)
         self.read_strengths()
-        places = {id(p): i for i, p in enumerate(trained_parameters(stack.runs[0]).values())}
         # a rule may compute in place, and what a step was given is needed after it
         self._copies = not stack.rule.__module__.startswith("gdframe.")
-        # the place of each penalised parameter in the stack; a frozen one is a constant
-        self._penalized = [places.get(id(p), p.detach()) for p in self._objective.penalized]
 
     def read_strengths(self) -> None:
         """Take the numbers of the runs' penalties as they are now."""
-        self._penalty, self.strengths = _penalty(self._stack.runs)
+        self._objective.penalty, self.strengths = _penalty(self._stack.runs)
 
     def __call__(
         self,
@@ -73,25 +69,14 @@ class Step:
         targets: Tensor,
     ) -> tuple[list[Tensor], dict[str, list[Tensor]], Tensor, Tensor]:
         """Execute one step of one run; return parameters, state, loss and gradient norm."""
-        loss, names = self._objective.loss, self._stack.names
-        penalty = copy.copy(self._penalty)
-        vars(penalty).update(strengths)
-
-        def value(params: list[Tensor]) -> tuple[Tensor, Tensor]:
-            named = dict(zip(names, params, strict=True))
-            if loss is None:
-                mean = functional_call(self._model, named, ())
-            else:
-                mean = loss(functional_call(self._model, named, (features,)), targets)
-            weights = [params[p] if isinstance(p, int) else p for p in self._penalized]
-            return (mean + penalty.value(weights) if weights else mean), mean
-
-        grads, (_, mean) = grad_and_value(value, has_aux=True)(params)
+        named = dict(zip(self._stack.names, params, strict=True))
+        gradient, loss = self._objective.gradient(named, features, targets, strengths)
+        grads = list(gradient.values())
         norm = reduce(torch.add, [(g * g).sum() for g in grads]).sqrt()
         if self._copies:
             params, state = tree_map(torch.clone, (params, state))
-        params, state = self._stack.one_run(params, list(grads), state, varying)
-        return params, state, mean.detach(), norm
+        params, state = self._stack.one_run(params, grads, state, varying)
+        return params, state, loss, norm
 
 
 def _penalty(runs: Sequence[Problem]) -> tuple[Any, dict[str, Tensor]]:

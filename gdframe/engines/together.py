@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
-from torch.func import functional_call, grad, grad_and_value
+from torch.func import grad, grad_and_value
 
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.stack import Stack
-from gdframe.engines.starting_state import trained_parameters
-from gdframe.objective import CHUNK, Evaluation
+from gdframe.objective import CHUNK, Evaluation, FunctionalObjective
 
 
 def evaluate_together(
@@ -28,7 +26,7 @@ def evaluate_together(
         gradient: whether the objective's gradient is wanted.
     """
     objective, runs = stack.runs[0].objective, len(stack.runs)
-    model, loss = objective.model, objective.loss
+    function, model = FunctionalObjective(objective, stack.names), objective.model
     training = model.training
     model.eval()
 
@@ -36,11 +34,9 @@ def evaluate_together(
         params: list[Tensor], features: Tensor, targets: Tensor
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         named = dict(zip(stack.names, params, strict=True))
-        if loss is None:
-            value: Tensor = functional_call(model, named, ())
-            return value, (value.detach(), value.detach())
-        outputs = functional_call(model, named, (features,))
-        value = loss(outputs, targets) * (len(targets) / len(rows))
+        outputs = function.outputs(named, features)
+        share = len(targets) / len(rows) if function.loss is not None else 1.0
+        value = function.mean_loss(outputs, targets) * share
         return value, (value.detach(), outputs.detach())
 
     sums = [torch.zeros_like(p) for p in stack.params]
@@ -65,11 +61,11 @@ def evaluate_together(
                 with torch.no_grad():
                     _, (values, outputs) = every(params, x, y)
             total[part] += values
-            if loss is not None:
+            if function.loss is not None:
                 for tally, own in zip(tallies[part], outputs, strict=True):
                     tally.add(own, y)
     model.train(training)
-    penalties = _penalties(stack, strengths, sums, gradient=gradient)
+    penalties = _penalties(stack, function, strengths, sums, gradient=gradient)
     norms = [torch.linalg.vector_norm(s.reshape(runs, -1), dim=1).tolist() for s in sums]
     return [
         Evaluation(
@@ -87,27 +83,25 @@ def evaluate_together(
 
 
 def _penalties(
-    stack: Stack, strengths: Mapping[str, Tensor], sums: list[Tensor], *, gradient: bool
+    stack: Stack,
+    function: FunctionalObjective,
+    strengths: Mapping[str, Tensor],
+    sums: list[Tensor],
+    *,
+    gradient: bool,
 ) -> Sequence[float]:
     """Return each run's penalty, and add its gradient to the sums."""
-    objective = stack.runs[0].objective
-    if not objective.penalized:
+    if not function.is_penalized:
         return [0.0] * len(stack.runs)
-    places = {id(p): i for i, p in enumerate(trained_parameters(stack.runs[0]).values())}
-    at = [places[id(p)] for p in objective.penalized if id(p) in places]
 
-    def value(weights: list[Tensor], own: dict[str, Tensor]) -> Tensor:
-        penalty = copy.copy(objective.penalty)
-        vars(penalty).update(own)
-        trained = iter(weights)
-        every = [next(trained) if id(p) in places else p.detach() for p in objective.penalized]
-        return torch.as_tensor(penalty.value(every))
+    def value(params: list[Tensor], numbers: dict[str, Tensor]) -> Tensor:
+        named = dict(zip(stack.names, params, strict=True))
+        return torch.as_tensor(function.penalty_at(named, numbers))
 
-    weights = [stack.params[i] for i in at]
-    if gradient and at:
-        grads = torch.vmap(grad(value))(weights, dict(strengths))
-        for i, own in zip(at, grads, strict=True):
-            sums[i] = sums[i] + own
+    if gradient:
+        grads = torch.vmap(grad(value))(stack.params, dict(strengths))
+        for i, slope in enumerate(grads):
+            sums[i] = sums[i] + slope
     with torch.no_grad():
-        values: list[float] = torch.vmap(value)(weights, dict(strengths)).tolist()
+        values: list[float] = torch.vmap(value)(stack.params, dict(strengths)).tolist()
     return values

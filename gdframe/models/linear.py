@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from torch import Tensor
 
-import torch
-from torch import Tensor, nn
-
+from gdframe.models.linear_model import LinearModel
 from gdframe.registry import MODELS
 
 
 @MODELS.register("linear")
-class Linear(nn.Module):
+class Linear(LinearModel):
     """Linear, logistic or softmax regression, as the loss makes it.
 
     Args:
@@ -20,21 +18,14 @@ class Linear(nn.Module):
         bias: whether there is a bias.
 
     Example:
+        >>> import torch
         >>> Linear(3, 1)(torch.ones(2, 3)).shape
         torch.Size([2, 1])
     """
 
-    default_initializer: ClassVar[str] = "zeros"
-
     def __init__(self, features: int, outputs: int = 1, *, bias: bool = True) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(outputs, features))
-        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(rows, features) -> (rows, outputs)."""
-        return nn.functional.linear(self.design(features), self.weight, self.bias)
+        super().__init__(features, outputs, bias=bias)
 
     def design(self, features: Tensor) -> Tensor:
-        """Return what the model is linear in: the features themselves."""
+        """Return the features themselves."""
         return features

@@ -5,15 +5,13 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy as has_no_shape
 
-from gdframe.models.linear import Linear
-from gdframe.models.polynomial import Polynomial
+from gdframe.models.linear_model import LinearModel
 
 
 def is_linear_in_parameters(model: nn.Module) -> bool:
     """Return whether a model is ``design(x) @ weight.T + bias``, with nothing attached to it."""
-    return type(model).forward in (Linear.forward, Polynomial.forward) and not has_attachments(
-        model
-    )
+    is_unchanged = type(model).forward is LinearModel.forward
+    return isinstance(model, LinearModel) and is_unchanged and not has_attachments(model)
 
 
 def has_attachments(model: nn.Module) -> bool:

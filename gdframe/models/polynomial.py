@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from itertools import combinations_with_replacement
 from math import comb
-from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gdframe.errors import UserError
+from gdframe.models.linear_model import LinearModel
 from gdframe.registry import MODELS
 
 MOST_TERMS = 100_000
 
 
 @MODELS.register("polynomial")
-class Polynomial(nn.Module):
+class Polynomial(LinearModel):
     """Linear in all monomials of degree 1 to ``degree``, with or without products of features.
 
     Args:
@@ -34,7 +34,6 @@ class Polynomial(nn.Module):
         torch.Size([1, 9])
     """
 
-    default_initializer: ClassVar[str] = "zeros"
     factors: Tensor
 
     def __init__(
@@ -46,7 +45,6 @@ class Polynomial(nn.Module):
         interactions: bool = True,
         bias: bool = True,
     ) -> None:
-        super().__init__()
         if degree < 1:
             raise UserError(f"model.degree={degree}: must be at least 1")
         terms = comb(features + degree, degree) - 1 if interactions else features * degree
@@ -66,17 +64,12 @@ class Polynomial(nn.Module):
         ]
         # each term is a product of `degree` factors; index `features` stands for the factor 1
         padded = [product + (features,) * (degree - len(product)) for product in products]
+        super().__init__(len(padded), outputs, bias=bias)
         factors = torch.tensor(padded).reshape(-1, degree)
         self.register_buffer("factors", factors, persistent=False)
-        self.weight = nn.Parameter(torch.zeros(outputs, len(padded)))
-        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(rows, features) -> (rows, outputs)."""
-        return nn.functional.linear(self.design(features), self.weight, self.bias)
 
     def design(self, features: Tensor) -> Tensor:
-        """Return what the model is linear in: (rows, features) -> (rows, terms)."""
+        """Return the monomials: (rows, features) -> (rows, terms)."""
         one = torch.ones_like(features[:, :1])
         padded = torch.cat([features, one], dim=1)
         terms = padded[:, self.factors[:, 0]]  # (rows, terms)

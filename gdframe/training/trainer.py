@@ -116,6 +116,18 @@ def _one_by_one(
             train(alone, stop, ended=ended, failed=failed)
 
 
+def train_alone(group: RunGroup) -> Result:
+    """Train a group of one run until it has ended; Ctrl-C ends it at the next block.
+
+    Raises:
+        Exception: what the run raised.
+    """
+    results: list[Result] = []
+    with interruptible() as signal_name:
+        train(group, signal_name, ended=lambda _, result: results.append(result))
+    return results[0]
+
+
 class Trainer:
     """Trains one run: minimises an objective and returns how it ended.
 
@@ -166,21 +178,9 @@ class Trainer:
             model, loss, optimizer, loader, data, penalty, schedule, _stopping(stopping),
             None if metrics is None else named_metrics(metrics), epochs, seed,
         )  # fmt: skip
-        run = Run(spec, observers=observers, diagnosis=diagnosis, max_points=max_points)
-        self._train_on(run, engine)
-
-    @classmethod
-    def of(cls, run: Run, *, engine: str = "auto") -> Trainer:
-        """Return a trainer of a run that is built already."""
-        trainer = cls.__new__(cls)
-        trainer._train_on(run, engine)
-        return trainer
-
-    def _train_on(self, run: Run, engine: str) -> None:
-        spec = run.spec
-        built = build_engine(engine, [spec.problem], spec.data, spec.loader, epochs=spec.epochs)
-        self.run = run
-        self._group = RunGroup([run], built)
+        self.run = Run(spec, observers=observers, diagnosis=diagnosis, max_points=max_points)
+        built = build_engine(engine, [spec.problem], data, loader, epochs=epochs)
+        self._group = RunGroup([self.run], built)
 
     @property
     def engine(self) -> Engine:
@@ -201,10 +201,7 @@ class Trainer:
                 f"the run was changed after its trainer was built, and engine={name} cannot "
                 f"execute it any more: {reason}; build the trainer after the change"
             )
-        results: list[Result] = []
-        with interruptible() as signal_name:
-            train(self._group, signal_name, ended=lambda _, result: results.append(result))
-        return results[0]
+        return train_alone(self._group)
 
 
 def _stopping(given: Stopping | Sequence[StoppingRule] | None) -> Stopping:

@@ -12,7 +12,7 @@ from gdframe.stopping import Status
 from gdframe.training.run import Run
 from gdframe.training.run_group import RunGroup
 from gdframe.training.run_spec import RunSpec
-from gdframe.training.trainer import train
+from gdframe.training.trainer import train, train_alone
 
 DATA = gd.Regression(rows=60, features=40, noise=3.0).load(dtype=torch.float64)  # it overfits
 
@@ -27,16 +27,20 @@ def spec(lr=0.02, patience=3, seed=0, loader=None, epochs=400):
     )  # fmt: skip
 
 
-def fit(one, engine="eager", capture=None):
-    trainer = gd.Trainer.of(Run(one), engine=engine)
+def fit(one, engine="eager", capture=None, observers=()):
+    run = Run(one, observers=observers)
+    built = ENGINES.build(
+        engine, runs=[one.problem], data=DATA, loader=one.loader, epochs=one.epochs
+    )
+    group = RunGroup([run], built)
     if capture is not None:
-        trainer.run.restore(capture)
-    return trainer, trainer.fit()
+        run.restore(capture)
+    return run, train_alone(group)
 
 
 @pytest.mark.parametrize("engine", ["eager", "linear", "gram"])
 def test_the_best_parameters_come_back(engine):
-    trainer, result = fit(spec(), engine)
+    run, result = fit(spec(), engine)
     losses = result.history["validation_loss"]
     best = int(np.argmin(losses))
     assert result.status == Status.CONVERGED
@@ -45,10 +49,10 @@ def test_the_best_parameters_come_back(engine):
     assert result.epochs == best
     assert result.gradient_evaluations == best + 3
     assert result.validation_loss == pytest.approx(losses.min(), rel=1e-12)
-    again = gd.Trainer.of(Run(spec(epochs=best)), engine=engine).fit()
+    _, again = fit(spec(epochs=best), engine)
     for ours, theirs in zip(result.module.parameters(), again.module.parameters()):
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=0)
-    assert trainer.run.step == best
+    assert run.step == best
 
 
 @pytest.mark.parametrize("engine", ["eager", "linear", "gram"])
@@ -74,8 +78,7 @@ def test_a_run_cut_anywhere_stops_at_the_same_epoch():
         def on_epoch(self, run):
             captures.append(run.capture())
 
-    one = Run(spec(), observers=[Cut()])
-    whole = gd.Trainer.of(one, engine="eager").fit()
+    _, whole = fit(spec(), observers=[Cut()])
     for capture in (captures[0], captures[len(captures) // 2], captures[-1]):
         _, result = fit(spec(), capture=capture)
         assert (result.reason, result.steps) == (whole.reason, whole.steps)

@@ -9,14 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from gdframe.config.build import build, build_run
 from gdframe.config.observers import build_observers
-from gdframe.config.train_run import doubt, leave
+from gdframe.config.prepare import PreparedRun, make_group, prepare
 from gdframe.diagnostics.preflight import advice_on_curvature, advice_on_data
-from gdframe.engines.auto import build_engine
-from gdframe.engines.base import Engine
 from gdframe.observers import Observer, TensorBoard
-from gdframe.runs.checkpoint_file import Capture
 from gdframe.runs.files import NotWrittenError, storing
 from gdframe.runs.result import Result, versions
 from gdframe.runs.result_table import table
@@ -29,7 +25,6 @@ from gdframe.sweeps.executing.write_pool import Writing
 from gdframe.sweeps.writing.mean_curves import Curves
 from gdframe.training.run import Run
 from gdframe.training.run_group import RunGroup
-from gdframe.training.run_spec import RunSpec
 from gdframe.training.trainer import train
 
 log = logging.getLogger("gdframe")
@@ -73,26 +68,50 @@ class Execution:
             if self._stop() is None:
                 self._train(batch)
 
-    def _train(self, batch: Sequence[Job]) -> None:
+    def _train(self, jobs: Sequence[Job]) -> None:
+        """Train jobs of one structure as a group."""
         begun = time.perf_counter()
-        jobs: dict[Run, Job] = {}
-        configs: dict[Run, dict[str, Any]] = {}
+        self._display.preparing(len(jobs))
+        try:
+            prepared = [prepare(job.config, job.run_folder, self._datasets.load) for job in jobs]
+            group = make_group(prepared, [starting_point(job) for job in jobs])
+        except NotWrittenError:
+            raise
+        except Exception as error:  # of a component from elsewhere, or an engine's second thought
+            if len(jobs) > 1:  # the others shall not suffer
+                for job in jobs:
+                    self._train([job])
+            else:
+                write_folders(jobs)
+                self._fail(jobs[0], None, error)
+            return
+        write_folders(jobs)
+        for one, job in zip(prepared, jobs, strict=True):
+            one.run.observers = self._observers(one, job)
+            self._warn(one)
+        setup = (time.perf_counter() - begun) / len(jobs)
+        by_run = {one.run: (one, job) for one, job in zip(prepared, jobs, strict=True)}
+        self._fit(group, by_run, setup)
+
+    def _fit(
+        self, group: RunGroup, by_run: dict[Run, tuple[PreparedRun, Job]], setup: float
+    ) -> None:
+        """Train a group; write each run when it ends."""
 
         def ended(run: Run, result: Result) -> None:
-            job = jobs[run]
+            one, job = by_run[run]
             result.seconds["setup"], result.folder = setup, job.folder
             self._curves.keep(result)
             if (board := self._boards.pop(job.number, None)) is not None:
                 with storing():
                     self._curves.write_end(board, result)
-            write = partial(_leave, result, run.spec, configs.pop(run), job)
-            writing.submit(run, write)
+            writing.submit(run, partial(_save, one, result))
 
         def written(run: Run, content: Mapping[str, Any]) -> None:
-            self._note(jobs[run], content)
+            self._note(by_run.pop(run)[1], content)
 
         def failed(run: Run, error: Exception) -> None:
-            self._fail(jobs[run], run.failed(error), error)
+            self._fail(by_run[run][1], run.failed(error), error)
 
         def stop() -> str | None:
             for run in group.runs[:1]:  # all are at the same step
@@ -100,60 +119,18 @@ class Execution:
                 self._display.going(len(group.runs), done)
             return self._stop()
 
-        self._display.preparing(len(batch))
-        try:
-            for job in batch:
-                config = job.config
-                run = build_run(build(config, self._datasets.load), config)
-                jobs[run], configs[run] = job, config
-            starts = {run: starting_point(job) for run, job in jobs.items()}
-            engine = self._engine(list(jobs), configs, next(iter(starts.values())))
-            group = RunGroup(list(jobs), engine)
-            for run, capture in starts.items():
-                if capture is not None:
-                    run.restore(capture)
-            del starts
-        except NotWrittenError:
-            raise
-        except Exception as error:  # of a component from elsewhere, or an engine's second thought
-            if len(batch) > 1:  # the others shall not suffer
-                for job in batch:
-                    self._train([job])
-            else:
-                write_folders(batch)
-                self._fail(batch[0], None, error)
-            return
-        write_folders(batch)
-        for run, job in jobs.items():
-            run.observers = self._observers(configs[run], job)
-            self._warn(configs[run], run)
-        setup = (time.perf_counter() - begun) / len(batch)
         with Writing(written, failed) as writing:
             train(group, stop, ended=ended, failed=failed)
 
-    def _engine(
-        self,
-        runs: Sequence[Run],
-        configs: Mapping[Run, Mapping[str, Any]],
-        start: Capture | None,
-    ) -> Engine:
-        """Build the engine of a batch: the one on which it was begun, where it was."""
-        first = runs[0]
-        name = configs[first]["engine"]["name"]
-        if start is not None and name == "auto":
-            name = start.facts["engine"]  # another one would not go on bit for bit
-        spec, problems = first.spec, [run.spec.problem for run in runs]
-        return build_engine(name, problems, spec.data, spec.loader, epochs=spec.epochs)
-
-    def _observers(self, config: Mapping[str, Any], job: Job) -> list[Observer]:
-        """Return who watches a run; its curves are left out where only some are to be kept."""
-        found = build_observers(config, job.run_folder, overrides=settings(job.overrides))
-        if config["logging"]["runs"] == "all":
-            return found
-        for board in [observer for observer in found if isinstance(observer, TensorBoard)]:
-            found.remove(board)
+    def _observers(self, one: PreparedRun, job: Job) -> list[Observer]:
+        """Return the observers of a run; its curves are left out where only some are to be kept."""
+        observers = build_observers(one.config, one.folder, overrides=settings(job.overrides))
+        if one.config["logging"]["runs"] == "all":
+            return observers
+        for board in [observer for observer in observers if isinstance(observer, TensorBoard)]:
+            observers.remove(board)
             self._boards[job.number] = board
-        return found
+        return observers
 
     def _fail(self, job: Job, result: Result | None, error: Exception) -> None:
         """Write what is known of a run that raised."""
@@ -171,27 +148,27 @@ class Execution:
         self.results[job.number] = content
         self._display.ended(job, content)
 
-    def _warn(self, config: Mapping[str, Any], run: Run) -> None:
-        """Say once what about runs, or their data, is hardly meant."""
-        said = [f"warning: {warning}"] if (warning := doubt(config)) else []
-        key = Datasets.key(config)
-        if config["preflight"] and key not in self._warned:
+    def _warn(self, one: PreparedRun) -> None:
+        """Log each warning and advice once; a rate that is too large is a result of a sweep."""
+        texts = [f"warning: {warning}" for warning in one.warnings()]
+        key = Datasets.key(one.config)
+        if one.config["preflight"] and key not in self._warned:
             self._warned.add(key)
-            said += [f"advice: {advice}" for advice in advice_on_data(run.spec.data)]
-        if config["preflight"] and config["diagnostics"]["curvature"]:
-            said += [f"advice: {advice}" for advice in advice_on_curvature(run.spec.objective)]
-        for words in said:
-            if words not in self._warned:
-                self._warned.add(words)
-                log.warning("%s", words)
+            texts += [f"advice: {advice}" for advice in advice_on_data(one.spec.data)]
+        if one.config["preflight"] and one.diagnostics.curvature:
+            texts += [f"advice: {advice}" for advice in advice_on_curvature(one.spec.objective)]
+        for text in texts:
+            if text not in self._warned:
+                self._warned.add(text)
+                log.warning("%s", text)
 
 
-def _leave(result: Result, spec: RunSpec, config: Mapping[str, Any], job: Job) -> Mapping[str, Any]:
+def _save(one: PreparedRun, result: Result) -> Mapping[str, Any]:
     """Write what a run leaves when it ends; return what ``result.json`` holds."""
     with storing():
-        content = leave(result, spec, config, job.run_folder)
+        content = one.save(result)
     reason = f"engine: {result.engine} ({result.engine_reason})\n"
-    job.run_folder.append_log((reason if result.engine_reason else "") + table(result))
+    one.folder.append_log((reason if result.engine_reason else "") + table(result))
     return content
 
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gdframe.config.build import build, build_run, load_data, needs_no_data
+from gdframe.config.build import load_data, needs_no_data
+from gdframe.config.prepare import prepare
 from gdframe.config.validation import check
 from gdframe.data.dataset import Dataset
 from gdframe.engines.auto import build_engine
@@ -104,8 +105,7 @@ def plan(jobs: Sequence[Job], datasets: Datasets, *, most: int | None = None) ->
 def _sort_in(job: Job, groups: list[Group], datasets: Datasets) -> None:
     config = job.config
     check(config)
-    spec = build(config, datasets.load)
-    build_run(spec, config)  # its diagnostics may refuse it
+    spec = prepare(config, job.run_folder, datasets.load).spec
     settings = ("loader", "batch_size", "engine", "epochs")
     start = starting_point(job)
     begun = None if start is None else (start.facts["step"], start.facts["engine"])

@@ -1,0 +1,135 @@
+"""From a checked config to a run that is ready to train, alone or in a group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gdframe.config.build import build, build_diagnostics, load_data
+from gdframe.data.dataset import Dataset
+from gdframe.diagnostics.diagnostics import Diagnostics
+from gdframe.diagnostics.preflight import advice_on_curvature, advice_on_data, advice_on_rate
+from gdframe.engines.auto import build_engine
+from gdframe.errors import UserError
+from gdframe.runs.checkpoint_file import Capture
+from gdframe.runs.result import Result
+from gdframe.runs.run_folder import RunFolder
+from gdframe.training.run import Run
+from gdframe.training.run_group import RunGroup
+from gdframe.training.run_spec import RunSpec
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedRun:
+    """A run, with the config that it was built from and the folder that it is written to.
+
+    Args:
+        config: plain values, checked.
+        run: not yet on an engine.
+        diagnostics: of the run.
+        folder: the run's.
+    """
+
+    config: Mapping[str, Any]
+    run: Run
+    diagnostics: Diagnostics
+    folder: RunFolder
+
+    @property
+    def spec(self) -> RunSpec:
+        """What the run is built from."""
+        return self.run.spec
+
+    def warnings(self) -> list[str]:
+        """Return what is legal and hardly intended about the config."""
+        config = self.config
+        if config["initializer"] == {"name": "zeros"} and config["model"]["name"] in ("mlp", "cnn"):
+            return [
+                "initializer=zeros keeps all units of a layer alike, so a network cannot learn to "
+                "tell them apart; the default draws them at random"
+            ]
+        return []
+
+    def advice(self) -> list[str]:
+        """Return advice on the data, the learning rate and the diagnostics."""
+        if not self.config["preflight"]:
+            return []
+        curvature = self.diagnostics.curvature
+        return [
+            *advice_on_data(self.spec.data),
+            *advice_on_rate(self.diagnostics.stability),
+            *(advice_on_curvature(self.spec.objective) if curvature else []),
+        ]
+
+    def save(self, result: Result) -> dict[str, Any]:
+        """Write ``model.safetensors`` and ``result.json``; return what the latter holds.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+        spec = self.spec
+        loss = {**(self.config["loss"] or {}), "name": result.loss}
+        metadata = {
+            "config": dict(self.config),
+            "encoding": spec.data.encoding.to_json(),
+            "task": spec.data.task,
+            "outputs": spec.loss.outputs(spec.data) if spec.loss else 0,
+            "loss": loss if spec.loss else None,
+        }
+        self.folder.write_model(spec.model, metadata)
+        return result.save(self.folder.path)
+
+
+def prepare(
+    config: Mapping[str, Any],
+    folder: RunFolder,
+    load: Callable[[Mapping[str, Any]], Dataset] = load_data,
+) -> PreparedRun:
+    """Build the run that a config names.
+
+    Args:
+        config: plain values, checked.
+        folder: the run's.
+        load: returns the data that a config names, which must not be changed.
+
+    Raises:
+        UserError: parts that do not fit each other, or data that cannot be used.
+    """
+    diagnostics = build_diagnostics(config)
+    max_points = config["logging"]["max_points"]
+    run = Run(build(config, load), diagnosis=diagnostics, max_points=max_points)
+    return PreparedRun(config, run, diagnostics, folder)
+
+
+def make_group(
+    prepared: Sequence[PreparedRun], captures: Sequence[Capture | None] = ()
+) -> RunGroup:
+    """Build the engine that runs of one structure train on, and bring them to their checkpoints.
+
+    Args:
+        prepared: the runs.
+        captures: of each run, the checkpoint it continues from, if any.
+
+    Raises:
+        UserError: the engine cannot execute the runs, or a checkpoint does not fit its run.
+    """
+    first, runs = prepared[0], [one.run for one in prepared]
+    engine = first.config["engine"]["name"]
+    start = captures[0] if captures else None
+    if start is not None and engine == "auto":
+        engine = start.facts["engine"]  # another one would not continue bit for bit
+    spec, problems = first.spec, [run.spec.problem for run in runs]
+    group = RunGroup(
+        runs, build_engine(engine, problems, spec.data, spec.loader, epochs=spec.epochs)
+    )
+    for one, capture in zip(prepared, captures, strict=False):
+        if capture is None:
+            continue
+        try:
+            one.run.restore(capture)
+        except UserError:
+            raise
+        except (KeyError, ValueError, TypeError) as error:
+            raise UserError(f"the checkpoint in {one.folder} does not fit: {error}") from error
+    return group
