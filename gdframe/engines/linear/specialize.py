@@ -1,22 +1,25 @@
 """Writes the loops out for one loss, penalty, rule and type, and has Numba compile them.
 
-The text is a module of its own, named by a digest of its content and kept in the user's cache
-folder, so that Numba finds what it compiled before. Where that folder cannot be written, the loops
-are compiled anew in each process.
+A specialisation is a module: the text of ``single.py`` or ``many.py`` as it is, followed by its
+own definitions of the names in ``pieces.py``. It is named by a digest of its text and kept in the
+user's cache folder, so that Numba finds what it compiled before. Where that folder cannot be
+written, a temporary one takes its place.
 """
 
 from __future__ import annotations
 
 import ast
+import atexit
 import hashlib
 import importlib.util
 import inspect
 import math
-import re
+import shutil
 import sys
+import tempfile
 import textwrap
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,44 +27,27 @@ from typing import Any
 from gdframe.engines.rule import Rule, Update
 from gdframe.runs.files import cache_folder, write_atomically
 
-ENTRIES = ("row_steps", "batch_steps", "accumulate", "mean_gradient", "finish")
-"""The functions that are called from Python."""
+IMPORTED = ("arguments.py", "intrinsics.py", "pieces.py")
+"""Files that a specialisation imports."""
 
-RULE = ("prepare", "update", "update_bias")
-"""The functions that an update rule makes. Of somebody else's, sums are not regrouped: a rule that
-sums with compensation relies on their order."""
+_HEADER = """\
 
-_HEADER = '''\
-"""Loops of gdframe's linear engine for one loss, penalty, update rule and type."""
 
-from __future__ import annotations
+# this specialisation, with {sources}
 
 import math
 from math import exp, log, sqrt, tanh
 
-import numba
 import numpy as np
 from numpy import floor
 
-from gdframe.engines.linear.intrinsics import prefetch
+from gdframe.engines.linear.pieces import exact
 
 F = np.{dtype}
 ZERO, ONE = F(0), F(1)
 COUPLED = {coupled}
 PENALIZE_BIASES = {biases}
 OUTPUTS = {outputs}
-# sums may be regrouped, so that they compile to vector instructions; what is not a number or
-# infinite stays so
-settings = {{
-    "error_model": "numpy",
-    "fastmath": {{"reassoc", "contract", "arcp", "nsz"}},
-}}
-compiled = numba.njit(cache={cached}, nogil=True, **settings)  # called from Python
-inlined = {{
-    "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "forceinline": True, "_nrt": False,
-}}
-inner = numba.njit(**inlined, **settings)
-exact = numba.njit(**inlined, error_model="numpy", fastmath={{"contract"}})
 
 
 @inner
@@ -84,7 +70,7 @@ def exponential(x):
     power = {integer}(({integer}(n) + {integer}({bias})) << {integer}({mantissa}))
     value = (series * r * r + r + ONE) * power.view(F) * F(2)
     return ZERO if x < low else value
-'''
+"""
 
 _EXPONENTIAL: dict[str, dict[str, Any]] = {
     "float32": {"low": -86.9, "high": 89.0, "log2_high": 0.693359375, "log2_low": -2.12194440e-4,
@@ -111,7 +97,6 @@ def write_module(
     outputs: int,
     many: bool,
     own: bool = True,
-    cached: bool = True,
 ) -> str:
     """Return the text of a module with the loops for one run, or for many at once.
 
@@ -125,34 +110,40 @@ def write_module(
         outputs: of the model, where that is one; else 0.
         many: whether the loops are those of ``many.py``.
         own: whether the rule is one of gdframe's.
-        cached: whether Numba keeps what it compiles.
     """
-    parts = [
-        _HEADER.format(
-            dtype=dtype,
-            coupled=coupled,
-            biases=biases,
-            outputs=outputs,
-            cached=cached,
-            series=_series(_EXPONENTIAL[dtype]["terms"]),
-            **_EXPONENTIAL[dtype],
-        ),
+    loops = Path(__file__).with_name("many.py" if many else "single.py").read_text()
+    header = _HEADER.format(
+        sources=_sources(),
+        dtype=dtype,
+        coupled=coupled,
+        biases=biases,
+        outputs=outputs,
+        series=_series(_EXPONENTIAL[dtype]["terms"]),
+        **_EXPONENTIAL[dtype],
+    )
+    kernels = [
         _NO_LOSS if coupled else _kernel(loss, "loss", many=many),
         _kernel(loss, "coupled_loss", many=many) if coupled else _NO_COUPLED_LOSS,
         _NO_PENALTY if penalty is None else _kernel(penalty, "penalty", many=many),
+    ]
+    updates = [
         _prepare(rule, many=many),
         _update(rule, rule.updates[0], "update", many=many),
         _update(rule, rule.updates[-1], "update_bias", many=many),
     ]
-    loops = Path(__file__).with_name("many.py" if many else "single.py").read_text()
-    parts += re.split(r"\n(?=def )", loops)[1:]
-    text = parts[0]
-    for part in parts[1:]:
-        name = part[len("def ") : part.index("(")]
-        exact = name in RULE and not own
-        kind = "compiled" if name in ENTRIES else "exact" if exact else "inner"
-        text += f"\n\n@{kind}\n{part.strip()}\n"
-    return text
+    # a rule of somebody else's may sum with compensation, which relies on the order of its sums
+    kind = "inner" if own else "exact"
+    functions = [f"@inner\n{text.strip()}\n" for text in kernels]
+    functions += [f"@{kind}\n{text.strip()}\n" for text in updates]
+    return "\n\n".join([loops + header, *functions])
+
+
+@cache
+def _sources() -> str:
+    """Return a digest of the imported files, in which Numba does not notice a change."""
+    folder = Path(__file__).parent
+    texts = [(folder / name).read_bytes() for name in IMPORTED]
+    return hashlib.blake2b(b"".join(texts), digest_size=12).hexdigest()
 
 
 def _kernel(kernel: Callable[..., Any], name: str, *, many: bool) -> str:
@@ -219,11 +210,22 @@ def _update(rule: Rule, update: Update, name: str, *, many: bool) -> str:
 
 
 @cache
-def load(text: str, uncached: str) -> ModuleType:
-    """Return the module of a text, or of its twin that caches nothing where nothing can be kept."""
-    folder = cache_folder("linear")
-    if folder is not None:
-        name = f"loops_{hashlib.blake2b(text.encode(), digest_size=12).hexdigest()}"
+def temporary_folder() -> Path:
+    """Return a folder of this process, which goes with it."""
+    folder = Path(tempfile.mkdtemp(prefix="gdframe-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@cache
+def load(text: str) -> ModuleType:
+    """Return the module of a text."""
+    name = f"loops_{hashlib.blake2b(text.encode(), digest_size=12).hexdigest()}"
+    problem: Exception | None = None
+    for find_folder in (partial(cache_folder, "linear"), temporary_folder):
+        folder = find_folder()
+        if folder is None:
+            continue
         path = folder / f"{name}.py"
         try:
             if not path.is_file() or path.read_text() != text:
@@ -234,16 +236,15 @@ def load(text: str, uncached: str) -> ModuleType:
             module = importlib.util.module_from_spec(spec)
             sys.modules[name] = module  # where Numba looks for it when it loads what it compiled
             spec.loader.exec_module(module)
-        except (OSError, RuntimeError):  # Numba raises the latter where it cannot write
+        except (OSError, RuntimeError) as error:  # Numba raises the latter where it cannot write
             sys.modules.pop(name, None)
+            problem = error
         else:
             return module
-    module = ModuleType("gdframe_linear_loops")
-    exec(compile(uncached, "<gdframe linear loops>", "exec"), module.__dict__)
-    return module
+    assert problem is not None
+    raise problem
 
 
 def specialized(**settings: Any) -> Mapping[str, Any]:
     """Return the compiled functions of ``write_module(**settings)`` by name."""
-    text, uncached = (write_module(**settings, cached=cached) for cached in (True, False))
-    return vars(load(text, uncached))
+    return vars(load(write_module(**settings)))
