@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -41,6 +42,22 @@ HYDRA = {"_hydra", "api", "cli", "config", "sweeps"}
 
 MOST_LINES = 400
 """Of a file."""
+
+MEDIAN_LINES = 90
+"""Of the files of the package, at most."""
+
+MOST_PARAMETERS = 8
+"""Of a function, but of constructors of specs: data, settings and runs."""
+
+SPECS = {"Trainer", "Table"}
+"""Classes whose constructor takes all that a run or a dataset is made of."""
+
+FILE_NAMES = {
+    ".hydra", "config.yaml", "overrides.yaml", "hydra.yaml", "multirun.yaml", "result.json",
+    "model.safetensors", "gdframe.log", "history.csv", "report.html", "sweep.json", "summary.csv",
+    "summary.json", "landscape.png", "lr_range.png", "learning_rates.png", "heat_map.png",
+}  # fmt: skip
+"""Files of runs and sweeps, which ``gdframe/runs/`` alone may name."""
 
 ROOT_MODULES = 10
 """Most modules at the package's root."""
@@ -89,6 +106,35 @@ def test_no_file_is_long():
     tests = Path(__file__).parent.rglob("*.py")
     for path in [*ROOT.rglob("*.py"), *tests]:
         assert len(path.read_text().splitlines()) <= MOST_LINES, path
+
+
+def test_the_median_file_is_short():
+    assert median(len(path.read_text().splitlines()) for path in FILES) <= MEDIAN_LINES
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_functions_take_few_parameters(path):
+    tree = ast.parse(path.read_text())
+    specs = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and node.name in SPECS
+        for inner in node.body
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and id(node) not in specs:
+            arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            counted = [a for a in arguments if a.arg not in ("self", "cls")]
+            assert len(counted) <= MOST_PARAMETERS, node.name
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_only_run_folders_name_their_files(path):
+    if folder_of(path) == "runs" or path.name == "schema.py":  # which reads conf/config.yaml
+        return
+    constants = {n.value for n in ast.walk(ast.parse(path.read_text()))
+                 if isinstance(n, ast.Constant) and isinstance(n.value, str)}  # fmt: skip
+    assert not constants & FILE_NAMES
 
 
 def test_no_two_files_of_one_name_mean_unrelated_things():

@@ -39,10 +39,11 @@ def test_a_kernel_of_ones_own_is_compiled():
 
 
 def test_the_text_of_a_specialisation_holds_what_it_is_made_of():
-    text = specialize.write_module(
+    spec = specialize.LoopSpec(
         RULE, gd.Huber.kernel, gd.L1.kernel, coupled=False, biases=True, dtype="float32",
         outputs=1, many=False,
     )  # fmt: skip
+    text = specialize.write_module(spec)
     assert "delta = arguments[0]" in text
     assert "PENALIZE_BIASES = True" in text
     assert "return v1" in text
@@ -51,10 +52,11 @@ def test_the_text_of_a_specialisation_holds_what_it_is_made_of():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_exponential_is_numpys(dtype):
-    functions = specialize.specialized(
+    spec = specialize.LoopSpec(
         rule=RULE, loss=gd.Poisson.kernel, penalty=None, coupled=False, biases=False, dtype=dtype,
         outputs=1, many=False,
     )  # fmt: skip
+    functions = specialize.specialized(spec)
     exponential = functions["exponential"]
 
     @numba.njit

@@ -20,7 +20,7 @@ from gdframe.engines.declared import check_kernels
 from gdframe.engines.linear.block import MANY, WIDEST, Block, Sums
 from gdframe.engines.linear.pool import side_by_side
 from gdframe.engines.linear.refusals import why_not_linear
-from gdframe.engines.linear.specialize import specialized
+from gdframe.engines.linear.specialize import LoopSpec, specialized
 from gdframe.engines.recording import rule_of
 from gdframe.engines.row_order import depends_on_seed, row_order, takes_all_rows
 from gdframe.engines.starting_state import as_states, keep_state, starting_state
@@ -95,7 +95,7 @@ class LinearLoops(Engine):
         objective = runs[0].objective
         assert objective.loss is not None and objective.loss.kernel is not None  # noqa: PT018
         penalty = objective.penalty.kernel if objective.penalized else None
-        functions = specialized(
+        spec = LoopSpec(
             rule=self._rule,
             loss=objective.loss.kernel,
             penalty=penalty,
@@ -106,6 +106,7 @@ class LinearLoops(Engine):
             many=len(runs) > 1,
             own=type(runs[0].optimizer).__module__.startswith("gdframe."),
         )
+        functions = specialized(spec)
         return Block(runs, self._rule, functions), members
 
     def _compile(self, block: Block) -> None:

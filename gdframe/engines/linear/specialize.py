@@ -19,6 +19,7 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
@@ -86,19 +87,9 @@ _NO_COUPLED_LOSS = "def coupled_loss(z, label, slope, arguments, r):\n    return
 _NO_PENALTY = "def penalty(w, arguments, r):\n    return ZERO, ZERO\n"
 
 
-def write_module(
-    rule: Rule,
-    loss: Callable[..., Any],
-    penalty: Callable[..., Any] | None,
-    *,
-    coupled: bool,
-    biases: bool,
-    dtype: str,
-    outputs: int,
-    many: bool,
-    own: bool = True,
-) -> str:
-    """Return the text of a module with the loops for one run, or for many at once.
+@dataclass(frozen=True)
+class LoopSpec:
+    """What a specialisation is made for.
 
     Args:
         rule: the update rule.
@@ -111,20 +102,35 @@ def write_module(
         many: whether the loops are those of ``many.py``.
         own: whether the rule is one of gdframe's.
     """
+
+    rule: Rule
+    loss: Callable[..., Any]
+    penalty: Callable[..., Any] | None
+    coupled: bool
+    biases: bool
+    dtype: str
+    outputs: int
+    many: bool
+    own: bool = True
+
+
+def write_module(spec: LoopSpec) -> str:
+    """Return the text of a module with the loops for one run, or for many at once."""
+    loss, rule, many, coupled = spec.loss, spec.rule, spec.many, spec.coupled
     loops = Path(__file__).with_name("many.py" if many else "single.py").read_text()
     header = _HEADER.format(
         sources=_sources(),
-        dtype=dtype,
+        dtype=spec.dtype,
         coupled=coupled,
-        biases=biases,
-        outputs=outputs,
-        series=_series(_EXPONENTIAL[dtype]["terms"]),
-        **_EXPONENTIAL[dtype],
+        biases=spec.biases,
+        outputs=spec.outputs,
+        series=_series(_EXPONENTIAL[spec.dtype]["terms"]),
+        **_EXPONENTIAL[spec.dtype],
     )
     kernels = [
         _NO_LOSS if coupled else _kernel(loss, "loss", many=many),
         _kernel(loss, "coupled_loss", many=many) if coupled else _NO_COUPLED_LOSS,
-        _NO_PENALTY if penalty is None else _kernel(penalty, "penalty", many=many),
+        _NO_PENALTY if spec.penalty is None else _kernel(spec.penalty, "penalty", many=many),
     ]
     updates = [
         _prepare(rule, many=many),
@@ -132,7 +138,7 @@ def write_module(
         _update(rule, rule.updates[-1], "update_bias", many=many),
     ]
     # a rule of somebody else's may sum with compensation, which relies on the order of its sums
-    kind = "inner" if own else "exact"
+    kind = "inner" if spec.own else "exact"
     functions = [f"@inner\n{text.strip()}\n" for text in kernels]
     functions += [f"@{kind}\n{text.strip()}\n" for text in updates]
     return "\n\n".join([loops + header, *functions])
@@ -245,6 +251,6 @@ def load(text: str) -> ModuleType:
     raise problem
 
 
-def specialized(**settings: Any) -> Mapping[str, Any]:
-    """Return the compiled functions of ``write_module(**settings)`` by name."""
-    return vars(load(write_module(**settings)))
+def specialized(spec: LoopSpec) -> Mapping[str, Any]:
+    """Return the compiled functions of a specialisation by name."""
+    return vars(load(write_module(spec)))
