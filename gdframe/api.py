@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gdframe.config.composer import Composer
 from gdframe.config.folders import claim, discard, refuse_taken, register_resolver
+from gdframe.config.hydra_internals import combinations
 from gdframe.config.messages import compose_config, explain, named_plugins, parse, refuse_null
 from gdframe.config.schema import register_nodes
 from gdframe.config.train_run import train_run
@@ -114,18 +114,18 @@ def sweep(
         if folder is not None and Path(folder) != named:
             raise UserError(f"folder={folder}, and sweep.dir={named}: name the folder once")
         folder = named
-    combinations = [
+    runs = [
         [*words, f"plugins=[{','.join(plugins)}]"] if plugins else words
-        for words in BasicSweeper.split_arguments(parse(words), None)[0]
+        for words in combinations(parse(words))
     ]
-    if not combinations:
+    if not runs:
         raise UserError("the sweep is empty: no combination of values is left to train")
     claimed = folder is None
     target = claim(Path("outputs/sweeps")) if folder is None else Path(folder)
     composer = Composer(compose_config)
     try:
         jobs = []
-        for number, words in enumerate(combinations):
+        for number, words in enumerate(runs):
             try:
                 composition = composer.compose(words)
                 composition.plain()

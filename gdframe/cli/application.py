@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
@@ -28,6 +27,7 @@ from gdframe.config.folders import (
     register_resolver,
     unwritable,
 )
+from gdframe.config.hydra_internals import wrapping_launchers
 from gdframe.config.messages import explain, named_plugins, refuse_null, refuse_several
 from gdframe.config.schema import config_folder, register_nodes
 from gdframe.errors import FailedError, UserError
@@ -66,7 +66,7 @@ def run_application(argv: list[str]) -> int:
     )(task)
     named = [_with_plugins(word, plugins) for word in argv] + _sweep_folder(argv, named_folders)
     try:
-        with _hydra_environment(named), _plugins_of_hydra(), _batches_for_all():
+        with _hydra_environment(named), _plugins_of_hydra(), wrapping_launchers(_in_groups):
             application()
         if task.error is not None:
             raise task.error
@@ -171,20 +171,10 @@ def _plugins_of_hydra() -> Iterator[None]:
         sys.path.remove(folder)
 
 
-@contextmanager
-def _batches_for_all() -> Iterator[None]:
-    """Have every launcher get batches of runs, whichever sweeper asks it to train them."""
-    instantiate = Plugins.instantiate_launcher
-
-    def packed(self: Plugins, *args: Any, **named: Any) -> Any:
-        ours = importlib.import_module("hydra_plugins.gdframe_launcher")
-        return ours.with_batches(instantiate(self, *args, **named), *args, **named)
-
-    Plugins.instantiate_launcher = packed  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        Plugins.instantiate_launcher = instantiate  # type: ignore[method-assign]
+def _in_groups(launcher: Any, *args: Any, **settings: Any) -> Any:
+    """Return a launcher that gets groups of runs, whichever sweeper asks it to train them."""
+    plugin = importlib.import_module("hydra_plugins.gdframe_launcher")
+    return plugin.with_batches(launcher, *args, **settings)
 
 
 @contextmanager
