@@ -25,6 +25,7 @@ from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.base import CannotExecute, Engine, Estimate, Part, Problem, Trace
 from gdframe.engines.compiled_step import Step
 from gdframe.engines.eager import Eager
+from gdframe.engines.inexact import InexactOperationError, RefuseInexact
 from gdframe.engines.probe import first_line, why_not_functional, why_not_stateless
 from gdframe.engines.row_order import depends_on_seed, row_order
 from gdframe.engines.stack import Stack
@@ -86,10 +87,13 @@ class Compiled(Engine):
             run.objective.model.train()
         self._step = Step(self._stack, shared=self._shared)
         try:
-            self._try_step()
+            with RefuseInexact():  # type: ignore[no-untyped-call]
+                self._try_step()
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # PyTorch's, about its own prototypes
                 self._epoch = self._compiled()
+        except InexactOperationError as error:
+            raise CannotExecute(self, f"a step uses {error}") from error
         except Exception as error:  # whatever tracing and compiling raise
             reason = f"PyTorch does not compile it ({first_line(error)})"
             raise CannotExecute(self, reason) from error
@@ -342,17 +346,23 @@ class Compiled(Engine):
     def parameters(self, run: int) -> dict[str, Tensor]:
         """Return a run's part of the stack, and its frozen parameters."""
         named = super().parameters(run)
+        if run in self.retired:  # the module holds what the run ended with
+            return named
         return named | {
             n: p[run] for n, p in zip(self._stack.names, self._stack.params, strict=True)
         }
 
     def state(self, run: int) -> dict[str, Tensor]:
         """Copy parameters, the module's buffers and the rule's state."""
-        buffers = {
-            f"model.{name}": value.detach().clone()
-            for name, value in self.runs[run].objective.model.state_dict().items()
-        }
-        return buffers | self._stack.read(run)
+        model = self.runs[run].objective.model
+        state = {f"model.{n}": v.detach().clone() for n, v in model.state_dict().items()}
+        state |= self._stack.read(run)
+        # a tied parameter has several names in the module, and one in the stack
+        names = {id(p): name for name, p in model.named_parameters()}
+        for alias, parameter in model.named_parameters(remove_duplicate=False):
+            if (name := names[id(parameter)]) != alias:
+                state[f"model.{alias}"] = state[f"model.{name}"].clone()
+        return state
 
     def load_state(self, run: int, state: Mapping[str, Tensor]) -> None:
         """Copy the state into the stack; buffers are as they were, since they never change."""

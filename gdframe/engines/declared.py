@@ -11,8 +11,14 @@ from torch import Tensor
 
 from gdframe.objective import Objective
 
-PLACES = np.array([0.0, 0.01, 0.1, 0.5, 1.0, 2.0, 5.0, 20.0])
-"""How far from a target, or from zero, kernels are compared; in units of the largest target."""
+PLACES = tuple(
+    np.array(places)
+    for places in ([0.0, 1e-6, 0.01, 0.1, 0.5, 1.0, 2.0, 5.0, 20.0], [1e3], [1e5], [1e8], [1e12])
+)
+"""How far from a target, or from zero, kernels are compared; in units of the largest target.
+
+Near places are compared together, each of those far off by itself: runs that diverge get there.
+"""
 
 MOST_TARGETS, CLOSE = 64, 1e-9
 """Targets at which they are, and how far they may be off, relative to the largest value."""
@@ -60,24 +66,36 @@ def check_kernels(objective: Objective, targets: Tensor) -> None:
     Raises:
         KernelError: a value or a slope differs.
     """
-    loss, penalty = objective.loss, objective.penalty
-    if loss is not None and _is_foreign(loss) and not loss.coupled:
-        few = _spread(targets.reshape(-1).double())
-        size = float(few.abs().max()) or 1.0
-        steps = torch.tensor(np.concatenate([PLACES, -PLACES])) * size + 1.234e-3 * size
-        y = few.repeat_interleave(len(steps))[:, None]
-        z = (y + steps.repeat(len(few))[:, None]).requires_grad_()
-        value = loss(z, y)
-        (slopes,) = torch.autograd.grad(value, z)
-        pairs = [_call(loss, a, b) for a, b in zip(z[:, 0].tolist(), y[:, 0].tolist(), strict=True)]
-        _compare(f"loss {loss.name}", pairs, value.item(), slopes[:, 0] * len(z))
-    if objective.penalized and _is_foreign(penalty):
-        w = torch.tensor(np.concatenate([PLACES, -PLACES]) + 1.234e-3).requires_grad_()
-        total = torch.as_tensor(penalty.value([w]))
-        (slopes,) = torch.autograd.grad(total, w)
-        pairs = [_call(penalty, a) for a in w.tolist()]
-        name = f"penalty {type(penalty).__name__}"
-        _compare(name, pairs, total.item() / len(w), slopes)
+    for places in PLACES:
+        steps = torch.tensor(np.concatenate([places, -places])) + 1.234e-3
+        _check_loss(objective.loss, steps, targets)
+        _check_penalty(objective, steps)
+
+
+def _check_loss(loss: Any, steps: Tensor, targets: Tensor) -> None:
+    """Compare a loss's kernel with the loss at some steps from targets."""
+    if loss is None or not _is_foreign(loss) or loss.coupled:
+        return
+    few = _spread(targets.reshape(-1).double())
+    size = float(few.abs().max()) or 1.0
+    y = few.repeat_interleave(len(steps))[:, None]
+    z = (y + (steps * size).repeat(len(few))[:, None]).requires_grad_()
+    value = loss(z, y)
+    (slopes,) = torch.autograd.grad(value, z)
+    pairs = [_call(loss, a, b) for a, b in zip(z[:, 0].tolist(), y[:, 0].tolist(), strict=True)]
+    _compare(f"loss {loss.name}", pairs, value.item(), slopes[:, 0] * len(z))
+
+
+def _check_penalty(objective: Objective, steps: Tensor) -> None:
+    """Compare a penalty's kernel with the penalty at some values of parameters."""
+    penalty = objective.penalty
+    if not objective.penalized or not _is_foreign(penalty):
+        return
+    w = steps.clone().requires_grad_()
+    total = torch.as_tensor(penalty.value([w]))
+    (slopes,) = torch.autograd.grad(total, w)
+    pairs = [_call(penalty, a) for a in w.tolist()]
+    _compare(f"penalty {type(penalty).__name__}", pairs, total.item() / len(w), slopes)
 
 
 def _is_foreign(component: object) -> bool:

@@ -258,6 +258,8 @@ class Gram(Engine):
 
     def parameters(self, run: int) -> dict[str, Tensor]:
         """Return copies of a run's part of the stack."""
+        if run in self.retired:  # the module holds what the run ended with
+            return super().parameters(run)
         stack, form = self._stack, torch.contiguous_format
         parts = zip(stack.names, stack.params, strict=True)
         return {name: values[run].clone(memory_format=form) for name, values in parts}

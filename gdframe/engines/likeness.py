@@ -50,6 +50,7 @@ class _Comparison:
     def __init__(self, skip: Callable[[str, Any], bool] | None) -> None:
         self._skip = skip
         self._met: set[tuple[int, int]] = set()
+        self._top: tuple[int, int] | None = None
 
     def compare(self, path: str, one: Any, other: Any, *, top: bool = False) -> str | None:
         here = path or "type"
@@ -58,7 +59,11 @@ class _Comparison:
         if type(one) is not type(other):
             return here
         if (id(one), id(other)) in self._met:
-            return None
+            # what holds the object itself sees the attributes that may differ
+            is_top = (id(one), id(other)) == self._top
+            return here if is_top and self._varies(one, other) else None
+        if top:
+            self._top = id(one), id(other)
         self._met.add((id(one), id(other)))
         if isinstance(one, VALUES):
             return None if one == other or (one != one and other != other) else here
@@ -80,6 +85,13 @@ class _Comparison:
         if not hasattr(one, "__dict__") and not _slots(one):
             return here
         return self._attributes(path, one, other, top=top)
+
+    def _varies(self, one: Any, other: Any) -> bool:
+        """Return whether attributes that may differ do differ."""
+        if self._skip is None:
+            return False
+        others = vars(other)
+        return any(self._skip(n, v) and v != others.get(n) for n, v in vars(one).items())
 
     def _container(
         self, path: str, one: Any, other: Any, member: str = "{}[{!r}]"

@@ -128,11 +128,17 @@ def _why_not_by_row(run: Problem, data: Dataset) -> str | None:
         for parameter in model.parameters():
             parameter.add_(1.0)
         moved = model.design(features)
+        training = model.training
+        model.train(not training)
+        other = model.design(features)
+        model.train(training)
     limit = 1e3 * torch.finfo(whole.dtype).eps * float(whole.abs().max())
     if whole.shape != pieces.shape or not bool(((whole - pieces).abs() <= limit).all()):
         return "its model's design of a row depends on the other rows of a batch"
     if not same_values(whole, moved):
         return "its model's design depends on its parameters"
+    if not same_values(whole, other):
+        return "its model's design differs between training and evaluation"
     return None
 
 

@@ -158,8 +158,13 @@ class Stack:
                 if name in state:
                     value[run] = state[name]
                 else:
-                    initial = initial or starting_state(self.runs[run])
+                    initial = initial or starting_state(self.runs[run], _parameters(state))
                     value[run] = initial[key][index]
+
+
+def _parameters(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the parameters of a checkpoint's state by name."""
+    return {k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")}
 
 
 def _rule(run: Problem) -> type[Optimizer]:

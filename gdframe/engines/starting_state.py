@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
@@ -17,22 +17,30 @@ def trained_parameters(run: Problem) -> dict[str, Tensor]:
     return {name: parameter for name, parameter in named if parameter.requires_grad}
 
 
-def starting_state(run: Problem) -> State:
+def starting_state(run: Problem, loaded: Mapping[str, Tensor] | None = None) -> State:
     """Return the state that the optimizer holds, or its initial one.
 
     What ``init_state`` draws is a function of the run's seed.
+
+    Args:
+        run: its module holds the starting values.
+        loaded: other starting values, by name; the state is then the initial one of these.
 
     Raises:
         ValueError: the optimizer holds a state that is not of the form of its initial one.
     """
     optimizer = run.optimizer
     assert isinstance(optimizer, Optimizer)
-    params = list(trained_parameters(run).values())
+    named = trained_parameters(run)
+    params = list(named.values())
+    values = params if loaded is None else [loaded[n].to(p.device) for n, p in named.items()]
     if optimizer.init_state.__module__.startswith("gdframe."):  # which draw nothing
-        state = optimizer.initial_state(params)
+        state = optimizer.initial_state(values)
     else:
         with seeded(run.seed, Purpose.STATE, device=params[0].device):
-            state = optimizer.initial_state(params)
+            state = optimizer.initial_state(values)
+    if loaded is not None:
+        return state
     for index, p in enumerate(params):
         if p not in optimizer.state:
             continue

@@ -89,7 +89,8 @@ def check_schedule(schedule: Schedule, clock: Clock) -> None:
     with HiddenState({"schedule": schedule}):
         first = _checked(schedule, schedule(steps, clock), len(steps))
         with HiddenState({"schedule": schedule}) as kept:  # what is cached at first is there by now
-            second = schedule(steps, clock)
+            alone = [_checked(schedule, schedule(steps[i : i + 1], clock), 1) for i in steps]
+            second = np.concatenate(alone)  # an engine asks for as many steps as it executes
             place = kept.changed()
     if place is not None or not np.array_equal(first, second, equal_nan=True):
         raise UserError(

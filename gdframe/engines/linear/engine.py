@@ -307,6 +307,8 @@ class LinearLoops(Engine):
 
     def parameters(self, run: int) -> dict[str, Tensor]:
         """Return a copy of a run's parameters."""
+        if run in self.retired:  # the module holds what the run ended with
+            return super().parameters(run)
         block, at = self._place[run]
         return block.model(at)
 
@@ -328,7 +330,8 @@ class LinearLoops(Engine):
         if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in given.items()}:
             raise ValueError(f"the state is of another model: {sorted(given)} for {sorted(own)}")
         block.load_model(at, {name: value.cpu() for name, value in given.items()})
-        initial = as_states(self.runs[run], starting_state(self.runs[run]))
+        parameters = {name: value.cpu() for name, value in given.items()}
+        initial = as_states(self.runs[run], starting_state(self.runs[run], parameters))
         stored = [
             {name: state.get(f"optimizer.{index}.{name}", value) for name, value in own.items()}
             for index, own in enumerate(initial)
