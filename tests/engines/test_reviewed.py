@@ -209,6 +209,7 @@ ACTIVATIONS = (
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's, about itself
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_the_list_of_inexact_operations_is_complete(dtype):
     functions = {name: getattr(torch, name) for name in UNARY}
