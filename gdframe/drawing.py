@@ -1,4 +1,4 @@
-"""How gdframe's pictures look: one size, colours that are told apart, axes without clutter."""
+"""The common look of gdframe's pictures: size, colours and axes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#999999")
-"""Colours that the colour-blind tell apart (Okabe and Ito, 2008)."""
+"""Colours that colour-blind readers can distinguish (Okabe and Ito, 2008)."""
 
 WARM = "#D55E00"
-"""Of what went wrong."""
+"""Colour of failed and diverged runs."""
 
 SIZE, DPI = (8.0, 5.0), 120
 

@@ -1,4 +1,4 @@
-"""The one exception that means "the input is wrong", and the checks that raise it."""
+"""The exceptions for wrong input and failed commands, and the checks that raise them."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from collections.abc import Iterable
 
 
 class UserError(ValueError):
-    """Input that cannot be used: says what was given, what was expected and what to do.
+    """Wrong input; the message states what was given, what is wrong and what to do.
 
     The command line prints it without a traceback and exits with code 2.
     """
 
 
 class FailedError(UserError):
-    """What was begun could not be brought to its end, through no fault of the input.
+    """A command that could not finish, although its input is right.
 
     The command line exits with code 1.
     """
 
 
-def did_you_mean(given: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the closest known name, or an empty string.
 
     Example:
         >>> did_you_mean("adm", ["adam", "gd"])
         " Did you mean 'adam'?"
     """
-    close = difflib.get_close_matches(given, list(known), n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" Did you mean '{close[0]}'?" if close else ""
 
 
 def in_words(names: Iterable[str]) -> str:
-    """Join names for a sentence: ``a, b, c``; ``nothing`` when there are none."""
+    """Return names joined for a sentence: ``a, b, c``, or ``nothing`` without names."""
     return ", ".join(names) or "nothing"
 
 
@@ -41,7 +41,7 @@ def fraction(name: str, value: float) -> float:
     """Return ``value`` if it lies in [0, 1), the range of decay rates.
 
     Raises:
-        UserError: it does not.
+        UserError: ``value`` is outside [0, 1).
     """
     if not 0 <= float(value) < 1:
         raise UserError(f"{name}={value:g}: must be at least 0 and below 1")
@@ -52,7 +52,7 @@ def positive(name: str, value: float) -> float:
     """Return ``value`` if it is a finite number above 0.
 
     Raises:
-        UserError: it is not.
+        UserError: ``value`` is not finite, or not above 0.
     """
     if not (math.isfinite(float(value)) and float(value) > 0):
         raise UserError(f"{name}={value:g}: must be a finite number above 0")

@@ -1,10 +1,11 @@
-"""Python state that components keep outside what gdframe hands them: seen, and put back.
+"""Saves and restores the Python state that components keep outside their arguments.
 
-A model that counts its calls, a rule with a cache, a loss that draws from a generator of its own:
-only the plain loop calls them as often as they expect. Before an engine calls a component to learn
-about it, ``HiddenState`` notes everything mutable that the component can reach: attributes,
-containers, buffers, closures, the globals its functions name, default arguments, class attributes
-and random generators. Afterwards it says what has changed, and puts it back.
+Examples are a model that counts its calls, an update rule with a cache, and a loss that draws from
+its own generator. Only the plain loop calls such components as often as they expect. Before an
+engine calls a component to learn about it, ``HiddenState`` saves everything mutable that the
+component can reach: attributes, containers, buffers, closures, the globals that its functions name,
+default arguments, class attributes and random generators. Afterwards it reports what changed and
+restores it.
 """
 
 from __future__ import annotations
@@ -29,53 +30,53 @@ Restore = Callable[[], None]
 Changed = Callable[[], bool]
 
 LIBRARIES = ("torch", "numpy", "gdframe", "scipy", "pandas", "sklearn", "pyarrow", "numba")
-"""Packages whose functions and classes are not looked into."""
+"""Packages whose functions and classes are not searched for state."""
 
 DRAWS = "random numbers"
 
 
 class HiddenState:
-    """What components keep, as it is now.
+    """A copy of the state that components keep, taken when it is constructed.
 
     Args:
-        roots: the components by what messages call them.
-        draws: whether global random generators are noted too.
+        roots: the components, by the names that messages use for them.
+        draws: whether global random generators are saved too.
 
     Example:
         >>> calls = {"n": 0}
-        >>> kept = HiddenState({"calls": calls})
+        >>> saved = HiddenState({"calls": calls})
         >>> calls["n"] += 1
-        >>> kept.changed()
+        >>> saved.changed()
         "calls['n']"
-        >>> kept.restore(); calls
+        >>> saved.restore(); calls
         {'n': 0}
     """
 
     def __init__(self, roots: Mapping[str, Any], *, draws: bool = True) -> None:
         self._seen: set[int] = set()
         self._classes: set[int] = set()
-        self._held: list[Any] = []  # so that no other object takes the place of one seen
+        self._references: list[Any] = []  # keeps objects alive, so that their ids stay unique
         self._pending: deque[tuple[str, Any]] = deque()
         self._items: list[tuple[str, Changed, Restore]] = []
         self._modes: list[tuple[torch.nn.Module, bool]] = []
         self.opaque: str | None = None
-        """What cannot be put back, such as an iterator; None where there is nothing."""
+        """The place of a value that cannot be restored, such as an iterator; None without one."""
         for generator in (torch.default_generator, random, np.random.mtrand._rand) * draws:
-            self._walk(DRAWS, generator)
+            self._enqueue(DRAWS, generator)
         if draws and torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             for generator in torch.cuda.default_generators:
-                self._walk(DRAWS, generator)
+                self._enqueue(DRAWS, generator)
         for name, root in roots.items():
-            self._walk(name, root)
+            self._enqueue(name, root)
         while self._pending:
-            self._look(*self._pending.popleft())
+            self._save(*self._pending.popleft())
 
     def changed(self) -> str | None:
-        """Return where something has changed since, in words; None if nothing has."""
+        """Return the first place that has changed, as a path; None if nothing has changed."""
         return next((path for path, has_changed, _ in self._items if has_changed()), None)
 
     def restore(self) -> None:
-        """Put everything back."""
+        """Restore all saved values."""
         for _, has_changed, restore in self._items:
             if has_changed():
                 restore()
@@ -91,15 +92,15 @@ class HiddenState:
     def _note(self, path: str, has_changed: Changed, restore: Restore) -> None:
         self._items.append((path, has_changed, restore))
 
-    def _walk(self, path: str, value: Any) -> None:
-        """Have a value looked at, once."""
+    def _enqueue(self, path: str, value: Any) -> None:
+        """Queue a value to be saved, once."""
         if not isinstance(value, PLAIN) and id(value) not in self._seen:
             self._seen.add(id(value))
-            self._held.append(value)
+            self._references.append(value)
             self._pending.append((path, value))
 
-    def _look(self, path: str, value: Any) -> None:
-        """Note what a value holds."""
+    def _save(self, path: str, value: Any) -> None:
+        """Save what a value holds."""
         if isinstance(value, Tensor):
             self._tensor(path, value)
         elif isinstance(value, np.ndarray):
@@ -115,12 +116,12 @@ class HiddenState:
         elif isinstance(value, types.FunctionType):
             self._function(path, value)
         elif isinstance(value, types.MethodType):
-            self._walk(path, value.__func__)
-            self._walk(path, value.__self__)
+            self._enqueue(path, value.__func__)
+            self._enqueue(path, value.__self__)
         elif isinstance(value, (staticmethod, classmethod)):
-            self._walk(path, value.__func__)
+            self._enqueue(path, value.__func__)
         elif isinstance(value, property):
-            self._walk(path, value.fget)
+            self._enqueue(path, value.fget)
         elif isinstance(value, type):
             self._class(path, value)
         elif isinstance(value, types.ModuleType):
@@ -132,39 +133,39 @@ class HiddenState:
 
     def _tensor(self, path: str, value: Tensor) -> None:
         if type(value) not in (Tensor, torch.nn.Parameter) or value.layout != torch.strided:
-            return  # a lazy parameter, or one of somebody else's kind
-        kept, grad = value.detach().clone(), value.grad
+            return  # a lazy parameter, or a subclass from another library
+        saved, grad = value.detach().clone(), value.grad
 
         def restore() -> None:
             with torch.no_grad():
-                value.copy_(kept)
+                value.copy_(saved)
 
-        self._note(path, lambda: not same_values(value.detach(), kept), restore)
+        self._note(path, lambda: not same_values(value.detach(), saved), restore)
         if value.is_leaf and grad is not None:
-            self._walk(f"{path}.grad", grad)
+            self._enqueue(f"{path}.grad", grad)
 
     def _array(self, path: str, value: np.ndarray[Any, Any]) -> None:
-        kept = value.copy()
+        saved = value.copy()
 
         def restore() -> None:
-            value[...] = kept
+            value[...] = saved
 
-        self._note(path, lambda: value.tobytes() != kept.tobytes(), restore)
+        self._note(path, lambda: value.tobytes() != saved.tobytes(), restore)
 
     def _buffer(self, path: str, value: bytearray | array[Any]) -> None:
-        kept = bytes(value)
+        saved = bytes(value)
 
         def restore() -> None:
             if isinstance(value, bytearray):
-                value[:] = kept
+                value[:] = saved
             else:
                 del value[:]
-                value.frombytes(kept)
+                value.frombytes(saved)
 
-        self._note(path, lambda: bytes(value) != kept, restore)
+        self._note(path, lambda: bytes(value) != saved, restore)
 
     def _generator(self, path: str, value: Any) -> bool:
-        """Note the state of a random generator; return whether it is one."""
+        """Save the state of a random generator; return whether the value is a generator."""
         read: Any
         write: Any
         if isinstance(value, torch.Generator):
@@ -178,48 +179,48 @@ class HiddenState:
             read, write = (lambda: bits.state), (lambda state: setattr(bits, "state", state))
         else:
             return False
-        kept = read()
-        text = _state_text(kept)
-        self._note(path, lambda: _state_text(read()) != text, lambda: write(kept))
+        saved = read()
+        text = _state_text(saved)
+        self._note(path, lambda: _state_text(read()) != text, lambda: write(saved))
         return True
 
-    def _dict(self, path: str, value: dict[Any, Any], member: str | None = None) -> None:
-        kept = dict(value)
-        places = {k: member.format(k) if member else f"{path}[{k!r}]" for k in kept}
+    def _dict(self, path: str, value: dict[Any, Any], place_format: str | None = None) -> None:
+        saved = dict(value)
+        places = {k: place_format.format(k) if place_format else f"{path}[{k!r}]" for k in saved}
 
         def restore() -> None:
             value.clear()
-            value.update(kept)
+            value.update(saved)
 
-        for key in kept:
-            self._note(places[key], lambda k=key: not same(value.get(k, value), kept[k]), restore)  # type: ignore[misc]
-        self._note(path, lambda: value.keys() != kept.keys(), restore)
-        for key, item in kept.items():
-            self._walk(places[key], item)
+        for key in saved:
+            self._note(places[key], lambda k=key: not same(value.get(k, value), saved[k]), restore)  # type: ignore[misc]
+        self._note(path, lambda: value.keys() != saved.keys(), restore)
+        for key, item in saved.items():
+            self._enqueue(places[key], item)
         self._attributes(path, value)
 
     def _sequence(self, path: str, value: Any) -> None:
-        kept = list(value)
+        saved = list(value)
 
         def has_changed() -> bool:
-            return len(value) != len(kept) or any(
-                not same(a, b) for a, b in zip(value, kept, strict=True)
+            return len(value) != len(saved) or any(
+                not same(a, b) for a, b in zip(value, saved, strict=True)
             )
 
         def restore() -> None:
             if isinstance(value, list):
-                value[:] = kept
+                value[:] = saved
             elif isinstance(value, set):
                 value.clear()
-                value.update(kept)
+                value.update(saved)
             else:
                 value.clear()
-                value.extend(kept)
+                value.extend(saved)
 
         if isinstance(value, (list, set, deque)):
             self._note(path, has_changed, restore)
-        for index, item in enumerate(kept):
-            self._walk(f"{path}[{index}]", item)
+        for index, item in enumerate(saved):
+            self._enqueue(f"{path}[{index}]", item)
         self._attributes(path, value)
 
     def _function(self, path: str, function: types.FunctionType) -> None:
@@ -234,23 +235,23 @@ class HiddenState:
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
             try:
                 content = cell.cell_contents
-            except ValueError:  # it is empty
+            except ValueError:  # the cell is empty
                 continue
             self._note(
                 f"{path} {name}",
                 lambda c=cell, v=content: not same(c.cell_contents, v),  # type: ignore[misc]
                 lambda c=cell, v=content: setattr(c, "cell_contents", v),  # type: ignore[misc]
             )
-            self._walk(f"{path} {name}", content)
+            self._enqueue(f"{path} {name}", content)
         for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
-            self._walk(f"{path} a default argument", value)
+            self._enqueue(f"{path} a default argument", value)
         self._dict(f"{path} attribute", vars(function))
         self._names(path, function.__globals__, names)
-        for name in names & sys.modules.keys():  # which it imports when it is called
+        for name in names & sys.modules.keys():  # modules that the function imports when called
             self._module(f"{path} {name}", sys.modules[name], names)
 
     def _names(self, path: str, namespace: dict[str, Any], names: set[str]) -> None:
-        """Note what some names stand for in a module, and those that are not there yet."""
+        """Save the values of names in a module, and record which names are not defined yet."""
         for name in names:
             if name not in namespace:
                 if namespace.get("__builtins__") is not None:
@@ -269,10 +270,10 @@ class HiddenState:
             if isinstance(value, types.ModuleType):
                 self._module(f"{path} {name}.", value, names)
             else:
-                self._walk(f"{path} {name}", value)
+                self._enqueue(f"{path} {name}", value)
 
     def _module(self, path: str, module: types.ModuleType, names: set[str]) -> None:
-        """Note what of a module a function may name."""
+        """Save the values in a module that a function may name."""
         if not _is_library(module.__name__) and id(module) not in self._seen:
             self._seen.add(id(module))
             self._names(path, vars(module), names)
@@ -282,23 +283,23 @@ class HiddenState:
             if owner is object or _is_library(owner.__module__) or id(owner) in self._classes:
                 continue
             self._classes.add(id(owner))
-            held = dict(vars(owner))
-            kept = {k: v for k, v in held.items() if not k.startswith("__")}
+            attributes = dict(vars(owner))
+            saved = {k: v for k, v in attributes.items() if not k.startswith("__")}
             self._note(
                 f"{path} {owner.__name__}",
-                lambda o=owner, k=kept: bool(_added(o, k)),  # type: ignore[misc]
-                lambda o=owner, k=kept: _remove(o, _added(o, k)),  # type: ignore[misc]
+                lambda o=owner, k=saved: bool(_new_names(o, k)),  # type: ignore[misc]
+                lambda o=owner, k=saved: _delete_names(o, _new_names(o, k)),  # type: ignore[misc]
             )
-            for name, value in kept.items():
+            for name, value in saved.items():
                 self._note(
                     f"{path} {owner.__name__}.{name}",
                     lambda o=owner, n=name, v=value: not same(vars(o).get(n), v),  # type: ignore[misc]
                     lambda o=owner, n=name, v=value: setattr(o, n, v),  # type: ignore[misc]
                 )
-                self._walk(f"{path} {owner.__name__}.{name}", value)
-            for name, value in held.items():
+                self._enqueue(f"{path} {owner.__name__}.{name}", value)
+            for name, value in attributes.items():
                 if name.startswith("__") and isinstance(value, types.FunctionType):
-                    self._walk(path, value)
+                    self._enqueue(path, value)
 
     def _object(self, path: str, value: Any) -> None:
         kind = type(value)
@@ -308,53 +309,53 @@ class HiddenState:
             for name in (slots,) if isinstance(slots, str) else slots:
                 if name.startswith("__") or not hasattr(value, name):
                     continue
-                held = getattr(value, name)
+                content = getattr(value, name)
                 self._note(
                     f"{path}.{name}",
-                    lambda n=name, v=held: not same(getattr(value, n, None), v),  # type: ignore[misc]
-                    lambda n=name, v=held: setattr(value, n, v),  # type: ignore[misc]
+                    lambda n=name, v=content: not same(getattr(value, n, None), v),  # type: ignore[misc]
+                    lambda n=name, v=content: setattr(value, n, v),  # type: ignore[misc]
                 )
-                self._walk(f"{path}.{name}", held)
+                self._enqueue(f"{path}.{name}", content)
         self._class(path, kind)
 
     def _attributes(self, path: str, value: Any) -> None:
-        """Note the attributes of an instance."""
+        """Save the attributes of an instance."""
         attributes = getattr(value, "__dict__", None)
         if not isinstance(attributes, dict) or id(attributes) in self._seen:
             return
         self._seen.add(id(attributes))
-        kept = dict(attributes)
+        saved = dict(attributes)
         inner = isinstance(value, torch.nn.Module)
-        if isinstance(value, torch.nn.Module):  # its mode is set by whoever calls it
+        if isinstance(value, torch.nn.Module):  # callers set its mode, so a change is not reported
             self._modes.append((value, value.training))
 
         def restore() -> None:
             attributes.clear()
-            attributes.update(kept)
+            attributes.update(saved)
 
-        for name in kept:
+        for name in saved:
             if inner and name == "training":
                 continue
             at = f"{path}.{name}"
-            self._note(at, lambda n=name: not same(attributes.get(n), kept[n]), restore)  # type: ignore[misc]
-        self._note(path, lambda: attributes.keys() != kept.keys(), restore)
-        for name, held in kept.items():
+            self._note(at, lambda n=name: not same(attributes.get(n), saved[n]), restore)  # type: ignore[misc]
+        self._note(path, lambda: attributes.keys() != saved.keys(), restore)
+        for name, content in saved.items():
             if inner and name in ("_parameters", "_buffers", "_modules"):
-                self._dict(path, held, member=f"{path}.{{}}")
+                self._dict(path, content, place_format=f"{path}.{{}}")
             else:
-                self._walk(f"{path}.{name}", held)
+                self._enqueue(f"{path}.{name}", content)
 
 
 def undisturbed(**parts: Any) -> AbstractContextManager[Any]:
-    """Return what puts back, on leaving, whatever components keep.
+    """Return a context manager that restores the state of components when it exits.
 
-    Components of gdframe keep nothing, unless something was attached to them.
+    Components of gdframe keep no state, unless a user has attached hooks to them.
     """
-    foreign = {name: part for name, part in parts.items() if not _keeps_nothing(part)}
+    foreign = {name: part for name, part in parts.items() if not _is_stateless(part)}
     return HiddenState(foreign) if foreign else nullcontext()
 
 
-def _keeps_nothing(part: Any) -> bool:
+def _is_stateless(part: Any) -> bool:
     if part is None:
         return True
     if not type(part).__module__.startswith("gdframe."):
@@ -370,22 +371,22 @@ def _is_library(module: str | None) -> bool:
     return package in LIBRARIES or (package in sys.stdlib_module_names and package != "__main__")
 
 
-def _added(owner: type, kept: Mapping[str, Any]) -> list[str]:
-    """Return the names that a class has by now besides those it had.
+def _new_names(owner: type, saved: Mapping[str, Any]) -> list[str]:
+    """Return the names that a class has gained since ``saved`` was taken.
 
-    PyTorch wraps the ``step`` of a class of optimizers at its first instance.
+    ``step`` is left out: PyTorch wraps it when an optimizer class gets its first instance.
     """
-    names = vars(owner).keys() - kept.keys() - {"step"}
+    names = vars(owner).keys() - saved.keys() - {"step"}
     return [name for name in names if not name.startswith("__")]
 
 
-def _remove(owner: type, names: Sequence[str]) -> None:
+def _delete_names(owner: type, names: Sequence[str]) -> None:
     for name in names:
         delattr(owner, name)
 
 
 def _state_text(state: Any) -> Any:
-    """Return the state of a generator as a value that can be compared."""
+    """Return the state of a generator as a value that ``==`` can compare."""
     if isinstance(state, Tensor):
         return state.numpy().tobytes()
     if isinstance(state, tuple):

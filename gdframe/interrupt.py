@@ -1,4 +1,4 @@
-"""Turns Ctrl-C into a request that a run grants at the next step it can be saved at."""
+"""Turns Ctrl-C into a request to stop, which a run follows at the next step where it can save."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 
 
 def raise_outside_imports(number: int, frame: FrameType | None) -> None:
-    """Handle a signal by raising KeyboardInterrupt, but not amid an import.
+    """Handle a signal: raise KeyboardInterrupt, or wait until a running import ends.
 
-    Libraries that are being initialised answer an exception with an abort of the whole process: the
-    signal is asked for again a little later, until the import is over.
+    Some libraries abort the process when an exception interrupts their import. During an import,
+    the signal is therefore sent again 0.05 s later.
     """
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib") and _CAN_WAIT:
@@ -27,7 +27,7 @@ def raise_outside_imports(number: int, frame: FrameType | None) -> None:
 
 
 def forget() -> bool:
-    """Take back a signal that waits for the end of an import; say whether there was one."""
+    """Cancel a signal that waits for the end of an import; return whether there was one."""
     return _CAN_WAIT and signal.setitimer(signal.ITIMER_REAL, 0)[0] > 0
 
 
@@ -36,14 +36,13 @@ _CAN_WAIT = hasattr(signal, "setitimer")  # Windows cannot
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], str | None]]:
-    """Catch SIGINT and SIGTERM; yield a function that names the signal received, if any.
+    """Catch SIGINT and SIGTERM; yield a function that returns the signal's name, or None.
 
-    Another signal more than a second later raises KeyboardInterrupt at once. Outside the main
-    thread, where Python delivers no signals, nothing is caught.
+    Another signal more than a second after the first raises KeyboardInterrupt at once. Outside the
+    main thread Python delivers no signals, so nothing is caught.
     """
     received: list[str] = []
-    patience = 1.0  # a second press in haste does not give up what the first one saves
-
+    patience = 1.0  # s; a hasty second Ctrl-C does not interrupt the saving of the run
     first = 0.0
 
     def note(number: int, frame: Any) -> None:

@@ -1,6 +1,6 @@
-"""Randomness as a function: what is drawn depends on (seed, purpose, index), never on history.
+"""Random numbers as a function of (seed, purpose, index), independent of earlier draws.
 
-Every draw is made on the CPU, so that a run on a GPU sees the same numbers.
+Draws are made on the CPU, so that a run on a GPU gets the same numbers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _MASK = (1 << 64) - 1
 
 
 class Purpose(IntEnum):
-    """What a stream of random numbers is for; streams of one seed are independent."""
+    """The uses of random numbers; the streams of one seed are independent."""
 
     INITIALIZE = 1
     ORDER = 2
@@ -27,9 +27,9 @@ class Purpose(IntEnum):
 
 
 def derive(seed: int, purpose: Purpose, index: int = 0) -> int:
-    """Mix (seed, purpose, index) into 63 bits that share no pattern with their neighbours'.
+    """Return 63 bits mixed from (seed, purpose, index); neighbouring values share no pattern.
 
-    The mixer is SplitMix64's finaliser (Steele, Lea and Flood, 2014), applied once a word.
+    The mixer is the finaliser of SplitMix64 (Steele, Lea and Flood, 2014), applied once a word.
     """
     state = 0
     for word in (seed, int(purpose), index):
@@ -56,9 +56,9 @@ def generator(seed: int, purpose: Purpose, index: int = 0) -> torch.Generator:
 def seeded(
     seed: int, purpose: Purpose, index: int = 0, *, device: torch.device | str = "cpu"
 ) -> Iterator[None]:
-    """Make what PyTorch draws inside a function of (seed, purpose, index).
+    """Make PyTorch's draws inside the context a function of (seed, purpose, index).
 
-    Its generators, of the CPU and of ``device``, are afterwards as they were before.
+    The generators of the CPU and of ``device`` get their former state back at the end.
 
     Example:
         >>> before = torch.get_rng_state()
@@ -73,14 +73,14 @@ def seeded(
 
 
 def seed_generators(state: int, device: torch.device | str = "cpu") -> None:
-    """Seed PyTorch's generators of the CPU and of ``device``, and of no other."""
-    torch.default_generator.manual_seed(state)  # torch.manual_seed notes a stack at each call
+    """Seed PyTorch's generators of the CPU and of ``device``, and no other device."""
+    torch.default_generator.manual_seed(state)  # torch.manual_seed records a stack at each call
     for gpu in gpus(device):
         torch.cuda.default_generators[gpu].manual_seed(state)
 
 
 def gpus(device: torch.device | str) -> list[int]:
-    """Return the index of a CUDA device, in a list; an empty list for any other device."""
+    """Return a list of the index of a CUDA device; an empty list for any other device."""
     device = torch.device(device)
     if device.type != "cuda":
         return []

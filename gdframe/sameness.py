@@ -1,4 +1,4 @@
-"""Whether a place still holds what it held, and whether tensors hold the same values."""
+"""Comparisons of values and of tensors that treat NaN as equal to NaN."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.d
 """Types whose values never change in place."""
 
 
-def same(one: Any, other: Any) -> bool:
-    """Return whether a place still holds what it held."""
-    if one is other:
+def same(a: Any, b: Any) -> bool:
+    """Return whether two values are one object, or equal values of one plain type."""
+    if a is b:
         return True
-    if isinstance(one, PLAIN) and type(one) is type(other):
-        return bool(one == other) or one != one
+    if isinstance(a, PLAIN) and type(a) is type(b):
+        return bool(a == b) or a != a
     return False
 
 
-def same_values(one: Tensor, other: Tensor) -> bool:
-    """Return whether tensors hold the same values, NaN among them."""
-    if one.shape != other.shape or one.dtype != other.dtype:
+def same_values(a: Tensor, b: Tensor) -> bool:
+    """Return whether two tensors have one shape and type and the same values, NaN included."""
+    if a.shape != b.shape or a.dtype != b.dtype:
         return False
-    if torch.equal(one, other):
+    if torch.equal(a, b):
         return True
-    return bool(((one == other) | ((one != one) & (other != other))).all())
+    return bool(((a == b) | ((a != a) & (b != b))).all())

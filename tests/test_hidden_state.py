@@ -1,4 +1,4 @@
-"""What components keep outside their arguments is seen, and put back."""
+"""HiddenState reports and restores the state that components keep outside their arguments."""
 
 from __future__ import annotations
 
@@ -105,19 +105,19 @@ CALLS = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_what_a_call_changes_is_seen_and_put_back(name):
+def test_a_change_by_a_call_is_reported_and_restored(name):
     call = CALLS[name]()
-    with HiddenState({"it": call}) as kept:
-        assert kept.changed() is None
+    with HiddenState({"it": call}) as saved:
+        assert saved.changed() is None
         first = call()
-        assert kept.changed() is not None
-    with HiddenState({"it": call}) as kept:
-        assert kept.changed() is None
+        assert saved.changed() is not None
+    with HiddenState({"it": call}) as saved:
+        assert saved.changed() is None
         assert call() == first or isinstance(first, torch.Tensor)
-        assert kept.changed() is not None
+        assert saved.changed() is not None
 
 
-def test_parts_of_a_module_are_put_back():
+def test_parts_of_a_module_are_restored():
     class Model(nn.Module):
         def __init__(self):
             super().__init__()
@@ -137,12 +137,12 @@ def test_parts_of_a_module_are_put_back():
 
     model, rows = Model(), torch.randn(4, 2)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    with HiddenState({"model": model}) as kept:
+    with HiddenState({"model": model}) as saved:
         model.eval()
-        assert kept.changed() is None  # its mode is the caller's
+        assert saved.changed() is None  # a change of mode is not reported
         model.train()
         model(rows)
-        assert kept.changed().startswith("model")
+        assert saved.changed().startswith("model")
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert torch.equal(model.plain, torch.zeros(2))
     assert (model.array == 0).all()
@@ -151,14 +151,14 @@ def test_parts_of_a_module_are_put_back():
     assert model.training
 
 
-def test_iterators_are_named_and_left_alone():
+def test_iterators_are_named_and_not_consumed():
     numbers = itertools.count()
-    kept = HiddenState({"rule": {"numbers": numbers}})
-    assert kept.opaque == "rule['numbers']"
+    saved = HiddenState({"rule": {"numbers": numbers}})
+    assert saved.opaque == "rule['numbers']"
     assert next(numbers) == 0
 
 
-def test_components_of_gdframe_keep_nothing_unless_something_is_attached():
+def test_components_of_gdframe_keep_no_state_without_hooks():
     import gdframe as gd
 
     model = gd.Linear(2)

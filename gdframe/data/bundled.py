@@ -1,7 +1,7 @@
 """The real data sets that scikit-learn ships, read from its files.
 
-scikit-learn is found, not imported: its import takes about a second, a file a few milliseconds. A
-test holds each data set equal to scikit-learn's own loader.
+scikit-learn itself is not imported, because that takes about a second; reading a file takes a few
+milliseconds. A test compares each data set with scikit-learn's own loader.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gdframe.registry import DATASETS
 def _open(name: str) -> io.StringIO:
     spec = importlib.util.find_spec("sklearn")
     if spec is None or spec.origin is None:
-        raise UserError("this data set is part of scikit-learn: pip install scikit-learn")
+        raise UserError("this data set needs scikit-learn: pip install scikit-learn")
     path = Path(spec.origin).parent / "datasets" / "data" / name
     try:
         raw = path.read_bytes()
@@ -33,7 +33,7 @@ def _open(name: str) -> io.StringIO:
 
 
 def _labelled(name: str, features: list[str], target: str) -> Frame:
-    """Read a file whose first line is ``rows,features,class,class,...``, the label last."""
+    """Read a file with head ``rows,features,class,class,...`` and labels in the last column."""
     file = _open(name)
     classes = tuple(next(csv.reader(file))[2:])
     table = np.loadtxt(file, delimiter=",")

@@ -1,4 +1,4 @@
-"""Data as training sees it: tensors of training and validation rows, ready on the device."""
+"""Data sets for training: tensors of training and validation rows on a device."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ class Rows:
     def variation(self) -> float:
         """Sum of the squared deviations of numeric targets from their means, in float64."""
         parts = torch.split(self.targets, 1 << 20)
-        first = self.targets[0].double()  # equal targets are exactly zero from it
+        first = self.targets[0].double()  # subtracted, so that equal targets give exactly zero
         mean = sum((part.double() - first).sum(dim=0) for part in parts) / len(self)
         return sum(float((part.double() - first - mean).square().sum()) for part in parts)
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Training rows, validation rows (or None) and how they were preprocessed.
+    """Training rows, validation rows (or None) and their preprocessing.
 
-    ``Dataset.from_arrays`` makes one from arrays in memory, ``Source.load`` from a source. For a
-    function to minimise, which has no data, ``Dataset.none()`` stands in.
+    ``Dataset.from_arrays`` builds a data set from arrays in memory, ``Source.load`` from a source,
+    and ``Dataset.none()`` for a function to minimise, which has no data.
     """
 
     train: Rows
@@ -60,7 +60,7 @@ class Dataset:
 
     @property
     def features(self) -> int:
-        """Number of features the model sees."""
+        """Number of features that the model receives."""
         return self.train.features.shape[1]
 
     @property
@@ -70,9 +70,9 @@ class Dataset:
 
     @cached_property
     def digest(self) -> str:
-        """Digest of the training rows: their targets, and a sample of their features.
+        """Digest of the targets and of a sample of the features of all training rows.
 
-        It tells other data from the same, at a cost that does not grow with the features.
+        It distinguishes data sets, at a cost that does not grow with the features.
         """
         features = self.train.features.reshape(-1)
         digest = hashlib.blake2b(repr(tuple(self.train.features.shape)).encode(), digest_size=16)
@@ -82,7 +82,7 @@ class Dataset:
 
     @classmethod
     def none(cls, *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Dataset:
-        """Return the stand-in for no data: one row without features."""
+        """Return a data set of one row without features, for functions to minimise."""
         empty = torch.zeros((1, 0), dtype=dtype, device=device)
         encoding = Encoding([], np.zeros(0), np.ones(0))
         return cls(Rows(empty, empty), None, encoding, "minimization")
@@ -99,7 +99,7 @@ class Dataset:
         dtype: torch.dtype = torch.float32,
         device: str = "cpu",
     ) -> Dataset:
-        """Make a data set from arrays or tensors.
+        """Return a data set of arrays or tensors.
 
         Args:
             features: (rows, features) finite numbers.
@@ -107,12 +107,12 @@ class Dataset:
                 or text for classification.
             validation: share of rows held out, in [0, 1).
             standardize: whether features get mean 0 and deviation 1, fitted on training rows.
-            seed: of the split.
-            dtype: of the tensors.
-            device: of the tensors.
+            seed: seed of the split.
+            dtype: type of the tensors.
+            device: device of the tensors.
 
         Raises:
-            UserError: shapes that do not match, values that are not finite, one class only.
+            UserError: shapes do not match, values are not finite, or there is only one class.
 
         Example:
             >>> data = Dataset.from_arrays([[1.0], [2.0], [3.0]], [2.0, 4.0, 6.0])
@@ -148,7 +148,7 @@ class Dataset:
 
 
 def _as_array(name: str, values: Any) -> NDArray[Any]:
-    """Return values as an array; tensors of types that NumPy lacks are widened."""
+    """Return values as an array; bfloat16, which NumPy does not have, becomes float32."""
     if isinstance(values, Tensor):
         values = values.detach().cpu()
         if values.dtype == torch.bfloat16:
@@ -169,19 +169,19 @@ def prepare(
     dtype: torch.dtype = torch.float32,
     device: str = "cpu",
 ) -> Dataset:
-    """Split a frame, fit the preprocessing on its training rows and apply it to all.
+    """Return the data set of a frame: split, with preprocessing fitted on its training rows.
 
     Raises:
-        UserError: no rows, one class only, values that are not finite, or too few rows to split.
+        UserError: there are no rows, only one class, values that are not finite, or too few rows.
     """
     _check(frame, missing)
-    kept, held = split_rows(
+    train, validated = split_rows(
         frame.target if frame.classes else None, frame.rows, share=validation, seed=seed
     )
     width = len(frame.feature_names)
     mean, scale, fill = np.zeros(width), np.ones(width), None
     if standardize or missing == "mean":
-        centre, deviation = fit_moments(frame.columns, frame.values, kept)
+        centre, deviation = fit_moments(frame.columns, frame.values, train)
         fill = centre if missing == "mean" else None
         if standardize:
             mean, scale = centre, np.where(deviation > 0, deviation, 1.0)
@@ -197,8 +197,8 @@ def prepare(
         return Rows(torch.from_numpy(array).to(device), target.to(device))
 
     return Dataset(
-        train=rows(kept),
-        validation=rows(held) if len(held) else None,
+        train=rows(train),
+        validation=rows(validated) if len(validated) else None,
         encoding=encoding,
         task="regression" if frame.classes is None else "classification",
         truth=frame.truth,
@@ -213,7 +213,7 @@ def _check(frame: Frame, missing: str) -> None:
     if frame.classes is not None and len(frame.classes) < 2:
         raise UserError(
             f"target '{frame.target_name}' has one class only ({frame.classes[0]!r}): "
-            "there is nothing to tell apart"
+            "classification needs at least two classes"
         )
     if frame.classes is None:
         bad = np.flatnonzero(~np.isfinite(frame.target).reshape(frame.rows, -1).all(axis=1))
@@ -231,7 +231,7 @@ def _check(frame: Frame, missing: str) -> None:
 
 
 def _report(frame: Frame, missing: str) -> None:
-    """Raise for the first column, over all rows, with a value that cannot be used."""
+    """Raise an error for the first column with an infinite or missing value."""
     block = frame.take(np.arange(frame.rows))
     for j, name in enumerate(frame.feature_names):
         infinite, absent = np.isinf(block[:, j]), np.isnan(block[:, j])
@@ -251,6 +251,6 @@ def _report(frame: Frame, missing: str) -> None:
 
 
 def first_rows(bad: NDArray[np.int64], limit: int = 3) -> str:
-    """Name the first few rows, counted from 1: ``row 3``, ``rows 3, 8, 21``."""
+    """Return the first few row numbers, counted from 1, as text: ``row 3``, ``rows 3, 8, 21``."""
     shown = ", ".join(str(row + 1) for row in bad[:limit])
     return f"row{'s' if len(bad[:limit]) > 1 else ''} {shown}"

@@ -1,4 +1,4 @@
-"""Preprocessing as a value: fitted on training rows, applied to any, stored with the model."""
+"""Preprocessing that is fitted on training rows, applied to all rows, and stored with a run."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 from gdframe.data.frame import Column, take
 
 BLOCK = 8192
-"""Rows preprocessed at a time, so that no second copy of all features is ever held."""
+"""Rows preprocessed at a time, so that memory never holds a second copy of all features."""
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How raw columns become the model's features: ``(x - mean) / scale``, missing ones imputed.
+    """The map from raw columns to the model's features: ``(x - mean) / scale``.
 
     Args:
         columns: the raw features.
-        mean: (features,) subtracted; zeros without standardisation.
-        scale: (features,) divided by, never zero; ones without standardisation.
-        fill: (features,) what a missing value becomes, or None where missing is an error.
-        target_name: the target's column.
+        mean: subtracted value of each feature, (features,); zeros without standardisation.
+        scale: divisor of each feature, (features,), never zero; ones without standardisation.
+        fill: replacement of missing values, (features,), or None if a missing value is an error.
+        target_name: name of the target's column.
         classes: labels of a classification target.
     """
 
@@ -56,7 +56,7 @@ class Encoding:
         return out
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values that ``from_json`` reads back exactly."""
+        """Return plain values from which ``from_json`` rebuilds exactly this encoding."""
         return {
             "columns": [
                 {"name": c.name, "kind": c.kind, "categories": list(c.categories)}
@@ -71,7 +71,7 @@ class Encoding:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Encoding:
-        """Rebuild what ``to_json`` returned."""
+        """Return the encoding that ``to_json`` has stored."""
         return cls(
             columns=[
                 Column(c["name"], c["kind"], tuple(c["categories"])) for c in stored["columns"]
@@ -89,11 +89,11 @@ def fit_moments(
     values: NDArray[Any] | Sequence[NDArray[Any]],
     rows: NDArray[np.int64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the mean and the standard deviation (divisor N) of features where present.
+    """Return mean and standard deviation (divisor N) of the present values of each feature.
 
     Blocks are merged by the pairwise formula of Chan, Golub and LeVeque (1983). A feature whose
-    deviation is only rounding error of its mean counts as constant: deviation 0. A feature with no
-    value at all has mean 0.
+    deviation is only rounding error of its mean counts as constant: deviation 0. A feature without
+    any value has mean 0.
     """
     width = sum(len(column.feature_names) for column in columns)
     count, mean, squares = np.zeros(width), np.zeros(width), np.zeros(width)
@@ -101,8 +101,8 @@ def fit_moments(
         block = take(columns, values, part)
         present = ~np.isnan(block)
         n = present.sum(axis=0)
-        some = np.maximum(n, 1)
-        block_mean = np.where(present, block, 0.0).sum(axis=0) / some
+        divisor = np.maximum(n, 1)
+        block_mean = np.where(present, block, 0.0).sum(axis=0) / divisor
         deviation = np.where(present, block - block_mean, 0.0)
         total = np.maximum(count + n, 1)
         delta = np.where(n > 0, block_mean - mean, 0.0)

@@ -1,4 +1,4 @@
-"""Raw columns before any preprocessing, and the columns of numbers they become."""
+"""Raw columns before preprocessing, and their conversion to numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Kind = Literal["number", "boolean", "category"]
 
 @dataclass(frozen=True)
 class Column:
-    """A raw feature: its name, kind, and the categories of a categorical one in order."""
+    """A raw feature: its name, its kind and, for a categorical feature, its categories in order."""
 
     name: str
     kind: Kind = "number"
@@ -22,7 +22,7 @@ class Column:
 
     @property
     def feature_names(self) -> list[str]:
-        """Names of the numeric features it becomes: one, or one for each category."""
+        """Names of the numeric features of the column: one, or one for each category."""
         if self.kind == "category":
             return [f"{self.name}={category}" for category in self.categories]
         return [self.name]
@@ -33,13 +33,13 @@ class Frame:
     """Raw features by column and the target, as a source reads them.
 
     Args:
-        columns: what each raw feature is.
+        columns: description of each raw feature.
         values: an array (rows, columns) of numbers, or one array (rows,) for each column; a
-            categorical column holds indices into its categories, and -1 where it is missing.
-        target: (rows,) or (rows, outputs) numbers, or (rows,) class indices where ``classes`` are.
-        target_name: the target's column.
+            categorical column holds indices into its categories, and -1 for a missing value.
+        target: numbers, (rows,) or (rows, outputs), or class indices (rows,) with ``classes``.
+        target_name: name of the target's column.
         classes: labels of a classification target, in the order of their indices.
-        truth: for synthetic data, the parameters it was made with.
+        truth: for synthetic data, the parameters that generated it.
     """
 
     columns: Sequence[Column]
@@ -69,7 +69,7 @@ def take(
     values: NDArray[Any] | Sequence[NDArray[Any]],
     rows: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Gather rows of raw columns into an array of numbers, categories one-hot encoded."""
+    """Return rows of raw columns as an array of numbers, with one-hot encoded categories."""
     if isinstance(values, np.ndarray):
         return values[rows].astype(np.float64)
     width = sum(len(column.feature_names) for column in columns)

@@ -1,4 +1,4 @@
-"""Reads CSV and Parquet files with PyArrow, and turns their columns into numbers or categories."""
+"""The reader of CSV and Parquet files, which converts columns to numbers or categories."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gdframe.data.frame import Column
 from gdframe.errors import UserError, did_you_mean, in_words
 
 MOSTLY_NUMBERS = 0.5
-"""Share of values that are numbers above which a text column counts as numbers gone wrong."""
+"""Share of numbers above which a text column counts as numbers with errors."""
 
 
 def read_file(path: str | Path, *, text: Sequence[str] = ()) -> pa.Table:
@@ -26,11 +26,11 @@ def read_file(path: str | Path, *, text: Sequence[str] = ()) -> pa.Table:
 
     Args:
         path: the file.
-        text: columns of a CSV to read as text, whatever their values look like.
+        text: columns of a CSV file to read as text, even if their values look like numbers.
 
     Raises:
         UserError: the file is missing, unreadable, of another kind, malformed, or has no rows, no
-            columns, or two columns of one name.
+            columns, or two columns with one name.
     """
     file = Path(path).expanduser()
     suffixes = [suffix.lower() for suffix in file.suffixes]
@@ -51,36 +51,36 @@ def read_file(path: str | Path, *, text: Sequence[str] = ()) -> pa.Table:
                 ),
             )
         else:
-            raise UserError(f"{file} is of no known kind: expected .csv, .tsv or .parquet")
+            raise UserError(f"{file} has an unknown file type: expected .csv, .tsv or .parquet")
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{file} cannot be read: {reason}") from error
     names = table.column_names
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UserError(f"{file} has more than one column called {in_words(twice)}: rename them")
+    duplicates = sorted({name for name in names if names.count(name) > 1})
+    if duplicates:
+        raise UserError(f"{file} has several columns called {in_words(duplicates)}: rename them")
     if table.num_rows == 0 or not names:
         raise UserError(f"{file} has no rows: expected a header and at least one row")
     return table
 
 
 def pick(table: pa.Table, names: list[str], path: str | Path) -> list[pa.Array]:
-    """Return the named columns.
+    """Return columns by name.
 
     Raises:
-        UserError: one is not there.
+        UserError: a column does not exist.
     """
     for name in names:
         if name not in table.column_names:
             raise UserError(
                 f"{path} has no column '{name}'.{did_you_mean(name, table.column_names)} "
-                f"It has: {in_words(table.column_names)}."
+                f"It has: {in_words(table.column_names)}"
             )
     return [plain(table.column(name)) for name in names]
 
 
 def plain(column: pa.ChunkedArray) -> pa.Array:
-    """Return a column as one array, dictionaries decoded and an all-null column made of floats."""
+    """Return a column as one array, with dictionaries decoded and null columns as floats."""
     array = column.combine_chunks()
     if isinstance(array, pa.ChunkedArray):
         array = array.chunk(0) if array.num_chunks else pa.array([], column.type)
@@ -90,13 +90,13 @@ def plain(column: pa.ChunkedArray) -> pa.Array:
 
 
 def is_text(array: pa.Array) -> bool:
-    """Say whether an array holds text."""
+    """Return whether an array holds text."""
     kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
     return any(kind(array.type) for kind in kinds)
 
 
 def is_number(array: pa.Array) -> bool:
-    """Say whether an array holds integers, floats or decimals."""
+    """Return whether an array holds integers, floats or decimals."""
     kinds = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
     return any(kind(array.type) for kind in kinds)
 
@@ -109,10 +109,10 @@ def numbers(array: pa.Array) -> NDArray[Any]:
 
 
 def describe_column(name: str, array: pa.Array, max_categories: int) -> Column:
-    """Decide what a raw feature is.
+    """Return the description of a raw feature.
 
     Raises:
-        UserError: text that is mostly numbers, too many categories, or a type that is no feature.
+        UserError: text is mostly numbers, there are too many categories, or the type is unusable.
     """
     if pa.types.is_boolean(array.type):
         return Column(name, "boolean")
@@ -135,10 +135,11 @@ def describe_column(name: str, array: pa.Array, max_categories: int) -> Column:
 
 
 def refuse_stray_text(name: str, array: pa.Array) -> None:
-    """Refuse a text column most of whose values are numbers.
+    """Check that a text column does not consist mostly of numbers.
 
     Raises:
-        UserError: it is one; the message names the first rows and values that are no numbers.
+        UserError: most values are numbers; the message names the first rows and values that are
+            not.
     """
     values = array.to_pylist()
     stray = np.array([value is not None and not _is_numeral(value) for value in values])
@@ -161,10 +162,10 @@ def _is_numeral(text: str) -> bool:
 
 
 def feature_values(column: Column, array: pa.Array) -> NDArray[Any]:
-    """Return a raw feature's values as ``Frame`` and ``Encoding`` take them.
+    """Return a raw feature's values in the form that ``Frame`` and ``Encoding`` take.
 
     Raises:
-        UserError: the values are not of the column's kind, or of a category it does not know.
+        UserError: the values are not of the column's kind, or a category is unknown.
     """
     if column.kind != "category":
         if not is_number(array) and not pa.types.is_boolean(array.type):
@@ -183,8 +184,8 @@ def feature_values(column: Column, array: pa.Array) -> NDArray[Any]:
     if unknown.any():
         bad = np.flatnonzero(unknown)
         raise UserError(
-            f"column '{column.name}' has a category that training did not: "
-            f"{values[bad[0]]!r}, first in {first_rows(bad)}; it knows: "
+            f"column '{column.name}' has the category {values[bad[0]]!r}, which the training data "
+            f"does not have, first in {first_rows(bad)}: expected one of "
             f"{in_words(column.categories)}"
         )
     return np.array([-1 if value is None else known[value] for value in values], dtype=np.int32)

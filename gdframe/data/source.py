@@ -1,4 +1,4 @@
-"""What a source of data is: something that reads a frame, and the settings all sources share."""
+"""The base class of data sources, with the settings that all sources share."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from gdframe.data.frame import Frame
 
 
 class Source(ABC):
-    """Base of data sources: ``read`` is all a source writes.
+    """Base class of data sources; a subclass defines ``read``.
 
     Args:
         validation: share of the rows held out, in [0, 1).
         standardize: whether each feature gets mean 0 and deviation 1, fitted on training rows.
-        seed: of the split, and of what a synthetic source draws; separate from the run's seed, so
-            that runs with different seeds see the same data.
+        seed: seed of the split, and of the draws of a synthetic source. It is separate from the
+            run's seed, so that runs with different seeds train on the same data.
 
     Example:
         >>> from gdframe.data import Iris
@@ -34,10 +34,10 @@ class Source(ABC):
 
     @abstractmethod
     def read(self) -> Frame:
-        """Read or make the raw data."""
+        """Return the raw data, read from a file or generated."""
 
     def load(self, *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Dataset:
-        """Read, split and preprocess; return tensors of ``dtype`` on ``device``.
+        """Return the data, split and preprocessed, as tensors of ``dtype`` on ``device``.
 
         Raises:
             UserError: the data cannot be read or used.

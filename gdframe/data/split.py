@@ -1,4 +1,4 @@
-"""Which rows train and which validate: a function of the seed, stratified by class."""
+"""The split into training and validation rows, by a seed and stratified by class."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def split_rows(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the training and the validation rows, each in ascending order.
 
-    With ``classes``, each class gives its share of the validation rows (largest remainders take
-    the rest), and every class keeps at least one training row.
+    With ``classes``, each class contributes its share of the validation rows, rounded by the
+    largest remainders. Every class keeps at least one training row.
 
     Args:
         classes: (rows,) class indices, or None for a plain split.
@@ -33,24 +33,24 @@ def split_rows(
         raise UserError(f"data.validation={share:g}: must be at least 0 and below 1")
     if share == 0:
         return np.arange(rows), np.empty(0, dtype=np.int64)
-    wanted = round(share * rows)
-    if wanted == 0 or wanted == rows:
+    count = round(share * rows)
+    if count == 0 or count == rows:
         raise UserError(
             f"data.validation={share:g} of {rows} rows leaves none to "
-            f"{'validate' if wanted == 0 else 'train'}: change it, or set it to 0"
+            f"{'validate' if count == 0 else 'train'}: change it, or set it to 0"
         )
     shuffled = torch.randperm(rows, generator=generator(seed, Purpose.SPLIT)).numpy()
     if classes is None:
-        held = shuffled[:wanted]
+        validation = shuffled[:count]
     else:
         labels = classes[shuffled]
-        members = [shuffled[labels == label] for label in np.unique(classes)]
-        exact = np.array([len(m) * wanted / rows for m in members])
+        rows_by_class = [shuffled[labels == label] for label in np.unique(classes)]
+        exact = np.array([len(m) * count / rows for m in rows_by_class])
         quota = np.floor(exact).astype(int)
-        for index in np.argsort(quota - exact, kind="stable")[: wanted - quota.sum()]:
+        for index in np.argsort(quota - exact, kind="stable")[: count - quota.sum()]:
             quota[index] += 1
-        quota = np.minimum(quota, [len(m) - 1 for m in members])
-        held = np.concatenate([m[:q] for m, q in zip(members, quota, strict=True)])
+        quota = np.minimum(quota, [len(m) - 1 for m in rows_by_class])
+        validation = np.concatenate([m[:q] for m, q in zip(rows_by_class, quota, strict=True)])
     mask = np.zeros(rows, dtype=bool)
-    mask[held] = True
+    mask[validation] = True
     return np.flatnonzero(~mask), np.flatnonzero(mask)

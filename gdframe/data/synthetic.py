@@ -1,4 +1,4 @@
-"""Synthetic problems of chosen size, noise and conditioning, with the ground truth kept."""
+"""Synthetic data of chosen size, noise and conditioning, with known true parameters."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from gdframe.registry import DATASETS
 
 
 def _features(rows: int, features: int, condition_number: float, seed: int) -> Tensor:
-    """Return (rows, features) whose covariance has exactly the given condition number.
+    """Return features (rows, features) whose covariance has the given condition number.
 
-    The eigenvalues run geometrically from ``1 / condition_number`` to 1 along random axes. Exact
-    for at least twice as many rows as features; otherwise of the distribution they are drawn from.
+    The eigenvalues form a geometric sequence from ``1 / condition_number`` to 1 along random axes.
+    The number is exact for at least twice as many rows as features. Otherwise it is exact for the
+    distribution of the features only.
     """
     draw = generator(seed, Purpose.DATA, 0)
     x = torch.randn((rows, features), generator=draw, dtype=torch.float64)
@@ -50,14 +51,14 @@ class Regression(Source):
     """Synthetic linear regression: y = X w + b + noise, with w and b known.
 
     Args:
-        rows: how many, training and validation together.
-        features: how many.
-        noise: standard deviation of what is added to the targets.
-        condition_number: of the features' covariance, at least 1; how hard the problem is for
-            gradient descent. Features are not standardised by default, which would change it.
+        rows: number of training and validation rows together.
+        features: number of features.
+        noise: standard deviation of the noise added to the targets.
+        condition_number: condition number of the features' covariance, at least 1; it tells how
+            hard the problem is for gradient descent. Standardising features changes it.
         validation: share of the rows held out, in [0, 1).
         standardize: whether each feature gets mean 0 and deviation 1.
-        seed: of the draw and the split.
+        seed: seed of the draw and of the split.
 
     Example:
         >>> frame = Regression(rows=100, features=3, condition_number=10.0).read()
@@ -82,7 +83,7 @@ class Regression(Source):
         self.noise, self.condition_number = noise, condition_number
 
     def read(self) -> Frame:
-        """Draw the features, the truth and the noise."""
+        """Return the drawn features, targets and true parameters."""
         x = _features(self.rows, self.features, self.condition_number, self.seed)
         draw = generator(self.seed, Purpose.DATA, 1)
         weight = torch.randn(self.features, generator=draw, dtype=torch.float64)
@@ -96,18 +97,18 @@ class Regression(Source):
 
 @DATASETS.register("classification")
 class Classification(Source):
-    """Synthetic linear classes: the label is the largest of X W + b + noise, with W and b known.
+    """Synthetic linear classes: the label is the argmax of X W + b + noise, with W and b known.
 
     Args:
-        rows: how many, training and validation together.
-        features: how many.
-        classes: how many, at least 2.
+        rows: number of training and validation rows together.
+        features: number of features.
+        classes: number of classes, at least 2.
         noise: scale of the Gumbel noise on the scores: at 1 the labels follow the softmax of the
             scores, at 0 the classes are separable.
-        condition_number: of the features' covariance, at least 1.
+        condition_number: condition number of the features' covariance, at least 1.
         validation: share of the rows held out, in [0, 1).
         standardize: whether each feature gets mean 0 and deviation 1.
-        seed: of the draw and the split.
+        seed: seed of the draw and of the split.
 
     Example:
         >>> frame = Classification(rows=50, features=2, classes=3, noise=0.0).read()
@@ -136,7 +137,7 @@ class Classification(Source):
         self.noise, self.condition_number = noise, condition_number
 
     def read(self) -> Frame:
-        """Draw the features, the truth and the noise."""
+        """Return the drawn features, targets and true parameters."""
         x = _features(self.rows, self.features, self.condition_number, self.seed)
         draw = generator(self.seed, Purpose.DATA, 1)
         weight = torch.randn((self.classes, self.features), generator=draw, dtype=torch.float64)
@@ -147,8 +148,8 @@ class Classification(Source):
         present, target = np.unique(label, return_inverse=True)
         if len(present) < self.classes:
             raise UserError(
-                f"data=classification: {self.rows} rows hold {len(present)} of "
-                f"{self.classes} classes: ask for more rows or fewer classes"
+                f"data=classification: {self.rows} rows contain only {len(present)} of "
+                f"{self.classes} classes; use more rows or fewer classes"
             )
         truth = {"weight": weight.numpy(), "bias": bias.numpy()}
         columns = [Column(f"x{i}") for i in range(self.features)]

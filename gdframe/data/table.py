@@ -1,4 +1,4 @@
-"""The user's own table: a CSV or Parquet file with a target column."""
+"""A table of the user: a CSV or Parquet file with a target column."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from gdframe.registry import DATASETS
 
 @DATASETS.register("table")
 class Table(Source):
-    """Your own CSV or Parquet file: numbers, true/false and text columns.
+    """A CSV or Parquet file with columns of numbers, true/false and text.
 
     Args:
         path: the file.
         target: the column to predict.
         features: the columns to predict from; by default all others.
-        task: ``auto`` reads text, true/false and a few consecutive whole numbers (0, 1, 2, ...)
-            as class labels, anything else as numbers to regress on.
+        task: ``auto`` treats text, true/false and a few consecutive whole numbers (0, 1, 2, ...)
+            as class labels, and other values as numbers for regression.
         missing: ``error``, or ``mean`` to impute the mean over training rows (for a text column
             the frequencies of its categories).
-        max_categories: most different texts a feature may have.
+        max_categories: largest number of different texts in a feature.
         validation: share of the rows held out, in [0, 1).
         standardize: whether each feature gets mean 0 and deviation 1, fitted on training rows.
-        seed: of the split.
+        seed: seed of the split.
 
     Raises:
-        UserError: the file or one of its columns cannot be used; the message says which and why.
+        UserError: the file or a column cannot be used; the message tells which and why.
     """
 
     def __init__(
@@ -49,8 +49,8 @@ class Table(Source):
         self.task, self.missing, self.max_categories = task, missing, max_categories
 
     def read(self) -> Frame:
-        """Read the file and decide what each column is."""
-        # PyArrow is imported when there is a table to read
+        """Return the raw columns of the file, each with its kind."""
+        # these import PyArrow, which only tables need
         from gdframe.data.reader import describe_column, feature_values, pick, read_file
         from gdframe.data.target import read_target
 
@@ -58,9 +58,11 @@ class Table(Source):
         (target,) = pick(table, [self.target], self.path)
         names = self.features or [name for name in table.column_names if name != self.target]
         if self.target in names:
-            raise UserError(f"data.features has the target '{self.target}': leave it out")
+            raise UserError(f"data.features contains the target '{self.target}': leave it out")
         if len(set(names)) < len(names):
-            raise UserError(f"data.features names a column twice: {', '.join(names)}")
+            raise UserError(
+                f"data.features={', '.join(names)}: a column is named twice; name it once"
+            )
         arrays = pick(table, names, self.path)
         columns = [
             describe_column(name, array, self.max_categories)

@@ -1,4 +1,4 @@
-"""What a table's target column is: numbers to regress on, or class labels."""
+"""The target column of a table: numbers for regression, or class labels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gdframe.data.reader import is_number, is_text, numbers, refuse_stray_text
 from gdframe.errors import UserError
 
 MOST_CLASSES = 10
-"""Consecutive whole numbers up to this many distinct values read as class labels."""
+"""Most distinct values of consecutive whole numbers that count as class labels."""
 
 
 def read_target(
@@ -22,15 +22,15 @@ def read_target(
     """Return a target's values, and its classes if it holds labels.
 
     Args:
-        name: its column.
-        array: its values.
+        name: name of the column.
+        array: values of the column.
         task: ``auto``, ``regression`` or ``classification``.
 
     Returns:
-        (rows,) numbers and None, or (rows,) class indices and the classes they stand for.
+        Numbers (rows,) and None, or class indices (rows,) and the label of each index.
 
     Raises:
-        UserError: the values do not fit the task, or some are missing.
+        UserError: the values do not fit the task, or values are missing.
     """
     if array.null_count:
         bad = np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False))
@@ -49,24 +49,24 @@ def read_target(
         if is_text(array):
             raise UserError(f"target '{name}' holds text: data.task=regression needs numbers")
         return numbers(array), None
-    found = array.to_numpy(zero_copy_only=False)
-    countable = pa.types.is_integer(array.type) and _look_like_labels(found)
+    values = array.to_numpy(zero_copy_only=False)
+    countable = pa.types.is_integer(array.type) and _look_like_labels(values)
     if task == "auto" and not labels and not countable:
         return numbers(array), None
     if is_number(array) and not pa.types.is_integer(array.type):
-        whole = found.astype(np.float64)
+        whole = values.astype(np.float64)
         if not (np.isfinite(whole).all() and (whole == np.round(whole)).all()):
             raise UserError(
-                f"target '{name}' has values that are no whole numbers: class labels "
-                "are whole numbers, true/false or text; use data.task=regression"
+                f"target '{name}' has values that are not whole numbers: class labels must be "
+                "whole numbers, true/false or text; use data.task=regression"
             )
-        found = whole.astype(np.int64)
+        values = whole.astype(np.int64)
     classes, indices = np.unique(
-        found.astype(str) if is_text(array) else found, return_inverse=True
+        values.astype(str) if is_text(array) else values, return_inverse=True
     )
-    if len(classes) > max(100, len(found) // 2):
+    if len(classes) > max(100, len(values) // 2):
         raise UserError(
-            f"target '{name}' has {len(classes)} classes in {len(found)} rows: "
+            f"target '{name}' has {len(classes)} classes in {len(values)} rows: "
             "use data.task=regression, or another target"
         )
     return indices, tuple(classes.tolist())

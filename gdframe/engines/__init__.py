@@ -1,4 +1,4 @@
-"""Engines: how epochs are executed. They change the speed, never the answer."""
+"""Engines: how steps are executed. They differ in speed, not in results."""
 
 from gdframe.engines.auto import build_engine, choose_engine
 from gdframe.engines.base import CannotExecute, Engine, Estimate, Problem, Trace

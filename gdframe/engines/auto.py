@@ -1,4 +1,4 @@
-"""Chooses the engine that should end soonest, set-up and compilation counted in."""
+"""The choice of the engine with the shortest estimated time, set-up and compilation included."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from gdframe.schedules.base import Clock, check_schedule
 
 @ENGINES.register("auto")
 def choose_engine(runs: Sequence[Problem], data: Dataset, loader: Loader, *, epochs: int) -> Engine:
-    """Take the fastest engine that can execute the runs, up to their limit of epochs.
+    """Return the engine that should execute the runs in the shortest time.
 
     Args:
         runs: one for each run.
         data: what they train on.
-        loader: which rows each update sees.
+        loader: which rows each step sees.
         epochs: the limit on epochs.
 
     Returns:
-        The engine; its ``reason`` says why it was taken.
+        The engine; its ``reason`` tells why it was chosen.
     """
     steps = epochs * loader.steps_per_epoch
     seconds: dict[str, float] = {}
@@ -43,7 +43,7 @@ def choose_engine(runs: Sequence[Problem], data: Dataset, loader: Loader, *, epo
             estimate = kind.estimate(runs, data, loader) if reason is None else None
         except UserError:
             raise
-        except Exception as error:  # of a component from elsewhere
+        except Exception as error:  # of a user's component
             reason, estimate = failure(error), None
         if estimate is None:
             refusals[name] = str(reason)
@@ -68,17 +68,17 @@ def choose_engine(runs: Sequence[Problem], data: Dataset, loader: Loader, *, epo
 def build_engine(
     name: str, runs: Sequence[Problem], data: Dataset, loader: Loader, *, epochs: int
 ) -> Engine:
-    """Return the engine of a name, compared with the plain loop.
+    """Return an engine by name, after comparing it with the plain loop.
 
     Args:
-        name: as registered; ``auto`` chooses one.
+        name: as registered; ``auto`` chooses an engine.
         runs: one for each run.
         data: what they train on.
-        loader: which rows each update sees.
+        loader: which rows each step sees.
         epochs: the limit on epochs.
 
     Raises:
-        CannotExecute: the engine cannot execute the runs, or would give another answer.
+        CannotExecute: the engine cannot execute the runs, or computes another result.
         UserError: a component is wrong on any engine.
     """
     check_loader(loader, runs[0].seed)
@@ -87,11 +87,11 @@ def build_engine(
         check_schedule(schedule, clock)
     try:
         engine: Engine = ENGINES.build(name, runs=runs, data=data, loader=loader, epochs=epochs)
-        if isinstance(ENGINES.get(name), type):  # else it has chosen one, and compared that
+        if isinstance(ENGINES.get(name), type):  # "auto" has already verified its choice
             engine.verify()
     except UserError:
         raise
-    except Exception as error:  # of a component from elsewhere, or of what an engine makes of it
+    except Exception as error:  # of a user's component, or of code generated from it
         if name in ("auto", "eager"):
             raise
         raise CannotExecute(name, failure(error)) from error
@@ -99,7 +99,7 @@ def build_engine(
 
 
 def failure(error: Exception) -> str:
-    """Say why an engine that raised cannot be used."""
+    """Return the reason for not using an engine that raised."""
     if isinstance(error, (DifferenceError, KernelError, NotElementwiseError)):
         return str(error)
     return f"preparing it fails ({type(error).__name__}: {first_line(error)})"
@@ -108,7 +108,7 @@ def failure(error: Exception) -> str:
 def _why_eager(
     seconds: dict[str, float], setups: dict[str, float], refusals: dict[str, str]
 ) -> str:
-    """Say what keeps the engine that comes next from being faster."""
+    """Return the reason for choosing eager: the set-up time of others, or their refusals."""
     slower = sorted((s, name) for name, s in seconds.items() if name != "eager")
     if slower:
         _, name = slower[0]
@@ -124,7 +124,7 @@ def _time(seconds: float) -> str:
 
 
 def _times(ratio: float) -> str:
-    """Write a rough ratio with one or two digits that mean something."""
+    """Return a ratio in words, rounded to one or two digits."""
     if ratio < 1.5:
         return "as long, set-up included"
     if ratio < 10:

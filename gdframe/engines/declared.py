@@ -1,4 +1,4 @@
-"""Whether what a component declares beside its definition is of the same class as that."""
+"""Checks that a component's declarations, such as its kernel, match its definition."""
 
 from __future__ import annotations
 
@@ -21,20 +21,22 @@ Near places are compared together, each of those far off by itself: runs that di
 """
 
 MOST_TARGETS, CLOSE = 64, 1e-9
-"""Targets at which they are, and how far they may be off, relative to the largest value."""
+"""Most targets for comparing kernels; largest difference, relative to the largest value."""
 
 
 class KernelError(Exception):
-    """A kernel is another function than what it is declared for; the message says where."""
+    """A kernel differs from its loss or penalty; the message tells which and in what."""
 
 
 def declares(component: object, declaration: str, definition: str) -> bool:
-    """Return whether a declaration is of the class that defines what it says, or of one below it.
+    """Return whether a declaration is in the class of the definition that it describes, or below.
+
+    A subclass that overrides the definition alone makes an inherited declaration wrong.
 
     Args:
         component: a loss or a penalty.
-        declaration: such as ``kernel``.
-        definition: what that says of, such as ``__call__``.
+        declaration: name of an attribute such as ``kernel``.
+        definition: name of the method that the declaration describes, such as ``__call__``.
     """
     if getattr(component, declaration, None) is None:
         return False
@@ -43,7 +45,7 @@ def declares(component: object, declaration: str, definition: str) -> bool:
 
 
 def _place(component: object, name: str) -> int:
-    """Return how far up the classes of a component something is defined; -1 for itself."""
+    """Return the position in the MRO of the class that defines a name; -1 for the instance."""
     if name in vars(component):
         return -1
     classes = type(component).__mro__
@@ -51,17 +53,17 @@ def _place(component: object, name: str) -> int:
 
 
 def takes_its_arguments(component: Any, fixed: int) -> bool:
-    """Return whether a kernel takes as many arguments, after ``fixed`` ones, as there are."""
-    taken = len(inspect.signature(component.kernel).parameters) - fixed
-    return taken == len(component.kernel_arguments)
+    """Return whether a kernel takes ``fixed`` arguments and then its ``kernel_arguments``."""
+    count = len(inspect.signature(component.kernel).parameters) - fixed
+    return count == len(component.kernel_arguments)
 
 
 def check_kernels(objective: Objective, targets: Tensor) -> None:
-    """Compare somebody else's kernels with what they are declared for, near and far from targets.
+    """Compare a user's kernels with their loss and penalty, near to targets and far from them.
 
     Args:
-        objective: whose loss and penalty.
-        targets: encoded.
+        objective: loss and penalty to check.
+        targets: encoded targets.
 
     Raises:
         KernelError: a value or a slope differs.
@@ -103,7 +105,7 @@ def _is_foreign(component: object) -> bool:
 
 
 def _spread(values: Tensor) -> Tensor:
-    """Return some of the values, the least and the greatest among them."""
+    """Return up to ``MOST_TARGETS`` distinct values, including the smallest and the largest."""
     distinct = torch.unique(values)
     at = torch.linspace(0, len(distinct) - 1, min(MOST_TARGETS, len(distinct))).long()
     spread: Tensor = distinct[at]
@@ -113,19 +115,19 @@ def _spread(values: Tensor) -> Tensor:
 def _call(component: Any, *numbers: float) -> tuple[float, float]:
     try:
         value, slope = component.kernel(*numbers, *component.kernel_arguments)
-    except (OverflowError, ValueError, ZeroDivisionError):  # where Python raises, loops give inf
+    except (OverflowError, ValueError, ZeroDivisionError):  # compiled loops give inf here
         return float("nan"), float("nan")
     return float(value), float(slope)
 
 
 def _compare(name: str, pairs: list[tuple[float, float]], mean: float, slopes: Tensor) -> None:
-    """Compare values and slopes of a kernel with those by autograd, where these are finite."""
-    values, own = np.array(pairs).T
+    """Compare a kernel's values and slopes with autograd's, where autograd's are finite."""
+    values, kernel_slopes = np.array(pairs).T
     expected = slopes.detach().numpy()
-    fine = np.isfinite(expected)
-    off = np.abs(own[fine] - expected[fine])
-    size = np.abs(expected[fine]).max(initial=0.0)
-    if not (off <= CLOSE * size).all():
+    finite = np.isfinite(expected)
+    errors = np.abs(kernel_slopes[finite] - expected[finite])
+    size = np.abs(expected[finite]).max(initial=0.0)
+    if not (errors <= CLOSE * size).all():
         raise KernelError(f"the kernel of its {name} has another slope")
     if np.isfinite(mean) and not abs(values.mean() - mean) <= CLOSE * (1.0 + abs(mean)):
         raise KernelError(f"the kernel of its {name} has another value")

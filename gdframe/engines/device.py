@@ -1,4 +1,4 @@
-"""Whether a run is faster on a GPU: its device is chosen together with its engine."""
+"""The choice between CPU and GPU, from estimates of an engine's time on each."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from gdframe.loaders.base import Loader
 from gdframe.registry import ENGINES
 
 GPU_STEP_SECONDS, GPU_WORK_SECONDS = 400e-6, 0.5e-12
-"""Of a step on a GPU, whose operations are started one by one; of a product of value and row."""
+"""Seconds on a GPU for a step, whose operations start one by one, and a value times a row."""
 
 GPU_GRAM_SECONDS, GPU_PASS_SECONDS = 150e-6, 0.1e-12
-"""Of a step from XᵀX there; of a product while XᵀX is built."""
+"""Seconds on a GPU for a step from XᵀX, and for a product while XᵀX is built."""
 
 
 def gpu_is_faster(
     run: Problem, data: Dataset, loader: Loader, *, epochs: int, engine: str = "auto"
 ) -> bool:
-    """Return whether a GPU should end a run sooner than the fastest engine on the CPU.
+    """Return whether a GPU should finish a run sooner than the fastest engine on the CPU.
 
     Args:
         run: built on the CPU.
         data: on the CPU.
-        loader: which rows each update sees.
+        loader: which rows each step sees.
         epochs: the limit on epochs.
         engine: the engine's name; ``auto`` for any.
     """
@@ -37,14 +37,14 @@ def gpu_is_faster(
             if kind.why_not([run], data, loader) is None:
                 seconds.append(_total(kind.estimate([run], data, loader), steps))
             elif name == "linear" and engine == "linear":
-                return False  # it runs on the CPU alone, and says what else is in its way
+                return False  # it runs on the CPU only, and raises its own reason later
     if engine == "linear":
         return False
     return not seconds or _total(on_gpu(run, data, loader), steps) < min(seconds)
 
 
 def on_gpu(run: Problem, data: Dataset, loader: Loader) -> Estimate:
-    """Say about how long a run takes on a GPU; rough, and for choosing a device only."""
+    """Return a rough estimate of a run's time on a GPU, for choosing a device only."""
     columns = sum(p.numel() for p in run.objective.model.parameters())
     if takes_all_rows(loader) and why_not_quadratic(run.objective) is None:
         return Estimate(GPU_PASS_SECONDS * data.rows * columns**2, GPU_GRAM_SECONDS)

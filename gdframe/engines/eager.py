@@ -1,4 +1,4 @@
-"""The plain loop: the definition that every other engine is held to."""
+"""The plain loop: the definition of a step, which all other engines must match."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from gdframe.randomness import Purpose, derive, gpus, seed_generators, seeded
 from gdframe.registry import ENGINES
 
 STEP_SECONDS, TENSOR_SECONDS, WORK_SECONDS = 200e-6, 40e-6, 0.5e-9
-"""Of a step, on top of that for each parameter tensor, and for each product of a value and a row.
+"""Seconds for a step, for each parameter tensor, and for each product of a value and a row.
 
-Measured on two cores of a server; only their ratios to other engines' matter.
+Measured on two cores of a server; only the ratios to other engines' constants matter.
 """
 
 
@@ -40,7 +40,7 @@ class Eager(Engine):
 
     @classmethod
     def estimate(cls, runs: Sequence[Problem], data: Dataset, loader: Loader) -> Estimate:
-        """A fixed cost for a step and its tensors, and what a pass over the rows' values takes."""
+        """Return an estimate: fixed costs of a step and its tensors, and a cost of each product."""
         parameters = list(runs[0].objective.model.parameters())
         work = loader.batch_size * max(1, sum(p.numel() for p in parameters))
         step = STEP_SECONDS + TENSOR_SECONDS * len(parameters) + WORK_SECONDS * work
@@ -78,15 +78,15 @@ class Eager(Engine):
         return torch.stack(losses), torch.stack(norms)
 
     def _rows_of(self, run: Problem) -> dict[str, Rows | None]:
-        """Return the rows as a run's loss encodes them; shared where losses are alike."""
+        """Return the rows as a run's loss encodes them; equal losses share them."""
         loss = run.objective.loss
         if loss is None or first_difference(loss, self.runs[0].objective.loss) is None:
             return self.rows
-        encode, held = run.objective.encode, self.data.validation
-        return {"train": encode(self.data.train), "validation": held and encode(held)}
+        encode, validation = run.objective.encode, self.data.validation
+        return {"train": encode(self.data.train), "validation": validation and encode(validation)}
 
     def _epoch_order(self, seed: int, epoch: int) -> Tensor | None:
-        """Return the order of an epoch's rows on the data's device, kept until the next one."""
+        """Return the order of an epoch's rows on the data's device; cached for one epoch."""
         if self._order is None or self._order[0] != (seed, epoch):
             order = row_order(self.loader, epoch, seed)
             if order is not None:
@@ -104,7 +104,7 @@ class Eager(Engine):
         return Rows(rows.features.index_select(0, picked), rows.targets.index_select(0, picked))
 
     def state(self, run: int) -> dict[str, Tensor]:
-        """Copy the module's and the optimizer's state."""
+        """Return copies of the module's and the optimizer's state."""
         model, optimizer = self.runs[run].objective.model, self.runs[run].optimizer
         state = {f"model.{k}": v.detach().clone() for k, v in model.state_dict().items()}
         for index, parameter in enumerate(_optimized(optimizer)):
@@ -118,11 +118,13 @@ class Eager(Engine):
     def load_state(self, run: int, state: Mapping[str, Tensor]) -> None:
         """Copy the state into the module and the optimizer."""
         model, optimizer = self.runs[run].objective.model, self.runs[run].optimizer
-        own = model.state_dict()
-        given = {k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")}
-        if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in given.items()}:
-            raise ValueError(f"the state is of another model: {sorted(given)} for {sorted(own)}")
-        model.load_state_dict(given)
+        expected = model.state_dict()
+        values = {k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")}
+        if {k: v.shape for k, v in expected.items()} != {k: v.shape for k, v in values.items()}:
+            raise ValueError(
+                f"the state is of another model: {sorted(values)} for {sorted(expected)}"
+            )
+        model.load_state_dict(values)
         optimizer.state.clear()
         parameters = _optimized(optimizer)
         stored: dict[int, dict[str, Tensor]] = defaultdict(dict)
@@ -144,17 +146,17 @@ class Eager(Engine):
             }
 
     def evaluate(self, part: Part, *, whole: bool = True) -> list[Evaluation]:
-        """Evaluate run by run; what a model draws then is a function of the run's seed."""
+        """Return the evaluation of each run; a model's random draws depend on the run's seed."""
         self._part(part)
-        found = []
+        evaluations = []
         for index, run in enumerate(self.runs):
             rows = self._encoded[index][part]
             if rows is None or index in self.retired:
-                found.append(UNKNOWN)
+                evaluations.append(UNKNOWN)
                 continue
             with seeded(run.seed, Purpose.EVALUATION, device=rows.targets.device):
-                found.append(run.evaluate(rows, self.data, gradient=part == "train"))
-        return found
+                evaluations.append(run.evaluate(rows, self.data, gradient=part == "train"))
+        return evaluations
 
 
 def one_step(
@@ -163,13 +165,13 @@ def one_step(
     """Update a run's module with one batch: the definition of a step.
 
     Args:
-        run: whose module and optimizer.
-        parameters: all of the module's.
+        run: its module and optimizer are updated.
+        parameters: all parameters of the module.
         batch: encoded rows.
         rates: the learning rate of each parameter group.
 
     Returns:
-        Loss and gradient norm before the update, 0-d tensors.
+        Loss and gradient norm before the update, as 0-d tensors.
     """
     objective, optimizer = run.objective, run.optimizer
     for parameter in parameters:

@@ -1,11 +1,11 @@
 """The squared error of a linear model over all rows, exactly, from XᵀX.
 
-About any point r it is
+Expanded about any point r, it is
 
     SSE(w) = SSE(r) + 2 p . (w - r) + (w - r) . A (w - r),   A = XᵀX,   p = Xᵀ(X r - y)
 
-with X the features and, for the bias, a column of ones. Taken about the least-squares solution, SSE
-and gradient lose nothing to cancellation where they are small. All that is kept is in float64.
+with X the features and, for the bias, a column of ones. Expanded about the least-squares solution,
+SSE and gradient suffer no cancellation where they are small. All arrays are in float64.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from gdframe.models.plain import is_linear_in_parameters
 from gdframe.objective import Objective
 
 WIDE = 512
-"""Columns beyond which it takes long to find out what single precision would do."""
+"""Most columns for which the rounding of single precision is computed; more would take long."""
 
 BLOCK = 1 << 19
 """Values of X multiplied at a time."""
 
 LANE = 8
-"""Columns that are multiplied side by side: of a width that is a multiple, products are faster."""
+"""Columns that the processor multiplies at once; products of a multiple of it are faster."""
 
 Array: TypeAlias = Any
-"""A NumPy array on the CPU, where small products start sooner; a tensor on a GPU."""
+"""A NumPy array on the CPU, where calls on small arrays are cheaper; a tensor on a GPU."""
 
 
 @dataclass(frozen=True)
 class Expansion:
-    """The squared error over rows, about ``reference``; all arrays are of float64.
+    """The squared error over rows, expanded about ``reference``; all arrays are in float64.
 
     Args:
-        gram: (columns, columns) XᵀX.
-        reference: (outputs, columns) the point.
-        slope: (outputs, columns) half the gradient there.
-        error: the squared error there.
+        gram: XᵀX, (columns, columns).
+        reference: the point of the expansion, (outputs, columns).
+        slope: half the gradient at the point, (outputs, columns).
+        error: the squared error at the point.
         terms: number of squared errors: rows times outputs.
     """
 
@@ -55,9 +55,9 @@ class Expansion:
 
     def at(self, points: Array) -> tuple[Array, Array]:
         """Return squared errors and half their gradients at points (runs, outputs, columns)."""
-        off = points - self.reference
-        slope = off @ self.gram + self.slope
-        return dots(off, slope + self.slope) + self.error, slope
+        offset = points - self.reference
+        slope = offset @ self.gram + self.slope
+        return dots(offset, slope + self.slope) + self.error, slope
 
     def moved(self, reference: Array) -> Expansion:
         """Return the same expansion about another point."""
@@ -65,22 +65,23 @@ class Expansion:
         return replace(self, reference=reference, slope=slope, error=max(float(error), 0.0))
 
     def rounding(self, eps: float) -> float:
-        """Return how large an error in A of ``eps |A|`` may show, relative to the squared error.
+        """Return the largest relative change of the squared error by an error ``eps |A|`` in A.
 
-        On the way from zero to the solution r, as long as the part of r along an eigenvector v is
-        missing, the squared error holds ``(r.v)^2 v.A v``, and its rounding ``eps |A| (r.v)^2``.
+        The path leads from zero to the solution r. While the part of r along an eigenvector v is
+        missing, the squared error contains ``(r.v)^2 v.A v``, and its rounding
+        ``eps |A| (r.v)^2``.
         """
         gram, point = (torch.as_tensor(a) for a in (self.gram, self.reference))
         if len(gram) > WIDE:
             return float("inf")
         values, vectors = torch.linalg.eigh(gram)
-        missing = (point @ vectors).square().sum(dim=0) + 1.0  # a start is not quite at zero
+        missing = (point @ vectors).square().sum(dim=0) + 1.0  # runs start near zero, not at it
         left = self.error + values.clamp(min=0.0) * missing
         wrong = eps * values[-1] * missing
         return float((wrong / left.clamp(min=1e-300)).max())
 
     def magnification(self) -> float:
-        """Return |A| |r| / |A r|: how much larger than the gradient at zero its terms are."""
+        """Return |A| |r| / |A r|, the magnification of rounding in the gradient at zero."""
         gram, point = (torch.as_tensor(a) for a in (self.gram, self.reference))
         pull = float(torch.linalg.norm(point @ gram))
         size = float(torch.linalg.norm(gram, ord=2) * torch.linalg.norm(point))
@@ -88,19 +89,19 @@ class Expansion:
 
 
 def dots(first: Array, second: Array) -> Array:
-    """Return the sum of products of each run's entries, (runs,), of two arrays (runs, ...)."""
+    """Return each run's dot product, (runs,), of two arrays (runs, ...)."""
     runs = len(first)
     return (first.reshape(runs, 1, -1) @ second.reshape(runs, -1, 1)).reshape(runs)
 
 
 def blocks_of(rows: Rows) -> list[tuple[Tensor, Tensor]]:
-    """Cut rows into blocks of features and targets that stay in the cache."""
+    """Return rows cut into blocks of features and targets that fit the cache."""
     size = max(1024, BLOCK // max(1, rows.features.shape[1]))
     return list(zip(torch.split(rows.features, size), torch.split(rows.targets, size), strict=True))
 
 
 def as_array(tensor: Tensor) -> Array:
-    """Return a tensor as a NumPy array, where it is on the CPU."""
+    """Return a tensor as a NumPy array if it is on the CPU, else unchanged."""
     return tensor.numpy() if tensor.device.type == "cpu" else tensor
 
 
@@ -115,15 +116,15 @@ def expand(
 ) -> Expansion:
     """Return the expansion of the squared error, in one pass over the rows.
 
-    Within a block, products are summed in ``dtype``, over blocks in float64.
+    Products are summed in ``dtype`` within a block, and in float64 over blocks.
 
     Args:
-        model: whose design is X.
+        model: its design is X.
         rows: features and targets.
         bias: whether X has a column of ones.
-        reference: the point; by default the least-squares solution, which the pass finds by
-            starting from that of a sample of rows.
-        dtype: by default that of the data.
+        reference: the point of the expansion; by default the least-squares solution, found from
+            the solution for a sample of rows.
+        dtype: by default the type of the data.
     """
     design: Any = model.design
     dtype = dtype or rows.features.dtype
@@ -135,46 +136,46 @@ def expand(
         first = y.T @ x @ pseudo_inverse(x.T @ x)
     else:
         first = torch.as_tensor(reference)
-    near = first.to(dtype)
-    outputs, columns = near.shape
+    point = first.to(dtype)
+    outputs, columns = point.shape
     width, used = columns - bias, columns + outputs
     padded = -(-used // LANE) * LANE
     blocks = blocks_of(rows)
-    # features, ones for the bias, residuals: all that is to be known are their products
-    wide = torch.zeros(len(blocks[0][0]), padded, dtype=dtype, device=near.device)
-    wide[:, width:columns] = 1.0
-    total = torch.zeros(padded, padded, dtype=torch.float64, device=near.device)
-    weights = near.T.contiguous()
+    # columns are features, ones for the bias, and residuals; their products are all we need
+    matrix = torch.zeros(len(blocks[0][0]), padded, dtype=dtype, device=point.device)
+    matrix[:, width:columns] = 1.0
+    total = torch.zeros(padded, padded, dtype=torch.float64, device=point.device)
+    weights = point.T.contiguous()
     for features, targets in blocks:
-        block = wide[: len(features)]
+        block = matrix[: len(features)]
         block[:, :width] = design(features.to(dtype))
         torch.sub(block[:, :columns] @ weights, targets.to(dtype), out=block[:, columns:used])
         total += block.T @ block
     gram, slope = total[:columns, :columns], total[columns:used, :columns]
     error = total[columns:, columns:].trace()
-    found = Expansion(
+    expansion = Expansion(
         gram=as_array(gram.contiguous()),
-        reference=as_array(near.double()),
+        reference=as_array(point.double()),
         slope=as_array(slope.contiguous()),
         error=float(error),
         terms=rows.targets.numel(),
     )
     if reference is None:
-        reference = as_array(near.double() - slope @ pseudo_inverse(gram))
-    return found.moved(reference)
+        reference = as_array(point.double() - slope @ pseudo_inverse(gram))
+    return expansion.moved(reference)
 
 
 def pseudo_inverse(gram: Tensor) -> Tensor:
     """Return the pseudo-inverse of a symmetric matrix without negative eigenvalues."""
     values, vectors = torch.linalg.eigh(gram)
-    kept = values > values[-1].clamp(min=0.0) * len(gram) * torch.finfo(gram.dtype).eps
-    inverse = torch.where(kept, 1.0 / torch.where(kept, values, 1.0), 0.0)
-    found: Tensor = (vectors * inverse) @ vectors.T
-    return found
+    is_nonzero = values > values[-1].clamp(min=0.0) * len(gram) * torch.finfo(gram.dtype).eps
+    inverse = torch.where(is_nonzero, 1.0 / torch.where(is_nonzero, values, 1.0), 0.0)
+    result: Tensor = (vectors * inverse) @ vectors.T
+    return result
 
 
 def why_not_quadratic(objective: Objective) -> str | None:
-    """Say why an objective is not least squares with a quadratic penalty, or None."""
+    """Return why an objective is not least squares with a quadratic penalty, or None."""
     model, loss, penalty = objective.model, objective.loss, objective.penalty
     if not is_linear_in_parameters(model):
         return f"its model ({type(model).__name__}) is not linear in its parameters"
@@ -186,10 +187,10 @@ def why_not_quadratic(objective: Objective) -> str | None:
 
 
 def penalized_columns(objective: Objective, columns: int) -> Tensor:
-    """Return one for each column of X whose parameter is penalised, else zero, (columns,)."""
+    """Return 1 for each column of X with a penalised parameter and 0 for others, (columns,)."""
     model: Any = objective.model
     width = columns - (model.bias is not None)
-    chosen = torch.zeros(columns, dtype=torch.float64)
-    chosen[:width] = any(p is model.weight for p in objective.penalized)
-    chosen[width:] = any(p is model.bias for p in objective.penalized)
-    return chosen
+    mask = torch.zeros(columns, dtype=torch.float64)
+    mask[:width] = any(p is model.weight for p in objective.penalized)
+    mask[width:] = any(p is model.bias for p in objective.penalized)
+    return mask

@@ -1,4 +1,4 @@
-"""Full-batch least squares from XᵀX: after one pass over the data, no step looks at it again."""
+"""The gram engine: full-batch least squares from XᵀX, with one pass over the data in all."""
 
 from __future__ import annotations
 
@@ -35,34 +35,34 @@ from gdframe.objective import Evaluation
 from gdframe.registry import ENGINES
 
 MOST_COLUMNS = 4096
-"""Widest XᵀX that is kept: 128 MiB."""
+"""Most columns of XᵀX, which then takes 128 MiB."""
 
 CHEAP = 1 << 18
-"""Most values of X for which the mean absolute error, which takes the rows, is always measured."""
+"""Most values of X for which the mean absolute error, which needs the rows, is always measured."""
 
 CONDITION = {torch.float32: 1e9, torch.float64: 1e5}
-"""Largest |A| |w*| / |A w*| accepted: how much rounding in A may be magnified in a gradient."""
+"""Largest |A| |w*| / |A w*|, the factor by which a gradient may magnify the rounding in A."""
 
 ROUNDING = 1e-6
-"""Largest relative error of the objective that products in single precision may cause."""
+"""Largest relative error of the objective by products in single precision."""
 
 SAMPLE = 64
-"""Rows on which an update is compared with the plain loop's."""
+"""Number of rows on which an update is compared with the plain loop's."""
 
 STEP_SECONDS, WORK_SECONDS, PASS_SECONDS = 30e-6, 0.1e-9, 0.05e-9
-"""Of a step, of each product with an entry of A, and of each product while A is built."""
+"""Seconds for a step, for each product with an entry of A, for each product while A is built."""
 
 
 @ENGINES.register("gram")
 class Gram(Engine):
     """Executes full-batch least squares at a cost that does not grow with the number of rows.
 
-    Linear and polynomial models with the loss mse, penalties that are quadratic, and any pure
-    update rule, on CPU or CUDA.
+    It takes linear and polynomial models, the loss mse, quadratic penalties and any pure update
+    rule, on CPU or CUDA.
 
     Raises:
         CannotExecute: the features are so nearly collinear, or of such different scales, that
-            rounding in XᵀX would show.
+            rounding in XᵀX would change the result.
     """
 
     def __init__(
@@ -74,28 +74,32 @@ class Gram(Engine):
         model = self.runs[0].objective.model
         self._stack = columns(self.runs)
         self._has_bias = len(self._stack.params) == 2
-        dtype, within = self._stack.params[0].dtype, None
-        with undisturbed(model=model) as kept:
-            about = expand(model, self._part("train"), bias=self._has_bias)
-            if kept is not None and (place := kept.changed()) is not None:
+        dtype, summed_in = self._stack.params[0].dtype, None
+        with undisturbed(model=model) as saved:
+            expansion = expand(model, self._part("train"), bias=self._has_bias)
+            if saved is not None and (place := saved.changed()) is not None:
                 raise CannotExecute(self, f"its {place} changes when its design is computed")
-        if dtype == torch.float32 and about.rounding(torch.finfo(dtype).eps) > ROUNDING:
-            within = torch.float64
-            about = expand(model, self._part("train"), bias=self._has_bias, dtype=within)
-        self._about = {"train": about}
-        if (magnified := about.magnification()) > CONDITION[dtype]:
+        if dtype == torch.float32 and expansion.rounding(torch.finfo(dtype).eps) > ROUNDING:
+            summed_in = torch.float64
+            expansion = expand(model, self._part("train"), bias=self._has_bias, dtype=summed_in)
+        self._expansions = {"train": expansion}
+        if (magnified := expansion.magnification()) > CONDITION[dtype]:
             raise CannotExecute(
                 self,
                 f"the features are so nearly collinear, or of so different scales, that rounding "
                 f"in XᵀX would be magnified {magnified:.1g} times (at most {CONDITION[dtype]:g}): "
                 f"use data.standardize=true, or engine=linear",
             )
-        if (held := self.rows["validation"]) is not None:
-            self._about["validation"] = expand(
-                model, held, bias=self._has_bias, reference=about.reference, dtype=within
+        if (validation := self.rows["validation"]) is not None:
+            self._expansions["validation"] = expand(
+                model,
+                validation,
+                bias=self._has_bias,
+                reference=expansion.reference,
+                dtype=summed_in,
             )
         self._read_penalties()
-        self._found: tuple[Array, Array, Array] | None = None
+        self._cached: tuple[Array, Array, Array] | None = None
 
     def _read_penalties(self) -> None:
         curvatures = [run.objective.penalty.curvature or 0.0 for run in self.runs]
@@ -103,15 +107,15 @@ class Gram(Engine):
 
     def _penalties(self, curvatures: Sequence[float]) -> Array:
         """Return the factor of each squared parameter, (runs, 1, columns)."""
-        chosen = penalized_columns(self.runs[0].objective, len(self._about["train"].gram))
+        mask = penalized_columns(self.runs[0].objective, len(self._expansions["train"].gram))
         strength = torch.tensor(curvatures, dtype=torch.float64)[:, None, None]
-        return as_array((strength * chosen).to(self._stack.params[0].device))
+        return as_array((strength * mask).to(self._stack.params[0].device))
 
     @classmethod
     def why_not(cls, runs: Sequence[Problem], data: Dataset, loader: Loader) -> str | None:
-        """Full batches of a linear model with loss mse and a quadratic penalty."""
+        """Return why it is not full-batch least squares with a quadratic penalty, or None."""
         if not takes_all_rows(loader):
-            return "it needs all rows in each update: variant=batch"
+            return "it needs all rows in each step: variant=batch"
         for run in runs:
             objective = run.objective
             if reason := why_not_quadratic(objective):
@@ -122,7 +126,7 @@ class Gram(Engine):
                 return reason
         columns = _columns(runs[0])
         if columns > MOST_COLUMNS:
-            return f"XᵀX would have {columns:,} columns, and at most {MOST_COLUMNS:,} are kept"
+            return f"XᵀX would have {columns:,} columns (at most {MOST_COLUMNS:,})"
         return (
             why_not_together(runs)
             or why_not_stateless(runs[0])
@@ -131,19 +135,19 @@ class Gram(Engine):
 
     @classmethod
     def estimate(cls, runs: Sequence[Problem], data: Dataset, loader: Loader) -> Estimate:
-        """One pass over the data, then steps that do not depend on it."""
+        """Return an estimate: one pass over the data, then steps that do not depend on it."""
         columns = _columns(runs[0])
         setup = PASS_SECONDS * data.rows * columns**2 + WORK_SECONDS * columns**3
         return Estimate(setup, STEP_SECONDS + WORK_SECONDS * columns**2 * len(runs))
 
     @classmethod
     def describe(cls, loader: Loader) -> str:
-        """What makes it fast."""
+        """Return a description of the steps and why they are fast."""
         return "full-batch least squares, from XᵀX"
 
     def take_up(self) -> None:
-        """Copy what modules and optimizers hold."""
-        self._found = None
+        """Copy parameters and states from modules and optimizers."""
+        self._cached = None
         self._read_penalties()
         self._stack.check_settings()
         self._stack.take_up()
@@ -152,25 +156,25 @@ class Gram(Engine):
     def verify(self) -> None:
         """Compare an update from a few rows with the plain loop's."""
         rows = self._part("train")
-        few = Rows(rows.features[:SAMPLE], rows.targets[:SAMPLE])
+        sample = Rows(rows.features[:SAMPLE], rows.targets[:SAMPLE])
         for run in runs_to_check(len(self.runs)):
             rate = float(self._stack.rates[run])
-            check_steps(self, run, [few], [rate], partial(self._descend_on, run, few))
-            loss, _ = self._on_rows(run, few)
-            compare_evaluation(loss, self.runs[run], few, self.data)
+            check_steps(self, run, [sample], [rate], partial(self._descend_on, run, sample))
+            loss, _ = self._on_rows(run, sample)
+            compare_evaluation(loss, self.runs[run], sample, self.data)
 
     def _descend_on(self, run: int, rows: Rows) -> tuple[list[float], list[float]]:
         """Update a run from a few rows; return loss and gradient norm."""
         loss, gradient = self._on_rows(run, rows)
-        every = np.zeros((len(self.runs), *gradient.shape))
-        every[run] = gradient
-        every = as_array(torch.from_numpy(every).to(rows.features.device))
-        self._stack.descend(every, self._stack.rates)
+        gradients = np.zeros((len(self.runs), *gradient.shape))
+        gradients[run] = gradient
+        gradients = as_array(torch.from_numpy(gradients).to(rows.features.device))
+        self._stack.descend(gradients, self._stack.rates)
         return [loss], [math.sqrt(float((gradient * gradient).sum()))]
 
     @torch.no_grad()
     def _on_rows(self, run: int, rows: Rows) -> tuple[float, NDArray[np.float64]]:
-        """Return loss and gradient of a run's objective, as this engine understands it."""
+        """Return loss and gradient of a run's objective on rows, by this engine's formulas."""
         model: Any = self.runs[run].objective.model
         x = model.design(rows.features).double().cpu().numpy()
         if self._has_bias:
@@ -183,40 +187,40 @@ class Gram(Engine):
             gradient = gradient + 2.0 * penalty[run] * points
         return float((error * error).mean()), gradient
 
-    @np.errstate(all="ignore")  # what is not finite is a result
+    @np.errstate(all="ignore")  # values that are not finite are valid results
     def advance(self, first: int, last: int) -> Trace:
         """Execute steps from the expansion alone."""
         losses, norms = [], []
         for rates in self._stack.rates_of(first, last, self.clock):
             error, gradient, norm = self._gradient()
-            losses.append(error / self._about["train"].terms)
+            losses.append(error / self._expansions["train"].terms)
             norms.append(norm)
-            self._found = None
+            self._cached = None
             self._stack.descend(gradient, rates)
-        found = _trace(losses).clip(min=0.0)
-        found[found > self._most / self._about["train"].terms] = math.inf
-        return Trace(found, _trace(norms))
+        loss = _trace(losses).clip(min=0.0)
+        loss[loss > self._largest_error / self._expansions["train"].terms] = math.inf
+        return Trace(loss, _trace(norms))
 
     @property
-    def _most(self) -> float:
-        """Largest squared error that the data's type holds: beyond, eager's is infinite."""
+    def _largest_error(self) -> float:
+        """Largest squared error in the data's type; larger ones are infinite on eager."""
         return torch.finfo(self._stack.params[0].dtype).max
 
     def _gradient(self) -> tuple[Array, Array, Array]:
-        """Return squared errors (runs,), objectives' gradients and norms; kept until the update."""
-        if self._found is None:
-            points, about = self._stack.points(), self._about["train"]
-            error, slope = about.at(points)
-            gradient = slope * (2.0 / about.terms)
+        """Return squared errors (runs,), gradients of objectives and norms; cached for a step."""
+        if self._cached is None:
+            points, expansion = self._stack.points(), self._expansions["train"]
+            error, slope = expansion.at(points)
+            gradient = slope * (2.0 / expansion.terms)
             if self._penalty is not None:
                 gradient = gradient + 2.0 * self._penalty * points
-            self._found = error, gradient, dots(gradient, gradient) ** 0.5
-        return self._found
+            self._cached = error, gradient, dots(gradient, gradient) ** 0.5
+        return self._cached
 
     @np.errstate(all="ignore")
     def evaluate(self, part: Part, *, whole: bool = True) -> list[Evaluation]:
-        """Evaluate the expansion; only the mean absolute error, where asked for, takes the rows."""
-        about, points = self._about[part], self._stack.points()
+        """Return evaluations from the expansion; only the mean absolute error needs the rows."""
+        expansion, points = self._expansions[part], self._stack.points()
         penalties = [0.0] * len(self.runs)
         if self._penalty is not None:
             penalties = (self._penalty * points * points).sum((1, 2)).tolist()
@@ -228,23 +232,23 @@ class Gram(Engine):
             parts = zip(self._stack.names, (square[..., :width], square[..., width:]), strict=False)
             norms = {name: (values.sum((1, 2)) ** 0.5).tolist() for name, values in parts}
         else:
-            error, _ = about.at(points)
-        found, rows = [], self._part(part)
+            error, _ = expansion.at(points)
+        evaluations, rows = [], self._part(part)
         for run, squared in enumerate(error.tolist()):
             squared = squared if math.isnan(squared) else max(squared, 0.0)
-            squared = math.inf if squared > self._most else squared
-            loss = squared / about.terms
+            squared = math.inf if squared > self._largest_error else squared
+            loss = squared / expansion.terms
             tally = self.runs[run].tally(self.data, rows)
             if (whole or self.measures_all) and run not in self.retired:
                 metrics = self._metrics(run, tally)
             else:
                 metrics = from_squared_error(tally.metrics, squared, rows)
-            own = {name: values[run] for name, values in norms.items()}
-            found.append(Evaluation(loss, loss + penalties[run], own, metrics))
-        return found
+            run_norms = {name: values[run] for name, values in norms.items()}
+            evaluations.append(Evaluation(loss, loss + penalties[run], run_norms, metrics))
+        return evaluations
 
     def _metrics(self, run: int, tally: Tally) -> dict[str, float]:
-        """Return all metrics of a run, from the rows themselves."""
+        """Return all metrics of a run, computed from the rows."""
         model = self.runs[run].objective.model
         self._stack.settle(run)
         with torch.no_grad():
@@ -257,7 +261,7 @@ class Gram(Engine):
         self._stack.settle(run)
 
     def parameters(self, run: int) -> dict[str, Tensor]:
-        """Return copies of a run's part of the stack."""
+        """Return copies of a run's parameters."""
         if run in self.retired:  # the module holds what the run ended with
             return super().parameters(run)
         stack, form = self._stack, torch.contiguous_format
@@ -265,12 +269,12 @@ class Gram(Engine):
         return {name: values[run].clone(memory_format=form) for name, values in parts}
 
     def state(self, run: int) -> dict[str, Tensor]:
-        """Copy parameters and the rule's state."""
+        """Return copies of parameters and the optimizer's state."""
         return self._stack.read(run)
 
     def load_state(self, run: int, state: Mapping[str, Tensor]) -> None:
         """Copy the state into the stack."""
-        self._found = None
+        self._cached = None
         self._stack.write(run, state)
 
 

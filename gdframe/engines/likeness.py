@@ -1,4 +1,4 @@
-"""Whether two components compute alike: everything they hold is compared."""
+"""The comparison of two components by everything they hold."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from gdframe.models.plain import has_hooks
+from gdframe.sameness import same_values
 
 VALUES = (
     bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size,
@@ -23,19 +24,19 @@ HOOKS = ("_hooks", "_hooks_with_kwargs", "_hooks_always_called")
 
 
 def first_difference(
-    one: Any, other: Any, *, skip: Callable[[str, Any], bool] | None = None
+    a: Any, b: Any, *, skip: Callable[[str, Any], bool] | None = None
 ) -> str | None:
-    """Return where two objects differ, as a path from them; None where they are alike.
+    """Return the path of the first difference between two objects, or None if they are alike.
 
     Numbers, text, tensors and arrays are compared by value, containers and objects by what they
-    hold, functions by their code and what that refers to. Trained parameters of modules are
-    compared by shape and type alone. Objects that show nothing of what they hold are alike only if
-    they are the same object.
+    hold, functions by their code and the values it refers to. Trained parameters of modules are
+    compared by shape and type only. Objects without visible content are alike only if they are the
+    same object.
 
     Args:
-        one: an object.
-        other: another one.
-        skip: says which attributes of the two themselves may differ, by name and value.
+        a: the first object.
+        b: the second object.
+        skip: takes name and value of an attribute of ``a``; returns whether it may differ.
 
     Example:
         >>> first_difference(nn.Linear(2, 3), nn.Linear(2, 3)) is None
@@ -43,48 +44,48 @@ def first_difference(
         >>> first_difference({"power": [1, 2]}, {"power": [1, 3]})
         "['power'][1]"
     """
-    return _Comparison(skip).compare("", one, other, top=True)
+    return _Comparison(skip).compare("", a, b, top=True)
 
 
 class _Comparison:
     def __init__(self, skip: Callable[[str, Any], bool] | None) -> None:
         self._skip = skip
-        self._met: set[tuple[int, int]] = set()
+        self._visited: set[tuple[int, int]] = set()
         self._top: tuple[int, int] | None = None
 
-    def compare(self, path: str, one: Any, other: Any, *, top: bool = False) -> str | None:
+    def compare(self, path: str, a: Any, b: Any, *, top: bool = False) -> str | None:
         here = path or "type"
-        if one is other:
+        if a is b:
             return None
-        if type(one) is not type(other):
+        if type(a) is not type(b):
             return here
-        if (id(one), id(other)) in self._met:
+        if (id(a), id(b)) in self._visited:
             # what holds the object itself sees the attributes that may differ
-            is_top = (id(one), id(other)) == self._top
-            return here if is_top and self._varies(one, other) else None
+            is_top = (id(a), id(b)) == self._top
+            return here if is_top and self._varies(a, b) else None
         if top:
-            self._top = id(one), id(other)
-        self._met.add((id(one), id(other)))
-        if isinstance(one, VALUES):
-            return None if one == other or (one != one and other != other) else here
-        if isinstance(one, Tensor):
-            return None if _same_tensor(one, other) else here
-        if isinstance(one, np.ndarray):
-            alike = (one.dtype, one.shape) == (other.dtype, other.shape)
-            return None if alike and one.tobytes() == other.tobytes() else here
-        if isinstance(one, np.generic):
-            return None if one.tobytes() == other.tobytes() else here
-        if isinstance(one, (types.FunctionType, types.MethodType, functools.partial)):
-            return self._function(here, one, other)
-        if isinstance(one, (type, types.ModuleType, types.BuiltinFunctionType)):
+            self._top = id(a), id(b)
+        self._visited.add((id(a), id(b)))
+        if isinstance(a, VALUES):
+            return None if a == b or (a != a and b != b) else here
+        if isinstance(a, Tensor):
+            return None if _same_tensor(a, b) else here
+        if isinstance(a, np.ndarray):
+            alike = (a.dtype, a.shape) == (b.dtype, b.shape)
+            return None if alike and a.tobytes() == b.tobytes() else here
+        if isinstance(a, np.generic):
+            return None if a.tobytes() == b.tobytes() else here
+        if isinstance(a, (types.FunctionType, types.MethodType, functools.partial)):
+            return self._function(here, a, b)
+        if isinstance(a, (type, types.ModuleType, types.BuiltinFunctionType)):
             return here
-        if isinstance(one, (dict, list, tuple, deque)):
-            return self._container(path, one, other) or self._attributes(path, one, other)
-        if isinstance(one, (set, frozenset)):
-            return None if one == other and all(isinstance(v, VALUES) for v in one) else here
-        if not hasattr(one, "__dict__") and not _slots(one):
+        if isinstance(a, (dict, list, tuple, deque)):
+            return self._container(path, a, b) or self._attributes(path, a, b)
+        if isinstance(a, (set, frozenset)):
+            return None if a == b and all(isinstance(v, VALUES) for v in a) else here
+        if not hasattr(a, "__dict__") and not _slots(a):
             return here
-        return self._attributes(path, one, other, top=top)
+        return self._attributes(path, a, b, top=top)
 
     def _varies(self, one: Any, other: Any) -> bool:
         """Return whether attributes that may differ do differ."""
@@ -94,83 +95,83 @@ class _Comparison:
         return any(self._skip(n, v) and v != others.get(n) for n, v in vars(one).items())
 
     def _container(
-        self, path: str, one: Any, other: Any, member: str = "{}[{!r}]"
+        self, path: str, a: Any, b: Any, place_format: str = "{}[{!r}]"
     ) -> str | None:  # fmt: skip
-        if len(one) != len(other):
+        if len(a) != len(b):
             return path or "length"
-        if isinstance(one, dict):
-            if list(one) != list(other):
+        if isinstance(a, dict):
+            if list(a) != list(b):
                 return path or "keys"
-            pairs = [(key, one[key], other[key]) for key in one]
+            pairs = [(key, a[key], b[key]) for key in a]
         else:
-            pairs = [(i, a, b) for i, (a, b) in enumerate(zip(one, other, strict=True))]
-        found = (
-            self.compare(member.format(path, key).lstrip("."), a, b) for key, a, b in pairs
+            pairs = [(i, x, y) for i, (x, y) in enumerate(zip(a, b, strict=True))]
+        places = (
+            self.compare(place_format.format(path, key).lstrip("."), x, y) for key, x, y in pairs
         )  # fmt: skip
-        return next((place for place in found if place), None)
+        return next((place for place in places if place), None)
 
-    def _function(self, path: str, one: Any, other: Any) -> str | None:
-        if isinstance(one, types.MethodType):
-            parts = [(one.__func__, other.__func__), (one.__self__, other.__self__)]
-        elif isinstance(one, functools.partial):
-            parts = [(one.func, other.func), (one.args, other.args)]
-            parts.append((one.keywords, other.keywords))
+    def _function(self, path: str, a: Any, b: Any) -> str | None:
+        if isinstance(a, types.MethodType):
+            parts = [(a.__func__, b.__func__), (a.__self__, b.__self__)]
+        elif isinstance(a, functools.partial):
+            parts = [(a.func, b.func), (a.args, b.args)]
+            parts.append((a.keywords, b.keywords))
         else:
-            if one.__code__ != other.__code__ or one.__globals__ is not other.__globals__:
+            if a.__code__ != b.__code__ or a.__globals__ is not b.__globals__:
                 return path
             parts = [
-                (one.__defaults__, other.__defaults__),
-                (one.__kwdefaults__, other.__kwdefaults__),
-                (vars(one), vars(other)),
+                (a.__defaults__, b.__defaults__),
+                (a.__kwdefaults__, b.__kwdefaults__),
+                (vars(a), vars(b)),
                 *(
-                    (a.cell_contents, b.cell_contents)
-                    for a, b in zip(one.__closure__ or (), other.__closure__ or (), strict=True)
+                    (x.cell_contents, y.cell_contents)
+                    for x, y in zip(a.__closure__ or (), b.__closure__ or (), strict=True)
                 ),
             ]
-        found = (self.compare(path, a, b) for a, b in parts)
-        return next((path for place in found if place), None)
+        places = (self.compare(path, x, y) for x, y in parts)
+        return next((path for place in places if place), None)
 
-    def _attributes(self, path: str, one: Any, other: Any, *, top: bool = False) -> str | None:
-        mine, others = (dict(getattr(value, "__dict__", {})) for value in (one, other))
-        for name in _slots(one):
-            mine[name], others[name] = getattr(one, name, None), getattr(other, name, None)
-        if mine.keys() != others.keys():
-            return f"{path}.{min(mine.keys() ^ others.keys())}".lstrip(".")
-        for name, value in mine.items():
+    def _attributes(self, path: str, a: Any, b: Any, *, top: bool = False) -> str | None:
+        a_values, b_values = (dict(getattr(value, "__dict__", {})) for value in (a, b))
+        for name in _slots(a):
+            a_values[name], b_values[name] = getattr(a, name, None), getattr(b, name, None)
+        if a_values.keys() != b_values.keys():
+            return f"{path}.{min(a_values.keys() ^ b_values.keys())}".lstrip(".")
+        for name, value in a_values.items():
             if top and self._skip is not None and self._skip(name, value):
                 continue
             at = f"{path}.{name}".lstrip(".")
-            if isinstance(one, nn.Module):
+            if isinstance(a, nn.Module):
                 if name == "training":
                     continue
                 if name == "_parameters":
-                    place = self._parameters(path, value, others[name])
-                elif name.endswith(HOOKS) and isinstance(value, dict):  # their keys only count up
-                    place = self.compare(at, list(value.values()), list(others[name].values()))
+                    place = self._parameters(path, value, b_values[name])
+                elif name.endswith(HOOKS) and isinstance(value, dict):  # keys are serial numbers
+                    place = self.compare(at, list(value.values()), list(b_values[name].values()))
                 elif name in ("_buffers", "_modules"):
-                    place = self._container(path, value, others[name], member="{}.{}")
+                    place = self._container(path, value, b_values[name], place_format="{}.{}")
                 else:
-                    place = self.compare(at, value, others[name])
+                    place = self.compare(at, value, b_values[name])
             else:
-                place = self.compare(at, value, others[name])
+                place = self.compare(at, value, b_values[name])
             if place:
                 return place
         return None
 
-    def _parameters(self, path: str, one: Any, other: Any) -> str | None:
-        if list(one) != list(other):
+    def _parameters(self, path: str, a: Any, b: Any) -> str | None:
+        if list(a) != list(b):
             return path or "parameters"
-        for name, value in one.items():
-            twin, at = other[name], f"{path}.{name}".lstrip(".")
-            if (value is None) != (twin is None):
+        for name, value in a.items():
+            b_value, at = b[name], f"{path}.{name}".lstrip(".")
+            if (value is None) != (b_value is None):
                 return at
             if value is None:
                 continue
-            if value.requires_grad and twin.requires_grad:
-                facts = [(p.shape, p.dtype, p.device) for p in (value, twin)]
-                if facts[0] != facts[1] or has_hooks(value) or has_hooks(twin):
+            if value.requires_grad and b_value.requires_grad:
+                facts = [(p.shape, p.dtype, p.device) for p in (value, b_value)]
+                if facts[0] != facts[1] or has_hooks(value) or has_hooks(b_value):
                     return at
-            elif not _same_tensor(value, twin):
+            elif not _same_tensor(value, b_value):
                 return at
         return None
 
@@ -183,11 +184,6 @@ def _slots(value: Any) -> list[str]:
     return [name for name in names if not name.startswith("__")]
 
 
-def _same_tensor(one: Tensor, other: Tensor) -> bool:
-    facts = [(t.shape, t.dtype, t.device, t.requires_grad, t.layout) for t in (one, other)]
-    if facts[0] != facts[1]:
-        return False
-    with torch.no_grad():
-        return torch.equal(one, other) or bool(
-            ((one == other) | ((one != one) & (other != other))).all()
-        )
+def _same_tensor(a: Tensor, b: Tensor) -> bool:
+    facts = [(t.shape, t.dtype, t.device, t.requires_grad, t.layout) for t in (a, b)]
+    return facts[0] == facts[1] and same_values(a.detach(), b.detach())

@@ -1,6 +1,6 @@
 """Linear layers of one input or one output, as products and sums that a compiler can fuse.
 
-A matrix product is a call into a library, which for a vector costs more than the arithmetic.
+A matrix product is a library call, which costs more than the arithmetic of a vector.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ class Narrow(nn.Linear):
 
 
 def narrowed(model: nn.Module) -> nn.Module:
-    """Return a copy of a model whose layers of one input or output are narrow; itself if none is.
+    """Return a copy of a model with ``Narrow`` layers of one input or output; itself without any.
 
-    The copy is for calls with parameters of one's own: those it holds are never read.
+    The copy is for calls that pass all parameters: its own parameters are never read.
     """
     if not any(_is_narrow(module) for module in model.modules()):
         return model
     try:
-        found = copy.deepcopy(model)
-    except (RuntimeError, TypeError, ValueError, AttributeError):  # something in it has no copy
+        copied = copy.deepcopy(model)
+    except (RuntimeError, TypeError, ValueError, AttributeError):  # a part cannot be copied
         return model
-    for module in found.modules():
+    for module in copied.modules():
         if _is_narrow(module):
             module.__class__ = Narrow
-    return found
+    return copied
 
 
 def _is_narrow(module: nn.Module) -> bool:

@@ -1,4 +1,4 @@
-"""The values of a recording: what they are computed from, and their text."""
+"""The values of a recorded update rule, with their operands and their text."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from dataclasses import dataclass
 import torch
 
 SHARED = -1
-"""The owner of what belongs to no parameter: hyperparameters and constants."""
+"""Owner of values that belong to no parameter: hyperparameters and constants."""
 
 
 class NotElementwiseError(Exception):
-    """The rule does something that has no meaning for one coordinate; the message says what."""
+    """The update rule is not a formula for one coordinate; the message tells why."""
 
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """A value of the recording.
+    """A value of a recorded update rule.
 
     Args:
-        text: makes the expression from its operands' texts.
-        operands: other values.
-        dtype: of the value.
-        is_coordinate: whether there is one for each coordinate, or one for the step.
-        owner: the parameter that it belongs to, or ``SHARED``.
+        text: returns the value's expression from the texts of its operands.
+        operands: the values that it is computed from.
+        dtype: its type.
+        is_coordinate: whether each coordinate has such a value, or the step has one.
+        owner: index of the parameter that it belongs to, or ``SHARED``.
     """
 
     text: Callable[..., str]
@@ -39,16 +39,16 @@ class Node:
 
 @dataclass
 class Place:
-    """Where a tensor keeps its value; tensors that share memory share a place."""
+    """The value of a tensor; tensors that share memory share a place."""
 
     node: Node
 
 
 def owner_of(nodes: Sequence[Node]) -> int:
-    """Return the parameter that all of some values belong to.
+    """Return the parameter that all values belong to.
 
     Raises:
-        NotElementwiseError: they belong to several.
+        NotElementwiseError: the values belong to several parameters.
     """
     owners = {node.owner for node in nodes} - {SHARED}
     if len(owners) > 1:

@@ -1,7 +1,7 @@
-"""What PyTorch's elementwise operations are for one number, as text of Python arithmetic.
+"""PyTorch's elementwise operations on one number, as text of Python arithmetic.
 
-Each entry takes the texts of its operands. Operands are names, calls or numbers in brackets, so no
-text needs brackets of its own. NumPy, Numba and plain Python read the texts alike.
+Each entry takes the texts of its operands. Operands are names, calls or numbers in brackets, so
+the texts need no further brackets. NumPy, Numba and plain Python understand the texts alike.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ARITHMETIC: dict[str, Callable[..., str]] = {
     "maximum": lambda a, b: f"{a} if ({a} > {b}) | ({a} != {a}) else {b}",
     "minimum": lambda a, b: f"{a} if ({a} < {b}) | ({a} != {a}) else {b}",
 }
-"""Operations on numbers that give numbers."""
+"""Operations on numbers that return numbers."""
 
 COMPARISONS: dict[str, Callable[..., str]] = {
     "lt": lambda a, b: f"{a} < {b}",
@@ -37,7 +37,7 @@ COMPARISONS: dict[str, Callable[..., str]] = {
     "eq": lambda a, b: f"{a} == {b}",
     "ne": lambda a, b: f"{a} != {b}",
 }
-"""Operations on numbers that give truth values."""
+"""Operations on numbers that return truth values."""
 
 LOGIC: dict[str, Callable[..., str]] = {
     "logical_and": lambda a, b: f"{a} & {b}",

@@ -1,6 +1,6 @@
-"""Learn by trying whether a model and a rule depend on nothing but their arguments.
+"""Trial calls that check whether a component's result depends on its arguments alone.
 
-Whatever the trials change is put back: a component is left as if it had not been called.
+All changes by trial calls are undone: a component is left as if it had not been called.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from gdframe.optimizers.base import Optimizer, State
 from gdframe.sameness import same_values
 
 ROWS, MOST_ROWS = 4, 512
-"""Rows that a model is tried on where batches are not known, and most of them."""
+"""Number of rows for trial calls without a known batch size, and the largest number."""
 
 
 def why_not_functional(run: Problem, data: Dataset, loader: Loader | None = None) -> str | None:
-    """Say what a run's model, loss or penalty do besides computing a value, or None.
+    """Return what a run's model, loss or penalty do besides computing a value, or None.
 
-    They are tried on batches of the sizes that training has.
+    The trial calls use the batch sizes of training.
     """
     sizes = [min(ROWS, len(data.train))]
     if loader is not None:
         sizes = [min(loader.batch_size, MOST_ROWS), loader.rows % loader.batch_size]
-    found = (_why_not_functional(run, data, min(size, MOST_ROWS)) for size in sizes if size)
-    return next((reason for reason in found if reason), None)
+    reasons = (_why_not_functional(run, data, min(size, MOST_ROWS)) for size in sizes if size)
+    return next((reason for reason in reasons if reason), None)
 
 
 def _why_not_functional(run: Problem, data: Dataset, size: int) -> str | None:
@@ -43,31 +43,31 @@ def _why_not_functional(run: Problem, data: Dataset, size: int) -> str | None:
     features, targets = rows.features.clone(), rows.targets.clone()
     parameters = trained_parameters(run)
 
-    def trained() -> list[Any]:
+    def train() -> list[Any]:
         model.train()
         value = objective.batch_loss(features, targets) + objective.penalty_value()
         grads = torch.autograd.grad(value, list(parameters.values()), allow_unused=True)
         return [value.detach(), *grads]
 
-    def evaluated() -> list[Any]:
+    def evaluate() -> list[Any]:
         model.eval()
         with torch.no_grad():
             return [objective.batch_loss(features, targets)]
 
     parts = {"model": model, "loss": objective.loss, "penalty": objective.penalty}
-    with HiddenState(parts) as kept:
-        if kept.opaque:
-            return f"its {kept.opaque} is an iterator, which gives another value each time"
-        for call, mode in ((trained, "training"), (evaluated, "evaluation")):
+    with HiddenState(parts) as saved:
+        if saved.opaque:
+            return f"its {saved.opaque} is an iterator, which gives another value each time"
+        for call, mode in ((train, "training"), (evaluate, "evaluation")):
             try:
                 first, second = call(), call()
-            except Exception as error:  # whatever a model does with a few rows
+            except Exception as error:  # a model may raise anything
                 return f"{name} fails on {len(features)} rows ({first_line(error)})"
-            if (place := kept.changed()) is not None:
-                return _what_changed(name, model, place, mode)
+            if (place := saved.changed()) is not None:
+                return _change_message(name, model, place, mode)
             if not _all_same(first, second):
-                return f"{name} gives other values when it is called again"
-            if call is trained and any(grad is None for grad in first[1:]):
+                return f"{name} gives another result when it is called again"
+            if call is train and any(grad is None for grad in first[1:]):
                 missing = next(
                     n for n, g in zip(parameters, first[1:], strict=True) if g is None
                 )  # fmt: skip
@@ -78,8 +78,8 @@ def _why_not_functional(run: Problem, data: Dataset, size: int) -> str | None:
     return None
 
 
-def _what_changed(name: str, model: nn.Module, place: str, mode: str) -> str:
-    """Say in words what calling a model has changed."""
+def _change_message(name: str, model: nn.Module, place: str, mode: str) -> str:
+    """Return a message about the place that calling a model has changed."""
     if place == DRAWS:
         layers = [
             f"'{path}' ({type(module).__name__})"
@@ -103,59 +103,59 @@ def _what_changed(name: str, model: nn.Module, place: str, mode: str) -> str:
 
 
 def why_not_as_declared(run: Problem, data: Dataset, loader: Loader) -> str | None:
-    """Say what somebody else's model, loss or penalty do besides computing a value, or None.
+    """Return what a user's model, loss or penalty do besides computing a value, or None.
 
-    Those of gdframe are what they say, unless something was attached to them.
+    Components of gdframe are checked only if hooks are attached to the model.
     """
     objective = run.objective
     parts = (objective.model, objective.loss, objective.penalty)
-    own = all(p is None or type(p).__module__.startswith("gdframe.") for p in parts)
-    if own and not has_attachments(objective.model):
+    are_known = all(p is None or type(p).__module__.startswith("gdframe.") for p in parts)
+    if are_known and not has_attachments(objective.model):
         return None
     return why_not_functional(run, data, loader) or _why_not_by_row(run, data)
 
 
 @torch.no_grad()
 def _why_not_by_row(run: Problem, data: Dataset) -> str | None:
-    """Say why the design of a linear model is no function of each row alone, or None."""
+    """Return why a linear model's design of a row depends on more than the row, or None."""
     model: Any = run.objective.model
     if type(model).__module__.startswith("gdframe.") or not hasattr(model, "design"):
         return None
     features = data.train.features[:MOST_ROWS]
     with HiddenState({"model": model}):
-        whole = model.design(features)
-        pieces = torch.cat([model.design(part) for part in torch.split(features, 3)])
+        together = model.design(features)
+        separate = torch.cat([model.design(part) for part in torch.split(features, 3)])
         for parameter in model.parameters():
             parameter.add_(1.0)
         moved = model.design(features)
         training = model.training
         model.train(not training)
-        other = model.design(features)
+        other_mode = model.design(features)
         model.train(training)
-    limit = 1e3 * torch.finfo(whole.dtype).eps * float(whole.abs().max())
-    if whole.shape != pieces.shape or not bool(((whole - pieces).abs() <= limit).all()):
+    limit = 1e3 * torch.finfo(together.dtype).eps * float(together.abs().max())
+    if together.shape != separate.shape or not bool(((together - separate).abs() <= limit).all()):
         return "its model's design of a row depends on the other rows of a batch"
-    if not same_values(whole, moved):
+    if not same_values(together, moved):
         return "its model's design depends on its parameters"
-    if not same_values(whole, other):
+    if not same_values(together, other_mode):
         return "its model's design differs between training and evaluation"
     return None
 
 
 def why_not_stateless(run: Problem) -> str | None:
-    """Say what a run's update rule depends on besides its arguments, or None."""
+    """Return what a run's update rule depends on besides its arguments, or None."""
     optimizer = run.optimizer
     assert isinstance(optimizer, Optimizer)
     rule = type(optimizer)
     if rule.__module__.startswith("gdframe."):
         return None
     name = f"its optimizer ({rule.__name__})"
-    with HiddenState({"optimizer": rule}) as kept:
-        if kept.opaque:
-            return f"its {kept.opaque} is an iterator, which gives another value each time"
+    with HiddenState({"optimizer": rule}) as saved:
+        if saved.opaque:
+            return f"its {saved.opaque} is an iterator, which gives another value each time"
         try:
-            reason = _try_rule(run, optimizer, kept.changed)
-        except Exception as error:  # whatever a rule does
+            reason = _try_rule(run, optimizer, saved.changed)
+        except Exception as error:  # a rule may raise anything
             return f"{name} fails ({first_line(error)})"
     return None if reason is None else f"{name} {reason}"
 
@@ -172,12 +172,12 @@ def _try_rule(
     random = torch.Generator().manual_seed(0)
     like = [p.detach() for p in trained_parameters(run).values()]
     points, grads = ([_normal(p, random) for p in like] for _ in range(2))
-    for _ in range(2):  # a rule may do more once it has a past
+    for _ in range(2):  # a rule may do more after its first update
         calls = []
         for _ in range(2):
-            given: State = {k: [v.clone() for v in values] for k, values in state.items()}
-            own, slopes = [p.clone() for p in points], [g.clone() for g in grads]
-            calls.append(optimizer.apply(own, slopes, given, hyper))
+            old: State = {k: [v.clone() for v in values] for k, values in state.items()}
+            params, slopes = [p.clone() for p in points], [g.clone() for g in grads]
+            calls.append(optimizer.apply(params, slopes, old, hyper))
             if (place := changed()) is not None:
                 what = "draws random numbers" if place == DRAWS else f"changes its {place}"
                 return f"{what} in an update"
@@ -187,12 +187,12 @@ def _try_rule(
             return f"has a state '{extra}' that is not in its init_state"
         for key, values in new.items():
             pairs = zip(values, state[key], strict=True)
-            if any(not isinstance(v, Tensor) or _form(v) != _form(old) for v, old in pairs):
+            if any(not isinstance(v, Tensor) or _form(v) != _form(like) for v, like in pairs):
                 return f"changes the shape or the type of its state '{key}'"
         if any(_form(a) != _form(p) for a, p in zip(after, points, strict=True)):
             return "changes the shape or the type of a parameter"
         if not _all_same(after, again) or not all(_all_same(new[k], renewed[k]) for k in new):
-            return "gives other values when it is called again"
+            return "gives another result when it is called again"
         points = [p.detach().clone() for p in after]
         state = {k: [v.detach().clone() for v in values] for k, values in new.items()}
     return None
@@ -206,14 +206,14 @@ def _form(tensor: Tensor) -> tuple[Any, ...]:
     return (tensor.shape, tensor.dtype, tensor.device)
 
 
-def _all_same(one: list[Any], other: list[Any]) -> bool:
-    return len(one) == len(other) and all(
+def _all_same(first: list[Any], second: list[Any]) -> bool:
+    return len(first) == len(second) and all(
         a is b or (isinstance(a, Tensor) and isinstance(b, Tensor) and same_values(a, b))
-        for a, b in zip(one, other, strict=True)
+        for a, b in zip(first, second, strict=True)
     )
 
 
 def first_line(error: BaseException) -> str:
-    """Return what an exception says, in one line."""
+    """Return the first line of an exception's message, or its class name."""
     text = str(error).strip().splitlines()
     return text[0] if text else type(error).__name__

@@ -1,9 +1,9 @@
-"""Large matrix products by oneDNN, where that is faster than the BLAS that PyTorch uses.
+"""Large matrix products by oneDNN, where it is faster than the BLAS that PyTorch uses.
 
-Intel's MKL, the BLAS of PyTorch's builds for x86, uses half the vector width of AMD's processors
-that have AVX-512; oneDNN, which comes with PyTorch too, uses all of it and takes half the time.
-Inductor calls it for weights that never change alone. A pass over what Inductor is about to compile
-has it called for those that are trained as well.
+Intel's MKL is the BLAS of PyTorch's builds for x86. On AMD's processors with AVX-512 it uses half
+the vector width. oneDNN, which comes with PyTorch too, uses all of it and takes half the time.
+Inductor calls oneDNN only for weights that never change. The pass over Inductor's graph in this
+file makes it call oneDNN for trained weights too.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from torch import Tensor
 from torch._inductor.custom_graph_pass import CustomGraphPass, get_hash_for_files
 
 LEAST = 1 << 21
-"""Products of two numbers in a matrix product from which on the detour through Python pays."""
+"""Fewest multiplications in a matrix product for which the call through Python pays off."""
 
 
 def _product(a: Tensor, b: Tensor, bias: Tensor | None) -> Tensor:
     """Return ``a @ b + bias`` of float32 matrices (rows, inner) and (inner, columns)."""
-    found: Tensor = torch.ops.mkldnn._linear_pointwise(a, b.t(), bias, "none", [], "")
-    return found
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(a, b.t(), bias, "none", [], "")
+    return product
 
 
 def _empty(a: Tensor, b: Tensor, bias: Tensor | None) -> Tensor:
@@ -41,7 +41,7 @@ class OneDNN(CustomGraphPass):
     """Replaces large float32 matrix products on the CPU in a graph that Inductor compiles."""
 
     def __call__(self, graph: torch.fx.Graph) -> None:
-        """Replace them in place."""
+        """Replace large matrix products of the graph in place."""
         aten = torch.ops.aten
         for node in list(graph.nodes):
             if node.target not in (aten.mm.default, aten.addmm.default) or node.kwargs:
@@ -60,7 +60,7 @@ class OneDNN(CustomGraphPass):
             graph.erase_node(node)
 
     def uuid(self) -> Any:
-        """Tell this pass from another version of it, in the cache of what was compiled."""
+        """Return the version of this pass, for the cache of compiled code."""
         return get_hash_for_files((__file__,))
 
 
@@ -73,7 +73,7 @@ def _is_large(a: Tensor, b: Tensor) -> bool:
 
 @cache
 def is_faster() -> bool:
-    """Say whether oneDNN should be faster than the BLAS here: on AMD with AVX-512, beside MKL."""
+    """Return whether oneDNN should be faster than the BLAS: than MKL, on AMD with AVX-512."""
     backends: Any = torch.backends
     return (
         backends.mkl.is_available()
@@ -86,6 +86,6 @@ def is_faster() -> bool:
 def _vendor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         return platform.processor()
     return next((line for line in lines if line.startswith("vendor_id")), "")

@@ -1,8 +1,8 @@
-"""Tensors without values, and the recorder that sees what a rule does with them.
+"""The recorder of an update rule's operations on tensors without values.
 
-PyTorch itself resolves what a rule writes (operators, methods, in-place forms, type promotion) into
-its basic operations, and hands each of them to the recorder. What the recorder does not know, it
-refuses: a reduction, a matrix product, a random draw, a decision by a value.
+PyTorch resolves the rule's code (operators, methods, in-place forms, type promotion) into basic
+operations and passes each of them to the recorder. The recorder refuses all operations that it does
+not know, such as a reduction, a matrix product, a random draw or a decision by a value.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from torch.utils._pytree import tree_flatten, tree_map
 from gdframe.engines.nodes import Node, NotElementwiseError, Place, number, owner_of, truth
 from gdframe.engines.operations import ARITHMETIC, COMPARISONS, LOGIC
 
-VALUE_NEEDED = "it decides by a value that is only known while it trains"
+VALUE_NEEDED = "it decides by a value that is known only during training"
 ALIASES = ("detach", "alias", "lift_fresh")
 UNDECIDED = frozenset(("_local_scalar_dense", "is_nonzero", "equal", "item"))
 KNOWN_AS = {"linalg_vector_norm": "norm", "mm": "a matrix product", "mv": "a matrix product"}
-"""What users call some of PyTorch's basic operations."""
+"""Names of PyTorch's basic operations for messages."""
 
 
 class Symbol(Tensor):
@@ -43,16 +43,16 @@ class Symbol(Tensor):
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Write settings that PyTorch takes as plain numbers as factors, and do nothing else."""
+        """Rewrite hyperparameters as factors where PyTorch takes plain numbers only."""
         kwargs = dict(kwargs or {})
         name = getattr(func, "__name__", "")
         with torch._C.DisableTorchFunctionSubclass():
             if isinstance(kwargs.get("alpha"), Symbol) and name.rstrip("_") in ("add", "sub"):
-                one, other = args
-                return func(one, other * kwargs["alpha"])
+                first, second = args
+                return func(first, second * kwargs["alpha"])
             if isinstance(kwargs.get("value"), Symbol) and name.startswith("addc"):
-                one, first, second = args
-                return func(one, first * kwargs["value"], second)
+                start, first, second = args
+                return func(start, first * kwargs["value"], second)
             if name.rstrip("_") == "lerp" and isinstance(args[-1], Symbol) and not args[-1].ndim:
                 start, end, weight = args
                 moved = (end - start) * weight
@@ -63,23 +63,23 @@ class Symbol(Tensor):
     def __torch_dispatch__(  # type: ignore[override]
         cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        raise NotElementwiseError("it keeps a tensor for later")
+        raise NotElementwiseError("it uses a tensor of an earlier call")
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         return f"Symbol({tuple(self.shape)})"
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Sees every basic operation of a rule, and writes down those on symbols.
+    """Sees every basic operation of an update rule, and records those on symbols.
 
     Args:
-        dtype: of the parameters.
+        dtype: the type of the parameters.
     """
 
     def __init__(self, dtype: torch.dtype) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.dtype = dtype
-        self._constants: dict[int, Tensor] = {}  # held, so that no other takes its place
+        self._constants: dict[int, Tensor] = {}  # keeps tensors alive, so that ids stay unique
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -92,11 +92,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if torch.Tag.nondeterministic_seeded in func.tags:
             raise NotElementwiseError(f"it draws random numbers ({name})")
         if not any(isinstance(value, Symbol) for value in flat):
-            made = func(*args, **kwargs)
-            for tensor in tree_flatten(made)[0]:
+            constant = func(*args, **kwargs)
+            for tensor in tree_flatten(constant)[0]:
                 if isinstance(tensor, Tensor):
                     self._constants[id(tensor)] = tensor
-            return made
+            return constant
         if name in UNDECIDED:
             raise NotElementwiseError(VALUE_NEEDED)
         like = self._like(func, name, args, kwargs)
@@ -108,14 +108,14 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return Symbol(Place(node), like)
         target = args[0]
         if not isinstance(target, Symbol):
-            raise NotElementwiseError("it changes a tensor of its own in place")
+            raise NotElementwiseError("it changes a constant tensor in place")
         if node.is_coordinate and not target.place.node.is_coordinate:
             raise NotElementwiseError("it writes coordinates into a counter")
         target.place.node = self._cast(node, target.like)
         return target
 
     def _like(self, func: Any, name: str, args: Any, kwargs: Any) -> Tensor:
-        """Return a tensor of the shape and type of the result; its values mean nothing."""
+        """Return a tensor of the shape and type of the result; its values are meaningless."""
 
         def bare(value: Any) -> Any:
             return value.like if isinstance(value, Symbol) else value
@@ -129,15 +129,15 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
     def _node(self, name: str, like: Tensor, args: Any, kwargs: Any) -> Node:
-        """Return the value of an operation."""
+        """Return the node of an operation."""
         for rewritten, rewrite in REWRITTEN.items():
             if name == rewritten:
                 return rewrite(self, like, *args, **kwargs)
         extra = {k: v for k, v in kwargs.items() if v is not None and k not in IGNORED}
         if name in ("add", "sub", "rsub") and "alpha" in extra:
             extra = {}
-            one, other, alpha = args[0], args[1], kwargs["alpha"]
-            args = (one, self._combine("mul", like, (other, alpha)))
+            first, second, alpha = args[0], args[1], kwargs["alpha"]
+            args = (first, self._combine("mul", like, (second, alpha)))
         if extra:
             raise NotElementwiseError(f"it uses {name} with {', '.join(extra)}")
         if name == "pow":
@@ -147,7 +147,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         raise NotElementwiseError(f"it uses {KNOWN_AS.get(name, name)}")
 
     def _combine(self, name: str, like: Tensor, args: Sequence[Any]) -> Node:
-        """Return an operation on values, brought to one type first."""
+        """Return the node of an operation, its operands converted to one type."""
         nodes = [self._operand(value) for value in args]
         is_coordinate = any(node.is_coordinate for node in nodes)
         if name in COMPARISONS:
@@ -176,12 +176,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             raise NotElementwiseError(f"it computes {what} in {dtype}, not in {expected}")
 
     def _checked(self, node: Node, like: Tensor) -> Node:
-        """Return a node whose shape is that of a coordinate or of a step."""
+        """Return the node, after checking that its operands have one shape."""
         if not node.is_coordinate and like.ndim:
             raise NotElementwiseError("it makes a tensor from a counter or a setting")
         for operand in node.operands:
             if operand.is_coordinate and self._shapes.get(id(operand), like.shape) != like.shape:
-                raise NotElementwiseError("it combines coordinates of different places")
+                raise NotElementwiseError("it combines different coordinates")
         if node.is_coordinate:
             self._shapes[id(node)] = like.shape
             self._nodes.append(node)
@@ -210,15 +210,17 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         raise NotElementwiseError(f"it combines a coordinate with {type(value).__name__}")
 
     def _constant(self, tensor: Tensor) -> Node:
-        """Return the node of a tensor that the rule has made itself, of one value throughout."""
+        """Return the node of a tensor that the rule has created with one value throughout."""
         if self._constants.get(id(tensor)) is not tensor:
-            raise NotElementwiseError("it uses a tensor that is neither its argument nor its own")
+            raise NotElementwiseError(
+                "it uses a tensor that is neither an argument nor created in it"
+            )
         if not tensor.numel() or not bool((tensor == tensor.reshape(-1)[0]).all()):
             raise NotElementwiseError("it uses a tensor of several values")
         value = tensor.reshape(-1)[0].item()
         if tensor.dtype == torch.bool:
             node = truth(bool(value))
-        elif tensor.ndim == 0 or tensor.dtype == self.dtype:  # a 0-d tensor is a number
+        elif tensor.ndim == 0 or tensor.dtype == self.dtype:  # a 0-d tensor counts as a number
             node = number(float(value), torch.float64)
         else:
             raise NotElementwiseError(f"it computes coordinates in {tensor.dtype}")
@@ -229,13 +231,13 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return node
 
     def _typed(self, node: Node, dtype: torch.dtype, is_coordinate: bool) -> Node:
-        """Return a value in a type, as a coordinate or as a step's."""
+        """Return a node converted to a type, as a value of a coordinate or of the step."""
         if node.number is not None:
             return number(node.number, dtype, is_coordinate=is_coordinate)
         if node.dtype == torch.bool and dtype != torch.bool:
             yes, no = (number(v, dtype, is_coordinate=is_coordinate) for v in (1.0, 0.0))
-            chosen = lambda c, a, b: f"{a} if {c} else {b}"  # noqa: E731
-            node = Node(chosen, (node, yes, no), dtype, is_coordinate, node.owner)
+            text = lambda c, a, b: f"{a} if {c} else {b}"  # noqa: E731
+            node = Node(text, (node, yes, no), dtype, is_coordinate, node.owner)
         if not is_coordinate and node.dtype != dtype:
             raise NotElementwiseError(f"it computes counters or settings in {node.dtype}")
         if is_coordinate and node.is_coordinate and node.dtype != dtype:
@@ -243,7 +245,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return node
 
     def _cast(self, node: Node, like: Tensor) -> Node:
-        """Return a value as one that a place of some shape and type can hold."""
+        """Return a node converted to the shape and type of the tensor that it is written to."""
         is_coordinate = like.ndim > 0
         self._check(like.dtype, is_coordinate) if like.dtype != torch.bool else None
         node = self._typed(node, like.dtype, is_coordinate)
@@ -255,7 +257,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return node
 
     def _power(self, like: Tensor, base: Any, exponent: Any) -> Node:
-        """Return a power, spelled as PyTorch computes the common ones."""
+        """Return the node of a power; common exponents are computed as PyTorch does."""
         fixed = exponent if isinstance(exponent, (int, float)) else None
         if fixed == 2:
             return self._combine("mul", like, (base, base))
@@ -268,7 +270,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return self._combine("div", like, (1.0, base))
         return self._combine("pow", like, (base, exponent))
 
-    # what is written with other operations
+    # operations that are rewritten with others
 
     def _clamp(self, like: Tensor, value: Any, min: Any = None, max: Any = None) -> Node:  # noqa: A002
         node = self._operand(value)
@@ -365,7 +367,7 @@ REWRITTEN: dict[str, Callable[..., Node]] = {
     "zero": lambda r, like, _: r._zeros(like, _),
     "relu": lambda r, like, value: r._clamp(like, value, 0.0),
 }
-"""Operations that are written with others."""
+"""Operations that are rewritten with others."""
 
 IGNORED = ("dtype", "layout", "device", "pin_memory", "memory_format", "non_blocking")
-"""Settings of an operation that the type of its result already tells."""
+"""Arguments of an operation that the type of its result already reflects."""

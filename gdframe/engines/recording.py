@@ -1,8 +1,8 @@
-"""Record an update rule as scalar arithmetic, and compare it with the rule itself.
+"""The recording of an update rule as scalar arithmetic, and its comparison with the rule.
 
-The rule's pure ``update`` is called once, with tensors that have the shapes and types of the run's
-parameters and no values. What depends on hyperparameters and counters alone is computed once a
-step; what depends on a coordinate, once a coordinate.
+The pure function ``update`` is called once, on tensors with the shapes and types of the run's
+parameters but without values. Values that depend on hyperparameters and counters alone are computed
+once a step; values that depend on a coordinate, once a coordinate.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from gdframe.engines.starting_state import starting_state, trained_parameters
 from gdframe.engines.structure import is_number
 from gdframe.optimizers.base import Optimizer, State
 
-_own_rules: dict[Any, Rule] = {}
-"""The recorded rules of gdframe, by class and by the parameters' shapes and type."""
+_gdframe_rules: dict[Any, Rule] = {}
+"""Recorded rules of gdframe's optimizers, by class and by the parameters' shapes and types."""
 
 _rules: WeakKeyDictionary[Optimizer, tuple[Any, Rule]] = WeakKeyDictionary()
-"""The rule that was recorded last for an optimizer, and what it was recorded for."""
+"""The last recorded rule of each other optimizer, with its settings and shapes."""
 
 
 def rule_of(runs: Sequence[Problem]) -> Rule:
-    """Record the update rule that runs share, and compare it with the rule itself.
+    """Return the update rule that runs share as scalar arithmetic, compared with the rule.
 
-    Hyperparameters become variables of the rule. Where it takes them for plain numbers, in a
-    condition say, those that all runs share are written into it, except for the learning rate.
+    Hyperparameters become variables. Where the rule needs them as plain numbers, as in a condition,
+    the hyperparameters that all runs share become constants, except for the learning rate.
 
     Raises:
-        NotElementwiseError: it mixes coordinates, or does what has no scalar form.
+        NotElementwiseError: the rule mixes coordinates, or an operation has no scalar form.
     """
     optimizer = runs[0].optimizer
     assert isinstance(optimizer, Optimizer)
@@ -47,29 +47,31 @@ def rule_of(runs: Sequence[Problem]) -> Rule:
     params = [p.detach().cpu() for p in trained_parameters(runs[0]).values()]
     numbers = [n for n, value in settings[0].items() if is_number(value) and n != "clip_norm"]
     shapes = tuple((p.shape, p.dtype) for p in params)
-    if rule.__module__.startswith("gdframe."):  # which takes no number for a constant
-        if (rule, shapes) not in _own_rules:
-            _own_rules[rule, shapes] = _recorded(runs[0], settings[0], params, numbers)
-        return _own_rules[rule, shapes]
-    kept = _rules.get(optimizer)
-    if kept is not None and kept[0] == (settings, shapes):
-        return kept[1]
+    if rule.__module__.startswith("gdframe."):  # these rules need no constants
+        if (rule, shapes) not in _gdframe_rules:
+            _gdframe_rules[rule, shapes] = _record_and_compare(
+                runs[0], settings[0], params, numbers
+            )
+        return _gdframe_rules[rule, shapes]
+    cached = _rules.get(optimizer)
+    if cached is not None and cached[0] == (settings, shapes):
+        return cached[1]
     try:
-        recorded = _recorded(runs[0], settings[0], params, numbers)
+        recorded = _record_and_compare(runs[0], settings[0], params, numbers)
     except NotElementwiseError:
-        equal = {n for n in numbers if all(own[n] == settings[0][n] for own in settings)}
+        equal = {n for n in numbers if all(values[n] == settings[0][n] for values in settings)}
         varying = [name for name in numbers if name == "lr" or name not in equal]
         if varying == numbers:
             raise
-        recorded = _recorded(runs[0], settings[0], params, varying)
+        recorded = _record_and_compare(runs[0], settings[0], params, varying)
     _rules[optimizer] = ((settings, shapes), recorded)
     return recorded
 
 
-def _recorded(
+def _record_and_compare(
     run: Problem, hyper: Mapping[str, Any], params: Sequence[Tensor], varying: Sequence[str]
 ) -> Rule:
-    """Record a run's rule, and compare it with the rule itself."""
+    """Return a run's update rule as scalar arithmetic, compared with the rule."""
     rule, state = type(run.optimizer), starting_state(run)
     assert issubclass(rule, Optimizer)
     initial = {name: [_on_cpu(v) for v in values] for name, values in state.items()}
@@ -83,7 +85,7 @@ def _on_cpu(value: Any) -> Any:
 
 
 class Writer:
-    """Writes the values of a recording as lines; equal values are computed once."""
+    """Writes the nodes of a recording as lines of code; equal values are computed once."""
 
     def __init__(self) -> None:
         self.step_lines: list[str] = []
@@ -91,13 +93,13 @@ class Writer:
         self._step_names: dict[str, str] = {}
 
     def begin(self) -> None:
-        """Begin with another parameter."""
+        """Begin the lines of another parameter."""
         self.lines: list[str] = []
         self._names: dict[str, str] = {}
         self._done: dict[int, str] = {}
 
     def name(self, node: Node) -> str:
-        """Return how later lines of the same kind call a value, computed before."""
+        """Return a node's name in later lines of its kind; write the lines that compute it."""
         if id(node) in self._done:
             return self._done[id(node)]
         texts = [
@@ -116,7 +118,7 @@ class Writer:
         return text
 
     def carried(self, node: Node) -> str:
-        """Return how a coordinate's lines call a value, which may be the step's."""
+        """Return a node's name in a coordinate's lines; the node may be a value of the step."""
         text = self.name(node)
         if node.is_coordinate or node.number is not None:
             return text
@@ -125,7 +127,7 @@ class Writer:
         return self._value(text)
 
     def _value(self, text: str) -> str:
-        """Return how a coordinate's lines call an expression of the step."""
+        """Return the name of an expression of the step in a coordinate's lines."""
         if text not in self.step_values:
             self.step_values.append(text)
         return f"u{self.step_values.index(text)}"
@@ -139,17 +141,17 @@ def record(
     *,
     varying: Sequence[str],
 ) -> Rule:
-    """Return a rule as scalar arithmetic.
+    """Return an update rule as scalar arithmetic.
 
     Args:
-        optimizer: the rule's class.
+        optimizer: the optimizer's class.
         hyper: its hyperparameters.
-        params: tensors of the shapes and the type that it will be used on.
-        initial: its state before the first update.
-        varying: names of the hyperparameters that become variables; others stay as they are.
+        params: tensors of the shapes and types of the trained parameters.
+        initial: the state before the first update.
+        varying: names of the hyperparameters that become variables; others become constants.
 
     Raises:
-        NotElementwiseError: the rule mixes coordinates, or does what has no scalar form.
+        NotElementwiseError: the rule mixes coordinates, or an operation has no scalar form.
     """
     dtype = params[0].dtype
     states, counters = _sorted_states(initial, params)
@@ -173,8 +175,8 @@ def record(
         }
         settings = {k: v for k, v in hyper.items() if k != "clip_norm"} | numbers
         try:
-            given: State = {name: list(values) for name, values in state.items()}
-            after, changed = optimizer.update(list(w), list(g), given, settings)
+            old: State = {name: list(values) for name, values in state.items()}
+            after, changed = optimizer.update(list(w), list(g), old, settings)
             changed = {**state, **changed}
             if changed.keys() != state.keys():
                 extra = ", ".join(sorted(changed.keys() - state.keys()))
@@ -188,16 +190,16 @@ def record(
             points = [_end(recorder, v, like) for v, like in zip(after, w, strict=True)]
         except NotElementwiseError:
             raise
-        except Exception as error:  # whatever a rule does with tensors that have no values
+        except Exception as error:  # a rule may raise anything on tensors without values
             raise NotElementwiseError(f"it fails on tensors without values ({error})") from error
     writer, updates, counted = Writer(), [], set()
     for i in range(len(params)):
-        own = [points[i], *(ends[name][i] for name in (*states, *counters))]
-        if any(node.owner not in (i, SHARED) for node in own):
+        nodes = [points[i], *(ends[name][i] for name in (*states, *counters))]
+        if any(node.owner not in (i, SHARED) for node in nodes):
             raise NotElementwiseError("it combines different parameters")
         writer.begin()
         counted.add(tuple(writer.name(ends[name][i]) for name in counters))
-        values = [writer.carried(node) for node in own[: 1 + len(states)]]
+        values = [writer.carried(node) for node in nodes[: 1 + len(states)]]
         updates.append(Update(tuple(writer.lines), values[0], tuple(values[1:])))
     if len(counted) > 1:
         raise NotElementwiseError("it counts differently for different parameters")
@@ -213,7 +215,7 @@ def record(
 
 
 def _sorted_states(initial: State, params: Sequence[Tensor]) -> tuple[list[str], list[str]]:
-    """Return the names of states with a value for each coordinate, and of those with one."""
+    """Return the names of states with a value for each coordinate, and of counters."""
     states, counters = [], []
     for name, values in initial.items():
         if any(not isinstance(value, Tensor) for value in values):
@@ -229,16 +231,16 @@ def _sorted_states(initial: State, params: Sequence[Tensor]) -> tuple[list[str],
                 )
             counters.append(name)
         else:
-            raise NotElementwiseError(f"its state '{name}' has a shape of its own")
+            raise NotElementwiseError(f"its state '{name}' has another shape than its parameter")
     return states, counters
 
 
 def _end(recorder: Recorder, value: Any, like: Tensor) -> Node:
-    """Return what a parameter or a state has become."""
+    """Return the node of a new parameter or state."""
     if not isinstance(value, Symbol):
         if isinstance(value, Tensor) and value.shape == like.shape and value.dtype == like.dtype:
             return recorder._cast(recorder._constant(value), like)
-        raise NotElementwiseError("it returns what does not depend on its arguments")
+        raise NotElementwiseError("it returns a value that does not depend on its arguments")
     if value.shape != like.shape or value.dtype != like.dtype:
         raise NotElementwiseError(
             f"it returns {value.dtype} of shape {tuple(value.shape)} for {like.dtype} of shape "
@@ -248,7 +250,7 @@ def _end(recorder: Recorder, value: Any, like: Tensor) -> Node:
 
 
 TRIALS, UPDATES = 3, 3
-"""How often a recorded rule is compared with the rule itself, and for how many updates."""
+"""Number of trials in a comparison of a recorded rule with the rule, and updates in each."""
 
 
 @np.errstate(all="ignore")
@@ -260,17 +262,17 @@ def compare(
     params: Sequence[Tensor],
     initial: State,
 ) -> None:
-    """Compare a recorded rule with the rule itself, from random values.
+    """Compare a recorded rule with the optimizer's ``update``, from random values.
 
     Args:
-        rule: what was recorded.
-        optimizer: the rule's class.
+        rule: the recorded rule.
+        optimizer: the optimizer's class.
         hyper: its hyperparameters.
-        params: tensors of the shapes and the type that it was recorded on.
-        initial: its state before the first update.
+        params: tensors of the shapes and types that the rule was recorded on.
+        initial: the state before the first update.
 
     Raises:
-        NotElementwiseError: they differ by more than rounding.
+        NotElementwiseError: the results differ by more than rounding.
     """
     allowed = 1e-9 if params[0].dtype == torch.float64 else 1e-4
     for trial in range(TRIALS):
@@ -281,7 +283,7 @@ def compare(
 
         points = [draw(p) for p in params]
         state = {k: [v.clone() for v in values] for k, values in initial.items()}
-        if trial:  # else from the start
+        if trial:  # the first trial begins with the initial state
             for name in rule.states:
                 state[name] = [draw(v).abs() if trial == 1 else draw(v) for v in state[name]]
             for name in rule.counters:
@@ -291,46 +293,46 @@ def compare(
             settings[name] = float(hyper[name]) * (1.0 if trial == 0 else 1.0 - 0.1 * trial)
         for _ in range(UPDATES):
             grads = [draw(p) for p in points]
-            mine = rule.apply(
+            recorded = rule.apply(
                 [p.numpy() for p in points],
                 [g.numpy() for g in grads],
                 [[state[name][i].numpy() for name in rule.states] for i in range(len(points))],
                 [state[name][0].numpy() for name in rule.counters],
                 [settings[name] for name in rule.hyper],
             )
-            given = {k: [v.clone() for v in values] for k, values in state.items()}
+            old = {k: [v.clone() for v in values] for k, values in state.items()}
             after, changed = optimizer.update(
-                [p.clone() for p in points], [g.clone() for g in grads], given,
+                [p.clone() for p in points], [g.clone() for g in grads], old,
                 {k: v for k, v in settings.items() if k != "clip_norm"},
             )  # fmt: skip
-            changed = {**given, **changed}
+            changed = {**old, **changed}
             pairs = [
                 (f"parameter {i}", a, b)
-                for i, (a, b) in enumerate(zip(mine[0], after, strict=True))
+                for i, (a, b) in enumerate(zip(recorded[0], after, strict=True))
             ]
             pairs += [
-                (f"state '{name}'", mine[1][i][at], changed[name][i])
+                (f"state '{name}'", recorded[1][i][at], changed[name][i])
                 for at, name in enumerate(rule.states)
                 for i in range(len(points))
             ]
             pairs += [
-                (f"counter '{name}'", mine[2][at], value)
+                (f"counter '{name}'", recorded[2][at], value)
                 for at, name in enumerate(rule.counters)
                 for value in changed[name]
             ]
-            for what, found, expected in pairs:
-                if not is_close(np.asarray(found), expected.numpy(), allowed):
+            for what, actual, expected in pairs:
+                if not is_close(np.asarray(actual), expected.numpy(), allowed):
                     raise NotElementwiseError(f"recorded as arithmetic, its {what} differs")
             points = [p.detach().clone() for p in after]
             state = {k: [v.detach().clone() for v in values] for k, values in changed.items()}
 
 
-def is_close(found: Any, expected: Any, allowed: float) -> bool:
+def is_close(actual: Any, expected: Any, allowed: float) -> bool:
     """Return whether arrays differ by at most ``allowed`` times the largest finite value."""
     finite = np.isfinite(expected)
-    if not np.array_equal(finite, np.isfinite(found)):
+    if not np.array_equal(finite, np.isfinite(actual)):
         return False
-    if not np.array_equal(found[~finite], expected[~finite], equal_nan=True):
+    if not np.array_equal(actual[~finite], expected[~finite], equal_nan=True):
         return False
     size = np.abs(expected[finite]).max(initial=0.0)
-    return bool((np.abs(found[finite] - expected[finite]) <= allowed * size).all())
+    return bool((np.abs(actual[finite] - expected[finite]) <= allowed * size).all())

@@ -1,4 +1,4 @@
-"""The order in which an epoch visits rows, as a loader gives it, and checked."""
+"""The checked order in which an epoch visits rows."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from gdframe.loaders.base import Loader
 
 
 def has_own_order(loader: Loader) -> bool:
-    """Return whether a loader's order is its own, and not a permutation by gdframe."""
+    """Return whether a loader overrides ``order``, so that it may be no permutation of the rows."""
     return type(loader).order is not Loader.order or "order" in vars(loader)
 
 
 def depends_on_seed(loader: Loader) -> bool:
-    """Return whether runs of different seeds may see rows in different orders."""
+    """Return whether runs with different seeds may see rows in different orders."""
     return loader.shuffle or has_own_order(loader)
 
 
 def takes_all_rows(loader: Loader) -> bool:
-    """Return whether each update takes every row once."""
+    """Return whether each step takes every row once."""
     return loader.batch_size == loader.rows and not has_own_order(loader)
 
 
 def row_order(loader: Loader, epoch: int, seed: int) -> Tensor | None:
-    """Return the order of an epoch's rows, (rows,) int64; None is the order they lie in.
+    """Return the order of an epoch's rows, (rows,) int64; None for the order of the data.
 
     Rows may be repeated and left out.
 
     Raises:
-        UserError: the loader gives something else.
+        UserError: the loader returns anything else.
     """
     order = loader.order(epoch, seed)
     if order is None or not has_own_order(loader):
@@ -41,7 +41,7 @@ def row_order(loader: Loader, epoch: int, seed: int) -> Tensor | None:
         kind = f"{order.dtype} tensor" if isinstance(order, Tensor) else type(order).__name__
         raise UserError(
             f"{name}.order: returned a {kind}; expected a tensor of {rows} row numbers (int64), "
-            "or None for the order rows lie in"
+            "or None for the order of the data"
         )
     if order.shape != (rows,):
         raise UserError(
@@ -51,33 +51,35 @@ def row_order(loader: Loader, epoch: int, seed: int) -> Tensor | None:
     low, high = (int(value) for value in torch.aminmax(order))
     if low < 0 or high >= rows:
         wrong = low if low < 0 else high
-        raise UserError(f"{name}.order: returned row {wrong}; rows are 0 to {rows - 1}")
+        raise UserError(f"{name}.order: returned row {wrong}; expected rows 0 to {rows - 1}")
     return order.to(torch.int64).contiguous()
 
 
 def check_loader(loader: Loader, seed: int) -> None:
-    """Refuse a loader whose order is not a function of (epoch, seed), or whose steps do not fit.
+    """Check that a loader's order is a function of (epoch, seed), and that its steps fit its rows.
 
     Raises:
-        UserError: says what is wrong.
+        UserError: the order or the number of steps is wrong.
     """
     name = type(loader).__name__
-    steps, most = loader.steps_per_epoch, -(-loader.rows // loader.batch_size)
-    if not 1 <= steps <= most:
+    steps, most_steps = loader.steps_per_epoch, -(-loader.rows // loader.batch_size)
+    if not 1 <= steps <= most_steps:
         raise UserError(
-            f"{name}.steps_per_epoch: is {steps}; {loader.rows} rows in batches of "
-            f"{loader.batch_size} make 1 to {most} steps"
+            f"{name}.steps_per_epoch={steps}: {loader.rows} rows in batches of "
+            f"{loader.batch_size} make 1 to {most_steps} steps"
         )
     if not has_own_order(loader):
         return
     with HiddenState({"loader": loader}):
-        one = row_order(loader, 0, seed)
-        with HiddenState({"loader": loader}) as kept:  # what is cached at first is there by now
-            other = row_order(loader, 0, seed)
-            place = kept.changed()
-    same = one is other or (one is not None and other is not None and torch.equal(one, other))
-    if not same or place is not None:
-        what = "gives another order when it is asked again" if not same else f"changes its {place}"
+        first = row_order(loader, 0, seed)
+        with HiddenState({"loader": loader}) as saved:  # the first call may have filled a cache
+            second = row_order(loader, 0, seed)
+            place = saved.changed()
+    is_same = first is second or (
+        first is not None and second is not None and torch.equal(first, second)
+    )
+    if not is_same or place is not None:
+        what = f"changes its {place}" if is_same else "returns another order when called again"
         raise UserError(
             f"{name}.order: {what}; expected a function of (epoch, seed): draw with "
             "gdframe.generator(seed, gdframe.Purpose.ORDER, epoch)"

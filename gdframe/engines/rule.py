@@ -1,4 +1,4 @@
-"""An update rule as scalar arithmetic, and how NumPy executes it on whole arrays."""
+"""An update rule as scalar arithmetic, which NumPy executes on whole arrays."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Update:
-    """What a rule does to one parameter, as lines of Python arithmetic on numbers.
+    """The update of one parameter, as lines of Python arithmetic on numbers.
 
     Args:
         lines: assignments computed once a coordinate, from ``w`` (parameter), ``g`` (gradient),
             ``s0, s1, ...`` (states) and the step values.
-        parameter: what the parameter becomes.
-        states: what each state becomes.
+        parameter: expression of the new parameter.
+        states: expression of each new state.
     """
 
     lines: tuple[str, ...]
@@ -32,17 +32,17 @@ class Update:
 
 @dataclass(frozen=True)
 class Rule:
-    """An update rule that treats each coordinate by itself.
+    """An update rule that treats each coordinate separately.
 
     Args:
         hyper: names of the hyperparameters that may differ from run to run, in order.
         states: names of the states with a value for each coordinate, in order.
-        counters: names of the states with one value for a parameter, in order. All parameters
-            count alike.
+        counters: names of the states with one value for a parameter, in order. The counters of all
+            parameters are equal.
         step_lines: assignments computed once a step, from ``h0, h1, ...`` (hyperparameters) and
             ``c0, c1, ...`` (counters).
-        step_values: names or numbers of the step that updates use, as ``u0, u1, ...``.
-        new_counters: what each counter becomes.
+        step_values: names or numbers of the step that updates use as ``u0, u1, ...``.
+        new_counters: expression of each new counter.
         updates: one for each parameter, in order.
     """
 
@@ -56,7 +56,7 @@ class Rule:
 
     @property
     def is_uniform(self) -> bool:
-        """Whether all parameters are updated alike."""
+        """Whether all parameters have the same update."""
         return len(set(self.updates)) == 1
 
     @cached_property
@@ -64,10 +64,10 @@ class Rule:
         """The update of each parameter as a function of arrays.
 
         It takes a type, the parameter, its gradient, and lists of states, counters and
-        hyperparameters, and returns new counters, the new parameter and new states.
+        hyperparameters. It returns new counters, the new parameter and new states.
         """
-        made = {update: self._function(update) for update in set(self.updates)}
-        return tuple(made[update] for update in self.updates)
+        functions = {update: self._function(update) for update in set(self.updates)}
+        return tuple(functions[update] for update in self.updates)
 
     def _function(self, update: Update) -> Callable[..., tuple[list[Array], Array, list[Array]]]:
         lines = [f"h{i} = hyper[{i}]" for i in range(len(self.hyper))]
@@ -104,28 +104,28 @@ class Rule:
 
         Args:
             params: an array for each parameter.
-            grads: likewise.
+            grads: an array for each parameter.
             states: for each parameter, an array for each state.
             counters: one number for each counter.
             hyper: one number for each hyperparameter.
         """
-        new_params, new_states, counted = [], [], list(counters)
-        for function, w, g, own in zip(self.functions, params, grads, states, strict=True):
-            counted, new, renewed = function(w.dtype, w, g, own, counters, hyper)
-            new_params.append(np.broadcast_to(new, w.shape))
-            new_states.append([np.broadcast_to(s, w.shape) for s in renewed])
-        return new_params, new_states, counted
+        new_params, new_states, new_counters = [], [], list(counters)
+        for function, w, g, s in zip(self.functions, params, grads, states, strict=True):
+            new_counters, new_w, new_s = function(w.dtype, w, g, s, counters, hyper)
+            new_params.append(np.broadcast_to(new_w, w.shape))
+            new_states.append([np.broadcast_to(values, w.shape) for values in new_s])
+        return new_params, new_states, new_counters
 
 
 def _sign(values: Array) -> Array:
-    """Return the sign as PyTorch does: 0 for what is not a number."""
+    """Return the sign as PyTorch does: 0 for NaN."""
     positive, negative = np.asarray(values) > 0, np.asarray(values) < 0
     sign: Array = positive.astype(values.dtype) - negative.astype(values.dtype)
     return sign
 
 
 class _Choices(ast.NodeTransformer):
-    """Writes ``a if test else b`` for arrays."""
+    """Rewrites ``a if test else b`` as ``where(test, a, b)``, for arrays."""
 
     def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
         self.generic_visit(node)

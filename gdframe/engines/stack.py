@@ -1,4 +1,4 @@
-"""R runs of one structure as tensors with a leading runs axis, updated by their pure rule."""
+"""R runs of one structure as tensors with a leading axis of runs, and their update."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Stack:
     """Parameters, optimizer state and hyperparameters of R runs.
 
     Args:
-        runs: of one structure; ``why_not_pure`` found nothing wrong with their optimizers.
+        runs: runs of one structure; ``why_not_pure`` is None for their optimizers.
 
     Attributes:
-        names: of the trained parameters, in order.
-        params: one tensor (runs, ...) for each.
+        names: names of the trained parameters, in order.
+        params: one tensor (runs, ...) for each parameter.
         state: by name, one tensor (runs, ...) for each parameter.
     """
 
@@ -36,12 +36,12 @@ class Stack:
         self.names = list(trained_parameters(runs[0]))
         self.take_up()
         self._settings = settings_of(self.runs)
-        self.rates = np.array([own["lr"] for own in self._settings], dtype=np.float64)
+        self.rates = np.array([hyper["lr"] for hyper in self._settings], dtype=np.float64)
         self.constants: dict[str, Any] = {}
         self.varying: dict[str, Tensor] = {}
         device = self.params[0].device
         for name in (name for name in self._settings[0] if name != "lr"):
-            values = [own[name] for own in self._settings]
+            values = [hyper[name] for hyper in self._settings]
             if name == "clip_norm" and any(value is not None for value in values):
                 values = [torch.inf if value is None else value for value in values]
             if len(runs) > 1 and all(is_number(value) for value in values):
@@ -50,10 +50,10 @@ class Stack:
                 self.constants[name] = values[0]
 
     def take_up(self) -> None:
-        """Copy what modules and optimizers hold.
+        """Copy parameters and states from modules and optimizers.
 
         Raises:
-            ValueError: an optimizer's state is not of the form of its initial one.
+            ValueError: an optimizer's state has another form than its initial state.
         """
         models = [trained_parameters(run) for run in self.runs]
         self.params = [torch.stack([m[name].detach() for m in models]) for name in self.names]
@@ -64,7 +64,7 @@ class Stack:
         }
 
     def check_settings(self) -> None:
-        """Refuse hyperparameters that have changed since the stack was made."""
+        """Raise if hyperparameters have changed since the stack was built."""
         refuse_changes(self._settings, self.runs)
 
     def factors(self, first: int, last: int, clock: Clock) -> NDArray[np.float64]:
@@ -73,9 +73,9 @@ class Stack:
         return np.ascontiguousarray(rows[which].T) * self.rates
 
     def rates_of(self, first: int, last: int, clock: Clock) -> Any:
-        """Return the learning rates of steps, one entry (runs,) for each, for ``update``.
+        """Return the learning rates of steps for ``update``, one entry (runs,) for each step.
 
-        Those of many runs on a GPU are copied there at once.
+        For many runs on a GPU they are copied there in one transfer.
         """
         rates = self.factors(first, last, clock)
         device = self.params[0].device
@@ -84,8 +84,8 @@ class Stack:
         return rates
 
     def update(self, grads: list[Tensor], rates: NDArray[np.float64] | Tensor) -> None:
-        """Apply the rule once to all runs, with gradients (runs, ...) and rates (runs,)."""
-        taken = {storage_of(t) for t in (*self.params, *grads)}
+        """Apply the update rule once to all runs: gradients (runs, ...), learning rates (runs,)."""
+        used = {storage_of(t) for t in (*self.params, *grads)}
         if len(self.runs) == 1:
             hyper = {**self.constants, "lr": float(rates[0])}
             state = {key: [value[0] for value in values] for key, values in self.state.items()}
@@ -97,11 +97,11 @@ class Stack:
         else:
             lr = torch.as_tensor(rates, device=self.params[0].device)
             varying = {**self.varying, "lr": lr}
-            every = torch.vmap(self.one_run, in_dims=(0, 0, 0, 0))
-            params, state = every(self.params, grads, self.state, varying)
-        taken |= {storage_of(p) for p in params}
+            update_all = torch.vmap(self.one_run, in_dims=(0, 0, 0, 0))
+            params, state = update_all(self.params, grads, self.state, varying)
+        used |= {storage_of(p) for p in params}
         self.params = params
-        self.state = {key: [owned(v, taken) for v in values] for key, values in state.items()}
+        self.state = {key: [owned(v, used) for v in values] for key, values in state.items()}
 
     def one_run(
         self,
@@ -110,24 +110,24 @@ class Stack:
         state: dict[str, list[Tensor]],
         varying: Mapping[str, Tensor],
     ) -> tuple[list[Tensor], dict[str, list[Tensor]]]:
-        """Apply the rule to one run; ``varying`` holds 0-d tensors, ``lr`` among them."""
+        """Apply the update rule to one run; ``varying`` holds 0-d tensors, including ``lr``."""
         return self.rule.apply(params, grads, state, {**self.constants, **varying})
 
     def settle(self, run: int) -> None:
         """Copy a run's parameters into its module, and its state into its optimizer."""
-        own = self.runs[run]
+        problem = self.runs[run]
         with torch.no_grad():
-            for name, parameter in trained_parameters(own).items():
+            for name, parameter in trained_parameters(problem).items():
                 parameter.copy_(self.params[self.names.index(name)][run])
         copies = [
             {key: values[index][run].clone() for key, values in self.state.items()}
             for index in range(len(self.names))
         ]
-        keep_state(own, copies)
+        keep_state(problem, copies)
 
     def read(self, run: int) -> dict[str, Tensor]:
         """Return copies of a run's parameters and optimizer state, by the names of checkpoints."""
-        form = torch.contiguous_format  # the stack's tensors may be parts of larger ones
+        form = torch.contiguous_format  # the stack's tensors may be views of larger ones
         state = {
             f"model.{name}": values[run].clone(memory_format=form)
             for name, values in zip(self.names, self.params, strict=True)
@@ -138,15 +138,17 @@ class Stack:
         return state
 
     def write(self, run: int, state: Mapping[str, Tensor]) -> None:
-        """Restore what ``read`` returned; what the optimizer's state lacks is as at the start.
+        """Restore the state that ``read`` returned; missing optimizer states get initial values.
 
         Raises:
-            ValueError: it is of another model.
+            ValueError: the state is of another model.
         """
-        own = {f"model.{n}": v.shape[1:] for n, v in zip(self.names, self.params, strict=True)}
-        shapes = {name: value.shape for name, value in state.items() if name in own}
-        if own != shapes:
-            raise ValueError(f"the state is of another model: {sorted(shapes)} for {sorted(own)}")
+        expected = {f"model.{n}": v.shape[1:] for n, v in zip(self.names, self.params, strict=True)}
+        shapes = {name: value.shape for name, value in state.items() if name in expected}
+        if expected != shapes:
+            raise ValueError(
+                f"the state is of another model: {sorted(shapes)} for {sorted(expected)}"
+            )
         self.params = [p.clone() for p in self.params]
         self.state = {key: [v.clone() for v in values] for key, values in self.state.items()}
         for name, param in zip(self.names, self.params, strict=True):
@@ -182,10 +184,10 @@ def settings_of(runs: Sequence[Problem]) -> list[dict[str, Any]]:
 
 
 def refuse_changes(settings: Sequence[Mapping[str, Any]], runs: Sequence[Problem]) -> None:
-    """Refuse hyperparameters that are no longer those that an engine was built for.
+    """Check that hyperparameters have the values that an engine was built for.
 
     Raises:
-        UserError: names the first.
+        UserError: a hyperparameter has changed.
     """
     for before, now in zip(settings, settings_of(runs), strict=True):
         for name, value in before.items():

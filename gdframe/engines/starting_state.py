@@ -1,4 +1,4 @@
-"""The state of an update rule before the first step of a run, the same on every engine."""
+"""The optimizer state before the first step of a run, the same on every engine."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from gdframe.randomness import Purpose, seeded
 
 
 def trained_parameters(run: Problem) -> dict[str, Tensor]:
-    """Return the parameters of a run that are trained, by name; frozen ones are left out."""
+    """Return a run's parameters by name, without frozen ones."""
     named = run.objective.model.named_parameters()
     return {name: parameter for name, parameter in named if parameter.requires_grad}
 
 
 def starting_state(run: Problem, loaded: Mapping[str, Tensor] | None = None) -> State:
-    """Return the state that the optimizer holds, or its initial one.
+    """Return the state that the optimizer holds, or its initial state.
 
-    What ``init_state`` draws is a function of the run's seed.
+    Random draws by ``init_state`` are a function of the run's seed.
 
     Args:
         run: its module holds the starting values.
         loaded: other starting values, by name; the state is then the initial one of these.
 
     Raises:
-        ValueError: the optimizer holds a state that is not of the form of its initial one.
+        ValueError: the optimizer's state has another form than its initial state.
     """
     optimizer = run.optimizer
     assert isinstance(optimizer, Optimizer)
     named = trained_parameters(run)
     params = list(named.values())
     values = params if loaded is None else [loaded[n].to(p.device) for n, p in named.items()]
-    if optimizer.init_state.__module__.startswith("gdframe."):  # which draw nothing
+    if optimizer.init_state.__module__.startswith("gdframe."):  # these draw no random numbers
         state = optimizer.initial_state(values)
     else:
         with seeded(run.seed, Purpose.STATE, device=params[0].device):
@@ -44,12 +44,12 @@ def starting_state(run: Problem, loaded: Mapping[str, Tensor] | None = None) -> 
     for index, p in enumerate(params):
         if p not in optimizer.state:
             continue
-        held = optimizer.state[p]
-        if held.keys() != state.keys():
-            names = ", ".join(sorted(held.keys() ^ state.keys()))
+        current = optimizer.state[p]
+        if current.keys() != state.keys():
+            names = ", ".join(sorted(current.keys() ^ state.keys()))
             raise ValueError(f"the optimizer's state ({names}) is not in its init_state")
         for name, values in state.items():
-            like, value = values[index], held[name]
+            like, value = values[index], current[name]
             if getattr(value, "shape", None) != getattr(like, "shape", None):
                 raise ValueError(f"the optimizer's state '{name}' changes its shape")
             values[index] = restored(value, like)
@@ -57,11 +57,11 @@ def starting_state(run: Problem, loaded: Mapping[str, Tensor] | None = None) -> 
 
 
 def keep_state(run: Problem, states: Sequence[dict[str, Tensor]]) -> None:
-    """Hand the state of each trained parameter, by name, back to the optimizer.
+    """Store the state of each trained parameter in the optimizer.
 
     Args:
-        run: whose optimizer.
-        states: one for each trained parameter, in order.
+        run: the run of the optimizer.
+        states: for each trained parameter, in order, its states by name.
     """
     params = trained_parameters(run).values()
     for parameter, state in zip(params, states, strict=True):
@@ -69,6 +69,6 @@ def keep_state(run: Problem, states: Sequence[dict[str, Tensor]]) -> None:
 
 
 def as_states(run: Problem, state: State) -> list[dict[str, Tensor]]:
-    """Return an optimizer's state by parameter, from a state by name."""
+    """Return a state by parameter and name, from a state by name and parameter."""
     count = len(trained_parameters(run))
     return [{name: values[i] for name, values in state.items()} for i in range(count)]

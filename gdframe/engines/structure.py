@@ -1,4 +1,4 @@
-"""What runs that are trained together must have in common, and what may differ among them."""
+"""Checks that runs have one structure, and that an optimizer's step is its pure update."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from gdframe.optimizers.base import LOW_PRECISION, Optimizer
 
 
 def why_not_together(runs: Sequence[Problem], *, losses_vary: bool = False) -> str | None:
-    """Say why runs cannot be trained as one group, or None.
+    """Return why runs cannot be trained as one run group, or None.
 
-    Starting values, numbers among the hyperparameters and the penalty's arguments, schedules and
-    seeds may differ; all else may not.
+    Starting values, schedules, seeds, and numbers among the hyperparameters and the penalty's
+    arguments may differ; all else must be equal.
 
     Args:
         runs: at least one.
@@ -27,37 +27,42 @@ def why_not_together(runs: Sequence[Problem], *, losses_vary: bool = False) -> s
     """
     for run in runs[1:]:
         if (part := difference(runs[0], run, losses_vary=losses_vary)) is not None:
-            return f"the runs differ in their {part}, not in values alone"
+            return f"the runs differ in their {part}, which must be equal in a run group"
     return None
 
 
-def difference(one: Problem, other: Problem, *, losses_vary: bool = False) -> str | None:
-    """Return in what two runs differ that one group cannot hold, in words; None for nothing."""
-    first, second = one.objective, other.objective
+def difference(a: Problem, b: Problem, *, losses_vary: bool = False) -> str | None:
+    """Return the first difference between two runs that one group cannot hold, or None."""
+    first, second = a.objective, b.objective
     pairs = [
         ("model", first.model, second.model, None),
-        ("loss", first.loss, second.loss, _is_numeric if losses_vary and _is_own(second) else None),
+        (
+            "loss",
+            first.loss,
+            second.loss,
+            _is_numeric if losses_vary and _is_known(second) else None,
+        ),
         ("penalty", first.penalty, second.penalty, _is_numeric),
     ]
-    for what, mine, its, skip in pairs:
-        if (place := first_difference(mine, its, skip=skip)) is not None:
+    for what, a_part, b_part, skip in pairs:
+        if (place := first_difference(a_part, b_part, skip=skip)) is not None:
             return what if place == "type" else f"{what} ({place})"
-    chosen = [
+    penalized = [
         [n for n, p in o.model.named_parameters() if any(p is q for q in o.penalized)]
         for o in (first, second)
     ]
-    if chosen[0] != chosen[1]:
+    if penalized[0] != penalized[1]:
         return "penalty"
-    if type(one.optimizer) is not type(other.optimizer):
+    if type(a.optimizer) is not type(b.optimizer):
         return "optimizer"
-    settings = [_settings(run.optimizer) for run in (one, other)]
+    settings = [_settings(run.optimizer) for run in (a, b)]
     if (place := first_difference(*settings)) is not None:
         return f"optimizer ({place})"
     return None
 
 
 def _settings(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
-    """Return what of an optimizer's parameter groups may not differ from run to run."""
+    """Return the part of an optimizer's parameter groups that must be equal in all runs."""
     groups: list[dict[str, Any]] = []
     for group in optimizer.param_groups:
         values = optimizer.hyper(group) if isinstance(optimizer, Optimizer) else group
@@ -67,16 +72,16 @@ def _settings(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
 
 
 CLIP = "clip_norm"
-"""A hyperparameter that counts as a number also where it is None: some runs may have no limit."""
+"""A hyperparameter that counts as a number even if it is None, which means no limit."""
 
 
 def is_number(value: Any) -> bool:
-    """Return whether a value may differ from run to run: a number, and not a switch."""
+    """Return whether a value is a number but no truth value, so that it may differ among runs."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _is_own(objective: Objective) -> bool:
-    """Return whether a loss is gdframe's, whose numbers do not change how targets are encoded."""
+def _is_known(objective: Objective) -> bool:
+    """Return whether the loss is gdframe's; its numbers then do not affect encoded targets."""
     return type(objective.loss).__module__.startswith("gdframe.")
 
 
@@ -85,28 +90,28 @@ def _is_numeric(name: str, value: Any) -> bool:
 
 
 STEP = ("step", "apply", "hyper", "prepare", "initial_state", "_store")
-"""The methods of an optimizer that make its pure update a step."""
+"""Methods of an optimizer that turn its pure update into a step."""
 
 
 def _definition(optimizer: Optimizer, name: str) -> Any:
-    """Return the function that an optimizer calls by a name; schedulers and torch wrap some."""
-    found = vars(optimizer).get(name) or inspect.getattr_static(type(optimizer), name)
-    found = inspect.unwrap(getattr(found, "__func__", found))
-    return getattr(found, "__func__", found)
+    """Return an optimizer's method, without the wrappers of schedulers and torch."""
+    method = vars(optimizer).get(name) or inspect.getattr_static(type(optimizer), name)
+    method = inspect.unwrap(getattr(method, "__func__", method))
+    return getattr(method, "__func__", method)
 
 
-def _own_definition(name: str) -> Any:
-    found = inspect.getattr_static(Optimizer, name)
-    return inspect.unwrap(getattr(found, "__func__", found))
+def _base_definition(name: str) -> Any:
+    method = inspect.getattr_static(Optimizer, name)
+    return inspect.unwrap(getattr(method, "__func__", method))
 
 
 def why_not_pure(run: Problem) -> str | None:
-    """Say why a run's updates are not one application of a pure rule to all parameters, or None."""
+    """Return why a run's step is not one pure update of all trained parameters, or None."""
     optimizer = run.optimizer
     name = type(optimizer).__name__
     if not isinstance(optimizer, Optimizer):
-        return f"its optimizer ({name}) is no pure update rule of gdframe's"
-    if any(_definition(optimizer, part) is not _own_definition(part) for part in STEP):
+        return f"its optimizer ({name}) is not a gdframe.Optimizer"
+    if any(_definition(optimizer, part) is not _base_definition(part) for part in STEP):
         return f"its optimizer ({name}) does more in a step than its pure update"
     hooks = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
     if any(getattr(optimizer, hook, None) for hook in hooks):

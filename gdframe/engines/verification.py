@@ -1,8 +1,7 @@
-"""Hold an engine to the definition before it trains: a few steps from random values.
+"""The comparison of an engine with the plain loop before training, on steps from random values.
 
-Whatever makes an engine compute something else than the plain loop (a hook on a parameter, a loss
-whose kernel is another function, a rule that was understood wrongly) shows in the first steps. The
-engine is then refused.
+A hook on a parameter, a kernel that differs from its loss or a wrongly recorded update rule change
+the first steps already. An engine whose steps differ is refused.
 """
 
 from __future__ import annotations
@@ -23,27 +22,27 @@ from gdframe.hidden_state import HiddenState, undisturbed
 from gdframe.randomness import Purpose, seeded
 
 SPREAD = 0.1
-"""Standard deviation of what is added to each starting value."""
+"""Standard deviation of the noise added to each starting value."""
 
 ALLOWED = {torch.float64: 1e-10, torch.float32: 5e-4}
 """Largest difference of an update, relative to the largest entry of that update."""
 
 TRIALS = 2
-"""How often steps are compared: from the optimizer's first state, and from a random one."""
+"""Number of comparisons: from the optimizer's initial state, and from a random state."""
 
 
 class DifferenceError(Exception):
-    """An engine computes something else than the plain loop; the message says where."""
+    """An engine's result differs from the plain loop's; the message tells in what."""
 
 
 @dataclass(frozen=True)
 class Steps:
-    """What some steps of one run have come to.
+    """The results of several steps of one run.
 
     Args:
-        losses: of each step.
+        losses: loss of each step.
         norms: gradient norm of each step.
-        end: parameters and optimizer state afterwards, by the names of ``Engine.state``.
+        end: parameters and optimizer state after the last step, by the names of ``Engine.state``.
     """
 
     losses: Sequence[float]
@@ -58,17 +57,17 @@ def check_steps(
     rates: Sequence[float],
     execute: Callable[[], tuple[Sequence[float], Sequence[float]]],
 ) -> None:
-    """Compare steps of one of an engine's runs with the plain loop's, and take all runs up again.
+    """Compare steps of one run with the plain loop, then reset the engine to its modules.
 
     Args:
-        engine: with its runs as modules and optimizers hold them.
-        run: which.
-        batches: the rows of each step, encoded.
+        engine: the engine; its runs equal their modules and optimizers.
+        run: index of the run.
+        batches: the encoded rows of each step.
         rates: the learning rate of each step.
-        execute: has the engine execute these steps; returns their losses and gradient norms.
+        execute: makes the engine execute these steps; returns their losses and gradient norms.
 
     Raises:
-        DifferenceError: they differ by more than rounding.
+        DifferenceError: the results differ by more than rounding.
     """
     for trial in range(TRIALS):
         start = random_start(engine.runs[run], trial)
@@ -80,12 +79,12 @@ def check_steps(
 
 
 def runs_to_check(count: int) -> list[int]:
-    """Return which runs of a group are compared: the first, the last and one between."""
+    """Return the indices of the runs to compare: the first, the middle and the last."""
     return sorted({0, count // 2, count - 1})
 
 
 def random_start(run: Problem, trial: int) -> dict[str, Tensor]:
-    """Return random parameters and, from the second trial on, a random optimizer state."""
+    """Return random parameters; from the second trial on, also a random optimizer state."""
     random = torch.Generator().manual_seed(trial)
 
     def draw(like: Tensor) -> Tensor:
@@ -110,17 +109,17 @@ def random_start(run: Problem, trial: int) -> dict[str, Tensor]:
 def by_definition(
     run: Problem, batches: Sequence[Rows], start: Mapping[str, Tensor], rates: Sequence[float]
 ) -> Steps:
-    """Execute steps of a run by the plain loop, and leave the run as it was.
+    """Return the results of steps by the plain loop; leave the run unchanged.
 
     Args:
-        run: whose module and optimizer.
-        batches: the rows of each step, encoded.
-        start: parameters and optimizer state.
+        run: its module and optimizer execute the steps.
+        batches: the encoded rows of each step.
+        start: parameters and optimizer state before the first step.
         rates: the learning rate of each step.
     """
     params = trained_parameters(run)
     losses, norms = [], []
-    with _kept(run):
+    with _restored(run):
         for name, p in params.items():
             p.copy_(start[f"model.{name}"])
         states: list[dict[str, Tensor]] = [{} for _ in params]
@@ -130,10 +129,10 @@ def by_definition(
                 states[int(at)][key] = value.clone()
         keep_state(run, states)
         run.objective.model.train()
-        every = list(run.objective.model.parameters())
+        parameters = list(run.objective.model.parameters())
         with torch.enable_grad():
             for batch, rate in zip(batches, rates, strict=True):
-                loss, norm = one_step(run, every, batch, [rate])
+                loss, norm = one_step(run, parameters, batch, [rate])
                 losses.append(loss.item())
                 norms.append(norm.item())
         end = {f"model.{name}": p.detach().clone() for name, p in params.items()}
@@ -144,8 +143,8 @@ def by_definition(
 
 
 @contextmanager
-def _kept(run: Problem) -> Iterator[None]:
-    """Put back whatever steps change."""
+def _restored(run: Problem) -> Iterator[None]:
+    """Restore all that steps change."""
     objective, optimizer = run.objective, run.optimizer
     roots = {
         "model": objective.model,
@@ -172,10 +171,10 @@ def _kept(run: Problem) -> Iterator[None]:
 
 
 def compare_evaluation(loss: float, run: Problem, rows: Rows, data: Dataset) -> None:
-    """Compare the mean loss that an engine finds at a run's parameters with the plain loop's.
+    """Compare an engine's mean loss at a run's parameters with the plain loop's.
 
     Raises:
-        DifferenceError: they differ by more than rounding.
+        DifferenceError: the losses differ by more than rounding.
     """
     objective = run.objective
     with (
@@ -183,52 +182,56 @@ def compare_evaluation(loss: float, run: Problem, rows: Rows, data: Dataset) -> 
         seeded(run.seed, Purpose.EVALUATION, device=rows.targets.device),
     ):
         expected = objective.evaluate(rows, data, gradient=False).loss
-    found, its = torch.tensor([loss]).double(), torch.tensor([expected]).double()
+    values = torch.tensor([loss]).double(), torch.tensor([expected]).double()
     dtype = rows.features.dtype
-    if not _close(found, its, None, (ALLOWED[dtype], 64 * torch.finfo(dtype).eps, 0.0)):
+    if not _is_close(*values, None, (ALLOWED[dtype], 64 * torch.finfo(dtype).eps, 0.0)):
         raise DifferenceError("compared with the plain loop, its loss in evaluation differs")
 
 
-def compare_steps(found: Steps, expected: Steps, start: Mapping[str, Tensor]) -> None:
-    """Compare the steps of an engine with those of the plain loop.
+def compare_steps(actual: Steps, expected: Steps, start: Mapping[str, Tensor]) -> None:
+    """Compare the results of an engine's steps with those of the plain loop.
 
     Raises:
-        DifferenceError: they differ by more than rounding.
+        DifferenceError: the results differ by more than rounding.
     """
     dtype = next(v.dtype for name, v in start.items() if name.startswith("model."))
     allowed, eps = ALLOWED[dtype], 64 * torch.finfo(dtype).eps
     names = [name for name in start if name.startswith("model.")]
-    # a state that is as small as the rounding of its parameter may be that rounding
+    # a state as small as the rounding of its parameter may consist of rounding alone
     floors = [eps * float(start[name].abs().max()) for name in names]
     pairs: list[tuple[str, Tensor, Tensor, Tensor | None]] = [
-        ("loss", torch.tensor(found.losses).double(), torch.tensor(expected.losses).double(), None),
-        ("gradient norm", torch.tensor(found.norms).double(),
-         torch.tensor(expected.norms).double(), None),
-    ]  # fmt: skip
+        (what, torch.tensor(values).double(), torch.tensor(references).double(), None)
+        for what, values, references in (
+            ("loss", actual.losses, expected.losses),
+            ("gradient norm", actual.norms, expected.norms),
+        )
+    ]
     for name, value in expected.end.items():
-        if name not in found.end:
+        if name not in actual.end:
             raise DifferenceError(f"it lacks '{name}'")
-        pairs.append((f"'{name}'", found.end[name], value, start.get(name)))
-    for what, mine, its, before in pairs:
+        pairs.append((f"'{name}'", actual.end[name], value, start.get(name)))
+    for what, value, reference, before in pairs:
         at = re.match(r"'optimizer\.(\d+)\.", what)
         floor = floors[int(at[1])] if at else 0.0
-        if mine.shape != its.shape or not _close(mine, its, before, (allowed, eps, floor)):
+        if value.shape != reference.shape or not _is_close(
+            value, reference, before, (allowed, eps, floor)
+        ):
             raise DifferenceError(f"compared with the plain loop, its {what} differs")
 
 
-def _close(
-    mine: Tensor, its: Tensor, before: Tensor | None, tolerance: tuple[float, float, float]
+def _is_close(
+    value: Tensor, reference: Tensor, before: Tensor | None, tolerance: tuple[float, float, float]
 ) -> bool:  # fmt: skip
-    mine, its = mine.detach().double().cpu(), its.detach().double().cpu()
-    finite = its.isfinite()
-    if not torch.equal(finite, mine.isfinite()):
+    value, reference = value.detach().double().cpu(), reference.detach().double().cpu()
+    finite = reference.isfinite()
+    if not torch.equal(finite, value.isfinite()):
         return False
-    if not torch.equal(its[~finite].nan_to_num(), mine[~finite].nan_to_num()):
+    if not torch.equal(reference[~finite].nan_to_num(), value[~finite].nan_to_num()):
         return False
     if not finite.any():
         return True
-    mine, its = mine[finite], its[finite]
-    moved = its if before is None else its - before.double().cpu()[finite]
+    value, reference = value[finite], reference[finite]
+    moved = reference if before is None else reference - before.double().cpu()[finite]
     allowed, eps, floor = tolerance
-    limit = allowed * float(moved.abs().max()) + eps * float(its.abs().max()) + floor
-    return float((mine - its).abs().max()) <= limit
+    limit = allowed * float(moved.abs().max()) + eps * float(reference.abs().max()) + floor
+    return float((value - reference).abs().max()) <= limit

@@ -1,4 +1,4 @@
-"""What an initialiser is: starting values as a function of the seed."""
+"""The base class of initialisers, which draw starting values from a seed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gdframe.randomness import Purpose, generator
 
 
 class Initializer(ABC):
-    """Base of initialisers: ``draw`` is all an initialiser writes. Biases start at zero."""
+    """Base class of initialisers; a subclass defines ``draw``. Biases start at zero."""
 
     @abstractmethod
     def draw(self, name: str, shape: torch.Size, random: torch.Generator) -> Tensor:
@@ -23,8 +23,8 @@ class Initializer(ABC):
 def initialize(model: nn.Module, initializer: Initializer, *, seed: int) -> None:
     """Fill a model's parameters in place.
 
-    Each parameter has a stream of its own, and values are drawn in float64 on the CPU: the start
-    depends on the seed alone, not on the type, the device or the other parameters.
+    Each parameter has its own random stream, and values are drawn in float64 on the CPU. So the
+    start depends on the seed alone, not on the type, the device or the other parameters.
     """
     for index, (name, parameter) in enumerate(model.named_parameters()):
         if name.split(".")[-1].endswith("bias"):
@@ -35,15 +35,15 @@ def initialize(model: nn.Module, initializer: Initializer, *, seed: int) -> None
 
 
 def fans(name: str, shape: torch.Size) -> tuple[int, int]:
-    """Return a weight's number of inputs and outputs, its receptive field counted in.
+    """Return a weight's number of inputs and outputs, multiplied by its receptive field.
 
     Raises:
-        UserError: the parameter has fewer than two dimensions, so it connects no layers.
+        UserError: the parameter has fewer than two dimensions, so it is not a layer's weight.
     """
     if len(shape) < 2:
         raise UserError(
-            f"parameter '{name}' of shape {tuple(shape)} is no layer's weight: xavier and kaiming "
-            "do not apply; use initializer=normal, uniform or zeros"
+            f"parameter '{name}' of shape {tuple(shape)}: xavier and kaiming need the weight of a "
+            "layer, with two dimensions or more; use initializer=normal, uniform or zeros"
         )
     field = shape[2:].numel()
     return shape[1] * field, shape[0] * field

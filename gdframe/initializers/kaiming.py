@@ -17,16 +17,16 @@ from gdframe.registry import INITIALIZERS
 
 @INITIALIZERS.register("kaiming")
 class Kaiming(Initializer):
-    """Keeps the variance of activations through ReLU layers.
+    """Draws weights that preserve the variance of activations through ReLU layers.
 
     Args:
-        gain: factor for the activation, above 0; the square root of 2 is ReLU's.
+        gain: factor of the activation, above 0; the square root of 2 for ReLU.
     """
 
     def __init__(self, *, gain: float = 1.4142135623730951) -> None:
         self.gain = positive("gain", gain)
 
     def draw(self, name: str, shape: torch.Size, random: torch.Generator) -> Tensor:
-        """Gain / sqrt(inputs) * N(0, 1)."""
+        """Return draws of gain / sqrt(inputs) * N(0, 1)."""
         std = self.gain / math.sqrt(fans(name, shape)[0])
         return std * torch.randn(shape, generator=random, dtype=torch.float64)

@@ -14,11 +14,11 @@ from gdframe.registry import INITIALIZERS
 
 @INITIALIZERS.register("uniform")
 class Uniform(Initializer):
-    """Draws weights from an interval.
+    """Draws weights uniformly from an interval.
 
     Args:
-        low: its lower end.
-        high: its upper end, above ``low``.
+        low: lower end of the interval.
+        high: upper end of the interval, above ``low``.
     """
 
     def __init__(self, *, low: float = -0.1, high: float = 0.1) -> None:
@@ -27,6 +27,6 @@ class Uniform(Initializer):
         self.low, self.high = low, high
 
     def draw(self, name: str, shape: torch.Size, random: torch.Generator) -> Tensor:
-        """Low + (high - low) * U(0, 1)."""
+        """Return draws of low + (high - low) * U(0, 1)."""
         unit = torch.rand(shape, generator=random, dtype=torch.float64)
         return self.low + (self.high - self.low) * unit

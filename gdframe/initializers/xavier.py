@@ -18,16 +18,16 @@ from gdframe.registry import INITIALIZERS
 
 @INITIALIZERS.register("xavier")
 class Xavier(Initializer):
-    """Keeps the variance of activations and gradients alike; for tanh and sigmoid networks.
+    """Draws weights that balance the variance of activations and gradients; for tanh and sigmoid.
 
     Args:
-        gain: factor for the activation, above 0.
+        gain: factor of the activation, above 0.
     """
 
     def __init__(self, *, gain: float = 1.0) -> None:
         self.gain = positive("gain", gain)
 
     def draw(self, name: str, shape: torch.Size, random: torch.Generator) -> Tensor:
-        """U(-a, a)."""
+        """Return draws of U(-a, a)."""
         bound = self.gain * math.sqrt(6.0 / sum(fans(name, shape)))
         return bound * (2 * torch.rand(shape, generator=random, dtype=torch.float64) - 1)

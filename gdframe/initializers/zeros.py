@@ -1,4 +1,4 @@
-"""All zeros."""
+"""Zeros as starting values."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from gdframe.registry import INITIALIZERS
 
 @INITIALIZERS.register("zeros")
 class Zeros(Initializer):
-    """Starts at zero: fine for convex models, a trap for networks, whose units stay all alike."""
+    """Starts at zero: right for convex models; the units of networks would all stay equal."""
 
     def draw(self, name: str, shape: torch.Size, random: torch.Generator) -> Tensor:
-        """0."""
+        """Return zeros."""
         return torch.zeros(shape, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Loaders: which rows an update sees. The choice of a loader is the choice of a variant."""
+"""Loaders: the rows of each step. Each variant of gradient descent has its loader."""
 
 from gdframe.loaders.base import Loader
 from gdframe.loaders.full_batch import FullBatch

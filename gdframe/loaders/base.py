@@ -1,4 +1,4 @@
-"""What a loader is: in which order an epoch visits rows, and how many rows an update takes."""
+"""The base class of loaders, which define the order of rows and the batch size."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from gdframe.randomness import Purpose, generator
 
 
 class Loader:
-    """Base of loaders: all three variants differ only in ``batch_size`` and ``shuffle``.
+    """Base class of loaders; the three variants differ only in ``batch_size`` and ``shuffle``.
 
-    Data in memory is indexed with what ``order`` returns; nothing is collated row by row. The last
-    update of an epoch takes what is left.
+    Engines index the data in memory with the result of ``order``. The last step of an epoch takes
+    the remaining rows.
 
     Args:
-        rows: how many training rows there are.
-        batch_size: rows each update takes, from 1 to ``rows``.
-        shuffle: whether each epoch visits rows in an order of its own.
+        rows: number of training rows.
+        batch_size: rows of each step, from 1 to ``rows``.
+        shuffle: whether each epoch visits rows in a new random order.
 
     Raises:
         UserError: ``batch_size`` is below 1 or above ``rows``.
@@ -38,27 +38,27 @@ class Loader:
             raise UserError(f"batch_size={batch_size}: must be at least 1")
         if batch_size > rows:
             raise UserError(
-                f"batch_size={batch_size} is more than the {rows} training rows: use "
+                f"batch_size={batch_size}: is more than the {rows} training rows; use "
                 f"batch_size={rows} or less, or variant=batch for all rows at once"
             )
         self.rows, self.batch_size, self.shuffle = rows, batch_size, shuffle
 
     @property
     def steps_per_epoch(self) -> int:
-        """Updates in an epoch."""
+        """Number of steps in an epoch."""
         return -(-self.rows // self.batch_size)
 
     def order(self, epoch: int, seed: int) -> Tensor | None:
-        """Return the order of an epoch's rows, (rows,) indices; None is the order they lie in.
+        """Return the order of an epoch's rows, (rows,) indices; None for the order of the data.
 
-        It depends on (seed, epoch) alone, so runs with one seed see the same order whatever else
-        differs, and a resumed run needs no history.
+        The order depends on (seed, epoch) alone: runs with one seed see the same order, and a
+        resumed run needs no history.
         """
         if not self.shuffle:
             return None
         return torch.randperm(self.rows, generator=generator(seed, Purpose.ORDER, epoch))
 
     def samples(self, steps: int) -> int:
-        """Return how many rows the first ``steps`` updates of a run have seen."""
+        """Return the number of rows that the first ``steps`` steps of a run see."""
         epochs, rest = divmod(steps, self.steps_per_epoch)
         return epochs * self.rows + rest * self.batch_size

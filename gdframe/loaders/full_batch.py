@@ -1,4 +1,4 @@
-"""Batch gradient descent: every update takes all rows."""
+"""Batch gradient descent: each step takes all rows."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from gdframe.registry import LOADERS
 
 @LOADERS.register("full_batch")
 class FullBatch(Loader):
-    """All rows in each update, in the order they lie in: one update an epoch.
+    """All rows in each step, in the order of the data: an epoch is one step.
 
     Args:
-        rows: how many training rows there are.
+        rows: number of training rows.
     """
 
     variant: ClassVar[str] = "batch"

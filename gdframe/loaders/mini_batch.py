@@ -1,4 +1,4 @@
-"""Mini-batch gradient descent: every update takes a few rows."""
+"""Mini-batch gradient descent: each step takes a few rows."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from gdframe.registry import LOADERS
 
 @LOADERS.register("mini_batch")
 class MiniBatch(Loader):
-    """``batch_size`` rows in each update; the last of an epoch takes what is left.
+    """``batch_size`` rows in each step; the last step of an epoch takes the remaining rows.
 
     Args:
-        rows: how many training rows there are.
-        batch_size: rows each update takes, from 1 to ``rows``.
-        shuffle: whether each epoch visits rows in an order of its own.
+        rows: number of training rows.
+        batch_size: rows of each step, from 1 to ``rows``.
+        shuffle: whether each epoch visits rows in a new random order.
     """
 
     variant: ClassVar[str] = "minibatch"

@@ -1,4 +1,4 @@
-"""Stochastic gradient descent: every update takes one row."""
+"""Stochastic gradient descent: each step takes one row."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from gdframe.registry import LOADERS
 
 @LOADERS.register("per_sample")
 class PerSample(Loader):
-    """One row in each update: as many updates an epoch as there are rows.
+    """One row in each step: an epoch has as many steps as there are rows.
 
     Args:
-        rows: how many training rows there are.
-        shuffle: whether each epoch visits rows in an order of its own.
+        rows: number of training rows.
+        shuffle: whether each epoch visits rows in a new random order.
     """
 
     variant: ClassVar[str] = "sgd"

@@ -1,4 +1,4 @@
-"""What a loss is: the mean error of a batch, and what it asks of the data."""
+"""The base classes of losses."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from gdframe.errors import UserError, in_words
 
 
 class Loss(ABC):
-    """Base of losses. The value is the mean over the rows of the batch, a 0-d tensor.
+    """Base class of losses. The value is the mean over the rows of the batch, a 0-d tensor.
 
-    A loss also says how many outputs the model needs, how targets are encoded for it, and what its
-    outputs mean as predictions.
+    A loss also defines the number of outputs of the model, the encoding of targets, and the
+    predictions from outputs.
     """
 
     task: ClassVar[Task] = "regression"
     kernel: ClassVar[Callable[..., Any] | None] = None
-    """Plain Python for engines that compile loops; None leaves the loss to the general engines.
+    """Value and slope in plain Python for the linear engine; None for the other engines only.
 
-    A static method ``kernel(z, y, *arguments)`` on numbers that returns the value and the slope at
-    one output; the loss is the mean of it over outputs. Where ``coupled``, ``kernel(z, label,
-    slope, *arguments)`` returns the value for all outputs z of a row, and fills in their slopes.
-    It may use ``math`` and nothing else from outside.
+    A static method ``kernel(z, y, *arguments)`` on numbers returns the value and the slope at one
+    output; the loss is the mean value over outputs. Where ``coupled`` is true, ``kernel(z, label,
+    slope, *arguments)`` returns the value for all outputs z of a row, and writes their slopes into
+    ``slope``. A kernel may use the module ``math``, and no other names from outside.
     """
     coupled: ClassVar[bool] = False
     """Whether the kernel takes all outputs of a row together."""
 
     curved: ClassVar[bool] = True
-    """Whether the second derivative is more than zero somewhere."""
+    """Whether the second derivative is above zero somewhere."""
 
     kinked: ClassVar[bool] = False
-    """Whether the slope, or its change, jumps somewhere."""
+    """Whether the slope or the curvature jumps somewhere."""
 
     @property
     def kernel_arguments(self) -> tuple[float, ...]:
-        """What the kernel takes besides outputs and targets."""
+        """Arguments of the kernel after outputs and targets."""
         return ()
 
     @abstractmethod
@@ -49,18 +49,18 @@ class Loss(ABC):
 
     @property
     def name(self) -> str:
-        """How messages call the loss."""
+        """Name of the loss in messages."""
         return type(self).__name__
 
     def check(self, data: Dataset) -> None:
-        """Refuse data that the loss makes no sense for.
+        """Check that the data fit the loss.
 
         Raises:
-            UserError: says what does not fit, and what would.
+            UserError: the data do not fit.
         """
         if data.task != self.task:
             raise UserError(
-                f"loss {self.name} is for {self.task}, and target '{data.encoding.target_name}' "
+                f"loss {self.name} is for {self.task}, but target '{data.encoding.target_name}' "
                 + (
                     f"holds class labels ({_few(data)}): use loss=cross_entropy, or "
                     "data.task=regression for a table of numbers"
@@ -71,11 +71,11 @@ class Loss(ABC):
             )
 
     def outputs(self, data: Dataset) -> int:
-        """Return how many outputs the model needs."""
+        """Return the number of outputs that the model needs."""
         return data.train.targets.shape[1]
 
     def encode(self, targets: Tensor, dtype: torch.dtype) -> Tensor:
-        """Return the data's targets as ``__call__`` takes them."""
+        """Return the data's targets in the form that ``__call__`` takes."""
         return targets.to(dtype)
 
     def predict(self, outputs: Tensor) -> Tensor:
@@ -88,22 +88,22 @@ class Loss(ABC):
 
 
 class BinaryLoss(Loss):
-    """Base of losses on one output that tells two classes apart."""
+    """Base class of losses for two classes, on one output."""
 
     task: ClassVar[Task] = "classification"
 
     def check(self, data: Dataset) -> None:
-        """Also refuse any number of classes but two."""
+        """Check also that there are exactly two classes."""
         super().check(data)
         if data.classes is None or len(data.classes) != 2:
             raise UserError(
-                f"loss {self.name} tells two classes apart, and target "
+                f"loss {self.name} is for two classes, but target "
                 f"'{data.encoding.target_name}' has {len(data.classes or ())}: "
                 "use loss=cross_entropy"
             )
 
     def outputs(self, data: Dataset) -> int:
-        """One: the score of the second class."""
+        """Return 1, for the score of the second class."""
         return 1
 
     def encode(self, targets: Tensor, dtype: torch.dtype) -> Tensor:
@@ -111,7 +111,7 @@ class BinaryLoss(Loss):
         return (2 * targets.to(dtype) - 1).reshape(-1, 1)
 
     def predict(self, outputs: Tensor) -> Tensor:
-        """The second class where the score is positive."""
+        """Return the second class where the score is positive, else the first."""
         return (outputs[:, 0] > 0).long()
 
 

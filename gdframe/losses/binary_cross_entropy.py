@@ -13,7 +13,7 @@ from gdframe.registry import LOSSES
 
 @LOSSES.register("binary_cross_entropy")
 class BinaryCrossEntropy(BinaryLoss):
-    """Logistic regression's loss: the output is the log-odds of the second class.
+    """The loss of logistic regression; the output is the log-odds of the second class.
 
     Example:
         >>> round(BinaryCrossEntropy()(torch.zeros(1, 1), torch.ones(1, 1)).item(), 4)  # log 2
@@ -21,15 +21,15 @@ class BinaryCrossEntropy(BinaryLoss):
     """
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Mean of log(1 + exp(-s z))."""
+        """Return the mean of log(1 + exp(-s z))."""
         return -nn.functional.logsigmoid(targets * outputs).mean()
 
     @staticmethod
     def kernel(z: float, y: float) -> tuple[float, float]:
-        """log(1 + exp(-s z)) and -s / (1 + exp(s z)), without overflow.
+        """Return log(1 + exp(-s z)) and -s / (1 + exp(s z)), without overflow.
 
-        The logarithm is 2 artanh(t / (2 + t)) = log(1 + t), or log 2 more than that of (1 + t) / 2,
-        whichever series is shorter: eleven terms leave less than rounding does.
+        The logarithm is log(1 + t) = 2 artanh(t / (2 + t)), or log 2 + log((1 + t) / 2) where that
+        series is shorter. The error of eleven terms is less than rounding.
         """
         margin = y * z
         tail = math.exp(-abs(margin))  # (0, 1]
@@ -44,5 +44,5 @@ class BinaryCrossEntropy(BinaryLoss):
         return value, -y * (tail if margin > 0 else 1.0) / (1.0 + tail)
 
     def probabilities(self, outputs: Tensor) -> Tensor:
-        """The sigmoid of the output, and what is left of one."""
+        """Return one minus the sigmoid of the output, and the sigmoid."""
         return torch.cat([torch.sigmoid(-outputs), torch.sigmoid(outputs)], dim=1)

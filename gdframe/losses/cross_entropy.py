@@ -15,7 +15,7 @@ from gdframe.registry import LOSSES
 
 @LOSSES.register("cross_entropy")
 class CrossEntropy(Loss):
-    """Softmax regression's loss, for two classes or more; one output for each.
+    """The loss of softmax regression, for two or more classes, with one output for each class.
 
     Example:
         >>> round(CrossEntropy()(torch.zeros(1, 4), torch.tensor([2])).item(), 4)  # log 4
@@ -26,20 +26,20 @@ class CrossEntropy(Loss):
     coupled: ClassVar[bool] = True
 
     def outputs(self, data: Dataset) -> int:
-        """One for each class."""
+        """Return the number of classes."""
         return len(data.classes or ())
 
     def encode(self, targets: Tensor, dtype: torch.dtype) -> Tensor:
-        """Class indices (rows,) stay as they are."""
+        """Return the class indices (rows,) unchanged."""
         return targets
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Mean of -log softmax(z)[class]."""
+        """Return the mean of -log softmax(z)[class]."""
         return nn.functional.cross_entropy(outputs, targets)
 
     @staticmethod
     def kernel(z: Any, label: int, slope: Any) -> float:
-        """-log softmax(z)[label]; the slopes are softmax(z), less one at the label."""
+        """Return -log softmax(z)[label]; the slopes are softmax(z), minus one at the label."""
         highest = z[0]
         for k in range(1, len(z)):
             highest = max(highest, z[k])
@@ -55,9 +55,9 @@ class CrossEntropy(Loss):
         return math.log(total) - margin
 
     def predict(self, outputs: Tensor) -> Tensor:
-        """The class of the largest output."""
+        """Return the class of the largest output."""
         return outputs.argmax(dim=1)
 
     def probabilities(self, outputs: Tensor) -> Tensor:
-        """The softmax of the outputs."""
+        """Return the softmax of the outputs."""
         return outputs.softmax(dim=1)

@@ -13,7 +13,7 @@ from gdframe.registry import LOSSES
 
 @LOSSES.register("hinge")
 class Hinge(BinaryLoss):
-    """The linear support-vector machine's loss: zero beyond a margin of one.
+    """The loss of the linear support-vector machine: zero beyond a margin of one.
 
     Example:
         >>> import torch
@@ -25,12 +25,12 @@ class Hinge(BinaryLoss):
     kinked = True
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Mean of max(0, 1 - s z)."""
+        """Return the mean of max(0, 1 - s z)."""
         return (1 - targets * outputs).relu().mean()
 
     @staticmethod
     def kernel(z: float, y: float) -> tuple[float, float]:
-        """Linear inside the margin; what is not a number stays so."""
+        """Return a value that is linear inside the margin, and its slope; NaN stays NaN."""
         inside = 1.0 - y * z
         if inside <= 0:
             return 0.0, 0.0

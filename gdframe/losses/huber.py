@@ -16,10 +16,10 @@ from gdframe.registry import LOSSES
 
 @LOSSES.register("huber")
 class Huber(Loss):
-    """Squared near zero and absolute beyond, so that outliers pull with bounded force.
+    """A loss that is squared near zero and absolute beyond, so that outliers have bounded slopes.
 
     Args:
-        delta: where it turns from squared to absolute, in units of the target; above 0.
+        delta: error beyond which the loss is absolute, in units of the target; above 0.
 
     Example:
         >>> import torch
@@ -33,17 +33,17 @@ class Huber(Loss):
         self.delta = positive("delta", delta)
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Mean of Huber's loss."""
+        """Return the mean of Huber's loss."""
         return nn.functional.huber_loss(outputs, targets, delta=self.delta)
 
     @property
     def kernel_arguments(self) -> tuple[float, ...]:
-        """Delta."""
+        """The threshold ``delta``."""
         return (self.delta,)
 
     @staticmethod
     def kernel(z: float, y: float, delta: float) -> tuple[float, float]:
-        """Squared within delta, absolute beyond."""
+        """Return a value that is squared within delta and absolute beyond, and its slope."""
         error = z - y
         if abs(error) <= delta:
             return 0.5 * error * error, error

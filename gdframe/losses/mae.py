@@ -12,7 +12,7 @@ from gdframe.registry import LOSSES
 
 @LOSSES.register("mae")
 class MAE(Loss):
-    """Mean absolute error; its minimiser is the median, and its slope at zero is taken as zero.
+    """Mean absolute error; its minimiser is the median, and its slope at zero is zero.
 
     Example:
         >>> import torch
@@ -24,11 +24,11 @@ class MAE(Loss):
     kinked = True
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Mean of |yhat - y|."""
+        """Return the mean of |yhat - y|."""
         return (outputs - targets).abs().mean()
 
     @staticmethod
     def kernel(z: float, y: float) -> tuple[float, float]:
-        """|e| and its sign, zero at zero."""
+        """Return |e| and the sign of e, which is zero at zero."""
         error = z - y
         return abs(error), math.copysign(1.0, error) if error != 0 else 0.0

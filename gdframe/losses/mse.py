@@ -10,7 +10,7 @@ from gdframe.registry import LOSSES
 
 @LOSSES.register("mse")
 class MSE(Loss):
-    """Mean squared error, without one half: the gradient is the mean of 2 (yhat - y) x.
+    """Mean squared error without the factor 1/2: the gradient is the mean of 2 (yhat - y) x.
 
     Example:
         >>> import torch
@@ -19,11 +19,11 @@ class MSE(Loss):
     """
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Mean of (yhat - y)^2."""
+        """Return the mean of (yhat - y)^2."""
         return ((outputs - targets) ** 2).mean()
 
     @staticmethod
     def kernel(z: float, y: float) -> tuple[float, float]:
-        """E^2 and 2 e."""
+        """Return e^2 and 2 e."""
         error = z - y
         return error * error, error + error

@@ -14,7 +14,7 @@ from gdframe.registry import LOSSES
 
 @LOSSES.register("poisson")
 class Poisson(Loss):
-    """For counts: the model's output is the logarithm of the expected count.
+    """A loss for counts; the model's output is the logarithm of the expected count.
 
     Example:
         >>> import torch
@@ -23,27 +23,27 @@ class Poisson(Loss):
     """
 
     def check(self, data: Dataset) -> None:
-        """Also refuse negative targets."""
+        """Check also that targets are at least 0."""
         super().check(data)
         lowest = float(data.train.targets.min())
         if data.validation is not None:
             lowest = min(lowest, float(data.validation.targets.min()))
         if lowest < 0:
             raise UserError(
-                f"loss Poisson is for counts, and target '{data.encoding.target_name}' goes down "
-                f"to {lowest:g}: use loss=mse, or a target of at least 0"
+                f"loss Poisson is for counts, but target '{data.encoding.target_name}' has the "
+                f"value {lowest:g}: use loss=mse, or a target of at least 0"
             )
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Mean of exp(z) - y z."""
+        """Return the mean of exp(z) - y z."""
         return (outputs.exp() - targets * outputs).mean()
 
     @staticmethod
     def kernel(z: float, y: float) -> tuple[float, float]:
-        """exp(z) - y z and exp(z) - y."""
+        """Return exp(z) - y z and exp(z) - y."""
         rate = math.exp(z)
         return rate - y * z, rate - y
 
     def predict(self, outputs: Tensor) -> Tensor:
-        """The expected count, exp(z)."""
+        """Return the expected count, exp(z)."""
         return outputs.exp()

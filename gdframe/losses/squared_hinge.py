@@ -10,7 +10,7 @@ from gdframe.registry import LOSSES
 
 @LOSSES.register("squared_hinge")
 class SquaredHinge(BinaryLoss):
-    """A hinge without a kink: differentiable everywhere, harsher on large errors.
+    """The square of the hinge loss: differentiable everywhere, larger for large errors.
 
     Example:
         >>> import torch
@@ -21,12 +21,12 @@ class SquaredHinge(BinaryLoss):
     kinked = True
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Mean of max(0, 1 - s z)^2."""
+        """Return the mean of max(0, 1 - s z)^2."""
         return ((1 - targets * outputs).relu() ** 2).mean()
 
     @staticmethod
     def kernel(z: float, y: float) -> tuple[float, float]:
-        """Quadratic inside the margin; what is not a number stays so."""
+        """Return a value that is quadratic inside the margin, and its slope; NaN stays NaN."""
         inside = 1.0 - y * z
         if inside <= 0:
             return 0.0, 0.0

@@ -1,4 +1,4 @@
-"""Metrics: the quality of predictions, measured beside the loss."""
+"""Metrics: measures of the quality of predictions."""
 
 from gdframe.metrics.accuracy import Accuracy
 from gdframe.metrics.base import Metric, SumMetric

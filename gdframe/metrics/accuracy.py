@@ -1,4 +1,4 @@
-"""Accuracy: the share of rows whose class is predicted rightly, from 0 to 1."""
+"""Accuracy: the share of rows with a correctly predicted class, from 0 to 1."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 @METRICS.register("accuracy")
 class Accuracy(SumMetric):
-    """Share of rows whose class is predicted rightly."""
+    """Share of rows with a correctly predicted class."""
 
     task = "classification"
     maximize = True
     sums = (correct,)
 
     def from_sums(self, sums: Sequence[float], rows: Rows) -> float:
-        """Right ones over all."""
+        """Return the number of correct rows divided by the number of rows."""
         return sums[0] / len(rows)

@@ -1,4 +1,4 @@
-"""What a metric is: a number for the quality of predictions, and whether more of it is better."""
+"""The base classes of metrics, and sums over rows that metrics share."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ Needs = Literal["predictions", "probabilities", "scores"]
 
 
 class Metric(ABC):
-    """Base of metrics.
+    """Base class of metrics.
 
-    A metric is a function of what the model predicts for all rows of a part (training or
-    validation) and of their targets. Name it by ``@METRICS.register("NAME")``.
+    A metric is a function of the predictions for all rows of a part (training or validation) and
+    of their targets. ``@METRICS.register("NAME")`` registers it.
     """
 
     task: ClassVar[Task | None] = None
-    """``regression`` or ``classification``; None for a metric of both."""
+    """``regression`` or ``classification``; None for both."""
 
     maximize: ClassVar[bool] = False
     """Whether a greater value is better."""
 
     needs: ClassVar[Needs] = "predictions"
-    """What the metric is computed from.
+    """The first argument of the metric.
 
     - ``predictions``: values (rows, outputs), or class indices (rows,).
-    - ``probabilities``: of the classes, (rows, classes), from losses that define them.
-    - ``scores``: the model's outputs as they are, (rows, outputs).
+    - ``probabilities``: class probabilities (rows, classes), from losses that define them.
+    - ``scores``: the model's outputs (rows, outputs), unchanged.
     """
 
     @abstractmethod
@@ -40,24 +40,24 @@ class Metric(ABC):
         """Return the metric over all rows.
 
         Args:
-            predicted: what ``needs`` says.
+            predicted: predictions, probabilities or scores, as ``needs`` states.
             targets: values (rows, outputs), or class indices (rows,).
         """
 
 
 class SumMetric(Metric):
-    """Base of metrics that follow from sums over rows: no predictions are kept in memory."""
+    """Base class of metrics that follow from sums over rows, without predictions in memory."""
 
     sums: ClassVar[tuple[Callable[[Tensor, Tensor], Tensor], ...]]
-    """Functions of some rows' predictions and targets, each a sum over these rows, 0-d."""
+    """Functions of predictions and targets; each returns a sum over the rows, a 0-d tensor."""
 
     @abstractmethod
     def from_sums(self, sums: Sequence[float], rows: Rows) -> float:
         """Return the metric from the values of ``sums`` over all rows.
 
         Args:
-            sums: one for each function.
-            rows: all of them, their targets encoded as the loss encodes them.
+            sums: the value of each function.
+            rows: all rows, with targets as the loss encodes them.
         """
 
     def __call__(self, predicted: Tensor, targets: Tensor) -> float:
@@ -79,5 +79,5 @@ def absolute_error(predicted: Tensor, targets: Tensor) -> Tensor:
 
 
 def correct(predicted: Tensor, targets: Tensor) -> Tensor:
-    """Return how many class indices are right."""
+    """Return the number of correct class indices."""
     return (predicted == targets).sum()

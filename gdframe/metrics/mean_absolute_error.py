@@ -25,5 +25,5 @@ class MeanAbsoluteError(SumMetric):
     sums = (absolute_error,)
 
     def from_sums(self, sums: Sequence[float], rows: Rows) -> float:
-        """Mean over rows and outputs."""
+        """Return the mean over rows and outputs."""
         return sums[0] / rows.targets.numel()

@@ -2,8 +2,8 @@
 
     R² = 1 - sum((y - ŷ)²) / sum((y - mean(y))²)
 
-1 is perfect, 0 is as good as the mean. NaN where the targets do not vary. Several outputs are
-summed over.
+1 is perfect, 0 is as good as the mean, and NaN means that all targets are equal. The sums include
+all outputs.
 """
 
 from __future__ import annotations
@@ -28,5 +28,5 @@ class R2(SumMetric):
     sums = (squared_error,)
 
     def from_sums(self, sums: Sequence[float], rows: Rows) -> float:
-        """1 minus the squared error over the variation of the targets."""
+        """Return 1 minus the squared error divided by the variation of the targets."""
         return 1 - sums[0] / rows.variation if rows.variation > 0 else math.nan

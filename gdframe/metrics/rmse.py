@@ -26,5 +26,5 @@ class RootMeanSquaredError(SumMetric):
     sums = (squared_error,)
 
     def from_sums(self, sums: Sequence[float], rows: Rows) -> float:
-        """Root of the mean over rows and outputs."""
+        """Return the root of the mean over rows and outputs."""
         return math.sqrt(sums[0] / rows.targets.numel())

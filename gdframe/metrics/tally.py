@@ -1,4 +1,4 @@
-"""Computes metrics chunk by chunk, from the outputs of a model."""
+"""The computation of metrics chunk by chunk, from the outputs of a model."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ DEFAULTS: dict[Task, tuple[str, ...]] = {
     "classification": ("accuracy",),
     "minimization": (),
 }
-"""Metrics of a task where none are asked for."""
+"""Default metrics of a task."""
 
 _default: dict[Task, dict[str, Metric]] = {}
 
 
 def default_metrics(task: Task) -> Mapping[str, Metric]:
-    """Return the metrics of a task by name."""
+    """Return the default metrics of a task by name."""
     if task not in _default:
         _default[task] = {name: METRICS.build(name) for name in DEFAULTS[task]}
     return _default[task]
 
 
 def named_metrics(metrics: Sequence[str | Metric]) -> dict[str, Metric]:
-    """Return metrics by name, building those that are given by name.
+    """Return metrics by name; a metric that is a text is built from the registry.
 
     Raises:
         UserError: a name is unknown.
@@ -42,15 +42,15 @@ def named_metrics(metrics: Sequence[str | Metric]) -> dict[str, Metric]:
 
 
 class Tally:
-    """Adds up what metrics need, and keeps whole predictions only for metrics that need them.
+    """Adds up the sums of metrics over chunks; stores predictions only for metrics that need them.
 
     Args:
-        metrics: by name.
-        loss: its outputs become predictions or probabilities; None for a function, without metrics.
-        rows: all that will be predicted, their targets encoded by the loss.
+        metrics: the metrics by name.
+        loss: turns outputs into predictions or probabilities; None for a function, without metrics.
+        rows: all rows to predict, with targets encoded by the loss.
 
     Attributes:
-        sums: of the chunks so far, 0-d each.
+        sums: sums over the chunks so far, 0-d tensors.
     """
 
     def __init__(self, metrics: Mapping[str, Metric], loss: Loss | None, rows: Rows) -> None:
@@ -59,7 +59,7 @@ class Tally:
         self.sums: list[Tensor] = []
         summed = [m for m in self.metrics.values() if isinstance(m, SumMetric)]
         self._functions = list(dict.fromkeys((m.needs, f) for m in summed for f in m.sums))
-        self._kept: dict[str, list[Tensor]] = {
+        self._views: dict[str, list[Tensor]] = {
             metric.needs: []
             for metric in self.metrics.values()
             if not isinstance(metric, SumMetric)
@@ -74,11 +74,11 @@ class Tally:
         views = {needs: self._view(needs, outputs) for needs, _ in self._functions}
         chunk = [function(views[needs], targets) for needs, function in self._functions]
         self.sums = [a + b for a, b in zip(self.sums, chunk, strict=True)] if self.sums else chunk
-        for needs, kept in self._kept.items():
-            kept.append(views[needs] if needs in views else self._view(needs, outputs))
+        for needs, chunks in self._views.items():
+            chunks.append(views[needs] if needs in views else self._view(needs, outputs))
 
     def labels(self, targets: Tensor) -> Tensor:
-        """Return targets as metrics take them: values, or class indices."""
+        """Return targets in the form for metrics: values, or class indices."""
         if self.loss is None or self.loss.task != "classification" or targets.ndim == 1:
             return targets
         return (targets[:, 0] > 0).long()  # encoded as -1 and 1 in a column
@@ -89,20 +89,20 @@ class Tally:
             return self.loss.predict(outputs)
         if needs == "scores":
             return outputs
-        shares = self.loss.probabilities(outputs)
-        if shares is None:
+        probabilities = self.loss.probabilities(outputs)
+        if probabilities is None:
             name = next(n for n, m in self.metrics.items() if m.needs == needs)
             raise UserError(
-                f"metric {name}: needs probabilities, and loss {self.loss.name} defines none; "
+                f"metric {name}: needs probabilities, but loss {self.loss.name} defines none; "
                 "choose another loss or metric"
             )
-        return shares
+        return probabilities
 
     def values(self, sums: Sequence[float] | None = None) -> dict[str, float]:
-        """Return the metrics over all chunks, by name; NaN where one is not defined.
+        """Return the metrics over all chunks, by name; NaN for a metric that is not defined.
 
         Args:
-            sums: the values of ``self.sums``, if they are known.
+            sums: the values of ``self.sums``, if the caller knows them.
         """
         if sums is None:
             sums = [float(total) for total in self.sums]
@@ -112,19 +112,19 @@ class Tally:
         values = {}
         for name, metric in self.metrics.items():
             if isinstance(metric, SumMetric):
-                own = [by_function[metric.needs, function] for function in metric.sums]
-                values[name] = metric.from_sums(own, self.rows)
+                metric_sums = [by_function[metric.needs, function] for function in metric.sums]
+                values[name] = metric.from_sums(metric_sums, self.rows)
             else:
-                predicted = torch.cat(self._kept[metric.needs])
+                predicted = torch.cat(self._views[metric.needs])
                 values[name] = _number(name, metric(predicted, self.labels(self.rows.targets)))
         return values
 
 
 def _number(name: str, value: Tensor | float) -> float:
-    """Return what a metric returned as a number.
+    """Return a metric's value as a number.
 
     Raises:
-        UserError: it is none.
+        UserError: the value is not a number.
     """
     try:
         return float(value)

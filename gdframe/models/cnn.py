@@ -1,4 +1,4 @@
-"""A small convolutional network for square grey images, such as the 8 x 8 digits."""
+"""A small convolutional network for square grey images, such as digits of 8 x 8 pixels."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class CNN(nn.Module):
     """3 x 3 convolutions with ReLU, each followed by 2 x 2 max-pooling, then a linear layer.
 
     Args:
-        features: pixels of an image, a square number; images arrive as rows of pixels.
+        features: number of pixels of an image, a square number; each row is one image.
         outputs: number of outputs.
         channels: output channels of each convolution, each at least 1.
 
     Raises:
-        UserError: the features are no square image, or too small to be halved that often.
+        UserError: the features are not a square image, or the image is too small for the layers.
 
     Example:
         >>> import torch
@@ -43,8 +43,8 @@ class CNN(nn.Module):
         self.side = isqrt(features)
         if self.side**2 != features:
             raise UserError(
-                f"model=cnn needs square images, and {features} features are none: "
-                "try data=digits, or model=mlp"
+                f"model=cnn needs square images, but {features} is not a square number of "
+                "features: use data=digits, or model=mlp"
             )
         if any(width < 1 for width in channels) or self.side < 2 ** len(channels):
             raise UserError(
@@ -52,15 +52,17 @@ class CNN(nn.Module):
                 f"{self.side} x {self.side} pixels can be halved {self.side.bit_length() - 1} times"
             )
         layers: list[nn.Module] = []
-        before = 1
+        inputs = 1
         for width in channels:
-            layers += [nn.Conv2d(before, width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
-            before = width
-        left = self.side >> len(channels)
-        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(before * left * left, outputs))
+            layers += [nn.Conv2d(inputs, width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+            inputs = width
+        final_side = self.side >> len(channels)
+        self.layers = nn.Sequential(
+            *layers, nn.Flatten(), nn.Linear(inputs * final_side * final_side, outputs)
+        )
 
     def forward(self, features: Tensor) -> Tensor:
-        """(rows, side * side) -> (rows, outputs)."""
+        """Return outputs (rows, outputs) for images (rows, side * side)."""
         images = features.reshape(-1, 1, self.side, self.side)
         outputs: Tensor = self.layers(images)
         return outputs

@@ -14,13 +14,13 @@ from gdframe.registry import MODELS
 
 @MODELS.register("double_well")
 class DoubleWell(Function):
-    """A local and a global minimum on one line: where descent ends depends on where it starts.
+    """A function of one variable with two minima; the start decides which is found.
 
-    With a positive tilt the left well is the deeper one.
+    With a positive tilt the left well is deeper.
 
     Args:
-        tilt: slope added to the symmetric wells; beyond about 1.54 only one well is left.
-        start: where descent begins; by default 1.5, above the shallow well.
+        tilt: slope added to the symmetric wells; above about 1.54 there is only one well.
+        start: starting point; by default 1.5, above the shallow well.
 
     Example:
         >>> DoubleWell(tilt=0.0, start=[1.0])().item()
@@ -34,11 +34,11 @@ class DoubleWell(Function):
         self.tilt = tilt
 
     def value(self, x: Tensor) -> Tensor:
-        """(x^2 - 1)^2 + tilt * x."""
+        """Return (x^2 - 1)^2 + tilt * x."""
         return ((x**2 - 1) ** 2 + self.tilt * x).sum(dim=-1)
 
     def minima(self) -> list[list[float]]:
-        """The lowest of the real roots of f'(x) = 4 x^3 - 4 x + tilt; both for no tilt."""
+        """Return the lowest real roots of f'(x) = 4 x^3 - 4 x + tilt; two roots without a tilt."""
         roots = np.roots([4.0, 0.0, -4.0, self.tilt])
         real = roots[np.abs(roots.imag) < 1e-9].real
         values = (real**2 - 1) ** 2 + self.tilt * real

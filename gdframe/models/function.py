@@ -1,4 +1,4 @@
-"""What a function to minimise is: a model that predicts nothing and whose value is the loss."""
+"""The base class of functions to minimise: models without predictions, whose value is the loss."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from gdframe.errors import UserError
 
 
 class Function(nn.Module):
-    """Base of functions to minimise: ``value`` is all a function writes.
+    """Base class of functions to minimise; a subclass defines ``value``.
 
-    The point ``x`` is the only parameter, so initialisers, optimizers and penalties treat it as
-    any other.
+    The point ``x`` is the only parameter. Initialisers, optimizers and penalties treat it as any
+    other parameter.
 
     Args:
-        start: where descent begins, as many numbers as the function has dimensions.
-        dimension: how many those are.
+        start: starting point, with one number for each dimension.
+        dimension: number of dimensions, at least 1.
 
     Raises:
-        UserError: ``start`` has another number of entries, or fewer than one dimension.
+        UserError: ``start`` has another number of entries, or ``dimension`` is below 1.
     """
 
     default_initializer: ClassVar[None] = None
@@ -40,12 +40,12 @@ class Function(nn.Module):
 
     @abstractmethod
     def value(self, x: Tensor) -> Tensor:
-        """Return the function at points (..., dimension), shape (...)."""
+        """Return the function's values (...) at points (..., dimension)."""
 
     def minima(self) -> list[list[float]]:
         """Return the known global minimisers."""
         return []
 
     def forward(self) -> Tensor:
-        """Return the function at the current point, a 0-d tensor."""
+        """Return the function's value at the current point, a 0-d tensor."""
         return self.value(self.x)

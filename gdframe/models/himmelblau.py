@@ -13,10 +13,10 @@ from gdframe.registry import MODELS
 
 @MODELS.register("himmelblau")
 class Himmelblau(Function):
-    """Four minima of value 0: which one is found depends on the start.
+    """A function with four minima of value 0; the start decides which is found.
 
     Args:
-        start: where descent begins; by default the origin.
+        start: starting point; by default the origin.
 
     Example:
         >>> Himmelblau(start=[3.0, 2.0])().item()
@@ -27,12 +27,12 @@ class Himmelblau(Function):
         super().__init__([0.0, 0.0] if start is None else start, 2)
 
     def value(self, x: Tensor) -> Tensor:
-        """(x^2 + y - 11)^2 + (x + y^2 - 7)^2."""
+        """Return (x^2 + y - 11)^2 + (x + y^2 - 7)^2."""
         a, b = x[..., 0], x[..., 1]
         return (a**2 + b - 11) ** 2 + (a + b**2 - 7) ** 2
 
     def minima(self) -> list[list[float]]:
-        """All four."""
+        """Return all four minima."""
         return [
             [3.0, 2.0],
             [-2.805118086952745, 3.131312518250573],

@@ -1,4 +1,4 @@
-"""The multi-layer perceptron: linear layers with an activation between them."""
+"""The multi-layer perceptron: linear layers with activations between them."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 @MODELS.register("mlp")
 class MLP(nn.Module):
-    """Fully connected network.
+    """A fully connected network.
 
     Args:
         features: number of features.
         outputs: number of outputs.
         hidden: width of each hidden layer, each at least 1.
-        activation: after each hidden layer.
+        activation: activation after each hidden layer.
 
     Raises:
-        UserError: a width below 1.
+        UserError: a width is below 1.
 
     Example:
         >>> sum(p.numel() for p in MLP(20, 1, hidden=[64]).parameters())
@@ -56,6 +56,6 @@ class MLP(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear(features, outputs))
 
     def forward(self, features: Tensor) -> Tensor:
-        """(rows, features) -> (rows, outputs)."""
+        """Return outputs (rows, outputs) for features (rows, features)."""
         outputs: Tensor = self.layers(features)
         return outputs

@@ -14,14 +14,14 @@ from gdframe.registry import MODELS
 
 @MODELS.register("quadratic")
 class Quadratic(Function):
-    """A convex quadratic whose curvatures run geometrically from 1 to the condition number.
+    """A convex quadratic with a geometric sequence of curvatures from 1 to the condition number.
 
-    Gradient descent contracts coordinate i by exactly ``1 - lr * h_i`` a step.
+    Each step of gradient descent multiplies coordinate i by exactly ``1 - lr * h_i``.
 
     Args:
         dimension: number of coordinates, at least 1.
-        condition_number: largest curvature over smallest, at least 1.
-        start: where descent begins; by default all ones.
+        condition_number: largest curvature divided by the smallest, at least 1.
+        start: starting point; by default all ones.
 
     Example:
         >>> Quadratic(dimension=2, condition_number=10.0)().item()  # (1 + 10) / 2
@@ -49,9 +49,9 @@ class Quadratic(Function):
         self.register_buffer("curvatures", curvatures, persistent=False)
 
     def value(self, x: Tensor) -> Tensor:
-        """1/2 sum_i h_i x_i^2."""
+        """Return 1/2 sum_i h_i x_i^2."""
         return 0.5 * (self.curvatures.to(x.dtype) * x * x).sum(dim=-1)
 
     def minima(self) -> list[list[float]]:
-        """The origin."""
+        """Return the origin."""
         return [[0.0] * len(self.x)]

@@ -16,11 +16,11 @@ from gdframe.registry import MODELS
 
 @MODELS.register("rastrigin")
 class Rastrigin(Function):
-    """A bowl covered with local minima about one apart; the global one is the origin.
+    """A bowl with local minima at distances of about 1; the global minimum is the origin.
 
     Args:
         dimension: number of coordinates, at least 1.
-        start: where descent begins; by default 2.2 in each coordinate, above a local minimum.
+        start: starting point; by default 2.2 in each coordinate, above a local minimum.
 
     Example:
         >>> round(Rastrigin(dimension=1, start=[0.5])().item(), 4)
@@ -31,9 +31,9 @@ class Rastrigin(Function):
         super().__init__([2.2] * dimension if start is None else start, dimension)
 
     def value(self, x: Tensor) -> Tensor:
-        """10 d + sum_i x_i^2 - 10 cos(2 pi x_i)."""
+        """Return 10 d + sum_i x_i^2 - 10 cos(2 pi x_i)."""
         return (10 + x**2 - 10 * torch.cos(2 * math.pi * x)).sum(dim=-1)
 
     def minima(self) -> list[list[float]]:
-        """The origin."""
+        """Return the origin."""
         return [[0.0] * len(self.x)]

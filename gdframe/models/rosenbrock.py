@@ -15,11 +15,11 @@ from gdframe.registry import MODELS
 
 @MODELS.register("rosenbrock")
 class Rosenbrock(Function):
-    """A curved, narrow valley: easy to enter, slow to follow to the minimum at (1, ..., 1).
+    """A curved, narrow valley with slow progress to the minimum at (1, ..., 1).
 
     Args:
         dimension: number of coordinates, at least 2.
-        start: where descent begins; by default (-1.2, 1, -1.2, 1, ...).
+        start: starting point; by default (-1.2, 1, -1.2, 1, ...).
 
     Example:
         >>> round(Rosenbrock()().item(), 4)
@@ -33,10 +33,10 @@ class Rosenbrock(Function):
         super().__init__(classic if start is None else start, dimension)
 
     def value(self, x: Tensor) -> Tensor:
-        """sum_i 100 (x_{i+1} - x_i^2)^2 + (1 - x_i)^2."""
-        here, after = x[..., :-1], x[..., 1:]
-        return (100 * (after - here**2) ** 2 + (1 - here) ** 2).sum(dim=-1)
+        """Return sum_i 100 (x_{i+1} - x_i^2)^2 + (1 - x_i)^2."""
+        x_i, x_next = x[..., :-1], x[..., 1:]
+        return (100 * (x_next - x_i**2) ** 2 + (1 - x_i) ** 2).sum(dim=-1)
 
     def minima(self) -> list[list[float]]:
-        """All ones."""
+        """Return the point of all ones."""
         return [[1.0] * len(self.x)]

@@ -1,4 +1,4 @@
-"""Observers: who watches a run. They see four events and cannot change it."""
+"""Observers: they watch a run through four events and cannot change it."""
 
 from gdframe.observers.base import Observer, Watched
 from gdframe.observers.checkpoint import Checkpoint

@@ -1,4 +1,4 @@
-"""What an observer is: someone who watches a run through a few events and cannot change it."""
+"""The base class of observers, which watch a run through four events and cannot change it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from gdframe.schedules.base import Clock
 
 
 class Watched(Protocol):
-    """What observers see of a run."""
+    """The part of a run that observers see."""
 
     @property
     def step(self) -> int:
-        """Updates done."""
+        """Number of steps done."""
 
     @property
     def epochs(self) -> int:
@@ -28,55 +28,55 @@ class Watched(Protocol):
 
     @property
     def clock(self) -> Clock:
-        """How steps relate to epochs."""
+        """The conversion between steps and epochs."""
 
     @property
     def history(self) -> History:
-        """What was measured so far."""
+        """All evaluations so far."""
 
     @property
     def seconds(self) -> float:
-        """Time spent training."""
+        """Training time in seconds."""
 
     def parameters(self) -> Mapping[str, Tensor]:
         """Return the current parameters by name."""
 
     def is_finite(self) -> bool:
-        """Say whether the objective and its gradient over all rows are finite now."""
+        """Return whether the objective and its gradient over all rows are finite now."""
 
     def capture(self) -> Capture:
-        """Return copies of all that is needed to go on from here."""
+        """Return copies of all values that are needed to continue the run from here."""
 
 
 class Observer:
-    """Base of observers: every event does nothing unless it is overridden.
+    """Base class of observers; each event does nothing unless a subclass overrides it.
 
     An observer cannot change the run. It reads parameters from ``run.parameters()``, or from a
-    module and an optimizer that it knows: before each event these hold what the run has come to, on
+    module and an optimizer that it knows. Before each event these hold the run's current values, on
     every engine.
     """
 
     def on_start(self, run: Watched) -> None:
-        """Before the first step, or the first after a resume."""
+        """React to the start: before the first step, or the first step after a resume."""
 
-    def on_block(self, run: Watched, kept: NDArray[np.float64]) -> None:
-        """After a block of steps; rows of ``kept`` are (step, loss, gradient norm), thinned."""
+    def on_block(self, run: Watched, steps: NDArray[np.float64]) -> None:
+        """React to a block of steps; rows of ``steps`` are (step, loss, gradient norm), thinned."""
 
     def on_epoch(self, run: Watched) -> None:
-        """After an epoch; ``run.history.last`` is its row."""
+        """React to the end of an epoch; ``run.history.last`` is its evaluation."""
 
     def on_end(self, run: Watched, result: Result) -> None:
-        """When the run is over."""
+        """React to the end of the run."""
 
     def flush(self) -> None:
-        """Hand what is held back to the operating system: a checkpoint is about to be written."""
+        """Pass buffered output to the operating system, before a checkpoint is written."""
 
     def state(self) -> dict[str, Tensor]:
-        """Return what a checkpoint must hold for the observer to go on from it."""
+        """Return the tensors that the observer needs from a checkpoint after a resume."""
         return {}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what ``state`` returned, of this observer or another, before ``on_start``."""
+        """Restore a state of this observer or another of its class, before ``on_start``."""
 
     def close(self) -> None:
-        """Release what is held, also when the run failed; called once, last."""
+        """Release all resources; called once, at last, also if the run failed."""

@@ -1,4 +1,4 @@
-"""Saves a run at intervals and at its end, so that it can go on after anything."""
+"""The observer that saves checkpoints at intervals and at the end of a run."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from gdframe.runs.run_folder import RunFolder
 
 @OBSERVERS.register("checkpoint")
 class Checkpoint(Observer):
-    """Keeps the last few checkpoints of a run in a folder.
+    """Saves checkpoints of a run in its folder, and keeps the last few.
 
     Args:
-        folder: the run's; they go into ``checkpoint/`` in it.
-        every: epochs between them as a whole number, or seconds as text: ``30s``.
-        keep: how many stay, at least 1.
+        folder: the run folder; checkpoints go into its folder ``checkpoint/``.
+        every: interval in epochs as a whole number, or in seconds as text: ``30s``.
+        keep: number of checkpoints to keep, at least 1.
 
     Raises:
         UserError: ``every`` or ``keep`` is out of range.
@@ -41,24 +41,24 @@ class Checkpoint(Observer):
         self.folder, self.keep = RunFolder(folder), keep
         self._saved_at = time.monotonic()
 
-    def on_block(self, run: Watched, kept: NDArray[np.float64]) -> None:
-        """Save where the interval in seconds is over, be it amid an epoch."""
-        due = (
+    def on_block(self, run: Watched, steps: NDArray[np.float64]) -> None:
+        """Save a checkpoint if the interval in seconds is over, also within an epoch."""
+        is_due = (
             self.every_seconds is not None
             and time.monotonic() - self._saved_at >= self.every_seconds
         )
-        # a state that is about to diverge is none to go on from
-        if due and run.is_finite():
+        # a run cannot continue from a state that is not finite
+        if is_due and run.is_finite():
             self._save(run)
 
     def on_epoch(self, run: Watched) -> None:
-        """Save where the interval in epochs is over."""
+        """Save a checkpoint if the interval in epochs is over."""
         epoch = run.step // run.clock.steps_per_epoch
         if self.every_epochs is not None and epoch % self.every_epochs == 0:
             self._save(run)
 
     def on_end(self, run: Watched, result: Result) -> None:
-        """Save how the run ended."""
+        """Save a checkpoint of the end of the run."""
         self._save(run)
 
     def _save(self, run: Watched) -> None:
@@ -67,10 +67,10 @@ class Checkpoint(Observer):
 
 
 def interval(every: int | str) -> tuple[int | None, float | None]:
-    """Read an interval as (epochs, None) or (None, seconds).
+    """Return an interval as (epochs, None) or (None, seconds).
 
     Raises:
-        UserError: it is neither a whole number of at least 1 nor seconds such as ``30s``.
+        UserError: ``every`` is neither a whole number of at least 1 nor seconds such as ``30s``.
 
     Example:
         >>> interval(10), interval("2.5s")

@@ -1,4 +1,4 @@
-"""Writes the history of a run as a table, row by row while it trains."""
+"""The observer that writes the history of a run as a CSV table during training."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from gdframe.runs.run_folder import RunFolder
 
 @OBSERVERS.register("csv")
 class CSVHistory(Observer):
-    """Writes ``history.csv``: a row for the start and for the end of each epoch, as it grows.
+    """Writes ``history.csv`` during training: a row for the start and for the end of each epoch.
 
     Its columns are those of ``History.epochs``. After a resume, rows beyond the checkpoint are
     replaced.
 
     Args:
-        folder: the run's.
-        every: epochs between two rows, at least 1; the last epoch always has a row.
+        folder: the run folder.
+        every: interval between rows in epochs, at least 1; the last epoch always has a row.
 
     Raises:
         UserError: ``every`` is below 1.
@@ -39,20 +39,20 @@ class CSVHistory(Observer):
     def on_start(self, run: Watched) -> None:
         """Open the table; after a resume, keep the rows up to the checkpoint."""
         row = run.history.last
-        earlier = self.folder.read_history_table()
-        kept = [line for line in earlier if float(line["step"]) <= run.step]
+        earlier_lines = self.folder.read_history_table()
+        lines = [line for line in earlier_lines if float(line["step"]) <= run.step]
         text = io.StringIO()
         writer = csv.DictWriter(text, list(row), restval="", extrasaction="ignore")
         writer.writeheader()
-        writer.writerows(kept)
+        writer.writerows(lines)
         self.folder.write_history_table(text.getvalue())
         self._file = self.folder.append_history_table()
         self._writer = csv.DictWriter(self._file, list(row), restval="", extrasaction="ignore")
-        self._written = float(kept[-1]["step"]) if kept else -1.0
+        self._written = float(lines[-1]["step"]) if lines else -1.0
         self._write(row)
 
     def on_epoch(self, run: Watched) -> None:
-        """Add a row where one is due."""
+        """Add a row if the interval is over."""
         row = run.history.last
         if int(row["epoch"]) % self.every == 0:
             self._write(row)

@@ -1,4 +1,4 @@
-"""Logs a run to MLflow: hyperparameters, the history as metrics, the verdict as tags."""
+"""The observer that logs a run to MLflow."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from gdframe.runs.event_tags import tag_of
 from gdframe.runs.result import Result
 
 FAILURES = ("diverged", "failed")
-"""Statuses of runs that MLflow shows as failed."""
+"""Statuses that MLflow shows as failed."""
 
 
 @OBSERVERS.register("mlflow")
 class MLflow(Observer):
-    """Logs a run to MLflow. Needs the extra ``mlflow``.
+    """Logs hyperparameters, the history as metrics and the verdict as tags; needs ``mlflow``.
 
     A resumed run becomes a new MLflow run, which begins at the checkpoint.
 
     Args:
-        folder: the run's; its path names the MLflow run.
-        uri: of the tracking server or folder; by default MLflow's own, ``MLFLOW_TRACKING_URI``.
-        experiment: its name; it is made if there is none.
-        hyperparameters: what is logged as parameters.
+        folder: the run folder; its path becomes the name of the MLflow run.
+        uri: address of the tracking server or folder; by default MLflow's ``MLFLOW_TRACKING_URI``.
+        experiment: name of the experiment, which is created if it does not exist.
+        hyperparameters: values that are logged as parameters.
 
     Raises:
         UserError: MLflow is not installed, or refuses the URI.
@@ -55,26 +55,26 @@ class MLflow(Observer):
             ) from error
         try:
             self._client = MlflowClient(tracking_uri=uri)
-            found = self._client.get_experiment_by_name(experiment)
+            existing = self._client.get_experiment_by_name(experiment)
         except (MlflowException, OSError, ValueError) as error:
             raise UserError(f"observer.mlflow.uri={uri}: {error}") from error
-        self._found = None if found is None else found.experiment_id
+        self._experiment_id = None if existing is None else existing.experiment_id
 
     def on_start(self, run: Watched) -> None:
-        """Make the run, with its hyperparameters and the first row."""
-        experiment = self._found or self._client.create_experiment(self.experiment)
-        made = self._client.create_run(experiment, run_name=str(self.folder))
-        self._run = made.info.run_id
+        """Create the MLflow run, with its hyperparameters and the first evaluation."""
+        experiment = self._experiment_id or self._client.create_experiment(self.experiment)
+        created = self._client.create_run(experiment, run_name=str(self.folder))
+        self._run = created.info.run_id
         for name, value in self.hyperparameters.items():
             self._client.log_param(self._run, name, value)
         self._log(run)
 
     def on_epoch(self, run: Watched) -> None:
-        """Log the epoch's row."""
+        """Log the epoch's evaluation."""
         self._log(run)
 
     def on_end(self, run: Watched, result: Result) -> None:
-        """Log the verdict, and end the run."""
+        """Log the verdict, and end the MLflow run."""
         assert self._run is not None
         self._client.set_tag(self._run, "status", str(result.status))
         self._client.set_tag(self._run, "reason", result.reason)
@@ -83,7 +83,7 @@ class MLflow(Observer):
         self._run = None
 
     def close(self) -> None:
-        """End the run where it has not ended."""
+        """End the MLflow run if it has not ended."""
         if self._run is not None:
             self._client.set_terminated(self._run, "KILLED")
             self._run = None

@@ -18,7 +18,7 @@ from gdframe.runs.result import Result
 
 @contextmanager
 def preparing(console: Console | None = None) -> Iterator[None]:
-    """Show on a terminal, while an engine is built, that it may be compiling."""
+    """Show on a terminal, while an engine is built, that it may compile."""
     console = console or Console(file=sys.stderr)
     if not console.is_terminal:
         yield
@@ -29,10 +29,10 @@ def preparing(console: Console | None = None) -> Iterator[None]:
 
 @OBSERVERS.register("progress")
 class ProgressBar(Observer):
-    """Draws a progress bar on standard error, and only if that is a terminal.
+    """Draws a progress bar on standard error if it is a terminal.
 
     Args:
-        console: where to draw.
+        console: the console to draw on; by default standard error.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -61,12 +61,12 @@ class ProgressBar(Observer):
         )
         self._bar.start()
 
-    def on_block(self, run: Watched, kept: NDArray[np.float64]) -> None:
+    def on_block(self, run: Watched, steps: NDArray[np.float64]) -> None:
         """Move the bar."""
         self._bar.update(self._task, completed=run.step, epoch=self._epoch(run))
 
     def on_epoch(self, run: Watched) -> None:
-        """Show what the epoch measured."""
+        """Show the epoch's evaluation."""
         row = run.history.last
         self._bar.update(self._task, objective=row["objective"], gradient_norm=row["gradient_norm"])
 

@@ -1,4 +1,4 @@
-"""Writes TensorBoard events: steps, epochs, gradient norms, updates, histograms, HParams."""
+"""The observer that writes TensorBoard events."""
 
 from __future__ import annotations
 
@@ -45,24 +45,24 @@ LAYOUT = {
         "update to weight by parameter": ["update_ratio/.*"],
     },
 }  # fmt: skip
-"""Of the Custom Scalars page: what a person asks, in that order."""
+"""Layout of the Custom Scalars page: the charts that answer each question."""
 
 FLUSH_SECONDS = 2.0
-"""How late events may leave the process; TensorBoard looks for new ones every 5 seconds."""
+"""Longest time that events stay in the process; TensorBoard reads new events every 5 seconds."""
 
 
 @OBSERVERS.register("tensorboard")
 class TensorBoard(Observer):
-    """Writes one event file in a run's folder, thinned to ``max_points`` a tag.
+    """Writes an event file into a run folder, thinned to ``max_points`` for each tag.
 
-    Events leave the process every two seconds, and before each checkpoint, which so is never ahead
-    of them.
+    It holds steps, epochs, gradient norms, updates, histograms and hyperparameters. Events are
+    written every two seconds, and before each checkpoint, so that no checkpoint is ahead of them.
 
     Args:
-        folder: where the event file goes.
-        max_points: most points of a tag by epoch; steps are thinned as the history is.
-        histograms: most histograms of each parameter; 0 for none.
-        hyperparameters: what the HParams page shows of the run.
+        folder: folder of the event file.
+        max_points: largest number of epochs in a curve; steps are thinned as in the history.
+        histograms: largest number of histograms of each parameter; 0 for none.
+        hyperparameters: values for the HParams page.
         text: Markdown pages by title.
     """
 
@@ -83,7 +83,7 @@ class TensorBoard(Observer):
         self._loaded: dict[str, NDArray[Any]] | None = None
 
     def on_start(self, run: Watched) -> None:
-        """Open the event file; after a resume, drop what lies beyond the checkpoint."""
+        """Open the event file; after a resume, drop events beyond the checkpoint."""
         epoch = int(run.history.last["epoch"])
         resumed = rewind_events(self.folder, step=run.step, epoch=epoch)
         self._file = EventFile(self.folder)
@@ -98,18 +98,18 @@ class TensorBoard(Observer):
             self._write_histograms(run)
         if run.step == run.history.last["step"]:
             self._remember(run, epoch)
-        else:  # the checkpoint was taken amid an epoch
+        else:  # the checkpoint was saved within an epoch
             self._before = self._loaded
         self.flush()
 
-    def on_block(self, run: Watched, kept: NDArray[np.float64]) -> None:
-        """Take the steps that are kept, and write them now and then: many at once cost less."""
-        if len(kept):
-            self._steps.append(kept)
+    def on_block(self, run: Watched, steps: NDArray[np.float64]) -> None:
+        """Collect the thinned steps, and write them at intervals, because that costs less."""
+        if len(steps):
+            self._steps.append(steps)
         self._flush_if_due()
 
     def on_epoch(self, run: Watched) -> None:
-        """Write the epoch if it is kept."""
+        """Write the epoch's evaluation, update and histograms if they are due."""
         assert self._file is not None
         epoch = int(run.history.last["epoch"])
         if epoch % self._stride == 0:
@@ -132,20 +132,20 @@ class TensorBoard(Observer):
         self._file.hyperparameters({**self.hyperparameters, "status": str(result.status)})
 
     def flush(self) -> None:
-        """Hand all events to the operating system."""
+        """Pass all events to the operating system."""
         if self._file is not None:
             self._write_steps(self._file)
             self._file.flush()
             self._flushed = time.monotonic()
 
     def state(self) -> dict[str, Tensor]:
-        """Return where the parameters were when the epoch began."""
+        """Return the parameters at the beginning of the epoch."""
         return {f"before.{n}": torch.from_numpy(p) for n, p in (self._before or {}).items()}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take back where the parameters were when the epoch began."""
-        found = {n.removeprefix("before."): p for n, p in state.items() if n.startswith("before.")}
-        self._loaded = {name: values.numpy() for name, values in found.items()} or None
+        """Restore the parameters at the beginning of the epoch."""
+        before = {n.removeprefix("before."): p for n, p in state.items() if n.startswith("before.")}
+        self._loaded = {name: values.numpy() for name, values in before.items()} or None
 
     def close(self) -> None:
         """Flush and close the event file."""
@@ -170,18 +170,18 @@ class TensorBoard(Observer):
     def _write_epoch(self, run: Watched) -> None:
         assert self._file is not None
         row = run.history.last
-        # a metric that is not defined, or was not measured here, is NaN
+        # a metric that is not defined or not measured here is NaN
         values = {tag: v for k, v in row.items() if (tag := tag_of(k)) and not math.isnan(v)}
         self._file.scalars(values, int(row["epoch"]))
 
     def _remember(self, run: Watched, epoch: int) -> None:
-        """Keep the parameters if the next epoch's update is to be written."""
+        """Copy the parameters if the update of the next epoch will be written."""
         self._before = None
         if (epoch + 1) % self._stride == 0 and epoch < run.epochs:
             self._before = {n: p.cpu().numpy().copy() for n, p in run.parameters().items()}
 
     def _write_updates(self, run: Watched, epoch: int) -> None:
-        """Write how far the epoch has moved each parameter, relative to its size before."""
+        """Write the epoch's change of each parameter, relative to its norm before."""
         if self._before is None:
             return
         assert self._file is not None
@@ -189,7 +189,7 @@ class TensorBoard(Observer):
         for name, values in run.parameters().items():
             before = self._before[name]
             size = float(np.linalg.norm(before))
-            if size > 0:  # what starts at zero has no ratio
+            if size > 0:  # a parameter that is zero has no ratio
                 ratio = float(np.linalg.norm(values.cpu().numpy() - before)) / size
                 if math.isfinite(ratio):
                     ratios[f"update_ratio/{name}"] = ratio
@@ -204,10 +204,10 @@ class TensorBoard(Observer):
 
 
 def layout(columns: Iterable[str]) -> dict[str, dict[str, list[str]]]:
-    """Return how the Custom Scalars page is arranged, without charts that would stay empty.
+    """Return the layout of the Custom Scalars page, without charts that would stay empty.
 
     Args:
-        columns: of the history by epoch.
+        columns: columns of the history by epoch.
 
     Example:
         >>> list(layout(["objective", "lr", "theory/gap"])["1. Is it descending?"])
@@ -223,7 +223,7 @@ def layout(columns: Iterable[str]) -> dict[str, dict[str, list[str]]]:
         question: {
             title: tags
             for title, tags in charts.items()
-            if any(re.fullmatch(tag, one) for tag in tags for one in shown)
+            if any(re.fullmatch(tag, name) for tag in tags for name in shown)
         }
         for question, charts in LAYOUT.items()
     }

@@ -1,4 +1,4 @@
-"""Update rules: pure functions of (parameters, gradients, state, hyperparameters)."""
+"""Optimizers: update rules that are pure functions of their arguments."""
 
 from gdframe.optimizers.adagrad import Adagrad
 from gdframe.optimizers.adam import Adam

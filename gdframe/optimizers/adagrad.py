@@ -18,7 +18,7 @@ from gdframe.registry import OPTIMIZERS
 
 @OPTIMIZERS.register("adagrad")
 class Adagrad(Optimizer):
-    """Divides each coordinate's rate by the root of the sum of its squared gradients.
+    """Divides each coordinate's learning rate by the root of the sum of its squared gradients.
 
     Args:
         params: tensors or parameter groups.
@@ -30,7 +30,7 @@ class Adagrad(Optimizer):
         >>> x = torch.nn.Parameter(torch.tensor([1.0, 100.0]))
         >>> (x**2).sum().backward()
         >>> Adagrad([x], lr=0.5).step()
-        >>> x.tolist()  # the first step is lr in every coordinate, whatever its scale
+        >>> x.tolist()  # the first step is lr in each coordinate, at any scale
         [0.5, 99.5]
     """
 
@@ -41,14 +41,14 @@ class Adagrad(Optimizer):
 
     @staticmethod
     def init_state(params: list[Tensor]) -> State:
-        """The sums of squared gradients start at zero."""
+        """Return zero sums of squared gradients."""
         return {"sum": [torch.zeros_like(p) for p in params]}
 
     @staticmethod
     def update(
         params: list[Tensor], grads: list[Tensor], state: State, hyper: Hyper
     ) -> tuple[list[Tensor], State]:
-        """S <- s + g^2;  w <- w - lr * g / (sqrt(s) + eps)."""
+        """Apply s <- s + g^2;  w <- w - lr * g / (sqrt(s) + eps)."""
         lr, eps = hyper["lr"], hyper["eps"]
         total = [s + g * g for s, g in zip(state["sum"], grads, strict=True)]
         new_params = [

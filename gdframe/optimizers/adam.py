@@ -1,4 +1,4 @@
-"""Adam: running means of the gradient and of its square, corrected for their start at zero.
+"""Adam: running means of the gradient and of its square, corrected for the bias of a zero start.
 
     m <- beta1 * m + (1 - beta1) * g
     s <- beta2 * s + (1 - beta2) * g^2
@@ -21,11 +21,11 @@ from gdframe.registry import OPTIMIZERS
 
 @OPTIMIZERS.register("adam")
 class Adam(Optimizer):
-    """Momentum divided by a running root mean square, both corrected for bias.
+    """Divides a running mean of gradients by their running root mean square, both bias-corrected.
 
     Args:
         params: tensors or parameter groups.
-        lr: learning rate, at least 0; about the size of a step in each coordinate.
+        lr: learning rate, at least 0; about the length of a step in each coordinate.
         beta1: decay of the running mean of gradients, in [0, 1).
         beta2: decay of the running mean of squared gradients, in [0, 1).
         eps: added to the root, above 0.
@@ -35,7 +35,7 @@ class Adam(Optimizer):
         >>> x = torch.nn.Parameter(torch.tensor([1.0, -100.0]))
         >>> (x**2).sum().backward()
         >>> Adam([x], lr=0.5).step()
-        >>> x.tolist()  # the first step is lr in every coordinate, against its sign
+        >>> x.tolist()  # the first step is lr in each coordinate, towards zero
         [0.5, -99.5]
     """
 
@@ -57,7 +57,7 @@ class Adam(Optimizer):
 
     @staticmethod
     def init_state(params: list[Tensor]) -> State:
-        """Both running means, and the count of updates, start at zero."""
+        """Return zero running means and a zero step counter."""
         return {
             "mean": [torch.zeros_like(p) for p in params],
             "square": [torch.zeros_like(p) for p in params],
@@ -68,7 +68,7 @@ class Adam(Optimizer):
     def update(
         params: list[Tensor], grads: list[Tensor], state: State, hyper: Hyper
     ) -> tuple[list[Tensor], State]:
-        """The three lines of the module's docstring."""
+        """Apply the three lines of the module's docstring."""
         lr, beta1, beta2, eps = (hyper[name] for name in ("lr", "beta1", "beta2", "eps"))
         step = [t + 1 for t in state["step"]]
         mean = [beta1 * m + (1 - beta1) * g for m, g in zip(state["mean"], grads, strict=True)]

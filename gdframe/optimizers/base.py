@@ -1,4 +1,4 @@
-"""What every update rule is: two pure functions, and the torch optimizer that applies them."""
+"""The base class of optimizers: two pure functions, and the torch optimizer that applies them."""
 
 from __future__ import annotations
 
@@ -22,36 +22,36 @@ Hyper: TypeAlias = Mapping[str, Any]
 BOOKKEEPING = frozenset(
     ("params", "param_names", "initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum")
 )
-"""What PyTorch and its learning-rate schedulers keep in a parameter group besides settings."""
+"""Entries of a parameter group that PyTorch and its learning-rate schedulers add to settings."""
 
 REMEDIES = {
     "weight_decay": "add a penalty to the loss (penalty=l2)",
     "maximize": "minimise the negative of the objective",
 }
-"""What to do instead of settings of ``torch.optim`` that gdframe's rules do not have."""
+"""Replacements of settings of ``torch.optim`` that gdframe's optimizers do not have."""
 
 LOW_PRECISION = (torch.float16, torch.bfloat16)
 """Types whose updates are computed in float32."""
 
 
 class Optimizer(torch.optim.Optimizer):
-    """Base of gdframe's update rules: ``init_state`` and ``update`` are all a rule writes.
+    """Base class of gdframe's optimizers; a subclass defines ``update`` and often ``init_state``.
 
-    Both are pure functions on whole lists of tensors. They may compute in place on what they are
-    given, but keep nothing between calls except the state that they return. ``step`` applies them,
-    so an instance works in any PyTorch loop: with closures, parameter groups, ``state_dict``,
-    torch's learning-rate schedulers and parameters without a gradient (which are left alone, their
-    state too). Parameters in float16 and bfloat16 are updated in float32, their state included.
+    Both are pure functions on whole lists of tensors. They may compute in place on their arguments,
+    but keep no state between calls except the state that they return. ``step`` applies them, so an
+    instance works in any PyTorch loop: with closures, parameter groups, ``state_dict``, torch's
+    learning-rate schedulers and parameters without a gradient (whose values and states stay
+    unchanged). Parameters in float16 and bfloat16 are updated in float32, their states included.
 
     Args:
         params: tensors, or parameter groups as in ``torch.optim``.
-        defaults: every hyperparameter by name; ``lr`` must be there. ``clip_norm``, by default
-            None, scales the gradients of a parameter group so that their joint Euclidean norm is
-            at most that.
+        defaults: all hyperparameters by name, including ``lr``. ``clip_norm``, by default None,
+            is the largest joint Euclidean norm of a parameter group's gradients; longer gradients
+            are scaled down to it.
 
     Raises:
         UserError: ``lr`` is negative or not finite, ``clip_norm`` is not positive, a parameter is
-            complex, or a parameter group holds a setting that the rule does not have.
+            complex, or a parameter group has an unknown setting.
 
     Example:
         >>> class SignDescent(Optimizer):
@@ -68,9 +68,9 @@ class Optimizer(torch.optim.Optimizer):
     """
 
     torch_names: ClassVar[Mapping[str, tuple[str, int | None]]] = {}
-    """Hyperparameters that a parameter group holds under torch's name, for torch's schedulers.
+    """Names of hyperparameters in a parameter group, where torch's schedulers expect other names.
 
-    The name, and the place in it where it is a tuple: ``{"beta1": ("betas", 0)}``.
+    An entry is torch's name, and the index if that holds a tuple: ``{"beta1": ("betas", 0)}``.
     """
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
@@ -78,24 +78,24 @@ class Optimizer(torch.optim.Optimizer):
             function = inspect.getattr_static(type(self), name)
             if inspect.isfunction(function) and "self" in inspect.signature(function).parameters:
                 raise UserError(
-                    f"{type(self).__name__}.{name} takes an instance: make it a staticmethod of "
-                    "its arguments alone; settings come in hyper, what it remembers in state"
+                    f"{type(self).__name__}.{name} takes an instance: make it a staticmethod, with "
+                    "settings from hyper, and state from state"
                 )
         super().__init__(params, self._in_torch_names({"clip_norm": None, **defaults}, {}))
 
-    # torch wraps these so that their first call imports its compiler, which takes a second
+    # the first call of torch's wrappers imports its compiler, which takes a second
     _add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
     _load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
     zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add parameters with settings of their own.
+        """Add a group of parameters with its settings.
 
         Raises:
             UserError: a setting is unknown or out of range, or a parameter is complex.
         """
         group = self._in_torch_names(param_group, self.defaults)
-        self._refuse_unknown(group)
+        self._check_names(group)
         settings = {**self.defaults, **group}
         lr, limit = float(settings["lr"]), settings.get("clip_norm")
         if not (math.isfinite(lr) and lr >= 0):
@@ -108,12 +108,12 @@ class Optimizer(torch.optim.Optimizer):
                 self.param_groups.pop()
                 raise UserError(
                     f"a parameter of shape {tuple(p.shape)} is complex: gdframe's optimizers take "
-                    "real parameters; keep real and imaginary part apart (torch.view_as_real)"
+                    "real parameters; use real and imaginary parts (torch.view_as_real)"
                 )
 
-    def _in_torch_names(self, given: Mapping[str, Any], defaults: Hyper) -> dict[str, Any]:
-        """Return settings as a parameter group holds them."""
-        group = dict(given)
+    def _in_torch_names(self, settings: Mapping[str, Any], defaults: Hyper) -> dict[str, Any]:
+        """Return settings under their names in a parameter group."""
+        group = dict(settings)
         for name, (torch_name, place) in self.torch_names.items():
             if name not in group:
                 continue
@@ -127,24 +127,24 @@ class Optimizer(torch.optim.Optimizer):
             group[torch_name] = value
         return group
 
-    def _refuse_unknown(self, group: Mapping[str, Any]) -> None:
+    def _check_names(self, group: Mapping[str, Any]) -> None:
         unknown = group.keys() - self.defaults.keys() - BOOKKEEPING
         if unknown:
             name = min(unknown)
             remedy = REMEDIES.get(name, "leave it out")
             raise UserError(
                 f"parameter group has {name}={group[name]!r}: {type(self).__name__} has no such "
-                f"setting; {remedy}. It has: {in_words(sorted(self.defaults))}."
+                f"setting; {remedy}. It has: {in_words(sorted(self.defaults))}"
             )
 
     def hyper(self, group: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the hyperparameters of a parameter group, as ``update`` names them.
+        """Return the hyperparameters of a parameter group, under the names that ``update`` uses.
 
         Raises:
-            UserError: the group holds a setting that the rule does not have.
+            UserError: the group has an unknown setting.
         """
         if len(group) > len(self.defaults) + 1:
-            self._refuse_unknown(group)
+            self._check_names(group)
         settings = {name: group[name] for name in self.defaults}
         for name, (torch_name, place) in self.torch_names.items():
             value = settings[torch_name]
@@ -155,7 +155,7 @@ class Optimizer(torch.optim.Optimizer):
 
     @staticmethod
     def init_state(params: list[Tensor]) -> State:
-        """Return the state before the first update; the default rule has none."""
+        """Return the state before the first update; by default none."""
         return {}
 
     @staticmethod
@@ -169,9 +169,9 @@ class Optimizer(torch.optim.Optimizer):
     def apply(
         cls, params: list[Tensor], grads: list[Tensor], state: State, hyper: Hyper
     ) -> tuple[list[Tensor], State]:
-        """Clip the gradients where ``hyper["clip_norm"]`` asks for it, then ``update``.
+        """Return ``update`` of gradients that are clipped to ``hyper["clip_norm"]``.
 
-        A state that ``update`` does not return stays as it is.
+        A state that ``update`` does not return stays unchanged.
         """
         if hyper.get("clip_norm") is not None:
             grads = clip_norm(grads, hyper["clip_norm"])
@@ -180,10 +180,10 @@ class Optimizer(torch.optim.Optimizer):
 
     @classmethod
     def initial_state(cls, params: Sequence[Tensor]) -> State:
-        """Return ``init_state`` of detached parameters, in memory of its own.
+        """Return ``init_state`` of detached parameters, in new memory.
 
         Raises:
-            UserError: it is not one value for each parameter, by name.
+            UserError: a state does not have one value for each parameter.
         """
         values = [_computed(p) for p in params]
         state = cls.init_state(list(values))
@@ -193,11 +193,11 @@ class Optimizer(torch.optim.Optimizer):
                     f"{cls.__name__}.init_state: state '{name}' is {_described(entries)}; "
                     f"expected a list of {len(values)} tensors, one for each parameter"
                 )
-        taken = {storage_of(p) for p in params}
-        return {name: [owned(v, taken) for v in entries] for name, entries in state.items()}
+        used = {storage_of(p) for p in params}
+        return {name: [owned(v, used) for v in entries] for name, entries in state.items()}
 
     def prepare(self, params: Sequence[Tensor]) -> None:
-        """Give parameters that have no state yet their initial one."""
+        """Store the initial state of parameters that have none."""
         if all(p in self.state for p in params):
             return
         initial = self.initial_state(params)
@@ -207,10 +207,10 @@ class Optimizer(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update every parameter that has a gradient; return the closure's loss, if any.
+        """Update all parameters that have a gradient; return the closure's loss, if any.
 
         Raises:
-            UserError: a gradient is sparse, or ``update`` does not return what it should.
+            UserError: a gradient is sparse, or ``update`` returns values of a wrong form.
         """
         loss = None
         if closure is not None:
@@ -221,7 +221,9 @@ class Optimizer(torch.optim.Optimizer):
             if not params:
                 continue
             if any(p.grad.is_sparse for p in params):
-                raise UserError(f"{type(self).__name__} takes dense gradients, got a sparse one")
+                raise UserError(
+                    f"{type(self).__name__}: a gradient is sparse; expected a dense gradient"
+                )
             self.prepare(params)
             state = {key: [self.state[p][key] for p in params] for key in self.state[params[0]]}
             values, grads = [_computed(p) for p in params], [_computed(p.grad) for p in params]
@@ -231,7 +233,7 @@ class Optimizer(torch.optim.Optimizer):
     def _store(
         self, params: list[Tensor], values: list[Tensor], after: Sequence[Tensor], state: State
     ) -> None:
-        """Copy updated values into the parameters; keep states that share no memory with them."""
+        """Copy updated values into the parameters; store states in memory of their own."""
         name = type(self).__name__
         if not isinstance(after, (list, tuple)) or len(after) != len(params):
             raise UserError(
@@ -245,45 +247,45 @@ class Optimizer(torch.optim.Optimizer):
                     f"{name}.update: returned {_described(value)} for a parameter of shape "
                     f"{tuple(p.shape)}"
                 )
-        # a parameter that is returned as another one must be read before that is written
+        # a parameter that is returned in another's place must be read before it is overwritten
         after = [
             v if v is values[i] or storage_of(v) not in live else v.clone()
             for i, v in enumerate(after)
         ]
-        taken = {*live, *(storage_of(p.grad) for p in params if p.grad is not None)}
-        kept = {}
+        used = {*live, *(storage_of(p.grad) for p in params if p.grad is not None)}
+        new_states = {}
         for key, entries in state.items():
             if not isinstance(entries, (list, tuple)) or len(entries) != len(params):
                 raise UserError(
                     f"{name}.update: returned {_described(entries)} as state '{key}'; expected a "
                     f"list of {len(params)} tensors"
                 )
-            kept[key] = [owned(value, taken) for value in entries]
+            new_states[key] = [owned(value, used) for value in entries]
         for p, value, new in zip(params, values, after, strict=True):
             if new is not value or storage_of(value) != storage_of(p):
                 p.copy_(new)
-        for key, entries in kept.items():
+        for key, entries in new_states.items():
             for p, value in zip(params, entries, strict=True):
                 self.state[p][key] = value
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore what was copied or loaded, without the setting that torch adds to it."""
+        """Restore a copied or loaded optimizer, without the setting that torch adds."""
         super().__setstate__(state)
         self.defaults.pop("differentiable", None)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Restore what ``state_dict`` returned; states keep the types that ``init_state`` gives.
+        """Restore a state of ``state_dict``; states keep the types that ``init_state`` returns.
 
         Raises:
-            UserError: it is of another optimizer, such as one of ``torch.optim``.
+            UserError: the state is of another optimizer, such as one of ``torch.optim``.
         """
         name = type(self).__name__
         for group in state_dict["param_groups"]:
-            others = group.keys() - BOOKKEEPING
-            if others != self.defaults.keys():
+            names = group.keys() - BOOKKEEPING
+            if names != self.defaults.keys():
                 raise UserError(
                     f"the state is of another optimizer: its parameter groups hold "
-                    f"{in_words(sorted(others))}, and those of {name} hold "
+                    f"{in_words(sorted(names))}, and those of {name} hold "
                     f"{in_words(sorted(self.defaults))}; start {name} without it"
                 )
         params = [p for group in self.param_groups for p in group["params"]]
@@ -303,37 +305,37 @@ class Optimizer(torch.optim.Optimizer):
 
 
 def restored(value: Any, like: Any) -> Any:
-    """Return a copy of a stored state on the device of an initial one."""
+    """Return a copy of a stored state on the device of the initial state ``like``."""
     if isinstance(like, Tensor):
         return torch.as_tensor(value).detach().to(like.device, copy=True)
     return type(like)(value.item()) if isinstance(value, Tensor) else value
 
 
 def _computed(tensor: Tensor) -> Tensor:
-    """Return a detached tensor in the type that updates are computed in."""
+    """Return the tensor detached, and in float32 instead of a low-precision type."""
     plain = tensor.detach()
     return plain.float() if plain.dtype in LOW_PRECISION else plain
 
 
 def storage_of(value: Any) -> int:
-    """Return what identifies the memory of a tensor."""
+    """Return an identifier of the memory of a tensor."""
     return value.untyped_storage()._cdata if isinstance(value, Tensor) else id(value)
 
 
-def owned(value: Any, taken: set[int]) -> Any:
-    """Return a state, copied if its memory is ``taken``; its memory is taken from now on."""
+def owned(value: Any, used: set[int]) -> Any:
+    """Return a state, copied if its memory is in ``used``; add its memory to ``used``."""
     if not isinstance(value, Tensor):
         return value
-    if storage_of(value) in taken:
+    if storage_of(value) in used:
         value = value.detach().clone()
     elif value.requires_grad:
         value = value.detach()
-    taken.add(storage_of(value))
+    used.add(storage_of(value))
     return value
 
 
 def _described(value: Any) -> str:
-    """Say what a rule returned, for a message."""
+    """Return a description of a value for a message."""
     if isinstance(value, Tensor):
         return f"a tensor of shape {tuple(value.shape)}"
     if isinstance(value, (list, tuple)):
@@ -349,9 +351,9 @@ def global_norm(tensors: list[Tensor]) -> Tensor:
 
 
 def clip_norm(grads: list[Tensor], limit: float | Tensor) -> list[Tensor]:
-    """Scale gradients so that their global norm is at most ``limit`` (Pascanu et al., 2013).
+    """Return gradients scaled to a global norm of at most ``limit`` (Pascanu et al., 2013).
 
-    Below the limit they are multiplied by exactly one.
+    Gradients below the limit are multiplied by exactly one.
     """
     norm = global_norm(grads)
     scale = torch.where(norm > limit, limit / norm, torch.ones_like(norm))
@@ -365,5 +367,5 @@ def counters(params: list[Tensor]) -> list[Tensor]:
         UserError: the parameters are on a device without float64.
     """
     if any(p.device.type == "mps" for p in params):
-        raise UserError("device=mps has no float64, in which updates are counted: use device=cpu")
+        raise UserError("device=mps has no float64, which counters need: use device=cpu")
     return [torch.zeros((), dtype=torch.float64, device=p.device) for p in params]

@@ -15,10 +15,10 @@ from gdframe.registry import OPTIMIZERS
 
 @OPTIMIZERS.register("gd")
 class GD(Optimizer):
-    """Plain gradient descent, the textbook's update.
+    """Plain gradient descent.
 
-    On a quadratic with Hessian eigenvalue L it contracts by ``1 - lr * L`` a step, and is stable
-    for ``lr < 2 / L``.
+    On a quadratic with Hessian eigenvalue L, each step multiplies the error by ``1 - lr * L``. It
+    is stable for ``lr < 2 / L``.
 
     Args:
         params: tensors or parameter groups.
@@ -40,6 +40,6 @@ class GD(Optimizer):
     def update(
         params: list[Tensor], grads: list[Tensor], state: State, hyper: Hyper
     ) -> tuple[list[Tensor], State]:
-        """W <- w - lr * g."""
+        """Apply w <- w - lr * g."""
         lr = hyper["lr"]
         return [p - lr * g for p, g in zip(params, grads, strict=True)], state

@@ -1,8 +1,8 @@
 """Heavy-ball momentum: v <- beta * v + g;  w <- w - lr * v.
 
 Source: Polyak, "Some methods of speeding up the convergence of iteration methods" (1964). Polyak's
-velocity carries the learning rate; here, as in ``torch.optim.SGD``, it does not, which is the same
-for a constant rate and lets a schedule act at once.
+velocity includes the learning rate. Here, as in ``torch.optim.SGD``, it does not. This is the same
+for a constant learning rate, and makes a schedule effective at once.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ class Momentum(Optimizer):
 
     @staticmethod
     def init_state(params: list[Tensor]) -> State:
-        """The velocity starts at zero."""
+        """Return a zero velocity."""
         return {"velocity": [torch.zeros_like(p) for p in params]}
 
     @staticmethod
     def update(
         params: list[Tensor], grads: list[Tensor], state: State, hyper: Hyper
     ) -> tuple[list[Tensor], State]:
-        """v <- beta * v + g;  w <- w - lr * v."""
+        """Apply v <- beta * v + g;  w <- w - lr * v."""
         lr, beta = hyper["lr"], hyper["beta"]
         velocity = [beta * v + g for v, g in zip(state["velocity"], grads, strict=True)]
         new_params = [p - lr * v for p, v in zip(params, velocity, strict=True)]

@@ -2,8 +2,8 @@
 
 Source: Nesterov, "A method of solving a convex programming problem with convergence rate O(1/k^2)"
 (1983), in the form of Sutskever et al., "On the importance of initialization and momentum in deep
-learning" (2013), and ``torch.optim.SGD(nesterov=True)``: the parameters held are the look-ahead
-ones, so that the gradient is taken where they stand.
+learning" (2013), and ``torch.optim.SGD(nesterov=True)``: the stored parameters are the look-ahead
+parameters, so the gradient is computed at the stored parameters.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gdframe.registry import OPTIMIZERS
 
 @OPTIMIZERS.register("nesterov")
 class Nesterov(Optimizer):
-    """Momentum with the gradient taken where the velocity is about to lead.
+    """Momentum with the gradient at the look-ahead point.
 
     Args:
         params: tensors or parameter groups.
@@ -49,7 +49,7 @@ class Nesterov(Optimizer):
     def update(
         params: list[Tensor], grads: list[Tensor], state: State, hyper: Hyper
     ) -> tuple[list[Tensor], State]:
-        """v <- beta * v + g;  w <- w - lr * (g + beta * v)."""
+        """Apply v <- beta * v + g;  w <- w - lr * (g + beta * v)."""
         lr, beta = hyper["lr"], hyper["beta"]
         velocity = [beta * v + g for v, g in zip(state["velocity"], grads, strict=True)]
         new_params = [

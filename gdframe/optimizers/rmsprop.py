@@ -17,12 +17,12 @@ from gdframe.registry import OPTIMIZERS
 
 @OPTIMIZERS.register("rmsprop")
 class RMSprop(Optimizer):
-    """Divides each coordinate's rate by a running root mean square of its gradients.
+    """Divides each coordinate's learning rate by a running root mean square of its gradients.
 
     Args:
         params: tensors or parameter groups.
         lr: learning rate, at least 0.
-        decay: of the running mean of squared gradients, in [0, 1).
+        decay: decay of the running mean of squared gradients, in [0, 1).
         eps: added to the root, above 0.
         clip_norm: largest gradient norm, or None.
 
@@ -48,14 +48,14 @@ class RMSprop(Optimizer):
 
     @staticmethod
     def init_state(params: list[Tensor]) -> State:
-        """The running means of squared gradients start at zero."""
+        """Return zero running means of squared gradients."""
         return {"square": [torch.zeros_like(p) for p in params]}
 
     @staticmethod
     def update(
         params: list[Tensor], grads: list[Tensor], state: State, hyper: Hyper
     ) -> tuple[list[Tensor], State]:
-        """S <- decay * s + (1 - decay) * g^2;  w <- w - lr * g / (sqrt(s) + eps)."""
+        """Apply s <- decay * s + (1 - decay) * g^2;  w <- w - lr * g / (sqrt(s) + eps)."""
         lr, decay, eps = hyper["lr"], hyper["decay"], hyper["eps"]
         square = [
             decay * s + (1 - decay) * g * g for s, g in zip(state["square"], grads, strict=True)

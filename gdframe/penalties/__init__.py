@@ -1,4 +1,4 @@
-"""Penalties: regularisation of parameters."""
+"""Penalties: regularisation terms that depend on parameters alone."""
 
 from gdframe.penalties.base import Penalty
 from gdframe.penalties.elastic_net import ElasticNet

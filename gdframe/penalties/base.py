@@ -1,4 +1,4 @@
-"""What a penalty is: a function of the parameters added to the loss."""
+"""The base class of penalties, which are functions of parameters added to the loss."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from gdframe.errors import UserError
 
 
 class Penalty(ABC):
-    """Base of penalties: ``value`` is all a penalty writes.
+    """Base class of penalties; a subclass defines ``value``.
 
     Args:
         strength: factor of the penalty, at least 0.
         biases: whether biases (parameters whose name ends in ``bias``) are penalised too.
 
     Raises:
-        UserError: the strength is negative or not finite.
+        UserError: ``strength`` is negative or not finite.
     """
 
     def __init__(self, *, strength: float, biases: bool = False) -> None:
@@ -29,7 +29,7 @@ class Penalty(ABC):
         self.strength, self.biases = strength, biases
 
     def select(self, model: nn.Module) -> list[Tensor]:
-        """Return the parameters of ``model`` that are penalised."""
+        """Return the penalised parameters of ``model``."""
         return [
             parameter
             for name, parameter in model.named_parameters()
@@ -40,15 +40,16 @@ class Penalty(ABC):
     """Whether the slope jumps at zero."""
 
     kernel: ClassVar[Callable[..., Any] | None] = None
-    """Plain Python for engines that compile loops; None leaves the penalty to the general engines.
+    """Value and slope in plain Python for the linear engine; None for the other engines only.
 
-    A static method ``kernel(w, *arguments)`` on numbers that returns the value and the slope at one
-    parameter; the penalty is the sum of it. It may use ``math`` and nothing else from outside.
+    A static method ``kernel(w, *arguments)`` on numbers returns the value and the slope at one
+    parameter; the penalty is the sum of the values. A kernel may use the module ``math``, and no
+    other names from outside.
     """
 
     @property
     def kernel_arguments(self) -> tuple[float, ...]:
-        """What the kernel takes besides a parameter."""
+        """Arguments of the kernel after the parameter."""
         return (self.strength,)
 
     @property

@@ -14,12 +14,12 @@ from gdframe.registry import PENALTIES
 
 @PENALTIES.register("elastic_net")
 class ElasticNet(Penalty):
-    """A mixture of l1 and l2.
+    """A weighted sum of l1 and l2.
 
     Source: Zou and Hastie, "Regularization and variable selection via the elastic net" (2005).
 
     Args:
-        strength: factor of the mixture, at least 0.
+        strength: factor of the weighted sum, at least 0.
         ratio: share of l1, in [0, 1].
         biases: whether biases are penalised too.
 
@@ -33,11 +33,11 @@ class ElasticNet(Penalty):
     def __init__(self, *, strength: float = 0.01, ratio: float = 0.5, biases: bool = False) -> None:
         super().__init__(strength=strength, biases=biases)
         if not 0 <= ratio <= 1:
-            raise UserError(f"penalty.ratio={ratio:g}: must be between 0 and 1")
+            raise UserError(f"penalty.ratio={ratio:g}: must be in [0, 1]")
         self.ratio = ratio
 
     def value(self, weights: list[Tensor]) -> Tensor | float:
-        """Strength * (ratio * sum(|w|) + (1 - ratio) * sum(w^2))."""
+        """Return strength * (ratio * sum(|w|) + (1 - ratio) * sum(w^2))."""
         mixed = (
             self.ratio * torch.sum(w.abs()) + (1 - self.ratio) * torch.sum(w * w) for w in weights
         )
@@ -50,11 +50,11 @@ class ElasticNet(Penalty):
 
     @property
     def curvature(self) -> float | None:
-        """The strength where there is no l1 part."""
+        """The strength if there is no l1 part, else None."""
         return self.strength if self.ratio == 0 else None
 
     @staticmethod
     def kernel(w: float, l1: float, l2: float) -> tuple[float, float]:
-        """l1 * |w| + l2 * w^2 and its slope."""
+        """Return l1 * |w| + l2 * w^2 and its slope."""
         pull = math.copysign(l1, w) if w != 0 else w
         return l1 * abs(w) + l2 * w * w, pull + (l2 + l2) * w

@@ -13,7 +13,7 @@ from gdframe.registry import PENALTIES
 
 @PENALTIES.register("l1")
 class L1(Penalty):
-    """Pulls all weights towards zero with the same force; the subgradient at zero is zero.
+    """A penalty that pulls all weights towards zero equally; its slope at zero is zero.
 
     Source: Tibshirani, "Regression shrinkage and selection via the lasso" (1996).
 
@@ -32,10 +32,10 @@ class L1(Penalty):
         super().__init__(strength=strength, biases=biases)
 
     def value(self, weights: list[Tensor]) -> Tensor | float:
-        """Strength * sum(|w|)."""
+        """Return strength * sum(|w|)."""
         return self.strength * sum(torch.sum(w.abs()) for w in weights)
 
     @staticmethod
     def kernel(w: float, strength: float) -> tuple[float, float]:
-        """Strength * |w| and strength * sign(w)."""
+        """Return strength * |w| and strength * sign(w)."""
         return strength * abs(w), math.copysign(strength, w) if w != 0 else w

@@ -1,4 +1,4 @@
-"""Ridge: strength * sum(w^2), without one half."""
+"""Ridge: strength * sum(w^2), without the factor 1/2."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gdframe.registry import PENALTIES
 
 @PENALTIES.register("l2")
 class L2(Penalty):
-    """Pulls weights towards zero in proportion to their size; its gradient is 2 * strength * w.
+    """A penalty that pulls weights towards zero by the gradient 2 * strength * w.
 
     Source: Hoerl and Kennard, "Ridge regression" (1970).
 
@@ -28,7 +28,7 @@ class L2(Penalty):
         super().__init__(strength=strength, biases=biases)
 
     def value(self, weights: list[Tensor]) -> Tensor | float:
-        """Strength * sum(w^2)."""
+        """Return strength * sum(w^2)."""
         return self.strength * sum(torch.sum(w * w) for w in weights)
 
     @property
@@ -38,5 +38,5 @@ class L2(Penalty):
 
     @staticmethod
     def kernel(w: float, strength: float) -> tuple[float, float]:
-        """Strength * w^2 and 2 * strength * w."""
+        """Return strength * w^2 and 2 * strength * w."""
         return strength * w * w, (strength + strength) * w

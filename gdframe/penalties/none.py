@@ -10,20 +10,20 @@ from gdframe.registry import PENALTIES
 
 @PENALTIES.register("none")
 class NoPenalty(Penalty):
-    """Leaves the objective equal to the loss."""
+    """The penalty 0: the objective equals the loss."""
 
     def __init__(self) -> None:
         super().__init__(strength=0.0)
 
     def select(self, model: nn.Module) -> list[Tensor]:
-        """Nothing."""
+        """Return an empty list."""
         return []
 
     @property
     def curvature(self) -> float:
-        """None at all."""
+        """Zero."""
         return 0.0
 
     def value(self, weights: list[Tensor]) -> Tensor | float:
-        """0."""
+        """Return 0."""
         return 0.0

@@ -1,4 +1,4 @@
-"""Schedules: the learning rate as a function of the step."""
+"""Schedules: the factor of the learning rate as a function of the step."""
 
 from gdframe.schedules.base import Clock, Schedule
 from gdframe.schedules.constant import Constant

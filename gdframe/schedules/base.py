@@ -1,4 +1,4 @@
-"""What a schedule is: the learning rate's factor as a pure function of the step."""
+"""The base class of schedules, which map steps to factors of the learning rate."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from gdframe.hidden_state import HiddenState
 
 @dataclass(frozen=True)
 class Clock:
-    """How steps relate to epochs in a run.
+    """The conversion between steps and epochs of a run.
 
     Args:
-        steps_per_epoch: updates in an epoch, at least 1.
+        steps_per_epoch: number of steps in an epoch, at least 1.
         epochs: the run's limit on epochs.
     """
 
@@ -27,7 +27,7 @@ class Clock:
     epochs: float
 
     def epoch_end(self, step: int) -> int:
-        """Return the updates done when the epoch that follows ``step`` updates ends.
+        """Return the step count at the end of the current epoch, after ``step`` steps.
 
         Example:
             >>> [Clock(10, 5).epoch_end(step) for step in (0, 9, 10)]
@@ -37,9 +37,9 @@ class Clock:
 
 
 class Schedule(ABC):
-    """Base of schedules: a factor for the learning rate at each step.
+    """Base class of schedules; a subclass defines ``factor``.
 
-    Durations are given in epochs and may be fractions, so that a schedule means the same for all
+    Durations are in epochs and may be fractions, so that a schedule has the same meaning for all
     three variants.
     """
 
@@ -48,7 +48,7 @@ class Schedule(ABC):
 
     @abstractmethod
     def factor(self, epochs: NDArray[np.float64], clock: Clock) -> NDArray[np.float64]:
-        """Return the factor for each entry of ``epochs``, the time since the start, in epochs."""
+        """Return the factor at each of ``epochs``, the time since the start in epochs."""
 
     def __call__(self, steps: NDArray[np.int64], clock: Clock) -> NDArray[np.float64]:
         """Return the factor for each of ``steps``, counted from 0."""
@@ -58,11 +58,11 @@ class Schedule(ABC):
 def factors(
     schedules: Sequence[Schedule], first: int, last: int, clock: Clock
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Evaluate the schedules of many runs, each that differs once.
+    """Return the factors of many runs; equal schedules are evaluated once.
 
     Returns:
-        The factors (distinct schedules, steps) of steps ``first`` to ``last - 1``, and for each run
-        its row in them, (runs,).
+        The factors (distinct schedules, steps) of steps ``first`` to ``last - 1``, and the row of
+        each run in them, (runs,).
     """
     steps = np.arange(first, last)
     rows: list[NDArray[np.float64]] = []
@@ -78,39 +78,39 @@ def factors(
 
 
 def check_schedule(schedule: Schedule, clock: Clock) -> None:
-    """Refuse somebody else's schedule whose factor is no function of the step.
+    """Check that a user's schedule is a function of the step alone.
 
     Raises:
-        UserError: it gives another factor when it is asked again, or keeps something.
+        UserError: a second call returns other factors, or changes the schedule's state.
     """
     if type(schedule).__module__.startswith("gdframe."):
         return
     steps = np.arange(min(64, clock.steps_per_epoch * max(1, int(clock.epochs))))
     with HiddenState({"schedule": schedule}):
         first = _checked(schedule, schedule(steps, clock), len(steps))
-        with HiddenState({"schedule": schedule}) as kept:  # what is cached at first is there by now
+        with HiddenState({"schedule": schedule}) as saved:  # the first call may have filled a cache
             alone = [_checked(schedule, schedule(steps[i : i + 1], clock), 1) for i in steps]
             second = np.concatenate(alone)  # an engine asks for as many steps as it executes
-            place = kept.changed()
+            place = saved.changed()
     if place is not None or not np.array_equal(first, second, equal_nan=True):
         raise UserError(
-            f"{type(schedule).__name__}.factor: gives another factor when it is asked again; "
+            f"{type(schedule).__name__}.factor: gives another factor when it is called again; "
             "expected a function of the time since the start alone"
         )
 
 
 def _key(schedule: Schedule) -> Any:
-    """Return what is equal for schedules that are known to be equal."""
+    """Return a key that only equal schedules share."""
     if not type(schedule).__module__.startswith("gdframe."):
-        return id(schedule)  # it may hold more than can be compared
+        return id(schedule)  # it may hold values that cannot be compared
     return (type(schedule), *((name, type(v), v) for name, v in vars(schedule).items()))
 
 
 def _checked(schedule: Schedule, factors: Any, steps: int) -> NDArray[np.float64]:
-    found = np.asarray(factors, dtype=np.float64)
-    if found.shape != (steps,):
+    values = np.asarray(factors, dtype=np.float64)
+    if values.shape != (steps,):
         raise UserError(
-            f"{type(schedule).__name__}.factor: returned shape {found.shape} for {steps} steps; "
-            f"expected ({steps},), one factor for each"
+            f"{type(schedule).__name__}.factor: returned shape {values.shape} for {steps} steps; "
+            f"expected ({steps},), one factor for each step"
         )
-    return found
+    return values

@@ -1,4 +1,4 @@
-"""The same learning rate throughout: factor 1."""
+"""A constant learning rate: factor 1."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from gdframe.schedules.base import Clock, Schedule
 
 @SCHEDULES.register("constant")
 class Constant(Schedule):
-    """Keeps the learning rate as it is given."""
+    """Leaves the learning rate unchanged."""
 
     def __call__(self, steps: NDArray[np.int64], clock: Clock) -> NDArray[np.float64]:
-        """1, without a look at the steps."""
+        """Return 1 for each step."""
         return np.ones(len(steps))
 
     def factor(self, epochs: NDArray[np.float64], clock: Clock) -> NDArray[np.float64]:
-        """1."""
+        """Return 1 for each time."""
         return np.ones_like(epochs)

@@ -16,10 +16,10 @@ from gdframe.schedules.base import Clock, Schedule
 
 @SCHEDULES.register("cosine")
 class Cosine(Schedule):
-    """Lowers the learning rate along half a cosine, then holds it.
+    """Lowers the learning rate along half a cosine, then keeps it constant.
 
     Args:
-        epochs: how long that takes, above 0; by default as long as the run.
+        epochs: length of the decay, above 0; by default the length of the run.
         final: the factor at the end, in [0, 1].
 
     Example:
@@ -29,14 +29,16 @@ class Cosine(Schedule):
 
     def __init__(self, *, epochs: float | None = None, final: float = 0.0) -> None:
         if epochs is not None and not epochs > 0:
-            raise UserError(f"cosine: epochs={epochs:g} must be above 0, or null for the run's")
+            raise UserError(
+                f"cosine: epochs={epochs:g} must be above 0, or null for the run's length"
+            )
         if not 0 <= final <= 1:
-            raise UserError(f"cosine: final={final:g} must be between 0 and 1")
+            raise UserError(f"cosine: final={final:g} must be in [0, 1]")
         self.epochs, self.final = epochs, final
         self.uses_run_length = epochs is None
 
     def factor(self, epochs: NDArray[np.float64], clock: Clock) -> NDArray[np.float64]:
-        """Final + (1 - final) * (1 + cos(pi * t / epochs)) / 2, held after the end."""
+        """Return final + (1 - final) * (1 + cos(pi * t / epochs)) / 2, constant after the end."""
         length = clock.epochs if self.epochs is None else self.epochs
         share = np.clip(epochs / length, 0.0, 1.0)
         return self.final + (1.0 - self.final) * (1.0 + np.cos(np.pi * share)) / 2.0

@@ -12,10 +12,10 @@ from gdframe.schedules.base import Clock, Schedule
 
 @SCHEDULES.register("exponential")
 class Exponential(Schedule):
-    """Multiplies the learning rate by the same factor each epoch, smoothly.
+    """Multiplies the learning rate by the same factor in each epoch, continuously.
 
     Args:
-        gamma: factor an epoch, in (0, 1].
+        gamma: factor of one epoch, in (0, 1].
 
     Example:
         >>> Exponential(gamma=0.25)(np.array([0, 5, 10]), Clock(steps_per_epoch=10, epochs=5))
@@ -28,5 +28,5 @@ class Exponential(Schedule):
         self.gamma = gamma
 
     def factor(self, epochs: NDArray[np.float64], clock: Clock) -> NDArray[np.float64]:
-        """gamma^t."""
+        """Return gamma^t."""
         return np.power(self.gamma, epochs)

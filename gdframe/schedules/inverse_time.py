@@ -1,7 +1,7 @@
 """Inverse-time decay: factor 1 / (1 + decay * t)^power, with t in epochs.
 
-Source: Robbins and Monro, "A stochastic approximation method" (1951): SGD converges where
-the rates' sum diverges and the sum of their squares does not, so for ``0.5 < power <= 1``.
+Source: Robbins and Monro, "A stochastic approximation method" (1951): SGD converges if the sum of
+the learning rates diverges and the sum of their squares is finite, so for ``0.5 < power <= 1``.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from gdframe.schedules.base import Clock, Schedule
 
 @SCHEDULES.register("inverse_time")
 class InverseTime(Schedule):
-    """Decays the learning rate as one over time, as convergence of SGD asks for.
+    """Lowers the learning rate in proportion to one over time, so that SGD converges.
 
     Args:
-        decay: a unit of time is ``1 / decay`` epochs; above 0.
+        decay: inverse of the unit of time in epochs, above 0.
         power: exponent, above 0.
 
     Example:
@@ -33,5 +33,5 @@ class InverseTime(Schedule):
         self.decay, self.power = decay, power
 
     def factor(self, epochs: NDArray[np.float64], clock: Clock) -> NDArray[np.float64]:
-        """1 / (1 + decay * t)^power."""
+        """Return 1 / (1 + decay * t)^power."""
         return (1.0 + self.decay * epochs) ** -self.power

@@ -12,11 +12,11 @@ from gdframe.schedules.base import Clock, Schedule
 
 @SCHEDULES.register("step")
 class Step(Schedule):
-    """Drops the learning rate by a factor at regular intervals.
+    """Multiplies the learning rate by a factor at regular intervals.
 
     Args:
-        every: epochs between drops, above 0.
-        gamma: factor of a drop, in (0, 1].
+        every: length of an interval in epochs, above 0.
+        gamma: factor after each interval, in (0, 1].
 
     Example:
         >>> Step(every=2, gamma=0.1)(np.array([0, 19, 20]), Clock(steps_per_epoch=10, epochs=5))
@@ -29,5 +29,5 @@ class Step(Schedule):
         self.every, self.gamma = every, gamma
 
     def factor(self, epochs: NDArray[np.float64], clock: Clock) -> NDArray[np.float64]:
-        """gamma^floor(t / every)."""
+        """Return gamma^floor(t / every)."""
         return np.power(self.gamma, np.floor(epochs / self.every))

@@ -1,4 +1,4 @@
-"""Linear warm-up, then any other schedule, whose time starts when the warm-up ends.
+"""Linear warm-up, then any other schedule, which starts at the end of the warm-up.
 
 Source: Goyal et al., "Accurate, large minibatch SGD: training ImageNet in 1 hour" (2017).
 """
@@ -19,7 +19,7 @@ from gdframe.schedules.base import Clock, Schedule
 
 @SCHEDULES.register("warmup")
 class Warmup(Schedule):
-    """Raises the learning rate linearly from a fraction to its full value, then hands over.
+    """Raises the learning rate linearly to its full value, then follows another schedule.
 
     Args:
         epochs: length of the warm-up, above 0.
@@ -48,11 +48,13 @@ class Warmup(Schedule):
         self.uses_run_length = self.then.uses_run_length
 
     def factor(self, epochs: NDArray[np.float64], clock: Clock) -> NDArray[np.float64]:
-        """Start + (1 - start) * t / epochs, then the other schedule's."""
+        """Return start + (1 - start) * t / epochs, then the factors of the other schedule."""
         rising = self.start + (1.0 - self.start) * np.minimum(epochs / self.epochs, 1.0)
-        # a warm-up longer than the run leaves the other schedule no time, not a negative one
-        left = replace(clock, epochs=max(clock.epochs - self.epochs, 1.0 / clock.steps_per_epoch))
-        after = self.then.factor(np.maximum(epochs - self.epochs, 0.0), left)
+        # after a warm-up longer than the run, the other schedule gets no time, not a negative time
+        remaining = replace(
+            clock, epochs=max(clock.epochs - self.epochs, 1.0 / clock.steps_per_epoch)
+        )
+        after = self.then.factor(np.maximum(epochs - self.epochs, 0.0), remaining)
         return np.where(epochs < self.epochs, rising, after)
 
 

@@ -1,4 +1,4 @@
-"""Stopping rules: why a run ends."""
+"""Stopping rules: they decide that a run is over, and tell why."""
 
 from gdframe.stopping.base import EpochEnd, Memory, Status, StoppingRule, Verdict, diverged
 from gdframe.stopping.divergence import Divergence

@@ -1,4 +1,4 @@
-"""What a stopping rule is: it decides at the end of an epoch that a run is over, and why."""
+"""The base class of stopping rules, which decide at the end of an epoch that a run is over."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 Memory = dict[str, float]
-"""What a rule remembers of a run: plain numbers by name, kept in checkpoints."""
+"""A rule's memory of a run: numbers by name, saved in checkpoints."""
 
 
 class Status(StrEnum):
-    """How a run ended."""
+    """The status of a run that has ended."""
 
     CONVERGED = "converged"
     MAX_EPOCHS = "max_epochs"
@@ -26,13 +26,13 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """A run is over: how, and why in words with numbers.
+    """The status of a run that is over, with reason and advice.
 
     Args:
-        status: how it ended.
-        reason: what happened, with numbers.
-        advice: what to do about it; empty where there is nothing to add.
-        restores_best: whether the run returns to the parameters that its rule kept as the best.
+        status: how the run ended.
+        reason: why it ended, with numbers.
+        advice: what to do, or an empty text.
+        restores_best: whether the run returns to the parameters that its rule saved as the best.
     """
 
     status: Status
@@ -41,20 +41,20 @@ class Verdict:
     restores_best: bool = False
 
     def __str__(self) -> str:
-        """Reason and advice in one sentence."""
+        """Return reason and advice in one sentence."""
         return f"{self.reason}; {self.advice}" if self.advice else self.reason
 
 
 @dataclass(frozen=True)
 class EpochEnd:
-    """What a rule judges: a run at the end of an epoch at which all values are finite.
+    """A run at the end of an epoch with finite values, which rules judge.
 
     Args:
-        row: of the history, such as ``objective``, ``gradient_norm``, ``validation/r2``.
-        start: the row before the first update.
-        epochs: the run's limit.
-        lr: its learning rate before any schedule.
-        noisy: whether updates see only some of the rows, so that a rising objective may be noise.
+        row: the evaluation: ``objective``, ``gradient_norm``, ``validation/r2`` and so on.
+        start: the evaluation before the first step.
+        epochs: the run's limit on epochs.
+        lr: the learning rate before any schedule.
+        noisy: whether steps see only a part of the rows, so that a rising objective may be noise.
     """
 
     row: Mapping[str, float]
@@ -65,26 +65,26 @@ class EpochEnd:
 
     @property
     def epoch(self) -> int:
-        """Epochs done."""
+        """Number of epochs done."""
         return int(self.row["epoch"])
 
 
 class StoppingRule(ABC):
-    """Base of stopping rules. A rule holds settings; what it remembers of a run is its memory.
+    """Base class of stopping rules. A rule holds settings; its memory of a run is separate.
 
-    Name it by ``@STOPPING.register("NAME")``.
+    ``@STOPPING.register("NAME")`` registers a rule.
     """
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Columns of the history that the rule reads besides those that every run has."""
+        """Columns of the history that the rule needs and that not every run has."""
         return ()
 
     def follow(self, memory: Memory, end: EpochEnd) -> bool:
         """Update the memory, at the start and at the end of each epoch.
 
         Returns:
-            Whether the run's current parameters are the best so far, and are to be kept.
+            Whether the run's current parameters are the best so far and must be saved.
         """
         return False
 
@@ -93,19 +93,19 @@ class StoppingRule(ABC):
         """Return the verdict that ends the run, or None; called after ``follow``."""
 
     def judge_time(self, seconds: float) -> Verdict | None:
-        """Return the verdict on a run that has trained for some seconds, several times an epoch."""
+        """Return the verdict on the training time, or None; called several times an epoch."""
         return None
 
 
 def diverged(what: str, value: float, step: int, lr: float, parameter: str | None) -> Verdict:
-    """Return the verdict on a run of which a value stopped being finite.
+    """Return the verdict on a run with a value that is not finite.
 
     Args:
         what: ``loss``, ``gradient norm`` or ``objective``.
-        value: the first that is not finite.
-        step: the update that met it, counted from 1; 0 for the start.
+        value: the first value that is not finite.
+        step: the step of that value, counted from 1; 0 for the start.
         lr: the learning rate.
-        parameter: the first parameter that is not finite, if any is.
+        parameter: name of the first parameter that is not finite, if any.
     """
     became = "not a number" if math.isnan(value) else "infinite"
     if step == 0:
@@ -121,5 +121,5 @@ def smaller_lr(lr: float) -> str:
 
 
 def epochs_text(count: int) -> str:
-    """Return a number of epochs in words: ``1 epoch``, ``5,000 epochs``."""
+    """Return a number of epochs as text: ``1 epoch``, ``5,000 epochs``."""
     return f"{count:,} epoch{'' if count == 1 else 's'}"

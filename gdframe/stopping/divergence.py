@@ -17,12 +17,12 @@ from gdframe.stopping.base import (
 
 @STOPPING.register("divergence")
 class Divergence(StoppingRule):
-    """Ends a run whose objective is beyond ``factor`` times its start.
+    """Ends a run whose objective exceeds ``factor`` times its start.
 
     Values that are not finite end a run without any rule.
 
     Args:
-        factor: above 1.
+        factor: largest ratio of objective and start, above 1.
 
     Raises:
         UserError: ``factor`` is out of its range.
@@ -34,7 +34,7 @@ class Divergence(StoppingRule):
         self.factor = factor
 
     def judge(self, memory: Memory, end: EpochEnd) -> Verdict | None:
-        """Compare the objective with its start."""
+        """Return a verdict if the objective exceeds ``factor`` times its start."""
         objective, start = end.row["objective"], end.start["objective"]
         if start == 0 or objective <= self.factor * abs(start):
             return None

@@ -1,7 +1,6 @@
-"""Early stopping: a validation figure no longer improves.
+"""Early stopping: the validation loss or metric no longer improves.
 
-The run returns to the parameters of the epoch at which the figure was best (Prechelt, "Early
-stopping - but when?", 1998).
+The run returns to the parameters of the best epoch (Prechelt, "Early stopping - but when?", 1998).
 """
 
 from __future__ import annotations
@@ -15,15 +14,15 @@ from gdframe.stopping.base import EpochEnd, Memory, Status, StoppingRule, Verdic
 
 @STOPPING.register("early")
 class Early(StoppingRule):
-    """Ends a run whose validation figure has not improved for some epochs, at its best parameters.
+    """Ends a run whose validation loss or metric has stopped improving; restores its best epoch.
 
     Args:
         metric: ``loss``, or the name of a metric that the run measures, such as ``accuracy``.
-        patience: epochs in a row without improvement, at least 1.
-        min_delta: an epoch improves if it is better than the best by more than this, at least 0.
+        patience: number of epochs in a row without improvement, at least 1.
+        min_delta: smallest change that counts as an improvement, at least 0.
 
     Raises:
-        UserError: a value out of its range, or an unknown metric.
+        UserError: a value is out of its range, or the metric is unknown.
     """
 
     def __init__(self, *, metric: str = "loss", patience: int = 10, min_delta: float = 0.0) -> None:
@@ -32,8 +31,8 @@ class Early(StoppingRule):
         if not (math.isfinite(min_delta) and min_delta >= 0):
             raise UserError(f"stopping.early.min_delta={min_delta:g}: must be at least 0")
         self.metric, self.patience, self.min_delta = metric, patience, min_delta
-        upwards = metric != "loss" and getattr(METRICS.get(metric), "maximize", False)
-        self._sign = -1.0 if upwards else 1.0
+        is_maximized = metric != "loss" and getattr(METRICS.get(metric), "maximize", False)
+        self._sign = -1.0 if is_maximized else 1.0
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -41,7 +40,7 @@ class Early(StoppingRule):
         return ("validation_loss" if self.metric == "loss" else f"validation/{self.metric}",)
 
     def follow(self, memory: Memory, end: EpochEnd) -> bool:
-        """Remember the best value and its epoch; keep the parameters where it improves."""
+        """Store the best value and its epoch; return whether the value is the best so far."""
         value = end.row[self.columns[0]]
         if memory and not self._sign * (memory["best"] - value) > self.min_delta:
             memory["stale"] += 1
@@ -50,7 +49,7 @@ class Early(StoppingRule):
         return True
 
     def judge(self, memory: Memory, end: EpochEnd) -> Verdict | None:
-        """Return a verdict where the value has not improved for ``patience`` epochs."""
+        """Return a verdict if the value has not improved for ``patience`` epochs."""
         if memory["stale"] < self.patience:
             return None
         return Verdict(

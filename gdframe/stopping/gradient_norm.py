@@ -1,4 +1,4 @@
-"""Gradient norm: the run stands at a stationary point."""
+"""Gradient norm: the run has reached a stationary point."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class GradientNorm(StoppingRule):
     """Ends a run whose gradient norm over all rows is at most a tolerance.
 
     Args:
-        tolerance: at least 0; null never ends a run.
+        tolerance: largest gradient norm, at least 0; null never ends a run.
 
     Raises:
         UserError: ``tolerance`` is out of its range.
@@ -28,7 +28,7 @@ class GradientNorm(StoppingRule):
         self.tolerance = tolerance
 
     def judge(self, memory: Memory, end: EpochEnd) -> Verdict | None:
-        """Compare the gradient norm with the tolerance."""
+        """Return a verdict if the gradient norm is at most the tolerance."""
         norm = end.row["gradient_norm"]
         if self.tolerance is None or norm > self.tolerance:
             return None

@@ -1,4 +1,4 @@
-"""Improvement: the objective no longer falls significantly."""
+"""Improvement: the objective no longer decreases significantly."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from gdframe.registry import STOPPING
 from gdframe.stopping.base import EpochEnd, Memory, Status, StoppingRule, Verdict, epochs_text
 
 STEEP = 0.2
-"""Share of the start's gradient norm above which a run that stands still is not at a minimum."""
+"""Share of the start's gradient norm above which a run without improvement gets advice."""
 
 
 @STOPPING.register("improvement")
 class Improvement(StoppingRule):
-    """Ends a run whose objective has not improved for some epochs.
+    """Ends a run whose objective has not improved for ``patience`` epochs.
 
-    Where updates see only some rows, an objective that rises is noise, and counts as no
-    improvement. Where they see all, it is an oscillation that momentum will get over: the run is
-    still on its way, and has not converged.
+    If steps see only a part of the rows, a rising objective is noise and counts as no improvement.
+    If steps see all rows, it is an oscillation, as momentum causes it. The run then has not
+    converged.
 
     Args:
-        tolerance: an epoch improves if it lowers the best objective by more than this share of it;
+        tolerance: smallest decrease that counts as an improvement, relative to the best objective;
             null never ends a run.
-        patience: epochs in a row without improvement, at least 1.
+        patience: number of epochs in a row without improvement, at least 1.
 
     Raises:
-        UserError: a value out of its range.
+        UserError: a value is out of its range.
     """
 
     def __init__(self, *, tolerance: float | None = 1e-6, patience: int = 5) -> None:
@@ -37,7 +37,7 @@ class Improvement(StoppingRule):
         self.tolerance, self.patience = tolerance, patience
 
     def follow(self, memory: Memory, end: EpochEnd) -> bool:
-        """Remember the best objective, and for how many epochs none was better."""
+        """Store the best objective and the number of epochs since then."""
         objective = end.row["objective"]
         if not memory:
             memory |= {"best": objective, "last": objective, "stale": 0, "rising": 0}
@@ -55,7 +55,7 @@ class Improvement(StoppingRule):
         return False
 
     def judge(self, memory: Memory, end: EpochEnd) -> Verdict | None:
-        """Return a verdict where no epoch has improved for long, and none explodes."""
+        """Return a verdict after ``patience`` epochs without improvement or rising objectives."""
         rises = memory["rising"] >= self.patience
         exploding = end.row["objective"] > end.start["objective"] or rises
         if self.tolerance is None or memory["stale"] < self.patience or exploding:

@@ -1,4 +1,4 @@
-"""Target: the objective is low enough."""
+"""Target: the objective has reached a target."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class ObjectiveTarget(StoppingRule):
     """Ends a run whose objective is at most a target.
 
     Args:
-        target: a finite number; null never ends a run.
+        target: the objective to reach, a finite number; null never ends a run.
 
     Raises:
         UserError: ``target`` is not finite.
@@ -26,7 +26,7 @@ class ObjectiveTarget(StoppingRule):
         self.target = target
 
     def judge(self, memory: Memory, end: EpochEnd) -> Verdict | None:
-        """Compare the objective with the target."""
+        """Return a verdict if the objective is at most the target."""
         objective = end.row["objective"]
         if self.target is None or objective > self.target:
             return None

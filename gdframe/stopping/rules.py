@@ -1,4 +1,4 @@
-"""The stopping rules of a run."""
+"""The set of stopping rules of a run."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ class Stopping:
     """The rules that end a run, besides its limit on epochs.
 
     Args:
-        tolerance: an epoch improves if it lowers the best objective by more than this share of it;
-            null never stops for lack of improvement.
-        patience: epochs without improvement after which the run has converged, at least 1.
-        gradient_tolerance: the run has converged when the gradient's norm over all rows is at most
-            this; null never stops for that.
-        target: the run ends when the objective is at most this.
-        time_limit: seconds of training after which the run ends.
-        divergence_factor: the run has diverged when the objective is beyond this many times its
-            start.
-        rules: further rules, such as ``Early()``; one of the class of a rule above replaces it.
+        tolerance: smallest decrease that counts as an improvement, relative to the best objective;
+            null never ends a run for lack of improvement.
+        patience: number of epochs in a row without improvement after which the run has converged,
+            at least 1.
+        gradient_tolerance: largest gradient norm over all rows at which the run has converged;
+            null never ends a run for that.
+        target: objective at which the run ends.
+        time_limit: training time in seconds after which the run ends.
+        divergence_factor: ratio of objective and start above which the run has diverged.
+        rules: further rules, such as ``Early()``; a rule replaces the rule of its class above.
 
     Raises:
-        UserError: a value out of its range, or a rule that is no StoppingRule.
+        UserError: a value is out of its range, or a rule is not a StoppingRule.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Stopping:
                     f"stopping rule was given as {type(rule).__name__}: expected a "
                     "gdframe.StoppingRule"
                 )
-        own: list[StoppingRule] = [
+        defaults: list[StoppingRule] = [
             Divergence(factor=divergence_factor),
             ObjectiveTarget(target=target),
             GradientNorm(tolerance=gradient_tolerance),
@@ -58,25 +58,25 @@ class Stopping:
             TimeLimit(seconds=time_limit),
         ]
         replaced = {type(rule) for rule in rules}
-        chosen = [rule for rule in own if type(rule) not in replaced] + list(rules)
-        self.rules = {STOPPING.name_of(rule): rule for rule in chosen}
+        active = [rule for rule in defaults if type(rule) not in replaced] + list(rules)
+        self.rules = {STOPPING.name_of(rule): rule for rule in active}
 
     @property
     def target(self) -> float | None:
-        """The objective that the run is to reach; None without one."""
+        """The objective at which the run ends, or None."""
         rule = self.rules.get("objective")
         return rule.target if isinstance(rule, ObjectiveTarget) else None
 
     @property
     def columns(self) -> list[str]:
-        """Columns of the history that rules read besides those that every run has."""
+        """Columns of the history that the rules need and that not every run has."""
         return [column for rule in self.rules.values() for column in rule.columns]
 
     def check(self, row: Mapping[str, float]) -> None:
-        """Check that a history has the columns that the rules read.
+        """Check that a history has the columns that the rules need.
 
         Raises:
-            UserError: names the first that is missing.
+            UserError: a column is missing.
         """
         for name, rule in self.rules.items():
             for column in rule.columns:
@@ -84,12 +84,12 @@ class Stopping:
                     words = column.replace("_", " ").replace("/", " ")
                     raise UserError(
                         f"stopping rule {name} needs the {words}, which this run does not measure: "
-                        "keep rows for validation (data.validation=0.2), and name the metric "
+                        "use rows for validation (data.validation=0.2), and name the metric "
                         "(metric=[NAME])"
                     )
 
     def follow(self, memories: dict[str, Memory], end: EpochEnd) -> Iterator[str]:
-        """Update the memories of all rules; yield the names of those whose run is at its best."""
+        """Update the memories of all rules; yield names of rules whose run is the best so far."""
         for name, rule in self.rules.items():
             if rule.follow(memories.setdefault(name, {}), end):
                 yield name
@@ -97,11 +97,9 @@ class Stopping:
     def judge(
         self, memories: dict[str, Memory], end: EpochEnd
     ) -> tuple[Verdict | None, str | None]:
-        """Judge a run at the end of an epoch.
+        """Return the verdict of the first rule that ends a run at an epoch's end, and its name.
 
-        Returns:
-            The verdict of the first rule that ends it, and the rule's name; None and None if the
-            run continues.
+        Both are None if the run continues. The name is None at the limit on epochs.
         """
         for name, rule in self.rules.items():
             verdict = rule.judge(memories.setdefault(name, {}), end)
@@ -113,6 +111,6 @@ class Stopping:
         return None, None
 
     def judge_time(self, seconds: float) -> Verdict | None:
-        """Judge the time a run has trained for."""
+        """Return the first verdict on the training time, or None."""
         verdicts = (rule.judge_time(seconds) for rule in self.rules.values())
         return next((verdict for verdict in verdicts if verdict), None)

@@ -1,4 +1,4 @@
-"""Time limit: the run has trained for long enough."""
+"""Time limit: the run has trained for a given time."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from gdframe.stopping.base import EpochEnd, Memory, Status, StoppingRule, Verdic
 
 @STOPPING.register("time")
 class TimeLimit(StoppingRule):
-    """Ends a run that has trained for a number of seconds.
+    """Ends a run after a training time.
 
     Args:
-        seconds: above 0; null never ends a run.
+        seconds: training time in seconds, above 0; null never ends a run.
 
     Raises:
         UserError: ``seconds`` is out of its range.
@@ -24,11 +24,11 @@ class TimeLimit(StoppingRule):
         self.seconds = seconds
 
     def judge(self, memory: Memory, end: EpochEnd) -> Verdict | None:
-        """Leave it to ``judge_time``."""
+        """Return None: ``judge_time`` decides."""
         return None
 
     def judge_time(self, seconds: float) -> Verdict | None:
-        """Compare the training time with the limit."""
+        """Return a verdict if the training time has reached the limit."""
         if self.seconds is None or seconds < self.seconds:
             return None
         return Verdict(

@@ -57,7 +57,10 @@ def test_parquet_equals_csv(houses, tmp_path):
         ("size,kind\n1,flat\n", "no column 'heated'"),
         (WORDS + "many,flat,true,1\n", "column 'size' is of type string: expected numbers"),
         (WORDS + "1,flat,true,1\n2,flat,true,1\nx,flat,true,1\n", "text in 1 of 3 rows"),
-        (WORDS + "1,boat,true,1\n", "a category that training did not: 'boat', first in row 1"),
+        (
+            WORDS + "1,boat,true,1\n",
+            "'boat', which the training data does not have, first in row 1",
+        ),
         (WORDS + "1,flat,true,1\n,flat,true,1\n", "'size' has 1 missing .* row 2"),
         (WORDS, "has no rows"),
     ],

@@ -1,4 +1,4 @@
-"""Splitting, standardising, imputing: fitted on training rows, exact, stored and restored."""
+"""The split, standardisation and imputation, fitted on training rows, exact and storable."""
 
 from __future__ import annotations
 
@@ -23,16 +23,18 @@ from gdframe.data.split import split_rows
 )  # fmt: skip
 def test_split_is_a_partition_stratified_by_class(rows, share, seed, classes):
     label = np.arange(rows) % classes
-    wanted = round(share * rows)
-    if wanted in (0, rows):
+    count = round(share * rows)
+    if count in (0, rows):
         return
-    kept, held = split_rows(label, rows, share=share, seed=seed)
-    assert sorted([*kept, *held]) == list(range(rows))
-    assert set(label[kept]) == set(label)
+    train, validation = split_rows(label, rows, share=share, seed=seed)
+    assert sorted([*train, *validation]) == list(range(rows))
+    assert set(label[train]) == set(label)
     for value in range(classes):
-        exact = (label == value).sum() * wanted / rows
-        assert (label[held] == value).sum() <= np.ceil(exact)
-        assert (label[held] == value).sum() >= min(np.floor(exact), (label == value).sum() - 1)
+        exact = (label == value).sum() * count / rows
+        assert (label[validation] == value).sum() <= np.ceil(exact)
+        assert (label[validation] == value).sum() >= min(
+            np.floor(exact), (label == value).sum() - 1
+        )
 
 
 def test_split_depends_on_the_seed_alone():
@@ -43,7 +45,7 @@ def test_split_depends_on_the_seed_alone():
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, 0.001, 0.99])
-def test_shares_that_leave_nothing_are_refused(share):
+def test_shares_without_training_or_validation_rows_are_refused(share):
     with pytest.raises(gd.UserError, match=r"data\.validation"):
         split_rows(None, 10, share=share, seed=0)
 
@@ -89,14 +91,14 @@ def test_constant_columns_become_zero(value):
     assert data.encoding.scale[0] == 1.0
 
 
-def test_categories_are_one_hot_and_missing_ones_not_a_number():
+def test_categories_are_one_hot_and_missing_categories_are_nan():
     columns = [Column("size"), Column("colour", "category", ("blue", "red"))]
     values = [np.array([1.0, 2.0, 3.0]), np.array([1, -1, 0])]
     block = take(columns, values, np.array([0, 1, 2]))
     np.testing.assert_array_equal(block, [[1, 0, 1], [2, np.nan, np.nan], [3, 1, 0]])
 
 
-def test_encoding_survives_json_exactly():
+def test_an_encoding_is_restored_exactly_from_json():
     columns = (Column("a"), Column("b", "category", ("x", "y")))
     encoding = Encoding(
         columns, np.array([0.1, 1 / 3, 0]), np.array([1 / 7, 2, 3]), np.zeros(3), "t", ("n", "y")
@@ -128,13 +130,13 @@ def test_arrays_that_cannot_be_used_are_refused(features, targets, words):
         gd.Dataset.from_arrays(features, targets)
 
 
-def test_float32_stays_float32_and_nothing_else_is_copied():
+def test_float32_stays_float32():
     data = gd.Diabetes().load()
     assert data.train.features.dtype == data.train.targets.dtype == torch.float32
 
 
 @pytest.mark.parametrize("name", ["diabetes", "breast_cancer", "iris", "wine", "digits"])
-def test_built_in_data_equals_scikit_learns(name):
+def test_bundled_data_equal_scikit_learn(name):
     from sklearn import datasets
 
     loader = getattr(datasets, f"load_{name}")
@@ -142,16 +144,13 @@ def test_built_in_data_equals_scikit_learns(name):
     frame: Frame = gd.DATASETS.build(name).read()
     np.testing.assert_array_equal(frame.values, bunch.data)
     np.testing.assert_array_equal(frame.target, bunch.target)
-    if name != "digits":
-        assert frame.feature_names == list(bunch.feature_names)
-    else:
-        assert frame.feature_names == list(bunch.feature_names)
+    assert frame.feature_names == list(bunch.feature_names)
     if frame.classes is not None:
         assert [str(c) for c in frame.classes] == [str(c) for c in bunch.target_names]
 
 
 @pytest.mark.parametrize("condition_number", [1.0, 100.0])
-def test_synthetic_regression_keeps_its_promises(condition_number):
+def test_synthetic_regression_has_the_chosen_condition_number_and_noise(condition_number):
     source = gd.Regression(
         rows=5000, features=4, noise=0.5, condition_number=condition_number, seed=3
     )

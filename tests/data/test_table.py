@@ -1,4 +1,4 @@
-"""The user's own files: what is read, and what is refused with which words."""
+"""Tables of users: the values that are read, and the errors for wrong files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def load(path, target="score", **settings):
     return gd.Table(path=path, target=target, **settings).load(dtype=torch.float64)
 
 
-def test_numbers_switches_and_categories(tmp_path):
+def test_numbers_booleans_and_categories(tmp_path):
     data = load(write(tmp_path, GOOD))
     assert data.encoding.feature_names == ["age", "member", "city=Bern", "city=Oslo", "city=Rome"]
     assert data.train.features[0].tolist() == [30, 1, 0, 1, 0]
@@ -50,7 +50,7 @@ def test_parquet_equals_csv(tmp_path):
     assert csv.encoding.feature_names == parquet.encoding.feature_names
 
 
-def test_chosen_features_in_their_order(tmp_path):
+def test_features_are_read_in_the_given_order(tmp_path):
     data = load(write(tmp_path, GOOD), features=["member", "age"])
     assert data.encoding.feature_names == ["member", "age"]
 
@@ -69,7 +69,7 @@ def test_chosen_features_in_their_order(tmp_path):
         (["0.5", "1", "2"], "auto", None),
     ],
 )
-def test_task_by_the_target(tmp_path, column, task, classes):
+def test_the_target_decides_the_task(tmp_path, column, task, classes):
     rows = "".join(f"{i},{value}\n" for i, value in enumerate(column))
     data = load(write(tmp_path, "x,y\n" + rows), "y", task=task)
     assert data.classes == classes
@@ -88,7 +88,7 @@ def test_large_whole_numbers_stay_different_classes(tmp_path):
     assert data.classes == (2**53, 2**53 + 1)
 
 
-def test_a_file_with_a_tab_between(tmp_path):
+def test_a_file_with_tabs_is_read(tmp_path):
     data = load(write(tmp_path, GOOD.replace(",", "\t"), "data.tsv"))
     assert data.features == 5
 
@@ -105,13 +105,13 @@ REFUSED = [
     ("xage,y\n1,2\n", {"features": ["xag"]}, "Did you mean 'xage'"),
     ("x,y\n1,2\n", {"features": ["x", "y"]}, "leave it out"),
     ("x,y\n1,2\n", {"features": ["x", "x"]}, "twice"),
-    ("x,x,y\n1,2,3\n", {}, "more than one column called x"),
+    ("x,x,y\n1,2,3\n", {}, "several columns called x"),
     ("x,y\n", {}, "has no rows"),
     ("", {}, "cannot be read"),
     ("x,y\n1,2\n1,2,3\n", {}, "cannot be read"),
     ("y\n1.5\n2.5\n", {}, "no features"),
     ("x,y\n1,a\n2,b\n", {"task": "regression"}, "holds text"),
-    ("x,y\n1,0.5\n2,1.5\n", {"task": "classification"}, "no whole numbers"),
+    ("x,y\n1,0.5\n2,1.5\n", {"task": "classification"}, "not whole numbers"),
     ("d,y\n2024-01-01,1.5\n2024-01-02,2.5\n", {}, "type date32"),
     ("x,y\na,1.5\nb,2.5\nc,3.5\n", {"max_categories": 2}, "3 different texts"),
 ]
@@ -129,13 +129,13 @@ def test_files_that_cannot_be_read_are_refused(tmp_path):
         load(str(tmp_path / "none.csv"))
     with pytest.raises(gd.UserError, match="is a folder"):
         load(str(tmp_path))
-    with pytest.raises(gd.UserError, match="no known kind"):
+    with pytest.raises(gd.UserError, match="unknown file type"):
         load(write(tmp_path, GOOD, "data.xlsx"))
     with pytest.raises(gd.UserError, match="cannot be read"):
         load(write(tmp_path, "no parquet", "data.parquet"))
 
 
-def test_a_type_that_is_no_feature_is_named(tmp_path):
+def test_an_unusable_column_type_is_named(tmp_path):
     table = pa.table({"when": [datetime.datetime(2024, 1, 1)] * 2, "y": [1.5, 2.5]})
     pa.parquet.write_table(table, tmp_path / "d.parquet")
     with pytest.raises(gd.UserError, match="column 'when' is of type timestamp"):

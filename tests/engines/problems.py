@@ -1,4 +1,4 @@
-"""Problems that every engine is tried on, and how two engines are compared."""
+"""Problems for all engines, and the comparison of two engines."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ def data_for(case: Case) -> gd.Dataset:
 
 
 def runs_for(case: Case, data: gd.Dataset, device: str = "cpu") -> list[gd.Problem]:
-    """Runs that differ in start, rate, strength, schedule's parameters and, if few, in seed."""
+    """Return runs that differ in start, learning rate, strength and, if few, in seed."""
     runs = []
     for index in range(case.runs):
         loss = gd.LOSSES.build(case.loss)
-        given = {"features": data.features, "outputs": loss.outputs(data)}
-        more = {"hidden": [5], "activation": "tanh"} if case.model == "mlp" else {}
-        model = gd.MODELS.build(case.model, **given, **more).to(case.dtype)
+        sizes = {"features": data.features, "outputs": loss.outputs(data)}
+        settings = {"hidden": [5], "activation": "tanh"} if case.model == "mlp" else {}
+        model = gd.MODELS.build(case.model, **sizes, **settings).to(case.dtype)
         gd.initialize(model, gd.Normal(std=0.3), seed=index)
         model.to(device)
         strength = {} if case.penalty == "none" else {"strength": 0.01 * (1 + index)}
@@ -89,9 +89,9 @@ def loader_for(case: Case, data: gd.Dataset) -> gd.Loader:
 def train(
     case: Case, engine: str, epochs: int = 20, *, nudge: float = 0.0
 ) -> tuple[gd.Engine, dict[str, Any]]:
-    """Train a case on an engine; return it, and its traces and parameters by name.
+    """Train a case on an engine; return the engine, and its traces and parameters by name.
 
-    Starting values are off by the factor ``1 + nudge``.
+    Starting values are multiplied by ``1 + nudge``.
     """
     data = data_for(case)
     loader = loader_for(case, data)
@@ -102,12 +102,12 @@ def train(
     built = gd.build_engine(engine, runs, data, loader, epochs=epochs)
     length = loader.steps_per_epoch
     traces = [built.advance(i * length, (i + 1) * length) for i in range(epochs)]
-    found = {
+    results = {
         "loss": np.concatenate([trace.loss for trace in traces], axis=1),
         "gradient_norm": np.concatenate([trace.gradient_norm for trace in traces], axis=1),
         **{name: values.numpy() for name, values in stacked(built).items()},
     }
-    return built, found
+    return built, results
 
 
 def stacked(engine: gd.Engine) -> dict[str, torch.Tensor]:
@@ -117,25 +117,25 @@ def stacked(engine: gd.Engine) -> dict[str, torch.Tensor]:
 
 
 def assert_follows_eager(case: Case, epochs: int = 20) -> None:
-    """Hold an engine to the definition: traces, parameters and evaluations."""
+    """Compare traces, parameters and evaluations of an engine with eager's."""
     tolerance = TOLERANCE[case.dtype]
     if case.optimizer in ADAPTIVE and case.loss in KINKED:
         tolerance = max(tolerance, 1e-8)
     eager, expected = train(case, "eager", epochs)
-    engine, found = train(case, case.engine, epochs)
-    assert expected.keys() == found.keys()
+    engine, results = train(case, case.engine, epochs)
+    assert expected.keys() == results.keys()
     exact, loose = None, 1.0
-    alive, its = _before_explosion(expected), _before_explosion(found)
-    if (alive != its).any():  # only where eager has lost itself may the step be another one
+    alive, engine_alive = _before_explosion(expected), _before_explosion(results)
+    if (alive != engine_alive).any():  # allowed only where eager itself is not reproducible
         exact = _itself(case, epochs)
         near = _near_itself(expected, exact)
-        assert (alive == its)[near].all()
-        alive = alive & its & near
+        assert (alive == engine_alive)[near].all()
+        alive = alive & engine_alive & near
     for name in expected:
-        assert expected[name].shape == found[name].shape
-        values, other = (_calm(name, part[name], alive) for part in (expected, found))
+        assert expected[name].shape == results[name].shape
+        values, actual = (_calm(name, part[name], alive) for part in (expected, results))
         allowed = tolerance * (np.abs(values).max(initial=0) + 1e-300)
-        gaps = np.abs(values - other)
+        gaps = np.abs(values - actual)
         if (
             name == "gradient_norm"
             and case.dtype == torch.float32
@@ -145,7 +145,7 @@ def assert_follows_eager(case: Case, epochs: int = 20) -> None:
         off = gaps.max(initial=0)
         if off > allowed:
             # a rule that divides by small gradients, or a run that does not settle, magnifies
-            # rounding: no engine can be held closer to the eager loop than that is to itself
+            # rounding: the difference of two eager runs then limits the accuracy of any engine
             exact = exact or _itself(case, epochs)
             allowed = 10 * np.abs(values - _calm(name, exact[name], alive)).max()
             loose = max(loose, float(off) / (tolerance * (float(np.abs(values).max()) + 1e-300)))
@@ -166,18 +166,18 @@ def assert_follows_eager(case: Case, epochs: int = 20) -> None:
 
 
 def assert_apart(cases: list[Case]) -> None:
-    """Hold an engine to the definition in a process that ends with what was compiled in it.
+    """Compare an engine with eager in another process, which frees compiled code at its end.
 
-    Compiled code is never freed: some 50 MB for each cell of the matrix.
+    Otherwise compiled code is never freed: about 50 MB for each cell of the matrix.
     """
     apart(_assert_all, cases)
 
 
 def apart(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function of a module in a process that ends with what was compiled in it."""
+    """Call a function of a module in another process, which frees compiled code at its end."""
     try:
         return _helper().submit(function, *arguments).result()
-    except BrokenProcessPool:  # this one fails, and the next has another helper
+    except BrokenProcessPool:  # this test fails; the next test gets another process
         _helper.cache_clear()
         raise
 
@@ -195,14 +195,14 @@ def _helper() -> ProcessPoolExecutor:
 
 
 def _itself(case: Case, epochs: int) -> dict[str, Any]:
-    """Train by eager with less rounding, or, in float64, from a start that is rounded otherwise."""
+    """Train on eager with less rounding or, in float64, from a start with other rounding."""
     if case.dtype == torch.float32:
         return train(replace(case, dtype=torch.float64), "eager", epochs)[1]
     return train(case, "eager", epochs, nudge=2.0**-52)[1]
 
 
 def _near_itself(expected: dict[str, Any], exact: dict[str, Any]) -> np.ndarray:
-    """Say up to which step (runs, steps) two courses of eager are the same but for 1 %."""
+    """Return the steps (runs, steps) up to which two eager trainings agree within 1 %."""
     gaps = np.abs(expected["loss"] - exact["loss"])
     calm = gaps <= 0.01 * (1 + np.abs(expected["loss"]))
     return np.logical_and.accumulate(calm, axis=1)
@@ -210,34 +210,35 @@ def _near_itself(expected: dict[str, Any], exact: dict[str, Any]) -> np.ndarray:
 
 ADAPTIVE = {"adagrad", "rmsprop", "adam"}
 """Rules that divide by the size of the gradient. Slopes of kinked losses are multiples of one
-number, whose sum is zero in one order and some 1e-17 in another; such a rule makes 1e-9 of it."""
+number. Their sum is zero in one order and about 1e-17 in another, which such rules turn into 1e-9.
+"""
 
 KINKED = {"l1", "elastic_net", "mae", "hinge"}
-"""Losses and penalties whose slope jumps: at a weight or an error within rounding of the kink, one
-engine may stand on the other side of it, for the step until the next update."""
+"""Losses and penalties whose slope jumps. At a weight or an error within rounding of the kink, two
+engines may be on different sides of it for one step."""
 
 
-def _before_explosion(found: dict[str, Any]) -> np.ndarray:
-    """Say which steps (runs, steps) come before a run explodes: at the same one on each engine.
+def _before_explosion(results: dict[str, Any]) -> np.ndarray:
+    """Return which steps (runs, steps) come before a run explodes, at the same step on each engine.
 
-    Beyond, an exponential makes of a rounding error what it likes.
+    After that step, an exponential magnifies rounding errors without limit.
     """
-    calm = (np.abs(found["loss"]) < EXPLODED) & (found["gradient_norm"] < EXPLODED)
+    calm = (np.abs(results["loss"]) < EXPLODED) & (results["gradient_norm"] < EXPLODED)
     return np.logical_and.accumulate(calm, axis=1)
 
 
 EXPLODED = 1e6
-"""Starts are about 1: beyond this a run has diverged, by the default ``divergence_factor``."""
+"""Loss beyond which a run has diverged by the default ``divergence_factor``; starts are near 1."""
 
 
 def _calm(name: str, values: np.ndarray, alive: np.ndarray) -> np.ndarray:
-    """Return values before an explosion: steps as zeros after it, parameters of runs without."""
+    """Return steps with zeros after an explosion, or parameters of runs without an explosion."""
     traced = name in ("loss", "gradient_norm")
     return np.where(alive, values, 0) if traced else values[alive[:, -1]]
 
 
 def _without_jumps(gaps: np.ndarray, norms: np.ndarray) -> np.ndarray:
-    """Return gaps without those of few steps at which the slope jumped."""
+    """Return gaps with zeros at the few steps where the slope jumped."""
     jumped = (gaps > 1e-4 * norms.max()) & (gaps < 0.2 * norms.max())
     return np.where(jumped, 0.0, gaps) if jumped.mean() <= 0.005 else gaps
 

@@ -1,4 +1,4 @@
-"""What is attached to components, or differs late, or is changed on the way: seen and refused."""
+"""Hooks, wrong kernels, hidden differences and late changes are noticed and refused."""
 
 from __future__ import annotations
 
@@ -36,32 +36,32 @@ def built(engine, run, loader=None, epochs=3):
 
 @pytest.mark.parametrize("attach", ["register_hook", "register_post_accumulate_grad_hook"])
 @pytest.mark.parametrize("engine", [gd.LinearLoops, gd.Compiled, gd.Gram])
-def test_hooks_on_a_gradient_are_seen_in_every_run_of_a_group(engine, attach):
+def test_hooks_on_a_gradient_are_noticed_in_every_run_of_a_group(engine, attach):
     runs = [run_of() for _ in range(5)]
     getattr(runs[1].objective.model.weight, attach)(lambda grad: None)
     assert engine.why_not(runs, DATA, gd.FullBatch(20)) is not None
 
 
-def test_a_step_that_is_patched_on_an_instance_is_seen():
+def test_a_step_that_is_patched_on_an_instance_is_noticed():
     run = run_of()
     step = run.optimizer.step
     run.optimizer.step = lambda closure=None: step()
     assert "more in a step" in why_not_pure(run)
 
 
-def test_torchs_schedulers_are_no_patch():
+def test_torch_schedulers_do_not_count_as_a_patch():
     run = run_of()
     torch.optim.lr_scheduler.StepLR(run.optimizer, 1)
     assert why_not_pure(run) is None
 
 
 @pytest.mark.parametrize("method", ["hyper", "_store", "prepare", "apply", "initial_state"])
-def test_another_way_to_step_is_seen(method):
-    other = type("Other", (gd.GD,), {method: lambda self, *given: getattr(gd.GD, method)(*given)})
-    assert "more in a step" in why_not_pure(run_of(rule=other))
+def test_an_override_of_a_part_of_step_is_noticed(method):
+    rule = type("Rule", (gd.GD,), {method: lambda self, *args: getattr(gd.GD, method)(*args)})
+    assert "more in a step" in why_not_pure(run_of(rule=rule))
 
 
-def test_a_penalty_that_overrides_its_value_alone_is_not_what_its_parent_declares():
+def test_a_penalty_that_overrides_only_its_value_loses_inherited_declarations():
     class Capped(gd.L2):
         def value(self, weights):
             return super().value(weights).clamp(max=0.5)
@@ -75,7 +75,7 @@ def test_a_penalty_that_overrides_its_value_alone_is_not_what_its_parent_declare
 
 
 class FarOff(gd.MSE):
-    """A kernel that is right near the target alone."""
+    """A kernel that is right only near the target."""
 
     def __call__(self, outputs, targets):
         return ((outputs - targets) ** 2).mean()
@@ -109,12 +109,12 @@ class WithoutArguments(gd.MSE):
     ({"penalty": Bounded(strength=0.1)}, "the kernel of its penalty Bounded has another slope"),
     ({"loss": WithoutArguments()}, "does not take its kernel_arguments"),
 ])  # fmt: skip
-def test_a_kernel_that_is_another_function_is_refused(more, reason):
+def test_a_kernel_that_differs_from_its_loss_or_penalty_is_refused(more, reason):
     with pytest.raises(gd.CannotExecute, match=reason):
         built("linear", run_of(**more))
 
 
-# models that look further than a row, or at how often they are called
+# models that depend on other rows or on the number of calls
 
 
 class Centred(gd.Linear):
@@ -123,7 +123,7 @@ class Centred(gd.Linear):
 
 
 class Running(gd.Linear):
-    """Keeps the largest feature that it has seen."""
+    """Remembers the largest feature of all calls."""
 
     most = 1.0
 
@@ -141,7 +141,7 @@ def test_a_design_across_rows_is_refused(engine, loader):
         built(engine, run_of(Centred(3)), loader)
 
 
-def test_auto_leaves_a_running_design_as_it_was():
+def test_auto_undoes_changes_by_its_trial_calls():
     ends = []
     for engine in ("eager", "auto"):
         run = run_of(Running(3))
@@ -165,12 +165,12 @@ class SkipsSmall(nn.Module):
         return self.layer(x - self.mean)
 
 
-def test_a_model_is_tried_on_batches_of_the_size_it_will_see():
+def test_trial_calls_use_the_batch_size_of_training():
     run = run_of(SkipsSmall())
     assert "'mean'" in gd.Compiled.why_not([run], DATA, gd.MiniBatch(20, 10))
 
 
-def test_a_group_is_evaluated_on_the_rows_that_the_plain_loop_takes_at_a_time(monkeypatch):
+def test_a_group_is_evaluated_in_the_chunks_of_the_plain_loop(monkeypatch):
     for module in (objective, together):
         monkeypatch.setattr(module, "CHUNK", 8)
     runs = []
@@ -179,11 +179,11 @@ def test_a_group_is_evaluated_on_the_rows_that_the_plain_loop_takes_at_a_time(mo
             layers = nn.Linear(3, 4), nn.BatchNorm1d(4, track_running_stats=False), nn.Linear(4, 1)
         runs.append(run_of(nn.Sequential(*layers)))
     rows = runs[0].objective.encode(DATA.train)
-    found = together.evaluate_together(Stack(runs), {}, rows, DATA, gradient=True)
-    for run, own in zip(runs, found, strict=True):
+    evaluations = together.evaluate_together(Stack(runs), {}, rows, DATA, gradient=True)
+    for run, evaluation in zip(runs, evaluations, strict=True):
         expected = run.objective.evaluate(rows, DATA, gradient=True)
-        assert own.objective == pytest.approx(expected.objective, rel=1e-12)
-        assert own.gradient_norm == pytest.approx(expected.gradient_norm, rel=1e-12)
+        assert evaluation.objective == pytest.approx(expected.objective, rel=1e-12)
+        assert evaluation.gradient_norm == pytest.approx(expected.gradient_norm, rel=1e-12)
 
 
 # schedules
@@ -202,8 +202,8 @@ def test_each_run_has_its_own_schedule(engine):
     runs = [run_of(schedule=Slotted(rate)) for rate in (1.0, 0.5)]
     chosen = gd.build_engine(engine, runs, DATA, gd.FullBatch(20), epochs=2)
     chosen.advance(0, 1)
-    one, other = (chosen.parameters(run)["weight"] for run in range(2))
-    torch.testing.assert_close(one, 2 * other)
+    first, second = (chosen.parameters(run)["weight"] for run in range(2))
+    torch.testing.assert_close(first, 2 * second)
 
 
 def test_a_schedule_that_draws_is_refused():
@@ -218,11 +218,11 @@ def test_a_schedule_that_draws_is_refused():
         built("eager", run_of(schedule=Jitter()))
 
 
-# changes after an engine was built, or on the way
+# changes after an engine was built, or during training
 
 
 @pytest.mark.parametrize("engine", ["linear", "gram"])
-def test_a_penalty_that_changes_before_the_run_is_the_runs(engine):
+def test_a_run_uses_the_strength_that_its_penalty_has_at_the_start(engine):
     ends = []
     for name in ("eager", engine):
         model, penalty = gd.Linear(3).double(), gd.L2(strength=0.01)
@@ -239,7 +239,7 @@ def test_a_penalty_that_changes_before_the_run_is_the_runs(engine):
     lambda model: model.bias.requires_grad_(False),
     lambda model: model.weight.register_hook(lambda grad: 2 * grad),
 ])  # fmt: skip
-def test_a_run_that_an_engine_cannot_execute_any_more_is_refused(change):
+def test_a_change_that_makes_an_engine_unusable_is_refused(change):
     model = gd.Linear(3).double()
     trainer = gd.Trainer(
         model, gd.MSE(), gd.GD(model.parameters(), lr=0.05), gd.MiniBatch(20, 5), DATA,
@@ -290,7 +290,7 @@ def test_each_run_of_a_group_has_its_own_encoding():
     assert group.evaluate("train")[1].loss == alone.evaluate("train")[0].loss
 
 
-def test_a_rule_that_binds_other_data_moves_its_parameters():
+def test_a_rule_may_assign_new_data_to_parameters():
     class Rebinds(gd.Optimizer):
         @staticmethod
         def update(params, grads, state, hyper):
@@ -304,11 +304,11 @@ def test_a_rule_that_binds_other_data_moves_its_parameters():
     assert x.tolist() == [0.75, 0.75]
 
 
-def test_a_state_is_restored_in_the_type_it_had():
+def test_a_state_is_restored_in_its_own_type():
     class Late(gd.Optimizer):
         @staticmethod
         def init_state(params):
-            return {"v": [torch.zeros(p.shape) for p in params]}  # float32, whatever they are
+            return {"v": [torch.zeros(p.shape) for p in params]}  # always float32
 
         @staticmethod
         def update(params, grads, state, hyper):
@@ -325,18 +325,18 @@ def test_a_state_is_restored_in_the_type_it_had():
     _, first = fresh()
     for epoch in range(3):
         first.advance(4 * epoch, 4 * epoch + 4)
-    other, then = fresh()
-    then.load_state(0, first.state(0))
+    resumed_run, resumed = fresh()
+    resumed.load_state(0, first.state(0))
     for epoch in range(3, 6):
-        then.advance(4 * epoch, 4 * epoch + 4)
-    assert torch.equal(run.objective.model.weight, other.objective.model.weight)
+        resumed.advance(4 * epoch, 4 * epoch + 4)
+    assert torch.equal(run.objective.model.weight, resumed_run.objective.model.weight)
 
 
-def test_one_large_parameter_hides_no_other():
+def test_a_large_parameter_does_not_hide_the_difference_of_a_small_one():
     start = {"model.weight": torch.ones(3), "model.bias": torch.tensor([2e5])}
     expected = Steps([1.0], [1.0], {"model.weight": torch.ones(3) * 0.999, **start | {}})
     expected.end["model.weight"] = torch.ones(3) * 0.9
-    found = Steps([1.0], [1.0], {**expected.end, "model.weight": torch.ones(3) * 0.5})
+    actual = Steps([1.0], [1.0], {**expected.end, "model.weight": torch.ones(3) * 0.5})
     compare_steps(expected, expected, start)
     with pytest.raises(DifferenceError, match=r"model\.weight"):
-        compare_steps(found, expected, start)
+        compare_steps(actual, expected, start)

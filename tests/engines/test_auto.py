@@ -1,4 +1,4 @@
-"""Which engine is taken, what is said of it, and what each engine refuses."""
+"""The choice of an engine, its reason, and the refusals of each engine."""
 
 from __future__ import annotations
 
@@ -23,38 +23,38 @@ def run_of(model=None, optimizer=None, loss=None, penalty=None) -> gd.Problem:
     return gd.Problem(gd.Objective(model, loss or gd.MSE(), penalty), optimizer, gd.Constant(), 0)
 
 
-def taken(run: gd.Problem, loader: gd.Loader, epochs: int) -> gd.Engine:
+def chosen(run: gd.Problem, loader: gd.Loader, epochs: int) -> gd.Engine:
     return gd.choose_engine([run], DATA, loader, epochs=epochs)
 
 
-def test_full_batch_least_squares_takes_gram():
-    engine = taken(run_of(), gd.FullBatch(30), 10_000)
+def test_full_batch_least_squares_runs_on_gram():
+    engine = chosen(run_of(), gd.FullBatch(30), 10_000)
     assert isinstance(engine, gd.Gram)
     assert re.search(r"least squares, from XᵀX; eager would take about [\d.]+ times", engine.reason)
 
 
-def test_long_linear_work_takes_the_loops():
-    engine = taken(run_of(), gd.PerSample(30), 1000)
+def test_long_linear_runs_use_the_linear_engine():
+    engine = chosen(run_of(), gd.PerSample(30), 1000)
     assert isinstance(engine, gd.LinearLoops)
     assert engine.reason.startswith("per-sample updates of a linear model; eager would take about")
 
 
-def test_short_work_stays_eager_and_says_why():
-    engine = taken(run_of(), gd.PerSample(30), 1)
+def test_short_runs_use_eager_with_a_reason():
+    engine = chosen(run_of(), gd.PerSample(30), 1)
     assert isinstance(engine, gd.Eager)
     assert "linear would spend 0.3 s on compiling first" in engine.reason
 
 
-def test_what_gram_finds_while_it_is_built_leads_to_the_next_engine():
+def test_a_refusal_by_gram_while_it_is_built_leads_to_the_next_engine():
     x, u = torch.randn(2, 30, 1, dtype=torch.float64, generator=torch.manual_seed(0)).numpy()
     features = np.hstack([x, x + 1e-6 * u])  # nearly collinear, and the target is the difference
     data = gd.Dataset.from_arrays(features, u[:, 0], dtype=torch.float64)
     model = gd.Linear(2).double()
     run = run_of(model, gd.GD(model.parameters(), lr=0.1))
-    given = {"runs": [run], "data": data, "loader": gd.FullBatch(30), "epochs": 5000}
+    arguments = {"runs": [run], "data": data, "loader": gd.FullBatch(30), "epochs": 5000}
     with pytest.raises(gd.CannotExecute, match=r"magnified .* use data.standardize=true"):
-        gd.ENGINES.build("gram", **given)
-    assert not isinstance(gd.choose_engine(**given), gd.Gram)
+        gd.ENGINES.build("gram", **arguments)
+    assert not isinstance(gd.choose_engine(**arguments), gd.Gram)
 
 
 class Doubled(gd.Linear):
@@ -85,33 +85,32 @@ def batch_norm():
     ("linear", run_of(Doubled(3)), gd.PerSample(30), "not linear in its parameters"),
     ("linear", run_of(loss=Steeper()), gd.PerSample(30), "has no kernel"),
     ("gram", run_of(loss=Steeper()), gd.FullBatch(30), "not the mean squared error"),
-    ("gram", run_of(), gd.PerSample(30), "needs all rows in each update"),
+    ("gram", run_of(), gd.PerSample(30), "needs all rows in each step"),
     ("gram", run_of(penalty=gd.L1()), gd.FullBatch(30), "is not quadratic"),
     ("compiled", run_of(dropout()), gd.PerSample(30), "draws random numbers"),
     ("compiled", run_of(batch_norm()), gd.MiniBatch(30, 5), "changes its buffer '1.running_mean'"),
 ])  # fmt: skip
-def test_what_cannot_be_executed_is_refused_with_a_reason(engine, run, loader, reason):
-    given = {"runs": [run], "data": DATA, "loader": loader, "epochs": 1}
+def test_unsupported_runs_are_refused_with_a_reason(engine, run, loader, reason):
+    arguments = {"runs": [run], "data": DATA, "loader": loader, "epochs": 1}
     with pytest.raises(gd.CannotExecute, match=f"engine={engine} cannot execute this: .*{reason}"):
-        gd.ENGINES.build(engine, **given)
-    assert gd.choose_engine(**given)  # and something else executes it
+        gd.ENGINES.build(engine, **arguments)
+    assert gd.choose_engine(**arguments)  # another engine executes it
 
 
 @pytest.mark.parametrize("engine", ["linear", "gram", "compiled"])
-def test_optimizers_that_are_no_pure_rule_are_left_to_eager(engine):
+def test_optimizers_without_a_pure_update_run_on_eager(engine):
     loader = gd.FullBatch(30)
     model = gd.Linear(3)
     for rule, reason in (
-        (torch.optim.SGD(model.parameters(), lr=0.1), "no pure update rule"),
+        (torch.optim.SGD(model.parameters(), lr=0.1), "(SGD) is not a gdframe.Optimizer"),
         (Stubborn(model.parameters(), lr=0.1), "more in a step than its pure update"),
         (gd.GD([{"params": [model.weight]}, {"params": [model.bias]}], lr=0.1), "several"),
         (gd.GD([model.weight], lr=0.1), "leaves parameters out"),
     ):
-        found = gd.ENGINES.get(engine).why_not([run_of(model, rule)], DATA, loader)
-        assert reason in found
+        assert reason in gd.ENGINES.get(engine).why_not([run_of(model, rule)], DATA, loader)
 
 
-def test_a_rule_across_coordinates_is_left_to_the_general_engines():
+def test_a_rule_across_coordinates_runs_on_the_general_engines():
     class Normalized(gd.GD):
         @staticmethod
         def update(params, grads, state, hyper):
@@ -126,11 +125,11 @@ def test_a_rule_across_coordinates_is_left_to_the_general_engines():
 
 def test_without_a_compiler_compiled_is_refused(monkeypatch):
     monkeypatch.setattr(compiled.shutil, "which", lambda name: None)
-    found = gd.Compiled.why_not([run_of()], DATA, gd.PerSample(30))
-    assert "it needs a C++ compiler" in found
+    reason = gd.Compiled.why_not([run_of()], DATA, gd.PerSample(30))
+    assert "it needs a C++ compiler" in reason
 
 
-def test_what_does_not_compile_is_refused_with_the_reason():
+def test_a_model_that_does_not_compile_is_refused_with_the_reason():
     class Branching(nn.Module):
         def __init__(self):
             super().__init__()
@@ -144,7 +143,7 @@ def test_what_does_not_compile_is_refused_with_the_reason():
         gd.Compiled([run], DATA, gd.PerSample(30), epochs=1)
 
 
-def test_trying_a_model_leaves_it_as_it_was():
+def test_trial_calls_leave_a_model_unchanged():
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.5), nn.Linear(4, 1))
     model.eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -166,7 +165,7 @@ def with_rule(rule, **hyper):
     return run_of(model, rule(model.parameters(), lr=0.01, **hyper))
 
 
-@pytest.mark.parametrize(("one", "other", "what"), [
+@pytest.mark.parametrize(("a", "b", "what"), [
     (run_of(), run_of(penalty=gd.L2()), "penalty"),
     (run_of(penalty=gd.L2()), run_of(penalty=gd.L2(biases=True)), "penalty"),
     (run_of(), with_rule(gd.Momentum), "optimizer"),
@@ -177,14 +176,14 @@ def with_rule(rule, **hyper):
     (run_of(), run_of(loss=gd.MAE()), "loss"),
     (run_of(), run_of(gd.MLP(3), loss=gd.MAE()), "model"),
 ])  # fmt: skip
-def test_runs_of_another_structure_do_not_share_an_engine(one, other, what):
+def test_runs_of_different_structure_do_not_share_an_engine(a, b, what):
     for engine, loader in ((gd.LinearLoops, gd.PerSample(30)), (gd.Compiled, gd.PerSample(30)),
                            (gd.Gram, gd.FullBatch(30))):  # fmt: skip
-        found = engine.why_not([one, other], DATA, loader)
-        assert found is not None
-        if engine is not gd.Gram:  # which may have a reason of its own for one of them
-            assert found.startswith(f"the runs differ in their {what}")
-    assert isinstance(gd.choose_engine([one, other], DATA, gd.FullBatch(30), epochs=9), gd.Eager)
+        reason = engine.why_not([a, b], DATA, loader)
+        assert reason is not None
+        if engine is not gd.Gram:  # gram may refuse one of the runs by itself
+            assert reason.startswith(f"the runs differ in their {what}")
+    assert isinstance(gd.choose_engine([a, b], DATA, gd.FullBatch(30), epochs=9), gd.Eager)
 
 
 def test_runs_that_differ_in_values_share_an_engine():
@@ -199,7 +198,7 @@ def test_runs_that_differ_in_values_share_an_engine():
     assert "differ in their loss" in gd.Compiled.why_not(widths, DATA, gd.PerSample(30))
 
 
-def test_an_engine_of_ones_own_is_weighed_too():
+def test_a_users_engine_is_considered_too():
     registry = gd.ENGINES
 
     class Swift(gd.Eager):
@@ -211,12 +210,12 @@ def test_an_engine_of_ones_own_is_weighed_too():
 
     registry.register("swift")(Swift)
     try:
-        assert isinstance(taken(run_of(), gd.PerSample(30), 1), Swift)
+        assert isinstance(chosen(run_of(), gd.PerSample(30), 1), Swift)
     finally:
         registry._entries.pop("swift")
 
 
-def test_the_command_line_says_which_engine_it_took(gdframe):
+def test_the_command_line_prints_the_chosen_engine(gdframe):
     done = gdframe("variant=batch", "epochs=200", "logging.tensorboard=false")
     line = done.out.splitlines()[0]
     assert re.fullmatch(r"engine: gram \(full-batch least squares, from XᵀX; eager .*\)", line)
@@ -228,9 +227,9 @@ def test_the_command_line_says_which_engine_it_took(gdframe):
     assert (result["engine"], result["engine_reason"]) == ("eager", "")
 
 
-def test_the_command_line_refuses_an_engine_that_cannot(gdframe):
+def test_the_command_line_refuses_an_engine_that_cannot_execute_the_run(gdframe):
     done = gdframe("engine=gram", "variant=sgd")
     assert done.code == 2
-    reason = "it needs all rows in each update: variant=batch"
+    reason = "it needs all rows in each step: variant=batch"
     assert done.err == f"gdframe: engine=gram cannot execute this: {reason}\n"
     assert not done.runs

@@ -1,4 +1,4 @@
-"""What engines keep on disk, and what their traces cost to log."""
+"""The compiled code that engines cache on disk, and the cost of logging traces."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def train(cache) -> str:
     return done.stdout
 
 
-def test_what_was_compiled_is_found_again(tmp_path):
+def test_compiled_code_is_reused(tmp_path):
     first = train(tmp_path)
     files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nbc")}
     assert files
@@ -44,7 +44,7 @@ def test_an_unwritable_cache_is_no_error(tmp_path):
     assert train(tmp_path / "file" / "below") == train(tmp_path / "free")
 
 
-def test_a_module_that_was_changed_is_written_again(tmp_path):
+def test_a_changed_module_is_written_again(tmp_path):
     first = train(tmp_path)
     (module,) = tmp_path.rglob("loops_*.py")
     text = module.read_text()
@@ -58,28 +58,28 @@ import sys
 import gdframe as gd
 from torch._dynamo.utils import counters
 data = gd.Regression(rows=30, features=3, validation=0.0).load()
-made = []
+objectives = []
 for engine in ("eager", "compiled"):
     model = gd.MLP(3, hidden=[4], activation={activation!r})
     gd.initialize(model, gd.Kaiming(), seed=0)
     rule = gd.Momentum(model.parameters(), 0.01, beta={beta})
     trainer = gd.Trainer(model, gd.MSE(), rule, gd.MiniBatch(30, 5), data, epochs=3, engine=engine,
                          penalty=gd.L2(strength={strength}))
-    made.append(trainer.fit().objective)
-eager, compiled = made
-assert abs(eager - compiled) < 1e-5 * eager, made
+    objectives.append(trainer.fit().objective)
+eager, compiled = objectives
+assert abs(eager - compiled) < 1e-5 * eager, objectives
 print(counters["aot_autograd"]["autograd_cache_hit"])
 """
 
 
 @pytest.mark.slow
-def test_what_inductor_compiled_is_found_again_if_nothing_differs(tmp_path):
+def test_code_compiled_by_inductor_is_reused_if_nothing_differs(tmp_path):
     environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
     plain = {"activation": "tanh", "beta": 0.9, "strength": 0.1}
-    others = [{"activation": "relu"}, {"beta": 0.5}, {"strength": 0.2}]
+    changes = [{"activation": "relu"}, {"beta": 0.5}, {"strength": 0.2}]
     hits = []
-    for given in (plain, *({**plain, **other} for other in others), plain):
-        code = COMPILED.format(**given)
+    for settings in (plain, *({**plain, **change} for change in changes), plain):
+        code = COMPILED.format(**settings)
         done = subprocess.run(
             [sys.executable, "-c", code], env=environment, capture_output=True, text=True
         )
@@ -97,14 +97,14 @@ def test_logging_a_million_steps_costs_little(tmp_path):
 
     class Timed(gd.TensorBoard):
         def __getattribute__(self, name):
-            found = super().__getattribute__(name)
+            value = super().__getattribute__(name)
             if not name.startswith("on_"):
-                return found
+                return value
 
             def timed(*arguments):
                 nonlocal spent
                 begun = time.perf_counter()
-                found(*arguments)
+                value(*arguments)
                 spent += time.perf_counter() - begun
 
             return timed

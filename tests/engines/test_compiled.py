@@ -1,4 +1,4 @@
-"""What is the compiled engine's own: several steps in a pass, and narrow layers."""
+"""Parts of the compiled engine only: several steps in a pass, narrow layers, oneDNN."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ from gdframe.engines.narrow import Narrow, narrowed
 
 @pytest.mark.parametrize("shape", [(5, 1), (1, 4), (1, 1)])
 @pytest.mark.parametrize("bias", [False, True])
-def test_a_narrow_layer_computes_what_a_linear_one_does(shape, bias):
+def test_a_narrow_layer_equals_a_linear_layer(shape, bias):
     layer = nn.Linear(*shape, bias=bias, dtype=torch.float64)
     (narrow,) = narrowed(nn.Sequential(layer))
     assert isinstance(narrow, Narrow)
     x = torch.randn(7, shape[0], dtype=torch.float64, requires_grad=True)
-    found = []
-    for one in (layer, narrow):
-        outputs = one(x)
+    results = []
+    for module in (layer, narrow):
+        outputs = module(x)
         assert outputs.shape == (7, shape[1])
-        found.append((outputs, *torch.autograd.grad((outputs**2).sum(), [x, *one.parameters()])))
-    for own, wanted in zip(*found, strict=True):
-        torch.testing.assert_close(own, wanted)
+        grads = torch.autograd.grad((outputs**2).sum(), [x, *module.parameters()])
+        results.append((outputs, *grads))
+    for expected, actual in zip(*results, strict=True):
+        torch.testing.assert_close(actual, expected)
 
 
-def test_only_plain_layers_become_narrow_and_the_model_stays_as_it_was():
+def test_only_plain_layers_become_narrow_and_the_model_is_unchanged():
     class Own(nn.Linear):
         def forward(self, x):
             return 2 * super().forward(x)
@@ -38,10 +39,10 @@ def test_only_plain_layers_become_narrow_and_the_model_stays_as_it_was():
     wide = nn.Sequential(nn.Linear(3, 2), Own(2, 1))
     assert narrowed(wide) is wide
     model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
-    found = narrowed(model)
+    copied = narrowed(model)
     assert type(model[1]) is nn.Linear
-    assert [type(layer) for layer in found] == [nn.Linear, Narrow]
-    assert found.state_dict().keys() == model.state_dict().keys()
+    assert [type(layer) for layer in copied] == [nn.Linear, Narrow]
+    assert copied.state_dict().keys() == model.state_dict().keys()
 
 
 class Uncopyable(nn.Linear):
@@ -49,7 +50,7 @@ class Uncopyable(nn.Linear):
         raise TypeError("no copy")
 
 
-def test_a_model_without_a_copy_stays_as_it_is():
+def test_a_model_that_cannot_be_copied_is_used_unchanged():
     model = nn.Sequential(Uncopyable(3, 2), nn.Linear(2, 1))
     with pytest.raises(TypeError):
         copy.deepcopy(model)
@@ -59,16 +60,16 @@ def test_a_model_without_a_copy_stays_as_it_is():
 @pytest.mark.parametrize("runs", [1, 3])
 def test_steps_are_the_same_however_an_epoch_is_cut(runs):
     data = gd.Regression(rows=101, features=3, noise=0.5, validation=0.0).load()
-    loader = gd.MiniBatch(data.rows, batch_size=4)  # 25 whole batches and one row
+    loader = gd.MiniBatch(data.rows, batch_size=4)  # 25 full batches and a batch of one row
 
     def engine() -> gd.Compiled:
-        made = []
+        problems = []
         for index in range(runs):
             model = gd.MLP(3, 1, hidden=[4])
             gd.initialize(model, gd.Kaiming(), seed=index)
             rule = gd.Adam(model.parameters(), lr=0.01 * (1 + index))
-            made.append(gd.Problem(gd.Objective(model, gd.MSE()), rule, gd.Cosine(), index))
-        return gd.Compiled(made, data, loader, epochs=3)
+            problems.append(gd.Problem(gd.Objective(model, gd.MSE()), rule, gd.Cosine(), index))
+        return gd.Compiled(problems, data, loader, epochs=3)
 
     whole, cut = engine(), engine()
     assert whole._unrolled > 1
@@ -80,16 +81,16 @@ def test_steps_are_the_same_however_an_epoch_is_cut(runs):
         done += length
     assert done == 2 * steps
     for name in ("loss", "gradient_norm"):
-        one = np.concatenate([getattr(trace, name) for trace in traces], axis=1)
-        other = np.concatenate([getattr(trace, name) for trace in pieces], axis=1)
-        np.testing.assert_array_equal(one, other)
+        expected = np.concatenate([getattr(trace, name) for trace in traces], axis=1)
+        actual = np.concatenate([getattr(trace, name) for trace in pieces], axis=1)
+        np.testing.assert_array_equal(actual, expected)
     for run in range(runs):
         for name, value in whole.state(run).items():
             assert torch.equal(value, cut.state(run)[name]), name
 
 
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="PyTorch has no oneDNN")
-def test_large_products_by_onednn_are_those_of_the_eager_loop(monkeypatch):
+def test_large_products_by_onednn_equal_the_eager_loop(monkeypatch):
     monkeypatch.setattr(products, "is_faster", lambda: True)
     called = []
     replaced = products.OneDNN.__call__
@@ -114,9 +115,9 @@ def test_large_products_by_onednn_are_those_of_the_eager_loop(monkeypatch):
         traces = [engine.advance(3 * epoch, 3 * epoch + 3) for epoch in range(4)]
         ends.append((np.concatenate([t.gradient_norm for t in traces], axis=1), engine.state(0)))
     assert sum(called) == 2  # forwards and backwards through the first layer
-    (norms, state), (others, twin) = ends
-    np.testing.assert_allclose(others, norms, rtol=1e-4)
+    (norms, state), (compiled_norms, compiled_state) = ends
+    np.testing.assert_allclose(compiled_norms, norms, rtol=1e-4)
     for key, value in state.items():
         torch.testing.assert_close(
-            twin[key], value, rtol=1e-4, atol=1e-4 * value.abs().max().item()
+            compiled_state[key], value, rtol=1e-4, atol=1e-4 * value.abs().max().item()
         )

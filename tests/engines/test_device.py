@@ -1,4 +1,4 @@
-"""A run's device is chosen together with its engine, and what is shared with a GPU is its own."""
+"""The choice between CPU and GPU, and training on a GPU."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def case(rows, features, model, loader, rule=gd.GD):
     return run, data, loader
 
 
-@pytest.mark.parametrize(("made", "engine", "faster"), [
+@pytest.mark.parametrize(("problem", "engine", "faster"), [
     (case(1000, 20, gd.Linear(20), gd.PerSample(1000)), "auto", False),
     (case(1000, 20, gd.Linear(20), gd.MiniBatch(1000, 32)), "auto", False),
     (case(1000, 20, gd.Linear(20), gd.FullBatch(1000)), "auto", False),
@@ -34,8 +34,8 @@ def case(rows, features, model, loader, rule=gd.GD):
     (case(4096, 200, gd.MLP(200, hidden=[4096, 4096]), gd.MiniBatch(4096, 2048)), "eager", True),
     (case(1000, 20, gd.Linear(20), gd.PerSample(1000)), "linear", False),
 ])  # fmt: skip
-def test_a_gpu_is_taken_only_where_it_should_be_faster(made, engine, faster):
-    run, data, loader = made
+def test_a_gpu_is_chosen_only_where_it_should_be_faster(problem, engine, faster):
+    run, data, loader = problem
     assert gpu_is_faster(run, data, loader, epochs=10, engine=engine) == faster
 
 
@@ -45,19 +45,19 @@ def test_auto_leaves_a_linear_model_on_the_cpu(monkeypatch):
     assert build(config).data.train.features.device.type == "cpu"
 
 
-def test_no_other_gpus_generator_is_touched():
+def test_generators_of_other_gpus_are_not_seeded():
     assert gpus("cpu") == []
     assert gpus("cuda:1") == [1]
 
 
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_seeding_a_gpu_leaves_its_generator_as_it_was():
+def test_seeding_a_gpu_restores_its_generator():
     before = torch.cuda.get_rng_state()
     with seeded(0, gd.Purpose.MODEL, device="cuda"):
-        one = torch.rand(3, device="cuda")
+        first = torch.rand(3, device="cuda")
     with seeded(0, gd.Purpose.MODEL, device="cuda"):
-        assert torch.equal(one, torch.rand(3, device="cuda"))
+        assert torch.equal(first, torch.rand(3, device="cuda"))
     assert torch.equal(torch.cuda.get_rng_state(), before)
 
 
@@ -67,7 +67,7 @@ def test_seeding_a_gpu_leaves_its_generator_as_it_was():
     ("gram", gd.FullBatch(40)), ("compiled", gd.MiniBatch(40, 8)), ("eager", gd.MiniBatch(40, 8)),
 ])  # fmt: skip
 @pytest.mark.parametrize("runs", [1, 3])
-def test_a_rule_of_ones_own_runs_on_a_gpu_as_on_the_cpu(engine, loader, runs):
+def test_a_users_rule_gives_the_same_result_on_gpu_and_cpu(engine, loader, runs):
     class Decayed(gd.Optimizer):
         @staticmethod
         def init_state(params):
@@ -84,27 +84,27 @@ def test_a_rule_of_ones_own_runs_on_a_gpu_as_on_the_cpu(engine, loader, runs):
     ends = []
     for device in ("cpu", "cuda"):
         data = gd.Dataset.from_arrays(x, y, dtype=torch.float64, device=device)
-        made = []
+        problems = []
         for seed in range(runs):
             model = gd.Linear(3).double()
             gd.initialize(model, gd.Normal(), seed=seed)
             model.to(device)
             rule = Decayed(model.parameters(), {"lr": 0.01 * (1 + seed)})
-            made.append(gd.Problem(gd.Objective(model, gd.MSE()), rule, gd.Constant(), seed))
+            problems.append(gd.Problem(gd.Objective(model, gd.MSE()), rule, gd.Constant(), seed))
         name = "eager" if device == "cpu" else engine
-        built = gd.build_engine(name, made, data, loader, epochs=3)
+        built = gd.build_engine(name, problems, data, loader, epochs=3)
         built.take_up()
         for epoch in range(3):
             length = loader.steps_per_epoch
             built.advance(epoch * length, (epoch + 1) * length)
         for run in range(runs):
             built.settle(run)
-        ends.append([m.objective.model.weight.detach().cpu() for m in made])
-    for one, other in zip(*ends, strict=True):
-        torch.testing.assert_close(other, one, rtol=1e-8, atol=1e-10)
+        ends.append([m.objective.model.weight.detach().cpu() for m in problems])
+    for expected, actual in zip(*ends, strict=True):
+        torch.testing.assert_close(actual, expected, rtol=1e-8, atol=1e-10)
 
 
-def test_a_model_in_two_types_is_left_to_the_plain_loop():
+def test_a_model_with_two_types_runs_on_the_plain_loop():
     class Mixed(nn.Module):
         def __init__(self):
             super().__init__()

@@ -1,4 +1,4 @@
-"""The definition: variants agree where they must, and with scikit-learn and closed forms."""
+"""The plain loop: its variants agree with each resumed and with scikit-learn."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_runs_are_independent_of_their_neighbours():
         assert torch.equal(stacked(alone[0])["weight"][0], stacked(engine)["weight"][index])
 
 
-def test_how_an_epoch_is_cut_changes_nothing():
+def test_the_cutting_of_an_epoch_into_calls_changes_nothing():
     whole = train(gd.PerSample(24), [run_of()], epochs=1)
     engine = Eager([run_of()], DATA, gd.PerSample(24), epochs=1)
     parts = [engine.advance(a, b).loss for a, b in ((0, 1), (1, 7), (7, 24))]
@@ -73,10 +73,10 @@ def test_state_round_trip_continues_bit_for_bit(optimizer):
     engine, _, _ = train(gd.MiniBatch(24, 5), [run_of(optimizer=optimizer)], epochs=2)
     state = engine.state(0)
     after = engine.advance(10, 15)
-    other = Eager([run_of(optimizer=optimizer)], DATA, gd.MiniBatch(24, 5), epochs=2)
-    other.load_state(0, state)
-    assert np.array_equal(other.advance(10, 15).loss, after.loss)
-    assert torch.equal(stacked(other)["weight"], stacked(engine)["weight"])
+    resumed = Eager([run_of(optimizer=optimizer)], DATA, gd.MiniBatch(24, 5), epochs=2)
+    resumed.load_state(0, state)
+    assert np.array_equal(resumed.advance(10, 15).loss, after.loss)
+    assert torch.equal(stacked(resumed)["weight"], stacked(engine)["weight"])
 
 
 def test_state_of_another_model_is_refused():
@@ -92,10 +92,10 @@ def test_any_torch_optimizer_runs_and_resumes():
         return Problem(gd.Objective(model, gd.MSE()), rule, gd.Constant(), 0)
 
     engine, _, _ = train(gd.FullBatch(24), [run()], epochs=3)
-    other = Eager([run()], DATA, gd.FullBatch(24), epochs=3)
-    other.load_state(0, engine.state(0))
-    assert np.array_equal(engine.advance(3, 4).loss, other.advance(3, 4).loss)
-    assert torch.equal(stacked(engine)["weight"], stacked(other)["weight"])
+    resumed = Eager([run()], DATA, gd.FullBatch(24), epochs=3)
+    resumed.load_state(0, engine.state(0))
+    assert np.array_equal(engine.advance(3, 4).loss, resumed.advance(3, 4).loss)
+    assert torch.equal(stacked(engine)["weight"], stacked(resumed)["weight"])
 
 
 class FunctionalDropout(nn.Module):
@@ -119,12 +119,12 @@ def test_dropout_is_a_function_of_seed_and_step(layer):
     torch.set_rng_state(before)
     parts = [engine.advance(0, 2).loss, engine.advance(2, 3).loss]
     assert np.array_equal(np.concatenate(parts, axis=1), whole[1])
-    assert torch.equal(torch.get_rng_state(), before)  # torch's own generator is left alone
+    assert torch.equal(torch.get_rng_state(), before)  # torch's generator is unchanged
 
 
 def test_per_sample_without_shuffling_equals_sgd_regressor():
     x, y = DATA.train.features.numpy(), DATA.train.targets.numpy()[:, 0]
-    # its loss is one half of the squared error, so its rate is twice ours
+    # its loss is half of the squared error, so its learning rate is twice ours
     peer = SGDRegressor(
         penalty=None, learning_rate="constant", eta0=0.02, shuffle=False, max_iter=7, tol=None
     ).fit(x, y)
@@ -161,7 +161,7 @@ def test_traces_measure_before_the_update():
     assert trace.gradient_norm[0, 0] == pytest.approx(start.gradient_norm, rel=1e-12)
 
 
-def test_the_schedule_sets_the_rate_of_every_step():
+def test_the_schedule_sets_the_learning_rate_of_every_step():
     rates = []
 
     class Spy(gd.GD):
@@ -180,7 +180,7 @@ def test_the_schedule_sets_the_rate_of_every_step():
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("optimizer", list(gd.OPTIMIZERS))
-def test_cuda_follows_the_cpu(optimizer):
+def test_cuda_equals_the_cpu(optimizer):
     data = gd.Regression(rows=24, features=3, validation=0.0).load(
         dtype=torch.float64, device="cuda"
     )

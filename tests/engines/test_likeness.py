@@ -1,4 +1,4 @@
-"""Whether two components compute alike: everything they hold is compared."""
+"""Components are compared by everything they hold."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ ALIKE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("one", "other"), ALIKE, ids=lambda value: type(value).__name__)
-def test_what_is_alike(one, other):
-    assert first_difference(one, other) is None
+@pytest.mark.parametrize(("a", "b"), ALIKE, ids=lambda value: type(value).__name__)
+def test_alike_values_have_no_difference(a, b):
+    assert first_difference(a, b) is None
 
 
 DIFFERENT = [
@@ -62,31 +62,31 @@ DIFFERENT = [
     (Thing(a=1), Thing(a=2)), (Thing(a=1), Thing(b=1)), (Slotted(1), Slotted(2)),
     (cycle(1), cycle(2)), (nn.Linear(2, 3), nn.Linear(2, 3, bias=False)),
     (nn.LeakyReLU(0.1), nn.LeakyReLU(0.2)), (re.compile("a").match, re.compile("b").match),
-    (np.random.default_rng(0), np.random.default_rng(0)),  # which shows nothing of what it holds
+    (np.random.default_rng(0), np.random.default_rng(0)),  # objects without visible content
     (nn.ModuleList([nn.Tanh()]), nn.ModuleList([nn.ReLU()])),
     (Thing(a=1).method, Thing(a=2).method),
     ({(1, 2)}, {(1, 3)}),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("one", "other"), DIFFERENT, ids=lambda value: type(value).__name__)
-def test_what_differs(one, other):
-    assert first_difference(one, other) is not None
+@pytest.mark.parametrize(("a", "b"), DIFFERENT, ids=lambda value: type(value).__name__)
+def test_different_values_have_a_difference(a, b):
+    assert first_difference(a, b) is not None
 
 
-def test_frozen_parameters_and_hooks_count():
-    one, other = nn.Linear(2, 1), nn.Linear(2, 1)
-    assert first_difference(one, other) is None
-    one.weight.requires_grad_(False)
-    other.weight.requires_grad_(False)
-    assert first_difference(one, other) == "weight"
-    other.weight.data.copy_(one.weight)
-    assert first_difference(one, other) is None
-    other.bias.register_hook(lambda grad: grad)
-    one.bias.register_hook(lambda grad: 2 * grad)
-    assert first_difference(one, other) == "bias"
+def test_frozen_parameters_and_hooks_are_compared():
+    a, b = nn.Linear(2, 1), nn.Linear(2, 1)
+    assert first_difference(a, b) is None
+    a.weight.requires_grad_(False)
+    b.weight.requires_grad_(False)
+    assert first_difference(a, b) == "weight"
+    b.weight.data.copy_(a.weight)
+    assert first_difference(a, b) is None
+    b.bias.register_hook(lambda grad: grad)
+    a.bias.register_hook(lambda grad: 2 * grad)
+    assert first_difference(a, b) == "bias"
 
 
-def test_the_place_is_named():
-    one, other = (nn.Sequential(nn.Linear(2, 2), nn.Softplus(beta)) for beta in (1.0, 2.0))
-    assert first_difference(one, other) == "1.beta"
+def test_the_path_of_the_difference_is_returned():
+    a, b = (nn.Sequential(nn.Linear(2, 2), nn.Softplus(beta)) for beta in (1.0, 2.0))
+    assert first_difference(a, b) == "1.beta"

@@ -1,7 +1,7 @@
-"""Every engine against the eager loop, over everything it claims to execute.
+"""Comparison of every engine with the eager loop, over all that it can execute.
 
-A sample runs with the other tests; the whole matrix, which takes an hour or more, by
-``python -m pytest -m slow tests/engines/test_matrix.py``.
+A sample runs with the other tests. ``python -m pytest -m slow tests/engines/test_matrix.py`` runs
+the whole matrix, which takes an hour or more.
 """
 
 from __future__ import annotations
@@ -110,14 +110,14 @@ def test_the_whole_matrix_of_linear(loss, penalty, optimizer, dtype):
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_the_whole_matrix_of_compiled(loss, optimizer, loader, dtype):
-    # each costs a compilation: penalties take turns, so that every pair of choices meets
+    # each case costs a compilation: penalties take turns, so that every pair of choices occurs
     turn = sum(map(list.index, (LOSSES, OPTIMIZERS, LOADERS), (loss, optimizer, loader)))
     step = 1 + DTYPES.index(dtype)
-    one, other = pick(PENALTIES, turn + step), pick(PENALTIES, turn + 2 * step)
+    penalties = pick(PENALTIES, turn + step), pick(PENALTIES, turn + 2 * step)
     same = {"schedule": "cosine", "dtype": dtype, "model": "mlp"}
     assert_apart([
-        Case("compiled", loader, optimizer, loss, one, **same),
-        Case("compiled", loader, optimizer, loss, other, clip=0.5, runs=7, **same),
+        Case("compiled", loader, optimizer, loss, penalties[0], **same),
+        Case("compiled", loader, optimizer, loss, penalties[1], clip=0.5, runs=7, **same),
     ])  # fmt: skip
 
 
@@ -155,12 +155,12 @@ SHAPES = {
     [("linear", "full_batch"), ("linear", "per_sample"), ("linear", "mini_batch"),
      ("gram", "full_batch")],
 )  # fmt: skip
-def test_models_of_other_shapes(engine, loader, shape):
+def test_engines_equal_eager_for_models_of_all_shapes(engine, loader, shape):
     draw = np.random.default_rng(0)
     x, y = draw.standard_normal((23, 3)), draw.standard_normal((23, 2))
     data = gd.Dataset.from_arrays(x, y, validation=0.2, dtype=torch.float64)
     loader = gd.LOADERS.build(loader, rows=data.rows, batch_size=5)
-    found = []
+    results = []
     for name in ("eager", engine):
         model, penalty = SHAPES[shape](data)
         rule = gd.Momentum(model.double().parameters(), lr=0.01)
@@ -170,13 +170,13 @@ def test_models_of_other_shapes(engine, loader, shape):
         norms = [built.advance(i * length, (i + 1) * length).gradient_norm for i in range(5)]
         ends = [vars(built.evaluate(part)[0]) for part in ("train", "validation")]
         built.settle(0)
-        found.append((norms, ends, model.state_dict(), built.state(0)))
-    (norms, ends, model, state), (others, finals, twin, memory) = found
+        results.append((norms, ends, model.state_dict(), built.state(0)))
+    (norms, ends, model, state), (others, finals, twin, memory) = results
     np.testing.assert_allclose(others, norms, rtol=1e-10)
     assert state.keys() == memory.keys()
-    for one, other in ((model, twin), (state, memory)):
-        for key, value in one.items():
-            torch.testing.assert_close(other[key], value, rtol=1e-10, atol=1e-12)
+    for expected, actual in ((model, twin), (state, memory)):
+        for key, value in expected.items():
+            torch.testing.assert_close(actual[key], value, rtol=1e-10, atol=1e-12)
     for a, b in zip(ends, finals):
         assert b["objective"] == pytest.approx(a["objective"], rel=1e-10)
         assert b["gradient_norms"] == pytest.approx(a["gradient_norms"], rel=1e-9)
@@ -203,7 +203,7 @@ def test_constant_columns_do_no_harm(engine):
 @pytest.mark.parametrize("threads", [2, 3])
 @pytest.mark.parametrize("runs", [1, 17])
 def test_linear_gives_the_same_bits_for_any_number_of_threads(threads, runs):
-    def found(count: int) -> dict:
+    def results(count: int) -> dict:
         torch.set_num_threads(count)
         try:
             shape = {"rows": 5000, "features": 3, "batch_size": 3000}
@@ -215,9 +215,9 @@ def test_linear_gives_the_same_bits_for_any_number_of_threads(threads, runs):
         finally:
             torch.set_num_threads(1)
 
-    one, several = found(1), found(threads)
-    for name, values in one.items():
-        assert np.array_equal(values, several[name]), name
+    expected, actual = results(1), results(threads)
+    for name, values in expected.items():
+        assert np.array_equal(values, actual[name]), name
 
 
 @pytest.mark.parametrize("engine", ["eager", "linear", "gram", "compiled"])
@@ -236,21 +236,21 @@ def run(x, y):
     loader = gd.FullBatch(len(x)) if {engine!r} == "gram" else gd.MiniBatch(len(x), 256)
     gd.Trainer(model, gd.MSE(), gd.GD(model.parameters(), 1e-3), loader, data, epochs=1,
                engine={engine!r}).fit()
-run(x[:2000].copy(), x[:2000, 0].copy())  # what is imported and compiled counts before
+run(x[:2000].copy(), x[:2000, 0].copy())  # imports and compiles before measuring
 before = peak()
 run(x, x[:, 0].copy())
 print((peak() - before) / x.nbytes)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert float(done.stdout) < 1.6  # the standardised copy is one; the rest are blocks and orders
+    assert float(done.stdout) < 1.6  # 1 for the standardised copy; the rest is blocks and orders
 
 
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("engine", "loader"), [("gram", "full_batch"), ("compiled", "mini_batch")])
-def test_cuda_follows_the_cpu(engine, loader, dtype):
+def test_cuda_equals_the_cpu(engine, loader, dtype):
     case = Case(engine, loader, "adam", penalty="l2", dtype=dtype, runs=3)
     _, expected = train(case, "eager")
     data = data_for(case)
@@ -269,18 +269,18 @@ def test_cuda_follows_the_cpu(engine, loader, dtype):
 
 
 @pytest.mark.parametrize("degree", [2, 3])
-def test_gram_tells_the_truth_of_collinear_columns_in_single_precision(degree):
+def test_gram_equals_eager_for_collinear_columns_in_single_precision(degree):
     """A solution of norm 1e6 magnifies what single precision loses in the product of columns."""
     data = gd.Diabetes(validation=0.2).load()
-    found = []
+    results = []
     for engine in ("eager", "gram"):
         model = gd.Polynomial(data.features, degree=degree)
         optimizer = gd.GD(model.parameters(), lr=0.001)
         trainer = gd.Trainer(
             model, gd.MSE(), optimizer, gd.FullBatch(data.rows), data, epochs=30, engine=engine
         )
-        found.append(trainer.fit())
-    eager, gram = found
+        results.append(trainer.fit())
+    eager, gram = results
     assert (gram.status, gram.epochs) == (eager.status, eager.epochs)
     for name in ("objective", "validation_loss"):
         np.testing.assert_allclose(gram.history[name], eager.history[name], rtol=1e-4)
@@ -288,16 +288,16 @@ def test_gram_tells_the_truth_of_collinear_columns_in_single_precision(degree):
 
 @pytest.mark.parametrize("rate", [1e30, 1e5, 3.0])
 def test_gram_overflows_where_eager_does_in_single_precision(rate):
-    found = []
+    results = []
     for engine in ("eager", "gram"):
         data = gd.Diabetes(validation=0.2).load()
         model = gd.Linear(data.features)
-        found.append(
+        results.append(
             gd.Trainer(
                 model, gd.MSE(), gd.GD(model.parameters(), lr=rate), gd.FullBatch(data.rows), data,
                 engine=engine, epochs=50, stopping=gd.Stopping(divergence_factor=1e300),
             ).fit()
         )  # fmt: skip
-    assert {str(result.status) for result in found} == {"diverged"}
-    assert found[0].reason == found[1].reason
-    assert found[0].steps == found[1].steps
+    assert {str(result.status) for result in results} == {"diverged"}
+    assert results[0].reason == results[1].reason
+    assert results[0].steps == results[1].steps

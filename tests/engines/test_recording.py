@@ -1,4 +1,4 @@
-"""Scalar arithmetic of update rules, recorded from the pure functions themselves."""
+"""Update rules are recorded as scalar arithmetic."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def recorded(rule, dtype=torch.float64, shapes=SHAPES, varying=("lr",), **hyper)
     params = [torch.zeros(shape, dtype=dtype) for shape in shapes]
     hyper = {"lr": 0.1, **hyper}
     initial = rule.initial_state(params)
-    found = record(rule, hyper, params, initial, varying=varying)
-    compare(found, rule, hyper, params, initial)
-    return found
+    recorded_rule = record(rule, hyper, params, initial, varying=varying)
+    compare(recorded_rule, rule, hyper, params, initial)
+    return recorded_rule
 
 
 def rule_with(body, states=()):
@@ -47,7 +47,7 @@ def test_every_rule_of_gdframe_is_recorded(name, dtype):
     assert "lr" in rule.hyper
 
 
-def test_the_arithmetic_is_that_of_the_rule():
+def test_the_recorded_arithmetic_is_that_of_the_rule():
     rule = recorded(rule_with(lambda p, g, s, h: ([a - h["lr"] * b for a, b in zip(p, g)], s)))
     assert rule.updates[0] == Update(("v0 = u0 * g", "v1 = w - v0"), "v1", ())
     assert rule.step_values == ("h0",)
@@ -78,7 +78,7 @@ class Lion(gd.Optimizer):
         return new, {"mean": [torch.maximum(m, torch.zeros_like(m)) for m in mean]}
 
 
-def test_a_rule_of_ones_own_is_recorded_too():
+def test_a_users_rule_is_recorded_too():
     assert recorded(Lion, varying=("lr", "beta"), beta=0.9).is_uniform
 
 
@@ -120,10 +120,10 @@ def _through_alias(params, grads, hyper):
 @pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_spellings_are_recorded_as_pytorch_understands_them(spelling, dtype):
-    recorded(rule_with(SPELLINGS[spelling]), dtype)  # which compares with the rule itself
+    recorded(rule_with(SPELLINGS[spelling]), dtype)  # this compares with the rule
 
 
-def test_what_is_done_to_one_parameter_alone_is_told_apart():
+def test_a_rule_that_depends_on_the_parameter_is_not_uniform():
     body = SPELLINGS["by the number of dimensions"]
     assert not recorded(rule_with(body)).is_uniform
 
@@ -137,7 +137,7 @@ REFUSED = {
     "fails on tensors": lambda p, g, s, h: (p[0].nothing["x"], s),
     "different parameters": lambda p, g, s, h: ([a - g[0] for a in p], s),
     "draws random numbers": lambda p, g, s, h: ([a - torch.rand_like(a) for a in p], s),
-    "neither its argument nor its own": lambda p, g, s, h: ([a - OUTSIDE for a in p], s),
+    "neither an argument nor created in it": lambda p, g, s, h: ([a - OUTSIDE for a in p], s),
     "is not in init_state": lambda p, g, s, h: (p, {"late": g}),
     "uses cumsum": lambda p, g, s, h: ([a - b.cumsum(0) for a, b in zip(p, g)], s),
     r"takes a tensor apart|fails|uses": lambda p, g, s, h: ([a - b.tolist()[0][0]
@@ -147,7 +147,7 @@ OUTSIDE = torch.ones(())
 
 
 @pytest.mark.parametrize("reason", REFUSED)
-def test_what_has_no_meaning_for_one_coordinate_is_refused(reason):
+def test_an_operation_without_a_scalar_form_is_refused(reason):
     with pytest.raises(NotElementwiseError, match=reason):
         recorded(rule_with(REFUSED[reason]), shapes=((2, 3), (2, 3)))
 
@@ -158,11 +158,11 @@ def test_state_of_another_shape_is_refused():
         def init_state(params):
             return {"row": [p.sum(dim=0, keepdim=True) for p in params]}
 
-    with pytest.raises(NotElementwiseError, match="a shape of its own"):
+    with pytest.raises(NotElementwiseError, match="another shape than its parameter"):
         recorded(Factored)
 
 
-def test_a_recorded_rule_that_is_another_one_is_refused():
+def test_a_wrongly_recorded_rule_is_refused():
     params = [torch.zeros(2, 3, dtype=torch.float64)]
     wrong = Rule(("lr",), (), (), (), ("h0",), (), (Update(("v0 = u0 * g",), "w + v0", ()),)
     )  # fmt: skip
@@ -170,7 +170,7 @@ def test_a_recorded_rule_that_is_another_one_is_refused():
         compare(wrong, gd.GD, {"lr": 0.1}, params, {})
 
 
-def test_numbers_that_a_rule_branches_on_are_written_into_it():
+def test_numbers_that_a_rule_branches_on_become_constants():
     class Decayed(gd.Optimizer):
         def __init__(self, params, lr, *, decay: float = 0.1):
             super().__init__(params, {"lr": lr, "decay": decay})
@@ -182,19 +182,19 @@ def test_numbers_that_a_rule_branches_on_are_written_into_it():
             return [p - hyper["lr"] * g for p, g in zip(params, grads)], state
 
     def runs(*decays):
-        made = []
+        problems = []
         for decay in decays:
             model = gd.Linear(3).double()
             rule = Decayed(model.parameters(), 0.1, decay=decay)
-            made.append(gd.Problem(gd.Objective(model, gd.MSE()), rule, gd.Constant(), 0))
-        return made
+            problems.append(gd.Problem(gd.Objective(model, gd.MSE()), rule, gd.Constant(), 0))
+        return problems
 
     assert rule_of(runs(0.1, 0.1)).hyper == ("lr",)
     with pytest.raises(NotElementwiseError, match="decides by a value"):
         rule_of(runs(0.1, 0.0))
 
 
-def test_updates_that_use_one_anothers_values_are_not_written_too_soon():
+def test_states_that_use_each_others_values_are_updated_together():
     body = lambda p, g, s, h: (s["a"], {"a": s["b"], "b": [x - 0.1 * y for x, y in zip(p, g)]})  # noqa: E731
     rule = recorded(rule_with(body, states=("a", "b")))
     w, states = [np.ones((2, 3)), np.ones(2)], [[np.zeros(s), np.full(s, 2.0)] for s in SHAPES]
@@ -204,7 +204,7 @@ def test_updates_that_use_one_anothers_values_are_not_written_too_soon():
     assert np.allclose(after[0][1], 0.9)
 
 
-def test_the_sign_of_what_is_not_a_number_is_zero_as_in_pytorch():
+def test_the_sign_of_nan_is_zero_as_in_pytorch():
     body = lambda p, g, s, h: ([a - h["lr"] * (b / b).sign() for a, b in zip(p, g)], s)  # noqa: E731
     rule = recorded(rule_with(body))
     zero = [np.zeros(shape) for shape in SHAPES]
@@ -213,7 +213,7 @@ def test_the_sign_of_what_is_not_a_number_is_zero_as_in_pytorch():
     assert (params[0] == 0).all()
 
 
-def test_a_decision_by_a_counter_is_recorded_among_coordinates():
+def test_a_decision_by_a_counter_is_recorded():
     class Late(gd.Optimizer):
         @staticmethod
         def init_state(params):

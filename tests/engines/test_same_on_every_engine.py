@@ -1,4 +1,4 @@
-"""What a run takes with it, on every engine: optimizer state, the module, what observers see."""
+"""Optimizer state, module and observers have the same content on every engine."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def train(engine, loader, model, optimizer, epochs=5, **more):
 
 @pytest.mark.parametrize("rule", [gd.Momentum, gd.Adam])
 @pytest.mark.parametrize(("engine", "loader"), ENGINES)
-def test_an_optimizers_state_goes_into_an_engine_and_comes_back(engine, loader, rule):
+def test_an_optimizers_state_is_used_and_updated(engine, loader, rule):
     ends = []
     for name in ("eager", engine):
         model = gd.Linear(3).double()
@@ -35,16 +35,16 @@ def test_an_optimizers_state_goes_into_an_engine_and_comes_back(engine, loader, 
             train(name, loader, model, optimizer)
         state = [dict(optimizer.state[p]) for p in model.parameters()]
         ends.append((list(model.parameters()), state))
-    (params, states), (others, found) = ends
-    for p, q, state, own in zip(params, others, states, found, strict=True):
+    (eager_params, eager_states), (params, states) = ends
+    for p, q, expected, state in zip(eager_params, params, eager_states, states, strict=True):
         torch.testing.assert_close(q, p, rtol=1e-9, atol=1e-12)
-        assert own.keys() == state.keys()
-        for key, value in state.items():
-            torch.testing.assert_close(own[key], value, rtol=1e-9, atol=1e-12)
+        assert state.keys() == expected.keys()
+        for key, value in expected.items():
+            torch.testing.assert_close(state[key], value, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize(("engine", "loader"), ENGINES)
-def test_a_run_begins_from_what_module_and_optimizer_hold_when_it_is_fitted(engine, loader):
+def test_a_run_begins_from_the_module_and_optimizer_at_the_call_of_fit(engine, loader):
     ends = []
     for name in ("eager", engine):
         model = gd.Linear(3).double()
@@ -67,7 +67,7 @@ def test_settings_that_change_after_an_engine_was_built_are_refused(engine, load
 
 
 class Looks(gd.Observer):
-    """Evaluates a module that it knows, and reads an optimizer's state."""
+    """Evaluates a module and reads an optimizer's state at each event."""
 
     def __init__(self, model, optimizer):
         self.model, self.optimizer = model, optimizer
@@ -90,7 +90,7 @@ class Looks(gd.Observer):
 
 
 @pytest.mark.parametrize(("engine", "loader"), ENGINES)
-def test_observers_see_what_the_run_has_come_to(engine, loader):
+def test_observers_see_the_current_state_of_the_run(engine, loader):
     seen = []
     for name in ("eager", engine):
         model = gd.Linear(3).double()
@@ -98,24 +98,23 @@ def test_observers_see_what_the_run_has_come_to(engine, loader):
         looks = Looks(model, optimizer)
         train(name, loader, model, optimizer, observers=[looks])
         seen.append(looks)
-    for one, other in zip(seen[0].outputs, seen[1].outputs, strict=True):
-        torch.testing.assert_close(other, one, rtol=1e-9, atol=1e-12)
-    for one, other in zip(seen[0].velocities, seen[1].velocities, strict=True):
-        torch.testing.assert_close(other, one, rtol=1e-9, atol=1e-12)
+    for expected, actual in zip(seen[0].outputs, seen[1].outputs, strict=True):
+        torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-12)
+    for expected, actual in zip(seen[0].velocities, seen[1].velocities, strict=True):
+        torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-12)
 
 
-class FromElsewhere(gd.Observer):
+class Unreachable(gd.Observer):
     def on_epoch(self, run):
         raise ConnectionError("no route to the tracking server")
 
 
-def test_an_observers_own_error_is_its_own():
+def test_an_observers_error_ends_the_run_as_failed():
     model = gd.Linear(3).double()
     result = train("linear", ENGINES[0][1], model, gd.GD(model.parameters(), 0.01),
-                   observers=[FromElsewhere()])  # fmt: skip
-    assert result.status == "failed"
-    assert result.reason.startswith("observer FromElsewhere raised ConnectionError in on_")
-    assert "no route" in result.reason
+                   observers=[Unreachable()])  # fmt: skip
+    assert str(result.status) == "failed"
+    assert "observer Unreachable raised ConnectionError in on_epoch: no route" in result.reason
 
 
 def test_a_random_first_state_is_a_function_of_the_seed():
@@ -138,7 +137,7 @@ def test_a_random_first_state_is_a_function_of_the_seed():
     assert not torch.equal(ends[0], ends[2])
 
 
-def test_what_a_model_draws_in_evaluation_is_a_function_of_the_seed():
+def test_a_models_draws_in_evaluation_are_a_function_of_the_seed():
     class Sampled(nn.Module):
         def __init__(self):
             super().__init__()

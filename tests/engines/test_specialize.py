@@ -1,4 +1,4 @@
-"""The loops that the linear engine writes for a loss, a penalty and an update rule."""
+"""The code that the linear engine writes for a loss, a penalty and an update rule."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UPDATE = specialize.Update(("v0 = u0 * g", "v1 = w - v0"), "v1", ())
 RULE = specialize.Rule(("lr",), (), (), (), ("h0",), (), (UPDATE,))
 
 
-def test_a_kernel_of_ones_own_is_compiled():
+def test_a_users_kernel_is_compiled():
     class Quartic(gd.MSE):
         def __call__(self, outputs, targets):
             return ((outputs - targets) ** 4).mean()
@@ -38,7 +38,7 @@ def test_a_kernel_of_ones_own_is_compiled():
     torch.testing.assert_close(ends[1], ends[0], rtol=1e-10, atol=0)
 
 
-def test_the_text_of_a_specialisation_holds_what_it_is_made_of():
+def test_the_written_code_contains_kernels_and_rule():
     spec = specialize.LoopSpec(
         RULE, gd.Huber.kernel, gd.L1.kernel, coupled=False, biases=True, dtype="float32",
         outputs=1, many=False,
@@ -60,20 +60,20 @@ def test_the_exponential_is_numpys(dtype):
     exponential = functions["exponential"]
 
     @numba.njit
-    def all_of(x, found):
+    def all_of(x, values):
         for i in range(len(x)):
-            found[i] = exponential(x[i])
+            values[i] = exponential(x[i])
 
     info = np.finfo(dtype)
     smallest, largest = math.log(2 * info.tiny), math.log(info.max)
     wide = np.linspace(smallest + 0.01, largest - 0.01, 200_001)
     x = np.concatenate([wide, np.linspace(-2, 2, 200_001), [0.0, -0.0, 1e-30]]).astype(dtype)
-    found = np.empty_like(x)
-    all_of(x, found)
+    values = np.empty_like(x)
+    all_of(x, values)
     exact = np.exp(x.astype(np.longdouble))
-    np.testing.assert_array_less(np.abs(found - exact), 2 * info.eps * exact)
+    np.testing.assert_array_less(np.abs(values - exact), 2 * info.eps * exact)
 
     edges = np.array([-np.inf, -1e30, smallest - 1, largest + 1, 1e30, np.inf, np.nan], dtype)
-    found = np.empty_like(edges)
-    all_of(edges, found)
-    np.testing.assert_array_equal(found, [0, 0, 0, np.inf, np.inf, np.inf, np.nan])
+    values = np.empty_like(edges)
+    all_of(edges, values)
+    np.testing.assert_array_equal(values, [0, 0, 0, np.inf, np.inf, np.inf, np.nan])

@@ -1,7 +1,7 @@
 """Rules, models and loaders as researchers write them, on every engine.
 
-Equal to the plain loop, or refused with a reason; never silently different. A sample runs with the
-other tests; all of it by ``python -m pytest -m slow tests/engines/test_written.py``.
+Each engine equals the plain loop, or refuses with a reason; it never differs silently. A sample
+runs with the other tests; ``python -m pytest -m slow tests/engines/test_written.py`` runs the rest.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TOLERANCE = {torch.float64: 1e-8, torch.float32: 2e-3}
 def runs_of(
     rule: Callable[..., Any], make: Callable[[int], Any], count: int, dtype: torch.dtype
 ) -> list[gd.Problem]:
-    """Runs that differ in start, learning rate, settings that are numbers, and seed."""
+    """Return runs that differ in start, learning rate, numeric settings and seed."""
     runs = []
     for index in range(count):
         with gd.seeded(index, gd.Purpose.INITIALIZE):
@@ -55,7 +55,7 @@ def runs_of(
 def trained(
     engine: str, runs: list[gd.Problem], data: gd.Dataset, loader: gd.Loader
 ) -> tuple[gd.Engine, dict[str, np.ndarray]]:
-    """Train, and return what was measured and where it ended."""
+    """Train; return the engine, and its traces, evaluations and final states by name."""
     built = gd.build_engine(engine, runs, data, loader, epochs=EPOCHS)
     built.take_up()
     length = loader.steps_per_epoch
@@ -63,24 +63,26 @@ def trained(
     ends = [built.evaluate("train"), built.evaluate("validation")]
     for run in range(len(runs)):
         built.settle(run)
-    found = {
+    results = {
         "loss": np.concatenate([t.loss for t in traces], axis=1),
         "norm": np.concatenate([t.gradient_norm for t in traces], axis=1),
         "objective": np.array([[e.objective for e in part] for part in ends]),
     }
     for index, run in enumerate(runs):
         state = built.state(index)
-        found |= {f"{index} {name}": value.double().numpy() for name, value in state.items()}
+        results |= {f"{index} {name}": value.double().numpy() for name, value in state.items()}
         for name, p in run.objective.model.named_parameters():
-            found[f"{index} module {name}"] = p.detach().double().numpy()
-    return built, found
+            results[f"{index} module {name}"] = p.detach().double().numpy()
+    return built, results
 
 
-def assert_same(found: dict[str, np.ndarray], expected: dict[str, np.ndarray], dtype: Any) -> None:
-    assert found.keys() == expected.keys()
+def assert_same(
+    results: dict[str, np.ndarray], expected: dict[str, np.ndarray], dtype: Any
+) -> None:
+    assert results.keys() == expected.keys()
     for name, value in expected.items():
         size = np.abs(value[np.isfinite(value)]).max(initial=1e-3)
-        np.testing.assert_allclose(found[name], value, rtol=0, atol=TOLERANCE[dtype] * size,
+        np.testing.assert_allclose(results[name], value, rtol=0, atol=TOLERANCE[dtype] * size,
                                    err_msg=name)  # fmt: skip
 
 
@@ -91,21 +93,21 @@ def equal_or_refused(
     hidden: dict[str, Any],
     dtype: torch.dtype = torch.float64,
 ) -> str | None:
-    """Hold an engine to the plain loop; return why it refuses, or None."""
+    """Compare an engine with the plain loop; return why it refuses, or None."""
     data = DATA if dtype == torch.float64 else as_single(DATA)
     with HiddenState(hidden):
         _, expected = trained("eager", make_runs(), data, loader)
-    with HiddenState(hidden) as kept:
+    with HiddenState(hidden) as saved:
         try:
-            built, found = trained(engine, make_runs(), data, loader)
+            built, results = trained(engine, make_runs(), data, loader)
         except gd.CannotExecute as error:
             reason = error.reason
         else:
             reason = ""
         if reason:
-            assert kept.changed() is None, "trying it changed what it keeps"
+            assert saved.changed() is None, "trial calls changed a component's state"
             return reason
-    assert_same(found, expected, dtype)
+    assert_same(results, expected, dtype)
     return None if type(built) is not gd.Eager else built.reason
 
 
@@ -150,7 +152,7 @@ def loader_compiled(name: str, runs: int) -> str | None:
 
 
 def sampled(cells: list[tuple[Any, ...]], every: int) -> list[Any]:
-    """Return all cells; those that are not of the sample are for ``-m slow``."""
+    """Return all cells; cells outside the sample are marked slow."""
     return [
         pytest.param(*cell, marks=() if i % every == 0 else pytest.mark.slow)
         for i, cell in enumerate(cells)
@@ -179,7 +181,7 @@ def test_a_rule_is_computed_as_written_or_refused(name, engine, loader, runs):
 @pytest.mark.parametrize(
     "name", sampled([(name,) for name in sorted(RULES.keys() - {"iterates outside"})], 4)
 )
-def test_what_auto_tries_changes_no_rule(name):
+def test_trial_calls_by_auto_change_no_rule(name):
     rule = RULES[name]
     equal_or_refused(
         "auto", lambda: runs_of(rule, linear, 1, torch.float64), loader_of("mini_batch"),
@@ -190,7 +192,7 @@ def test_what_auto_tries_changes_no_rule(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("runs", [1, 7])
 @pytest.mark.parametrize("name", RULES)
-def test_a_rule_compiled_is_computed_as_written_or_refused(name, runs):
+def test_a_compiled_rule_is_computed_as_written_or_refused(name, runs):
     apart(rule_compiled, name, runs)
 
 
@@ -207,7 +209,7 @@ def test_a_rule_is_computed_as_written_when_compiled(name):
     "draws by Python", "draws from its own generator", "draws by numpy", "counts on the class",
     "makes state late", "grows its state", "counts in Python",
 ])  # fmt: skip
-def test_compiled_refuses_at_once_what_is_no_function_of_its_arguments(name):
+def test_compiled_refuses_rules_that_depend_on_more_than_their_arguments(name):
     (run,) = runs_of(RULES[name], MODELS["plain"], 1, torch.float64)
     reason = gd.Compiled.why_not([run], DATA, loader_of("mini_batch"))
     assert reason is not None
@@ -232,7 +234,7 @@ def test_a_linear_model_is_computed_as_written_or_refused(name, engine, loader, 
 
 
 @pytest.mark.parametrize("name", sampled([(name,) for name in MODELS], 3))
-def test_what_auto_tries_changes_no_model(name):
+def test_trial_calls_by_auto_change_no_model(name):
     make = MODELS[name]
     equal_or_refused(
         "auto", lambda: runs_of(gd.Momentum, make, 1, torch.float64), loader_of("mini_batch"),
@@ -243,7 +245,7 @@ def test_what_auto_tries_changes_no_model(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("runs", [1, 7])
 @pytest.mark.parametrize("name", MODELS)
-def test_a_model_compiled_is_computed_as_written_or_refused(name, runs):
+def test_a_compiled_model_is_computed_as_written_or_refused(name, runs):
     apart(model_compiled, name, runs)
 
 
@@ -262,7 +264,7 @@ def test_a_model_is_computed_as_written_when_compiled(name):
     ("another setting of a layer in each run", "differ in their model (1.negative_slope)"),
     ("another buffer in each run", "differ in their model (shift)"),
 ])  # fmt: skip
-def test_runs_of_different_models_are_no_group(name, words):
+def test_runs_of_different_models_cannot_form_a_group(name, words):
     runs = runs_of(gd.GD, MODELS[name], 2, torch.float64)
     assert words in gd.Compiled.why_not(runs, DATA, loader_of("mini_batch"))
 

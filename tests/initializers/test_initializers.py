@@ -1,4 +1,4 @@
-"""Every registered initialiser: a function of the seed, with the moments it promises."""
+"""All registered initialisers: functions of the seed with the documented moments."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_biases_start_at_zero(name):
     assert all((p == 0).all() for n, p in model.named_parameters() if n.endswith("bias"))
 
 
-def test_moments():
+def test_values_have_the_documented_moments():
     def weights(initializer, shape=(200, 300)) -> torch.Tensor:
         model = torch.nn.Linear(shape[1], shape[0])
         gd.initialize(model, initializer, seed=3)

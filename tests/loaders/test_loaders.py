@@ -1,4 +1,4 @@
-"""Every registered loader: an order that depends on (seed, epoch), and counts that add up."""
+"""All registered loaders: their order is a function of (seed, epoch), and their counts add up."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_variants_with_one_seed_see_the_same_order():
     assert torch.equal(*orders)
 
 
-def test_without_shuffling_rows_come_as_they_lie():
+def test_without_shuffling_rows_come_in_the_order_of_the_data():
     assert gd.PerSample(5, shuffle=False).order(0, 0) is None
     assert gd.FullBatch(5).order(0, 0) is None
 

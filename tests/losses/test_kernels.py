@@ -1,4 +1,4 @@
-"""Kernels of losses and penalties against autograd: value and slope, in numbers."""
+"""Values and slopes of kernels equal those of autograd."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LOSSES = [name for name in gd.LOSSES if gd.LOSSES.get(name).kernel is not None]
 PENALTIES = [name for name in gd.PENALTIES if gd.PENALTIES.get(name).kernel is not None]
 
 
-def test_all_of_gdframes_own_have_kernels():
+def test_all_losses_and_penalties_of_gdframe_have_kernels():
     assert set(LOSSES) == set(gd.LOSSES)
     assert set(PENALTIES) == set(gd.PENALTIES) - {"none"}
 
@@ -28,7 +28,7 @@ def encoded(loss, index):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_value_and_slope_are_autograds(name):
+def test_value_and_slope_of_a_loss_equal_autograd(name):
     loss = gd.LOSSES.build(name)
     width = 4 if loss.coupled else 1
     for index, scale in enumerate(np.geomspace(1e-3, 300, 24)):
@@ -38,43 +38,43 @@ def test_value_and_slope_are_autograds(name):
         value = loss(z, y)
         (slope,) = torch.autograd.grad(value, z)
         if loss.coupled:
-            found = np.zeros(width)
-            number = loss.kernel(z.detach().numpy()[0], int(y), found, *loss.kernel_arguments)
+            slopes = np.zeros(width)
+            number = loss.kernel(z.detach().numpy()[0], int(y), slopes, *loss.kernel_arguments)
         else:
-            number, found = loss.kernel(z.item(), y.item(), *loss.kernel_arguments)
+            number, slopes = loss.kernel(z.item(), y.item(), *loss.kernel_arguments)
         assert number == pytest.approx(value.item(), rel=1e-12, abs=1e-300)
-        np.testing.assert_allclose(found, slope.numpy().reshape(-1), rtol=1e-10, atol=1e-15)
+        np.testing.assert_allclose(slopes, slope.numpy().reshape(-1), rtol=1e-10, atol=1e-15)
 
 
 @pytest.mark.parametrize("name", [name for name in LOSSES if not gd.LOSSES.get(name).coupled])
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_what_is_not_finite_stays_so(name, bad):
+def test_values_that_are_not_finite_stay_so(name, bad):
     loss = gd.LOSSES.build(name)
     expected = loss(torch.tensor([[bad]], dtype=torch.float64), encoded(loss, 1)).item()
     if math.isfinite(expected):
-        return  # a margin that is infinitely large costs nothing
+        return  # the loss of an infinite margin is zero
     try:
         value, _ = loss.kernel(bad, encoded(loss, 1).item(), *loss.kernel_arguments)
-    except OverflowError:  # plain Python's word for infinity
+    except OverflowError:  # plain Python raises this for infinity
         return
     assert not math.isfinite(value)
 
 
 @pytest.mark.parametrize("name", PENALTIES)
 @pytest.mark.parametrize("w", [-2.5, -1e-8, 0.0, 1e-8, 0.3])
-def test_penalties_too(name, w):
+def test_value_and_slope_of_a_penalty_equal_autograd(name, w):
     penalty = gd.PENALTIES.build(name, strength=0.7)
     weight = torch.tensor([w], dtype=torch.float64, requires_grad=True)
     value = penalty.value([weight])
     (slope,) = torch.autograd.grad(value, weight)
-    number, found = penalty.kernel(w, *penalty.kernel_arguments)
+    number, kernel_slope = penalty.kernel(w, *penalty.kernel_arguments)
     assert number == pytest.approx(value.item(), rel=1e-12)
-    assert found == pytest.approx(slope.item(), rel=1e-12)
+    assert kernel_slope == pytest.approx(slope.item(), rel=1e-12)
 
 
-@pytest.mark.parametrize(("name", "given", "expected"), [
+@pytest.mark.parametrize(("name", "settings", "expected"), [
     ("none", {}, 0.0), ("l2", {"strength": 0.3}, 0.3), ("l1", {"strength": 0.3}, None),
     ("elastic_net", {"strength": 0.3, "ratio": 0.0}, 0.3), ("elastic_net", {"ratio": 0.1}, None),
 ])  # fmt: skip
-def test_curvature_is_told_where_a_penalty_is_quadratic(name, given, expected):
-    assert gd.PENALTIES.build(name, **given).curvature == expected
+def test_quadratic_penalties_have_a_curvature(name, settings, expected):
+    assert gd.PENALTIES.build(name, **settings).curvature == expected

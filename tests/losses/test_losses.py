@@ -1,4 +1,4 @@
-"""Every registered loss, by being registered, and against torch."""
+"""All registered losses, and their equality with torch."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ def test_predictions_have_the_shape_of_the_task(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_other_task_is_refused(name):
+def test_data_of_another_task_are_refused(name):
     loss = gd.LOSSES.build(name)
-    other = {"regression": "classification", "classification": "regression"}[loss.task]
+    task = {"regression": "classification", "classification": "regression"}[loss.task]
     with pytest.raises(gd.UserError, match="is for"):
-        loss.check(DATA[other])
+        loss.check(DATA[task])
 
 
 @pytest.mark.parametrize("name", ["binary_cross_entropy", "hinge", "squared_hinge"])
@@ -61,7 +61,7 @@ def test_losses_for_two_classes_refuse_three(name):
 
 
 def test_poisson_refuses_negative_targets():
-    with pytest.raises(gd.UserError, match="goes down to -1"):
+    with pytest.raises(gd.UserError, match="has the value -1"):
         gd.Poisson().check(gd.Dataset.from_arrays(X, COUNTS - 1))
 
 

@@ -1,4 +1,4 @@
-"""Metrics: against scikit-learn, whole or in sums, on every engine, and as plugins."""
+"""Metrics equal scikit-learn's, whole or in sums, on every engine, and work as plugins."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ REFERENCES = {
 
 
 @pytest.mark.parametrize("name", gd.METRICS)
-def test_metrics_equal_scikit_learns(name):
+def test_metrics_equal_scikit_learn(name):
     metric = gd.METRICS.build(name)
-    given = (CHOICES, LABELS) if metric.task == "classification" else (GUESSES, VALUES)
-    assert metric(*map(torch.from_numpy, given)) == pytest.approx(REFERENCES[name]())
+    arguments = (CHOICES, LABELS) if metric.task == "classification" else (GUESSES, VALUES)
+    assert metric(*map(torch.from_numpy, arguments)) == pytest.approx(REFERENCES[name]())
 
 
 @pytest.mark.parametrize("name", gd.METRICS)
@@ -47,7 +47,7 @@ def test_sums_over_chunks_equal_the_whole(name):
     assert tally.values()[name] == pytest.approx(float(metric(loss.predict(outputs), targets)))
 
 
-def test_r2_of_targets_that_do_not_vary_is_not_a_number():
+def test_r2_of_equal_targets_is_nan():
     same = torch.ones(4, 1)
     assert math.isnan(gd.R2()(torch.zeros(4, 1), same))
 
@@ -82,7 +82,7 @@ def trainer(metrics, engine="eager", loss=None, **more):
 
 
 @pytest.mark.parametrize("engine", ["eager", "linear"])
-def test_own_metrics_are_measured_on_every_engine(engine):
+def test_users_metrics_are_measured_on_every_engine(engine):
     result = trainer([LogScore(), Spread(), "accuracy"], engine).fit()
     assert list(result.metrics["train"]) == ["LogScore", "Spread", "accuracy"]
     model, loss, data = result.module, gd.BinaryCrossEntropy(), gd.BreastCancer().load(
@@ -101,7 +101,7 @@ def test_own_metrics_are_measured_on_every_engine(engine):
 def test_metrics_that_do_not_fit_are_refused():
     with pytest.raises(gd.UserError, match="metric r2 is for regression"):
         trainer(["r2"])
-    with pytest.raises(gd.UserError, match="metric LogScore: needs probabilities, and loss Hinge"):
+    with pytest.raises(gd.UserError, match="metric LogScore: needs probabilities, but loss Hinge"):
         trainer([LogScore()], loss=gd.Hinge())
     with pytest.raises(gd.UserError, match="no metric is called 'acuracy'"):
         trainer(["acuracy"])
@@ -121,7 +121,7 @@ from gdframe import METRICS, Metric
 
 @METRICS.register("hits")
 class Hits(Metric):
-    \"\"\"How many of the guesses lie within a distance.\"\"\"
+    \"\"\"Share of predictions within a distance of the targets.\"\"\"
 
     maximize = True
 

@@ -1,4 +1,4 @@
-"""Every registered model, by being registered."""
+"""All registered models."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_predicts_a_row_of_outputs_for_each_row(name, outputs):
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_functions_are_least_and_flat_at_their_minima(name):
+def test_functions_have_zero_gradient_and_lowest_value_at_their_minima(name):
     function = gd.MODELS.build(name).double()
     start = function().item()
     assert function.minima()
@@ -41,7 +41,7 @@ def test_functions_are_least_and_flat_at_their_minima(name):
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_functions_take_many_points_at_once(name):
+def test_functions_evaluate_many_points_at_once(name):
     function = gd.MODELS.build(name)
     points = torch.randn(4, 7, len(function.x))
     values = function.value(points)
@@ -77,6 +77,6 @@ def test_wrong_settings_are_refused(name, wrong):
         gd.MODELS.build(name, features=16, outputs=1, **wrong)
 
 
-def test_cnn_refuses_what_is_no_square():
+def test_cnn_refuses_images_that_are_not_square():
     with pytest.raises(gd.UserError, match="square"):
         gd.CNN(10)

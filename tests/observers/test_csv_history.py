@@ -1,4 +1,4 @@
-"""``history.csv``: every epoch, as it grows, and after a resume as if there had been none."""
+"""``history.csv`` has a row for each epoch, during training and after a resume."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def read(path):
         return list(csv.DictReader(file))
 
 
-def test_it_holds_the_history(tmp_path):
+def test_the_table_holds_the_history(tmp_path):
     result = gd.train("observer=csv", "epochs=7", folder=tmp_path / "run")
     rows = read(tmp_path / "run" / "history.csv")
     for name, column in result.history.epochs.items():
         np.testing.assert_array_equal([float(row[name]) for row in rows], column)
 
 
-def test_some_epochs_and_always_the_last(tmp_path):
+def test_the_interval_is_followed_and_the_last_epoch_has_a_row(tmp_path):
     gd.train("observer=csv", "observer.csv.every=3", "epochs=7", folder=tmp_path / "run")
     rows = read(tmp_path / "run" / "history.csv")
     assert [row["epoch"] for row in rows] == ["0", "3", "6", "7"]
@@ -42,9 +42,9 @@ def test_a_resumed_run_has_the_same_table(tmp_path, gdframe):
     assert [{**row, "seconds": ""} for row in whole] == [{**row, "seconds": ""} for row in cut]
 
 
-def test_a_run_of_a_sweep_has_one_too(tmp_path):
-    found = gd.sweep("observer=csv", "lr=0.01,0.1", "epochs=2", folder=tmp_path / "sweep")
-    assert len(found.runs) == 2
+def test_runs_of_a_sweep_have_a_table(tmp_path):
+    result = gd.sweep("observer=csv", "lr=0.01,0.1", "epochs=2", folder=tmp_path / "sweep")
+    assert len(result.runs) == 2
     assert len(list(tmp_path.glob("sweep/*/history.csv"))) == 2
 
 

@@ -1,4 +1,4 @@
-"""MLflow: a real run in a local file store; without MLflow, a message that names the extra."""
+"""Logging to MLflow in a local file store, and the message without MLflow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a real TensorBoard serves of runs: curves, histograms, text and HParams."""
+"""A real TensorBoard serves curves, histograms, text and hyperparameters of runs."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_points_are_thinned_to_the_limit_with_both_ends(tmp_path, limit):
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    """Two runs, one of which diverged, and a TensorBoard on loopback that shows them."""
+    """Serve two runs, of which one has diverged, by TensorBoard on loopback; yield the address."""
     folder = tmp_path_factory.mktemp("runs")
     gd.train("variant=sgd", "lr=0.01", "epochs=3", folder=folder / "good")
     theory = "diagnostics.theory=true"
@@ -83,11 +83,11 @@ def dashboard(folder):
     try:
         assert server.stderr is not None
         for line in server.stderr:
-            if found := re.search(r"http://127\.0\.0\.1:(\d+)/", line):
+            if match := re.search(r"http://127\.0\.0\.1:(\d+)/", line):
                 break
         else:
             pytest.fail("TensorBoard did not start")
-        yield f"http://127.0.0.1:{found[1]}"
+        yield f"http://127.0.0.1:{match[1]}"
     finally:
         server.kill()
         server.communicate()
@@ -97,10 +97,10 @@ STATUSES = ["STATUS_SUCCESS", "STATUS_UNKNOWN", "STATUS_FAILURE", "STATUS_RUNNIN
 
 
 def sessions(url):
-    """Return what the HParams page shows."""
+    """Return the content of the HParams page."""
     ask(f"{url}/data/plugin/hparams/experiment", {})
-    wanted = {"startIndex": 0, "sliceSize": 50, "allowedStatuses": STATUSES, "colParams": []}
-    return ask(f"{url}/data/plugin/hparams/session_groups", wanted)["sessionGroups"]
+    query = {"startIndex": 0, "sliceSize": 50, "allowedStatuses": STATUSES, "colParams": []}
+    return ask(f"{url}/data/plugin/hparams/session_groups", query)["sessionGroups"]
 
 
 def wait_for_runs(url, names):
@@ -134,7 +134,7 @@ def test_a_dashboard_serves_curves_histograms_text_and_hparams(served):
     assert all(s["status"] == "STATUS_SUCCESS" for group in groups for s in group["sessions"])
 
 
-def test_a_dashboard_opens_in_the_order_a_person_asks(served):
+def test_a_dashboard_shows_charts_in_the_order_of_the_questions(served):
     wait_for_runs(served, {"good", "bad"})
     layout = ask(f"{served}/data/plugin/custom_scalars/layout")["category"]
     assert [group["title"] for group in layout] == [
@@ -143,11 +143,11 @@ def test_a_dashboard_opens_in_the_order_a_person_asks(served):
     charts = {chart["title"]: chart["multiline"]["tag"] for g in layout for chart in g["chart"]}
 
     def matched(chart, run="good"):
-        found = set()
+        tags = set()
         for tag in charts[chart]:
             url = f"{served}/data/plugin/custom_scalars/scalars?run={run}&tag={quote(tag)}"
-            found |= set(ask(url)["tag_to_events"])
-        return found
+            tags |= set(ask(url)["tag_to_events"])
+        return tags
 
     assert matched("objective") == {"objective/train"}
     assert matched("loss, training and validation") == {"loss/train", "loss/validation"}
@@ -171,12 +171,12 @@ def test_a_browser_shows_the_dashboard(served, tmp_path):
         capture_output=True, timeout=120, check=True,
     )  # fmt: skip
     shown = np.asarray(Image.open(picture).convert("RGB")).reshape(-1, 3)
-    print(f"kept in {picture}")
+    print(f"saved as {picture}")
     assert len(np.unique(shown, axis=0)) > 200  # curves and labels, not an empty page
 
 
 @pytest.mark.parametrize("variant", ["batch", "minibatch"])
-def test_updates_are_told_relative_to_the_weights(tmp_path, variant):
+def test_updates_are_written_relative_to_the_weights(tmp_path, variant):
     class Keeps(gd.Observer):
         def __init__(self):
             self.seen = []
@@ -198,11 +198,11 @@ def test_updates_are_told_relative_to_the_weights(tmp_path, variant):
         observers=[gd.TensorBoard(tmp_path), keeps],
     ).fit()  # fmt: skip
     (first, *_), pairs = keeps.seen, list(pairwise(keeps.seen))
-    told = scalars(tmp_path, "update_ratio/weight")
-    assert [epoch for epoch, _ in told] == [1, 2, 3, 4, 5]
+    ratios = scalars(tmp_path, "update_ratio/weight")
+    assert [epoch for epoch, _ in ratios] == [1, 2, 3, 4, 5]
     norm = np.linalg.norm
     expected = [norm(b["weight"] - a["weight"]) / norm(a["weight"]) for a, b in pairs]
-    assert [value for _, value in told] == pytest.approx(expected, rel=1e-5)
+    assert [value for _, value in ratios] == pytest.approx(expected, rel=1e-5)
     zero = not first["bias"].any()
     assert len(scalars(tmp_path, "update_ratio/bias")) == 5 - zero
 
@@ -231,13 +231,13 @@ def test_a_dashboard_of_a_sweep_serves_all_runs_their_means_and_pictures(tmp_pat
         assert set(images["."]) == {"sweep/learning_rates", "sweep/heat_map"}
 
 
-def test_hparams_hold_whatever_a_sweep_varies(tmp_path):
+def test_hparams_contain_all_keys_that_a_sweep_varies(tmp_path):
     gd.sweep("stopping.tolerance=1e-3,null", "engine=eager,linear", "epochs=1", folder=tmp_path)
     with dashboard(tmp_path) as url:
         files = tmp_path.rglob("events.out.tfevents.*")
         wait_for_runs(url, {str(file.parent.relative_to(tmp_path)) for file in files})
         shown = [group["hparams"] for group in sessions(url)]
-    seen = {(str(one.get("stopping.tolerance")), one.get("engine")) for one in shown}
+    seen = {(str(row.get("stopping.tolerance")), row.get("engine")) for row in shown}
     seen = {pair for pair in seen if pair[1]}
     assert {engine for _, engine in seen} == {"eager", "linear"}
     assert len(seen) == 4
@@ -246,11 +246,11 @@ def test_hparams_hold_whatever_a_sweep_varies(tmp_path):
 @pytest.mark.parametrize(
     ("which", "whole"), [("all", [0, 1, 2, 3]), ("best", [2, 3]), ("mean", [])]
 )
-def test_of_a_sweep_only_some_curves_are_kept(tmp_path, which, whole):
-    found = gd.sweep(
+def test_logging_runs_decides_which_curves_of_a_sweep_are_kept(tmp_path, which, whole):
+    result = gd.sweep(
         "lr=0.001,0.01", "seed=0,1", "epochs=4", f"logging.runs={which}", folder=tmp_path
     )
-    assert found.configurations[0].settings["lr"] == "0.01"
+    assert result.configurations[0].settings["lr"] == "0.01"
     for number in range(4):
         epochs = [epoch for epoch, _ in scalars(tmp_path / str(number), "objective/train")]
         assert epochs == ([0, 1, 2, 3, 4] if number in whole else [4])
@@ -262,15 +262,15 @@ def test_of_a_sweep_only_some_curves_are_kept(tmp_path, which, whole):
     assert curve[-1][1] == pytest.approx(sum(runs) / 2)
 
 
-def test_the_best_curves_are_shown_of_runs_that_were_trained_before(tmp_path):
-    given = "seed=0,1", "epochs=4", "logging.runs=best", "checkpoint.every=1"
-    gd.sweep("lr=0.01", *given, folder=tmp_path)
-    gd.sweep("lr=0.01,0.0001", *given, "sweep.reuse=true", folder=tmp_path)
+def test_the_best_curves_are_kept_for_reused_runs(tmp_path):
+    settings = "seed=0,1", "epochs=4", "logging.runs=best", "checkpoint.every=1"
+    gd.sweep("lr=0.01", *settings, folder=tmp_path)
+    gd.sweep("lr=0.01,0.0001", *settings, "sweep.reuse=true", folder=tmp_path)
     lengths = [len(scalars(tmp_path / str(number), "objective/train")) for number in range(4)]
     assert lengths == [5, 5, 1, 1]
 
 
-def test_long_names_of_mean_curves_are_told_apart():
+def test_long_names_of_mean_curves_are_different():
     settings = {"lr": "0.1", "long": "x" * 200}
     names = {_name(Configuration(settings | {"last": end})) for end in "ab"}
     assert len(names) == 2
@@ -279,7 +279,7 @@ def test_long_names_of_mean_curves_are_told_apart():
 
 
 def test_a_checkpoint_is_never_ahead_of_the_events(tmp_path, monkeypatch):
-    """What comes after the newest checkpoint may be lost by a kill; what comes before may not."""
+    """Events after the newest checkpoint may be lost by a kill, events before it may not."""
     monkeypatch.setattr("gdframe.observers.tensorboard.FLUSH_SECONDS", 1e9)
     seen = []
 
@@ -312,10 +312,10 @@ def test_histograms_count_every_value_once(tmp_path, values):
     accumulator = EventAccumulator(str(tmp_path))
     accumulator.Reload()
     (event,) = accumulator.Histograms("h")
-    found = event.histogram_value
+    histogram = event.histogram_value
     assert event.step == 3
-    assert (found.num, found.sum) == (len(values), sum(values))
-    edges = np.array([found.min, *found.bucket_limit])
-    assert found.bucket == np.histogram(values, edges)[0].tolist()
+    assert (histogram.num, histogram.sum) == (len(values), sum(values))
+    edges = np.array([histogram.min, *histogram.bucket_limit])
+    assert histogram.bucket == np.histogram(values, edges)[0].tolist()
     assert edges[0] <= min(values)
     assert edges[-1] >= max(values)

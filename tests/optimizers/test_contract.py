@@ -1,4 +1,4 @@
-"""Every registered optimizer, by being registered: the contract of an update rule."""
+"""The contract of an update rule, for all registered optimizers."""
 
 from __future__ import annotations
 
@@ -57,17 +57,17 @@ def test_state_dict_round_trip_continues_bit_for_bit(name):
     model, x, y = problem()
     optimizer = build(name, model.parameters())
     descend(model, x, y, optimizer, 5)
-    twin = copy.deepcopy(model)
-    restored = build(name, twin.parameters())
+    copied = copy.deepcopy(model)
+    restored = build(name, copied.parameters())
     restored.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     descend(model, x, y, optimizer, 5)
-    descend(twin, x, y, restored, 5)
-    pairs = zip(model.parameters(), twin.parameters(), strict=True)
+    descend(copied, x, y, restored, 5)
+    pairs = zip(model.parameters(), copied.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_gradients_are_left_as_they_are(name):
+def test_gradients_are_unchanged(name):
     model, x, y = problem()
     ((model(x) - y) ** 2).mean().backward()
     before = [p.grad.clone() for p in model.parameters()]
@@ -104,7 +104,7 @@ def test_update_is_pure_and_works_under_vmap(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_parameters_without_gradient_are_left_alone(name):
+def test_parameters_without_gradient_are_unchanged(name):
     a, b = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
     optimizer = build(name, [a, b])
     (a**2).sum().backward()
@@ -137,20 +137,20 @@ def test_closure_parameter_groups_and_torch_schedulers(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_clipping_equals_torch(name):
     model, x, y = problem()
-    twin = copy.deepcopy(model)
+    copied = copy.deepcopy(model)
     ours = build(name, model.parameters(), clip_norm=0.1)
-    theirs = build(name, twin.parameters())
+    theirs = build(name, copied.parameters())
     for _ in range(10):
-        for net, optimizer in ((model, ours), (twin, theirs)):
+        for net, optimizer in ((model, ours), (copied, theirs)):
             optimizer.zero_grad()
             ((net(x) - y) ** 2).mean().backward()
         # torch divides by norm + 1e-6, so scale by hand
-        norm = global_norm([p.grad for p in twin.parameters()]).item()
-        for p in twin.parameters():
+        norm = global_norm([p.grad for p in copied.parameters()]).item()
+        for p in copied.parameters():
             p.grad *= min(1.0, 0.1 / norm)
         ours.step()
         theirs.step()
-    for p, q in zip(model.parameters(), twin.parameters(), strict=True):
+    for p, q in zip(model.parameters(), copied.parameters(), strict=True):
         torch.testing.assert_close(p, q, rtol=1e-9, atol=1e-12)
 
 
@@ -164,9 +164,9 @@ def test_clipping_below_the_limit_changes_nothing():
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("wrong", [{"lr": -1.0}, {"lr": float("nan")}, {"clip_norm": 0.0}])
 def test_wrong_hyperparameters_are_refused(name, wrong):
-    given = {"params": [nn.Parameter(torch.zeros(1))], "lr": 0.1, **wrong}
+    settings = {"params": [nn.Parameter(torch.zeros(1))], "lr": 0.1, **wrong}
     with pytest.raises(UserError, match=next(iter(wrong))):
-        OPTIMIZERS.build(name, **given)
+        OPTIMIZERS.build(name, **settings)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Optimizers against torch.optim and against closed forms on quadratics."""
+"""Optimizers equal torch.optim, and closed forms on quadratics."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ TWINS = [
 ]
 
 
-@pytest.mark.parametrize(("ours", "settings", "theirs", "twin_settings"), TWINS)
-def test_equals_torch_over_200_steps(ours, settings, theirs, twin_settings):
+@pytest.mark.parametrize(("ours", "settings", "theirs", "torch_settings"), TWINS)
+def test_equals_torch_over_200_steps(ours, settings, theirs, torch_settings):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 1)).double()
-    twin = copy.deepcopy(model)
+    copied = copy.deepcopy(model)
     x = torch.randn(200, 4, 5, dtype=torch.float64)
     y = x.sin().sum(dim=2, keepdim=True)
     pair = (
         (model, ours(model.parameters(), lr=0.01, **settings)),
-        (twin, theirs(twin.parameters(), lr=0.01, **twin_settings)),
+        (copied, theirs(copied.parameters(), lr=0.01, **torch_settings)),
     )
     for step in range(200):
         for net, optimizer in pair:
             optimizer.zero_grad()
             ((net(x[step]) - y[step]) ** 2).mean().backward()
             optimizer.step()
-    for p, q in zip(model.parameters(), twin.parameters(), strict=True):
+    for p, q in zip(model.parameters(), copied.parameters(), strict=True):
         torch.testing.assert_close(p, q, rtol=1e-12, atol=1e-12)
 
 

@@ -1,4 +1,4 @@
-"""What PyTorch's own loops, schedulers and checkpoints expect of an optimizer."""
+"""Optimizers work with PyTorch's loops, schedulers and checkpoints."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def build(name, params, **more):
 
 
 class Keeps(gd.Optimizer):
-    """A pure rule whose state is what it was given."""
+    """A pure update rule that returns its arguments as state."""
 
     def __init__(self, params, lr, what="params"):
         super().__init__(params, {"lr": lr, "what": what})
@@ -48,7 +48,7 @@ def test_a_state_shares_no_memory_with_parameters_or_gradients(what):
     assert torch.equal(optimizer.state[x]["last"], before)
 
 
-def test_a_first_state_shares_no_memory_with_parameters():
+def test_an_initial_state_shares_no_memory_with_parameters():
     x = nn.Parameter(torch.tensor([1.0]))
     optimizer = Keeps([x], lr=0.0)
     optimizer.prepare([x])
@@ -57,7 +57,7 @@ def test_a_first_state_shares_no_memory_with_parameters():
     assert optimizer.state[x]["last"].item() == 1.0
 
 
-def test_parameters_that_are_returned_as_one_another_are_swapped():
+def test_parameters_that_are_returned_in_another_order_are_swapped():
     class Swap(gd.Optimizer):
         @staticmethod
         def update(params, grads, state, hyper):
@@ -70,7 +70,7 @@ def test_parameters_that_are_returned_as_one_another_are_swapped():
     assert b.tolist() == [1.0, 1.0]
 
 
-def test_states_see_the_whole_list_of_parameters():
+def test_init_state_gets_the_whole_list_of_parameters():
     class Numbered(gd.Optimizer):
         @staticmethod
         def init_state(params):
@@ -111,7 +111,7 @@ def test_complex_parameters_are_refused(name):
 
 
 @pytest.mark.parametrize("lr", [-1.0, float("nan")])
-def test_a_groups_own_learning_rate_is_checked(lr):
+def test_a_groups_learning_rate_is_checked(lr):
     with pytest.raises(gd.UserError, match="learning rate must be"):
         gd.GD([{"params": [nn.Parameter(torch.ones(1))], "lr": lr}], lr=0.1)
 
@@ -120,7 +120,7 @@ def test_a_groups_own_learning_rate_is_checked(lr):
     lambda o: torch.optim.lr_scheduler.OneCycleLR(o, max_lr=0.5, total_steps=20),
     lambda o: torch.optim.lr_scheduler.CyclicLR(o, base_lr=0.1, max_lr=0.5, step_size_up=3),
 ])  # fmt: skip
-@pytest.mark.parametrize(("mine", "its"), [
+@pytest.mark.parametrize(("ours", "theirs"), [
     (lambda p: gd.Momentum(p, lr=0.1, beta=0.9),
      lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9)),
     (lambda p: gd.Nesterov(p, lr=0.1, beta=0.9),
@@ -128,9 +128,9 @@ def test_a_groups_own_learning_rate_is_checked(lr):
     (lambda p: gd.Adam(p, lr=0.1), lambda p: torch.optim.Adam(p, lr=0.1)),
 ])  # fmt: skip
 @pytest.mark.filterwarnings("ignore:.*lr_scheduler.step.*:UserWarning")
-def test_torchs_schedulers_move_momentum_as_torchs_own(mine, its, scheduler):
+def test_torch_schedulers_change_momentum_as_in_torch_optimizers(ours, theirs, scheduler):
     ends = []
-    for make in (mine, its):
+    for make in (ours, theirs):
         x = nn.Parameter(torch.tensor([1.0, -3.0], dtype=torch.float64))
         optimizer = make([x])
         schedule = scheduler(optimizer)
@@ -144,11 +144,11 @@ def test_torchs_schedulers_move_momentum_as_torchs_own(mine, its, scheduler):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("other", [torch.optim.SGD, torch.optim.Adam])
-def test_a_state_of_torchs_own_optimizer_is_refused(name, other):
+@pytest.mark.parametrize("torch_class", [torch.optim.SGD, torch.optim.Adam])
+def test_a_state_of_a_torch_optimizer_is_refused(name, torch_class):
     x = nn.Parameter(torch.ones(2))
     x.sum().backward()
-    theirs = other([x], lr=0.1)
+    theirs = torch_class([x], lr=0.1)
     theirs.step()
     with pytest.raises(gd.UserError, match="of another optimizer: its parameter groups hold"):
         build(name, [x]).load_state_dict(theirs.state_dict())
@@ -157,15 +157,15 @@ def test_a_state_of_torchs_own_optimizer_is_refused(name, other):
 def test_a_state_of_other_names_is_refused():
     x = nn.Parameter(torch.ones(2))
     x.sum().backward()
-    momentum, other = gd.Momentum([x], lr=0.1), gd.Momentum([x], lr=0.1)
+    momentum, second = gd.Momentum([x], lr=0.1), gd.Momentum([x], lr=0.1)
     momentum.step()
     state = momentum.state_dict()
     state["state"][0]["buffer"] = state["state"][0].pop("velocity")
     with pytest.raises(gd.UserError, match=r"it holds buffer .* holds velocity"):
-        other.load_state_dict(state)
+        second.load_state_dict(state)
 
 
-def test_counters_keep_their_type_whatever_they_are_called():
+def test_counters_keep_their_type_under_any_name():
     class Ticks(gd.Optimizer):
         @staticmethod
         def init_state(params):
@@ -177,11 +177,11 @@ def test_counters_keep_their_type_whatever_they_are_called():
 
     x = nn.Parameter(torch.ones(2))
     x.sum().backward()
-    one, other = Ticks([x], {"lr": 0.1}), Ticks([x], {"lr": 0.1})
-    one.step()
-    other.load_state_dict(copy.deepcopy(one.state_dict()))
-    assert other.state[x]["ticks"].dtype == torch.float64
-    assert other.state[x]["ticks"].item() == 1.0
+    first, second = Ticks([x], {"lr": 0.1}), Ticks([x], {"lr": 0.1})
+    first.step()
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    assert second.state[x]["ticks"].dtype == torch.float64
+    assert second.state[x]["ticks"].item() == 1.0
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -204,7 +204,7 @@ def test_low_precision_follows_single_precision(name, dtype):
     assert torch.equal(ends[dtype], ends[torch.float32])
 
 
-def test_an_update_of_an_instance_is_refused():
+def test_an_update_that_takes_an_instance_is_refused():
     class Bound(gd.Optimizer):
         def update(self, params, grads, state, hyper):
             return params, state
@@ -221,7 +221,7 @@ def test_an_update_of_an_instance_is_refused():
     (lambda p, g, s, h: ([q.sum() for q in p], s), "for a parameter of shape"),
     (lambda p, g, s, h: (p, {"v": g[0]}), "as state 'v'"),
 ])  # fmt: skip
-def test_what_a_rule_returns_is_checked(wrong, words):
+def test_the_result_of_a_rule_is_checked(wrong, words):
     class Wrong(gd.Optimizer):
         update = staticmethod(wrong)
 

@@ -1,4 +1,4 @@
-"""Every registered schedule, and how they compose."""
+"""All registered schedules, and their composition."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_factors_depend_on_the_step_alone(name):
 
 
 @pytest.mark.parametrize("name", list(gd.SCHEDULES))
-def test_a_schedule_says_whether_it_uses_the_runs_length(name):
+def test_uses_run_length_is_true_for_schedules_that_depend_on_it(name):
     schedule = gd.SCHEDULES.build(name)
     longer = schedule(STEPS, gd.Clock(10, 40))
     assert schedule.uses_run_length == (not np.array_equal(longer, schedule(STEPS, CLOCK)))
@@ -53,7 +53,7 @@ def test_schedules_equal_torch():
         np.testing.assert_allclose(ours(np.arange(20), gd.Clock(1, 20)), expected, atol=1e-12)
 
 
-def test_warmup_hands_over_to_any_other():
+def test_any_schedule_can_follow_a_warmup():
     inner = gd.Cosine()
     schedule = gd.Warmup(epochs=5, start=0.2, then={"name": "cosine"})
     factors = schedule(STEPS, CLOCK)

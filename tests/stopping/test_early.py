@@ -1,4 +1,4 @@
-"""Early stopping: the best parameters come back, alone, in groups, and after a resume."""
+"""Early stopping restores the best parameters: in single runs, in groups, after a resume."""
 
 from __future__ import annotations
 
@@ -27,11 +27,10 @@ def spec(lr=0.02, patience=3, seed=0, loader=None, epochs=400):
     )  # fmt: skip
 
 
-def fit(one, engine="eager", capture=None, observers=()):
-    run = Run(one, observers=observers)
-    built = ENGINES.build(
-        engine, runs=[one.problem], data=DATA, loader=one.loader, epochs=one.epochs
-    )
+def fit(run_spec, engine="eager", capture=None, observers=()):
+    run = Run(run_spec, observers=observers)
+    spec_of = {"data": DATA, "loader": run_spec.loader, "epochs": run_spec.epochs}
+    built = ENGINES.build(engine, runs=[run_spec.problem], **spec_of)
     group = RunGroup([run], built)
     if capture is not None:
         run.restore(capture)
@@ -39,7 +38,7 @@ def fit(one, engine="eager", capture=None, observers=()):
 
 
 @pytest.mark.parametrize("engine", ["eager", "linear", "gram"])
-def test_the_best_parameters_come_back(engine):
+def test_the_best_parameters_are_restored(engine):
     run, result = fit(spec(), engine)
     losses = result.history["validation_loss"]
     best = int(np.argmin(losses))
@@ -58,20 +57,20 @@ def test_the_best_parameters_come_back(engine):
 @pytest.mark.parametrize("engine", ["eager", "linear", "gram"])
 def test_runs_of_a_group_stop_as_they_would_alone(engine):
     settings = [{"lr": 0.02}, {"lr": 0.05, "patience": 5}, {"lr": 0.002}]
-    runs = [Run(spec(**one)) for one in settings]
+    runs = [Run(spec(**arguments)) for arguments in settings]
     problems = [run.spec.problem for run in runs]
     loader = gd.FullBatch(DATA.rows)
     built = ENGINES.build(engine, runs=problems, data=DATA, loader=loader, epochs=400)
     results = {}
     train(RunGroup(runs, built), lambda: None, ended=lambda run, end: results.update({run: end}))
-    for run, one in zip(runs, settings):
-        _, alone = fit(spec(**one), engine)
+    for run, arguments in zip(runs, settings):
+        _, alone = fit(spec(**arguments), engine)
         ours = results[run]
         assert (ours.status, ours.reason, ours.steps) == (alone.status, alone.reason, alone.steps)
         assert ours.objective == pytest.approx(alone.objective, rel=1e-9)
 
 
-def test_a_run_cut_anywhere_stops_at_the_same_epoch():
+def test_a_run_resumed_anywhere_stops_at_the_same_epoch():
     captures = []
 
     class Cut(gd.Observer):
@@ -86,7 +85,7 @@ def test_a_run_cut_anywhere_stops_at_the_same_epoch():
             assert torch.equal(ours, theirs)
 
 
-def test_it_is_chosen_by_config(tmp_path):
+def test_early_stopping_is_chosen_by_config(tmp_path):
     result = gd.train(
         "stopping=early", "stopping.early.patience=2", "stopping.early.metric=r2", "epochs=400",
         "stopping.tolerance=null", "variant=sgd", folder=tmp_path / "run",
@@ -95,7 +94,7 @@ def test_it_is_chosen_by_config(tmp_path):
     assert "validation r2 was best at epoch" in result.reason
 
 
-def test_it_needs_validation_rows():
+def test_early_stopping_needs_validation_rows():
     data = gd.Regression(rows=20, features=2, validation=0.0).load()
     model = gd.Linear(2)
     with pytest.raises(gd.UserError, match="early needs the validation loss, which this run does"):

@@ -1,4 +1,4 @@
-"""The rules, each on its own."""
+"""Each stopping rule by itself."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ def follow(rule, values, *, noisy):
     return memory
 
 
-def test_small_steps_count_as_stale_and_large_ones_reset():
+def test_small_improvements_do_not_count_and_large_improvements_reset_the_count():
     rule = gd.Improvement(tolerance=0.01, patience=3)
     assert follow(rule, [100, 99.5, 99.4, 99.3], noisy=True)["stale"] == 3
     assert follow(rule, [100, 99.5, 90.0, 89.9], noisy=True)["stale"] == 1
 
 
-def test_small_steps_that_add_up_are_an_improvement():
+def test_small_improvements_that_add_up_count():
     rule = gd.Improvement(tolerance=0.01)
     assert follow(rule, [100, 99.4, 98.8], noisy=True)["stale"] == 0
 
 
-def test_rising_is_noise_with_batches_and_oscillation_without():
+def test_a_rising_objective_is_noise_with_batches_and_oscillation_without():
     rule = gd.Improvement(tolerance=0.01)
     assert follow(rule, [100, 110, 120], noisy=True)["stale"] == 2
     assert follow(rule, [100, 110, 120], noisy=False)["stale"] == 0
 
 
-def test_a_run_that_climbs_has_not_converged():
+def test_a_run_with_a_rising_objective_has_not_converged():
     rule = gd.Improvement(patience=3)
     climbs = follow(rule, [100, 10, 20, 40, 80], noisy=True)
     assert climbs["stale"] == 3
@@ -48,11 +48,11 @@ def test_a_run_that_climbs_has_not_converged():
     assert rule.judge(above, end_of(300.0, start=100)) is None
 
 
-def test_a_start_of_zero_never_diverges_by_factor():
+def test_a_run_that_starts_at_zero_never_diverges_by_factor():
     assert gd.Divergence().judge({}, end_of(5.0, start=0.0)) is None
 
 
-def test_a_negative_start_diverges_by_its_size():
+def test_divergence_uses_the_absolute_value_of_the_start():
     verdict = gd.Divergence(factor=10).judge({}, end_of(21.0, start=-2.0))
     assert verdict is not None
     assert verdict.status == Status.DIVERGED
@@ -64,19 +64,19 @@ def test_null_switches_rules_off():
     assert stopping.judge(memories, end_of(1.0, gradient_norm=0.0)) == (None, None)
 
 
-def test_a_rule_replaces_that_of_its_class():
+def test_a_rule_replaces_the_default_rule_of_its_class():
     stopping = gd.Stopping(rules=[gd.Divergence(factor=2.0), gd.Early()])
     assert [*stopping.rules][-2:] == ["divergence", "early"]
     assert stopping.rules["divergence"].factor == 2.0
 
 
-def test_what_is_no_rule_is_refused():
+def test_a_value_that_is_not_a_rule_is_refused():
     with pytest.raises(gd.UserError, match="stopping rule was given as int"):
         gd.Stopping(rules=[3])
 
 
 @pytest.mark.parametrize("patience", [1, 3])
-def test_early_stops_after_its_patience_and_knows_its_best(patience):
+def test_early_stops_after_its_patience_and_remembers_the_best_epoch(patience):
     rule = gd.Early(patience=patience)
     values, memory = [3.0, 2.0, 1.0, 1.5, 1.2, 1.1, 1.3], {}
     ended = None
@@ -90,7 +90,7 @@ def test_early_stops_after_its_patience_and_knows_its_best(patience):
     assert f"best at epoch 2 (1) and did not improve for {patience} epoch" in ended.reason
 
 
-def test_early_knows_which_way_a_metric_goes():
+def test_early_knows_whether_a_metric_is_maximized():
     rule, memory = gd.Early(metric="r2", min_delta=0.1), {}
     best = [
         rule.follow(memory, gd.EpochEnd({"epoch": e, "validation/r2": v}, {}, 9, 0.1, noisy=True))

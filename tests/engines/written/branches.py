@@ -1,4 +1,4 @@
-"""Rules that branch in Python, and rules that look across coordinates."""
+"""Update rules that branch in Python, or that combine coordinates."""
 
 from __future__ import annotations
 

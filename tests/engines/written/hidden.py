@@ -1,4 +1,4 @@
-"""Rules that keep something outside their state."""
+"""Update rules that keep values outside their state."""
 
 from __future__ import annotations
 

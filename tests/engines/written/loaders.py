@@ -1,4 +1,4 @@
-"""Loaders as researchers write them: every one is followed as written, or refused."""
+"""Loaders as researchers write them: each is followed as written, or refused."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import gdframe as gd
 from gdframe.loaders import FullBatch, MiniBatch, PerSample
 
 LOADERS: dict[str, type] = {}
-"""By name, a class whose instances are made of the number of rows."""
+"""Loader classes by name; their only argument is the number of rows."""
 
 REFUSED: set[str] = set()
-"""Those that are wrong on every engine."""
+"""Names of loaders that every engine refuses."""
 
 
 def loader(name: str, *, refused: bool = False):

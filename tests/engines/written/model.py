@@ -1,4 +1,4 @@
-"""Where models as researchers write them are registered."""
+"""The register of models as researchers write them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable
 from torch import nn
 
 MODELS: dict[str, Callable[[int], nn.Module]] = {}
-"""By name, a function of the run's number that returns a model of 3 features and 1 output."""
+"""Functions by name; each takes the run's index and returns a model (3 features, 1 output)."""
 
 LINEAR: set[str] = set()
-"""Those whose class is one of gdframe's linear models."""
+"""Names of models that are subclasses of gdframe's linear models."""
 
 
 def model(name: str, *, linear: bool = False):

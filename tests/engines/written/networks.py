@@ -1,4 +1,4 @@
-"""Models as researchers write them: every one is computed as written, or refused."""
+"""Models as researchers write them: each is computed as written, or refused."""
 
 from __future__ import annotations
 

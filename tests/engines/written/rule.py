@@ -1,7 +1,7 @@
-"""Update rules as researchers write them: every one is computed as written, or refused.
+"""Update rules as researchers write them: each is computed as written, or refused.
 
-Each entry of ``RULES`` is a class made by ``rule``. Some keep state where no engine can see it:
-they run on the plain loop alone. ``ELEMENTWISE`` names those that the linear engine must execute.
+Each entry of ``RULES`` is a class built by ``rule``. Rules with hidden state run on the plain loop
+only. ``ELEMENTWISE`` names the rules that the linear engine must execute.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Rules that decide by shape, type and place, and rules spelled in PyTorch's many ways."""
+"""Update rules that decide by shape, type and place, or use PyTorch's many spellings."""
 
 from __future__ import annotations
 

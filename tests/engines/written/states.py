@@ -1,4 +1,4 @@
-"""Rules that keep what they will in their state."""
+"""Update rules with unusual states."""
 
 from __future__ import annotations
 
