@@ -31,6 +31,9 @@ PRELOADED = (
     "command",
 )
 
+LIMIT = 120.0
+"""Seconds that a command may take."""
+
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(list(PRELOADED))
 
@@ -48,7 +51,8 @@ def call(arguments: Sequence[str], folder: Path, environment: Mapping[str, str])
         with files[0].open("w") as out, files[1].open("w") as err:
             return subprocess.run(
                 [sys.executable, "-m", "gdframe", *arguments],
-                cwd=folder, env={**os.environ, **environment}, stdout=out, stderr=err, timeout=120,
+                cwd=folder, env={**os.environ, **environment}, stdout=out, stderr=err,
+                timeout=LIMIT,
             ).returncode  # fmt: skip
     return _fork(_command_line, arguments, folder)
 
@@ -69,10 +73,10 @@ def _fork(run: Callable[[Sequence[str]], int], arguments: Sequence[str], folder:
         target=_run, args=(run, arguments, folder, dict(os.environ), files)
     )
     process.start()
-    process.join(120)
+    process.join(LIMIT)
     if process.exitcode is None:
         process.kill()
-        raise TimeoutError(f"{' '.join(arguments)} took more than two minutes")
+        raise TimeoutError(f"{' '.join(arguments)} took more than {LIMIT:g} s")
     return process.exitcode
 
 
