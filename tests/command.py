@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import runpy
 import subprocess
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import gdframe
@@ -29,6 +31,9 @@ PRELOADED = (
     "command",
 )
 
+LIMIT = 120.0
+"""Seconds that a command may take."""
+
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(list(PRELOADED))
 
@@ -46,16 +51,32 @@ def call(arguments: Sequence[str], folder: Path, environment: Mapping[str, str])
         with files[0].open("w") as out, files[1].open("w") as err:
             return subprocess.run(
                 [sys.executable, "-m", "gdframe", *arguments],
-                cwd=folder, env={**os.environ, **environment}, stdout=out, stderr=err, timeout=120,
+                cwd=folder, env={**os.environ, **environment}, stdout=out, stderr=err,
+                timeout=LIMIT,
             ).returncode  # fmt: skip
+    return _fork(_command_line, arguments, folder)
+
+
+def call_script(script: Path, folder: Path) -> int:
+    """Run a Python script in ``folder``, as ``call`` runs a command line; return its exit code.
+
+    A UserWarning is an error.
+    """
+    return _fork(_script, [str(script)], folder)
+
+
+def _fork(run: Callable[[Sequence[str]], int], arguments: Sequence[str], folder: Path) -> int:
+    files = [folder.parent / f"{folder.name}.{end}" for end in ("out", "err")]
     for file in files:
         file.write_text("")
-    process = _processes.Process(target=_run, args=(arguments, folder, dict(os.environ), files))
+    process = _processes.Process(
+        target=_run, args=(run, arguments, folder, dict(os.environ), files)
+    )
     process.start()
-    process.join(120)
+    process.join(LIMIT)
     if process.exitcode is None:
         process.kill()
-        raise TimeoutError(f"{' '.join(arguments)} took more than two minutes")
+        raise TimeoutError(f"{' '.join(arguments)} took more than {LIMIT:g} s")
     return process.exitcode
 
 
@@ -66,8 +87,26 @@ def output(folder: Path) -> tuple[str, str]:
     return out, err
 
 
+def _command_line(arguments: Sequence[str]) -> int:
+    sys.argv = [str(Path(gdframe.__file__).with_name("__main__.py"))]
+    from gdframe.cli.main import main
+
+    return main(arguments)
+
+
+def _script(arguments: Sequence[str]) -> int:
+    warnings.simplefilter("error", UserWarning)
+    sys.argv = list(arguments)
+    runpy.run_path(arguments[0], run_name="__main__")
+    return 0
+
+
 def _run(
-    arguments: Sequence[str], folder: Path, environment: Mapping[str, str], files: Sequence[Path]
+    run: Callable[[Sequence[str]], int],
+    arguments: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    files: Sequence[Path],
 ) -> None:
     for descriptor, file in enumerate(files, start=1):
         opened = os.open(file, os.O_WRONLY | os.O_APPEND)
@@ -76,11 +115,8 @@ def _run(
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    sys.argv = [str(Path(gdframe.__file__).with_name("__main__.py"))]
-    from gdframe.cli.main import main
-
     try:
-        code = main(arguments)
+        code = run(arguments)
     except SystemExit as error:
         code = int(error.code or 0)
     except BaseException:  # as the interpreter would

@@ -35,6 +35,8 @@ def test_a_wheel_trains_anywhere(gdframe, installed, tmp_path):
     assert done.result["status"] == "max_epochs"
     told = gdframe("report", str(done.run), PYTHONPATH=installed)
     assert told.code == 0, told.err
+    page = gdframe("guide", "sweeps", PYTHONPATH=installed)
+    assert (page.code, page.out.split()[0]) == (0, "Sweeps"), page.err
     assert (Path(installed) / "gdframe" / "py.typed").exists()
     assert (Path(installed) / "gdframe" / "__init__.pyi").exists()
 

@@ -63,6 +63,7 @@ def _run(argv: list[str]) -> int:
         "landscape": _landscape,
         "report": _report,
         "watch": _watch,
+        "guide": _guide,
     }
     debug = "debug=true" in [argument.lower() for argument in argv]
     try:
@@ -236,6 +237,18 @@ def _watch(argv: list[str]) -> int:
     from gdframe.cli.watch import watch
 
     watch(chosen.folder, every=chosen.every)
+    return OK
+
+
+def _guide(argv: list[str]) -> int:
+    parser = _Parser("guide", "show a page of the guide")
+    parser.add_argument("topic", nargs="?", help="its name; without one, the topics are listed")
+    chosen = parser.parse_args(argv)
+    from rich.console import Console
+
+    from gdframe.cli.guide import show
+
+    show(chosen.topic, Console())
     return OK
 
 

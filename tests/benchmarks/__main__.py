@@ -1,8 +1,9 @@
 """Times gdframe beside its peers: ``python tests/benchmarks`` prints the table.
 
-    python tests/benchmarks                   all rows, and how cost grows
-    python tests/benchmarks 'full batch'      rows whose name holds the text
-    python tests/benchmarks --write README.md all, and put the tables into the README
+    python tests/benchmarks                     all rows, and how cost grows
+    python tests/benchmarks 'full batch'        rows whose name holds the text
+    python tests/benchmarks --write gdframe/guide/engines.md
+                                                all rows, and replace the tables of the guide
 
 Each contender of a row runs in a process of its own, pinned to the row's threads. A round runs
 every contender of every row once, so that what disturbs the machine for a while costs a row one

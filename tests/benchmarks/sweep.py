@@ -1,9 +1,9 @@
-"""A thousand runs as one batch, beside the same sweep with Hydra's own launcher.
+"""A sweep of a thousand runs, beside the same sweep with Hydra's own launcher.
 
-``python tests/benchmarks/sweep.py`` prints one line for each, and with ``--write README.md`` puts
-them between the markers there. The whole process is timed: composing, training, events, summary.
-Hydra's launcher gets a part of the sweep, and its time is extrapolated; its start-up, measured on a
-sweep of one, is counted once.
+``python tests/benchmarks/sweep.py`` prints the comparison, and with
+``--write gdframe/guide/sweeps.md`` replaces it there, between the marks. The whole process is
+timed: composing, training, events, summary. Hydra's launcher gets a part of the sweep, and its time
+is extrapolated; its start-up, measured on a sweep of one, is counted once.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def seconds(root: str, *arguments: str) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", type=Path, help="the file with the markers")
+    parser.add_argument("--write", type=Path, help="the file with the marks")
     parser.add_argument("--rounds", type=int, default=3)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as root:
