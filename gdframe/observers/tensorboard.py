@@ -75,7 +75,7 @@ class TensorBoard(Observer):
         hyperparameters: Mapping[str, Any] | None = None,
         text: Mapping[str, str] | None = None,
     ) -> None:
-        self.folder, self.max_points, self.histograms = folder, max_points, histograms
+        self.folder, self.max_points, self.histograms = Path(folder), max_points, histograms
         self.hyperparameters, self.text = dict(hyperparameters or {}), dict(text or {})
         self._file: EventFile | None = None
         self._steps: list[NDArray[np.float64]] = []

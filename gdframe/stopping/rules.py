@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 from gdframe.errors import UserError
 from gdframe.registry import STOPPING
@@ -72,7 +72,7 @@ class Stopping:
         """Columns of the history that the rules need and that not every run has."""
         return [column for rule in self.rules.values() for column in rule.columns]
 
-    def check(self, row: Mapping[str, float]) -> None:
+    def check(self, columns: Container[str]) -> None:
         """Check that a history has the columns that the rules need.
 
         Raises:
@@ -80,7 +80,7 @@ class Stopping:
         """
         for name, rule in self.rules.items():
             for column in rule.columns:
-                if column not in row:
+                if column not in columns:
                     words = column.replace("_", " ").replace("/", " ")
                     raise UserError(
                         f"stopping rule {name} needs the {words}, which this run does not measure: "

@@ -69,6 +69,11 @@ class RunSpec:
         self.objective.check(data, smallest=smallest)
         if self.metrics is not None:
             check_metrics(self.metrics, self.problem, data)
+        measured = {f"train/{name}" for name in self.named_metrics}
+        if data.validation is not None:
+            measured |= {"validation_loss", *(f"validation/{name}" for name in self.named_metrics)}
+        others = {c for c in self.stopping.columns if not c.startswith(("train/", "validation"))}
+        self.stopping.check(measured | others)
 
     @cached_property
     def objective(self) -> Objective:
