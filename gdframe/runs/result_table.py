@@ -73,11 +73,9 @@ def _curvature(facts: Mapping[str, float]) -> str:
 
 def _theory(facts: Mapping[str, float]) -> str:
     text = f"minimum {facts['minimum']:.6g}, condition number {facts['condition_number']:.4g}"
-    if "predicted_rate" in facts:
-        text += f", gap x {facts['predicted_rate']:.6g} an epoch"
-    if "measured_rate" in facts:
-        text += f", measured {facts['measured_rate']:.6g}"
-    return text
+    names = [name for name in ("predicted", "measured") if f"{name}_rate" in facts]
+    rates = ", ".join(f"{facts[f'{name}_rate']:.6g} ({name})" for name in names)
+    return f"{text}, gap times {rates} per epoch" if rates else text
 
 
 def _thinned(result: Result) -> str:
