@@ -1,4 +1,4 @@
-"""Draws a landscape: a contour with the paths on it, a line, or the descent as an animation."""
+"""Pictures of a landscape: contours or a curve with paths, and an animation of the descent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from gdframe.cli.landscape import Landscape, Traced, landscape, minima
+from gdframe.cli.landscape import Landscape, RetracedRun, landscape, minima
 from gdframe.config.folders import claim
 from gdframe.drawing import COLORS, WARM, new_axes, png
 from gdframe.errors import UserError
@@ -25,86 +25,89 @@ from gdframe.runs.files import write_atomically
 from gdframe.runs.picture_files import LANDSCAPE, picture_path
 
 FRAMES, FRAME_MILLISECONDS, HOLD_MILLISECONDS = 60, 60, 1500
-"""Of an animation; the last picture is held."""
+"""Number of frames of an animation, duration of a frame, and duration of the last frame."""
 
 LEVELS = 30
+"""Number of contours."""
 
 PATHS = (WARM, "#FFFFFF", "#CC79A7", "#E69F00", "#00FFFF", "#FF0000", "#000000", "#FF00FF")
-"""Colours of paths, which show on the contours."""
+"""Colours of paths that are visible on contours."""
 
 LINES = (*COLORS[1:], "#8B4513")
-"""Colours of paths over one dimension, beside the objective's own."""
+"""Colours of paths over one dimension; the first colour is the objective's."""
 
 
 def show(runs: Sequence[str], *, animate: str | None, output: str | None, **settings: Any) -> str:
-    """Do what the command line asks for; return what it prints."""
+    """Write the pictures that the command line requests, and return the text to print."""
     if animate is not None and not re.search(r"\.(gif|mp4)$", animate):
-        raise UserError(f"--animate {animate}: expected a file that ends in .gif or .mp4")
+        raise UserError(f"--animate {animate}: must end in .gif or .mp4")
     if animate is not None and settings.get("between"):
         raise UserError(
-            "--between shows where two runs ended, and nothing that moves: no --animate"
+            "--animate with --between: there is no path to animate; give only one of them"
         )
-    found = landscape(*runs, **settings)
+    result = landscape(*runs, **settings)
     if output is not None:
         path = Path(output)
         path = path if path.suffix == ".png" else picture_path(path, LANDSCAPE)
     else:
         folder = Path(runs[0]) if len(runs) == 1 else claim(Path("outputs/landscape"))
         path = picture_path(folder, LANDSCAPE)
-    write_atomically(path, picture(found))
+    write_atomically(path, picture(result))
     lines = [("picture", str(path))]
-    if not found.between and found.plane.share < 1:
-        lines.append(("plane", f"shows {found.plane.share:.1%} of the path's variation"))
-    lowest = float(np.nanmin(found.values))
-    lines.append(("objective", f"{lowest:.6g} to {float(np.nanmax(found.values)):.6g} on it"))
+    if not result.between and result.plane.share < 1:
+        lines.append(("plane", f"shows {result.plane.share:.1%} of the variation of the path"))
+    low, high = float(np.nanmin(result.values)), float(np.nanmax(result.values))
+    lines.append(("objective", f"{low:.6g} to {high:.6g} in the picture"))
     if animate is not None:
-        animation(found, Path(animate))
+        animation(result, Path(animate))
         lines.append(("animation", animate))
     return "\n".join(f"{name:<14}{value}" for name, value in lines)
 
 
-def picture(found: Landscape) -> bytes:
+def picture(result: Landscape) -> bytes:
     """Return a landscape as a PNG file."""
-    figure, _ = _draw(found)
+    figure, _ = _draw(result)
     return png(figure)
 
 
-def animation(found: Landscape, path: Path) -> None:
-    """Write the descent as a GIF or, where ffmpeg is installed, an MP4.
+def animation(result: Landscape, path: Path) -> None:
+    """Write the descent as a GIF, or as an MP4 if ffmpeg is installed.
 
     Raises:
-        UserError: there is no ffmpeg for an MP4.
-        OSError: it cannot be written.
+        UserError: ffmpeg is not installed, and the file is an MP4.
+        OSError: the file cannot be written.
     """
     if path.suffix == ".mp4" and shutil.which("ffmpeg") is None:
-        raise UserError(f"--animate {path}: an MP4 needs ffmpeg, which is not installed; use .gif")
-    longest = max(len(points) for points in found.paths)
+        raise UserError(f"--animate {path}: ffmpeg is not installed; install it, or use .gif")
+    longest = max(len(points) for points in result.paths)
     ends = np.unique(np.geomspace(2, max(2, longest), FRAMES).astype(int))
     if path.suffix == ".mp4":
-        figure, artists = _draw(found)
+        figure, artists = _draw(result)
         writer: Any = FFMpegWriter(fps=1000 // FRAME_MILLISECONDS)
         with writer.saving(figure, str(path), dpi=100):
             for end in ends:
-                _show(found, artists, int(end), figure)
+                _show(result, artists, int(end), figure)
                 writer.grab_frame()
         return
-    figure, artists = _draw(found)
+    figure, artists = _draw(result)
     frames = []
     for end in ends:
-        _show(found, artists, int(end), figure)
+        _show(result, artists, int(end), figure)
         frames.append(Image.open(io.BytesIO(png(figure))).convert("P", palette=Image.Palette.WEB))
-    holds = [FRAME_MILLISECONDS] * (len(frames) - 1) + [HOLD_MILLISECONDS]
+    durations = [FRAME_MILLISECONDS] * (len(frames) - 1) + [HOLD_MILLISECONDS]
     buffer = io.BytesIO()
-    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=holds, loop=0)
+    frames[0].save(
+        buffer, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0
+    )
     write_atomically(path, buffer.getvalue())
 
 
-def _show(found: Landscape, artists: list[tuple[Any, Any]], end: int, figure: Figure) -> None:
-    """Move each path's line and head to where it was; name the step."""
-    steps = max(int(run.path.steps[min(end, len(run.path.steps)) - 1]) for run in found.runs)
+def _show(result: Landscape, artists: list[tuple[Any, Any]], end: int, figure: Figure) -> None:
+    """Show the first ``end`` points of each path, and the step in the title."""
+    steps = max(int(run.path.steps[min(end, len(run.path.steps)) - 1]) for run in result.runs)
     axes = figure.axes[0]
     axes.set_title(f"{axes.get_title().split(', step ')[0]}, step {steps:,}", fontsize=11)
-    for points, (line, head) in zip(found.paths, artists, strict=True):
+    for points, (line, head) in zip(result.paths, artists, strict=True):
         part = points[: min(end, len(points))]
         x, y = (part[:, 0], part[:, 1]) if part.shape[1] == 2 else (part[:, 0], line.heights[:end])
         line.artist.set_data(x, y[: len(x)])
@@ -112,31 +115,31 @@ def _show(found: Landscape, artists: list[tuple[Any, Any]], end: int, figure: Fi
 
 
 class _Line:
-    """A path's line, and, over one dimension, the objective along it."""
+    """The line of a path, with its vertical coordinates."""
 
     def __init__(self, artist: Any, heights: NDArray[np.float64]) -> None:
         self.artist, self.heights = artist, heights
 
 
-def _draw(found: Landscape) -> tuple[Figure, list[tuple[Any, Any]]]:
+def _draw(result: Landscape) -> tuple[Figure, list[tuple[Any, Any]]]:
     figure, axes = new_axes()
-    artists = (_line if len(found.grid) == 1 else _contour)(found, axes, figure)
-    what = ", ".join(dict.fromkeys(_name(run) for run in found.runs))
-    share = found.plane.share
-    seen = f": {share:.1%} of the variation of the path" if share < 1 else ""
-    axes.set_title(f"objective of {what}{seen}", fontsize=11)
-    axes.set_xlabel(found.plane.labels[0])
-    if len(found.grid) == 2:
-        axes.set_ylabel(found.plane.labels[1])
+    artists = (_line if len(result.grid) == 1 else _contour)(result, axes, figure)
+    models = ", ".join(dict.fromkeys(str(run.result["model"]) for run in result.runs))
+    share = result.plane.share
+    variation = f": {share:.1%} of the variation of the path" if share < 1 else ""
+    axes.set_title(f"objective of {models}{variation}", fontsize=11)
+    axes.set_xlabel(result.plane.labels[0])
+    if len(result.grid) == 2:
+        axes.set_ylabel(result.plane.labels[1])
     handles, labels = axes.get_legend_handles_labels()
-    # beside the picture, which it would cover; on grey, where white lines show too
+    # outside, so that it covers nothing; on grey, so that white lines are visible
     figure.legend(handles, labels, fontsize=9, loc="outside lower center", ncols=2,
                   facecolor="#BBBBBB", framealpha=1.0)  # fmt: skip
     return figure, artists
 
 
-def _contour(found: Landscape, axes: Axes, figure: Figure) -> list[tuple[Any, Any]]:
-    values = found.values
+def _contour(result: Landscape, axes: Axes, figure: Figure) -> list[tuple[Any, Any]]:
+    values = result.values
     low, high = float(np.nanmin(values)), float(np.nanpercentile(values, 98))
     norm: Normalize
     if low > 0 and high > 20 * low:
@@ -147,20 +150,21 @@ def _contour(found: Landscape, axes: Axes, figure: Figure) -> list[tuple[Any, An
     levels = np.unique(levels)
     if len(levels) < 2:
         levels = np.array([low - 0.5, low + 0.5])
-    x, y = found.grid
+    x, y = result.grid
     axes.grid(visible=False)
     filled = axes.contourf(x, y, values, levels=levels, cmap="viridis", norm=norm, extend="max")
     axes.contour(x, y, values, levels=levels, colors="white", linewidths=0.3, alpha=0.5)
     figure.colorbar(filled, ax=axes, label="objective", format="%.3g")
     artists = []
-    for color, points, name in zip(_colors(found), found.paths, _legends(found), strict=False):
+    colors = (WARM,) if len(result.runs) == 1 else PATHS
+    for color, points, name in zip(colors, result.paths, _legends(result), strict=False):
         (line,) = axes.plot(*points.T, "-", color=color, lw=1.6, label=name)
         axes.plot(*points[0], "o", color="white", mec=color, ms=6)
         (head,) = axes.plot(*points[-1:].T, "o", color=color, mec="white", ms=7)
         artists.append((_Line(line, points[:, 1]), head))
-    known = found.plane.project(minima(found.runs[0]))
-    if found.plane.share == 1:
-        inside = [p for p in known if x[0] <= p[0] <= x[-1] and y[0] <= p[1] <= y[-1]]
+    points = result.plane.project(minima(result.runs[0]))
+    if result.plane.share == 1:
+        inside = [p for p in points if x[0] <= p[0] <= x[-1] and y[0] <= p[1] <= y[-1]]
         if inside:
             axes.plot(*np.array(inside).T, "*", color="white", mec="black", ms=12, ls="",
                       label="global minimum")  # fmt: skip
@@ -169,18 +173,18 @@ def _contour(found: Landscape, axes: Axes, figure: Figure) -> list[tuple[Any, An
     return artists
 
 
-def _line(found: Landscape, axes: Axes, figure: Figure) -> list[tuple[Any, Any]]:
-    (x,), values = found.grid, found.values
+def _line(result: Landscape, axes: Axes, figure: Figure) -> list[tuple[Any, Any]]:
+    (x,), values = result.grid, result.values
     axes.plot(x, values, color=COLORS[0], lw=1.5, label="objective")
     if values.min() > 0 and values.max() > 100 * values.min():
         axes.set_yscale("log")
     axes.set_ylabel("objective")
-    if found.between:
-        for at, name, color in zip((0.0, 1.0), _legends(found), COLORS[1:], strict=False):
-            axes.axvline(at, color=color, lw=1.2, ls="--", label=name)
+    if result.between:
+        for end, name, color in zip((0.0, 1.0), _legends(result), COLORS[1:], strict=False):
+            axes.axvline(end, color=color, lw=1.2, ls="--", label=name)
         return []
     artists = []
-    for color, points, name in zip(LINES, found.paths, _legends(found), strict=False):
+    for color, points, name in zip(LINES, result.paths, _legends(result), strict=False):
         heights = np.interp(points[:, 0], x, values)
         (line,) = axes.plot(points[:, 0], heights, ".-", color=color, label=name)
         (head,) = axes.plot(points[-1:, 0], heights[-1:], "o", color=color, mec="white", ms=8)
@@ -188,26 +192,18 @@ def _line(found: Landscape, axes: Axes, figure: Figure) -> list[tuple[Any, Any]]
     return artists
 
 
-def _colors(found: Landscape) -> tuple[str, ...]:
-    return (WARM,) if len(found.runs) == 1 else PATHS
-
-
-def _name(run: Traced) -> str:
-    return str(run.result["model"])
-
-
-def _legends(found: Landscape) -> list[str]:
-    """Return what each run is called: what was chosen for it, and where that is the same, more."""
-    names = [_legend(run) for run in found.runs]
+def _legends(result: Landscape) -> list[str]:
+    """Return a unique legend for each run, with the seed and the folder only if needed."""
+    names = [_legend(run) for run in result.runs]
     if len(set(names)) < len(names):
         names = [
-            f"{n}, seed {run.result['seed']}" for n, run in zip(names, found.runs, strict=True)
+            f"{n}, seed {run.result['seed']}" for n, run in zip(names, result.runs, strict=True)
         ]
     if len(set(names)) < len(names):
-        names = [f"{n} ({run.folder.name})" for n, run in zip(names, found.runs, strict=True)]
+        names = [f"{n} ({run.folder.name})" for n, run in zip(names, result.runs, strict=True)]
     return names
 
 
-def _legend(run: Traced) -> str:
+def _legend(run: RetracedRun) -> str:
     result = run.result
     return f"{result['optimizer']}, lr {result['lr']:g}, {result['variant']}: {result['status']}"

@@ -1,7 +1,7 @@
-"""What is registered: names, arguments, defaults and one line each, without importing torch.
+"""``python -m gdframe list``: the registered components with their arguments.
 
-gdframe's own components are read from their config files and their source; only third-party ones,
-which have neither in a known place, are imported.
+Built-in components are read from their config files and source, without importing torch. Only
+third-party components are imported.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class Entry:
     """A registered component.
 
     Args:
-        kind: its registry.
-        name: its name.
-        arguments: configuration arguments and their defaults; ``???`` where one must be given.
-        description: the first line of its docstring.
-        origin: where a third-party one comes from; empty for gdframe's own.
+        kind: name of the registry.
+        name: name of the component.
+        arguments: arguments with defaults; ``???`` for an argument without a default.
+        description: first line of the docstring.
+        origin: source of a third-party component; empty for built-in ones.
     """
 
     kind: str
@@ -39,27 +39,27 @@ class Entry:
 
 
 def entries(kind: str) -> list[Entry]:
-    """Return all components of a kind, gdframe's own first.
+    """Return all components of a kind, built-in ones first.
 
     Raises:
-        UserError: there is no such kind.
+        UserError: the kind does not exist.
     """
     if kind not in REGISTRIES:
         raise UserError(
-            f"there is no kind of component '{kind}'.{did_you_mean(kind, REGISTRIES)} "
-            f"There are: {in_words(REGISTRIES)}."
+            f"'{kind}': is not a kind of component.{did_you_mean(kind, REGISTRIES)} "
+            f"Use one of {in_words(REGISTRIES)}"
         )
     registry = REGISTRIES[kind]
     return [*_built_in(registry), *_third_party(registry)]
 
 
 def _built_in(registry: Registry[Any]) -> Iterator[Entry]:
-    described = _descriptions(registry.package)
+    descriptions = _descriptions(registry.package)
     for path in sorted((config_folder() / registry.kind).glob("*.yaml")):
         arguments = defaults(registry.kind, path.stem) or {}
         if arguments.pop("name", None) is None:  # settings of no component
             continue
-        yield Entry(registry.kind, path.stem, arguments, described.get(path.stem, ""))
+        yield Entry(registry.kind, path.stem, arguments, descriptions.get(path.stem, ""))
 
 
 def _third_party(registry: Registry[Any]) -> Iterator[Entry]:
@@ -73,15 +73,15 @@ def _third_party(registry: Registry[Any]) -> Iterator[Entry]:
 
 
 def _descriptions(package: str) -> dict[str, str]:
-    """Read registered names and docstrings from a package's source."""
+    """Return the docstrings' first lines by registered name, read from a package's source."""
     folder = Path(__file__).parents[1] / package.partition(".")[2]
-    found = {}
+    descriptions = {}
     for path in folder.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
                 for name in _registered_names(node):
-                    found[name] = (ast.get_docstring(node) or "").partition("\n")[0]
-    return found
+                    descriptions[name] = (ast.get_docstring(node) or "").partition("\n")[0]
+    return descriptions
 
 
 def _registered_names(node: ast.ClassDef | ast.FunctionDef) -> Iterator[str]:
@@ -92,16 +92,16 @@ def _registered_names(node: ast.ClassDef | ast.FunctionDef) -> Iterator[str]:
 
 
 def show(kinds: list[str], width: int) -> str:
-    """Return a text with a paragraph for each component of the kinds (all if there are none)."""
+    """Return a text with a paragraph for each component of the kinds; no kinds means all."""
     lines = []
     for kind in kinds or list(REGISTRIES):
-        found = entries(kind)
-        lines.append(f"{kind} ({len(found)})")
-        for entry in found:
+        components = entries(kind)
+        lines.append(f"{kind} ({len(components)})")
+        for entry in components:
             lines.append(f"  {entry.name:<22}{entry.description}")
-            given = "  ".join(f"{key}={_plain(value)}" for key, value in entry.arguments.items())
-            if given:
-                lines.append(f"  {'':<22}{given}")
+            words = "  ".join(f"{key}={_plain(value)}" for key, value in entry.arguments.items())
+            if words:
+                lines.append(f"  {'':<22}{words}")
             if entry.origin:
                 lines.append(f"  {'':<22}from {entry.origin}")
         lines.append("")
@@ -109,7 +109,7 @@ def show(kinds: list[str], width: int) -> str:
 
 
 def _plain(value: Any) -> str:
-    """Return a value as it is typed on the command line."""
+    """Return a value as typed on the command line."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, (list, tuple)):

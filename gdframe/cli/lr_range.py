@@ -1,4 +1,4 @@
-"""``python -m gdframe lr-range``: which learning rates descend, and from which on it explodes."""
+"""``python -m gdframe lr-range``: the objective after some steps with each learning rate."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from gdframe.runs.run_folder import RunFolder
 from gdframe.schedules import Constant
 
 LOW, HIGH = 1e-5, 10.0
-"""Rates that are tried where the curvature does not tell more."""
+"""Default range of learning rates if the stability limit is unknown."""
 
 SPAN = (1e-4, 4.0)
-"""Likewise as shares of the stability limit, where that is known."""
+"""Default range as multiples of the stability limit, if it is known."""
 
 FEWEST, MOST = 100, 1000
-"""Steps: an epoch, but at least and at most so many."""
+"""Fewest and most steps by default; between them, an epoch."""
 
 
 def lr_range(
@@ -46,26 +46,25 @@ def lr_range(
     ramp: bool = False,
     folder: str | Path | None = None,
 ) -> tuple[RangeTest, Path]:
-    """Try learning rates on a run, and write what they do to its objective.
+    """Train a run for some steps with each learning rate, and write the objectives reached.
 
-    The run itself is not trained: every rate starts from its start, and nothing is kept but what
-    was measured.
+    All learning rates have the same start. No run folder is written.
 
     Args:
-        overrides: the run, as on the command line; ``lr`` and ``schedule`` do not matter.
-        low: the smallest rate, above 0; by default 1e-4 of the stability limit where the curvature
-            is cheap to know, else 1e-5.
-        high: the largest; by default 4 times the limit, else 10.
-        points: how many rates, at least 3; of a ramp every step has its own.
-        steps: updates of each; by default an epoch, but 100 to 1,000.
-        ramp: whether one run goes through all rates, instead of one run for each.
-        folder: where it is written; by default a new ``outputs/lr-range/DATE/TIME``.
+        overrides: of the run, as on the command line; ``lr`` and ``schedule`` are ignored.
+        low: the smallest learning rate, above 0; by default 1e-4 times the stability limit if
+            that is cheap to compute, else 1e-5.
+        high: the largest learning rate; by default 4 times the stability limit, else 10.
+        points: number of learning rates, at least 3; a ramp has one for each step.
+        steps: number of steps; by default an epoch, but 100 to 1,000.
+        ramp: whether to train one run with a growing learning rate, instead of one run for each.
+        folder: for the output; by default a new ``outputs/lr-range/DATE/TIME``.
 
     Returns:
-        What was found, and the folder with ``lr_range.json``, ``lr_range.png`` and events.
+        The result, and the folder with ``lr_range.json``, ``lr_range.png`` and an event file.
 
     Raises:
-        UserError: an override, a rate or the data cannot be used; nothing was written.
+        UserError: an override, a learning rate or the data cannot be used; nothing was written.
     """
     config = plain(composed(overrides))
     if points < 3:
@@ -76,50 +75,47 @@ def lr_range(
     diagnostics = build_diagnostics(config)
     diagnostics.begin(spec.problem, spec.data, spec.loader)
     limit = diagnostics.stability.lowest if diagnostics.stability else None
-    for name, rate in (("low", low), ("high", high)):
-        if rate is not None and not 0 < rate < np.inf:
-            raise UserError(f"--{name} {rate:g}: a learning rate must be a finite number above 0")
+    for name, lr in (("low", low), ("high", high)):
+        if lr is not None and not 0 < lr < np.inf:
+            raise UserError(f"--{name} {lr:g}: must be a finite number above 0")
     low = (SPAN[0] * limit if limit else LOW) if low is None else low
     high = (SPAN[1] * limit if limit else HIGH) if high is None else high
     if not low < high:
-        raise UserError(f"the rates {low:g} to {high:g} are none: expected --low below --high")
+        raise UserError(f"--low {low:g} --high {high:g}: --low must be below --high")
     steps = steps or min(MOST, max(FEWEST, spec.clock.steps_per_epoch))
     if ramp:
-        found = try_ramp(
-            _engine(config, spec.data, [low], steps, high / low), low, high, steps, limit
-        )
+        engine = _engine(config, spec.data, [low], steps, high / low)
+        result = try_ramp(engine, low, high, steps, limit)
     else:
-        rates = np.geomspace(low, high, points).tolist()
-        found = try_rates(_engine(config, spec.data, rates, steps), rates, steps, limit)
+        lrs = np.geomspace(low, high, points).tolist()
+        result = try_rates(_engine(config, spec.data, lrs, steps), lrs, steps, limit)
     target = claim(Path("outputs/lr-range")) if folder is None else Path(folder)
     target.mkdir(parents=True, exist_ok=True)
-    _write(target, found, overrides)
-    return found, target
+    _write(target, result, overrides)
+    return result, target
 
 
-def report(found: RangeTest, folder: Path) -> str:
-    """Return what the command line prints."""
-    rate, reason = found.suggestion
-    lines = [("suggestion", f"lr={rate:.3g}: {reason}" if rate else f"none: {reason}")]
-    if found.limit is not None:
-        lines.append(("stable", f"up to {found.limit:.3g}, by the curvature at the start"))
-    if found.too_large is not None:
-        lines.append(("explodes", f"from {found.too_large:.3g} on"))
-    how = "one run, its rate growing" if found.ramp else f"{len(found.rates)} runs at once"
-    span = f"{found.rates[0]:.3g} to {found.rates[-1]:.3g}"
-    lines.append(("tried", f"{span}, {how}, {found.steps:,} steps"))
+def report(result: RangeTest, folder: Path) -> str:
+    """Return the text that the command line prints."""
+    lr, reason = result.suggestion
+    lines = [("suggestion", f"lr={lr:.3g}: {reason}" if lr else f"none: {reason}")]
+    if result.limit is not None:
+        lines.append(("stable", f"up to lr {result.limit:.3g}, by the curvature at the start"))
+    if result.too_large is not None:
+        lines.append(("diverges", f"from lr {result.too_large:.3g} on"))
+    method = "one run, lr grows" if result.ramp else f"{len(result.rates)} runs"
+    span = f"{result.rates[0]:.3g} to {result.rates[-1]:.3g}"
+    lines.append(("tested", f"lr {span}, {method}, {result.steps:,} steps"))
     lines.append(("picture", str(shown_path(picture_path(folder, LR_RANGE)))))
     return "\n".join(f"{name:<14}{value}" for name, value in lines)
 
 
 def _engine(
-    config: Mapping[str, Any], data: Dataset, rates: Sequence[float], steps: int, ratio: float = 1.0
+    config: Mapping[str, Any], data: Dataset, lrs: Sequence[float], steps: int, ratio: float = 1.0
 ) -> Engine:
-    """Return an engine with a run for each rate, all alike but for it."""
+    """Return an engine of runs that differ only in the learning rate."""
     schedule = Constant() if ratio == 1.0 else Ramp(ratio, steps)
-    specs = [
-        replace(build({**config, "lr": rate}, lambda _: data), schedule=schedule) for rate in rates
-    ]
+    specs = [replace(build({**config, "lr": lr}, lambda _: data), schedule=schedule) for lr in lrs]
     return build_engine(
         config["engine"]["name"],
         [spec.problem for spec in specs],
@@ -129,10 +125,10 @@ def _engine(
     )
 
 
-def _write(folder: Path, found: RangeTest, overrides: Sequence[str]) -> None:
-    picture = png(draw(found))
+def _write(folder: Path, result: RangeTest, overrides: Sequence[str]) -> None:
+    picture = png(draw(result))
     write_picture(folder, LR_RANGE, picture)
-    content = {**found.to_json(), "overrides": list(overrides)}
+    content = {**result.to_json(), "overrides": list(overrides)}
     write_atomically(folder / "lr_range.json", json.dumps(content, indent=2) + "\n")
     file = RunFolder(folder).open_events()
     try:
@@ -141,27 +137,27 @@ def _write(folder: Path, found: RangeTest, overrides: Sequence[str]) -> None:
         file.close()
 
 
-def draw(found: RangeTest) -> Figure:
-    """Draw the objective against the rate, with the suggestion, and shade what explodes."""
+def draw(result: RangeTest) -> Figure:
+    """Draw the objective by learning rate, with the suggestion, and shade divergence."""
     figure, axes = new_axes()
-    shown = found.values <= 3 * max(abs(found.start), 1e-300)
-    axes.plot(found.rates[shown], found.values[shown], "-" if found.ramp else ".-", color=COLORS[0])
-    axes.axhline(found.start, color="#999999", lw=1, ls=":", label="at the start")
+    lrs, is_shown = result.rates, result.values <= 3 * max(abs(result.start), 1e-300)
+    values = result.values[is_shown]
+    axes.plot(lrs[is_shown], values, "-" if result.ramp else ".-", color=COLORS[0])
+    axes.axhline(result.start, color="#999999", lw=1, ls=":", label="at the start")
     axes.set_xscale("log")
-    positive = found.values[shown]
-    if len(positive) and positive.min() > 0 and positive.max() > 20 * positive.min():
+    if len(values) and values.min() > 0 and values.max() > 20 * values.min():
         axes.set_yscale("log")
-    if (edge := found.too_large) is not None:
-        axes.axvspan(edge, found.rates[-1], color=WARM, alpha=0.13, lw=0, label="explodes")
-    if found.limit is not None and found.rates[0] < found.limit < found.rates[-1]:
-        axes.axvline(found.limit, color=WARM, lw=1.2, ls="--", label="stability limit")
-    rate, _ = found.suggestion
-    if rate is not None:
-        axes.axvline(rate, color=COLORS[2], lw=1.5, label=f"suggestion: {rate:.3g}")
-    axes.set_xlim(found.rates[0], found.rates[-1])
+    if (edge := result.too_large) is not None:
+        axes.axvspan(edge, lrs[-1], color=WARM, alpha=0.13, lw=0, label="diverges")
+    if result.limit is not None and lrs[0] < result.limit < lrs[-1]:
+        axes.axvline(result.limit, color=WARM, lw=1.2, ls="--", label="stability limit")
+    suggestion, _ = result.suggestion
+    if suggestion is not None:
+        axes.axvline(suggestion, color=COLORS[2], lw=1.5, label=f"suggestion: {suggestion:.3g}")
+    axes.set_xlim(lrs[0], lrs[-1])
     axes.set_xlabel("learning rate")
-    axes.set_ylabel("smoothed loss" if found.ramp else "objective")
-    what = "of one run, its rate growing" if found.ramp else f"after {found.steps:,} steps"
-    axes.set_title(f"{'loss' if found.ramp else 'objective'} {what}, by learning rate", fontsize=11)
+    axes.set_ylabel("smoothed loss" if result.ramp else "objective")
+    title = "smoothed loss of one run" if result.ramp else f"objective after {result.steps:,} steps"
+    axes.set_title(f"{title}, by learning rate", fontsize=11)
     axes.legend(fontsize=9)
     return figure

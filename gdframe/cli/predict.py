@@ -1,4 +1,4 @@
-"""Predictions for new rows from what a run left in its folder."""
+"""``python -m gdframe predict``: predictions for new rows with the model of a run."""
 
 from __future__ import annotations
 
@@ -23,22 +23,24 @@ from gdframe.runs.run_folder import RunFolder
 
 
 def predict(run: str | Path, path: str | Path) -> pa.Table:
-    """Predict for the rows of a CSV or Parquet file.
+    """Return predictions for the rows of a CSV or Parquet file.
 
     Args:
-        run: a run's folder.
-        path: a file with the columns the model was trained on, found by name; others are ignored.
+        run: the run folder.
+        path: a file with the columns of the training data, found by name; others are ignored.
 
     Returns:
-        A table with ``prediction``, in the units or labels of the target, and for classifiers that
-        have probabilities ``probability_CLASS`` for each class.
+        A table with ``prediction``, in the units or labels of the target. For classifiers with
+        probabilities it also has ``probability_CLASS`` for each class.
 
     Raises:
-        UserError: the folder holds no model, or the file's columns do not fit it.
+        UserError: the folder has no model, or the file's columns do not fit it.
     """
     metadata, tensors = RunFolder(run).read_model()
     if metadata["task"] == "minimization":
-        raise UserError(f"{run} minimised a function: it has nothing to predict")
+        raise UserError(
+            f"{run}: this run minimised a function and cannot predict; give another run"
+        )
     config = metadata["config"]
     load_plugins(config["plugins"])
     encoding = Encoding.from_json(metadata["encoding"])
@@ -49,7 +51,7 @@ def predict(run: str | Path, path: str | Path) -> pa.Table:
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
-        raise UserError(f"the model in {run} does not fit its config: {error}") from error
+        raise UserError(f"{run}: the model does not fit its config: {error}") from error
     settings = dict(metadata["loss"])
     loss: Loss = LOSSES.build(settings.pop("name"), **settings)
     model.eval()
@@ -69,18 +71,18 @@ def _table(loss: Loss, outputs: torch.Tensor, classes: tuple[Any, ...] | None) -
             return pa.table({"prediction": predicted[:, 0].numpy()})
         return pa.table({f"prediction_{i}": p.numpy() for i, p in enumerate(predicted.T)})
     columns = {"prediction": pa.array([classes[index] for index in predicted.tolist()])}
-    shares = loss.probabilities(outputs)
-    if shares is not None:
-        for label, share in zip(classes, shares.T, strict=True):
-            columns[f"probability_{label}"] = pa.array(share.numpy())
+    probabilities = loss.probabilities(outputs)
+    if probabilities is not None:
+        for label, column in zip(classes, probabilities.T, strict=True):
+            columns[f"probability_{label}"] = pa.array(column.numpy())
     return pa.table(columns)
 
 
 def write_table(table: pa.Table, output: str | Path) -> None:
-    """Write predictions as CSV or Parquet, by the file's ending, atomically.
+    """Write predictions as CSV or Parquet, by the file's ending.
 
     Raises:
-        UserError: the ending is neither, or the file cannot be written.
+        UserError: the ending is another one, or the file cannot be written.
     """
     path = Path(output)
     sink = pa.BufferOutputStream()
@@ -93,11 +95,11 @@ def write_table(table: pa.Table, output: str | Path) -> None:
 
         pyarrow.csv.write_csv(table, sink)
     else:
-        raise UserError(f"--output {output}: expected a file that ends in .csv or .parquet")
+        raise UserError(f"--output {output}: must end in .csv or .parquet")
     try:
         write_atomically(path, sink.getvalue().to_pybytes())
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from error
+        raise UserError(f"--output {path}: cannot be written: {error.strerror}") from error
 
 
 def _features(encoding: Encoding, path: Path, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
@@ -112,11 +114,12 @@ def _features(encoding: Encoding, path: Path, dtype: np.dtype[Any]) -> np.ndarra
     position = 0
     for column in encoding.columns:
         width = len(column.feature_names)
-        bad = np.flatnonzero(~np.isfinite(features[:, position : position + width]).all(axis=1))
-        if len(bad):
+        part = features[:, position : position + width]
+        invalid_rows = np.flatnonzero(~np.isfinite(part).all(axis=1))
+        if len(invalid_rows):
             raise UserError(
-                f"column '{column.name}' has {len(bad)} missing or non-finite values, first in "
-                f"{first_rows(bad)}"
+                f"column '{column.name}': has {len(invalid_rows)} missing or non-finite values, "
+                f"first in {first_rows(invalid_rows)}"
                 + ("" if encoding.fill is not None else "; train with data.missing=mean to impute")
             )
         position += width

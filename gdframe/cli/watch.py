@@ -1,4 +1,4 @@
-"""``python -m gdframe watch``: a run or a sweep in the terminal while it trains, untouched."""
+"""``python -m gdframe watch``: the progress of a run or a sweep in the terminal."""
 
 from __future__ import annotations
 
@@ -26,34 +26,37 @@ from gdframe.sweeps.comparing.records import settings
 from gdframe.sweeps.comparing.sweep_metric import goes_up, value_of
 
 BLOCKS, PLAIN_BLOCKS = "▁▂▃▄▅▆▇█", "_.-=+*%#"
-"""Of a sparkline; the latter where the terminal's encoding has no such characters."""
+"""Characters of a sparkline, and characters for a terminal without block characters."""
 
 WIDTH, NARROW = 48, 14
-"""Of a sparkline, in characters: of a run, and of each of many."""
+"""Characters in the sparkline of a single run, and of a run of a sweep."""
 
 WIDE = 110
-"""Columns of a terminal that has room for the gradient norms of many runs."""
+"""Fewest columns of a terminal to show gradient norms of a sweep's runs."""
 
 MOST_ROWS = 15
-"""Most runs of a sweep that are shown one by one."""
+"""Most rows of a sweep's table."""
+
+NOT_ENDED = "not ended"
+"""Status of a run that is not training and has no result."""
 
 COLORS = {"converged": "green", "target_reached": "green", "diverged": "red", "failed": "red",
           "training": "cyan"}  # fmt: skip
 
 
 def watch(folder: str | Path, *, every: float = 1.0, console: Console | None = None) -> None:
-    """Show a run or a sweep until it ends; once, where the output is no terminal.
+    """Show a run or a sweep until it ends; show it once if the output is not a terminal.
 
     Args:
         folder: of a run or a sweep.
-        every: seconds between two looks, above 0.
-        console: where to show it.
+        every: seconds between two updates, above 0.
+        console: the output; by default standard output.
 
     Raises:
-        UserError: nothing that gdframe trains is there.
+        UserError: the folder has neither a run nor a sweep.
     """
     if not every > 0:
-        raise UserError(f"--every {every:g}: expected seconds above 0")
+        raise UserError(f"--every {every:g}: must be above 0 seconds")
     folder = Path(folder)
     console = console or Console()
     view = view_of(folder, blocks=_blocks(console), width=console.width)
@@ -61,24 +64,24 @@ def watch(folder: str | Path, *, every: float = 1.0, console: Console | None = N
         console.print(view.show())
         return
     with Live(view.show(), console=console, auto_refresh=False) as live:
-        while not view.over:
+        while not view.is_over:
             time.sleep(every)
             live.update(view.show(), refresh=True)
 
 
 def view_of(folder: Path, *, blocks: str = BLOCKS, width: int = 120) -> RunView | SweepView:
-    """Return what shows a folder.
+    """Return the view of a run or a sweep.
 
     Raises:
-        UserError: nothing that gdframe trains is there.
+        UserError: the folder has neither a run nor a sweep.
     """
-    require_folder(folder, "the folder of a run or of a sweep")
+    require_folder(folder, "a run folder or a sweep folder")
     if SweepFolder(folder).has_jobs():
-        return SweepView(folder, blocks, wide=width >= WIDE)
+        return SweepView(folder, blocks, is_wide=width >= WIDE)
     if not RunFolder(folder).is_run():
         raise UserError(
-            f"{folder} is not the folder of a run or a sweep: it holds neither {CONFIG} nor "
-            f"{JOBS}; expected outputs/DATE/TIME or outputs/sweeps/DATE/TIME"
+            f"{folder}: is not a run folder or sweep folder (it has neither {CONFIG} nor {JOBS}); "
+            "give one such as outputs/DATE/TIME or outputs/sweeps/DATE/TIME"
         )
     return RunView(folder, blocks)
 
@@ -93,69 +96,70 @@ def _blocks(console: Console) -> str:
 
 @dataclass
 class RunView:
-    """Shows one run.
+    """The view of one run.
 
     Args:
-        folder: the run's.
-        blocks: characters of a sparkline, low to high.
+        folder: the run folder.
+        blocks: characters of a sparkline, from low to high.
 
     Attributes:
-        over: whether the last look found that it trains no more.
+        is_over: whether the run was not training at the last update.
     """
 
     folder: Path
     blocks: str = BLOCKS
-    over: bool = False
+    is_over: bool = False
 
     def __post_init__(self) -> None:
         config = plain(read_config(self.folder))
         self._epochs, self._lr = config["epochs"], config["lr"]
 
     def show(self) -> RenderableType:
-        """Look, and return what is to be shown."""
+        """Return the table of the run as it is now."""
         run = RunFolder(self.folder)
-        training = run.is_training()
+        is_training = run.is_training()
         result = run.read_result()
-        self.over = not training
-        stale = training and (result or {}).get("status") in (None, "interrupted")
-        measured = run.read_history(None if stale else result)
-        status = _status(None if stale else result, training=training)
+        self.is_over = not is_training
+        if is_training and (result or {}).get("status") in (None, "interrupted"):
+            result = None  # of an earlier launch
+        history = run.read_history(result)
+        status = _status(result, is_training=is_training)
         table = Table.grid(padding=(0, 2))
         table.add_row("run", Text(f"{self.folder}, lr {self._lr:g}"))
-        reason = "" if stale or result is None else f": {result.get('reason')}"
-        if status == CUT:
+        reason = "" if result is None else f": {result.get('reason')}"
+        if status == NOT_ENDED:
             reason = f": finish it by python -m gdframe resume {self.folder}"
         table.add_row("status", Text(f"{status}{reason}", style=COLORS.get(status, "")))
-        epochs = measured.epochs
+        epochs = history.epochs
         if "epoch" in epochs:
             table.add_row("epoch", f"{int(epochs['epoch'][-1]):,} of {self._epochs:,}")
-        for label, values in _curves(measured).items():
+        for label, values in _curves(history).items():
             line = Text(spark(values, WIDTH, self.blocks), style="blue")
             line.append(f"  {values[-1]:.6g}", style="default")
             table.add_row(label, line)
         if "epoch" not in epochs:
-            table.add_row("", "nothing has been measured yet, or logging.tensorboard is off")
+            table.add_row("", "there are no measurements yet, or logging.tensorboard=false")
         return table
 
 
 @dataclass
 class SweepView:
-    """Shows a sweep: how many runs have ended how, the best, and those that train.
+    """The view of a sweep: number of runs by status, the best run, and runs in training.
 
     Args:
-        folder: the sweep's.
-        blocks: characters of a sparkline, low to high.
-        wide: whether gradient norms are shown too.
+        folder: the sweep folder.
+        blocks: characters of a sparkline, from low to high.
+        is_wide: whether to show gradient norms too.
 
     Attributes:
-        over: whether the last look found that it trains no more.
+        is_over: whether the sweep was not training at the last update.
     """
 
     folder: Path
     blocks: str = BLOCKS
-    wide: bool = True
-    over: bool = False
-    _ended: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    is_wide: bool = True
+    is_over: bool = False
+    _results: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         folder = SweepFolder(self.folder)
@@ -165,68 +169,67 @@ class SweepView:
         except (KeyError, TypeError, AttributeError) as error:
             raise folder.unreadable(error) from error
         self._jobs = dict(jobs)
-        keys = dict.fromkeys(key for _, chosen in jobs for key in chosen)
-        self._varied = [key for key in keys if len({chosen.get(key) for _, chosen in jobs}) > 1]
+        keys = dict.fromkeys(key for _, overrides in jobs for key in overrides)
+        self._varied = [key for key in keys if len({words.get(key) for _, words in jobs}) > 1]
         first = RunFolder(self.folder / jobs[0][0]).read_overrides() if jobs else []
-        named = [word for word in first if word.startswith("sweep.metric=")]
-        self._metric = named[-1].partition("=")[2] if named else None
+        metrics = [word for word in first if word.startswith("sweep.metric=")]
+        self._metric = metrics[-1].partition("=")[2] if metrics else None
 
     def show(self) -> RenderableType:
-        """Look, and return what is to be shown."""
-        self.over = not SweepFolder(self.folder).is_training()
-        going = []
+        """Return the summary and the table of runs as they are now."""
+        self.is_over = not SweepFolder(self.folder).is_training()
+        started = []
         for name in self._jobs:
             run = self.folder / name
-            if name not in self._ended:
+            if name not in self._results:
                 result = RunFolder(run).read_result()
                 if result is not None:
-                    self._ended[name] = result
+                    self._results[name] = result
                 elif run.is_dir():
-                    going.append(name)
-        counts = Counter(str(result.get("status")) for result in self._ended.values())
+                    started.append(name)
+        counts = Counter(str(result.get("status")) for result in self._results.values())
         head = Table.grid(padding=(0, 2))
-        state = "training" if not self.over else "not training"
+        state = "training" if not self.is_over else "not training"
         head.add_row("sweep", Text(f"{self.folder}: {state}"))
-        told = ", ".join(f"{count:,} {status}" for status, count in counts.most_common())
-        ended = f"{len(self._ended):,} of {len(self._jobs):,} ended"
-        head.add_row("runs", Text(f"{ended}{f': {told}' if told else ''}"))
+        statuses = ", ".join(f"{count:,} {status}" for status, count in counts.most_common())
+        ended = f"{len(self._results):,} of {len(self._jobs):,} ended"
+        head.add_row("runs", Text(f"{ended}{f': {statuses}' if statuses else ''}"))
         if best := self._best():
             head.add_row("best", Text(best))
-        shown = going + self._ranked()
+        shown = started + self._ranked()
         parts: list[RenderableType] = [head, self._runs(shown[:MOST_ROWS])]
         if len(shown) > MOST_ROWS:
             parts.append(f"... {len(shown) - MOST_ROWS:,} more")
         return Group(*parts)
 
     def _ranked(self) -> list[str]:
-        """Return the runs that have ended, best first."""
-        sign = -1.0 if goes_up(self._metric, self._ended.values()) else 1.0
-        values = {name: value_of(result, self._metric) for name, result in self._ended.items()}
+        """Return the names of the ended runs, best first."""
+        sign = -1.0 if goes_up(self._metric, self._results.values()) else 1.0
+        values = {name: value_of(result, self._metric) for name, result in self._results.items()}
         return sorted(values, key=lambda name: _last_if_none(values[name], sign))
 
     def _best(self) -> str | None:
         name = next(iter(self._ranked()), None)
-        value = None if name is None else value_of(self._ended[name], self._metric)
-        return None if value is None else f"{value:.6g} (run {name}: {self._told(str(name))})"
+        value = None if name is None else value_of(self._results[name], self._metric)
+        return None if value is None else f"{value:.6g} (run {name}: {self._settings(str(name))})"
 
-    def _told(self, name: str) -> str:
-        chosen = self._jobs[name]
-        return " ".join(f"{key}={chosen[key]}" for key in self._varied if key in chosen)
+    def _settings(self, name: str) -> str:
+        overrides = self._jobs[name]
+        return " ".join(f"{key}={overrides[key]}" for key in self._varied if key in overrides)
 
     def _runs(self, names: Sequence[str]) -> Table:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        measures = ["objective", *(["gradient_norm"] if self.wide else [])]
+        measures = ["objective", *(["gradient_norm"] if self.is_wide else [])]
         heads = [head for name in measures for head in (name.replace("_", " "), "")]
         for column in ("run", "settings", "status", "epoch", *heads):
             table.add_column(column, no_wrap=column != "settings")
         for name in names:
-            result = self._ended.get(name)
+            result = self._results.get(name)
             with suppress(OSError):
-                measured = RunFolder(self.folder / name).read_history(result)
-                status = _status(result, training=not self.over)
-                cells = [Text(name), Text(self._told(name)),
+                epochs = RunFolder(self.folder / name).read_history(result).epochs
+                status = _status(result, is_training=not self.is_over)
+                cells = [Text(name), Text(self._settings(name)),
                          Text(status, style=COLORS.get(status, ""))]  # fmt: skip
-                epochs = measured.epochs
                 cells.append(Text(f"{int(epochs['epoch'][-1]):,}" if "epoch" in epochs else ""))
                 for column in measures:
                     values = epochs.get(column, np.zeros(0))
@@ -240,43 +243,39 @@ def _last_if_none(value: float | None, sign: float) -> tuple[bool, float]:
     return (True, 0.0) if value is None else (False, sign * value)
 
 
-def _status(result: Mapping[str, Any] | None, *, training: bool) -> str:
+def _status(result: Mapping[str, Any] | None, *, is_training: bool) -> str:
     if result is not None:
         return str(result.get("status", "unknown"))
-    return "training" if training else CUT
+    return "training" if is_training else NOT_ENDED
 
 
-CUT = "not ended"
-"""Status of a run that nobody trains and that has no result."""
-
-
-def _curves(measured: RecordedHistory) -> dict[str, Array]:
-    """Return what is drawn of a run: by step where there are more steps than epochs."""
-    found = {}
-    if len(measured.steps.get("loss", ())) > 1:
-        found["loss by step"] = measured.steps["loss"]
-        if "gradient_norm" in measured.steps:
-            found["norm by step"] = measured.steps["gradient_norm"]
+def _curves(history: RecordedHistory) -> dict[str, Array]:
+    """Return the curves of a run by label: by step if there is more than one step, and by epoch."""
+    curves = {}
+    if len(history.steps.get("loss", ())) > 1:
+        curves["loss by step"] = history.steps["loss"]
+        if "gradient_norm" in history.steps:
+            curves["norm by step"] = history.steps["gradient_norm"]
     names = {"objective": "objective", "validation_loss": "validation loss",
              "gradient_norm": "gradient norm"}  # fmt: skip
-    found |= {label: measured.epochs[n] for n, label in names.items() if n in measured.epochs}
-    return {label: values for label, values in found.items() if len(values)}
+    curves |= {label: history.epochs[n] for n, label in names.items() if n in history.epochs}
+    return {label: values for label, values in curves.items() if len(values)}
 
 
 def spark(values: Array, width: int, blocks: str = BLOCKS) -> str:
-    """Return a curve as one line of text, by magnitude where all values are above 0.
+    """Return a sparkline of a curve, on a logarithmic scale if all values are above 0.
 
     Args:
-        values: (points,) of the curve; what is not finite is left blank.
+        values: (points,) of the curve; non-finite values are blank.
         width: most characters.
-        blocks: low to high.
+        blocks: characters from low to high.
 
     Example:
         >>> spark(np.array([8.0, 4.0, 2.0, 1.0]), 10)
         '█▆▃▁'
     """
     values = np.asarray(values, dtype=np.float64)
-    if len(values) > width:  # each character shows the mean of its share
+    if len(values) > width:  # each character shows the mean of its part
         parts = np.array_split(values, width)
         values = np.array([part[np.isfinite(part)].mean() if np.isfinite(part).any() else np.nan
                            for part in parts])  # fmt: skip

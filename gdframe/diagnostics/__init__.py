@@ -1,1 +1,1 @@
-"""What a run can tell of itself: curvature, stability, the minimum there is, advice."""
+"""Diagnostics of a run: curvature, stability, minimum and advice."""

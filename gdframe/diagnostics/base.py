@@ -1,4 +1,4 @@
-"""What a run may ask of itself: columns for its history, and evidence for its verdict."""
+"""The base of diagnostics, which add columns to a history and evidence to a verdict."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ T = TypeVar("T")
 
 
 class Diagnosis:
-    """Base of what looks into a run without changing its course; by itself it sees nothing."""
+    """Base of diagnostics. A diagnosis does not change its run; this one measures nothing."""
 
     def begin(self, run: Problem, data: Dataset, loader: Loader) -> None:
-        """Take a run before its first step; its model holds the starting values."""
+        """Prepare for a run before its first step; the model holds the starting values."""
 
     def columns(
         self, row: Mapping[str, float], parameters: Mapping[str, Tensor]
     ) -> dict[str, float]:
-        """Return what is measured at the end of an epoch, the same columns each time.
+        """Return the measurements at the end of an epoch, with the same columns each time.
 
         Args:
-            row: of the history, so far.
+            row: the epoch's row of the history so far.
             parameters: current values by name.
         """
         return {}
@@ -41,34 +41,34 @@ class Diagnosis:
     def explain(
         self, verdict: Verdict, history: History, parameters: Mapping[str, Tensor]
     ) -> Verdict:
-        """Return the verdict with the evidence there is.
+        """Return the verdict with advice added from the evidence.
 
         Args:
-            verdict: of the run that ends.
-            history: what it measured.
-            parameters: where it ended.
+            verdict: the verdict of the run.
+            history: its measurements.
+            parameters: its last values by name.
         """
         return verdict
 
     def facts(self) -> dict[str, Any]:
-        """Return what is known at the end, as plain values by name."""
+        """Return the results at the end of the run, as plain values by name."""
         return {}
 
     def state(self) -> dict[str, Tensor]:
-        """Return copies of what is needed to go on after a resume as if there had been none."""
+        """Return copies of the tensors that a resumed run needs to continue unchanged."""
         return {}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Restore what ``state`` returned."""
+        """Restore the tensors that ``state`` returned."""
 
 
 class Guarded(Diagnosis):
-    """Asks another diagnosis, and lets the run go on where that fails.
+    """Wraps a diagnosis so that its errors do not end the run.
 
-    Each figure that is missing is named once, in the log and among the facts.
+    Each missing quantity is named once in the log and in the facts.
 
     Args:
-        diagnosis: the other one.
+        diagnosis: the diagnosis to wrap.
     """
 
     def __init__(self, diagnosis: Diagnosis) -> None:
@@ -77,21 +77,21 @@ class Guarded(Diagnosis):
         self._missing: dict[str, str] = {}
 
     def begin(self, run: Problem, data: Dataset, loader: Loader) -> None:
-        """Take a run before its first step.
+        """Prepare for a run before its first step.
 
         Raises:
-            UserError: what the diagnosis was asked for does not exist.
+            UserError: a requested quantity does not exist for this objective.
         """
-        self._ask(
+        self._measure(
             "the curvature at the start", lambda: self._diagnosis.begin(run, data, loader), None
         )
 
     def columns(
         self, row: Mapping[str, float], parameters: Mapping[str, Tensor]
     ) -> dict[str, float]:
-        """Return the columns; NaN in those that cannot be measured any more."""
+        """Return the columns, with NaN where a measurement fails."""
         missing = dict.fromkeys(self._columns, math.nan)
-        columns = self._ask(
+        columns = self._measure(
             "the curvature on the way", lambda: self._diagnosis.columns(row, parameters), missing
         )
         self._columns = tuple(columns)
@@ -100,35 +100,35 @@ class Guarded(Diagnosis):
     def explain(
         self, verdict: Verdict, history: History, parameters: Mapping[str, Tensor]
     ) -> Verdict:
-        """Return the verdict with the evidence there is."""
-        return self._ask(
+        """Return the verdict, with advice where the evidence can be computed."""
+        return self._measure(
             "the evidence for the verdict",
             lambda: self._diagnosis.explain(verdict, history, parameters),
             verdict,
         )
 
     def facts(self) -> dict[str, Any]:
-        """Return what is known at the end, and under ``missing`` what could not be measured."""
-        none: dict[str, Any] = {}
-        facts = self._ask("the figures at the end", self._diagnosis.facts, none)
+        """Return the results, and under ``missing`` why a quantity could not be measured."""
+        empty: dict[str, Any] = {}
+        facts = self._measure("the figures at the end", self._diagnosis.facts, empty)
         return {**facts, "missing": dict(self._missing)} if self._missing else facts
 
     def state(self) -> dict[str, Tensor]:
-        """Return copies of what is needed to go on after a resume."""
+        """Return copies of the tensors that a resumed run needs to continue unchanged."""
         return self._diagnosis.state()
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Restore what ``state`` returned."""
+        """Restore the tensors that ``state`` returned."""
         self._diagnosis.load_state(state)
 
-    def _ask(self, figure: str, ask: Callable[[], T], otherwise: T) -> T:
+    def _measure(self, quantity: str, compute: Callable[[], T], default: T) -> T:
         try:
-            return ask()
+            return compute()
         except UserError:
             raise
-        except Exception as error:  # of a component from elsewhere, or of its derivatives
-            if figure not in self._missing:
+        except Exception as error:  # a user's component, or its derivatives, may raise anything
+            if quantity not in self._missing:
                 text = str(error).strip().splitlines() or [type(error).__name__]
-                self._missing[figure] = text[0]
-                log.warning("warning: %s is not measured: %s", figure, text[0])
-            return otherwise
+                self._missing[quantity] = text[0]
+                log.warning("warning: %s is not measured: %s", quantity, text[0])
+            return default

@@ -1,4 +1,4 @@
-"""Looks into one run: its curvature every few epochs, its stability, how it ended and why."""
+"""Diagnostics of one run: curvature every few epochs, stability, and why the run ended."""
 
 from __future__ import annotations
 
@@ -40,41 +40,39 @@ from gdframe.schedules.constant import Constant
 from gdframe.stopping import Status, Verdict
 
 SMALL = 20_000
-"""Most parameters for which products are computed in float64, to a part in a million."""
+"""Most parameters for which Hessian products are computed in float64."""
 
 CHEAP = 5_000
-"""Most parameters of a linear model whose curvature is measured without being asked for."""
+"""Most parameters of a model whose curvature is measured with ``curvature=False``."""
 
 TOLERANCE, ROUGH = 1e-6, 1e-3
-"""Residuals of eigenvalues, relative: of small problems, and of others in the run's own type."""
+"""Relative errors of eigenvalues: in float64, and in the dtype of the run."""
 
-
-FALLEN = 0.5
-"""Share of its largest learning rate below which a schedule has lowered it."""
+LOWERED = 0.5
+"""Share of its largest learning rate below which a schedule counts as having lowered it."""
 
 MOST_STARTS = 256
-"""Starts whose curvature is remembered."""
+"""Most starting points in the cache of curvatures."""
 
 _starts: dict[Any, tuple[weakref.ref[Tensor], float]] = {}
 
 
 class Diagnostics(Diagnosis):
-    """Measures curvature, and explains how a run ended.
+    """Measures curvature and explains why a run ended.
 
     Args:
-        curvature: whether the largest eigenvalue of the Hessian is measured on the way.
+        curvature: whether to measure the largest eigenvalue of the Hessian during training.
         every: epochs between two measurements, at least 1.
-        rows: most training rows they are on, evenly spaced; at least 1.
-        smallest: whether the smallest eigenvalue is measured too.
-        theory: whether the minimum of least squares and of regularised logistic regression is
-            found, and how far each epoch is from it.
-        evidence: whether what is cheap to know (the curvature of least squares, of other linear
-            models where they start, and of functions without data) is found also where
-            ``curvature`` is off.
-        tolerance: relative improvement of an epoch that counts as none.
+        rows: most training rows of a measurement, evenly spaced; at least 1.
+        smallest: whether to measure the smallest eigenvalue too.
+        theory: whether to compute the minimum of least squares and of regularised logistic
+            regression, and the gap to it after each epoch.
+        evidence: whether to measure the curvature where that is cheap, even if ``curvature`` is
+            off: for least squares, for other linear models at their start, and for functions.
+        tolerance: largest relative improvement of an epoch that counts as no improvement.
 
     Raises:
-        UserError: a value out of its range.
+        UserError: a value is out of its range.
 
     Example:
         >>> import gdframe as gd
@@ -103,44 +101,47 @@ class Diagnostics(Diagnosis):
         self.smallest, self.tolerance = smallest, tolerance
         self._wants_theory = theory
         self.theory: Theory | None = None
-        self._measured: float | None = None
+        self._measured_rate: float | None = None
         self.evidence = evidence
         self.quadratic: LeastSquares | None = None
-        self._checked = False
+        self._is_checked = False
         self._vector: NDArray[np.float64] | None = None
         self._largest: float | None = None
         self._smallest: float | None = None
 
     def begin(self, run: Problem, data: Dataset, loader: Loader) -> None:
-        """Find what is cheap to know of the objective.
+        """Compute what is cheap to know about the objective.
 
         Raises:
-            UserError: curvature is asked for of an objective that has none to speak of.
+            UserError: the objective has no curvature, or theory has no result for it.
         """
         self._objective, self._loader = run.objective, loader
         parts = (run.objective.model, run.objective.loss, run.objective.penalty)
-        # the derivatives of gdframe's own components are known to be right
-        self._checked = all(p is None or type(p).__module__.startswith("gdframe.") for p in parts)
+        # gdframe's own components have tested derivatives
+        self._is_checked = all(
+            p is None or type(p).__module__.startswith("gdframe.") for p in parts
+        )
         loss = run.objective.loss
         if self.curvature and loss is not None and not loss.curved:
             raise UserError(
-                f"diagnostics.curvature=true: the second derivative of {loss.name} is zero "
-                "wherever there is one, so that curvature says nothing about its stability; leave "
-                "it off, or use a smooth loss such as huber or squared_hinge"
+                f"diagnostics.curvature=true: the second derivative of {loss.name} is zero, so "
+                "its curvature says nothing about stability; set it to false, or use a smooth "
+                "loss such as huber or squared_hinge"
             )
         self._rule = LinearRule.of(run)
-        self._constant = isinstance(run.schedule, Constant)
+        self._is_lr_constant = isinstance(run.schedule, Constant)
         self._data_rows = data.rows
         stride = -(-data.rows // self.most_rows)
-        some = Rows(data.train.features[::stride], data.train.targets[::stride])
-        self._rows = run.objective.encode(some)
+        sample = Rows(data.train.features[::stride], data.train.targets[::stride])
+        self._rows = run.objective.encode(sample)
         self._names = [n for n, p in run.objective.model.named_parameters() if p.requires_grad]
         self.theory = theory_of(run.objective, data) if self._wants_theory else None
         if self._wants_theory and self.theory is None:
             raise UserError(
-                "diagnostics.theory=true: the minimum is known of least squares (model=linear or "
-                "polynomial, loss=mse, penalty=none or l2) and of logistic regression "
-                "(loss=binary_cross_entropy) with penalty=l2, on data that are not too large"
+                "diagnostics.theory=true: the minimum of this objective is not known; set it to "
+                "false, or use least squares (model=linear or polynomial, loss=mse, penalty=none "
+                "or l2) or logistic regression (loss=binary_cross_entropy, penalty=l2) on "
+                "smaller data"
             )
         if not (self.evidence or self.curvature):
             return
@@ -151,58 +152,58 @@ class Diagnostics(Diagnosis):
             self._largest = self._at_start(data)
 
     def _at_start(self, data: Dataset) -> float:
-        """Return the largest curvature where the run starts; of runs that start alike, found once.
+        """Return the largest curvature at the start, from the cache for equal starting points.
 
-        The features are held by no more than a weak reference, which tells them from others that
-        come to lie at their place.
+        A weak reference identifies the features: a later tensor may have the same ``id``.
         """
         objective = self._objective
         start = {n: p.detach() for n, p in objective.model.named_parameters()}
         parts = (objective.loss, objective.penalty)
         settings = repr([(type(part), vars(part)) for part in parts if part is not None])
-        where = b"".join(p.cpu().numpy().tobytes() for p in start.values())
+        values = b"".join(p.cpu().numpy().tobytes() for p in start.values())
         features = data.train.features
-        key = (id(features), type(objective.model), settings, hash(where), self.most_rows)
-        found = _starts.get(key)
-        if found is None or found[0]() is not features:
-            value = self._spectrum(start, tolerance=ROUGH).largest
+        key = (id(features), type(objective.model), settings, hash(values), self.most_rows)
+        entry = _starts.get(key)
+        if entry is None or entry[0]() is not features:
+            largest = self._spectrum(start, tolerance=ROUGH).largest
             while len(_starts) >= MOST_STARTS:
                 _starts.pop(next(iter(_starts)), None)
-            found = _starts[key] = (weakref.ref(features), value)
-        return found[1]
+            entry = _starts[key] = (weakref.ref(features), largest)
+        return entry[1]
 
     def columns(
         self, row: Mapping[str, float], parameters: Mapping[str, Tensor]
     ) -> dict[str, float]:
-        """Return curvature, the learning rate times that, and the rule's limit of the product.
+        """Return the curvature, the learning rate times it, and the stability limit of that.
 
-        NaN in epochs where nothing is measured, and for a limit that is not known. With theory,
-        the gap to the minimum too.
+        Values are NaN in epochs without a measurement, and where the limit is not known. With
+        theory, the gap to the minimum is a column too.
         """
-        found = self._curvatures(int(row["epoch"]), row["lr"], parameters) if self.curvature else {}
+        epoch, lr = int(row["epoch"]), row["lr"]
+        columns = self._curvatures(epoch, lr, parameters) if self.curvature else {}
         if self.theory is not None:
-            found["theory/gap"] = row["objective"] - self.theory.minimum
-        return found
+            columns["theory/gap"] = row["objective"] - self.theory.minimum
+        return columns
 
     def _curvatures(
         self, epoch: int, lr: float, parameters: Mapping[str, Tensor]
     ) -> dict[str, float]:
         if epoch % self.every == 0 and self.quadratic is None:
-            found = self._spectrum(parameters, start=self._vector, smallest=self.smallest)
-            self._vector = found.vector
-            if found.low_vector is not None:
-                self._vector = found.vector + found.low_vector
-            self._largest, self._smallest = found.largest, found.smallest
-        due = epoch % self.every == 0
-        largest = self._largest if due and self._largest is not None else math.nan
+            spectrum = self._spectrum(parameters, start=self._vector, smallest=self.smallest)
+            self._vector = spectrum.vector
+            if spectrum.low_vector is not None:
+                self._vector = spectrum.vector + spectrum.low_vector
+            self._largest, self._smallest = spectrum.largest, spectrum.smallest
+        is_due = epoch % self.every == 0
+        largest = self._largest if is_due and self._largest is not None else math.nan
         row = {
             "curvature/lambda_max": largest,
             "curvature/lr_times_lambda_max": lr * largest,
-            "curvature/stability_limit": self._product if due else math.nan,
+            "curvature/stability_limit": self._product if is_due else math.nan,
         }
         if self.smallest:
-            low = self._smallest if due and self._smallest is not None else math.nan
-            row["curvature/lambda_min"] = low
+            smallest = self._smallest if is_due and self._smallest is not None else math.nan
+            row["curvature/lambda_min"] = smallest
         return row
 
     @property
@@ -212,7 +213,7 @@ class Diagnostics(Diagnosis):
 
     @property
     def stability(self) -> Stability | None:
-        """Limits of the learning rate, by the curvature that was measured last."""
+        """Limits of the learning rate by the last measured curvature; None if unknown."""
         return stability_of(
             self._rule,
             self._largest,
@@ -224,15 +225,15 @@ class Diagnostics(Diagnosis):
     def explain(
         self, verdict: Verdict, history: History, parameters: Mapping[str, Tensor]
     ) -> Verdict:
-        """Say how the run stands to its limits, how far it had to go, what it converged to."""
+        """Return the verdict with advice on the learning rate, the gap and the end point."""
         if self.theory is not None and self._is_full_batch and verdict.status != Status.DIVERGED:
-            self._measured = measured_rate(history["objective"], self.theory.minimum)
+            self._measured_rate = measured_rate(history["objective"], self.theory.minimum)
         if verdict.status == Status.DIVERGED:
             return explain_divergence(verdict, self.stability)
         at_end = isinstance(self._objective.model, Function) and self._is_cheap()
         if at_end and (self.evidence or self.curvature):
-            found = self._spectrum(parameters, smallest=True)
-            self._largest, self._smallest = found.largest, found.smallest
+            spectrum = self._spectrum(parameters, smallest=True)
+            self._largest, self._smallest = spectrum.largest, spectrum.smallest
         minimum = None if self.quadratic is None else self.quadratic.minimum
         if self._is_at_no_minimum(verdict, history, parameters):
             return self._explain_point(verdict, history)
@@ -251,8 +252,8 @@ class Diagnostics(Diagnosis):
                 history["objective"],
                 self.stability,
                 minimum,
-                sampled=not self._is_full_batch,
-                fell=bool(history["lr"][-1] < FALLEN * history["lr"].max()),
+                is_sampled=not self._is_full_batch,
+                is_lr_lowered=bool(history["lr"][-1] < LOWERED * history["lr"].max()),
             )
             if self.quadratic is None and not verdict.advice:
                 return self._explain_point(verdict, history)
@@ -261,7 +262,7 @@ class Diagnostics(Diagnosis):
     def _is_at_no_minimum(
         self, verdict: Verdict, history: History, parameters: Mapping[str, Tensor]
     ) -> bool:
-        """Say whether a run stands where the objective curves downwards, and no slope is left."""
+        """Return whether a run ended at a stationary point with negative curvature."""
         if self.quadratic is not None or self._smallest is None or self._largest is None:
             return False
         if self._smallest >= -FLAT * max(abs(self._smallest), abs(self._largest)):
@@ -269,20 +270,20 @@ class Diagnostics(Diagnosis):
         if verdict.status == Status.CONVERGED:
             return True
         if not isinstance(self._objective.model, Function):
-            return False  # what was measured last may be of an earlier point
+            return False  # the last measurement may belong to an earlier point
         point = np.concatenate([parameters[n].double().cpu().numpy().ravel() for n in self._names])
-        slope = float(history["gradient_norm"][-1])
-        return is_stationary(slope, self._smallest, point)
+        gradient_norm = float(history["gradient_norm"][-1])
+        return is_stationary(gradient_norm, self._smallest, point)
 
     def _explain_point(self, verdict: Verdict, history: History) -> Verdict:
         if self._smallest is None or self._largest is None:
             return verdict
-        return explain_point(verdict, self._smallest, self._largest, self._above_global(history))
+        return explain_point(verdict, self._smallest, self._largest, self._gap_to_global(history))
 
     def _epochs_to_go(self, parameters: Mapping[str, Tensor]) -> float | None:
-        """Return how many more epochs of full batches descent on least squares takes."""
-        exact = self.quadratic is not None and self._is_full_batch and self._constant
-        if not exact or self._rule is None:
+        """Return the epochs still needed on least squares with full batches; None if unknown."""
+        is_exact = self.quadratic is not None and self._is_full_batch and self._is_lr_constant
+        if not is_exact or self._rule is None:
             return None
         assert self.quadratic is not None
         parts = [parameters[name].double().cpu().numpy() for name in self._names]
@@ -291,8 +292,8 @@ class Diagnostics(Diagnosis):
         return self.quadratic.epochs_to_go(point, factors, self.tolerance)
 
     @torch.no_grad()
-    def _above_global(self, history: History) -> float | None:
-        """Return how far a function is above the lowest of its known minima; None without any."""
+    def _gap_to_global(self, history: History) -> float | None:
+        """Return the gap of a function to its lowest known minimum; None if none is known."""
         model = self._objective.model
         if not isinstance(model, Function) or not isinstance(self._objective.penalty, NoPenalty):
             return None
@@ -304,44 +305,46 @@ class Diagnostics(Diagnosis):
         return float(history["objective"][-1]) - lowest
 
     def facts(self) -> dict[str, Any]:
-        """Curvature, limit and, of least squares, the minimum and the condition number."""
-        found: dict[str, Any] = {}
+        """Return curvature, stability limits, minimum, condition number and rates, if known."""
+        facts: dict[str, Any] = {}
         if self._largest is not None:
-            found["lambda_max"] = self._largest
+            facts["lambda_max"] = self._largest
         if self._smallest is not None:
-            found["lambda_min"] = self._smallest
+            facts["lambda_min"] = self._smallest
         if (stability := self.stability) is not None:
-            found["stability_limit"] = stability.limit
+            facts["stability_limit"] = stability.limit
             if stability.noisy is not None:
-                found["noisy_limit"] = stability.noisy
-            elif stability.sampled:  # smaller batches bear less, and it is not known how much
-                found["limit_of_full_batches"] = True
+                facts["noisy_limit"] = stability.noisy
+            elif stability.is_sampled:  # the limit at smaller batches is lower, but not known
+                facts["limit_of_full_batches"] = True
         if self.quadratic is not None:
-            found["minimum"] = self.quadratic.minimum
-            found["condition_number"] = self.quadratic.condition_number
+            facts["minimum"] = self.quadratic.minimum
+            facts["condition_number"] = self.quadratic.condition_number
         if self.theory is not None:
-            found["minimum"] = self.theory.minimum
-            found["condition_number"] = self.theory.condition_number
+            facts["minimum"] = self.theory.minimum
+            facts["condition_number"] = self.theory.condition_number
             if self._rule is not None and self._is_full_batch:
-                found["predicted_rate"] = self.theory.rate(self._rule)
-            if self._measured is not None:
-                found["measured_rate"] = self._measured
-        return found
+                facts["predicted_rate"] = self.theory.rate(self._rule)
+            if self._measured_rate is not None:
+                facts["measured_rate"] = self._measured_rate
+        return facts
 
     @property
     def _is_full_batch(self) -> bool:
         return self._loader.batch_size == self._data_rows
 
     def state(self) -> dict[str, Tensor]:
-        """The vector that the next measurement starts from, and what the last one found."""
-        found = {"largest": self._largest, "smallest": self._smallest}
-        known = {n: torch.tensor(v, dtype=torch.float64) for n, v in found.items() if v is not None}
+        """Return the last eigenvalues, and the vector that the next measurement starts from."""
+        values = {"largest": self._largest, "smallest": self._smallest}
+        state = {
+            n: torch.tensor(v, dtype=torch.float64) for n, v in values.items() if v is not None
+        }
         if self._vector is not None:
-            known["vector"] = torch.from_numpy(self._vector.copy())
-        return known
+            state["vector"] = torch.from_numpy(self._vector.copy())
+        return state
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from there."""
+        """Restore the tensors that ``state`` returned."""
         self._vector = state["vector"].numpy().copy() if "vector" in state else None
         self._largest = float(state["largest"]) if "largest" in state else None
         self._smallest = float(state["smallest"]) if "smallest" in state else None
@@ -363,13 +366,12 @@ class Diagnostics(Diagnosis):
     ) -> Extremes:
         trained = {name: parameters[name] for name in self._names}
         size = sum(p.numel() for p in trained.values())
-        own = next(iter(trained.values())).dtype
-        dtype = torch.float64 if size <= SMALL else own
+        dtype = torch.float64 if size <= SMALL else next(iter(trained.values())).dtype
         if tolerance is None:
             tolerance = TOLERANCE if dtype == torch.float64 else ROUGH
         with undisturbed(model=self._objective.model, loss=self._objective.loss):
             hessian = Hessian(self._objective, trained, self._rows, dtype)
-            if not self._checked and dtype == torch.float64:
+            if not self._is_checked and dtype == torch.float64:
                 hessian.check()
-                self._checked = True
+                self._is_checked = True
             return extremes(hessian, size, start=start, smallest=smallest, tolerance=tolerance)

@@ -1,4 +1,4 @@
-"""Verdicts with their evidence: why it exploded, how far it had to go, what kind of point it is."""
+"""Advice from evidence: why a run diverged, how far it had to go, at what point it ended."""
 
 from __future__ import annotations
 
@@ -9,40 +9,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdframe.diagnostics.stability import Stability, two_digits
-from gdframe.stopping import Status, Verdict
+from gdframe.stopping import Verdict
 
 SMALL = 0.2
-"""Share of its limit below which a learning rate is called small."""
+"""Share of its limit below which a learning rate counts as small."""
 
 FARTHEST = 5.0
-"""How far the fall of the last epochs is trusted to tell, in times of the epochs done."""
+"""Longest extrapolation from the last epochs, as a multiple of the epochs done."""
 
 NEAR = 1e-3
-"""How far a stationary point may be, by Newton's step, in units of one plus its size."""
+"""Longest Newton step at a stationary point, in units of one plus the norm of the point."""
 
 ABOVE = 0.01
-"""Share of the way to the minimum that is worth a word if it is left."""
+"""Share of the way to the minimum from which on the gap is mentioned."""
 
 FLAT = 1e-6
-"""Share of the largest curvature below which a negative one is rounding."""
+"""Share of the largest curvature below which a negative curvature counts as rounding."""
 
 
 def explain_divergence(verdict: Verdict, stability: Stability | None) -> Verdict:
-    """Say how a run's learning rate stands to its limit."""
-    if stability is None or not verdict.advice:  # it was infinite at the start
+    """Return the verdict with the learning rate compared with its stability limit."""
+    if stability is None or not verdict.advice:  # the objective was infinite at the start
         return verdict
     if exceeded := stability.exceeded:
         return replace(verdict, advice=exceeded)
-    where = "" if stability.everywhere else " where it started, so it met more curvature later"
-    if stability.sampled and stability.noisy is None:
-        where = " of full batches; smaller ones bear less"
+    where = "" if stability.is_constant else " at the start, so the curvature was larger later"
+    if stability.is_sampled and stability.noisy is None:
+        where = " of full batches; smaller batches have a lower limit"
     share = stability.lr / stability.lowest
-    lower = f"try {stability.lr / 10:g}"
     return replace(
         verdict,
         advice=(
-            f"learning rate {stability.lr:g} is {share:.2g} of the stability limit "
-            f"{stability.lowest:.2g}{where}; {lower}"
+            f"learning rate {stability.lr:g} is {share:.2g} times the stability limit "
+            f"{stability.lowest:.2g}{where}; try {stability.lr / 10:g}"
         ),
     )
 
@@ -53,37 +52,38 @@ def explain_limit(
     stability: Stability | None,
     tolerance: float,
     minimum: float | None = None,
-    more: float | None = None,
+    remaining: float | None = None,
 ) -> Verdict:
-    """Say how far a run that reached its limit of epochs had still to go.
+    """Return the verdict of a run at its limit of epochs or time, with how far it had to go.
 
-    Where that is not known, the fall of the last epochs tells how far it is at least; a fall that
-    has hardly slowed down tells nothing.
+    If the number of remaining epochs is unknown, the decrease over the last epochs gives a lower
+    bound. A decrease that has hardly slowed down gives none.
 
     Args:
         verdict: ``max_epochs`` or ``time_limit``.
         objective: by epoch, from the start.
         stability: of its learning rate.
-        tolerance: relative improvement of an epoch that counts as none.
-        minimum: the lowest objective there is, where that is known.
-        more: how many more epochs it would have taken, where that is known.
+        tolerance: largest relative improvement of an epoch that counts as no improvement.
+        minimum: of the objective, if known.
+        remaining: epochs still needed, if known.
     """
     parts = []
-    at_least = "" if more is not None else "at least "
-    if more is None:
-        more = epochs_to_go(objective, tolerance)
-        if more is not None and more > FARTHEST * len(objective):
-            more = None
-    if more is not None:
-        parts.append(f"still descending: at this rate {at_least}{_rounded(more)} more epochs")
-    elif (falls := _falls(objective)) > tolerance:
-        parts.append(f"still descending: the last epoch lowered the objective by {_share(falls)}")
+    at_least = "" if remaining is not None else "at least "
+    if remaining is None:
+        remaining = epochs_to_go(objective, tolerance)
+        if remaining is not None and remaining > FARTHEST * len(objective):
+            remaining = None
+    if remaining is not None:
+        parts.append(f"still descending: needs {at_least}{_rounded(remaining)} more epochs")
+    elif (decrease := _last_decrease(objective)) > tolerance:
+        parts.append(
+            f"still descending: the last epoch lowered the objective by {_percent(decrease)}"
+        )
     elif minimum is not None and objective[-1] - minimum > 1e-3 * abs(minimum):
-        gap = (objective[-1] - minimum) / abs(minimum) if minimum else math.inf
-        parts.append(f"the objective is {two_digits(gap)} times above its minimum {minimum:.6g}")
+        parts.append(_above_minimum(float(objective[-1]), minimum))
     if stability is not None and stability.lr < SMALL * stability.lowest and parts:
-        share = stability.lr / stability.lowest
-        parts.append(f"the learning rate is {_share(share)} of its limit {stability.lowest:.2g}")
+        share = _percent(stability.lr / stability.lowest)
+        parts.append(f"the learning rate is {share} of its stability limit {stability.lowest:.2g}")
     return replace(verdict, advice="; ".join(parts)) if parts else verdict
 
 
@@ -93,40 +93,38 @@ def explain_standstill(
     stability: Stability | None,
     minimum: float | None,
     *,
-    sampled: bool,
-    fell: bool,
+    is_sampled: bool,
+    is_lr_lowered: bool,
 ) -> Verdict:
-    """Say what keeps a run that moves no more from its minimum.
+    """Return the verdict of a converged run, with what keeps it from the minimum.
 
     Args:
         verdict: ``converged``.
         objective: by epoch, from the start.
         stability: of its learning rate.
-        minimum: the lowest objective there is, where that is known.
-        sampled: whether its updates see only some rows.
-        fell: whether its schedule has lowered the learning rate.
+        minimum: of the objective, if known.
+        is_sampled: whether a step sees only some rows.
+        is_lr_lowered: whether the schedule has lowered the learning rate.
     """
-    end = float(objective[-1])
-    above, left = "", 0.0
+    above = ""
     if minimum is not None:
-        left = (end - minimum) / max(float(objective[0]) - minimum, 1e-300)
-        if left > ABOVE:
-            size = f"{_share((end - minimum) / abs(minimum))} " if minimum else f"{end:.3g} "
-            above = f"the objective stands {size}above its minimum {minimum:.6g}"
+        gap = float(objective[-1]) - minimum
+        if gap / max(float(objective[0]) - minimum, 1e-300) > ABOVE:
+            above = _above_minimum(float(objective[-1]), minimum)
     if not (above or verdict.advice):
         return verdict
-    if fell and above:
-        return replace(verdict, advice=f"{above}: the learning rate fell before it got there")
-    rises = bool((np.diff(objective[-8:]) > 0).any())
-    large = stability is not None and stability.lr >= SMALL * stability.lowest
-    if sampled and (large or rises):
-        noise = "the noise of its batches"
-        said = f"{above}: {noise} keeps it there" if above else f"{noise} keeps it from settling"
+    if is_lr_lowered and above:
+        return replace(verdict, advice=f"{above}: the schedule lowered the learning rate too early")
+    has_risen = bool((np.diff(objective[-8:]) > 0).any())
+    is_large = stability is not None and stability.lr >= SMALL * stability.lowest
+    if is_sampled and (is_large or has_risen):
+        noise = "the noise of the batches"
+        cause = f"{above}: {noise} keeps it there" if above else f"{noise} keeps it from settling"
         return replace(
             verdict,
-            advice=f"{said}; a smaller learning rate, larger batches or a falling schedule go on",
+            advice=f"{cause}; try a smaller learning rate, larger batches or a decaying schedule",
         )
-    if large:  # too small it is not
+    if is_large:  # so advice on a small learning rate does not apply
         return replace(verdict, advice=above)
     return verdict if verdict.advice else replace(verdict, advice=above)
 
@@ -134,44 +132,47 @@ def explain_standstill(
 def is_stationary(
     gradient_norm: float, curvature: float, point: NDArray[np.float64], near: float = NEAR
 ) -> bool:
-    """Say whether a point is a stationary one, or as good as: by Newton's step to it.
+    """Return whether a point is stationary, or one short Newton step away from it.
 
     Args:
-        gradient_norm: there.
-        curvature: the smallest eigenvalue of the Hessian there.
-        point: where.
-        near: the longest step that counts as none, in units of one plus the point's size.
+        gradient_norm: at the point.
+        curvature: the smallest eigenvalue of the Hessian at the point.
+        point: the parameters.
+        near: the longest step that counts as none, in units of one plus the norm of the point.
     """
     return gradient_norm <= near * (1 + float(np.linalg.norm(point))) * abs(curvature)
 
 
 def explain_point(
-    verdict: Verdict, lowest: float, highest: float, known: float | None = None
+    verdict: Verdict, smallest: float, largest: float, gap: float | None = None
 ) -> Verdict:
-    """Say what kind of stationary point a run converged to.
+    """Return the verdict with the kind of stationary point at which a run ended.
 
     Args:
         verdict: ``converged``.
-        lowest: the smallest eigenvalue of the Hessian there.
-        highest: the largest.
-        known: how far the objective is above the lowest known one, where there is one.
+        smallest: the smallest eigenvalue of the Hessian at the point.
+        largest: the largest eigenvalue.
+        gap: objective minus the lowest known minimum, if any is known.
     """
-    scale = max(abs(lowest), abs(highest))
-    if lowest < -FLAT * scale:
-        kind = "maximum" if highest < 0 else "saddle"
-        text = f"a stationary point that is a {kind}: lambda_min = {lowest:.3g}"
-        return replace(verdict, advice=text + "; start elsewhere")
-    if lowest > FLAT * scale:
-        above = f", {known:.3g} above the global one" if known is not None and known > 1e-6 else ""
-        return replace(verdict, advice=f"a minimum: lambda_min = {lowest:.3g}{above}")
+    scale = max(abs(smallest), abs(largest))
+    if smallest < -FLAT * scale:
+        kind = "maximum" if largest < 0 else "saddle"
+        text = f"the point is a {kind}, not a minimum: lambda_min = {smallest:.3g}; start elsewhere"
+        return replace(verdict, advice=text)
+    if smallest > FLAT * scale:
+        above = f", {gap:.3g} above the global minimum" if gap is not None and gap > 1e-6 else ""
+        return replace(
+            verdict, advice=f"the point is a minimum: lambda_min = {smallest:.3g}{above}"
+        )
     return verdict
 
 
 def epochs_to_go(objective: NDArray[np.float64], tolerance: float) -> float | None:
-    """Return after how many more epochs an improvement would be below the tolerance.
+    """Return after how many more epochs the improvement is below the tolerance.
 
-    The fall over the last tenth of the epochs, beside that over the tenth before, tells by what
-    factor it shrinks; None where the objective does not fall in each, or falls no slower.
+    The estimate compares the decrease over the last tenth of the epochs with that over the tenth
+    before, and extrapolates it as a geometric series. It is None where the objective does not
+    decrease in each of these epochs, or the decrease does not shrink.
 
     Args:
         objective: by epoch.
@@ -189,33 +190,35 @@ def epochs_to_go(objective: NDArray[np.float64], tolerance: float) -> float | No
     after = float(objective[-span - 1] - objective[-1])
     if not (0 < after < before):
         return None
-    shrink = after / before  # of the fall over a span
+    shrink = after / before  # the factor over a span
     end = float(objective[-1]) - after * shrink / (1 - shrink)
     factor = shrink ** (1 / span)
-    last = after * (1 - factor) / (1 - shrink) * factor ** (span - 1)  # the fall of the last epoch
-    wanted = tolerance * abs(end)
-    if wanted <= 0 or last <= wanted:
+    last = after * (1 - factor) / (1 - shrink) * factor ** (span - 1)  # decrease of the last epoch
+    target = tolerance * abs(end)
+    if target <= 0 or last <= target:
         return None
-    return math.log(wanted / last) / math.log(factor)
+    return math.log(target / last) / math.log(factor)
 
 
-def _falls(objective: NDArray[np.float64]) -> float:
-    """Return by what share an epoch lowers the objective; zero where the last ones did not all."""
+def _last_decrease(objective: NDArray[np.float64]) -> float:
+    """Return the relative decrease in the last epoch; zero unless the last five all decreased."""
     last = objective[-6:]
     if len(last) < 6 or (np.diff(last) >= 0).any():
         return 0.0
     return float((last[-2] - last[-1]) / max(abs(last[-1]), 1e-300))
 
 
-def _share(part: float) -> str:
-    return f"{two_digits(100 * part)} %"
+def _above_minimum(objective: float, minimum: float) -> str:
+    gap = objective - minimum
+    size = _percent(gap / abs(minimum)) if gap < 10 * abs(minimum) else f"{gap:.3g}"
+    return f"the objective is {size} above its minimum {minimum:.6g}"
+
+
+def _percent(share: float) -> str:
+    return f"{two_digits(100 * share)} %"
 
 
 def _rounded(count: float) -> str:
-    """Return a count in two digits."""
+    """Return a count rounded to two digits."""
     places = max(0, math.floor(math.log10(max(count, 1))) - 1)
     return f"{max(1, round(count, -places)):,.0f}"
-
-
-EXPLAINED = (Status.DIVERGED, Status.MAX_EPOCHS, Status.TIME_LIMIT, Status.CONVERGED)
-"""Statuses that evidence can say more of."""

@@ -1,8 +1,8 @@
-"""The largest and the smallest eigenvalue of a symmetric matrix that is known by its products.
+"""The largest and the smallest eigenvalue of a symmetric matrix, from products with vectors.
 
-Lanczos' method with full reorthogonalisation: the matrix is projected on the span of a start and
-its images, and extreme eigenvalues of the projection approach the matrix's own from inside. Started
-from the eigenvector of a matrix nearby, a few products are enough.
+Lanczos' method with full reorthogonalisation projects the matrix on a Krylov space. The extreme
+eigenvalues of the projection approach those of the matrix from inside. A start close to the
+eigenvector needs only a few products.
 
 Source: Golub and Van Loan, "Matrix Computations" (2013), section 10.1.
 """
@@ -20,14 +20,14 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Extremes:
-    """The ends of a spectrum.
+    """Extreme eigenvalues with their eigenvectors.
 
     Args:
         largest: the largest eigenvalue, signed.
         vector: (size,) its eigenvector of length one.
-        smallest: the smallest eigenvalue, where it was asked for.
-        low_vector: (size,) its eigenvector, likewise.
-        products: how many products with the matrix were taken.
+        smallest: the smallest eigenvalue, if requested.
+        low_vector: (size,) its eigenvector of length one, if requested.
+        products: number of matrix-vector products.
     """
 
     largest: float
@@ -47,23 +47,23 @@ def extremes(
     most: int = 200,
     seed: int = 0,
 ) -> Extremes:
-    """Find the largest eigenvalue of a symmetric matrix, and the smallest where asked.
+    """Return the largest eigenvalue of a symmetric matrix, and on request the smallest.
 
     Args:
-        product: the matrix times a vector (size,).
+        product: returns the matrix times a vector (size,).
         size: rows of the matrix, at least 1.
-        start: (size,) a guess at the sum of the eigenvectors wanted; some noise is added, so that
-            no eigenvector is left out. By default noise alone.
-        smallest: whether the smallest is wanted too.
-        tolerance: error of an eigenvalue, relative to the largest size of one. It is estimated as
-            residual^2 / gap, where the gap to the next eigenvalue is that of the projection, and
-            is at most the residual.
-        most: most products.
+        start: (size,) a guess at the sum of the requested eigenvectors. Noise is added, so that
+            no eigenvector is missed. By default, the start is noise alone.
+        smallest: whether to compute the smallest eigenvalue too.
+        tolerance: error of an eigenvalue, relative to the largest absolute eigenvalue. The error
+            is estimated as residual^2 / gap, at most the residual, with the gap to the next
+            eigenvalue of the projection.
+        most: largest number of products.
         seed: of the noise.
 
     Example:
-        >>> found = extremes(lambda v: np.array([3.0, -5.0, 1.0]) * v, 3, smallest=True)
-        >>> round(found.largest, 6), round(found.smallest, 6)
+        >>> spectrum = extremes(lambda v: np.array([3.0, -5.0, 1.0]) * v, 3, smallest=True)
+        >>> round(spectrum.largest, 6), round(spectrum.smallest, 6)
         (3.0, -5.0)
     """
     noise = np.random.default_rng(seed).normal(size=size)
@@ -73,23 +73,23 @@ def extremes(
     basis = np.zeros((steps, size))
     basis[0] = vector / np.linalg.norm(vector)
     diagonal: list[float] = []
-    off: list[float] = []
+    off_diagonal: list[float] = []
     while True:
         done = len(diagonal)
         image = product(basis[done])
         diagonal.append(float(basis[done] @ image))
         for _ in range(2):  # twice is enough (Parlett)
             image = image - basis[: done + 1].T @ (basis[: done + 1] @ image)
-        rest = float(np.linalg.norm(image))
-        values, vectors = np.linalg.eigh(_tridiagonal(diagonal, off))
+        residual = float(np.linalg.norm(image))
+        values, vectors = np.linalg.eigh(_tridiagonal(diagonal, off_diagonal))
         scale = float(np.abs(values).max())
         ends = [-1, 0] if smallest else [-1]
-        exact = rest <= 1e-12 * max(scale, 1e-300)
-        errors = [_error(values, k, rest * abs(float(vectors[-1, k]))) for k in ends]
-        if exact or max(errors) <= tolerance * scale or done + 1 == steps:
+        is_exact = residual <= 1e-12 * max(scale, 1e-300)
+        errors = [_error(values, k, residual * abs(float(vectors[-1, k]))) for k in ends]
+        if is_exact or max(errors) <= tolerance * scale or done + 1 == steps:
             break
-        off.append(rest)
-        basis[done + 1] = image / rest
+        off_diagonal.append(residual)
+        basis[done + 1] = image / residual
     used = basis[: len(diagonal)]
     return Extremes(
         largest=float(values[-1]),
@@ -108,5 +108,5 @@ def _error(values: Array, end: int, residual: float) -> float:
     return residual * min(1.0, residual / gap if gap > 0 else 1.0)
 
 
-def _tridiagonal(diagonal: list[float], off: list[float]) -> Array:
-    return np.diag(diagonal) + np.diag(off, 1) + np.diag(off, -1)
+def _tridiagonal(diagonal: list[float], off_diagonal: list[float]) -> Array:
+    return np.diag(diagonal) + np.diag(off_diagonal, 1) + np.diag(off_diagonal, -1)

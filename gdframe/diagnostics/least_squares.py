@@ -1,7 +1,7 @@
-"""What least squares with a quadratic penalty tell exactly: curvature, minimum, stability.
+"""Exact curvature, minimum and stability of least squares with a quadratic penalty.
 
-The objective is ``SSE(w) / terms + strength * |w|^2``, so its Hessian is the same everywhere:
-``2 XᵀX / terms + 2 strength D``, once for each output, with D the penalised columns.
+The objective is ``SSE(w) / terms + strength * |w|^2``, so its Hessian is constant:
+``2 XᵀX / terms + 2 strength D``, once for each output. D is 1 for penalised columns, else 0.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from gdframe.objective import Objective
 Array = NDArray[np.float64]
 
 CHEAP = 2e9
-"""Products that a pass over the data may take: about a second on one core."""
+"""Most multiplications over the data: about a second on one core."""
 
-_kept: dict[int, dict[Any, LeastSquares]] = {}
+_cache: dict[int, dict[Any, LeastSquares]] = {}
 
 
 @dataclass(frozen=True)
 class LeastSquares:
-    """The quadratic that an objective is.
+    """An objective that is a quadratic function of the parameters.
 
     Args:
-        eigenvalues: (columns,) of the Hessian, ascending; every output has the same.
+        eigenvalues: (columns,) of the Hessian of one output, ascending.
         vectors: (columns, columns) its eigenvectors, as columns.
-        minimum: the lowest objective there is.
-        solution: (outputs, columns) where it is; the one nearest to zero where there are more.
+        minimum: of the objective.
+        solution: (outputs, columns) the parameters at the minimum; the shortest if not unique.
         rows: encoded training rows.
-        design: what makes columns of features, the bias's apart.
-        bias: whether there is a column of ones.
-        outputs: of the model.
+        design: returns the columns of features, without the column of the bias.
+        has_bias: whether there is a column of ones.
+        outputs: number of the model's outputs.
         penalty: (columns,) the diagonal that the penalty adds to the Hessian.
     """
 
@@ -50,38 +50,39 @@ class LeastSquares:
     solution: Array
     rows: Rows
     design: Any
-    bias: bool
+    has_bias: bool
     outputs: int
     penalty: Array
 
     @property
     def largest(self) -> float:
-        """The largest curvature."""
+        """The largest eigenvalue."""
         return float(self.eigenvalues[-1])
 
     @property
     def smallest(self) -> float:
-        """The smallest curvature; zero, but for rounding, where the minimum is not one point."""
+        """The smallest eigenvalue; zero, up to rounding, if the minimum is not unique."""
         return float(self.eigenvalues[0])
 
     @property
-    def curved(self) -> Array:
-        """Curvatures above rounding: those of directions in which there is something to gain."""
+    def positive_eigenvalues(self) -> Array:
+        """Eigenvalues above rounding."""
         rounding = self.eigenvalues[-1] * len(self.eigenvalues) * np.finfo(np.float64).eps
-        found: Array = self.eigenvalues[self.eigenvalues > rounding]
-        return found
+        values: Array = self.eigenvalues[self.eigenvalues > rounding]
+        return values
 
     @property
     def condition_number(self) -> float:
-        """Largest over smallest curvature, flat directions left out."""
-        return float(self.curved[-1] / self.curved[0]) if len(self.curved) else 1.0
+        """Largest over smallest positive eigenvalue."""
+        values = self.positive_eigenvalues
+        return float(values[-1] / values[0]) if len(values) else 1.0
 
     def noisy_limit(self, batch_size: int) -> float:
-        """Return the learning rate below which batches contract in mean square.
+        """Return the learning rate below which the error contracts in mean square.
 
         With H_B the Hessian over a batch, E |(I - lr H_B) e|^2 < |e|^2 for every e in the range of
-        H if and only if ``lr < 2 / lambda_max(H^-1/2 E[H_B^2] H^-1/2)``. Of all rows it is the
-        familiar ``2 / lambda_max(H)``; noise makes it smaller.
+        H if and only if ``lr < 2 / lambda_max(H^-1/2 E[H_B^2] H^-1/2)``. A full batch gives
+        ``2 / lambda_max(H)``. Smaller batches give a smaller limit.
 
         Args:
             batch_size: rows of a batch, drawn without replacement.
@@ -93,33 +94,33 @@ class LeastSquares:
     def _noisy_limit(self, batch_size: int) -> float:
         rows = len(self.rows)
         share = (rows - batch_size) / max(1, rows - 1) / batch_size
-        kept = self.eigenvalues > self.eigenvalues[-1] * len(self.eigenvalues) * 1e-14
-        values, vectors = self.eigenvalues[kept], self.vectors[:, kept]
-        data = self.vectors * self.eigenvalues @ self.vectors.T - np.diag(self.penalty)
-        spread = vectors.T @ (self._second_moment - data @ data) @ vectors
-        square = np.diag(values**2) + share * spread
-        half = 1 / np.sqrt(values)
-        top = float(np.linalg.eigvalsh(half[:, None] * square * half)[-1])
-        return 2 / top if top > 0 else np.inf
+        is_positive = self.eigenvalues > self.eigenvalues[-1] * len(self.eigenvalues) * 1e-14
+        values, vectors = self.eigenvalues[is_positive], self.vectors[:, is_positive]
+        data_hessian = self.vectors * self.eigenvalues @ self.vectors.T - np.diag(self.penalty)
+        variance = vectors.T @ (self._second_moment - data_hessian @ data_hessian) @ vectors
+        square = np.diag(values**2) + share * variance
+        scale = 1 / np.sqrt(values)
+        largest = float(np.linalg.eigvalsh(scale[:, None] * square * scale)[-1])
+        return 2 / largest if largest > 0 else np.inf
 
     def epochs_to_go(self, point: Array, factors: Array, tolerance: float) -> float | None:
-        """Return after how many epochs descent improves no more.
+        """Return after how many epochs the objective stops improving; None if not known.
 
         Args:
-            point: (outputs, columns) where it stands.
-            factors: by which an epoch shrinks the gap to the minimum along each eigenvector: of
-                full batches and gradient descent ``(1 - lr * c_i)^2``.
-            tolerance: improvement of an epoch, relative to the objective, that counts as none.
+            point: (outputs, columns) current parameters.
+            factors: (columns,) by which an epoch shrinks the gap along each eigenvector. For
+                gradient descent with full batches it is ``(1 - lr * c_i)^2``.
+            tolerance: largest relative improvement of an epoch that counts as no improvement.
         """
-        along = ((point - self.solution) @ self.vectors) ** 2
-        gaps = along.sum(axis=0) * self.eigenvalues / 2
+        squares = ((point - self.solution) @ self.vectors) ** 2
+        gaps = squares.sum(axis=0) * self.eigenvalues / 2
         if (factors > 1).any():
             return None
 
         def improves(epochs: float) -> bool:
-            left = gaps * factors**epochs
-            fall = float((left * (1 - factors)).sum())
-            return fall > tolerance * (self.minimum + float(left.sum()))
+            remaining = gaps * factors**epochs
+            decrease = float((remaining * (1 - factors)).sum())
+            return decrease > tolerance * (self.minimum + float(remaining.sum()))
 
         if not improves(0):
             return None
@@ -138,22 +139,23 @@ class LeastSquares:
 
     @cached_property
     def _second_moment(self) -> Array:
-        """The mean over rows of the square of a row's Hessian, without penalty."""
+        """The mean over rows of the squared Hessian of one row, without the penalty."""
         total: Tensor | float = 0.0
         for features, _ in blocks_of(self.rows):
             x = self.design(features.double())
-            if self.bias:
+            if self.has_bias:
                 x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
             total = total + (x * x.square().sum(dim=1, keepdim=True)).T @ x
         assert isinstance(total, Tensor)
-        found: Array = (4 / self.outputs**2 / len(self.rows) * total).cpu().numpy()
-        return found
+        moment: Array = (4 / self.outputs**2 / len(self.rows) * total).cpu().numpy()
+        return moment
 
 
 def least_squares(objective: Objective, data: Dataset) -> LeastSquares | None:
-    """Return the quadratic that an objective is over training rows; None if it is none.
+    """Return an objective over the training rows as a quadratic; None if it is not quadratic.
 
-    None also where finding it would take long. What was found is kept as long as the data are.
+    The result is None too if the computation would take long. Results are cached until the
+    features are freed.
     """
     if data.task != "regression" or why_not_quadratic(objective) is not None:
         return None
@@ -164,36 +166,36 @@ def least_squares(objective: Objective, data: Dataset) -> LeastSquares | None:
     penalized = penalized_columns(objective, columns).numpy()
     strength = (objective.penalty.curvature or 0.0) if objective.penalized else 0.0
     features = data.train.features
-    if id(features) not in _kept:
-        _kept[id(features)] = {}
-        weakref.finalize(features, _kept.pop, id(features), None)
-    # a penalty of strength zero is none
+    if id(features) not in _cache:
+        _cache[id(features)] = {}
+        weakref.finalize(features, _cache.pop, id(features), None)
+    # penalties of strength zero share one entry
     key = (type(model), columns, model.bias is not None, strength, tuple(penalized * strength))
-    kept = _kept[id(features)]
-    if key not in kept:
-        kept[key] = _find(objective, data, strength * penalized)
-    return kept[key]
+    entries = _cache[id(features)]
+    if key not in entries:
+        entries[key] = _compute(objective, data, strength * penalized)
+    return entries[key]
 
 
-def _find(objective: Objective, data: Dataset, penalty: Array) -> LeastSquares:
+def _compute(objective: Objective, data: Dataset, penalty: Array) -> LeastSquares:
     model: Any = objective.model
-    rows, bias = objective.encode(data.train), model.bias is not None
-    about = expand(model, rows, bias=bias, dtype=torch.float64)
-    gram = torch.as_tensor(about.gram).cpu().numpy() / about.terms
-    reference = torch.as_tensor(about.reference).cpu().numpy()
-    slope = torch.as_tensor(about.slope).cpu().numpy() / about.terms
-    hessian = gram + np.diag(penalty)  # half of it
-    off = -(slope + reference * penalty) @ np.linalg.pinv(hessian, hermitian=True)
-    value = about.error / about.terms + float(((off @ gram + 2 * slope) * off).sum())
-    values, vectors = np.linalg.eigh(2 * hessian)
+    rows, has_bias = objective.encode(data.train), model.bias is not None
+    expansion = expand(model, rows, bias=has_bias, dtype=torch.float64)
+    gram = torch.as_tensor(expansion.gram).cpu().numpy() / expansion.terms
+    reference = torch.as_tensor(expansion.reference).cpu().numpy()
+    slope = torch.as_tensor(expansion.slope).cpu().numpy() / expansion.terms
+    half_hessian = gram + np.diag(penalty)
+    offset = -(slope + reference * penalty) @ np.linalg.pinv(half_hessian, hermitian=True)
+    loss = expansion.error / expansion.terms + float(((offset @ gram + 2 * slope) * offset).sum())
+    values, vectors = np.linalg.eigh(2 * half_hessian)
     return LeastSquares(
         eigenvalues=values,
         vectors=vectors,
-        minimum=value + float((penalty * (reference + off) ** 2).sum()),
-        solution=reference + off,
+        minimum=loss + float((penalty * (reference + offset) ** 2).sum()),
+        solution=reference + offset,
         rows=rows,
         design=model.design,
-        bias=bias,
+        has_bias=has_bias,
         outputs=rows.targets.shape[1],
         penalty=2 * penalty,
     )

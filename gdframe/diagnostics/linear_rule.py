@@ -1,11 +1,11 @@
-"""Update rules that are linear maps on a quadratic: when they are stable, and how fast.
+"""Stability and speed of update rules that are linear maps on a quadratic.
 
-Where the gradient of a parameter is ``c * p``, gradient descent and its momentum relatives send
-(parameter, state) to a matrix times (parameter, state). The matrix is read off the rule as it was
-recorded from its own pure function, and compared with it, so that a rule of your own gets its limit
-as the built-in ones do. A rule that cannot be recorded, or that treats parameters differently, has
-no known limit. The rule is stable where the matrix's spectral radius is at most one, and the radius
-is the factor by which it converges.
+If the gradient of a parameter is ``c * p``, gradient descent and its momentum variants multiply
+(parameter, state) by a matrix. The update rule is stable where the spectral radius of the matrix is
+at most one. The radius is the factor by which the rule converges.
+
+The matrix comes from the recorded update rule, so a user's rule gets its limit like a built-in one.
+A rule that cannot be recorded, or that treats parameters differently, has no known limit.
 
 Source: Polyak, "Introduction to Optimization" (1987), chapter 3. For gradient descent the limit is
 ``lr * c = 2``, for heavy-ball momentum ``2 (1 + beta)``, for Nesterov's
@@ -33,21 +33,21 @@ Array = NDArray[np.float64]
 
 _linear: dict[Any, bool] = {}
 _products: dict[Any, float] = {}
-"""What is known of rules, by their arithmetic and hyperparameters but for the learning rate."""
+"""Caches by arithmetic and hyperparameters, without the learning rate."""
 
 _limits: dict[Any, float] = {}
-"""Largest curvatures, by these and the learning rate."""
+"""Largest stable curvatures, by arithmetic and all hyperparameters."""
 
 GRID = np.geomspace(1e-6, 1e6, 4001)
-"""Products of learning rate and curvature at which stability is tried."""
+"""Products of learning rate and curvature at which stability is checked."""
 
 
 class LinearRule:
     """An update rule on quadratics.
 
     Args:
-        rule: as it was recorded.
-        hyper: its hyperparameters by name.
+        rule: the recorded update rule.
+        hyper: hyperparameters by name.
 
     Example:
         >>> from gdframe.engines.base import Problem
@@ -70,7 +70,7 @@ class LinearRule:
 
     @classmethod
     def of(cls, run: Problem) -> LinearRule | None:
-        """Return the rule, or None where it is no linear map: adaptive and clipped ones are not."""
+        """Return the update rule of a run; None if it is not linear, e.g. adaptive or clipped."""
         if why_not_pure(run) or why_not_stateless(run):
             return None
         (hyper,) = settings_of([run])
@@ -89,10 +89,7 @@ class LinearRule:
 
     @property
     def limit(self) -> float:
-        """The largest curvature at which the rule is stable with its learning rate.
-
-        Infinite where none is found.
-        """
+        """The largest curvature at which the rule is stable; infinite if there is no limit."""
         key = (self._key, self.lr)
         if key not in _limits:
             _limits[key] = self._limit()
@@ -100,48 +97,49 @@ class LinearRule:
 
     def _limit(self) -> float:
         product = _products.get(self._key)
-        if product is not None:  # as a rule it is the same for all learning rates
-            at = np.array([1 - 1e-4, 1 + 1e-4]) * product / self.lr
-            inside, outside = self.radii(at)
+        if product is not None:  # usually the same for all learning rates
+            curvatures = np.array([1 - 1e-4, 1 + 1e-4]) * product / self.lr
+            inside, outside = self.radii(curvatures)
             if inside <= 1 + 1e-9 < outside:
                 return product / self.lr
-        found = self._search()
-        if math.isfinite(found):
-            _products[self._key] = found * self.lr
-        return found
+        limit = self._search()
+        if math.isfinite(limit):
+            _products[self._key] = limit * self.lr
+        return limit
 
     def _search(self) -> float:
         curvatures = GRID / self.lr
-        unstable = self.radii(curvatures) > 1 + 1e-9
-        if not unstable.any():
+        is_unstable = self.radii(curvatures) > 1 + 1e-9
+        if not is_unstable.any():
             return math.inf
-        first = int(unstable.argmax())
+        first = int(is_unstable.argmax())
         low, high = curvatures[first - 1] if first else 0.0, curvatures[first]
         for _ in range(60):
             middle = (low + high) / 2
-            stable = self.radii(np.array([middle]))[0] <= 1 + 1e-9
-            low, high = (middle, high) if stable else (low, middle)
+            is_stable = self.radii(np.array([middle]))[0] <= 1 + 1e-9
+            low, high = (middle, high) if is_stable else (low, middle)
         return float(low)
 
     def radii(self, curvatures: Array) -> Array:
         """Return the spectral radius at each curvature, (curvatures,)."""
-        found: Array = np.abs(np.linalg.eigvals(self._matrices(curvatures))).max(axis=1)
-        return found
+        radii: Array = np.abs(np.linalg.eigvals(self._matrices(curvatures))).max(axis=1)
+        return radii
 
     @property
     def gain(self) -> float:
-        """How far a gradient moves the parameter in the end, in steps of gradient descent.
+        """The total effect of one gradient on the parameter, relative to gradient descent.
 
-        One for gradient descent, ``1 / (1 - beta)`` for heavy-ball and Nesterov momentum. Where
-        the rate is small beside the limit, the rule is gradient descent at a rate so much larger.
+        It is 1 for gradient descent and ``1 / (1 - beta)`` for heavy-ball and Nesterov momentum.
+        Far below the limit, the rule equals gradient descent with a learning rate ``gain`` times
+        as large.
         """
-        still, slope = self._matrices(np.array([0.0, 1.0]))  # the matrix is linear in the curvature
-        pushed = (slope - still)[:, 0]  # what a gradient of one does
-        moved = np.linalg.matrix_power(still, 1 << 20) @ pushed
-        return float(-moved[0] / self.lr)
+        flat, curved = self._matrices(np.array([0.0, 1.0]))  # the matrix is linear in the curvature
+        impulse = (curved - flat)[:, 0]  # the effect of a gradient of one
+        total = np.linalg.matrix_power(flat, 1 << 20) @ impulse
+        return float(-total[0] / self.lr)
 
     def _matrices(self, curvatures: Array) -> Array:
-        """Return the map of (parameter, state) at each curvature, (curvatures, size, size)."""
+        """Return the matrix on (parameter, state) at each curvature, (curvatures, size, size)."""
         columns = [self._apply(row, curvatures) for row in np.eye(self._size)]
         return np.stack(columns, axis=2)
 
@@ -149,21 +147,21 @@ class LinearRule:
     def _size(self) -> int:
         return 1 + len(self._rule.states)
 
-    @np.errstate(all="ignore")  # a rule that is no linear map may divide by zero
+    @np.errstate(all="ignore")  # a nonlinear rule may divide by zero
     def _apply(self, vector: Array, curvatures: Array) -> Array:
         """Return (parameter, state) after an update, for each curvature, (curvatures, size)."""
-        place = [np.full(len(curvatures), float(value)) for value in vector]
-        _, point, states = self._rule.functions[0](
-            place[0].dtype, place[0], place[0] * curvatures, place[1:], [], self._hyper
+        parameter, *state = (np.full(len(curvatures), float(value)) for value in vector)
+        _, updated, states = self._rule.functions[0](
+            parameter.dtype, parameter, parameter * curvatures, state, [], self._hyper
         )
-        after = [np.broadcast_to(values, curvatures.shape) for values in (point, *states)]
+        after = [np.broadcast_to(values, curvatures.shape) for values in (updated, *states)]
         return np.stack(after, axis=1)
 
     def _is_linear(self) -> bool:
-        """Say whether sums go to sums, and zero to zero."""
-        rng = np.random.default_rng(0)
-        one, other = rng.normal(size=(2, self._size))
-        at = np.array([0.3, 1.7]) / self.lr
-        parts = self._apply(one, at), self._apply(-2 * other, at), self._apply(one - 2 * other, at)
-        still = self._apply(np.zeros(self._size), at)
-        return bool(np.allclose(parts[0] + parts[1], parts[2], rtol=1e-9) and not still.any())
+        """Return whether the update maps sums to sums, and zero to zero."""
+        x, y = np.random.default_rng(0).normal(size=(2, self._size))
+        curvatures = np.array([0.3, 1.7]) / self.lr
+        parts = self._apply(x, curvatures) + self._apply(-2 * y, curvatures)
+        whole = self._apply(x - 2 * y, curvatures)
+        zero = self._apply(np.zeros(self._size), curvatures)
+        return bool(np.allclose(parts, whole, rtol=1e-9) and not zero.any())

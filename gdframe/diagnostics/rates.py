@@ -1,8 +1,8 @@
-"""The learning-rate range test: what each rate does to the objective in a number of steps.
+"""The learning-rate range test: the objective after a number of steps with each learning rate.
 
-Either all rates at once, each a run of its own from the same start (one batch on an engine), or the
-classic ramp, one run whose rate grows from step to step (Smith, "Cyclical learning rates for
-training neural networks", 2017).
+The test trains one run for each learning rate, all from the same start and in one run group. The
+classic ramp is one run whose learning rate grows from step to step (Smith, "Cyclical learning rates
+for training neural networks", 2017).
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from gdframe.schedules.base import Clock, Schedule
 
 Array = NDArray[np.float64]
 
-GROWN = 10.0
-"""How many times its start the objective of a rate that is called too large has grown."""
+GROWTH = 10.0
+"""Multiple of its start from which on the objective counts as diverged."""
 
 SMOOTHING = 0.9
-"""Weight of the past in the ramp's smoothed loss."""
+"""Weight of earlier steps in the ramp's smoothed loss."""
 
 
 @dataclass(frozen=True)
 class RangeTest:
-    """What a range test found.
+    """The result of a range test.
 
     Args:
-        rates: (points,) ascending.
-        values: (points,) the objective after ``steps`` updates, or the ramp's smoothed loss at that
-            rate; NaN where it is not finite.
-        start: the objective before any update.
-        steps: updates.
-        ramp: whether one run went through all rates.
-        limit: the rate beyond which descent is unstable, by the curvature; None where not known.
+        rates: (points,) learning rates, ascending.
+        values: (points,) the objective after ``steps`` steps, or the ramp's smoothed loss; NaN
+            where it is not finite.
+        start: the objective before the first step.
+        steps: number of steps.
+        ramp: whether one run had all learning rates.
+        limit: the largest stable learning rate by the curvature; None if unknown.
     """
 
     rates: Array
@@ -49,26 +49,27 @@ class RangeTest:
 
     @property
     def best(self) -> int:
-        """Which rate has the lowest value."""
+        """The index of the learning rate with the lowest value."""
         return int(np.nanargmin(self.values))
 
     @property
     def too_large(self) -> float | None:
-        """The lowest rate from which on all explode; None where none does."""
-        bad = ~(self.values <= GROWN * abs(self.start))
-        if not bad[-1]:
+        """The lowest learning rate from which on all diverge; None if none does."""
+        has_diverged = ~(self.values <= GROWTH * abs(self.start))
+        if not has_diverged[-1]:
             return None
-        fine = np.flatnonzero(~bad)
-        return float(self.rates[fine[-1] + 1 if len(fine) else 0])
+        stable = np.flatnonzero(~has_diverged)
+        return float(self.rates[stable[-1] + 1 if len(stable) else 0])
 
     @property
     def suggestion(self) -> tuple[float | None, str]:
-        """A rate, and why; or None, and why not."""
-        found = np.isfinite(self.values)
-        if not found.any() or not np.nanmin(self.values) < self.start:
+        """The suggested learning rate or None, and the reason."""
+        is_finite = np.isfinite(self.values)
+        if not is_finite.any() or not np.nanmin(self.values) < self.start:
             return None, (
-                f"no rate from {self.rates[0]:.3g} to {self.rates[-1]:.3g} lowers the objective in "
-                f"{self.steps:,} steps: try other rates with --low and --high, or more --steps"
+                f"no learning rate from {self.rates[0]:.3g} to {self.rates[-1]:.3g} lowers the "
+                f"objective in {self.steps:,} steps; try others with --low and --high, or more "
+                "--steps"
             )
         lowest = float(self.rates[self.best])
         if self.ramp:
@@ -76,16 +77,16 @@ class RangeTest:
         value = f"the lowest objective after {self.steps:,} steps ({self.values[self.best]:.4g})"
         edge = self.too_large
         if edge is not None and lowest > edge / 2:
-            return edge / 2, f"half of {edge:.3g}, from which on descent explodes; {value} is near"
+            return edge / 2, f"half of {edge:.3g}, where runs diverge; {value} is close to that"
         if self.best == len(self.rates) - 1:
-            return lowest, f"{value}, at the end of the range: try larger ones with --high"
+            return lowest, f"{value}, at the end of the range; try larger ones with --high"
         return lowest, value
 
     def to_json(self) -> dict[str, object]:
-        """Return what ``lr_range.json`` holds."""
-        rate, reason = self.suggestion
+        """Return the content of ``lr_range.json``."""
+        lr, reason = self.suggestion
         return {
-            "suggestion": rate,
+            "suggestion": lr,
             "reason": reason,
             "too_large": self.too_large,
             "stability_limit": self.limit,
@@ -102,65 +103,65 @@ class Ramp(Schedule):
 
     Args:
         ratio: the last factor.
-        steps: how many there are, at least 2.
+        steps: number of steps, at least 2.
     """
 
     def __init__(self, ratio: float, steps: int) -> None:
         self.ratio, self.steps = ratio, steps
 
     def factor(self, epochs: Array, clock: Clock) -> Array:
-        """Ratio to the power of the share of the steps that are done."""
-        found: Array = self.ratio ** (epochs * clock.steps_per_epoch / (self.steps - 1))
-        return found
+        """Return ``ratio`` to the power of the share of steps done."""
+        factors: Array = self.ratio ** (epochs * clock.steps_per_epoch / (self.steps - 1))
+        return factors
 
 
 def try_rates(engine: Engine, rates: Sequence[float], steps: int, limit: float | None) -> RangeTest:
-    """Train a run with each rate, all at once.
+    """Train one run with each learning rate, all at once, and return the result.
 
     Args:
-        engine: its runs start alike, one with each rate.
-        rates: ascending.
-        steps: updates of each.
-        limit: by the curvature.
+        engine: of one run for each learning rate, with equal starts.
+        rates: learning rates, ascending.
+        steps: number of steps.
+        limit: the largest stable learning rate by the curvature.
     """
     start = engine.evaluate("train")[0].objective
     losses, norms = _advance(engine, steps)
-    ended = [evaluation.objective for evaluation in engine.evaluate("train")]
-    values = np.array(ended, dtype=np.float64)
-    broken = ~(np.isfinite(losses) & np.isfinite(norms)).all(axis=1)
-    values[broken | ~np.isfinite(values)] = math.nan
+    objectives = [evaluation.objective for evaluation in engine.evaluate("train")]
+    values = np.array(objectives, dtype=np.float64)
+    is_finite = (np.isfinite(losses) & np.isfinite(norms)).all(axis=1)
+    values[~is_finite | ~np.isfinite(values)] = math.nan
     return RangeTest(np.array(rates, dtype=np.float64), values, start, steps, False, limit)
 
 
 def try_ramp(engine: Engine, low: float, high: float, steps: int, limit: float | None) -> RangeTest:
-    """Train one run whose rate grows from step to step.
+    """Train one run whose learning rate grows from step to step, and return the result.
 
     Args:
-        engine: of one run with the rate ``low`` and the schedule ``Ramp(high / low, steps)``.
-        low: the first rate.
-        high: the last.
-        steps: updates.
-        limit: by the curvature.
+        engine: of one run with learning rate ``low`` and schedule ``Ramp(high / low, steps)``.
+        low: the first learning rate.
+        high: the last learning rate.
+        steps: number of steps.
+        limit: the largest stable learning rate by the curvature.
     """
     start = engine.evaluate("train")[0].objective
     losses = _advance(engine, steps)[0][0].astype(np.float64)
-    good = np.isfinite(losses)
-    losses[int(good.argmin()) if not good.all() else steps :] = math.nan
-    smooth, past = np.full(steps, math.nan), 0.0
+    is_finite = np.isfinite(losses)
+    losses[int(is_finite.argmin()) if not is_finite.all() else steps :] = math.nan
+    smooth, average = np.full(steps, math.nan), 0.0
     for step, loss in enumerate(losses):
-        past = SMOOTHING * past + (1 - SMOOTHING) * loss
-        smooth[step] = past / (1 - SMOOTHING ** (step + 1))
+        average = SMOOTHING * average + (1 - SMOOTHING) * loss
+        smooth[step] = average / (1 - SMOOTHING ** (step + 1))
     return RangeTest(np.geomspace(low, high, steps), smooth, start, steps, True, limit)
 
 
 def _advance(engine: Engine, steps: int) -> tuple[Array, Array]:
-    """Execute steps; return their losses and gradient norms, (runs, steps) each."""
+    """Execute steps and return their losses and gradient norms, (runs, steps) each."""
     traces, done = [], 0
     while done < steps:
         last = min(steps, engine.clock.epoch_end(done))
         traces.append(engine.advance(done, last))
         done = last
-        if not traces[-1].finite_steps().any():  # none can come back
+        if not traces[-1].finite_steps().any():  # a run with a non-finite step cannot recover
             break
     losses = np.concatenate([trace.loss for trace in traces], axis=1)
     norms = np.concatenate([trace.gradient_norm for trace in traces], axis=1)

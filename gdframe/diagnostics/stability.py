@@ -1,4 +1,4 @@
-"""How large a learning rate may be: the limit of the rule, the curvature, the noise of batches."""
+"""Stability limits of a learning rate, by the update rule, the curvature and the batch size."""
 
 from __future__ import annotations
 
@@ -14,54 +14,50 @@ class Stability:
     """Limits of a run's learning rate.
 
     Args:
-        lr: the run's.
-        product: largest ``lr * curvature`` at which its rule is stable: 2 for gradient descent.
+        lr: learning rate of the run.
+        product: largest stable ``lr * curvature`` of the update rule: 2 for gradient descent.
         curvature: the largest eigenvalue of the Hessian, above 0.
-        everywhere: whether that is the same at every point.
-        noisy: learning rate beyond which the noise of batches no longer contracts in mean square,
-            of rules with momentum to first order; None where it is not known, or there is none.
+        is_constant: whether the Hessian is the same at every point.
+        noisy: largest learning rate at which the error contracts in mean square at this batch
+            size; to first order for momentum; None if unknown, or for full batches.
         batch_size: rows of a batch.
-        sampled: whether that is fewer than there are.
+        is_sampled: whether a batch has fewer rows than the training data.
     """
 
     lr: float
     product: float
     curvature: float
-    everywhere: bool
+    is_constant: bool
     noisy: float | None = None
     batch_size: int = 0
-    sampled: bool = False
+    is_sampled: bool = False
 
     @property
     def limit(self) -> float:
-        """The largest stable learning rate of full batches."""
+        """The largest stable learning rate with full batches."""
         return self.product / self.curvature
 
     @property
     def lowest(self) -> float:
-        """The lowest limit that is known."""
+        """The lowest known limit."""
         return min(self.limit, self.noisy or math.inf)
 
     @property
     def exceeded(self) -> str | None:
-        """How far the learning rate is beyond its limit, in words, and what to try; or None."""
+        """A message if the learning rate exceeds its limit, with what to try; else None."""
         if self.lr <= self.lowest:
             return None
-        span = f"try {self.lowest / 2:.2g} to {self.lowest:.2g}"
+        source = f" ({self.product:.3g} / lambda_max)"
         if self.noisy is not None and self.noisy < self.limit:
-            rows = f"batches of {self.batch_size:,} row{'' if self.batch_size == 1 else 's'}"
-            return (
-                f"learning rate {self.lr:g} is {two_digits(self.lr / self.noisy)} times the limit "
-                f"{self.noisy:.2g} beyond which the noise of {rows} no longer dies out; {span}"
-            )
+            source = f" at batch size {self.batch_size:,}"
         return (
-            f"learning rate {self.lr:g} is {two_digits(self.lr / self.limit)} times the stability "
-            f"limit {self.limit:.2g} ({self.product:.3g} / lambda_max); {span}"
+            f"learning rate {self.lr:g} is {two_digits(self.lr / self.lowest)} times the stability "
+            f"limit {self.lowest:.2g}{source}; try {self.lowest / 2:.2g} to {self.lowest:.2g}"
         )
 
 
 def two_digits(factor: float) -> str:
-    """Return a factor in two digits, without an exponent where that is short.
+    """Return a number with two significant digits, without an exponent below a million.
 
     Example:
         >>> two_digits(412.3), two_digits(1.46)
@@ -78,12 +74,12 @@ def stability_of(
     batch_size: int = 0,
     rows: int = 0,
 ) -> Stability | None:
-    """Return the limits of a rule's learning rate, or None where none is known.
+    """Return the limits of an update rule's learning rate, or None if none is known.
 
     Args:
-        rule: None for one that is not linear: no limit is claimed of it.
-        curvature: largest eigenvalue of the Hessian; None where it is not known.
-        quadratic: the objective, where it is one.
+        rule: None if the update rule is not linear.
+        curvature: largest eigenvalue of the Hessian; None if unknown.
+        quadratic: the objective as a quadratic, if it is one.
         batch_size: rows of a batch.
         rows: of the training data.
     """
@@ -92,7 +88,8 @@ def stability_of(
     product = rule.limit * rule.lr
     if not math.isfinite(product):
         return None
-    noisy, sampled = None, batch_size < rows
-    if quadratic is not None and sampled and (gain := rule.gain) > 0:
+    noisy, is_sampled = None, batch_size < rows
+    if quadratic is not None and is_sampled and (gain := rule.gain) > 0:
         noisy = quadratic.noisy_limit(batch_size) / gain
-    return Stability(rule.lr, product, curvature, quadratic is not None, noisy, batch_size, sampled)
+    is_constant = quadratic is not None
+    return Stability(rule.lr, product, curvature, is_constant, noisy, batch_size, is_sampled)

@@ -1,11 +1,11 @@
-"""What theory says of a convex run: the minimum there is, and how fast the rule gets there.
+"""The minimum of a convex objective, and the convergence rate that theory predicts.
 
-Near the minimum a linear rule sends every eigenvector's share of the error to ``rho(c)`` times
-itself in a step, with ``c`` the curvature along it and ``rho`` the rule's spectral radius there.
-The slowest direction counts in the end, so that ``f - f*`` shrinks by ``max rho(c)^2`` a step.
+Near the minimum, a step of a linear update rule multiplies the error along an eigenvector by
+``rho(c)``: the rule's spectral radius at the curvature ``c`` along that eigenvector. The slowest
+direction dominates in the end, so ``f - f*`` shrinks by ``max rho(c)^2`` a step.
 
-Source: Polyak, "Introduction to Optimization" (1987), chapters 1 to 3; for logistic regression the
-minimum is found by Newton's method (Boyd and Vandenberghe, "Convex Optimization", 2004, 9.5).
+Sources: Polyak, "Introduction to Optimization" (1987), chapters 1 to 3; Newton's method for
+logistic regression: Boyd and Vandenberghe, "Convex Optimization" (2004), section 9.5.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Theory:
     """The minimum of a convex objective.
 
     Args:
-        minimum: the lowest value.
-        curvatures: (columns,) eigenvalues of the Hessian there, ascending; flat ones left out.
+        minimum: of the objective.
+        curvatures: (columns,) eigenvalues of the Hessian at the minimum above 0, ascending.
     """
 
     minimum: float
@@ -48,17 +48,17 @@ class Theory:
         return float(self.curvatures[-1] / self.curvatures[0]) if len(self.curvatures) else 1.0
 
     def rate(self, rule: LinearRule) -> float:
-        """Return the factor by which ``f - f*`` shrinks with a full-batch step, in the end."""
+        """Return the asymptotic factor by which a full-batch step multiplies ``f - f*``."""
         return float(rule.radii(self.curvatures).max() ** 2) if len(self.curvatures) else 0.0
 
 
 def theory_of(objective: Objective, data: Dataset) -> Theory | None:
     """Return the minimum of least squares or of regularised logistic regression.
 
-    None for another objective, and where finding it would take long.
+    The result is None for other objectives, and if the computation would take long.
     """
     if (quadratic := least_squares(objective, data)) is not None:
-        return Theory(quadratic.minimum, quadratic.curved)
+        return Theory(quadratic.minimum, quadratic.positive_eigenvalues)
     model: Any = objective.model
     if (
         not is_linear_in_parameters(model)
@@ -74,44 +74,44 @@ def theory_of(objective: Objective, data: Dataset) -> Theory | None:
     x: Tensor = model.design(rows.features.double())
     if model.bias is not None:
         x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
-    chosen = penalized_columns(objective, columns).to(x.device)
-    return _logistic(x, rows.targets[:, 0].double(), objective.penalty.curvature * chosen)
+    penalized = penalized_columns(objective, columns).to(x.device)
+    return _logistic(x, rows.targets[:, 0].double(), objective.penalty.curvature * penalized)
 
 
 def _logistic(x: Tensor, y: Tensor, strength: Tensor) -> Theory:
     """Return the minimum of ``mean log(1 + exp(-y x.w)) + sum(strength * w^2)``, y in {-1, 1}."""
 
-    def value(w: Tensor) -> float:
+    def evaluate(w: Tensor) -> float:
         loss = torch.nn.functional.softplus(-y * (x @ w)).mean()
         return float(loss + (strength * w * w).sum())
 
     w = torch.zeros(x.shape[1], dtype=torch.float64, device=x.device)
-    best = value(w)
+    lowest = evaluate(w)
     while True:
         p = torch.sigmoid(-y * (x @ w))
         slope = -(y * p) @ x / len(x) + 2 * strength * w
         hessian = (x * (p * (1 - p))[:, None]).T @ x / len(x) + torch.diag(2 * strength)
         step = torch.linalg.lstsq(hessian, slope).solution
         decrement, length = float(slope @ step), 1.0
-        while value(w - length * step) > best - 0.25 * length * decrement and length > 1e-6:
+        while evaluate(w - length * step) > lowest - 0.25 * length * decrement and length > 1e-6:
             length /= 2
-        found = value(w - length * step)
-        if not found < best or decrement <= 1e-15 * abs(best):
+        value = evaluate(w - length * step)
+        if not value < lowest or decrement <= 1e-15 * abs(lowest):
             break
-        w, best = w - length * step, found
+        w, lowest = w - length * step, value
     curvatures = torch.linalg.eigvalsh(hessian).cpu().numpy()
-    kept = curvatures > curvatures[-1] * len(curvatures) * np.finfo(np.float64).eps
-    return Theory(best, curvatures[kept])
+    is_positive = curvatures > curvatures[-1] * len(curvatures) * np.finfo(np.float64).eps
+    return Theory(lowest, curvatures[is_positive])
 
 
 def measured_rate(objective: Array, minimum: float) -> float | None:
-    """Return the factor by which ``f - f*`` shrank in an epoch, over the later half of a run.
+    """Return the factor by which an epoch multiplied ``f - f*``, over the later half of a run.
 
-    None where there is too little to measure: few epochs, or a gap that is rounding.
+    The result is None with too few epochs whose gap is above rounding.
 
     Args:
         objective: by epoch.
-        minimum: the lowest value.
+        minimum: of the objective.
 
     Example:
         >>> round(measured_rate(2 + 0.9 ** np.arange(50.0), 2.0), 6)

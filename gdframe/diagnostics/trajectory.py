@@ -1,7 +1,7 @@
-"""Where a run went: its parameters from the start to the end, found by going there again.
+"""The path of a run through parameter space, found by training the run again.
 
-A run is a function of its config, so its path need not be stored: it is trained once more on the
-engine it was trained on, step for step, and looked at on the way.
+A run depends on its configuration alone, so its path is not stored. The run is trained again on
+its engine, and its parameters are read on the way.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Trajectory:
     """A path through parameter space.
 
     Args:
-        steps: (points,) updates done, from 0.
-        points: (points, size) the parameters, flattened one after another in the model's order.
+        steps: (points,) steps done, from 0.
+        points: (points, size) parameters as one vector, in the model's order.
     """
 
     steps: NDArray[np.int64]
@@ -35,8 +35,8 @@ class Trajectory:
 def flatten(parameters: Mapping[str, Tensor]) -> Array:
     """Return parameters as one vector (size,)."""
     parts = [values.detach().reshape(-1).double().cpu() for values in parameters.values()]
-    found: Array = torch.cat(parts).numpy()
-    return found
+    vector: Array = torch.cat(parts).numpy()
+    return vector
 
 
 def unflatten(vector: Tensor, shapes: Mapping[str, torch.Size]) -> dict[str, Tensor]:
@@ -50,23 +50,23 @@ def unflatten(vector: Tensor, shapes: Mapping[str, torch.Size]) -> dict[str, Ten
 
 
 MOST_POINTS, FEWEST_POINTS, MOST_NUMBERS = 400, 60, 20_000_000
-"""Of a path: most points, but fewer where all its numbers would be more than the last."""
+"""Most points of a path; its fewest points if the path is long; most numbers of all points."""
 
 
 def retrace(engine: Engine, steps: int) -> Trajectory:
-    """Train the first run of an engine and keep where it is on the way.
+    """Train the first run of an engine and return its path.
 
-    Points are evenly spaced but for the first steps, which are the longest.
+    Points are evenly spaced, except that each of the first steps, the longest, is a point.
 
     Args:
-        engine: at its start.
-        steps: updates to do.
+        engine: before its first step.
+        steps: number of steps to train.
     """
     size = sum(values.numel() for values in engine.parameters(0).values())
     most = int(np.clip(MOST_NUMBERS // max(1, size), FEWEST_POINTS, MOST_POINTS))
-    early = np.arange(min(most // 4, steps) + 1)
-    even = np.linspace(0, steps, most - len(early) + 1)
-    marks = np.unique(np.concatenate([early, even.round().astype(np.int64), [steps]]))
+    first = np.arange(min(most // 4, steps) + 1)
+    even = np.linspace(0, steps, most - len(first) + 1)
+    marks = np.unique(np.concatenate([first, even.round().astype(np.int64), [steps]]))
     points, done = [flatten(engine.parameters(0))], 0
     for mark in marks[1:].tolist():
         while done < mark:

@@ -1,1 +1,1 @@
-"""What lies on disk: run folders, results, histories, checkpoints, event files."""
+"""Runs and sweeps on disk: folders, results, histories, checkpoints and event files."""

@@ -1,4 +1,4 @@
-"""Checkpoint files: written whole or not at all, verified when read, free of pickle."""
+"""Checkpoint files: written atomically, verified when read, without pickle."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from gdframe.errors import UserError
 from gdframe.runs.files import write_atomically
 
 FORMAT, READABLE = 2, (1, 2)
-"""Versions of the layout of checkpoints: the one that is written, and those that are read."""
+"""Versions of the checkpoint format: the one to write, and those that can be read."""
 
 _NAME = re.compile(r"step-(\d{12})\.safetensors")
 
 
 @dataclass(frozen=True)
 class Capture:
-    """Everything a run needs to go on from where it is.
+    """The complete state of a run.
 
     Args:
         tensors: parameters, buffers, optimizer state and history, by name.
-        facts: plain values: counters and what the stopping rules remember.
+        facts: plain values: counters and the memory of the stopping rules.
     """
 
     tensors: dict[str, Tensor]
     facts: dict[str, Any]
 
     def history(self) -> dict[str, NDArray[np.float64]]:
-        """Return the columns of the history, as ``History.to_arrays`` names them."""
+        """Return the columns of the history, named as in ``History.to_arrays``."""
         return {
             name.removeprefix("history."): values.numpy()
             for name, values in self.tensors.items()
@@ -50,7 +50,7 @@ def save_checkpoint(folder: Path, capture: Capture, *, keep: int) -> Path:
     """Write a checkpoint into ``folder`` and remove all but the newest ``keep``.
 
     Raises:
-        OSError: the disk is full or not writable; earlier checkpoints stay.
+        OSError: the disk is full or not writable; earlier checkpoints remain.
     """
     path = folder / f"step-{capture.facts['step']:012d}.safetensors"
     facts = json.dumps({"format": FORMAT, **capture.facts})
@@ -62,13 +62,13 @@ def save_checkpoint(folder: Path, capture: Capture, *, keep: int) -> Path:
 
 
 def load_checkpoint(folder: Path) -> tuple[Capture | None, list[str]]:
-    """Read the newest checkpoint of ``folder`` that is whole.
+    """Read the newest undamaged checkpoint of ``folder``.
 
     Returns:
-        The checkpoint, or None where there is none, and what was wrong with newer ones.
+        The checkpoint, or None if there is none, and a message for each newer, damaged one.
 
     Raises:
-        UserError: the checkpoint is of another version, or all that are there are damaged.
+        UserError: the checkpoint has an unknown format, or all checkpoints are damaged.
     """
     problems: list[str] = []
     paths = _checkpoints(folder)
@@ -79,7 +79,7 @@ def load_checkpoint(folder: Path) -> tuple[Capture | None, list[str]]:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             problems.append(f"checkpoint {path.name} is damaged ({reason})")
     if paths:
-        raise UserError(f"no checkpoint in {folder} is whole: {'; '.join(problems)}")
+        raise UserError(f"{folder}: all checkpoints are damaged: {'; '.join(problems)}")
     return None, problems
 
 
@@ -93,12 +93,12 @@ def _read(path: Path) -> Capture:
         facts = json.loads(metadata["facts"])
         if facts.get("format") not in READABLE:
             raise UserError(
-                f"{path} is of checkpoint format {facts.get('format')}, and this gdframe reads "
-                f"formats {READABLE[0]} to {FORMAT}: resume it with the version that wrote it"
+                f"{path}: has checkpoint format {facts.get('format')}, but this version of gdframe "
+                f"reads formats {READABLE[0]} to {FORMAT}; resume with the version that wrote it"
             )
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if _digest(tensors, metadata["facts"]) != metadata["digest"]:
-        raise _DamagedError("its contents do not match their digest")
+        raise _DamagedError("its content does not match its digest")
     return Capture(tensors, facts)
 
 
@@ -114,5 +114,5 @@ def _digest(tensors: dict[str, Tensor], facts: str) -> str:
 
 def _checkpoints(folder: Path) -> list[Path]:
     """Return the checkpoints of a folder, newest first."""
-    found = [path for path in folder.glob("step-*.safetensors") if _NAME.fullmatch(path.name)]
-    return sorted(found, reverse=True)
+    paths = [path for path in folder.glob("step-*.safetensors") if _NAME.fullmatch(path.name)]
+    return sorted(paths, reverse=True)

@@ -1,6 +1,6 @@
-"""A TensorBoard event file: written by one thread, and taken back to a checkpoint on resume.
+"""A TensorBoard event file, written in the training thread and rewound on resume.
 
-TensorBoard's own writer hands events to a second thread, in which a full disk goes unnoticed.
+TensorBoard's own writer uses a second thread, where errors of a full disk are lost.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ from gdframe.runs.event_tags import STEP_TAGS
 _summary: Any = tensorboard.summary  # its functions carry no types
 
 BINS = 30
-"""Most bins of a histogram; never more than values."""
+"""Most bins of a histogram; it has at most one bin for each value."""
 
 MANY = 20
-"""Points from which on writing them in bulk is faster."""
+"""Number of points from which on writing in bulk is faster."""
 
 _layouts: dict[str, bytes] = {}
-"""Records of layouts: that of many runs is made once."""
+"""Cached records of layouts, which are equal for many runs."""
 
 PATTERN = "events.out.tfevents.*"
 
 
 class EventFile:
-    """The one event file of a run's folder; a new one, or the one that is there.
+    """The event file of a run folder, existing or new.
 
     Args:
-        folder: where it lies.
+        folder: the run folder.
 
     Raises:
-        OSError: it cannot be written; so do all methods.
+        OSError: the file cannot be written. All methods raise it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -56,13 +56,13 @@ class EventFile:
             self._write(Event(file_version="brain.Event:2"))
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
-        """Add a point of each of several curves, by tag."""
+        """Add one point to each of several curves, by tag."""
         now = time.time()
         for tag, value in values.items():
             self._file.write(scalar_record(tag, value, step, now))
 
     def curve(self, tag: str, values: NDArray[np.floating[Any]], steps: NDArray[np.int64]) -> None:
-        """Add points of a curve; many at once are encoded as one array of bytes."""
+        """Add points to a curve; many points are encoded in bulk."""
         if len(values) < MANY:
             for value, step in zip(values.tolist(), steps.tolist(), strict=True):
                 self.scalars({tag: value}, step)
@@ -74,10 +74,10 @@ class EventFile:
         self._add(_summary.text(title, page), step)
 
     def histogram(self, tag: str, values: NDArray[Any], step: int) -> None:
-        """Add the distribution of values; nothing where they span no finite range."""
+        """Add the distribution of values; do nothing if their range is not finite."""
         low, high = float(values.min()), float(values.max())
         size = max(abs(low), abs(high))
-        if high - low <= 1e-6 * size or size == 0:  # too narrow to be cut into bins
+        if high - low <= 1e-6 * size or size == 0:  # too narrow for bins
             low, high = low - 0.5 * (size or 1.0), high + 0.5 * (size or 1.0)
         if math.isfinite(high - low):
             flat = values.ravel().astype(np.float64)
@@ -93,12 +93,12 @@ class EventFile:
 
     def image(self, tag: str, png: bytes, step: int = 0) -> None:
         """Add a picture."""
-        width, height = struct.unpack(">II", png[16:24])  # of its first chunk, IHDR
+        width, height = struct.unpack(">II", png[16:24])  # in its first chunk, IHDR
         image = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)
         self._add(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
 
     def layout(self, charts: Mapping[str, Mapping[str, list[str]]]) -> None:
-        """Add how the Custom Scalars page is arranged: tags, or patterns of them, by chart."""
+        """Add the layout of the Custom Scalars page: tags, or patterns of tags, by chart."""
         key = repr(charts)
         if key not in _layouts:
             named = {
@@ -110,10 +110,9 @@ class EventFile:
         self._file.write(_layouts[key])
 
     def hyperparameters(self, values: Mapping[str, bool | int | float | str]) -> None:
-        """Add what the HParams page shows, and that the run has ended.
+        """Add the values of the HParams page, and the end of the run.
 
-        The summary of the whole experiment is left out: it would hide the columns of a sweep's
-        other runs.
+        The summary of the experiment is omitted, because it would hide columns of other runs.
         """
         _, start, end = _summary.hparams(dict(values), {}, None)
         self._add(start, 0)
@@ -127,7 +126,7 @@ class EventFile:
         self._file.write(record(event.SerializeToString()))
 
     def flush(self) -> None:
-        """Hand everything to the operating system, so that it outlives this process."""
+        """Pass all events to the operating system, so that they survive this process."""
         self._file.flush()
 
     def close(self) -> None:
@@ -136,23 +135,23 @@ class EventFile:
 
 
 def rewind_events(folder: Path, *, step: int, epoch: int) -> bool:
-    """Join the event files of ``folder`` into one and drop what lies beyond the checkpoint.
+    """Join the event files of ``folder`` into one, without events after the checkpoint.
 
     Args:
-        folder: a run's folder.
-        step: updates done at the checkpoint.
+        folder: a run folder.
+        step: steps done at the checkpoint.
         epoch: complete epochs done at the checkpoint.
 
     Returns:
-        Whether there were events to keep.
+        Whether any events remain.
 
     Raises:
-        OSError: the new file cannot be written; the old ones stay as they were.
+        OSError: the new file cannot be written; the old files remain unchanged.
     """
     files = sorted(folder.glob(PATTERN))
     if not files:
         return False
-    kept = False
+    has_events = False
     temporary = folder / f".events.{os.getpid()}.tmp"
     try:
         with temporary.open("wb") as file:
@@ -161,8 +160,8 @@ def rewind_events(folder: Path, *, step: int, epoch: int) -> bool:
                     event = Event.FromString(content)
                     if event.HasField("file_version") and index:
                         continue
-                    if _belongs(event, step, epoch):
-                        kept = kept or event.HasField("summary")
+                    if _is_before(event, step, epoch):
+                        has_events = has_events or event.HasField("summary")
                         file.write(record(content))
             file.flush()
             os.fsync(file.fileno())
@@ -171,11 +170,11 @@ def rewind_events(folder: Path, *, step: int, epoch: int) -> bool:
         temporary.unlink(missing_ok=True)
     for path in files[1:]:
         path.unlink()
-    return kept
+    return has_events
 
 
-def _belongs(event: Event, step: int, epoch: int) -> bool:
-    """Say whether an event precedes the checkpoint; what only an ended run has does not."""
+def _is_before(event: Event, step: int, epoch: int) -> bool:
+    """Return whether an event is before the checkpoint; events of an ended run are not."""
     tags = [value.tag for value in event.summary.value]
     if any(tag.startswith(("_hparams_", "verdict")) for tag in tags):
         return False

@@ -1,4 +1,4 @@
-"""Reads event files: whole records, and the scalars in them by tag."""
+"""Readers of event files: records, and scalars by tag."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Array = NDArray[np.float64]
 _HEADER, _CHECKSUM_SIZE = struct.Struct("<QI"), 4
 
 LARGEST_SCALAR = 400
-"""Bytes of an event: larger ones are histograms, texts and pictures."""
+"""Most bytes of an event with a scalar; larger events are histograms, texts and pictures."""
 
 
 def read_records(path: Path) -> Iterator[bytes]:
-    """Return the whole events of a file, serialized, up to the first damaged or unfinished one.
+    """Return the serialized events of a file, up to the first damaged or incomplete one.
 
-    TensorBoard's own reader checks checksums in Python; this one takes a hundredth of its time.
+    TensorBoard's own reader computes checksums in Python and is a hundred times slower.
     """
     try:
         content = path.read_bytes()
@@ -44,7 +44,7 @@ def read_records(path: Path) -> Iterator[bytes]:
 
 
 def read_curves(paths: Iterable[Path]) -> dict[str, tuple[Array, Array]]:
-    """Return the scalars in event files, by tag: their steps and their values, (points,) each."""
+    """Return the scalars in event files by tag: steps and values, (points,) each."""
     curves: dict[str, tuple[list[float], list[float]]] = {}
     for path in paths:
         for content in read_records(path):

@@ -1,9 +1,9 @@
-"""TensorBoard tags of a history's columns, and back."""
+"""Translation between columns of a history and TensorBoard tags."""
 
 from __future__ import annotations
 
 STEP_TAGS = {"loss": "loss/step", "gradient_norm": "gradient_norm/step"}
-"""Tags of a step's columns: their x axis is the step; that of all others is the epoch."""
+"""Tags of columns by step. The x axis of all other tags is the epoch."""
 
 TAGS = {
     "train_loss": "loss/train",
@@ -12,13 +12,13 @@ TAGS = {
     "gradient_norm": "gradient_norm/epoch",
     "lr": "lr",
 }
-"""Tags of an epoch's columns; gradient norms of parameters and metrics follow a pattern."""
+"""Tags of columns by epoch. Gradient norms of parameters and metrics follow a pattern."""
 
 _COLUMNS = {tag: column for column, tag in TAGS.items()}
 
 
 def tag_of(column: str) -> str | None:
-    """Return the tag of an epoch's column, or None for a column that has none.
+    """Return the tag of a column by epoch, or None if it has none.
 
     Example:
         >>> tag_of("train/r2"), tag_of("samples")
@@ -33,7 +33,7 @@ def tag_of(column: str) -> str | None:
 
 
 def column_of(tag: str) -> str:
-    """Return the epoch's column that a tag shows.
+    """Return the column by epoch that a tag shows.
 
     Example:
         >>> column_of("loss/train"), column_of("metric/train_r2"), column_of("theory/gap")

@@ -1,4 +1,4 @@
-"""Files that are the old one or the new one, never half of one."""
+"""Atomic writes, the errors of a full disk, and the cache folder."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pathlib import Path
 from gdframe.errors import UserError
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Error numbers that free space, or a higher limit, would mend."""
+"""Error numbers of a full disk, a quota, and a limit on file sizes."""
 
 
 class NotWrittenError(OSError):
-    """The disk refused what gdframe was writing; other OSErrors are those of components."""
+    """gdframe cannot write a file. Other OSErrors come from users' components."""
 
 
 @contextmanager
 def storing() -> Iterator[None]:
-    """Raise what the disk refuses as ``NotWrittenError``."""
+    """Raise any OSError as ``NotWrittenError``."""
     try:
         yield
     except NotWrittenError:
@@ -30,27 +30,27 @@ def storing() -> Iterator[None]:
 
 
 def require_folder(path: Path, expected: str) -> None:
-    """Do nothing if a path is a folder.
+    """Raise unless a path is a folder.
 
     Raises:
-        UserError: it is none; ``expected`` says which one is wanted.
+        UserError: the path is not a folder; the message names ``expected``.
     """
     if not path.is_dir():
         problem = "is a file" if path.exists() else "does not exist"
-        raise UserError(f"{path} {problem}: expected {expected}")
+        raise UserError(f"{path}: {problem}; give {expected}")
 
 
 def write_atomically(path: Path, content: bytes | str, *, settle: bool = True) -> None:
-    """Write a temporary file beside ``path``, flush it to disk and rename it.
+    """Write a file whole or not at all: a temporary file is flushed to disk and renamed.
 
     Args:
         path: of the file.
-        content: all of it.
-        settle: whether the rename must survive a power cut already; not where another file is
-            written into the same folder right after, which settles both.
+        content: of the whole file.
+        settle: whether to flush the folder too, so that the rename survives a power cut. Pass
+            False if another file is written into the folder right after.
 
     Raises:
-        OSError: nothing is left behind and an earlier file stays as it was.
+        OSError: the file cannot be written; an earlier file remains unchanged.
     """
     data = content.encode() if isinstance(content, str) else content
     if not path.parent.is_dir():
@@ -74,9 +74,9 @@ def write_atomically(path: Path, content: bytes | str, *, settle: bool = True) -
 
 
 def cache_folder(name: str) -> Path | None:
-    """Return a folder for what can be made again, or None where there can be none.
+    """Return a cache folder, or None if it cannot be written.
 
-    It lies in ``$GDFRAME_CACHE``, else ``$XDG_CACHE_HOME/gdframe``, else ``~/.cache/gdframe``.
+    It is in ``$GDFRAME_CACHE``, else ``$XDG_CACHE_HOME/gdframe``, else ``~/.cache/gdframe``.
     """
     root = os.environ.get("GDFRAME_CACHE") or os.path.join(  # noqa: PTH118
         os.environ.get("XDG_CACHE_HOME") or "~/.cache", "gdframe"
@@ -84,6 +84,6 @@ def cache_folder(name: str) -> Path | None:
     try:
         folder = Path(root).expanduser() / name
         folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):  # the latter: there is no home
+    except (OSError, RuntimeError):  # RuntimeError: there is no home folder
         return None
     return folder if os.access(folder, os.W_OK) else None

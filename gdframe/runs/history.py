@@ -1,4 +1,4 @@
-"""What a run measured: one row for each epoch, and thinned rows for its steps."""
+"""The history of a run: one row for each epoch, and thinned rows for its steps."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 
 class History:
-    """Grows while a run trains; read it as arrays.
+    """Columns that grow while a run trains.
 
     Args:
-        max_points: most steps kept, evenly spaced over the run's limit; epochs are all kept.
-        total_steps: steps up to the run's limit.
+        max_points: most steps to store, evenly spaced up to the limit; all epochs are stored.
+        total_steps: steps up to the limit of the run.
 
     Example:
         >>> history = History(max_points=10, total_steps=100)
@@ -29,7 +29,7 @@ class History:
 
     @property
     def epochs(self) -> dict[str, NDArray[np.float64]]:
-        """Columns by epoch, (epochs + 1,) each; entry 0 is the start, before any update.
+        """Columns by epoch, (epochs + 1,) each; entry 0 is the start, before the first step.
 
         ``epoch``, ``step``, ``samples``, ``seconds``, ``lr``, ``objective``, ``train_loss``,
         ``gradient_norm``, ``gradient_norm/PARAMETER``, ``train/METRIC`` and, with validation rows,
@@ -53,11 +53,11 @@ class History:
 
     @property
     def first(self) -> dict[str, float]:
-        """The row before the first update."""
+        """The row before the first step."""
         return {name: values[0] for name, values in self._epochs.items()}
 
     def __len__(self) -> int:
-        """Number of rows by epoch."""
+        """Return the number of rows by epoch."""
         return len(self._epochs.get("epoch", ()))
 
     def add_epoch(self, row: Mapping[str, float]) -> None:
@@ -68,22 +68,22 @@ class History:
     def add_steps(
         self, first: int, loss: NDArray[Any], gradient_norm: NDArray[Any]
     ) -> NDArray[np.float64]:
-        """Add what is kept of steps; return it as rows (step, loss, gradient norm).
+        """Add steps after thinning, and return the added rows (step, loss, gradient norm).
 
         Args:
             first: steps done before these.
             loss: (steps,) of their batches.
-            gradient_norm: (steps,) likewise.
+            gradient_norm: (steps,) of their batches.
         """
         offsets = slice(-first % self.stride, None, self.stride)
         steps = np.arange(first + 1, first + 1 + len(loss))[offsets]
-        kept = np.column_stack([steps, loss[offsets], gradient_norm[offsets]]).astype(np.float64)
-        for values, column in zip(self._steps.values(), kept.T.tolist(), strict=True):
+        rows = np.column_stack([steps, loss[offsets], gradient_norm[offsets]]).astype(np.float64)
+        for values, column in zip(self._steps.values(), rows.T.tolist(), strict=True):
             values.extend(column)
-        return kept
+        return rows
 
     def rewind(self, step: int) -> None:
-        """Forget what was measured after ``step`` updates."""
+        """Remove all rows after ``step`` steps."""
         for columns in (self._epochs, self._steps):
             count = sum(at <= step for at in columns.get("step", ()))
             for values in columns.values():
@@ -95,7 +95,7 @@ class History:
         return named | {f"steps/{name}": values for name, values in self.steps.items()}
 
     def load_arrays(self, arrays: Mapping[str, NDArray[np.float64]]) -> None:
-        """Restore what ``to_arrays`` returned."""
+        """Restore the columns that ``to_arrays`` returned."""
         self._epochs = {}
         for name, values in arrays.items():
             kind, column = name.split("/", 1)

@@ -1,4 +1,4 @@
-"""One writer for each folder: a lock that goes with the process, however it ends."""
+"""A lock on a folder, so that only one process trains in it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from gdframe.errors import UserError
 
 PATIENCE_SECONDS = 0.3
-"""How long a writer waits: who only asks whether a folder is locked holds it for microseconds."""
+"""How long to wait for the lock: ``is_locked`` in another process holds it for microseconds."""
 
 
 @contextmanager
@@ -20,12 +20,12 @@ def exclusive(
 ) -> Iterator[None]:
     """Keep other processes from training in ``folder`` at the same time.
 
-    The lock is the folder's own, and the system releases it when this process ends. A system
-    without such locks keeps nothing out.
+    The operating system releases the lock when this process ends. On systems without ``flock``,
+    such as Windows, nothing is locked.
 
     Args:
         folder: of a run or a sweep.
-        shared: keep out only who wants it for itself, as one run of a sweep that is resumed does.
+        shared: whether to allow other shared locks; a resumed run of a sweep shares the sweep.
         patience: seconds to wait for another process.
 
     Raises:
@@ -36,18 +36,18 @@ def exclusive(
     except ImportError:  # Windows
         yield
         return
-    how = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB
+    operation = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB
     deadline = time.monotonic() + patience
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         while True:
             try:
-                fcntl.flock(descriptor, how)
+                fcntl.flock(descriptor, operation)
                 break
             except BlockingIOError:
                 if time.monotonic() >= deadline:
                     raise UserError(
-                        f"a run is being trained in {folder}: wait until it ends"
+                        f"{folder}: another process trains here; wait until it ends"
                     ) from None
                 time.sleep(0.01)
         yield
@@ -56,11 +56,11 @@ def exclusive(
 
 
 def is_locked(folder: Path) -> bool:
-    """Return whether a process trains in a folder, of a run or a sweep."""
+    """Return whether a process trains in the folder of a run or a sweep."""
     try:
         with exclusive(folder, shared=True, patience=0.0):
             return False
     except UserError:
         return True
-    except OSError:  # there is no such folder
+    except OSError:  # the folder does not exist
         return False

@@ -1,4 +1,4 @@
-"""``model.safetensors``: the parameters a run ended with, and all that ``predict`` needs."""
+"""``model.safetensors``: the last parameters of a run, with the metadata for predictions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gdframe.errors import UserError
 from gdframe.runs.files import write_atomically
 
 FORMAT = 1
-"""Version of the layout of ``model.safetensors``."""
+"""Version of the format of ``model.safetensors``."""
 
 
 def write_model(path: Path, model: nn.Module, metadata: Mapping[str, Any]) -> None:
@@ -24,35 +24,35 @@ def write_model(path: Path, model: nn.Module, metadata: Mapping[str, Any]) -> No
     Args:
         path: of the file.
         model: the module.
-        metadata: plain values, stored as JSON by key.
+        metadata: plain values by key, stored as JSON.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
-    # tied weights share memory, which the file format cannot say: each gets a copy
+    # the file format cannot store tied weights, so each gets a copy
     tensors = {
         name: t.detach().cpu().contiguous().clone() for name, t in model.state_dict().items()
     }
     texts = {key: json.dumps(value) for key, value in metadata.items()}
     content = safetensors.torch.save(tensors, {"format": json.dumps(FORMAT), **texts})
-    write_atomically(path, content, settle=False)  # result.json comes next
+    write_atomically(path, content, settle=False)  # result.json is next
 
 
 def read_model(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return the metadata and the tensors of a file.
 
     Raises:
-        UserError: it is damaged, or of another version.
+        UserError: the file is damaged, or has another format.
     """
     try:
         with safe_open(path, framework="pt") as file:
             metadata = {key: json.loads(text) for key, text in (file.metadata() or {}).items()}
         tensors = safetensors.torch.load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{path}: is damaged: {str(error).splitlines()[0]}") from error
     if metadata.get("format") != FORMAT:
         raise UserError(
-            f"{path} is of format {metadata.get('format')}, and this gdframe reads format "
-            f"{FORMAT}: predict with the version that wrote it"
+            f"{path}: has format {metadata.get('format')}, but this version of gdframe reads "
+            f"format {FORMAT}; predict with the version that wrote it"
         )
     return metadata, tensors

@@ -1,4 +1,4 @@
-"""PNG files in the folder of a run or a sweep: their names, and how they are written and read."""
+"""PNG files in the folder of a run or a sweep: names, writer and reader."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ HEAT_MAP = "heat_map"
 
 
 def picture_path(folder: Path, name: str, part: str = "") -> Path:
-    """Return where a picture lies.
+    """Return the path of a picture.
 
     Args:
         folder: of a run or a sweep.
-        name: one of this module's.
-        part: of the sweep that it shows, where each part has a picture of its own.
+        name: a constant of this module.
+        part: the part of the sweep that it shows, if each part has its own picture.
     """
     return folder / f"{name}{f'-{part}' if part else ''}.png"
 
 
 def write_picture(folder: Path, name: str, png: bytes, part: str = "") -> Path:
-    """Write a picture; return where.
+    """Write a picture and return its path.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     path = picture_path(folder, name, part)
     write_atomically(path, png)
@@ -35,16 +35,16 @@ def write_picture(folder: Path, name: str, png: bytes, part: str = "") -> Path:
 
 
 def read_pictures(folder: Path, name: str) -> dict[str, bytes]:
-    """Return the pictures of one name, by the part of the sweep that each shows."""
+    """Return the pictures of one name by the part of the sweep that each shows."""
     paths = sorted(folder.glob(f"{name}*.png"))
     return {path.stem.removeprefix(name).removeprefix("-"): path.read_bytes() for path in paths}
 
 
 def remove_pictures(folder: Path, name: str) -> None:
-    """Remove the pictures of one name, which an earlier launch has left.
+    """Remove the pictures of one name from earlier launches.
 
     Raises:
-        OSError: one cannot be removed.
+        OSError: a file cannot be removed.
     """
     for path in folder.glob(f"{name}*.png"):
         path.unlink()

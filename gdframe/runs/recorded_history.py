@@ -1,4 +1,4 @@
-"""The history of a run, read back from its folder, whether it has ended or is still training."""
+"""The history of an ended or running run, read from its folder."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Curves = dict[str, tuple[Array, Array]]
 
 @dataclass
 class RecordedHistory:
-    """The history of a run.
+    """The history of a run, as read from disk.
 
     Args:
         epochs: columns by epoch, named as in ``History.epochs``.
         steps: columns ``step``, ``loss`` and ``gradient_norm``, thinned.
-        source: ``checkpoint`` or ``events``; from events alone, steps, samples and seconds of an
-            epoch are shares of the run's own; empty where there is neither.
+        source: ``checkpoint`` or ``events``, or empty if there is neither. Event files hold no
+            steps, samples and seconds of an epoch; they are interpolated from the run's totals.
     """
 
     epochs: dict[str, Array] = field(default_factory=dict)
@@ -34,25 +34,25 @@ class RecordedHistory:
     source: str = ""
 
     def add_updates(self, curves: Curves) -> None:
-        """Add the columns that only event files hold: how far an epoch moved each parameter."""
+        """Add columns that only event files hold: the update ratio of each parameter."""
         epochs = self.epochs.get("epoch")
         if epochs is None:
             return
         for tag, (x, y) in curves.items():
             if tag.startswith("update_ratio/"):
                 column = np.full(len(epochs), np.nan)
-                places = np.searchsorted(epochs, x)
-                known = places < len(epochs)
-                column[places[known]] = y[known]
+                rows = np.searchsorted(epochs, x)
+                is_known = rows < len(epochs)
+                column[rows[is_known]] = y[is_known]
                 self.epochs[tag] = column
 
 
 def read_history(folder: RunFolder, result: Mapping[str, Any] | None) -> RecordedHistory:
-    """Return the history in a run's newest checkpoint if the run ended there, else in its events.
+    """Return the history from the newest checkpoint if the run ended there, else from events.
 
     Args:
-        folder: the run's.
-        result: what its ``result.json`` holds, if anything.
+        folder: the run folder.
+        result: content of ``result.json``, if any.
     """
     if result is not None:
         capture, _ = folder.load_checkpoint()
@@ -62,28 +62,28 @@ def read_history(folder: RunFolder, result: Mapping[str, Any] | None) -> Recorde
                 kind, _, column = name.partition("/")
                 parts[kind][column] = values
             return RecordedHistory(parts["epochs"], parts["steps"], "checkpoint")
-    return _of_curves(folder.read_curves(), result or {})
+    return _from_curves(folder.read_curves(), result or {})
 
 
-def _of_curves(curves: Curves, result: Mapping[str, Any]) -> RecordedHistory:
-    """Return a history made of curves by tag."""
-    by_step = STEP_TAGS.values()
-    epochs = {column_of(tag): curve for tag, curve in curves.items() if tag not in by_step}
-    if "objective" not in epochs:
+def _from_curves(curves: Curves, result: Mapping[str, Any]) -> RecordedHistory:
+    """Return the history of curves by tag."""
+    step_tags = STEP_TAGS.values()
+    by_epoch = {column_of(tag): curve for tag, curve in curves.items() if tag not in step_tags}
+    if "objective" not in by_epoch:
         return RecordedHistory()
-    at = epochs["objective"][0]
-    columns = {"epoch": at}
-    total = max(float(result.get("epochs") or 0), float(at.max()), 1.0)
-    shares = {
+    epochs = by_epoch["objective"][0]
+    columns = {"epoch": epochs}
+    last = max(float(result.get("epochs") or 0), float(epochs.max()), 1.0)
+    totals = {
         "step": result.get("steps"),
         "samples": result.get("samples"),
         "seconds": (result.get("seconds") or {}).get("train"),
     }
-    for name, value in shares.items():
-        if value is not None:
-            columns[name] = at * (value / total)
-    for name, (x, y) in epochs.items():
-        if len(x) == len(at) and (x == at).all():
+    for name, total in totals.items():
+        if total is not None:
+            columns[name] = epochs * (total / last)
+    for name, (x, y) in by_epoch.items():
+        if len(x) == len(epochs) and (x == epochs).all():
             columns[name] = y
     steps: dict[str, Array] = {}
     if STEP_TAGS["loss"] in curves:

@@ -1,4 +1,4 @@
-"""The result of a run: how it ended and what it measured."""
+"""The result of a run: status, measurements, settings and versions."""
 
 from __future__ import annotations
 
@@ -20,39 +20,38 @@ from gdframe.stopping import Status
 
 @dataclass
 class Result:
-    """How a run ended and what it measured. Values are of the parameters it ended with.
+    """The result of a run. Values belong to its last parameters.
 
     Args:
-        status: one word.
-        reason: why, in words with numbers.
-        variant: ``batch``, ``sgd``, ``minibatch`` or a custom loader's.
-        engine: its name.
-        engine_reason: why it was taken, where ``engine=auto`` chose it; else empty.
-        model: its registered name, or its class's.
-        loss: likewise; None for a function to minimise.
-        optimizer: likewise.
+        status: how the run ended, in one word.
+        reason: why it ended, with numbers and advice.
+        variant: ``batch``, ``sgd``, ``minibatch`` or the name of a custom loader.
+        engine: name of the engine.
+        engine_reason: why ``engine=auto`` chose the engine; else empty.
+        model: registered name of the model, or name of its class.
+        loss: registered name of the loss; None for a function.
+        optimizer: registered name of the optimizer.
         lr: learning rate before any schedule.
-        seed: of initialisation and the order of rows.
+        seed: of the initialisation and the row order.
         epochs: complete epochs.
-        steps: updates.
-        samples: rows seen by updates.
-        gradient_evaluations: gradients of a batch that updates took: one a step.
+        steps: number of steps.
+        samples: rows seen in all steps.
+        gradient_evaluations: gradients of batches, one a step.
         objective: loss + penalty over all training rows.
-        train_loss: the loss over all training rows.
-        validation_loss: the loss over all validation rows; None without any.
+        train_loss: loss over all training rows.
+        validation_loss: loss over all validation rows; None without validation rows.
         gradient_norm: Euclidean norm of the objective's gradient over all training rows.
         metrics: ``{"train": {...}, "validation": {...}}`` by name.
-        maximize: names of those of which a greater value is better.
+        maximize: names of metrics of which a greater value is better.
         seconds: ``{"setup": ..., "train": ...}``.
         parameter_count: number of trained values.
-        diagnostics: what is known of curvature, stability and the minimum, by name; empty where
-            nothing looked.
-        point: where a function to minimise was left; None for a model of data.
-        target: the objective the run was to reach; None without one.
-        data_digest: of the training rows.
-        history: what was measured on the way.
-        module: the model itself, as the run left it.
-        folder: where the run was written, if it was.
+        diagnostics: curvature, stability limits and minimum by name; empty without diagnostics.
+        point: last point of a function; None for a model of data.
+        target: the objective to reach (``stopping.target``); None without one.
+        data_digest: digest of the training rows.
+        history: measurements by epoch and by step.
+        module: the model with its last parameters.
+        folder: the run folder, if the run was written.
     """
 
     status: Status
@@ -86,17 +85,17 @@ class Result:
     folder: Path | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return what ``result.json`` holds: plain values, with null for what is not finite."""
-        left_out = ("history", "module", "folder")
-        fields = {name: value for name, value in vars(self).items() if name not in left_out}
+        """Return the content of ``result.json``: plain values, None for non-finite numbers."""
+        excluded = ("history", "module", "folder")
+        fields = {name: value for name, value in vars(self).items() if name not in excluded}
         plain: dict[str, Any] = finite(fields | {"versions": versions()})
         return plain
 
     def save(self, folder: Path) -> dict[str, Any]:
-        """Write ``result.json`` into ``folder``, atomically; return what it holds.
+        """Write ``result.json`` into ``folder`` and return its content.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
         self.folder, content = folder, self.to_json()
         RunFolder(folder).write_result(content)
@@ -104,8 +103,8 @@ class Result:
 
 
 def finite(value: Any) -> Any:
-    """Return a JSON value with None in place of numbers that are not finite."""
-    if value is None or isinstance(value, (str, int)):  # most are
+    """Return a JSON value with None in place of non-finite numbers."""
+    if value is None or isinstance(value, (str, int)):  # the most frequent case
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
@@ -118,11 +117,11 @@ def finite(value: Any) -> Any:
 
 @cache
 def versions() -> dict[str, str]:
-    """Return the versions of gdframe, Python and the libraries that determine a run's numbers."""
-    found = {"python": platform.python_version()}
+    """Return the versions of gdframe, Python and the libraries that compute a run."""
+    by_name = {"python": platform.python_version()}
     for name in ("gdframe", "torch", "numpy"):
         try:
-            found[name] = version(name)
-        except PackageNotFoundError:  # run from a checkout that is not installed
-            found[name] = "unknown"
-    return found
+            by_name[name] = version(name)
+        except PackageNotFoundError:  # a checkout that is not installed
+            by_name[name] = "unknown"
+    return by_name

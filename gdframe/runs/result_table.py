@@ -1,4 +1,4 @@
-"""What a run says at its end: a short table, plain text."""
+"""The table that a run prints at its end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gdframe.runs.result import Result
 
 
 def table(result: Result) -> str:
-    """Return the table of a run: a line for each thing a person asks."""
+    """Return the table of a run as text, one line for each quantity."""
     lines = [
         ("status", f"{result.status}: {result.reason}"),
         ("run", f"{_problem(result)}, {result.optimizer}, lr {result.lr:g}, seed {result.seed}"),
@@ -38,7 +38,7 @@ def table(result: Result) -> str:
 
 
 def shown_path(path: Path) -> Path:
-    """Return a path relative to the working directory where it lies below it."""
+    """Return a path relative to the working directory, if it is inside."""
     try:
         return path.resolve().relative_to(Path.cwd())
     except ValueError:
@@ -62,23 +62,20 @@ def _point(result: Result) -> str:
     return f"({shown}{', ...' if len(values) > 6 else ''})"
 
 
-def _curvature(known: Mapping[str, float]) -> str:
-    noisy = " with full batches" if "limit_of_full_batches" in known else ""
-    if "noisy_limit" in known:
-        noisy = f", {known['noisy_limit']:.3g} with this noise"
-    return (
-        f"lambda_max {known['lambda_max']:.4g}, so learning rates up to "
-        f"{known['stability_limit']:.3g} are stable{noisy}"
-    )
+def _curvature(facts: Mapping[str, float]) -> str:
+    limit = f"stable up to lr {facts['stability_limit']:.3g}"
+    if "noisy_limit" in facts:
+        limit += f" (full batch), {facts['noisy_limit']:.3g} at this batch size"
+    elif "limit_of_full_batches" in facts:
+        limit += " (full batch)"
+    return f"lambda_max {facts['lambda_max']:.4g}, {limit}"
 
 
-def _theory(known: Mapping[str, float]) -> str:
-    rate = f", gap x {known['predicted_rate']:.6g} an epoch" if "predicted_rate" in known else ""
-    measured = f", measured {known['measured_rate']:.6g}" if "measured_rate" in known else ""
-    return (
-        f"minimum {known['minimum']:.6g}, condition number {known['condition_number']:.4g}"
-        f"{rate}{measured}"
-    )
+def _theory(facts: Mapping[str, float]) -> str:
+    text = f"minimum {facts['minimum']:.6g}, condition number {facts['condition_number']:.4g}"
+    names = [name for name in ("predicted", "measured") if f"{name}_rate" in facts]
+    rates = ", ".join(f"{facts[f'{name}_rate']:.6g} ({name})" for name in names)
+    return f"{text}, gap times {rates} per epoch" if rates else text
 
 
 def _thinned(result: Result) -> str:

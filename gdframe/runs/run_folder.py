@@ -1,4 +1,4 @@
-"""The folder of a run: every file name, reader and writer of what a run leaves on disk."""
+"""The folder of a run: every file name, reader and writer."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ REPORT = "report.html"
 
 
 class RunFolder:
-    """The folder of one run. Imports of torch and TensorBoard wait until they are needed.
+    """The folder of one run. It imports torch and TensorBoard only when they are needed.
 
     Args:
-        path: of the folder, which may not exist yet.
+        path: of the folder, which need not exist.
 
     Example:
         >>> RunFolder("outputs/none").read_result() is None
@@ -55,19 +55,19 @@ class RunFolder:
     def __str__(self) -> str:
         return str(self.path)
 
-    # what it is
+    # state
 
     def is_run(self) -> bool:
         """Return whether a run was started here."""
         return (self.path / CONFIG).is_file()
 
     def is_taken(self) -> bool:
-        """Return whether a run was started here, or has left a result."""
+        """Return whether a run was started here, or there is a result."""
         return any((self.path / name).exists() for name in (HYDRA, RESULT))
 
     def is_trained(self) -> bool:
-        """Return whether something was trained here."""
-        return any(next(self.path.glob(trace), None) for trace in (CHECKPOINTS, RESULT, EVENTS))
+        """Return whether a run was trained here."""
+        return any(next(self.path.glob(name), None) for name in (CHECKPOINTS, RESULT, EVENTS))
 
     # locking
 
@@ -76,13 +76,13 @@ class RunFolder:
         """Keep other processes from training here.
 
         Raises:
-            UserError: one does.
+            UserError: another process trains here.
         """
         with exclusive(self.path):
             yield
 
     def is_training(self) -> bool:
-        """Return whether a process trains here, or trains the sweep that this run is of."""
+        """Return whether a process trains this run, or the sweep it belongs to."""
         return is_locked(self.path) or is_locked(self.path.parent)
 
     # config
@@ -91,28 +91,28 @@ class RunFolder:
         """Return the config that the run was started with, as YAML.
 
         Raises:
-            OSError: it cannot be read.
+            OSError: the file cannot be read.
         """
         return (self.path / CONFIG).read_text(errors="replace")
 
     def write_config_text(self, text: str) -> None:
-        """Write the config, whole or not at all.
+        """Write the config, atomically.
 
         Raises:
-            OSError: it cannot be written; an earlier config stays.
+            OSError: the file cannot be written; an earlier config remains.
         """
         write_atomically(self.path / CONFIG, text)
 
     def write_start(self, config: str, overrides: Sequence[str], hydra: str = "") -> None:
-        """Write what a run is started with.
+        """Write the config and the overrides of a run that starts.
 
         Args:
             config: as YAML.
             overrides: of the run.
-            hydra: Hydra's own config as YAML, where Hydra took part.
+            hydra: Hydra's own config as YAML, if Hydra started the run.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: a file cannot be written.
         """
         (self.path / HYDRA).mkdir(parents=True, exist_ok=True)
         (self.path / CONFIG).write_text(config)
@@ -121,7 +121,7 @@ class RunFolder:
             (self.path / HYDRA_CONFIG).write_text(hydra)
 
     def read_overrides(self) -> list[str]:
-        """Return the overrides the run was started with; none where the folder does not tell."""
+        """Return the overrides of the run; an empty list if they cannot be read."""
         try:
             content = yaml.safe_load((self.path / OVERRIDES).read_text())
             return [str(line) for line in content]
@@ -129,13 +129,13 @@ class RunFolder:
             return []
 
     def read_hydra_config(self) -> Mapping[str, Any]:
-        """Return what Hydra wrote of itself; nothing where that cannot be read."""
+        """Return Hydra's own config; empty if it cannot be read."""
         return read_hydra(self.path / HYDRA_CONFIG)
 
     # result and model
 
     def read_result(self) -> dict[str, Any] | None:
-        """Return what ``result.json`` holds, or None if there is none that can be read."""
+        """Return the content of ``result.json``, or None if it cannot be read."""
         try:
             content = json.loads((self.path / RESULT).read_text())
         except (OSError, ValueError):
@@ -143,32 +143,32 @@ class RunFolder:
         return content if isinstance(content, dict) else None
 
     def write_result(self, content: Mapping[str, Any]) -> None:
-        """Write ``result.json``, whole or not at all.
+        """Write ``result.json``, atomically.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
         write_atomically(self.path / RESULT, json.dumps(content, indent=2) + "\n")
 
     def read_model(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """Return metadata and parameters that the run ended with.
+        """Return the metadata and the last parameters of the run.
 
         Raises:
-            UserError: there are none, or they are damaged.
+            UserError: there is no model, or it is damaged.
         """
         from gdframe.runs.model_file import read_model
 
         path = self.path / MODEL
         if not path.is_file():
-            what = "does not exist" if not self.path.is_dir() else f"holds no {MODEL}"
-            raise UserError(f"{self} {what}: expected the folder of a run that has ended")
+            problem = "does not exist" if not self.path.is_dir() else f"has no {MODEL}"
+            raise UserError(f"{self}: {problem}; give the folder of a run that has ended")
         return read_model(path)
 
     def write_model(self, model: nn.Module, metadata: Mapping[str, Any]) -> None:
-        """Write ``model.safetensors``; ``result.json`` is to be written next.
+        """Write ``model.safetensors``. The caller writes ``result.json`` next.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
         from gdframe.runs.model_file import write_model
 
@@ -177,20 +177,20 @@ class RunFolder:
     # checkpoints
 
     def save_checkpoint(self, capture: Capture, *, keep: int) -> None:
-        """Write a checkpoint, and remove all but the newest ``keep``.
+        """Write a checkpoint and remove all but the newest ``keep``.
 
         Raises:
-            OSError: the disk is full or not writable; earlier checkpoints stay.
+            OSError: the disk is full or not writable; earlier checkpoints remain.
         """
         from gdframe.runs.checkpoint_file import save_checkpoint
 
         save_checkpoint(self.path / CHECKPOINTS, capture, keep=keep)
 
     def load_checkpoint(self) -> tuple[Capture | None, list[str]]:
-        """Return the newest checkpoint that is whole, if any, and what is wrong with newer ones.
+        """Return the newest undamaged checkpoint or None, and messages on newer, damaged ones.
 
         Raises:
-            UserError: all that are there are damaged, or of another version.
+            UserError: all checkpoints are damaged, or have an unknown format.
         """
         from gdframe.runs.checkpoint_file import load_checkpoint
 
@@ -200,10 +200,10 @@ class RunFolder:
     # events and history
 
     def open_events(self) -> EventFile:
-        """Open the run's event file: a new one, or the one that is there.
+        """Open the event file of the run, existing or new.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
         from gdframe.runs.event_file import EventFile
 
@@ -213,29 +213,29 @@ class RunFolder:
         """Remove the event files.
 
         Raises:
-            OSError: one cannot be removed.
+            OSError: a file cannot be removed.
         """
         for path in self.path.glob(EVENTS):
             path.unlink()
 
     def read_curves(self) -> Curves:
-        """Return the scalars in the run's event files, by tag: steps and values, (points,) each."""
+        """Return the scalars in the event files by tag: steps and values, (points,) each."""
         from gdframe.runs.event_reader import read_curves
 
         return read_curves(sorted(self.path.glob(EVENTS)))
 
     def read_history(self, result: Mapping[str, Any] | None) -> RecordedHistory:
-        """Return what the run has measured, while it trains or after it has ended.
+        """Return the history of the run, while it trains or after it has ended.
 
         Args:
-            result: what ``result.json`` holds, if anything.
+            result: content of ``result.json``, if any.
         """
         from gdframe.runs.recorded_history import read_history
 
         return read_history(self, result)
 
     def read_history_table(self) -> list[dict[str, str]]:
-        """Return the rows of ``history.csv``; none where there is no such table."""
+        """Return the rows of ``history.csv``; an empty list if it cannot be read."""
         try:
             lines = (self.path / HISTORY).read_text().splitlines()
         except (OSError, ValueError):
@@ -244,10 +244,10 @@ class RunFolder:
         return [row for row in rows if None not in row.values() and row.get("step")]
 
     def write_history_table(self, text: str) -> None:
-        """Write ``history.csv``, whole or not at all.
+        """Write ``history.csv``, atomically.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
         write_atomically(self.path / HISTORY, text)
 
@@ -255,7 +255,7 @@ class RunFolder:
         """Open ``history.csv`` to append rows.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
         return (self.path / HISTORY).open("a", newline="")
 
@@ -266,14 +266,14 @@ class RunFolder:
         return logging.FileHandler(self.path / LOG, delay=True)
 
     def append_log(self, text: str, level: str = "INFO") -> None:
-        """Append to the run's log what a single run would have logged; a full disk is ignored."""
+        """Append a line to the log as a single run would; a full disk is ignored."""
         stamp = time.strftime("%Y-%m-%d %H:%M:%S")
         with suppress(OSError), (self.path / LOG).open("a") as file:
             file.write(f"[{stamp}][{level}] {text}\n")
 
 
 def read_hydra(path: Path) -> Mapping[str, Any]:
-    """Return Hydra's part of a YAML file that Hydra wrote; nothing where it cannot be read."""
+    """Return the key ``hydra`` of a YAML file; an empty mapping if it cannot be read."""
     try:
         content = yaml.safe_load(path.read_text())
     except (OSError, ValueError, yaml.YAMLError):
@@ -283,5 +283,5 @@ def read_hydra(path: Path) -> Mapping[str, Any]:
 
 
 def relative(path: Path, start: Path) -> str:
-    """Return a path as seen from a folder; links are not resolved, which takes long."""
+    """Return a path relative to a folder, without resolving links, which is slow."""
     return os.path.relpath(path, start)

@@ -1,4 +1,4 @@
-"""The folder of a sweep: every file name, reader and writer of what a sweep leaves besides runs."""
+"""The folder of a sweep: every file name, reader and writer, except those of its runs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class SweepFolder:
     """The folder of one sweep.
 
     Args:
-        path: of the folder, which may not exist yet.
+        path: of the folder, which need not exist.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -37,14 +37,14 @@ class SweepFolder:
     def __str__(self) -> str:
         return str(self.path)
 
-    # what it is
+    # state
 
     def has_jobs(self) -> bool:
-        """Return whether the folder remembers the runs of a sweep."""
+        """Return whether there is a list of the sweep's runs."""
         return (self.path / JOBS).is_file()
 
     def is_sweep(self) -> bool:
-        """Return whether this is the folder of a sweep, ended or not."""
+        """Return whether this is a sweep folder, ended or not."""
         if RunFolder(self.path).is_run():
             return False
         return self.has_jobs() or bool(self.runs())
@@ -54,12 +54,12 @@ class SweepFolder:
         return (self.path / HYDRA_CONFIG).exists()
 
     def runs(self) -> list[RunFolder]:
-        """Return the folders of runs in it, in the order of their numbers."""
+        """Return the run folders of the sweep by number."""
         paths = [path.parent for path in self.path.glob(f"*/{HYDRA}") if path.is_dir()]
-        return [RunFolder(path) for path in sorted(paths, key=_place)]
+        return [RunFolder(path) for path in sorted(paths, key=_run_order)]
 
     def has_runs(self) -> bool:
-        """Return whether there is a folder of a run in it."""
+        """Return whether there is a run folder in the sweep folder."""
         return next(self.path.glob(f"*/{HYDRA}"), None) is not None
 
     @contextmanager
@@ -67,7 +67,7 @@ class SweepFolder:
         """Keep other processes from training here.
 
         Args:
-            shared: keep out only who trains the whole sweep, as one run that is resumed does.
+            shared: whether to allow other shared locks; a resumed run of the sweep shares it.
 
         Raises:
             UserError: another process trains here.
@@ -79,64 +79,64 @@ class SweepFolder:
         """Return whether a process trains here."""
         return is_locked(self.path)
 
-    # what it remembers of its runs
+    # the list of runs
 
     def write_jobs(self, content: Mapping[str, Any]) -> None:
-        """Write what is needed to continue the sweep.
+        """Write the list of runs, from which the sweep can be continued.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
         write_atomically(self.path / JOBS, json.dumps(content) + "\n")
 
     def read_jobs(self) -> dict[str, Any]:
-        """Return what ``write_jobs`` wrote.
+        """Return the list of runs that ``write_jobs`` wrote.
 
         Raises:
-            UserError: there is none, or it cannot be read.
+            UserError: there is no list, or it cannot be read.
         """
         path = self.path / JOBS
         try:
             content = json.loads(path.read_text())
         except FileNotFoundError:
-            raise UserError(f"{self} is not the folder of a sweep: it has no {JOBS}") from None
+            raise UserError(f"{self}: is not a sweep folder; it has no {JOBS}") from None
         except (OSError, ValueError) as error:
             raise self.unreadable(error) from error
         if not isinstance(content, dict):
-            raise self.unreadable("it holds no object")
+            raise self.unreadable("it is not a JSON object")
         return content
 
     def unreadable(self, reason: object) -> UserError:
-        """Return the error for jobs that cannot be read."""
-        return UserError(f"{self.path / JOBS} cannot be read: {reason}")
+        """Return the error for a list of runs that cannot be read."""
+        return UserError(f"{self.path / JOBS}: cannot be read: {reason}")
 
-    # what Hydra wrote
+    # Hydra's config
 
     def write_hydra_config(self, text: str) -> None:
-        """Write what a sweep from Python was asked for, where Hydra would have written it.
+        """Write the overrides of a sweep from Python into Hydra's file.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
         write_atomically(self.path / HYDRA_CONFIG, text)
 
     def read_hydra_config(self) -> Mapping[str, Any]:
-        """Return what Hydra wrote of itself; nothing where that cannot be read."""
+        """Return Hydra's own config; empty if it cannot be read."""
         return read_hydra(self.path / HYDRA_CONFIG)
 
-    # what it adds up to
+    # the summary
 
     def write_summary(self, table: str, content: str) -> None:
         """Write ``summary.csv`` and ``summary.json``.
 
         Raises:
-            OSError: they cannot be written.
+            OSError: a file cannot be written.
         """
         write_atomically(self.path / SUMMARY_TABLE, table)
         write_atomically(self.path / SUMMARY, content)
 
     def read_summary(self) -> Mapping[str, Any]:
-        """Return what ``summary.json`` holds; nothing where that cannot be read."""
+        """Return the content of ``summary.json``; empty if it cannot be read."""
         try:
             content = json.loads((self.path / SUMMARY).read_text())
         except (OSError, ValueError):
@@ -144,10 +144,10 @@ class SweepFolder:
         return content if isinstance(content, dict) else {}
 
     def clear_means(self) -> None:
-        """Remove mean curves of earlier launches.
+        """Remove the mean curves of earlier launches.
 
         Raises:
-            OSError: one cannot be removed.
+            OSError: a file cannot be removed.
         """
         for path in (self.path / MEANS).glob(f"*/{EVENTS}"):
             path.unlink()
@@ -155,18 +155,18 @@ class SweepFolder:
                 path.parent.rmdir()
 
     def mean(self, name: str) -> RunFolder:
-        """Return where the mean curves of a configuration go."""
+        """Return the folder for the mean curves of a configuration."""
         return RunFolder(self.path / MEANS / name)
 
     def worker(self, number: int) -> str:
-        """Return the folder of a worker, as seen from this one."""
+        """Return the folder of a worker, relative to the sweep folder."""
         return f"{WORKERS}/{number}"
 
     def open_events(self) -> EventFile:
-        """Open a new event file of the sweep itself, in place of earlier ones.
+        """Remove the sweep's own event files and open a new one.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: a file cannot be removed or written.
         """
         folder = RunFolder(self.path)
         folder.clear_events()
@@ -174,11 +174,11 @@ class SweepFolder:
 
 
 def sweep_of(run: Path) -> SweepFolder | None:
-    """Return the sweep that a run belongs to, if any."""
+    """Return the folder of the sweep that a run belongs to, if any."""
     parents: Sequence[Path] = run.resolve().parents[:3]
     folders = (SweepFolder(parent) for parent in parents)
     return next((folder for folder in folders if folder.has_jobs()), None)
 
 
-def _place(run: Path) -> tuple[int, int, str]:
+def _run_order(run: Path) -> tuple[int, int, str]:
     return (0, int(run.name), "") if run.name.isdigit() else (1, 0, run.name)

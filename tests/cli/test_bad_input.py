@@ -1,4 +1,4 @@
-"""Wrong input on the real command line: exit code 2, one clear message, nothing written."""
+"""Invalid input on the command line: exit code 2, one message, nothing written."""
 
 from __future__ import annotations
 
@@ -82,9 +82,9 @@ CASES: list[tuple[list[str], str]] = [
     (["list", "optimisers"], "Did you mean 'optimizer'?"),
     (["list", "lr=1"], "not 'lr=1'"),
     (["resume"], "required: run"),
-    (["resume", "nowhere"], "nowhere does not exist"),
+    (["resume", "nowhere"], "does not exist"),
     (["resume", "."], "is not the folder of a run"),
-    (["predict", "nowhere", "t.csv"], "nowhere does not exist"),
+    (["predict", "nowhere", "t.csv"], "does not exist"),
     (["predict", "."], "required: data"),
 ]
 
@@ -107,7 +107,7 @@ def files(tmp_path):
 
 
 @pytest.mark.parametrize(("arguments", "words"), CASES, ids=[" ".join(c[0]) for c in CASES])
-def test_wrong_input(gdframe, files, tmp_path, arguments, words):
+def test_invalid_input(gdframe, files, tmp_path, arguments, words):
     done = gdframe(*arguments)
     assert done.code == 2, done.out + done.err
     assert words in done.err
@@ -160,7 +160,7 @@ def test_an_output_folder_that_is_a_file(gdframe, tmp_path):
 
 
 def limited(folder, limit: int):
-    """Train with a limit on file sizes, which fails writes as a full disk does."""
+    """Train with a limit on file sizes, so that writes fail as on a full disk."""
     command = [sys.executable, "-m", "gdframe", "epochs=30", "stopping.tolerance=null"]
     return subprocess.run(
         [*command, "hydra.run.dir=run", "checkpoint.every=1"],
@@ -173,7 +173,7 @@ def limited(folder, limit: int):
     )
 
 
-def test_a_disk_that_is_full_from_the_start_leaves_nothing(tmp_path):
+def test_nothing_remains_if_the_disk_is_full_from_the_start(tmp_path):
     done = limited(tmp_path, 2_000)
     assert done.returncode == 2, done.stdout + done.stderr
     assert done.stderr.count("\n") == 1
@@ -181,24 +181,24 @@ def test_a_disk_that_is_full_from_the_start_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_disk_that_fills_up_says_so_and_the_run_can_go_on(gdframe, tmp_path):
+def test_a_run_can_be_resumed_after_the_disk_was_full(gdframe, tmp_path):
     done = limited(tmp_path, 6_000)
     assert done.returncode == 1, done.stdout + done.stderr
     assert done.stderr.count("\n") == 1
     assert "free some space, then go on by python -m gdframe resume" in done.stderr
     assert not list(tmp_path.rglob("*.tmp"))
-    again = gdframe("resume", "run")
-    assert again.code == 0, again.err
+    resumed = gdframe("resume", "run")
+    assert resumed.code == 0, resumed.err
     whole = gdframe("epochs=30", "stopping.tolerance=null", "hydra.run.dir=whole")
     assert whole.code == 0
     model = "model.safetensors"
     from safetensors.torch import load_file
 
-    ours, theirs = load_file(tmp_path / "run" / model), load_file(tmp_path / "whole" / model)
-    assert all((ours[name] == theirs[name]).all() for name in theirs)
+    values, expected = load_file(tmp_path / "run" / model), load_file(tmp_path / "whole" / model)
+    assert all((values[name] == expected[name]).all() for name in expected)
 
 
-def test_a_folder_that_holds_a_run_is_not_overwritten(gdframe, tmp_path):
+def test_a_run_folder_is_not_overwritten(gdframe, tmp_path):
     assert gdframe("epochs=1", "hydra.run.dir=run").code == 0
     before = (tmp_path / "run" / "result.json").read_text()
     done = gdframe("epochs=2", "hydra.run.dir=run")
@@ -208,7 +208,7 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(gdframe, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("override", "words"),
     [
         ("schedule=null", "schedule=null: expected a name"),
         ("~schedule", "schedule has no value: give it one, as schedule=NAME"),
@@ -218,8 +218,10 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(gdframe, tmp_path):
         ("sweep.reuse=true", "sweep.reuse=true adds to a sweep: name its folder by sweep.dir="),
     ],
 )
-def test_a_choice_of_none_or_of_several(given, said, capsys, tmp_path, monkeypatch):
+def test_an_override_without_a_value_or_with_several(
+    override, words, capsys, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
-    assert main([given]) == 2
-    assert said in capsys.readouterr().err
+    assert main([override]) == 2
+    assert words in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

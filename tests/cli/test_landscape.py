@@ -1,4 +1,4 @@
-"""Landscapes: paths are where runs went, values are the objective's, pictures are pictures."""
+"""Landscapes: paths, values of the objective, pictures and messages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gdframe.cli.main import main
 from gdframe.diagnostics.plane import principal_plane
 
 
-def ran(folder, *words):
+def train(folder, *words):
     gd.train(*words, "logging.tensorboard=false", folder=folder)
     return folder
 
@@ -25,62 +25,62 @@ def ran(folder, *words):
         ("data=diabetes", "variant=batch", "engine=gram", "optimizer=momentum", "epochs=30"),
         ("data=iris", "model=mlp", "model.hidden=[4]", "engine=eager", "optimizer=adam",
          "epochs=4", "penalty=l2"),
-        ("data=diabetes", "variant=batch", "lr=0.9", "engine=eager"),  # explodes
+        ("data=diabetes", "variant=batch", "lr=0.9", "engine=eager"),  # diverges
     ],
 )  # fmt: skip
-def test_a_path_is_where_the_run_went(tmp_path, words):
-    run = ran(tmp_path / "run", *words, "dtype=float64")
-    found = gd.landscape(run, points=5)
-    traced = found.runs[0]
-    assert traced.path.steps[0] == 0
-    assert traced.path.steps[-1] == traced.result["steps"]
-    # the objective where the run ended, over all rows, is what its result says
-    whole = gd.landscape(run, points=5, rows=10**6)
+def test_a_path_ends_where_the_run_ended(tmp_path, words):
+    run = train(tmp_path / "run", *words, "dtype=float64")
+    shown = gd.landscape(run, points=5)
+    retraced = shown.runs[0]
+    assert retraced.path.steps[0] == 0
+    assert retraced.path.steps[-1] == retraced.result["steps"]
+    # the objective at the end of the path, over all rows, equals that of the result
+    all_rows = gd.landscape(run, points=5, rows=10**6)
     from gdframe.diagnostics.plane import evaluate
 
-    spec = traced.spec
+    spec = retraced.spec
     rows = spec.objective.encode(spec.data.train)
-    ends = evaluate(spec.objective, traced.shapes, whole.plane, np.zeros((1, 2)), rows)
-    assert ends[0] == pytest.approx(traced.result["objective"], rel=1e-9)
-    assert np.abs(found.plane.axes @ found.plane.axes.T - np.eye(2)).max() < 1e-9
-    assert picture(found).startswith(b"\x89PNG")
+    ends = evaluate(spec.objective, retraced.shapes, all_rows.plane, np.zeros((1, 2)), rows)
+    assert ends[0] == pytest.approx(retraced.result["objective"], rel=1e-9)
+    assert np.abs(shown.plane.axes @ shown.plane.axes.T - np.eye(2)).max() < 1e-9
+    assert picture(shown).startswith(b"\x89PNG")
 
 
 def test_two_parameters_are_shown_exactly(tmp_path):
-    run = ran(tmp_path / "run", "model=rosenbrock", "lr=1e-3", "epochs=50", "dtype=float64")
-    found = gd.landscape(run, points=7)
-    assert found.plane.labels == ("x[0]", "x[1]")
-    x, y = np.meshgrid(*found.grid)
-    np.testing.assert_allclose(found.values, (1 - x) ** 2 + 100 * (y - x * x) ** 2, rtol=1e-12)
-    assert found.paths[0][0] == pytest.approx([-1.2, 1.0])
-    assert found.grid[0][0] < -1.2 < 1 < found.grid[0][-1]  # the minimum too
+    run = train(tmp_path / "run", "model=rosenbrock", "lr=1e-3", "epochs=50", "dtype=float64")
+    shown = gd.landscape(run, points=7)
+    assert shown.plane.labels == ("x[0]", "x[1]")
+    x, y = np.meshgrid(*shown.grid)
+    np.testing.assert_allclose(shown.values, (1 - x) ** 2 + 100 * (y - x * x) ** 2, rtol=1e-12)
+    assert shown.paths[0][0] == pytest.approx([-1.2, 1.0])
+    assert shown.grid[0][0] < -1.2 < 1 < shown.grid[0][-1]  # contains the minimum
     x, y = torch.tensor([-1.2, 1.0], dtype=torch.float64)
     for _ in range(50):
         slope = torch.stack([-2 * (1 - x) - 400 * x * (y - x * x), 200 * (y - x * x)])
         x, y = torch.stack([x, y]) - 1e-3 * slope
-    assert found.paths[0][-1] == pytest.approx([x.item(), y.item()])
+    assert shown.paths[0][-1] == pytest.approx([x.item(), y.item()])
 
 
-def test_one_parameter_two_of_many_and_the_line_between_runs(tmp_path):
-    well = ran(tmp_path / "well", "model=double_well", "model.start=[1.5]", "epochs=30")
+def test_one_parameter_two_parameters_and_the_line_between_runs(tmp_path):
+    well = train(tmp_path / "well", "model=double_well", "model.start=[1.5]", "epochs=30")
     line = gd.landscape(well)
     assert line.values.shape == (50,)
     assert line.paths[0].shape[1] == 1
-    one = ran(tmp_path / "one", "variant=batch", "lr=0.1", "epochs=5")
-    other = ran(tmp_path / "other", "variant=batch", "lr=0.01", "epochs=5")
-    chosen = gd.landscape(one, parameters=("weight[0,2]", "bias[0]"), points=4)
-    assert chosen.plane.labels == ("weight[0,2]", "bias[0]")
-    both = gd.landscape(one, other, points=4)
+    first = train(tmp_path / "first", "variant=batch", "lr=0.1", "epochs=5")
+    second = train(tmp_path / "second", "variant=batch", "lr=0.01", "epochs=5")
+    plane = gd.landscape(first, parameters=("weight[0,2]", "bias[0]"), points=4)
+    assert plane.plane.labels == ("weight[0,2]", "bias[0]")
+    both = gd.landscape(first, second, points=4)
     assert len(both.paths) == 2
-    between = gd.landscape(one, other, between=True, rows=10**6)
-    at = {round(t, 9): v for t, v in zip(between.grid[0], between.values)}
+    between = gd.landscape(first, second, between=True, rows=10**6)
+    values = {round(t, 9): v for t, v in zip(between.grid[0], between.values)}
     for t, run in ((0.0, between.runs[0]), (1.0, between.runs[1])):
-        assert at[t] == pytest.approx(run.result["objective"], rel=1e-4)
-    for found in (line, chosen, both, between):
-        assert picture(found).startswith(b"\x89PNG")
+        assert values[t] == pytest.approx(run.result["objective"], rel=1e-4)
+    for shown in (line, plane, both, between):
+        assert picture(shown).startswith(b"\x89PNG")
 
 
-def test_the_plane_holds_a_path_that_lies_in_one():
+def test_the_principal_plane_contains_a_path_that_is_flat():
     rng = np.random.default_rng(0)
     basis = rng.normal(size=(2, 30))
     path = rng.normal(size=(50, 2)) @ basis + rng.normal(size=30)
@@ -99,40 +99,40 @@ def test_the_command_writes_a_picture_and_an_animation(gdframe):
     assert (done.folder / "descent.gif").read_bytes().startswith(b"GIF89a")
 
 
-def test_runs_that_look_alike_are_told_apart(tmp_path):
-    runs = [ran(tmp_path / f"run{seed}", f"seed={seed}", "epochs=2") for seed in (0, 1)]
-    twin = ran(tmp_path / "twin", "seed=0", "epochs=2")
-    found = gd.landscape(*runs, points=4)
-    assert _legends(found) == [f"gd, lr 0.01, minibatch: max_epochs, seed {i}" for i in (0, 1)]
+def test_legends_are_unique(tmp_path):
+    runs = [train(tmp_path / f"run{seed}", f"seed={seed}", "epochs=2") for seed in (0, 1)]
+    twin = train(tmp_path / "twin", "seed=0", "epochs=2")
+    shown = gd.landscape(*runs, points=4)
+    assert _legends(shown) == [f"gd, lr 0.01, minibatch: max_epochs, seed {i}" for i in (0, 1)]
     names = _legends(gd.landscape(runs[0], twin, points=4))
     assert [name.rpartition(" ")[2] for name in names] == ["(run0)", "(twin)"]
-    figure, artists = _draw(found)
+    figure, artists = _draw(shown)
     for end in (2, 5):
-        _show(found, artists, end, figure)
-        step = found.runs[0].path.steps[end - 1]
+        _show(shown, artists, end, figure)
+        step = shown.runs[0].path.steps[end - 1]
         assert figure.axes[0].get_title().endswith(f", step {step:,}")
-    assert figure.axes[0].get_legend() is None  # it is beside the picture, and stays there
+    assert figure.axes[0].get_legend() is None  # the legend is outside the axes
 
 
-def test_a_picture_has_a_name_of_its_own(tmp_path, monkeypatch):
+def test_the_output_can_be_a_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    ran(tmp_path / "run", "epochs=2")
+    train(tmp_path / "run", "epochs=2")
     assert main(["landscape", "run", "--points", "4", "--output", "here/mine.png"]) == 0
     assert (tmp_path / "here" / "mine.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_wrong_input_is_one_message(capsys, tmp_path, monkeypatch):
+def test_invalid_input_gives_one_message(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    ran(tmp_path / "run", "epochs=1")
-    ran(tmp_path / "other", "data=iris", "epochs=1")
+    train(tmp_path / "run", "epochs=1")
+    train(tmp_path / "other", "data=iris", "epochs=1")
     for name in ("himmelblau", "rosenbrock"):
-        ran(tmp_path / name, f"model={name}", "epochs=2", "lr=1e-4")
+        train(tmp_path / name, f"model={name}", "epochs=2", "lr=1e-4")
     for name, *words in (
         ("mae", "loss=mae"),
         ("l2", "penalty=l2"),
         ("half", "data.validation=0.5"),
     ):
-        ran(tmp_path / name, *words, "epochs=1")
+        train(tmp_path / name, *words, "epochs=1")
     unfinished = tmp_path / "unfinished"
     (unfinished / ".hydra").mkdir(parents=True)
     config = (tmp_path / "run" / ".hydra" / "config.yaml").read_text()
@@ -145,48 +145,49 @@ def test_wrong_input_is_one_message(capsys, tmp_path, monkeypatch):
         (["run", "mae"], "differ in their loss"),
         (["run", "l2"], "differ in their penalty"),
         (["run", "half"], "differ in their data"),
-        (["run", "mae", "--between", "--animate", "x.gif"], "nothing that moves"),
-        (["run"] * 9, "holds at most 8"),
-        (["run", "--parameters", "weight[0,99]"], "there is no parameter"),
-        (["run", "--between"], "takes two runs"),
+        (["run", "mae", "--between", "--animate", "x.gif"], "--animate with --between"),
+        (["run"] * 9, "at most 8"),
+        (["run", "--parameters", "weight[0,99]"], "'weight[0,99]': does not exist"),
+        (["run", "--between"], "needs two runs"),
         (["run", "--points", "1"], "at least 2 points"),
-        (["run", "--animate", "x.avi"], "ends in .gif or .mp4"),
+        (["run", "--animate", "x.avi"], "must end in .gif or .mp4"),
     ):
         assert main(["landscape", *words]) == 2
-        (said,) = (s for s in capsys.readouterr().err.splitlines() if s.startswith("gdframe: "))
-        assert message in said
+        errors = capsys.readouterr().err.splitlines()
+        (line,) = (error for error in errors if error.startswith("gdframe: "))
+        assert message in line
 
 
-def test_a_run_whose_data_have_changed_is_not_shown(gdframe, tmp_path):
+def test_a_run_whose_data_have_changed_is_refused(gdframe, tmp_path):
     rows = [f"{i},{2 * i + 1}" for i in range(30)]
     (tmp_path / "t.csv").write_text("\n".join(["x,y", *rows]))
-    given = ("data=table", "data.path=t.csv", "data.target=y", "epochs=2", "batch_size=8")
-    assert gdframe(*given, "hydra.run.dir=run").code == 0
+    words = ("data=table", "data.path=t.csv", "data.target=y", "epochs=2", "batch_size=8")
+    assert gdframe(*words, "hydra.run.dir=run").code == 0
     (tmp_path / "t.csv").write_text("\n".join(["x,y", *reversed(rows[:-1]), "99,3"]))
     done = gdframe("landscape", "run")
     assert done.code == 2
-    assert "does not end where it did" in done.err
+    assert "its data" in done.err
 
 
 def test_a_function_of_one_parameter_is_a_line(tmp_path):
     folder = gd.train("model=double_well", "model.start=[1.5]", "epochs=20", folder=tmp_path).folder
-    found = landscape(folder)
-    assert found.values.shape == found.grid[0].shape == (50,)
-    (path,) = found.paths
+    line = landscape(folder)
+    assert line.values.shape == line.grid[0].shape == (50,)
+    (path,) = line.paths
     assert path.shape == (21, 1)
-    assert found.plane.share == 1
-    assert picture(found).startswith(b"\x89PNG")
+    assert line.plane.share == 1
+    assert picture(line).startswith(b"\x89PNG")
 
 
 def test_a_run_that_diverged_at_once_has_no_path(tmp_path, capsys):
     gd.train("variant=batch", "lr=1e30", "epochs=3", folder=tmp_path)
     assert main(["landscape", str(tmp_path)]) == 2
-    assert "took no step (objective became infinite at step 1" in capsys.readouterr().err
+    assert "the run made no step (" in capsys.readouterr().err
 
 
-def test_a_path_beyond_all_numbers_is_refused(tmp_path, capsys, monkeypatch):
+def test_a_landscape_that_is_not_finite_is_refused(tmp_path, capsys, monkeypatch):
     gd.train("variant=batch", "lr=0.1", "epochs=3", folder=tmp_path)
-    beyond = "gdframe.cli.landscape.evaluate"
-    monkeypatch.setattr(beyond, lambda *given: np.full(len(given[3]), np.inf))
+    target = "gdframe.cli.landscape.evaluate"
+    monkeypatch.setattr(target, lambda *args: np.full(len(args[3]), np.inf))
     assert main(["landscape", str(tmp_path)]) == 2
-    assert "beyond all numbers" in capsys.readouterr().err
+    assert "not finite" in capsys.readouterr().err

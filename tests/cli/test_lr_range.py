@@ -1,4 +1,4 @@
-"""The learning-rate range test: its rates are runs of their own, its limits are those of theory."""
+"""The learning-rate range test: objectives equal those of runs, limits equal those of theory."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import gdframe as gd
 from gdframe.diagnostics.rates import RangeTest
 
 
-def test_each_rate_ends_where_a_run_with_it_ends(tmp_path):
+def test_each_objective_equals_that_of_a_run(tmp_path):
     words = ("data=breast_cancer", "variant=minibatch", "dtype=float64", "engine=eager")
-    found, folder = gd.lr_range(
+    result, folder = gd.lr_range(
         *words, low=0.01, high=1.0, points=3, steps=30, folder=tmp_path / "r"
     )
     per_epoch = -(-456 // 32)
-    assert found.rates == pytest.approx([0.01, 0.1, 1.0])
-    for rate, value in zip(found.rates, found.values):
-        run = gd.train(*words, f"lr={rate}", "epochs=2", folder=tmp_path / f"{rate}")
+    assert result.rates == pytest.approx([0.01, 0.1, 1.0])
+    for lr, value in zip(result.rates, result.values):
+        run = gd.train(*words, f"lr={lr}", "epochs=2", folder=tmp_path / f"{lr}")
         assert run.steps == 2 * per_epoch == 30
         assert value == pytest.approx(run.objective, rel=1e-12)
     assert sorted(path.name for path in folder.iterdir() if "events" not in path.name) == [
@@ -27,18 +27,18 @@ def test_each_rate_ends_where_a_run_with_it_ends(tmp_path):
     ]  # fmt: skip
 
 
-def test_it_explodes_where_theory_says(tmp_path):
-    found, _ = gd.lr_range("variant=batch", "stopping.tolerance=null", steps=400, points=120,
-                           folder=tmp_path)  # fmt: skip
-    assert found.limit == pytest.approx(0.243977, rel=1e-4)
-    ratio = found.rates[1] / found.rates[0]
-    assert found.limit < found.too_large < found.limit * ratio**2
-    rate, reason = found.suggestion
-    assert rate < found.limit
-    assert "explodes" in reason or "lowest" in reason
+def test_runs_diverge_above_the_stability_limit(tmp_path):
+    result, _ = gd.lr_range("variant=batch", "stopping.tolerance=null", steps=400, points=120,
+                            folder=tmp_path)  # fmt: skip
+    assert result.limit == pytest.approx(0.243977, rel=1e-4)
+    ratio = result.rates[1] / result.rates[0]
+    assert result.limit < result.too_large < result.limit * ratio**2
+    lr, reason = result.suggestion
+    assert lr < result.limit
+    assert "lowest objective after 400 steps" in reason
 
 
-def test_the_command_says_writes_and_leaves_no_run(gdframe):
+def test_the_command_prints_a_suggestion_and_writes_no_run(gdframe):
     done = gdframe("lr-range", "variant=sgd", "--steps", "50", "--output", "out")
     assert done.code == 0, done.err
     assert done.out.startswith("suggestion    lr=")
@@ -51,23 +51,23 @@ def test_the_command_says_writes_and_leaves_no_run(gdframe):
     assert png.startswith(b"\x89PNG")
 
 
-def test_a_ramp_is_one_run_whose_rate_grows(tmp_path):
-    found, _ = gd.lr_range("variant=minibatch", ramp=True, steps=60, low=1e-4, high=10.0,
-                           folder=tmp_path)  # fmt: skip
-    assert found.ramp
-    assert found.rates == pytest.approx(np.geomspace(1e-4, 10, 60))
-    assert np.isfinite(found.values[:20]).all()
-    rate, reason = found.suggestion
-    assert rate == pytest.approx(found.rates[found.best] / 10)
+def test_a_ramp_is_one_run_with_a_growing_learning_rate(tmp_path):
+    result, _ = gd.lr_range("variant=minibatch", ramp=True, steps=60, low=1e-4, high=10.0,
+                            folder=tmp_path)  # fmt: skip
+    assert result.ramp
+    assert result.rates == pytest.approx(np.geomspace(1e-4, 10, 60))
+    assert np.isfinite(result.values[:20]).all()
+    lr, reason = result.suggestion
+    assert lr == pytest.approx(result.rates[result.best] / 10)
     assert "tenth" in reason
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--low", "5", "--high", "1"), "expected --low below --high"),
-        (("--low", "0"), "--low 0: a learning rate must be a finite number above 0"),
-        (("--high", "-1"), "--high -1: a learning rate"),
+        (("--low", "5", "--high", "1"), "--low must be below --high"),
+        (("--low", "0"), "--low 0: must be a finite number above 0"),
+        (("--high", "-1"), "--high -1: must be a finite number above 0"),
         (("--points", "2"), "at least 3"),
         (("--steps", "1"), "at least 2"),
         (("--low", "x"), "invalid float"),
@@ -75,7 +75,7 @@ def test_a_ramp_is_one_run_whose_rate_grows(tmp_path):
         (("data=nowhere",), "nowhere"),
     ],
 )
-def test_wrong_input_is_one_message(gdframe, words, message):
+def test_invalid_input_gives_one_message(gdframe, words, message):
     done = gdframe("lr-range", *words)
     assert done.code == 2
     assert message in done.err
@@ -83,11 +83,11 @@ def test_wrong_input_is_one_message(gdframe, words, message):
     assert not list(done.folder.iterdir())
 
 
-def test_where_nothing_descends_it_says_so():
-    rates, nan = np.geomspace(1, 100, 5), np.full(5, np.nan)
-    rate, reason = RangeTest(rates, nan, 1.0, 10, False, None).suggestion
-    assert rate is None
+def test_without_descent_there_is_no_suggestion_and_at_the_end_of_the_range_a_hint():
+    lrs, nan = np.geomspace(1, 100, 5), np.full(5, np.nan)
+    lr, reason = RangeTest(lrs, nan, 1.0, 10, False, None).suggestion
+    assert lr is None
     assert "--low" in reason
-    rate, reason = RangeTest(rates, np.array([5.0, 4, 3, 2, 1]), 6.0, 10, False, None).suggestion
-    assert rate == 100
+    lr, reason = RangeTest(lrs, np.array([5.0, 4, 3, 2, 1]), 6.0, 10, False, None).suggestion
+    assert lr == 100
     assert "--high" in reason

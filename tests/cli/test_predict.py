@@ -1,4 +1,4 @@
-"""Predictions in the user's units and labels, from the folder of a run alone."""
+"""Predictions in the user's units and labels, from a run folder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HOUSES = WORDS + "".join(
 
 @pytest.fixture(scope="module")
 def houses(tmp_path_factory):
-    """A regression on a table of all kinds of columns, with its exact least-squares solution."""
+    """A regression with all kinds of columns, trained to its exact least-squares solution."""
     folder = tmp_path_factory.mktemp("houses")
     (folder / "houses.csv").write_text(HOUSES)
     gd.train(
@@ -47,8 +47,8 @@ def test_columns_are_found_by_name_and_others_ignored(houses, tmp_path):
 def test_parquet_equals_csv(houses, tmp_path):
     table = pa.csv.read_csv(houses / "houses.csv")
     pa.parquet.write_table(table, tmp_path / "houses.parquet")
-    one = gd.predict(houses / "run", houses / "houses.csv")
-    assert one.equals(gd.predict(houses / "run", tmp_path / "houses.parquet"))
+    predictions = gd.predict(houses / "run", houses / "houses.csv")
+    assert predictions.equals(gd.predict(houses / "run", tmp_path / "houses.parquet"))
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_parquet_equals_csv(houses, tmp_path):
             WORDS + "1,boat,true,1\n",
             "'boat', which the training data does not have, first in row 1",
         ),
-        (WORDS + "1,flat,true,1\n,flat,true,1\n", "'size' has 1 missing .* row 2"),
+        (WORDS + "1,flat,true,1\n,flat,true,1\n", "'size'.* 1 missing .* row 2"),
         (WORDS, "has no rows"),
     ],
 )
@@ -71,7 +71,7 @@ def test_files_that_do_not_fit_are_refused(houses, tmp_path, text, words):
         gd.predict(houses / "run", tmp_path / "new.csv")
 
 
-def test_categories_are_read_as_text_whatever_they_look_like(tmp_path):
+def test_categories_are_read_as_text_even_if_they_look_like_numbers(tmp_path):
     labels = ["01", "1", "A1", "true"]
     rows = "".join(f"{labels[i % 4]},{i % 4}.5\n" for i in range(40))
     (tmp_path / "t.csv").write_text("c,y\n" + rows)
@@ -85,7 +85,7 @@ def test_categories_are_read_as_text_whatever_they_look_like(tmp_path):
         np.testing.assert_allclose(predicted.to_numpy(), expected, atol=0.01)
 
 
-def test_missing_values_are_imputed_where_training_did(tmp_path):
+def test_missing_values_are_imputed_as_in_training(tmp_path):
     rows = "".join(f"{i if i % 5 else ''},{2 * i}.5\n" for i in range(20))
     (tmp_path / "t.csv").write_text("x,y\n" + rows)
     gd.train(
@@ -114,7 +114,7 @@ def test_classifiers_predict_labels_and_probabilities(tmp_path, overrides, proba
     table = gd.predict(tmp_path / "run", tmp_path / "x.parquet")
     labels = np.array(frame.classes)[frame.target]
     accuracy = (np.array(table.column("prediction").to_pylist()) == labels).mean()
-    counts = [len(part or ()) for part in (result_rows(name))]
+    counts = [len(part or ()) for part in row_sets(name)]
     metrics = result.metrics
     expected = np.average(
         [metrics["train"]["accuracy"], metrics["validation"]["accuracy"]], weights=counts
@@ -123,11 +123,11 @@ def test_classifiers_predict_labels_and_probabilities(tmp_path, overrides, proba
     names = table.column_names[1:]
     assert names == ([f"probability_{c}" for c in frame.classes] if probabilities else [])
     if probabilities:
-        shares = np.column_stack([table.column(n).to_numpy() for n in names])
-        np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-5)
+        columns = np.column_stack([table.column(n).to_numpy() for n in names])
+        np.testing.assert_allclose(columns.sum(axis=1), 1, rtol=1e-5)
 
 
-def result_rows(name: str):
+def row_sets(name: str):
     data = gd.DATASETS.build(name).load()
     return data.train, data.validation
 
@@ -143,19 +143,19 @@ def test_poisson_predicts_counts(tmp_path):
     assert (predicted > 0).all()
 
 
-def test_a_function_has_nothing_to_predict(tmp_path):
+def test_a_function_cannot_predict(tmp_path):
     gd.train("model=rosenbrock", "epochs=2", folder=tmp_path / "run")
-    with pytest.raises(gd.UserError, match="nothing to predict"):
+    with pytest.raises(gd.UserError, match="cannot predict"):
         gd.predict(tmp_path / "run", tmp_path / "x.csv")
 
 
-def test_damaged_and_foreign_models_are_refused(houses, tmp_path):
+def test_damaged_models_and_other_formats_are_refused(houses, tmp_path):
     run = tmp_path / "run"
     run.mkdir()
-    with pytest.raises(gd.UserError, match=r"holds no model\.safetensors"):
+    with pytest.raises(gd.UserError, match=r"has no model\.safetensors"):
         gd.predict(run, houses / "houses.csv")
-    whole = (houses / "run" / "model.safetensors").read_bytes()
-    (run / "model.safetensors").write_bytes(whole[:100])
+    content = (houses / "run" / "model.safetensors").read_bytes()
+    (run / "model.safetensors").write_bytes(content[:100])
     with pytest.raises(gd.UserError, match="is damaged"):
         gd.predict(run, houses / "houses.csv")
     from safetensors.numpy import save_file
@@ -178,6 +178,6 @@ def test_the_command_line_prints_or_writes(gdframe, houses, tmp_path):
     assert written == pa.csv.read_csv(tmp_path / "p.csv").column("prediction").to_pylist()
     done = gdframe("predict", run, data, "--output", "p.xlsx")
     assert done.code == 2
-    assert "ends in .csv or .parquet" in done.err
+    assert "must end in .csv or .parquet" in done.err
     done = gdframe("predict", run, data, "--output", "nowhere/deep/p.csv")
     assert done.code == 0

@@ -1,4 +1,4 @@
-"""``report``: one page, which holds all it needs, says what is known, and draws it."""
+"""``report``: one self-contained page about a run or a sweep."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ in_browser = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium")
 
 
 class Reader(HTMLParser):
-    """Collects a page's text, headings and cells, and what it would load."""
+    """Collects the text, headings, tags and external links of a page."""
 
     def __init__(self, page):
         super().__init__()
@@ -64,41 +64,43 @@ def sweep(tmp_path_factory):
     return folder
 
 
-def test_a_run_is_told_whole(run, capsys):
+def test_the_page_of_a_run_is_complete(run, capsys):
     assert main(["report", str(run)]) == 0
     assert "report.html" in capsys.readouterr().out
     page = (run / "report.html").read_text()
-    read = Reader(page)
-    text = " ".join(read.text)
+    reader = Reader(page)
+    text = " ".join(reader.text)
     assert "max_epochs" in text
-    assert "still descending: at this rate" in text
+    assert re.search(r"still descending: needs [\d,]+ more epochs", text)
     assert {
         "Is it descending?", "Is it stable?", "How far from the minimum?", "Is it generalising?",
-        "What it came to", "Stability and theory", "Versions", "The landscape around its path",
+        "Result", "Stability and theory", "Versions", "The landscape around its path",
         "Run it again",
-    } <= set(read.headings)  # fmt: skip
+    } <= set(reader.headings)  # fmt: skip
     assert "python -m gdframe variant=batch lr=0.1 epochs=30" in text
     assert "condition number" in text
     result = json.loads((run / "result.json").read_text())
     assert f"at the end, lowest {result['objective']:,.6g} (31 points)" in text
-    assert read.loads == []
+    assert reader.loads == []
     assert "alt=" in page
     assert len(page) < 1e6
 
 
-def test_a_sweep_is_told_whole(sweep, tmp_path):
-    path = report(sweep, output=tmp_path / "there.html")
+def test_the_page_of_a_sweep_is_complete(sweep, tmp_path):
+    path = report(sweep, output=tmp_path / "page.html")
     page = path.read_text()
-    read = Reader(page)
-    text = " ".join(read.text)
+    reader = Reader(page)
+    text = " ".join(reader.text)
     assert re.search("Best: variant=(mini)?batch, lr=0.1, validation_loss", text)
     assert "12 diverged" in text
-    again = "python -m gdframe -m variant=batch,minibatch lr=0.01,0.1,100 'seed=range(6)' epochs=4"
-    assert again in text
+    launch = "python -m gdframe -m variant=batch,minibatch lr=0.01,0.1,100 'seed=range(6)' epochs=4"
+    assert launch in text
     assert re.search(r"The best run: +python -m gdframe variant=\w+ lr=0.1 seed=0", text)
     assert "beyond chance" in text or "could be chance" in text
-    assert {"Who is best?", "Could that be chance?", "All runs", "Pictures"} <= set(read.headings)
-    assert not read.loads
+    assert {"Which is best?", "Could that be chance?", "All runs", "Pictures"} <= set(
+        reader.headings
+    )
+    assert not reader.loads
     data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.S)[1])
     assert len(data["runs"]) == 36
     assert len(data["groups"]) == 6
@@ -108,49 +110,49 @@ def test_a_sweep_is_told_whole(sweep, tmp_path):
     assert all(len(values) == len(first["x"]["step"]) for values in first["y"].values())
 
 
-def test_names_are_text_whatever_they_hold(tmp_path):
-    evil = "</script><script>document.title='taken'</script>"
+def test_names_are_escaped(tmp_path):
+    evil = "</script><script>document.title='evil'</script>"
     rows = "\n".join(f"{i},{i % 7}" for i in range(60))
     (tmp_path / "t.csv").write_text(f'y,"{evil}"\n{rows}\n')
-    given = "data=table", f"data.path={tmp_path / 't.csv'}", "data.target=y", "epochs=2"
-    folder = gd.train(*given, f'data.features=["{evil}"]', folder=tmp_path / "<b>run").folder
+    words = "data=table", f"data.path={tmp_path / 't.csv'}", "data.target=y", "epochs=2"
+    folder = gd.train(*words, f'data.features=["{evil}"]', folder=tmp_path / "<b>run").folder
     page = report(folder).read_text()
     assert evil not in page
     assert html.escape(evil, quote=False).replace("'", "&#39;") in page
-    read = Reader(page)
-    assert read.tags.count("script") == 2
-    assert "b" not in read.tags
+    reader = Reader(page)
+    assert reader.tags.count("script") == 2
+    assert "b" not in reader.tags
     if BROWSER:
         assert look(folder / "report.html")["title"] == "Run <b>run - gdframe"
 
 
-@pytest.mark.parametrize("keep", ["checkpoint", "events", "neither"])
-def test_curves_come_from_where_they_are(tmp_path, keep):
+@pytest.mark.parametrize("source", ["checkpoint", "events", "neither"])
+def test_curves_come_from_the_checkpoint_or_the_event_file(tmp_path, source):
     off = {"checkpoint": ["logging.tensorboard=false"], "events": ["checkpoint.every=null"],
-           "neither": ["logging.tensorboard=false", "checkpoint.every=null"]}[keep]  # fmt: skip
-    folder = gd.train("variant=minibatch", "epochs=3", *off, folder=tmp_path / keep).folder
+           "neither": ["logging.tensorboard=false", "checkpoint.every=null"]}[source]  # fmt: skip
+    folder = gd.train("variant=minibatch", "epochs=3", *off, folder=tmp_path / source).folder
     page = report(folder, landscape=False).read_text()
     text = " ".join(Reader(page).text)
-    assert ("Is it descending?" in text) == (keep != "neither")
-    assert ("No curves" in text) == (keep == "neither")
-    assert ("shares of the run's own" in text) == (keep == "events")
-    if keep == "events":
+    assert ("Is it descending?" in text) == (source != "neither")
+    assert ("No curves" in text) == (source == "neither")
+    assert ("interpolated" in text) == (source == "events")
+    if source == "events":
         data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.S)[1])
         assert data["runs"][0]["x"]["step"][-1] == 36
 
 
-def test_a_run_in_progress_or_killed_or_diverged_at_once_is_told(tmp_path):
+def test_pages_of_running_killed_and_diverged_runs(tmp_path):
     folder = gd.train("variant=batch", "lr=1e30", "epochs=3", folder=tmp_path / "run").folder
     text = " ".join(Reader(report(folder).read_text()).text)
     assert "diverged" in text
     assert "objective: 29," in text
     (folder / "result.json").unlink()
-    assert "it was killed, or has yet to begin" in report(folder).read_text()
+    assert "The run has no result" in report(folder).read_text()
     with exclusive(folder):
         assert "The run is in progress" in report(folder).read_text()
 
 
-def test_a_sweep_with_runs_that_have_not_ended_and_of_other_versions(tmp_path):
+def test_a_sweep_with_runs_that_have_not_ended_or_have_other_versions(tmp_path):
     gd.sweep("lr=0.01,0.02,0.03", "epochs=1", folder=tmp_path)
     (tmp_path / "0" / "result.json").unlink()
     other = json.loads((tmp_path / "1" / "result.json").read_text())
@@ -161,22 +163,22 @@ def test_a_sweep_with_runs_that_have_not_ended_and_of_other_versions(tmp_path):
     assert "The runs were trained by different versions of torch" in text
 
 
-def test_a_function_shows_where_it_was_left(tmp_path):
+def test_a_function_shows_its_last_point(tmp_path):
     folder = gd.train(
         "model=himmelblau", "lr=0.01", "epochs=50", "dtype=float64", folder=tmp_path
     ).folder
     text = " ".join(Reader(report(folder).read_text()).text)
-    assert "Where the point was left" in text
+    assert "Last point" in text
     assert "The landscape around its path" in text
 
 
-def test_what_is_no_run_is_refused(tmp_path, run, capsys):
+def test_other_folders_are_refused(tmp_path, run, capsys):
     assert main(["report", str(tmp_path / "nowhere")]) == 2
     assert "does not exist" in capsys.readouterr().err
     assert main(["report", str(tmp_path)]) == 2
-    assert "is not the folder of a run or a sweep" in capsys.readouterr().err
+    assert "is not a run folder or sweep folder" in capsys.readouterr().err
     assert main(["report", str(run), "--output", str(tmp_path)]) == 2
-    assert "it is a folder" in capsys.readouterr().err
+    assert "is a folder" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
@@ -191,48 +193,48 @@ const plots = () => [...document.querySelectorAll(".plot")];
 const counts = () => plots().map((plot) => plot.querySelectorAll(".curve").length);
 const path = () => document.querySelector(".plot .curve")?.getAttribute("points");
 const texts = () => document.querySelector(".plot svg").textContent;
-const found = { title: document.title, before: counts(), axis: texts() };
+const facts = { title: document.title, before: counts(), axis: texts() };
 const box = document.querySelector(".plot svg");
-found.shrunk = box.getBoundingClientRect().width / box.viewBox.baseVal.width;
-found.legends = plots().map((plot) => plot.parentElement.querySelectorAll(".legend button").length);
-found.wide = document.documentElement.scrollWidth - innerWidth;
+facts.shrunk = box.getBoundingClientRect().width / box.viewBox.baseVal.width;
+facts.legends = plots().map((plot) => plot.parentElement.querySelectorAll(".legend button").length);
+facts.wide = document.documentElement.scrollWidth - innerWidth;
 const toggle = document.querySelector(".legend button");
 if (toggle) {
   toggle.click();
-  found.hidden = counts();
-  found.pressed = toggle.getAttribute("aria-pressed");
+  facts.hidden = counts();
+  facts.pressed = toggle.getAttribute("aria-pressed");
   toggle.click();
 }
-found.again = counts();
+facts.again = counts();
 const samples = document.querySelector('input[value="samples"]');
-if (samples) { samples.click(); found.samples = texts(); }
+if (samples) { samples.click(); facts.samples = texts(); }
 const log = document.querySelector(".tools input");
-if (log) { const was = path(); log.click(); found.bent = path() !== was; }
+if (log) { const was = path(); log.click(); facts.bent = path() !== was; }
 const svg = document.querySelector(".plot svg");
 if (svg) {
   svg.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight" }));
-  found.tip = document.querySelector(".tip").textContent;
-  found.label = svg.getAttribute("aria-label");
+  facts.tip = document.querySelector(".tip").textContent;
+  facts.label = svg.getAttribute("aria-label");
 }
 const head = document.querySelector("table.sortable th:nth-child(2) button");
-if (head) { head.click(); found.sorted = head.parentElement.getAttribute("aria-sort"); }
+if (head) { head.click(); facts.sorted = head.parentElement.getAttribute("aria-sort"); }
 for (const rule of document.styleSheets[0].cssRules) {
   if (rule.media?.mediaText === "print") rule.media.mediaText = "all";
 }
-const all = (what) => [...document.querySelectorAll(what)];
-const shown = (what) => all(what).filter((one) => one.offsetParent).length;
-found.folded = document.querySelectorAll("details:not([open])").length;
+const all = (selector) => [...document.querySelectorAll(selector)];
+const shown = (selector) => all(selector).filter((node) => node.offsetParent).length;
+facts.folded = document.querySelectorAll("details:not([open])").length;
 window.dispatchEvent(new Event("beforeprint"));
-found.unfolded = document.querySelectorAll("details:not([open])").length;
+facts.unfolded = document.querySelectorAll("details:not([open])").length;
 window.dispatchEvent(new Event("afterprint"));
-found.printed = [".legend button", ".controls", ".tools input"].map(shown);
-found.errors = window.seen;
-document.body.dataset.found = JSON.stringify(found);
+facts.printed = [".legend button", ".controls", ".tools input"].map(shown);
+facts.errors = window.seen;
+document.body.dataset.facts = JSON.stringify(facts);
 </script>"""
 
 
 def look(path, *flags):
-    """Open a page in a headless browser, press what can be pressed, and say what was seen."""
+    """Open a page in a headless browser, press its buttons, and return the observations."""
     page = (
         path.read_text().replace("<head>", f"<head>{FIRST}").replace("</body>", f"{PROBE}</body>")
     )
@@ -246,8 +248,8 @@ def look(path, *flags):
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert "CONSOLE" not in done.stderr, done.stderr
-    found = re.search(r'data-found="(.*?)"', done.stdout, re.S)
-    return json.loads(html.unescape(found[1]))
+    match = re.search(r'data-facts="(.*?)"', done.stdout, re.S)
+    return json.loads(html.unescape(match[1]))
 
 
 @in_browser
@@ -267,8 +269,8 @@ def test_a_browser_draws_a_run(run, tmp_path):
     assert seen["label"].startswith("Is it descending?")
     assert seen["sorted"] == "ascending"
     assert seen["folded"] > 0
-    assert seen["unfolded"] == 0  # paper shows all settings
-    assert seen["printed"] == [sum(seen["legends"]), 0, 0]  # which curve is which, and no controls
+    assert seen["unfolded"] == 0  # a printed page shows all settings
+    assert seen["printed"] == [sum(seen["legends"]), 0, 0]  # legends, and no controls
 
 
 @in_browser
@@ -276,14 +278,14 @@ def test_a_narrow_page_keeps_its_text_readable(run, tmp_path):
     seen = look(report(run, output=tmp_path / "run.html"), "--window-size=500,900")
     assert seen["errors"] == []
     assert seen["shrunk"] > 0.9
-    assert seen["wide"] <= 0  # nothing sticks out
+    assert seen["wide"] <= 0  # no horizontal scrolling
 
 
 @in_browser
 def test_a_browser_draws_a_sweep(sweep, tmp_path):
     seen = look(report(sweep, output=tmp_path / "sweep.html"))
     assert seen["errors"] == []
-    assert seen["before"] == [30]  # those that diverged at once have a single point
+    assert seen["before"] == [30]  # runs that diverged in the first epoch have a single point
     assert seen["hidden"] == [24]
     assert "run 3: variant=batch" in seen["tip"] or "variant=" in seen["tip"]
 
@@ -294,11 +296,11 @@ def test_a_thousand_runs_take_seconds_and_megabytes(tmp_path):
         "variant=batch", "lr=choice(" + ",".join(f"{0.0001 * k:.4f}" for k in range(1, 201)) + ")",
         "seed=range(5)", "epochs=50", "checkpoint.every=null", folder=tmp_path,
     )  # fmt: skip
-    begun = time.perf_counter()
+    start = time.perf_counter()
     path = report(tmp_path)
-    taken = time.perf_counter() - begun
-    print(f"{taken:.1f} s, {path.stat().st_size / 1e6:.1f} MB")
-    assert taken < 20
+    seconds = time.perf_counter() - start
+    print(f"{seconds:.1f} s, {path.stat().st_size / 1e6:.1f} MB")
+    assert seconds < 20
     assert path.stat().st_size < 5e6
     if BROWSER:
         assert look(path)["errors"] == []

@@ -1,4 +1,4 @@
-"""Runs that go on: after their end, after kill -9, after Ctrl-C, with damage."""
+"""Resumed runs: after their end, after kill -9, after Ctrl-C, with damaged checkpoints."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def model(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "model.safetensors")
 
 
-def assert_same(one: Path, other: Path) -> None:
-    a, b = model(one), model(other)
+def assert_same(run: Path, expected: Path) -> None:
+    a, b = model(run), model(expected)
     assert all(torch.equal(a[name], b[name]) for name in b)
-    results = [json.loads((run / "result.json").read_text()) for run in (one, other)]
+    results = [json.loads((path / "result.json").read_text()) for path in (run, expected)]
     for result in results:
         del result["seconds"]
     assert results[0] == results[1]
@@ -50,10 +50,10 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen:
     )
 
 
-def wait_for(found, seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not found():
-        assert time.monotonic() < end, "it never came"
+def wait_for(condition, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition was never true"
         time.sleep(0.01)
 
 
@@ -69,38 +69,38 @@ def wait_for(found, seconds: float = 60.0) -> None:
     ],
 )
 def test_more_epochs_equal_a_longer_run(gdframe, tmp_path, variant, engine, dtype):
-    given = [*SETTINGS, f"dtype={dtype}", f"variant={variant}", "optimizer=adam", "lr=0.01"]
-    given += ["schedule=exponential", f"engine={engine}"]
-    assert gdframe(*given, "epochs=3", "hydra.run.dir=cut").code == 0
-    again = gdframe("resume", "cut", "epochs=5")
-    assert again.code == 0, again.err
-    assert gdframe(*given, "epochs=5", "hydra.run.dir=whole").code == 0
+    words = [*SETTINGS, f"dtype={dtype}", f"variant={variant}", "optimizer=adam", "lr=0.01"]
+    words += ["schedule=exponential", f"engine={engine}"]
+    assert gdframe(*words, "epochs=3", "hydra.run.dir=cut").code == 0
+    resumed = gdframe("resume", "cut", "epochs=5")
+    assert resumed.code == 0, resumed.err
+    assert gdframe(*words, "epochs=5", "hydra.run.dir=whole").code == 0
     assert_same(tmp_path / "cut", tmp_path / "whole")
 
 
 @pytest.mark.parametrize("delay", [0.0, pytest.param(0.4, marks=pytest.mark.slow)])
 def test_after_kill_9(gdframe, tmp_path, delay):
-    given = ["variant=sgd", "epochs=12", "optimizer=momentum", "lr=0.001", "schedule=cosine"]
-    run = start(tmp_path / "cut", *given, "checkpoint.every=0.05s")
+    words = ["variant=sgd", "epochs=12", "optimizer=momentum", "lr=0.001", "schedule=cosine"]
+    run = start(tmp_path / "cut", *words, "checkpoint.every=0.05s")
     wait_for(lambda: list((tmp_path / "cut").glob("checkpoint/step-*")))
     time.sleep(delay)
     run.kill()
     run.communicate()
     assert not (tmp_path / "cut" / "result.json").exists()
-    again = gdframe("resume", "cut")
-    assert again.code == 0, again.err
-    whole = start(tmp_path / "whole", *given)
+    resumed = gdframe("resume", "cut")
+    assert resumed.code == 0, resumed.err
+    whole = start(tmp_path / "whole", *words)
     whole.communicate()
     assert_same(tmp_path / "cut", tmp_path / "whole")
     check_events(tmp_path / "cut", tmp_path / "whole")
 
 
-def check_events(one: Path, other: Path) -> None:
-    """The curves of a resumed run are those of one that was never cut."""
+def check_events(run: Path, expected: Path) -> None:
+    """Check that the curves of a resumed run equal those of an uninterrupted run."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     curves = []
-    for folder in (one, other):
+    for folder in (run, expected):
         assert len(list(folder.glob("events.out.tfevents.*"))) == 1
         accumulator = EventAccumulator(str(folder), size_guidance={"scalars": 0})
         accumulator.Reload()
@@ -113,21 +113,21 @@ def check_events(one: Path, other: Path) -> None:
     assert curves[0] == curves[1]
 
 
-def test_killed_before_the_first_checkpoint_it_starts_again(gdframe, tmp_path):
+def test_a_run_killed_before_its_first_checkpoint_starts_again(gdframe, tmp_path):
     run = start(tmp_path / "cut", "variant=sgd", "epochs=3")
     wait_for(lambda: (tmp_path / "cut" / ".hydra" / "config.yaml").exists())
     wait_for(lambda: (tmp_path / "cut" / ".hydra" / "overrides.yaml").exists())
     run.kill()
     run.communicate()
-    again = gdframe("resume", "cut")
-    assert again.code == 0, again.err
+    resumed = gdframe("resume", "cut")
+    assert resumed.code == 0, resumed.err
     start(tmp_path / "whole", "variant=sgd", "epochs=3").communicate()
     assert_same(tmp_path / "cut", tmp_path / "whole")
 
 
-def test_after_ctrl_c_amid_an_epoch(gdframe, tmp_path):
-    given = ["variant=sgd", "data.rows=8000", "epochs=1", "lr=0.001"]
-    run = start(tmp_path / "cut", *given, "checkpoint.every=0.05s")
+def test_after_ctrl_c_within_an_epoch(gdframe, tmp_path):
+    words = ["variant=sgd", "data.rows=8000", "epochs=1", "lr=0.001"]
+    run = start(tmp_path / "cut", *words, "checkpoint.every=0.05s")
     wait_for(lambda: list((tmp_path / "cut").glob("checkpoint/step-*")))
     run.send_signal(signal.SIGINT)
     out, err = run.communicate()
@@ -137,77 +137,79 @@ def test_after_ctrl_c_amid_an_epoch(gdframe, tmp_path):
     result = json.loads((tmp_path / "cut" / "result.json").read_text())
     assert result["status"] == "interrupted"
     assert 0 < result["steps"] < 6_400
-    again = gdframe("resume", "cut")
-    assert again.code == 0, again.err
-    start(tmp_path / "whole", *given).communicate()
+    resumed = gdframe("resume", "cut")
+    assert resumed.code == 0, resumed.err
+    start(tmp_path / "whole", *words).communicate()
     assert_same(tmp_path / "cut", tmp_path / "whole")
 
 
 def test_a_damaged_newest_checkpoint_is_reported(gdframe, tmp_path):
-    given = [*SETTINGS, "variant=minibatch", "checkpoint.every=1"]
-    assert gdframe(*given, "epochs=3", "hydra.run.dir=cut").code == 0
+    words = [*SETTINGS, "variant=minibatch", "checkpoint.every=1"]
+    assert gdframe(*words, "epochs=3", "hydra.run.dir=cut").code == 0
     checkpoints = sorted((tmp_path / "cut" / "checkpoint").iterdir())
     assert len(checkpoints) == 3
     checkpoints[-1].write_bytes(checkpoints[-1].read_bytes()[:-10])
-    again = gdframe("resume", "cut", "epochs=5")
-    assert again.code == 0, again.err
-    assert f"checkpoint {checkpoints[-1].name} is damaged" in again.out
-    assert gdframe(*given, "epochs=5", "hydra.run.dir=whole").code == 0
+    resumed = gdframe("resume", "cut", "epochs=5")
+    assert resumed.code == 0, resumed.err
+    assert f"checkpoint {checkpoints[-1].name} is damaged" in resumed.out
+    assert gdframe(*words, "epochs=5", "hydra.run.dir=whole").code == 0
     assert_same(tmp_path / "cut", tmp_path / "whole")
 
 
-def test_a_finished_run_says_again_how_it_ended(gdframe, tmp_path):
+def test_a_finished_run_keeps_its_verdict(gdframe, tmp_path):
     assert gdframe(*SETTINGS, "epochs=2", "hydra.run.dir=run").code == 0
     before = json.loads((tmp_path / "run" / "result.json").read_text())
-    again = gdframe("resume", "run")
-    assert again.code == 0
+    resumed = gdframe("resume", "run")
+    assert resumed.code == 0
     after = json.loads((tmp_path / "run" / "result.json").read_text())
     assert after["reason"] == before["reason"]
-    assert after["reason"].startswith("reached the limit of 2 epochs; the objective is 840 times")
+    assert "above its minimum" in after["reason"]
     assert after["objective"] == before["objective"]
 
 
-def test_what_would_be_another_run_is_refused(gdframe, tmp_path, capsys, monkeypatch):
+def test_overrides_that_change_the_run_are_refused(gdframe, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert gdframe(*SETTINGS, "epochs=2", "hydra.run.dir=run", "schedule=cosine").code == 0
     for arguments, words in (
-        (["lr=0.5"], "a run goes on as it began"),
+        (["lr=0.5"], "lr=0.5"),
         (["epochs=many"], "epochs=many"),
         (["epochs=0"], "must be at least 1"),
         (["stopping.nothing=1"], "nothing"),
         (["epochs=4"], "schedule.epochs=2"),
-        (["rubbish"], "cannot read 'rubbish'"),
+        (["rubbish"], "'rubbish'"),
     ):
         assert main(["resume", "run", *arguments]) == 2
-        (said,) = (s for s in capsys.readouterr().err.splitlines() if s.startswith("gdframe: "))
-        assert words in said
+        errors = capsys.readouterr().err.splitlines()
+        (line,) = (error for error in errors if error.startswith("gdframe: "))
+        assert words in line
     assert gdframe("resume", "run", "epochs=4", "schedule.epochs=2").code == 0
 
 
-def test_other_data_are_noticed_and_paths_hold_from_anywhere(gdframe, tmp_path):
+def test_changed_data_are_refused_and_paths_work_from_any_folder(gdframe, tmp_path):
     rows = "".join(f"{i},{2 * i}.5\n" for i in range(40))
     (tmp_path / "t.csv").write_text("x,y\n" + rows)
-    given = ["data=table", "data.path=t.csv", "data.target=y", "epochs=2", "batch_size=8"]
-    assert gdframe(*given, "hydra.run.dir=run").code == 0
+    words = ["data=table", "data.path=t.csv", "data.target=y", "epochs=2", "batch_size=8"]
+    assert gdframe(*words, "hydra.run.dir=run").code == 0
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     assert gdframe("resume", "../run", "epochs=3", cwd=elsewhere).code == 0
     (tmp_path / "t.csv").write_text("x,y\n" + rows.replace("4.5", "5.5"))
     done = gdframe("resume", "run", "epochs=4")
     assert done.code == 2
-    assert "the data is not what the run was trained on" in done.err
+    assert "data" in done.err
+    assert "Traceback" not in done.err
 
 
-def test_fewer_epochs_than_were_done_are_refused(gdframe):
+def test_fewer_epochs_than_done_are_refused(gdframe):
     assert gdframe(*SETTINGS, "epochs=4", "hydra.run.dir=run").code == 0
     done = gdframe("resume", "run", "epochs=2")
     assert done.code == 2
-    assert "the run has already done 4 epochs" in done.err
-    assert "one value, not several" in gdframe("resume", "run", "epochs=5,6").err
+    assert "4 epochs" in done.err
+    assert "epochs=5,6" in gdframe("resume", "run", "epochs=5,6").err
 
 
 @pytest.mark.parametrize("delay", [0.7, 1.4])
-def test_a_signal_during_set_up_leaves_nothing(tmp_path, delay):
+def test_nothing_remains_after_a_signal_during_set_up(tmp_path, delay):
     run = subprocess.Popen(
         [sys.executable, "-m", "gdframe", "data=digits", "model=mlp"],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -217,27 +219,27 @@ def test_a_signal_during_set_up_leaves_nothing(tmp_path, delay):
     _, err = run.communicate()
     assert run.returncode == 130
     assert "Traceback" not in err
-    left = list(tmp_path.rglob("*"))
-    assert not left or any(path.name == "result.json" for path in left)
+    paths = list(tmp_path.rglob("*"))
+    assert not paths or any(path.name == "result.json" for path in paths)
 
 
-def test_a_run_that_is_still_training_is_left_alone(gdframe, tmp_path):
+def test_a_run_that_is_training_cannot_be_resumed(gdframe, tmp_path):
     run = start(tmp_path / "busy", "variant=sgd", "epochs=100000", "lr=1e-9")
     try:
         wait_for(lambda: list((tmp_path / "busy").glob("events*")))
         done = gdframe("resume", "busy")
         assert done.code == 2
-        assert "a run is being trained in busy" in done.err
+        assert "busy: another process trains here" in done.err
     finally:
         run.kill()
         run.communicate()
 
 
-def test_folders_that_are_no_runs_are_refused(gdframe, tmp_path):
+def test_damaged_configs_are_refused(gdframe, tmp_path):
     (tmp_path / "other" / ".hydra").mkdir(parents=True)
     (tmp_path / "other" / ".hydra" / "config.yaml").write_text("lr: [")
     assert "cannot be read" in gdframe("resume", "other").err
     (tmp_path / "other" / ".hydra" / "config.yaml").write_text("lr: 1")
     done = gdframe("resume", "other")
     assert done.code == 2
-    assert "not a config of gdframe's" in done.err
+    assert "not a config of gdframe" in done.err

@@ -1,4 +1,4 @@
-"""The main command as a user runs it: table, folder, exit codes, every variant and component."""
+"""The main command: table, run folder, exit codes, and many combinations of components."""
 
 from __future__ import annotations
 
@@ -71,23 +71,24 @@ def test_divergence_is_a_result(gdframe):
     ],
     ids=" ".join,
 )
-def test_every_divergence_is_told_with_a_finite_state(gdframe, arguments):
+def test_a_diverged_run_ends_with_finite_parameters(gdframe, arguments):
     done = gdframe(*arguments)
     assert done.code == 3, done.err
     assert done.err == ""
     assert done.result["objective"] is not None or done.result["steps"] == 0
 
 
-def test_a_run_can_end_before_its_first_update(gdframe):
+def test_a_run_can_end_before_its_first_step(gdframe):
     done = gdframe("stopping.target=1e9")
     assert done.code == 0, done.err
     assert done.result["status"] == "target_reached"
     assert done.result["steps"] == 0
 
 
-def test_a_run_that_stands_still_on_a_slope_says_so(gdframe):
+def test_a_run_that_hardly_moves_is_told_to_use_a_larger_learning_rate(gdframe):
     reason = gdframe("variant=batch", "lr=1e-9").result["reason"]
-    assert "still 100% of its start: the learning rate may be too small" in reason
+    assert "100%" in reason.replace("100 %", "100%")
+    assert "learning rate may be too small" in reason
 
 
 @pytest.mark.parametrize(
@@ -118,14 +119,14 @@ def test_components_compose(gdframe, arguments):
     assert done.result["epochs"] == 2
 
 
-def test_two_launches_in_one_second_have_folders_of_their_own(tmp_path):
+def test_launches_in_one_second_have_different_folders(tmp_path):
     from gdframe.config.folders import claim
 
     folders = [claim(tmp_path / "outputs") for _ in range(5)]
     assert len(set(folders)) == 5
 
 
-def test_experiments_keep_their_promises(gdframe):
+def test_the_experiment_logistic_reaches_its_accuracy(gdframe):
     done = gdframe("experiment=logistic")
     assert done.result["metrics"]["validation"]["accuracy"] > 0.96
 
@@ -138,13 +139,13 @@ def test_quiet_and_without_tensorboard(gdframe):
 
 def test_help_and_config_do_not_import_torch(gdframe, tmp_path):
     (tmp_path / "torch.py").write_text("raise SystemExit('torch was imported')")
-    without = {"PYTHONPATH": str(tmp_path)}
-    assert "Groups: GROUP=NAME" in gdframe("--help", **without).out
-    assert "lr: 0.01" in gdframe("--cfg", "job", **without).out
-    assert "adam" in gdframe("list", **without).out
-    assert "Did you mean 'adam'?" in gdframe("optimizer=adm", **without).err
-    assert "must be a finite" in gdframe("lr=nan", **without).err
-    assert "torch was imported" in gdframe("epochs=1", **without).err
+    environment = {"PYTHONPATH": str(tmp_path)}
+    assert "Groups: GROUP=NAME" in gdframe("--help", **environment).out
+    assert "lr: 0.01" in gdframe("--cfg", "job", **environment).out
+    assert "adam" in gdframe("list", **environment).out
+    assert "Did you mean 'adam'?" in gdframe("optimizer=adm", **environment).err
+    assert "must be a finite" in gdframe("lr=nan", **environment).err
+    assert "torch was imported" in gdframe("epochs=1", **environment).err
 
 
 def test_list_shows_every_component(gdframe):

@@ -1,4 +1,4 @@
-"""``watch``: what a run or a sweep does, in the terminal, while it does it."""
+"""``watch``: the progress of a run or a sweep in the terminal."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from gdframe.cli.watch import PLAIN_BLOCKS, spark, view_of, watch
 from gdframe.runs.lock import exclusive
 
 
-def seen(view):
+def rendered(view):
     console = Console(file=io.StringIO(), width=140)
     console.print(view.show())
     return console.file.getvalue()
 
 
-def test_a_spark_rises_and_falls_with_its_values():
+def test_a_sparkline_follows_its_values():
     assert spark(np.array([1.0, 10.0, 100.0]), 10) == "▁▅█"
     assert spark(np.array([0.0, 5.0, 10.0]), 10) == "▁▅█"
     assert spark(np.array([1.0, np.nan, 2.0]), 10) == "▁ █"
@@ -47,8 +47,8 @@ def test_a_run_that_ended_is_shown_once(tmp_path, capsys):
 def test_a_sweep_is_shown_best_first(tmp_path):
     gd.sweep("lr=0.001,0.1,100", "epochs=2", folder=tmp_path)
     view = view_of(tmp_path)
-    lines = seen(view).splitlines()
-    assert view.over
+    lines = rendered(view).splitlines()
+    assert view.is_over
     assert "3 of 3 ended: 2 max_epochs, 1 diverged" in lines[1]
     assert "(run 1: lr=0.1)" in lines[2]
     rows = [line.split()[:3] for line in lines[4:7]]
@@ -56,20 +56,20 @@ def test_a_sweep_is_shown_best_first(tmp_path):
     assert rows[2] == ["2", "lr=100", "diverged"]
     with exclusive(tmp_path):
         (tmp_path / "2" / "result.json").unlink()
-        assert "2 of 3 ended" in seen(view_of(tmp_path))
-        assert not view_of(tmp_path).over
+        assert "2 of 3 ended" in rendered(view_of(tmp_path))
+        assert not view_of(tmp_path).is_over
 
 
-def test_a_run_is_watched_to_its_end_and_not_touched(tmp_path):
-    given = ("data=regression", "data.rows=3000", "variant=sgd", "engine=eager", "epochs=8",
+def test_a_run_is_shown_until_its_end_and_not_changed(tmp_path):
+    words = ("data=regression", "data.rows=3000", "variant=sgd", "engine=eager", "epochs=8",
              "stopping.tolerance=null", "hydra.run.dir=live")  # fmt: skip
     run = subprocess.Popen(
-        [sys.executable, "-m", "gdframe", *given], cwd=tmp_path, stdout=subprocess.DEVNULL,
+        [sys.executable, "-m", "gdframe", *words], cwd=tmp_path, stdout=subprocess.DEVNULL,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     folder = tmp_path / "live"
-    end = time.monotonic() + 60
-    while not list(folder.glob("events*")) and time.monotonic() < end:
+    deadline = time.monotonic() + 60
+    while not list(folder.glob("events*")) and time.monotonic() < deadline:
         time.sleep(0.05)
     console = Console(file=io.StringIO(), force_terminal=True, width=120)
     watch(folder, every=0.2, console=console)
@@ -85,11 +85,11 @@ def test_a_run_is_watched_to_its_end_and_not_touched(tmp_path):
     }
 
 
-def test_what_cannot_be_watched_is_refused(tmp_path, capsys):
+def test_other_folders_are_refused(tmp_path, capsys):
     assert main(["watch", str(tmp_path / "nowhere")]) == 2
     assert "does not exist" in capsys.readouterr().err
     assert main(["watch", str(tmp_path)]) == 2
-    assert "is not the folder of a run or a sweep" in capsys.readouterr().err
+    assert "is not a run folder or sweep folder" in capsys.readouterr().err
     assert main(["watch", str(tmp_path), "--every", "0"]) == 2
     (tmp_path / "sweep.json").write_text("{")
     assert main(["watch", str(tmp_path)]) == 2
@@ -97,7 +97,7 @@ def test_what_cannot_be_watched_is_refused(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
-def test_a_terminal_without_blocks_gets_plain_ones(tmp_path, encoding):
+def test_a_terminal_without_block_characters_gets_ascii(tmp_path, encoding):
     folder = gd.train("variant=batch", "lr=0.1", "epochs=5", folder=tmp_path).folder
     out = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     watch(folder, console=Console(file=out, width=100))

@@ -1,4 +1,4 @@
-"""What diagnostics cost, on the benchmark's network; ``python -m pytest -m slow`` runs these."""
+"""The cost of diagnostics on the benchmark's network; ``python -m pytest -m slow`` runs these."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ def test_curvature_every_ten_epochs_costs_at_most_a_fifth(engine):
         )  # fmt: skip
         trainer.fit()
         epochs = trainer.run.history["seconds"]
-        return epochs[-1] - epochs[1]  # compilation is in the first
+        return epochs[-1] - epochs[1]  # the first epoch compiles
 
-    with_it, without = [], []
+    measured, plain = [], []
     for _ in range(3):
-        with_it.append(seconds(Diagnostics(curvature=True, every=10, evidence=False)))
-        without.append(seconds(None))
-    ratio = median(with_it) / median(without)
-    print(f"{engine}: {median(with_it):.2f} s with, {median(without):.2f} s without: {ratio:.3f}")
+        measured.append(seconds(Diagnostics(curvature=True, every=10, evidence=False)))
+        plain.append(seconds(None))
+    ratio = median(measured) / median(plain)
+    print(f"{engine}: {median(measured):.2f} s with, {median(plain):.2f} s without: {ratio:.3f}")
     assert ratio <= 1.2
 
 
 @pytest.mark.slow
 def test_the_landscape_of_the_benchmark_network_takes_at_most_ten_seconds(tmp_path):
     folder = gd.train(*MLP, "epochs=3", folder=tmp_path).folder
-    torch.set_num_threads(os.cpu_count() or 1)  # as it is on the command line
-    begun = time.perf_counter()
-    found = landscape(folder, points=50)
-    taken = time.perf_counter() - begun
+    torch.set_num_threads(os.cpu_count() or 1)  # as on the command line
+    start = time.perf_counter()
+    plane = landscape(folder, points=50)
+    seconds = time.perf_counter() - start
     torch.set_num_threads(1)
-    print(f"{taken:.1f} s")
-    assert found.values.shape == (50, 50)
-    assert taken <= 10
+    print(f"{seconds:.1f} s")
+    assert plane.values.shape == (50, 50)
+    assert seconds <= 10

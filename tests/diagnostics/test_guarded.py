@@ -1,4 +1,4 @@
-"""A diagnosis that fails ends no run: what it could not measure is named once."""
+"""A diagnosis that fails does not end its run, and names each missing quantity once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DATA = gd.Regression(rows=20, features=3, validation=0.0).load()
 
 
 class OnceOnly(torch.autograd.Function):
-    """A function with a first derivative and no second one."""
+    """A function without a second derivative."""
 
     @staticmethod
     def forward(ctx, x):
@@ -28,7 +28,7 @@ class OnceOnly(torch.autograd.Function):
         return grad * (1 - x.tanh() ** 2)
 
 
-class NoSecond(nn.Module):
+class NoSecondDerivative(nn.Module):
     def __init__(self):
         super().__init__()
         self.layer = nn.Linear(3, 1)
@@ -38,7 +38,7 @@ class NoSecond(nn.Module):
 
 
 class Pointed(nn.Module):
-    """Its second derivative at the start is not a number."""
+    """A model whose second derivative at the start is NaN."""
 
     def __init__(self):
         super().__init__()
@@ -49,7 +49,7 @@ class Pointed(nn.Module):
         return (x @ self.weight.T).abs() ** 1.5 + self.bias
 
 
-class OfAnotherType(nn.Module):
+class MixedTypes(nn.Module):
     def __init__(self):
         super().__init__()
         self.layer = nn.Linear(3, 1)
@@ -65,8 +65,8 @@ def frozen():
     return model
 
 
-@pytest.mark.parametrize("make", [NoSecond, Pointed, OfAnotherType, frozen])
-def test_the_run_goes_on(make, caplog):
+@pytest.mark.parametrize("make", [NoSecondDerivative, Pointed, MixedTypes, frozen])
+def test_the_run_continues(make, caplog):
     model = make()
     optimizer = gd.GD([p for p in model.parameters() if p.requires_grad], lr=0.01)
     diagnosis = gd.Diagnostics(curvature=True, smallest=True)
@@ -77,7 +77,7 @@ def test_the_run_goes_on(make, caplog):
     assert result.epochs == 4
     assert str(result.status) == "max_epochs"
     warnings = [r.message for r in caplog.records if "is not measured" in r.message]
-    if make in (NoSecond, Pointed):
+    if make in (NoSecondDerivative, Pointed):
         assert len(warnings) == len(set(warnings)) >= 1
         assert result.diagnostics["missing"]
     else:
@@ -85,7 +85,7 @@ def test_the_run_goes_on(make, caplog):
         assert result.diagnostics["lambda_max"] > 0
 
 
-def test_a_function_with_an_infinite_curvature_at_its_start_goes_on():
+def test_a_function_with_infinite_curvature_at_its_start_continues():
     class Root(gd.Function):
         def __init__(self):
             super().__init__([0.0, 1.0], 2)
@@ -101,7 +101,7 @@ def test_a_function_with_an_infinite_curvature_at_its_start_goes_on():
     assert result.epochs == 5
 
 
-def test_looking_changes_nothing_that_a_model_keeps():
+def test_measurements_do_not_change_the_attributes_of_a_model():
     class Counting(nn.Module):
         def __init__(self):
             super().__init__()
@@ -111,7 +111,7 @@ def test_looking_changes_nothing_that_a_model_keeps():
             self.calls += 1
             return self.layer(x) * (1 + 1 / self.calls)
 
-    ends = []
+    objectives = []
     for curvature in (False, True):
         with gd.seeded(0, gd.Purpose.INITIALIZE):
             model = Counting()
@@ -119,5 +119,5 @@ def test_looking_changes_nothing_that_a_model_keeps():
             model, gd.MSE(), gd.GD(model.parameters(), lr=0.01), gd.FullBatch(20), DATA, epochs=3,
             diagnosis=gd.Diagnostics(curvature=curvature),
         ).fit()  # fmt: skip
-        ends.append(result.objective)
-    assert ends[0] == ends[1]
+        objectives.append(result.objective)
+    assert objectives[0] == objectives[1]

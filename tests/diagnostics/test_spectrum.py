@@ -22,8 +22,8 @@ def parameters(module):
     return {n: p for n, p in module.named_parameters() if p.requires_grad}
 
 
-def whole(hessian):
-    """Return the matrix, from its products with the unit vectors."""
+def dense(hessian):
+    """Return the matrix from its products with the unit vectors."""
     return np.stack([hessian(row) for row in np.eye(hessian.size)], axis=1)
 
 
@@ -31,22 +31,21 @@ def whole(hessian):
     st.integers(1, 30), st.integers(0, 10**6), st.booleans(),
     st.sampled_from([0.0, 1e-9, 1.0]),
 )  # fmt: skip
-def test_extremes_are_those_of_a_dense_solver(size, seed, low_rank, shift):
+def test_extremes_equal_those_of_a_dense_solver(size, seed, low_rank, shift):
     rng = np.random.default_rng(seed)
     factor = rng.normal(size=(size, max(1, size // 3) if low_rank else size))
     signs = np.sign(rng.normal(size=factor.shape[1]))
     matrix = (factor * signs) @ factor.T + shift * np.eye(size)
     expected = np.linalg.eigvalsh(matrix)
-    found = extremes(lambda v: matrix @ v, size, smallest=True)
+    spectrum = extremes(lambda v: matrix @ v, size, smallest=True)
     scale = np.abs(expected).max()
-    assert found.largest == pytest.approx(expected[-1], abs=1e-6 * scale)
-    assert found.smallest == pytest.approx(expected[0], abs=1e-6 * scale)
-    np.testing.assert_allclose(
-        matrix @ found.vector, found.largest * found.vector, atol=2e-3 * max(scale, 1e-300)
-    )
+    assert spectrum.largest == pytest.approx(expected[-1], abs=1e-6 * scale)
+    assert spectrum.smallest == pytest.approx(expected[0], abs=1e-6 * scale)
+    image = spectrum.largest * spectrum.vector
+    np.testing.assert_allclose(matrix @ spectrum.vector, image, atol=2e-3 * max(scale, 1e-300))
 
 
-def test_a_start_nearby_saves_products():
+def test_a_start_close_to_the_eigenvector_saves_products():
     rng = np.random.default_rng(1)
     factor = rng.normal(size=(300, 300))
     matrix = factor @ factor.T
@@ -56,15 +55,15 @@ def test_a_start_nearby_saves_products():
     assert warm.products < cold.products / 1.5
 
 
-def test_a_start_without_the_wanted_direction_finds_it_all_the_same():
+def test_a_start_orthogonal_to_the_eigenvector_finds_it():
     matrix = np.diag([5.0, 3.0, 1.0])
-    found = extremes(lambda v: matrix @ v, 3, start=np.array([0.0, 1.0, 0.0]))
-    assert found.largest == pytest.approx(5.0, rel=1e-9)
+    spectrum = extremes(lambda v: matrix @ v, 3, start=np.array([0.0, 1.0, 0.0]))
+    assert spectrum.largest == pytest.approx(5.0, rel=1e-9)
 
 
 @pytest.mark.parametrize("penalty", [None, gd.L2(strength=0.3), gd.L1(strength=0.3)])
 @pytest.mark.parametrize("name", ["linear", "mlp", "softmax", "function"])
-def test_products_are_those_of_the_hessian(name, penalty):
+def test_products_equal_those_with_the_dense_hessian(name, penalty):
     torch.manual_seed(0)
     if name == "function":
         objective = Objective(gd.Rosenbrock(), None, penalty)
@@ -88,24 +87,24 @@ def test_products_are_those_of_the_hessian(name, penalty):
 
     def value(point):
         parts = torch.split(point, [math.prod(s) for s in shapes])
-        own = {n: part.view(s) for n, part, s in zip(named, parts, shapes)}
+        values = {n: part.view(s) for n, part, s in zip(named, parts, shapes)}
         inputs = () if name == "function" else (rows.features,)
-        out = torch.func.functional_call(objective.model, own, inputs)
+        out = torch.func.functional_call(objective.model, values, inputs)
         loss = out if name == "function" else objective.loss(out, rows.targets)
-        chosen = {id(p) for p in objective.penalized}
-        weights = [own[n] for n, p in named.items() if id(p) in chosen]
+        penalized = {id(p) for p in objective.penalized}
+        weights = [values[n] for n, p in named.items() if id(p) in penalized]
         return loss + objective.penalty.value(weights)
 
     expected = torch.autograd.functional.hessian(value, flat).numpy()
     parts = torch.split(flat, [math.prod(s) for s in shapes])
     point = {n: part.view(s) for n, part, s in zip(named, parts, shapes)}
     hessian = Hessian(objective, point, rows, torch.float64)
-    np.testing.assert_allclose(whole(hessian), expected, rtol=1e-9, atol=1e-9)
-    found = extremes(hessian, hessian.size, smallest=True)
-    ends = np.linalg.eigvalsh(expected)
-    scale = np.abs(ends).max()
-    assert found.largest == pytest.approx(ends[-1], abs=1e-6 * scale)
-    assert found.smallest == pytest.approx(ends[0], abs=1e-6 * scale)
+    np.testing.assert_allclose(dense(hessian), expected, rtol=1e-9, atol=1e-9)
+    spectrum = extremes(hessian, hessian.size, smallest=True)
+    eigenvalues = np.linalg.eigvalsh(expected)
+    scale = np.abs(eigenvalues).max()
+    assert spectrum.largest == pytest.approx(eigenvalues[-1], abs=1e-6 * scale)
+    assert spectrum.smallest == pytest.approx(eigenvalues[0], abs=1e-6 * scale)
 
 
 def linear_rule(rule, **hyper):
@@ -116,18 +115,18 @@ def linear_rule(rule, **hyper):
 
 @pytest.mark.parametrize("lr", [1e-3, 0.7])
 @pytest.mark.parametrize("beta", [0.0, 0.5, 0.9, 0.99])
-def test_limits_are_the_textbooks(lr, beta):
+def test_limits_equal_the_textbook(lr, beta):
     limits = {
         (gd.GD,): 2.0,
         (gd.Momentum, beta): 2 * (1 + beta),
         (gd.Nesterov, beta): (2 + 2 * beta) / (1 + 2 * beta),
     }
     for (rule, *decay), limit in limits.items():
-        own = {"beta": decay[0]} if decay else {}
-        assert linear_rule(rule, lr=lr, **own).limit * lr == pytest.approx(limit, rel=1e-6)
+        hyper = {"beta": decay[0]} if decay else {}
+        assert linear_rule(rule, lr=lr, **hyper).limit * lr == pytest.approx(limit, rel=1e-6)
 
 
-def test_a_rule_of_ones_own_has_a_limit_too_and_adaptive_rules_have_none():
+def test_a_users_linear_rule_has_a_limit_and_adaptive_rules_have_none():
     class Halved(gd.Optimizer):
         def __init__(self, params, lr):
             super().__init__(params, {"lr": lr})
@@ -142,7 +141,7 @@ def test_a_rule_of_ones_own_has_a_limit_too_and_adaptive_rules_have_none():
     assert linear_rule(torch.optim.SGD, lr=0.1) is None
 
 
-def test_radii_are_the_factors_a_rule_contracts_by():
+def test_radii_are_the_factors_by_which_a_rule_contracts():
     rule = linear_rule(gd.Momentum, lr=0.1, beta=0.5)
     x = torch.tensor([1.0], dtype=torch.float64)
     state = gd.Momentum.init_state([x])
@@ -157,29 +156,30 @@ def test_radii_are_the_factors_a_rule_contracts_by():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("penalty", [None, gd.L2(strength=0.1), gd.L2(strength=0.1, biases=True)])
 @pytest.mark.parametrize("bias", [True, False])
-def test_least_squares_know_their_hessian_and_minimum(dtype, penalty, bias):
+def test_least_squares_have_the_right_hessian_and_minimum(dtype, penalty, bias):
     data = gd.Diabetes().load(dtype=dtype)
     objective = Objective(gd.Linear(data.features, bias=bias).to(dtype), gd.MSE(), penalty)
-    found = least_squares(objective, data)
+    quadratic = least_squares(objective, data)
     rows = objective.encode(data.train)
     hessian = Hessian(objective, parameters(objective.model), rows, torch.float64)
-    expected = np.linalg.eigvalsh(whole(hessian))
-    np.testing.assert_allclose(found.eigenvalues, expected, rtol=1e-6, atol=1e-9)
+    expected = np.linalg.eigvalsh(dense(hessian))
+    np.testing.assert_allclose(quadratic.eigenvalues, expected, rtol=1e-6, atol=1e-9)
     x, y = rows.features.double().numpy(), rows.targets.double().numpy()
     x = np.column_stack([x, np.ones(len(x))]) if bias else x
     strength = 0.0 if penalty is None else 0.1
-    chosen = np.ones(x.shape[1])
+    penalized = np.ones(x.shape[1])
     if bias and not (penalty and penalty.biases):
-        chosen[-1] = 0.0
-    extra = np.sqrt(strength * len(x)) * np.diag(chosen)
-    stacked = np.linalg.lstsq(np.vstack([x, extra]), np.vstack([y, 0 * extra[:, :1]]))[0]
-    lowest = ((x @ stacked - y) ** 2).mean() + strength * (chosen[:, None] * stacked**2).sum()
-    assert found.minimum == pytest.approx(lowest, rel=1e-9)
-    assert least_squares(objective, data) is found
+        penalized[-1] = 0.0
+    extra = np.sqrt(strength * len(x)) * np.diag(penalized)
+    solution = np.linalg.lstsq(np.vstack([x, extra]), np.vstack([y, 0 * extra[:, :1]]))[0]
+    minimum = ((x @ solution - y) ** 2).mean()
+    minimum += strength * (penalized[:, None] * solution**2).sum()
+    assert quadratic.minimum == pytest.approx(minimum, rel=1e-9)
+    assert least_squares(objective, data) is quadratic
 
 
 @pytest.mark.parametrize("batch_size", [1, 5, 40])
-def test_batches_contract_in_mean_square_up_to_the_noisy_limit_and_not_beyond(batch_size):
+def test_errors_contract_in_mean_square_only_up_to_the_noisy_limit(batch_size):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(40, 3)) * [1.0, 2.0, 0.5]
     data = gd.Dataset.from_arrays(x, rng.normal(size=40), dtype=torch.float64)
@@ -191,15 +191,15 @@ def test_batches_contract_in_mean_square_up_to_the_noisy_limit_and_not_beyond(ba
     mean = np.zeros((4, 4))
     draws = 20_000 if batch_size < 40 else 1
     for _ in range(draws):
-        chosen = ones[rng.permutation(40)[:batch_size]]
-        own = 2 / batch_size * chosen.T @ chosen + ridge
-        square += own @ own / draws
-        mean += own / draws
+        batch = ones[rng.permutation(40)[:batch_size]]
+        hessian = 2 / batch_size * batch.T @ batch + ridge
+        square += hessian @ hessian / draws
+        mean += hessian / draws
     change = lambda lr: np.linalg.eigvalsh(lr**2 * square - 2 * lr * mean)[-1]  # noqa: E731
     assert change(0.97 * limit) < 0 < change(1.03 * limit)
 
 
-def test_what_is_no_least_squares_says_nothing():
+def test_other_objectives_are_not_least_squares():
     data = gd.Diabetes().load()
     for model, loss, penalty in (
         (gd.MLP(data.features, hidden=[2]), gd.MSE(), None),

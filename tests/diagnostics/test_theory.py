@@ -1,4 +1,4 @@
-"""Minima against other solvers; predicted rates against those that runs show."""
+"""Minima against other solvers, and predicted convergence rates against measured ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gdframe.objective import Objective
 
 @pytest.mark.parametrize("strength", [1e-4, 0.01, 1.0])
 @pytest.mark.parametrize("bias", [True, False])
-def test_the_minimum_of_logistic_regression_is_scikit_learns(strength, bias):
+def test_the_minimum_of_logistic_regression_equals_scikit_learns(strength, bias):
     data = gd.BreastCancer().load(dtype=torch.float64)
     model = gd.Linear(data.features, 1, bias=bias).double()
     objective = Objective(model, gd.BinaryCrossEntropy(), gd.L2(strength=strength))
@@ -27,10 +27,10 @@ def test_the_minimum_of_logistic_regression_is_scikit_learns(strength, bias):
         model.weight.copy_(torch.from_numpy(solver.coef_))
         if bias:
             model.bias.copy_(torch.from_numpy(solver.intercept_))
-    there = objective.evaluate(objective.encode(data.train), data, gradient=True)
+    expected = objective.evaluate(objective.encode(data.train), data, gradient=True).objective
     theory = theory_of(objective, data)
-    assert theory.minimum == pytest.approx(there.objective, rel=1e-9)
-    assert theory.minimum <= there.objective + 1e-15
+    assert theory.minimum == pytest.approx(expected, rel=1e-9)
+    assert theory.minimum <= expected + 1e-15
 
 
 RULES = [
@@ -51,24 +51,24 @@ def test_runs_converge_at_the_predicted_rate(tmp_path, rule, problem):
         *problem, *rule, "variant=batch", "dtype=float64", "epochs=1500", "engine=eager",
         "diagnostics.theory=true", "stopping.tolerance=null", folder=tmp_path / "run",
     )  # fmt: skip
-    known = result.diagnostics
-    assert known["measured_rate"] == pytest.approx(known["predicted_rate"], abs=2e-3)
+    facts = result.diagnostics
+    assert facts["measured_rate"] == pytest.approx(facts["predicted_rate"], abs=2e-3)
     gap = result.history["theory/gap"]
-    assert gap[0] > gap[-1] > -1e-9 * known["minimum"]
-    assert gap[0] == pytest.approx(result.history["objective"][0] - known["minimum"])
+    assert gap[0] > gap[-1] > -1e-9 * facts["minimum"]
+    assert gap[0] == pytest.approx(result.history["objective"][0] - facts["minimum"])
 
 
-def test_the_rate_of_gradient_descent_is_the_textbooks(tmp_path):
+def test_the_rate_of_gradient_descent_equals_the_textbook(tmp_path):
     result = gd.train(
         "variant=batch", "lr=0.2", "diagnostics.theory=true", "epochs=3", folder=tmp_path / "run"
     )
-    known = result.diagnostics
-    smallest = known["lambda_max"] / known["condition_number"]
-    expected = max(abs(1 - 0.2 * smallest), abs(1 - 0.2 * known["lambda_max"])) ** 2
-    assert known["predicted_rate"] == pytest.approx(expected, rel=1e-9)
+    facts = result.diagnostics
+    smallest = facts["lambda_max"] / facts["condition_number"]
+    expected = max(abs(1 - 0.2 * smallest), abs(1 - 0.2 * facts["lambda_max"])) ** 2
+    assert facts["predicted_rate"] == pytest.approx(expected, rel=1e-9)
 
 
-def test_no_rate_is_claimed_of_noise_or_of_adaptive_rules(tmp_path):
+def test_no_rate_is_predicted_for_small_batches_or_adaptive_rules(tmp_path):
     for words in (("variant=sgd",), ("variant=batch", "optimizer=adam")):
         result = gd.train(
             *words, "lr=0.01", "epochs=2", "diagnostics.theory=true", folder=tmp_path / words[-1]
@@ -77,7 +77,7 @@ def test_no_rate_is_claimed_of_noise_or_of_adaptive_rules(tmp_path):
         assert "minimum" in result.diagnostics
 
 
-def test_where_there_is_no_theory_it_says_what_there_is_theory_of(gdframe):
+def test_an_objective_without_theory_is_refused_with_a_way_out(gdframe):
     done = gdframe("data=digits", "diagnostics.theory=true")
     assert done.code == 2
     assert "penalty=l2" in done.err

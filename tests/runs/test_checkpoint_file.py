@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not at all, verified, the last few kept."""
+"""Checkpoints: written atomically, verified, and only the newest remain."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_round_trip_is_exact(tmp_path):
         assert values.dtype == loaded.tensors[name].dtype
 
 
-def test_the_newest_few_are_kept(tmp_path):
+def test_only_the_newest_remain(tmp_path):
     for step in (9, 10, 11, 100):
         save_checkpoint(tmp_path, capture(step), keep=2)
     assert [p.name for p in sorted(tmp_path.iterdir())] == [
@@ -39,7 +39,7 @@ def test_the_newest_few_are_kept(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "garbage"])
-def test_a_damaged_newest_is_reported_and_the_one_before_used(tmp_path, damage):
+def test_a_damaged_checkpoint_is_reported_and_an_older_one_is_read(tmp_path, damage):
     save_checkpoint(tmp_path, capture(1), keep=3)
     newest = save_checkpoint(tmp_path, capture(2), keep=3)
     content = bytearray(newest.read_bytes())
@@ -55,10 +55,10 @@ def test_a_damaged_newest_is_reported_and_the_one_before_used(tmp_path, damage):
     assert "damaged" in problem
 
 
-def test_all_damaged_is_an_error_and_none_is_not(tmp_path):
+def test_only_damaged_checkpoints_are_an_error_and_no_checkpoint_is_not(tmp_path):
     assert load_checkpoint(tmp_path / "nowhere") == (None, [])
     save_checkpoint(tmp_path, capture(1), keep=3).write_bytes(b"")
-    with pytest.raises(gd.UserError, match="is whole"):
+    with pytest.raises(gd.UserError, match="checkpoint step-000000000001"):
         load_checkpoint(tmp_path)
 
 
@@ -70,7 +70,7 @@ def test_another_format_is_refused(tmp_path, monkeypatch):
         load_checkpoint(tmp_path)
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+def test_a_failed_write_leaves_only_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "file"
     files.write_atomically(path, "old")
     monkeypatch.setattr(files.os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "full")))

@@ -1,4 +1,4 @@
-"""Event records, against TensorBoard's own reader and writer."""
+"""Event records equal those of TensorBoard's own reader and writer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch.utils.tensorboard import summary
 from gdframe.runs.event_records import scalar_record, scalar_records
 
 
-def test_bytes_are_those_of_tensorboards_own_writer():
+def test_bytes_equal_those_of_tensorboards_own_writer():
     steps = np.array([0, 1, 127, 128, 300, 16_383, 16_384, 10**9, 10**13])
     values = np.array([0.0, -1.5, 1e-30, 3.25, np.nan, np.inf, 1e30, 2.0, 7.0])
     file = io.BytesIO()
@@ -26,7 +26,7 @@ def test_bytes_are_those_of_tensorboards_own_writer():
     ours = scalar_records("loss/step", values, steps, 123.25)
     events = [Event.FromString(data) for data in _payloads(ours)]
     theirs = [Event.FromString(data) for data in _payloads(file.getvalue())]
-    # a writer leaves out a step of zero; what is read is the same
+    # a writer omits a step of zero, but the events are equal
     assert [str(e) for e in events] == [str(e) for e in theirs]
     assert ours[-200:] == file.getvalue()[-200:]
     pairs = zip(values.tolist(), steps.tolist())
@@ -34,18 +34,18 @@ def test_bytes_are_those_of_tensorboards_own_writer():
 
 
 def test_a_value_beyond_single_precision_is_infinite_in_both():
-    one = scalar_record("a", -1e300, 3, 0.0)
-    assert one == scalar_records("a", np.array([-1e300]), np.array([3]), 0.0)
-    assert Event.FromString(_payloads(one)[0]).summary.value[0].simple_value == -np.inf
+    record = scalar_record("a", -1e300, 3, 0.0)
+    assert record == scalar_records("a", np.array([-1e300]), np.array([3]), 0.0)
+    assert Event.FromString(_payloads(record)[0]).summary.value[0].simple_value == -np.inf
 
 
 def _payloads(content: bytes) -> list[bytes]:
-    found, at = [], 0
-    while at < len(content):
-        length = int.from_bytes(content[at : at + 8], "little")
-        found.append(content[at + 12 : at + 12 + length])
-        at += 16 + length
-    return found
+    payloads, start = [], 0
+    while start < len(content):
+        length = int.from_bytes(content[start : start + 8], "little")
+        payloads.append(content[start + 12 : start + 12 + length])
+        start += 16 + length
+    return payloads
 
 
 def test_tensorboard_reads_them_with_their_checksums(tmp_path):
@@ -54,17 +54,17 @@ def test_tensorboard_reads_them_with_their_checksums(tmp_path):
     path.write_bytes(scalar_records("a", np.sin(steps), steps, 1.0))
     events = list(LegacyEventFileLoader(str(path)).Load())
     assert [event.step for event in events] == steps.tolist()
-    found = [event.summary.value[0].simple_value for event in events]
-    np.testing.assert_allclose(found, np.sin(steps), rtol=1e-7)
+    values = [event.summary.value[0].simple_value for event in events]
+    np.testing.assert_allclose(values, np.sin(steps), rtol=1e-7)
 
 
 @pytest.mark.parametrize("length", [1, 108, 120, 127, 200, 20_000])
-def test_tags_of_any_length_are_written_alike(tmp_path, length):
-    """The lengths in a message take one, two or three bytes."""
+def test_tags_of_any_length_are_read_back(tmp_path, length):
+    """Lengths in a message are one, two or three bytes long."""
     path = tmp_path / "events.out.tfevents.1"
-    one = scalar_record("x" * length, 3.5, 300, 2.0)
-    many = scalar_records("x" * length, np.full(2, 3.5), np.full(2, 300), 2.0)
-    assert many == one + one
-    path.write_bytes(many)
+    record = scalar_record("x" * length, 3.5, 300, 2.0)
+    records = scalar_records("x" * length, np.full(2, 3.5), np.full(2, 300), 2.0)
+    assert records == record + record
+    path.write_bytes(records)
     events = list(LegacyEventFileLoader(str(path)).Load())
     assert [event.summary.value[0].tag for event in events] == ["x" * length] * 2

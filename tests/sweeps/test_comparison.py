@@ -1,4 +1,4 @@
-"""Who won, and whether the seeds are enough to say so."""
+"""Ranking of configurations, differences between levels, and pictures of a sweep."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ def runs(seeds, shift=0.5, spread=0.1):
     ]  # fmt: skip
 
 
-def test_seeds_make_a_mean_a_deviation_and_an_interval():
-    found = configurations(runs(8), "objective")
-    assert [c.settings for c in found] == [{"variant": "sgd"}, {"variant": "batch"}]
-    values = list(found[0].values.values())
-    assert found[0].mean == pytest.approx(np.mean(values))
-    assert found[0].deviation == pytest.approx(np.std(values, ddof=1))
-    low, high = found[0].interval
-    assert low < found[0].mean < high
+def test_a_configuration_has_a_mean_a_deviation_and_an_interval():
+    ranked = configurations(runs(8), "objective")
+    assert [c.settings for c in ranked] == [{"variant": "sgd"}, {"variant": "batch"}]
+    values = list(ranked[0].values.values())
+    assert ranked[0].mean == pytest.approx(np.mean(values))
+    assert ranked[0].deviation == pytest.approx(np.std(values, ddof=1))
+    low, high = ranked[0].interval
+    assert low < ranked[0].mean < high
     half = 1.96 * np.std(values, ddof=1) / math.sqrt(8)
     assert (high - low) / 2 == pytest.approx(half, rel=0.35)
 
 
-def test_pairs_on_shared_seeds_see_what_means_cannot():
-    # the deviation over seeds is twice the difference, and the difference is in every seed
+def test_pairs_on_shared_seeds_detect_a_difference_below_the_deviation():
+    # the deviation over seeds is twice the difference, which every seed has
     (difference,) = differences(configurations(runs(8), "objective"), "objective")
     assert (difference.better, difference.other, difference.seeds) == ("sgd", "batch", 8)
     low, high = difference.interval
@@ -62,28 +62,28 @@ def test_pairs_on_shared_seeds_see_what_means_cannot():
     assert difference.words == "beyond chance"
 
 
-def test_no_difference_could_be_chance():
+def test_a_difference_of_zero_could_be_chance():
     (difference,) = differences(configurations(runs(8, 0.0), "objective"), "objective")
     low, high = difference.interval
     assert low <= 0 <= high
     assert difference.words == "could be chance"
 
 
-def test_too_few_seeds_is_said():
-    found = configurations(runs(4), "objective")
-    assert found[0].interval is None
-    assert found[0].to_json()["too_few_seeds"]
-    (difference,) = differences(found, "objective")
-    assert difference.words == "too few seeds (4; at least 6)"
+def test_too_few_seeds_have_no_interval():
+    ranked = configurations(runs(4), "objective")
+    assert ranked[0].interval is None
+    assert ranked[0].to_json()["too_few_seeds"]
+    (difference,) = differences(ranked, "objective")
+    assert difference.words.startswith("too few seeds (4, ")
 
 
 @pytest.mark.parametrize("seeds", [6, 10, 30])
 @pytest.mark.parametrize(("kind", "true"), [("normal", 0.0), ("exponential", 1.0)])
-def test_the_interval_covers_the_mean_about_as_often_as_it_says(seeds, kind, true):
-    draw_from = np.random.default_rng(1)
+def test_the_interval_has_about_the_right_coverage(seeds, kind, true):
+    rng = np.random.default_rng(1)
     covered = 0
     for _ in range(200):
-        low, high = bootstrap_interval(getattr(draw_from, kind)(size=seeds).tolist())
+        low, high = bootstrap_interval(getattr(rng, kind)(size=seeds).tolist())
         covered += low <= true <= high
     assert 0.9 <= covered / 200 <= 0.99
 
@@ -92,41 +92,41 @@ def compared(runs):
     return differences(configurations(runs, "objective"), "objective")
 
 
-def test_noise_is_seldom_beyond_chance_however_many_rates_one_level_tried():
-    draw_from = np.random.default_rng(0)
+def test_noise_is_seldom_beyond_chance_for_a_level_with_many_learning_rates():
+    rng = np.random.default_rng(0)
     wrong = 0
     for _ in range(100):
-        runs = [record(draw_from.normal(), variant="sgd", lr=0, seed=s) for s in range(6)]
-        runs += [record(draw_from.normal(), variant="batch", lr=rate, seed=seed)
-                 for rate in range(20) for seed in range(6)]  # fmt: skip
+        runs = [record(rng.normal(), variant="sgd", lr=0, seed=s) for s in range(6)]
+        runs += [record(rng.normal(), variant="batch", lr=lr, seed=seed)
+                 for lr in range(20) for seed in range(6)]  # fmt: skip
         (variants,) = [d for d in compared(runs) if d.key == "variant"]
         wrong += variants.words == "beyond chance"
-    assert wrong <= 12  # 40 where each level's best is chosen and judged by the same seeds
+    assert wrong <= 12  # about 40 if the same seeds choose and judge a level's best configuration
 
 
 def test_noise_is_seldom_beyond_chance_among_many_levels():
-    draw_from = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     wrong = 0
     for _ in range(60):
         levels = "abcdefgh"
-        runs = [record(draw_from.normal(), k=k, seed=s) for k in levels for s in range(6)]
+        runs = [record(rng.normal(), k=k, seed=s) for k in levels for s in range(6)]
         wrong += any(d.words == "beyond chance" for d in compared(runs))
     assert wrong <= 8
 
 
-def test_what_differs_in_its_last_digits_is_the_same():
+def test_levels_that_differ_by_rounding_are_equal():
     base = np.random.default_rng(0).normal(3051, 1e-9, 8)
     runs = [record(v + shift, variant=k, seed=s) for s, v in enumerate(base)
             for k, shift in (("a", 0.0), ("b", 1e-8))]  # fmt: skip
     (difference,) = compared(runs)
-    assert difference.words == "the same, to rounding"
+    assert difference.words == "equal up to rounding"
     for configuration in configurations(runs, "objective"):
         low, high = configuration.interval
         assert low == pytest.approx(3051)
         assert high == pytest.approx(3051)
 
 
-def test_seeds_that_one_level_lost_are_told():
+def test_the_verdict_names_the_number_of_shared_seeds():
     runs = [record(v, variant="b", seed=s) for s, v in enumerate(np.linspace(2, 2.1, 10))]
     runs += [record(v - 1, "diverged" if s == 3 else "converged", variant="a", seed=s)
              for s, v in enumerate(np.linspace(2, 2.2, 10))]  # fmt: skip
@@ -142,61 +142,61 @@ def end(x, objective, slope, lowest, status="converged"):
 
 def test_only_ends_at_minima_are_minima():
     ends = [end(1.0, -0.3, 1e-5, 8.0)] * 6 + [end(-1.0, 0.3, 1e-3, 8.0, "max_epochs")] * 3
-    ends.append(end(0.07, 1.0, 0.008, -4.0))  # stood still near the top of the hill
-    ends.append(end(0.5, 0.6, 3.0, 2.0, "max_epochs"))  # on its way
+    ends.append(end(0.07, 1.0, 0.008, -4.0))  # converged near a maximum
+    ends.append(end(0.5, 0.6, 3.0, 2.0, "max_epochs"))  # still descending
     ends.append(end(9.0, math.nan, 3.0, 2.0, "diverged"))
-    found = minima(ends)
-    assert [(m.point, m.runs) for m in found] == [([1.0], 6), ([-1.0], 3)]
-    assert sum(m.share for m in found) == pytest.approx(9 / 12)
+    reached = minima(ends)
+    assert [(m.point, m.runs) for m in reached] == [([1.0], 6), ([-1.0], 3)]
+    assert sum(m.share for m in reached) == pytest.approx(9 / 12)
 
 
-def test_diverged_runs_come_last_and_count_for_nothing():
-    few = [
+def test_configurations_with_diverged_runs_come_last_and_those_runs_have_no_value():
+    records = [
         record(0.001, "diverged", lr=1, seed=0), record(0.2, lr=1, seed=1),
         record(0.5, lr=0.1, seed=0), record(0.6, lr=0.1, seed=1),
         record(1e30, "diverged", lr=10, seed=0),
     ]  # fmt: skip
-    found = configurations(few, "objective")
-    assert [c.settings["lr"] for c in found] == ["0.1", "1", "10"]
-    assert found[1].mean == 0.2
-    assert math.isnan(found[2].mean)
-    assert found[2].to_json()["mean"] is None
+    ranked = configurations(records, "objective")
+    assert [c.settings["lr"] for c in ranked] == ["0.1", "1", "10"]
+    assert ranked[1].mean == 0.2
+    assert math.isnan(ranked[2].mean)
+    assert ranked[2].to_json()["mean"] is None
 
 
-def test_who_missed_the_target_has_no_cost_of_getting_there():
-    few = [record(1.0, lr=1), record(0.1, "target_reached", lr=2), record(0.1, lr=3)]
-    for one, steps, target in zip(few, (5, 90, 10), (0.1, 0.1, None), strict=True):
-        one.result.update(steps=steps, target=target)
-    assert [value_of(one.result, "steps") for one in few] == [None, 90, 10]
-    assert [value_of(one.result, "objective") for one in few] == [1.0, 0.1, 0.1]
+def test_a_run_that_missed_its_target_has_no_cost():
+    records = [record(1.0, lr=1), record(0.1, "target_reached", lr=2), record(0.1, lr=3)]
+    for run, steps, target in zip(records, (5, 90, 10), (0.1, 0.1, None), strict=True):
+        run.result.update(steps=steps, target=target)
+    assert [value_of(run.result, "steps") for run in records] == [None, 90, 10]
+    assert [value_of(run.result, "objective") for run in records] == [1.0, 0.1, 0.1]
 
 
-def test_what_has_another_scale_is_compared_apart():
-    few = [
+def test_each_scale_is_ranked_and_compared_separately():
+    records = [
         record(value + seed, loss=loss, lr=lr, seed=seed)
         for seed in range(6)
         for loss, lr, value in (("mse", 1, 500), ("mse", 2, 900), ("mae", 1, 4), ("mae", 2, 3))
     ]
-    scales = scale_keys(few, varied(few), "validation_loss")
+    scales = scale_keys(records, varied(records), "validation_loss")
     assert scales == ["loss"]
-    found = configurations(few, "objective", scales)
-    order = [(c.settings["loss"], c.settings["lr"]) for c in found]
+    ranked = configurations(records, "objective", scales)
+    order = [(c.settings["loss"], c.settings["lr"]) for c in ranked]
     assert order == [("mse", "1"), ("mse", "2"), ("mae", "2"), ("mae", "1")]
-    assert [c.settings for c in best(found)] == [found[0].settings, found[2].settings]
-    compared = [
-        (d.problem["loss"], d.key, d.better, round(d.mean)) for d in differences(found, "objective")
-    ]
-    assert compared == [("mse", "lr", "1", 400), ("mae", "lr", "2", 1)]
-    assert scale_keys(few, ["loss"], "metrics.train.r2") == []
-    assert scale_keys(few, ["penalty", "penalty.strength"], "objective") != []
-    assert scale_keys(few, ["penalty", "penalty.strength"], "validation_loss") == []
+    assert [c.settings for c in best(ranked)] == [ranked[0].settings, ranked[2].settings]
+    pairs = differences(ranked, "objective")
+    assert [(d.problem["loss"], d.key, d.better, round(d.mean)) for d in pairs] == [
+        ("mse", "lr", "1", 400), ("mae", "lr", "2", 1),
+    ]  # fmt: skip
+    assert scale_keys(records, ["loss"], "metrics.train.r2") == []
+    assert scale_keys(records, ["penalty", "penalty.strength"], "objective") != []
+    assert scale_keys(records, ["penalty", "penalty.strength"], "validation_loss") == []
 
 
-def test_more_is_better_where_it_is():
-    few = [record(1.0, lr=1), record(2.0, lr=2)]
-    assert [c.settings["lr"] for c in configurations(few, "metrics.train.r2")] == ["1", "2"]
-    assert [c.settings["lr"] for c in configurations(few, "objective")] == ["1", "2"]
-    assert value_of(few[0].result, "metrics.train.r2") == -1.0
+def test_greater_values_of_r2_are_better():
+    records = [record(1.0, lr=1), record(2.0, lr=2)]
+    assert [c.settings["lr"] for c in configurations(records, "metrics.train.r2")] == ["1", "2"]
+    assert [c.settings["lr"] for c in configurations(records, "objective")] == ["1", "2"]
+    assert value_of(records[0].result, "metrics.train.r2") == -1.0
 
 
 def test_a_metric_is_a_number_of_the_result():
@@ -207,17 +207,18 @@ def test_a_metric_is_a_number_of_the_result():
 
 
 def test_keys_that_only_some_runs_have_are_varied():
-    few = [record(1.0, optimizer="gd"), record(2.0, optimizer="momentum", **{"optimizer.beta": 1})]
-    assert varied(few) == ["optimizer", "optimizer.beta"]
-    assert len(configurations(few, "objective")) == 2
+    beta = {"optimizer.beta": 1}
+    records = [record(1.0, optimizer="gd"), record(2.0, optimizer="momentum", **beta)]
+    assert varied(records) == ["optimizer", "optimizer.beta"]
+    assert len(configurations(records, "objective")) == 2
 
 
-def test_means_go_as_far_as_the_shortest():
-    one = {"epochs/objective": np.array([4.0, 2.0, 1.0]), "steps/loss": np.array([4.0])}
-    other = {"epochs/objective": np.array([2.0, 2.0]), "steps/loss": np.array([2.0])}
-    found = mean([one, other])
-    assert found["epochs/objective"].tolist() == [3.0, 2.0]
-    assert found["steps/loss"].tolist() == [3.0]
+def test_mean_curves_are_as_long_as_the_shortest():
+    a = {"epochs/objective": np.array([4.0, 2.0, 1.0]), "steps/loss": np.array([4.0])}
+    b = {"epochs/objective": np.array([2.0, 2.0]), "steps/loss": np.array([2.0])}
+    means = mean([a, b])
+    assert means["epochs/objective"].tolist() == [3.0, 2.0]
+    assert means["steps/loss"].tolist() == [3.0]
 
 
 GRID = [
@@ -227,7 +228,7 @@ GRID = [
 ]  # fmt: skip
 
 
-def test_the_rates_at_which_all_diverged_are_shaded():
+def test_learning_rates_at_which_all_runs_diverged_are_shaded():
     figure = against_learning_rate(configurations(GRID, "objective"), "objective")
     (axes,) = figure.axes
     assert axes.get_xscale() == "log"
@@ -241,7 +242,7 @@ def test_the_rates_at_which_all_diverged_are_shaded():
     assert legend == ["variant=batch", "variant=sgd", "all diverged", "diverged"]
 
 
-def test_rates_that_only_one_line_tried_are_not_shaded():
+def test_learning_rates_of_only_one_line_are_not_shaded():
     more = [record(1e30, "diverged", variant="sgd", lr=100, seed=0)]
     figure = against_learning_rate(configurations(GRID + more, "objective"), "objective")
     spans = [p.get_extents().transformed(figure.axes[0].transData.inverted())
@@ -249,7 +250,7 @@ def test_rates_that_only_one_line_tried_are_not_shaded():
     assert max(span.x1 for span in spans) < 100
 
 
-def test_each_scale_has_pictures_of_its_own(tmp_path):
+def test_each_scale_has_its_own_pictures(tmp_path):
     runs = [record(value * lr, loss=loss, lr=lr, variant=variant)
             for loss, value in (("mse", 1000), ("mae", 1)) for lr in (0.1, 1.0)
             for variant in ("batch", "sgd")]  # fmt: skip
@@ -258,9 +259,9 @@ def test_each_scale_has_pictures_of_its_own(tmp_path):
                              "learning_rates-loss=mae", "learning_rates-loss=mse"]  # fmt: skip
 
 
-def test_values_drawn_at_random_make_no_heat_map():
-    runs = [record(rate, lr=rate, optimizer=("gd", "adam")[i % 2])
-            for i, rate in enumerate(np.geomspace(1e-3, 1, 12))]  # fmt: skip
+def test_random_search_has_no_heat_map():
+    runs = [record(lr, lr=lr, optimizer=("gd", "adam")[i % 2])
+            for i, lr in enumerate(np.geomspace(1e-3, 1, 12))]  # fmt: skip
     assert heat_map(configurations(runs, "objective"), "objective") is None
 
 
@@ -274,31 +275,31 @@ def test_a_heat_map_has_a_cell_for_each_pair():
     assert [label.get_text() for label in axes.get_yticklabels()] == ["batch", "sgd"]
 
 
-def test_pictures_are_drawn_only_where_there_is_something_to_see(tmp_path):
+def test_pictures_need_at_least_two_learning_rates_or_levels(tmp_path):
     assert draw(tmp_path, configurations(GRID[:1], "objective"), "objective") == {}
     one_key = configurations([record(1.0, lr=0.1), record(2.0, lr=1.0)], "objective")
     assert list(draw(tmp_path, one_key, "objective")) == ["learning_rates"]
     assert (tmp_path / "learning_rates.png").read_bytes().startswith(b"\x89PNG")
     by_words = configurations([record(1.0, variant="a"), record(2.0, variant="b")], "objective")
     assert draw(tmp_path, by_words, "objective") == {}
-    assert not (tmp_path / "learning_rates.png").exists()  # it was of an earlier launch
+    assert not (tmp_path / "learning_rates.png").exists()  # of an earlier launch
 
 
-def test_runs_that_are_there_twice_do_not_count_against_their_configuration(tmp_path):
-    found = gd.sweep("variant=batch", "lr=0.1,0.1,0.01", "epochs=5", folder=tmp_path)
-    assert [c.settings["lr"] for c in found.configurations] == ["0.1", "0.01"]
-    assert [run["epochs"] for run in found.runs] == [5, 5, 5]
+def test_equal_runs_do_not_count_as_missing_seeds(tmp_path):
+    sweep = gd.sweep("variant=batch", "lr=0.1,0.1,0.01", "epochs=5", folder=tmp_path)
+    assert [c.settings["lr"] for c in sweep.configurations] == ["0.1", "0.01"]
+    assert [run["epochs"] for run in sweep.runs] == [5, 5, 5]
 
 
-def test_levels_of_a_picture_are_in_order_zero_and_negative_ones_too():
-    found = [Configuration({"a": level}) for level in ("0.5", "0", "-2", "1e-3", "10")]
-    assert _levels(found, "a") == ["-2", "0", "1e-3", "0.5", "10"]
+def test_numeric_levels_of_a_picture_are_sorted():
+    numbers = [Configuration({"a": level}) for level in ("0.5", "0", "-2", "1e-3", "10")]
+    assert _levels(numbers, "a") == ["-2", "0", "1e-3", "0.5", "10"]
     words = [Configuration({"a": level}) for level in ("sgd", "3", "batch")]
     assert _levels(words, "a") == ["sgd", "3", "batch"]
 
 
-def test_more_lines_than_a_picture_holds_draw_those_that_fit():
-    """The best eight have one rate, and the others another."""
-    found = [Configuration({"lr": "0.1", "b": str(i)}, {"0": 1.0 + i}) for i in range(8)]
-    found.append(Configuration({"lr": "0.01", "b": "9"}, {"0": 99.0}))
-    assert against_learning_rate(found, "objective") is not None
+def test_a_picture_shows_the_best_of_too_many_lines():
+    """The best eight lines have one learning rate, and the others another."""
+    ranked = [Configuration({"lr": "0.1", "b": str(i)}, {"0": 1.0 + i}) for i in range(8)]
+    ranked.append(Configuration({"lr": "0.01", "b": "9"}, {"0": 99.0}))
+    assert against_learning_rate(ranked, "objective") is not None

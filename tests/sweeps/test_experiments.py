@@ -1,4 +1,4 @@
-"""The stories of ``conf/experiment``: each ends as it says."""
+"""The experiments of ``conf/experiment``: each has the result that its comment promises."""
 
 from __future__ import annotations
 
@@ -13,18 +13,16 @@ import yaml
 import gdframe as gd
 from gdframe.config.schema import config_folder
 
-STORIES = ("variants", "learning_rates", "initialisation", "regularisation", "momentum")
-
 
 @pytest.fixture
-def story(gdframe):
-    def tell(name, *more):
-        done = gdframe(f"experiment={name}", "sweep.dir=told", "checkpoint.every=null", *more)
+def experiment(gdframe):
+    def run(name, *overrides):
+        done = gdframe(f"experiment={name}", "sweep.dir=sweep", "checkpoint.every=null", *overrides)
         assert done.code == 0, done.err
-        summary = json.loads((done.folder / "told" / "summary.json").read_text())
+        summary = json.loads((done.folder / "sweep" / "summary.json").read_text())
         return done, summary
 
-    return tell
+    return run
 
 
 def by(summary, key):
@@ -43,45 +41,45 @@ def test_experiments_hold_overrides_only():
         assert yaml.safe_load(text)
 
 
-def test_variants(story):
-    _, summary = story("variants")
+def test_variants(experiment):
+    _, summary = experiment("variants")
     means = {key: c["mean"] for key, c in by(summary, "variant").items()}
     assert means["sgd"] < means["minibatch"] < means["batch"]
     assert verdicts(summary, "variant") == dict.fromkeys(("minibatch", "batch"), "beyond chance")
     samples = {row["samples"] for row in summary["runs"]}
-    assert len(samples) == 1  # the same budget
+    assert len(samples) == 1  # equal cost
 
 
-def test_learning_rates(story):
-    done, summary = story("learning_rates")
+def test_learning_rates(experiment):
+    done, summary = experiment("learning_rates")
     statuses = {key: list(c["statuses"]) for key, c in by(summary, "lr").items()}
     assert statuses["0.0001"] == ["max_epochs"]
     assert statuses["0.1"] == statuses["0.2"] == ["converged"]
     assert statuses["1"] == statuses["10"] == ["diverged"]
-    assert (done.folder / "told" / "learning_rates.png").exists()
+    assert (done.folder / "sweep" / "learning_rates.png").exists()
 
 
-def test_initialisation(story):
-    _, summary = story("initialisation", "engine=eager", "epochs=20")
-    found = by(summary, "initializer")
-    assert found["zeros"]["mean"] == pytest.approx(1.0986, abs=0.01)  # log 3: it knows nothing
-    assert found["kaiming"]["mean"] < 0.6 * found["normal"]["mean"]
+def test_initialisation(experiment):
+    _, summary = experiment("initialisation", "engine=eager", "epochs=20")
+    levels = by(summary, "initializer")
+    assert levels["zeros"]["mean"] == pytest.approx(1.0986, abs=0.01)  # log 3: random guessing
+    assert levels["kaiming"]["mean"] < 0.6 * levels["normal"]["mean"]
     assert verdicts(summary, "initializer")["zeros"] == "beyond chance"
 
 
 @pytest.mark.slow
-def test_regularisation(story):
-    _, summary = story("regularisation")
-    found = by(summary, "penalty.strength")
-    held = [found[s]["mean"] for s in ("0", "0.01", "0.1", "1", "10")]
-    assert min(held) in held[1:-1]
-    train = {row["penalty.strength"]: row["train_loss"] for row in summary["runs"]}
-    ordered = [train[s] for s in ("0", "0.01", "0.1", "1", "10")]
-    assert ordered == sorted(ordered)
+def test_regularisation(experiment):
+    _, summary = experiment("regularisation")
+    levels = by(summary, "penalty.strength")
+    validation_losses = [levels[s]["mean"] for s in ("0", "0.01", "0.1", "1", "10")]
+    assert min(validation_losses) in validation_losses[1:-1]
+    by_strength = {row["penalty.strength"]: row["train_loss"] for row in summary["runs"]}
+    train_losses = [by_strength[s] for s in ("0", "0.01", "0.1", "1", "10")]
+    assert train_losses == sorted(train_losses)
 
 
-def test_momentum(story):
-    done, summary = story("momentum")
+def test_momentum(experiment):
+    done, summary = experiment("momentum")
     steps = {key: c["mean"] for key, c in by(summary, "optimizer").items()}
     assert steps["momentum"] < steps["gd"] / 4
     assert steps["nesterov"] < steps["gd"] / 4
@@ -90,49 +88,48 @@ def test_momentum(story):
     assert "seconds.train to target" in done.out
 
 
-def test_local_minima(story):
-    done, summary = story("local_minima", "seed=range(36)", "engine=eager", "epochs=400")
-    found = {}
-    for end in summary["minima"]:
-        found.setdefault(end["model"], []).append(end)
-    points = sorted(tuple(round(x, 2) for x in end["point"]) for end in found["himmelblau"])
+def test_local_minima(experiment):
+    done, summary = experiment("local_minima", "seed=range(36)", "engine=eager", "epochs=400")
+    minima = {}
+    for minimum in summary["minima"]:
+        minima.setdefault(minimum["model"], []).append(minimum)
+    points = sorted(tuple(round(x, 2) for x in m["point"]) for m in minima["himmelblau"])
     assert points == [(-3.78, -3.28), (-2.81, 3.13), (3.0, 2.0), (3.58, -1.85)]
-    assert sum(end["share"] for end in found["himmelblau"]) == pytest.approx(1)
-    assert len(found["rastrigin"]) > 20
-    values = [end["objective"] for end in found["double_well"]]
+    assert sum(minimum["share"] for minimum in minima["himmelblau"]) == pytest.approx(1)
+    assert len(minima["rastrigin"]) > 20
+    values = [minimum["objective"] for minimum in minima["double_well"]]
     assert values == pytest.approx([-0.3054, 0.2941], abs=1e-3)
     assert "himmelblau: 4 minima found" in done.out
     assert all(row["point"] for row in summary["runs"])
 
 
 @pytest.mark.slow
-def test_a_thousand_starts_of_a_function_are_one_batch(gdframe):
-    done = gdframe("experiment=local_minima", "sweep.dir=told")
+def test_a_thousand_starts_of_a_function_are_one_group(gdframe):
+    done = gdframe("experiment=local_minima", "sweep.dir=sweep")
     assert done.code == 0, done.err
-    assert "sweep: 3,000 runs: 3,000 in 3 batches" in done.out
-    summary = json.loads((done.folder / "told" / "summary.json").read_text())
-    values = [end["objective"] for end in summary["minima"] if end["model"] == "double_well"]
+    assert "sweep: 3,000 runs: 3,000 in 3 " in done.out
+    summary = json.loads((done.folder / "sweep" / "summary.json").read_text())
+    values = [m["objective"] for m in summary["minima"] if m["model"] == "double_well"]
     assert values == pytest.approx([-0.3054, 0.2941], abs=1e-3)
-    best = {words: command for words, command in summary["winners"].items() if "rastrigin" in words}
-    (command,) = best.values()
+    (command,) = [line for key, line in summary["winners"].items() if "rastrigin" in key]
     again = gdframe(*shlex.split(command)[3:], "hydra.run.dir=again", cwd=done.folder)
-    found = json.loads((done.folder / "again" / "result.json").read_text())
+    result = json.loads((done.folder / "again" / "result.json").read_text())
     lowest = min(r["objective"] for r in summary["runs"] if r["model"] == "rastrigin")
     assert again.code == 0
-    assert found["objective"] == pytest.approx(lowest, abs=1e-6)
+    assert result["objective"] == pytest.approx(lowest, abs=1e-6)
 
 
 def test_edge_of_stability(tmp_path):
-    """Curvature rises to the limit and hovers there; a smaller rate lets it rise further."""
+    """Curvature rises to the limit and stays there; a smaller learning rate allows more."""
     edge = gd.train("experiment=edge_of_stability", folder=tmp_path / "edge")
     product = edge.history["curvature/lr_times_lambda_max"]
-    later = product[np.isfinite(product)][100:]
-    assert np.median(later) == pytest.approx(2.0, abs=0.05)
-    assert np.mean(np.abs(later - 2) < 0.2) > 0.95
+    late = product[np.isfinite(product)][100:]
+    assert np.median(late) == pytest.approx(2.0, abs=0.05)
+    assert np.mean(np.abs(late - 2) < 0.2) > 0.95
     objective = edge.history["objective"]
     assert objective[-100:].min() < 0.3 * objective[200]
-    assert (np.diff(objective) > 0).sum() > 100  # it falls, but not every epoch
+    assert (np.diff(objective) > 0).sum() > 100  # it decreases, but not in every epoch
     slower = gd.train("experiment=edge_of_stability", "lr=0.06", folder=tmp_path / "slower")
     sharpest = np.nanmax(slower.history["curvature/lambda_max"])
-    assert sharpest > 1.2 * np.median(later) / 0.12
+    assert sharpest > 1.2 * np.median(late) / 0.12
     assert np.isclose(slower.diagnostics["stability_limit"], 2 / slower.diagnostics["lambda_max"])

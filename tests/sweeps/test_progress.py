@@ -1,4 +1,4 @@
-"""The display of a sweep, drawn on a console that says it is a terminal."""
+"""The progress bar of a sweep on a terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.console import Console
 from gdframe.sweeps.executing.sweep_progress import SweepProgress
 
 
-def test_the_bar_moves_within_a_batch_and_names_what_is_best():
+def test_the_bar_moves_within_a_group_and_names_the_best_run():
     text = io.StringIO()
     console = Console(file=text, force_terminal=True, width=120)
     jobs = [SimpleNamespace(overrides=(f"lr={lr}", "epochs=9")) for lr in (0.1, 0.2, 0.3, 0.4)]
@@ -33,7 +33,7 @@ def test_the_bar_moves_within_a_batch_and_names_what_is_best():
     assert "best 2 (lr=0.2)" in last
 
 
-def test_nothing_is_drawn_where_nobody_looks():
+def test_nothing_is_drawn_without_a_terminal():
     text = io.StringIO()
     with SweepProgress([], None, console=Console(file=text)) as display:
         display.going(1, 0.5)

@@ -1,4 +1,4 @@
-"""Files of ended runs, written by several threads: told in order, and nothing lost."""
+"""Files of ended runs, written by several threads and reported in order."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def recorded() -> tuple[list, list, Writing]:
     return done, failed, writing
 
 
-def test_what_is_written_is_told_in_order():
+def test_writes_are_reported_in_order():
     done, failed, writing = recorded()
     with writing:
         for number in range(20):
@@ -30,7 +30,7 @@ def test_what_is_written_is_told_in_order():
     assert failed == []
 
 
-def test_at_most_so_many_are_on_the_way():
+def test_the_number_of_pending_writes_is_limited():
     done, _, writing = recorded()
     gate = threading.Event()
     with writing:
@@ -43,7 +43,7 @@ def test_at_most_so_many_are_on_the_way():
     assert len(done) == MOST_WAITING + 1
 
 
-def test_one_that_raises_harms_no_other():
+def test_a_write_that_raises_does_not_affect_others():
     done, failed, writing = recorded()
     with writing:
         writing.submit("bad", lambda: 1 / 0)
@@ -56,7 +56,7 @@ def full() -> None:
 
 
 def queue(writing: Writing, *functions) -> None:
-    """Have functions called without looking whether earlier ones are done."""
+    """Submit functions without waiting for earlier ones."""
     for function in functions:
         writing._waiting.append((function.__name__, writing._pool.submit(function)))
 
@@ -65,7 +65,7 @@ def good() -> int:
     return 1
 
 
-def test_a_full_disk_is_raised_once_the_others_are_told():
+def test_a_full_disk_is_raised_after_the_other_writes_are_reported():
     done, failed, writing = recorded()
 
     def end() -> None:
@@ -77,7 +77,7 @@ def test_a_full_disk_is_raised_once_the_others_are_told():
     assert (done, failed) == ([("good", 1)], [])
 
 
-def test_an_error_of_the_training_is_not_hidden_by_one_of_the_files():
+def test_a_training_error_is_not_hidden_by_a_write_error():
     _, _, writing = recorded()
 
     def end() -> None:

@@ -1,4 +1,4 @@
-"""``python -m gdframe report``: a run or a sweep as one HTML page that needs nothing else."""
+"""``python -m gdframe report``: a run or a sweep as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -14,34 +14,33 @@ from gdframe.runs.sweep_folder import SweepFolder
 
 
 def report(folder: str | Path, *, output: str | Path | None = None, landscape: bool = True) -> Path:
-    """Write a page about a run or a sweep; return its path.
+    """Write a page about a run or a sweep and return its path.
 
-    The page holds its style, its figures and its data, asks for nothing from a network, and opens
-    from disk.
+    The page contains its style, figures and data, and loads nothing from a network.
 
     Args:
-        folder: of a run or of a sweep, ended or still training.
-        output: the page; by default ``report.html`` in that folder.
-        landscape: whether to draw the objective around the path of a run that trains quickly: it
-            is trained again for that.
+        folder: of a run or a sweep, ended or training.
+        output: the page; by default ``report.html`` in the folder.
+        landscape: whether to draw the objective around the path of a run. This trains the run
+            again, and only if that is quick.
 
     Raises:
-        UserError: nothing that gdframe trained is there.
+        UserError: the folder has neither a run nor a sweep.
         OSError: the page cannot be written.
     """
     folder = Path(folder)
-    require_folder(folder, "the folder of a run or of a sweep")
+    require_folder(folder, "a run folder or a sweep folder")
     target = folder / REPORT if output is None else Path(output)
     if target.is_dir():
-        raise UserError(f"--output {target}: it is a folder; name a file in it")
+        raise UserError(f"--output {target}: is a folder; give a file")
     if SweepFolder(folder).is_sweep():
         page = describe_sweep(folder)
     elif RunFolder(folder).is_run():
         page = describe_run(folder, landscape=landscape)
     else:
         raise UserError(
-            f"{folder} is not the folder of a run or a sweep: it holds neither {CONFIG} nor runs; "
-            "expected outputs/DATE/TIME or outputs/sweeps/DATE/TIME"
+            f"{folder}: is not a run folder or sweep folder (it has neither {CONFIG} nor runs); "
+            "give one such as outputs/DATE/TIME or outputs/sweeps/DATE/TIME"
         )
     write_atomically(target, render(page))
     return target

@@ -4,7 +4,7 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const LEFT = 74, RIGHT = 14, TOP = 12, BOTTOM = 44;
   let WIDTH = 900, HEIGHT = 340;
-  const fit = () => { /* to the page, so that text keeps its size on a narrow one */
+  const fit = () => { /* sets the size of figures to the width of the page */
     const width = Math.round(Math.max(340, Math.min(900, document.querySelector("main").clientWidth)));
     const changed = width !== WIDTH;
     [WIDTH, HEIGHT] = [width, Math.round(Math.max(240, Math.min(340, 0.6 * width)))];
@@ -39,36 +39,36 @@
     return String(Number(value.toPrecision(5)));
   };
   const node = (kind, attributes, parent) => {
-    const made = document.createElementNS(SVG, kind);
-    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-    if (parent) parent.appendChild(made);
-    return made;
+    const created = document.createElementNS(SVG, kind);
+    for (const [key, value] of Object.entries(attributes)) created.setAttribute(key, value);
+    if (parent) parent.appendChild(created);
+    return created;
   };
   const element = (kind, content, parent) => {
-    const made = document.createElement(kind);
-    if (content) made.textContent = content;
-    if (parent) parent.appendChild(made);
-    return made;
+    const created = document.createElement(kind);
+    if (content) created.textContent = content;
+    if (parent) parent.appendChild(created);
+    return created;
   };
   const color = (index) => `var(--c${index % COLORS})`;
   const dash = (index) => DASHES[Math.floor(index / COLORS) % DASHES.length];
 
   const alongAxis = (run) => run.x[axes.axis === "evaluations" ? "step" : axes.axis];
 
-  /* what a figure draws: points, a label, and which entry of its legend it belongs to */
+  /* returns the curves of a figure: points, label, and index in the legend */
   const seriesOf = (spec, measure) => {
-    const found = [];
+    const curves = [];
     if (spec.together) {
       spec.measures.forEach((column, entry) => {
-        const run = data.runs.find((one) => one.y[column]);
-        if (run) found.push({ x: alongAxis(run), y: run.y[column], label: name(column), entry });
+        const run = data.runs.find((curve) => curve.y[column]);
+        if (run) curves.push({ x: alongAxis(run), y: run.y[column], label: name(column), entry });
       });
-      return found;
+      return curves;
     }
     for (const run of data.runs) {
-      if (run.y[measure]) found.push({ x: alongAxis(run), y: run.y[measure], label: run.name, entry: run.group, lost: run.lost });
+      if (run.y[measure]) curves.push({ x: alongAxis(run), y: run.y[measure], label: run.name, entry: run.group, lost: run.lost });
     }
-    return found;
+    return curves;
   };
 
   const scale = (values, log, low, high) => {
@@ -110,53 +110,53 @@
   };
 
   const draw = (place, spec, state) => {
-    const series = seriesOf(spec, state.measure).filter((one) => one.x && !state.hidden.has(one.entry));
+    const series = seriesOf(spec, state.measure).filter((curve) => curve.x && !state.hidden.has(curve.entry));
     let dropped = 0;
-    const drawn = series.map((one) => {
-      const kept = [];
-      one.y.forEach((y, i) => {
-        const x = one.x[i];
+    const drawn = series.map((curve) => {
+      const pairs = [];
+      curve.y.forEach((y, i) => {
+        const x = curve.x[i];
         if (y === null || x === null || x === undefined) return;
         if ((state.logy && y <= 0) || (axes.logx && x <= 0)) { dropped += 1; return; }
-        kept.push([x, y]);
+        pairs.push([x, y]);
       });
-      return { ...one, kept };
-    }).filter((one) => one.kept.length);
-    const calm = drawn.some((one) => !one.lost) ? drawn.filter((one) => !one.lost) : drawn;
-    const ys = calm.flatMap((one) => one.kept.map((point) => point[1]));
+      return { ...curve, pairs };
+    }).filter((curve) => curve.pairs.length);
+    const valid = drawn.some((curve) => !curve.lost) ? drawn.filter((curve) => !curve.lost) : drawn;
+    const ys = valid.flatMap((curve) => curve.pairs.map((point) => point[1]));
     if (spec.reference && ys.length) ys.push(spec.reference[0]);
-    const across = scale(drawn.flatMap((one) => one.kept.map((point) => point[0])), axes.logx, LEFT, WIDTH - RIGHT);
-    const up = scale(ys, state.logy, HEIGHT - BOTTOM, TOP);
+    const xScale = scale(drawn.flatMap((curve) => curve.pairs.map((point) => point[0])), axes.logx, LEFT, WIDTH - RIGHT);
+    const yScale = scale(ys, state.logy, HEIGHT - BOTTOM, TOP);
     const measure = spec.together ? "" : `${name(state.measure)} of ${drawn.length} runs`;
-    const label = `${spec.title} ${measure} against ${AXES[axes.axis]}. ${spec.together ? drawn.map((one) => one.label).join(", ") : ""}`;
+    const label = `${spec.title} ${measure} against ${AXES[axes.axis]}. ${spec.together ? drawn.map((curve) => curve.label).join(", ") : ""}`;
     const svg = node("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label, tabindex: 0 });
     const clip = `clip${redraw.length}-${Math.random().toString(36).slice(2)}`;
     const inside = node("clipPath", { id: clip }, svg);
     node("rect", { x: LEFT - 5, y: TOP - 5, width: WIDTH - LEFT - RIGHT + 10, height: HEIGHT - TOP - BOTTOM + 10 }, inside);
     const curves = node("g", { "clip-path": `url(#${clip})` });
-    for (const tick of across.ticks) {
-      const x = across.at(tick);
+    for (const tick of xScale.ticks) {
+      const x = xScale.at(tick);
       node("line", { class: "grid", x1: x, x2: x, y1: TOP, y2: HEIGHT - BOTTOM }, svg);
       node("text", { x, y: HEIGHT - BOTTOM + 16, "text-anchor": "middle" }, svg).textContent = text(tick);
     }
-    for (const tick of up.ticks) {
-      const y = up.at(tick);
+    for (const tick of yScale.ticks) {
+      const y = yScale.at(tick);
       node("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y, y2: y }, svg);
       node("text", { x: LEFT - 6, y: y + 4, "text-anchor": "end" }, svg).textContent = text(tick);
     }
     node("path", { class: "frame", d: `M${LEFT} ${TOP}V${HEIGHT - BOTTOM}H${WIDTH - RIGHT}` }, svg);
     node("text", { x: (LEFT + WIDTH - RIGHT) / 2, y: HEIGHT - 8, "text-anchor": "middle" }, svg).textContent = AXES[axes.axis];
-    for (const one of drawn) {
-      one.points = one.kept.map(([x, y]) => [across.at(x), up.at(y)]);
-      const style = `stroke:${color(one.entry)}`;
-      one.path = one.points.length > 1
-        ? node("polyline", { class: spec.together ? "curve" : "curve many", style, "stroke-dasharray": dash(one.entry),
-          points: one.points.map((p) => `${p[0].toFixed(1)},${p[1].toFixed(1)}`).join(" ") }, curves)
-        : node("circle", { cx: one.points[0][0], cy: one.points[0][1], r: 4, style: `fill:${color(one.entry)}` }, curves);
+    for (const curve of drawn) {
+      curve.points = curve.pairs.map(([x, y]) => [xScale.at(x), yScale.at(y)]);
+      const style = `stroke:${color(curve.entry)}`;
+      curve.path = curve.points.length > 1
+        ? node("polyline", { class: spec.together ? "curve" : "curve many", style, "stroke-dasharray": dash(curve.entry),
+          points: curve.points.map((p) => `${p[0].toFixed(1)},${p[1].toFixed(1)}`).join(" ") }, curves)
+        : node("circle", { cx: curve.points[0][0], cy: curve.points[0][1], r: 4, style: `fill:${color(curve.entry)}` }, curves);
     }
     svg.appendChild(curves);
     if (spec.reference && drawn.length) {
-      const y = up.at(spec.reference[0]);
+      const y = yScale.at(spec.reference[0]);
       node("line", { class: "reference", x1: LEFT, x2: WIDTH - RIGHT, y1: y, y2: y }, svg);
       node("text", { class: "reference-text", x: WIDTH - RIGHT, y: y - 5, "text-anchor": "end" }, svg)
         .textContent = `${spec.reference[1]}: ${text(spec.reference[0])}`;
@@ -165,28 +165,28 @@
       node("text", { x: WIDTH / 2, y: HEIGHT / 2, "text-anchor": "middle" }, svg).textContent = "nothing is shown";
     }
     place.replaceChildren(svg);
-    if (dropped) element("p", `${dropped} points at or below 0 have no place on a logarithmic axis.`, place).className = "note";
-    const lost = drawn.length - calm.length;
+    if (dropped) element("p", `${dropped} points at or below 0 are not shown on a logarithmic axis.`, place).className = "note";
+    const lost = drawn.length - valid.length;
     if (lost) element("p", `${lost} of the runs shown diverged or failed: their curves may leave the figure.`, place).className = "note";
     point(place, svg, drawn);
   };
 
-  /* the nearest point under the pointer, or along the keys, is named */
+  /* shows the values of the point next to the pointer, or selected by arrow keys */
   const point = (place, svg, drawn) => {
     const tip = element("div", "", place);
     tip.className = "tip";
     tip.hidden = true;
     tip.setAttribute("role", "status");
     const mark = node("circle", { r: 5, fill: "none", "stroke-width": 2, visibility: "hidden" }, svg);
-    let lit = null;
-    const show = (one, i) => {
-      if (lit) lit.path.classList.remove("hit");
-      lit = one;
-      one.path.classList.add("hit");
-      const [x, y] = one.points[i];
+    let active = null;
+    const show = (curve, i) => {
+      if (active) active.path.classList.remove("hit");
+      active = curve;
+      curve.path.classList.add("hit");
+      const [x, y] = curve.points[i];
       for (const [key, value] of [["cx", x], ["cy", y], ["visibility", "visible"]]) mark.setAttribute(key, value);
-      mark.style.stroke = color(one.entry);
-      tip.textContent = `${one.label}: ${text(one.kept[i][1])} at ${text(one.kept[i][0])} ${AXES[axes.axis]}`;
+      mark.style.stroke = color(curve.entry);
+      tip.textContent = `${curve.label}: ${text(curve.pairs[i][1])} at ${text(curve.pairs[i][0])} ${AXES[axes.axis]}`;
       tip.hidden = false;
       const wide = svg.clientWidth;
       tip.style.left = `${Math.min(x / WIDTH * wide + 12, Math.max(0, wide - tip.offsetWidth - 4))}px`;
@@ -195,20 +195,20 @@
     const hide = () => {
       tip.hidden = true;
       mark.setAttribute("visibility", "hidden");
-      if (lit) lit.path.classList.remove("hit");
-      lit = null;
+      if (active) active.path.classList.remove("hit");
+      active = null;
     };
     svg.addEventListener("pointermove", (event) => {
       const box = svg.getBoundingClientRect();
       const x = (event.clientX - box.left) / box.width * WIDTH, y = (event.clientY - box.top) / box.width * WIDTH;
-      let nearest = 900, found = null;
-      for (const one of drawn) {
-        one.points.forEach(([px, py], i) => {
-          const away = py < TOP - 5 ? Infinity : (px - x) ** 2 + (py - y) ** 2;
-          if (away < nearest) [nearest, found] = [away, [one, i]];
+      let nearest = 900, hit = null;
+      for (const curve of drawn) {
+        curve.points.forEach(([px, py], i) => {
+          const distance = py < TOP - 5 ? Infinity : (px - x) ** 2 + (py - y) ** 2;
+          if (distance < nearest) [nearest, hit] = [distance, [curve, i]];
         });
       }
-      if (found) show(...found); else hide();
+      if (hit) show(...hit); else hide();
     });
     svg.addEventListener("pointerleave", hide);
     const at = { series: 0, i: 0 };
@@ -275,7 +275,7 @@
 
   document.querySelectorAll("figure[data-figure]").forEach((figure) => {
     const spec = data.figures[Number(figure.dataset.figure)];
-    const values = seriesOf(spec, spec.measures[0]).flatMap((one) => one.y).filter((y) => y !== null);
+    const values = seriesOf(spec, spec.measures[0]).flatMap((curve) => curve.y).filter((y) => y !== null);
     const positive = values.length && values.every((y) => y > 0);
     const extremes = values.reduce(([a, b], y) => [Math.min(a, y), Math.max(b, y)], [Infinity, -Infinity]);
     const state = { hidden: new Set(), measure: spec.measures[0], logy: Boolean(positive && extremes[1] > 30 * extremes[0]) };
@@ -310,7 +310,7 @@
     });
   }
 
-  /* paper shows what is folded on the screen */
+  /* opens all details for printing */
   let folded = [];
   window.addEventListener("beforeprint", () => {
     folded = [...document.querySelectorAll("details:not([open])")];
@@ -320,7 +320,7 @@
     folded.forEach((part) => { part.open = false; });
   });
 
-  /* tables are sorted by the column whose head is pressed */
+  /* sorts a table by the column whose head is pressed */
   document.querySelectorAll("table.sortable").forEach((table) => {
     const body = table.tBodies[0];
     if (body.rows.length < 3) return;

@@ -1,4 +1,4 @@
-"""What a page says, as plain values, and the HTML that shows it."""
+"""The content of a report page, and its HTML."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SYMBOLS = {
     "converged": "✓", "target_reached": "✓", "max_epochs": "■", "time_limit": "■",
     "diverged": "✗", "failed": "✗", "interrupted": "‖",
 }  # fmt: skip
-"""What stands before a status, so that it is not told by its colour alone."""
+"""Symbols of statuses, so that they do not depend on colour alone."""
 
 
 @dataclass
@@ -29,8 +29,8 @@ class Table:
     Args:
         head: names of the columns.
         rows: cells, as text or numbers.
-        caption: what it shows.
-        note: what it leaves out, say.
+        caption: title of the table.
+        note: text below the table.
     """
 
     head: list[str]
@@ -44,9 +44,9 @@ class Picture:
     """A picture of a page.
 
     Args:
-        png: its file.
-        alt: what it shows, in words.
-        title: above it.
+        png: content of the file.
+        alt: description in words.
+        title: text above the picture.
     """
 
     png: bytes
@@ -55,20 +55,20 @@ class Picture:
 
     @property
     def source(self) -> str:
-        """The picture as an address that holds it."""
+        """The picture as a data URL."""
         return "data:image/png;base64," + base64.b64encode(self.png).decode()
 
 
 @dataclass
 class Figure:
-    """Curves that the page draws.
+    """Curves of a page.
 
     Args:
-        title: the question that they answer.
-        measures: what is drawn, by the names of columns; the first at first.
-        together: whether all measures are drawn at once, of one run; else one of many runs.
-        words: the same in words, for those who do not see it.
-        reference: a horizontal line: its value and what it is.
+        title: the question that the curves answer.
+        measures: names of columns; the first is selected.
+        together: whether to draw all measures of one run, instead of one measure of all runs.
+        words: description in words, for screen readers.
+        reference: value and label of a horizontal line.
     """
 
     title: str
@@ -80,22 +80,22 @@ class Figure:
 
 @dataclass
 class Page:
-    """What is known of a run or a sweep.
+    """The content of a page about a run or a sweep.
 
     Args:
         title: of the page.
-        status: one word, or None for a sweep.
-        verdict: a paragraph each.
-        facts: name and value, at the top.
-        commands: train it again: what each trains, and the command.
+        status: of a run; None for an ended sweep.
+        verdict: paragraphs.
+        facts: names and values at the top.
+        commands: descriptions and command lines to train again.
         figures: of ``curves``.
-        curves: runs with their columns, as the script reads them.
-        groups: names of what the runs' colours mean, best first.
+        curves: columns of each run, as the script reads them.
+        groups: names of configurations by colour, best first.
         tables: by the title of their section.
         pictures: drawn by gdframe.
         settings: the config as YAML.
-        notes: what should be known about the page itself.
-        axis: along which curves are drawn at first: ``step``, ``samples`` or ``seconds``.
+        notes: about the page itself.
+        axis: the selected axis of curves: ``step``, ``samples`` or ``seconds``.
     """
 
     title: str
@@ -114,9 +114,11 @@ class Page:
 
 
 def render(page: Page) -> str:
-    """Return a page as HTML; whatever names hold, they are shown as text."""
-    own = files("gdframe.cli.report")
-    read = {name: own.joinpath(f"page.{name}").read_text("utf-8") for name in ("html", "css", "js")}
+    """Return a page as HTML, with all names escaped."""
+    folder = files("gdframe.cli.report")
+    sources = {
+        name: folder.joinpath(f"page.{name}").read_text("utf-8") for name in ("html", "css", "js")
+    }
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -126,18 +128,18 @@ def render(page: Page) -> str:
         for f in page.figures
     ]
     data = {"figures": figures, "runs": page.curves, "groups": page.groups}
-    return environment.from_string(read["html"]).render(
+    return environment.from_string(sources["html"]).render(
         page=page,
         symbol=SYMBOLS.get(page.status or "", "…"),
-        style=read["css"],
-        script=read["js"],
+        style=sources["css"],
+        script=sources["js"],
         data=_in_script(data),
         written=datetime.now().strftime("%Y-%m-%d %H:%M"),
     )
 
 
 def _in_script(data: Any) -> str:
-    """Return JSON that cannot end the element it stands in."""
+    """Return JSON that is safe inside a script element."""
     text = json.dumps(finite(data), separators=(",", ":"), ensure_ascii=False)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -145,7 +147,7 @@ def _in_script(data: Any) -> str:
 
 
 def cell(value: Any) -> str:
-    """Return a table's value as text.
+    """Return the value of a table's cell as text.
 
     Example:
         >>> cell(0.123456789), cell(None), cell(12000), cell("sgd")
@@ -161,20 +163,20 @@ def cell(value: Any) -> str:
 
 
 def number(value: float | None) -> str:
-    """Return a number in a sentence."""
-    return "nothing finite" if value is None else f"{value:,.6g}"
+    """Return a number as text for a sentence."""
+    return "not finite" if value is None else f"{value:,.6g}"
 
 
-def pictures_in(folder: Path, known: dict[str, tuple[str, str]]) -> list[Picture]:
-    """Return the pictures that gdframe has drawn in a folder.
+def pictures_in(folder: Path, texts: dict[str, tuple[str, str]]) -> list[Picture]:
+    """Return gdframe's pictures in a folder.
 
     Args:
         folder: of a run or a sweep.
-        known: title and words by the name of the picture.
+        texts: title and description by the name of the picture.
     """
-    found = []
-    for name, (title, words) in known.items():
+    pictures = []
+    for name, (title, words) in texts.items():
         for part, png in read_pictures(folder, name).items():
-            what = f", {part}" if part else ""
-            found.append(Picture(png, words + what, title + what))
-    return found
+            suffix = f", {part}" if part else ""
+            pictures.append(Picture(png, words + suffix, title + suffix))
+    return pictures

@@ -1,4 +1,4 @@
-"""Curves of runs for a page: few enough points to be small, and each in words."""
+"""Curves of runs for a page, thinned, and described in words."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from gdframe.cli.report.page import number
 from gdframe.runs.recorded_history import Array, RecordedHistory
 
 MOST_POINTS, LEAST_POINTS, ALL_POINTS = 400, 24, 40_000
-"""Of a curve, and of all curves of a measure together."""
+"""Most and fewest points of a curve, and most points of all curves of a measure."""
 
 AXES = ("step", "samples", "seconds")
-"""Fair axes; there is one gradient evaluation a step."""
+"""Axes by cost; each step has one gradient evaluation."""
 
 WORDS = {
     "objective": "objective", "train_loss": "training loss", "validation_loss": "validation loss",
@@ -25,10 +25,11 @@ WORDS = {
     "curvature/lr_times_lambda_max": "learning rate times largest eigenvalue",
     "loss/step": "loss of a step's batch", "gradient_norm/step": "gradient norm of a step's batch",
 }  # fmt: skip
+"""Labels by column."""
 
 
 def word(column: str) -> str:
-    """Return what a column is called in a figure.
+    """Return the label of a column in a figure.
 
     Example:
         >>> word("objective"), word("train/r2"), word("gradient_norm/weight")
@@ -45,39 +46,39 @@ def word(column: str) -> str:
 
 
 def points(runs: int) -> int:
-    """Return how many points of a curve are kept where so many runs are drawn."""
+    """Return the number of points of a curve for a number of curves."""
     return int(np.clip(ALL_POINTS // max(1, runs), LEAST_POINTS, MOST_POINTS))
 
 
-def by_epoch(measured: RecordedHistory, columns: list[str], most: int) -> dict[str, Any]:
-    """Return axes and columns of a run, thinned alike."""
-    epochs = measured.epochs
+def by_epoch(history: RecordedHistory, columns: list[str], most: int) -> dict[str, Any]:
+    """Return axes and columns of a run by epoch, thinned."""
+    epochs = history.epochs
     length = len(epochs.get("epoch", ()))
-    kept = _kept(length, most)
-    axes = {axis: _plain(epochs[axis][kept]) for axis in AXES if axis in epochs}
-    if "step" not in axes:  # a run whose end is not known: its epochs are all there is
-        axes["step"] = _plain(epochs["epoch"][kept]) if length else []
-    return {"x": axes, "y": {name: _plain(epochs[name][kept]) for name in columns}}
+    indices = _thinned(length, most)
+    axes = {axis: _plain(epochs[axis][indices]) for axis in AXES if axis in epochs}
+    if "step" not in axes:  # the events of a run that has not ended have no steps
+        axes["step"] = _plain(epochs["epoch"][indices]) if length else []
+    return {"x": axes, "y": {name: _plain(epochs[name][indices]) for name in columns}}
 
 
-def by_step(measured: RecordedHistory, most: int) -> dict[str, Any] | None:
-    """Return axes and columns of a run's steps, or None where there are none."""
-    steps, epochs = measured.steps, measured.epochs
+def by_step(history: RecordedHistory, most: int) -> dict[str, Any] | None:
+    """Return axes and columns of a run by step, thinned; None without steps."""
+    steps, epochs = history.steps, history.epochs
     if not len(steps.get("step", ())):
         return None
-    kept = _kept(len(steps["step"]), most)
-    at = steps["step"][kept]
-    axes = {"step": _plain(at)}
+    indices = _thinned(len(steps["step"]), most)
+    x = steps["step"][indices]
+    axes = {"step": _plain(x)}
     for axis in ("samples", "seconds"):
         if axis in epochs and "step" in epochs:
-            axes[axis] = _plain(np.interp(at, epochs["step"], epochs[axis]))
-    named = {"loss": "loss/step", "gradient_norm": "gradient_norm/step"}
-    return {"x": axes, "y": {named[n]: _plain(steps[n][kept]) for n in named if n in steps}}
+            axes[axis] = _plain(np.interp(x, epochs["step"], epochs[axis]))
+    names = {"loss": "loss/step", "gradient_norm": "gradient_norm/step"}
+    return {"x": axes, "y": {names[n]: _plain(steps[n][indices]) for n in names if n in steps}}
 
 
 def in_words(columns: Mapping[str, Array]) -> list[str]:
-    """Say of each curve where it starts, where it ends and how low it gets."""
-    said = []
+    """Return a sentence for each curve with its first, last and lowest value."""
+    sentences = []
     for name, values in columns.items():
         finite = values[np.isfinite(values)]
         if len(finite) == 0:
@@ -87,12 +88,12 @@ def in_words(columns: Mapping[str, Array]) -> list[str]:
             text += (
                 f", {number(float(finite[-1]))} at the end, lowest {number(float(finite.min()))}"
             )
-        said.append(f"{text} ({len(finite):,} point{'' if len(finite) == 1 else 's'}).")
-    return said
+        sentences.append(f"{text} ({len(finite):,} point{'' if len(finite) == 1 else 's'}).")
+    return sentences
 
 
-def _kept(length: int, most: int) -> NDArray[np.intp] | slice:
-    """Return which points are kept: first and last, and denser at the start where more happens."""
+def _thinned(length: int, most: int) -> NDArray[np.intp] | slice:
+    """Return indices of points, with the first and the last, and denser at the start."""
     if length <= most:
         return slice(None)
     dense = np.geomspace(1, length, most // 3) - 1
@@ -101,5 +102,5 @@ def _kept(length: int, most: int) -> NDArray[np.intp] | slice:
 
 
 def _plain(values: Array) -> list[float | None]:
-    """Return numbers with as many digits as a picture shows, None for what is not finite."""
+    """Return numbers rounded to five digits, with None for non-finite ones."""
     return [None if not np.isfinite(v) else float(f"{v:.5g}") for v in values.tolist()]

@@ -1,4 +1,4 @@
-"""What the page of one run says: verdict, evidence, curves, settings, and how to run it again."""
+"""The content of the page of one run: verdict, curves, tables, pictures and settings."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from gdframe.runs.result import versions
 from gdframe.runs.run_folder import RunFolder
 
 QUICK_SECONDS = 5.0
-"""Most training of a run that is done again to draw its landscape."""
+"""Longest training of a run that is trained again for its landscape."""
 
 MOST_PARAMETERS = 8
-"""Most parameters of which gradient norms are drawn."""
+"""Most parameters in a figure of gradient norms."""
 
 LANDSCAPE = ("The landscape around its path", "Contours of the objective with the run's path on it")
 
@@ -31,20 +31,21 @@ PICTURES = {
     picture_files.LANDSCAPE: LANDSCAPE,
     picture_files.LR_RANGE: ("Learning-rate range", "The objective reached by each learning rate"),
 }
+"""Title and description by the name of a picture."""
 
 
 def describe_run(folder: Path, *, landscape: bool) -> Page:
-    """Return what is known of a run.
+    """Return the content of the page of a run.
 
     Raises:
-        UserError: its config cannot be read.
+        UserError: the config cannot be read.
     """
     config = plain(read_config(folder))
     run = RunFolder(folder)
     result = run.read_result()
-    measured = run.read_history(result)
-    measured.add_updates(run.read_curves())
-    status, verdict = _verdict(folder, result, measured)
+    history = run.read_history(result)
+    history.add_updates(run.read_curves())
+    status, verdict = _verdict(folder, result, history)
     page = Page(
         title=f"Run {folder.resolve().name}",
         status=status,
@@ -53,19 +54,19 @@ def describe_run(folder: Path, *, landscape: bool) -> Page:
         commands=[("", command(folder, run.read_overrides()))],
         settings=run.read_config_text(),
     )
-    page.figures, page.curves = _figures(measured)
-    if not measured.epochs:
+    page.figures, page.curves = _figures(history)
+    if not history.epochs:
         page.notes.append(
             "No curves: there is neither a checkpoint nor an event file with measurements "
-            "(logging.tensorboard and checkpoint.every were off, or the files are gone)."
+            "(logging.tensorboard and checkpoint.every were off, or the files were removed)."
         )
-    elif measured.source == "events":
+    elif history.source == "events":
         page.notes.append(
-            "The curves come from the event file: seconds, samples and steps of an epoch are "
-            "shares of the run's own."
+            "The curves come from the event file: steps, samples and seconds of an epoch are "
+            "interpolated from the totals of the run."
         )
     if result is not None:
-        page.tables["What it came to"] = _outcome(result)
+        page.tables["Result"] = _outcome(result)
         if result.get("diagnostics"):
             page.tables["Stability and theory"] = [_evidence(result)]
     page.tables["Versions"] = [versions_of([] if result is None else [result], page.notes)]
@@ -74,38 +75,38 @@ def describe_run(folder: Path, *, landscape: bool) -> Page:
 
 
 def _verdict(
-    folder: Path, result: Mapping[str, Any] | None, measured: RecordedHistory
+    folder: Path, result: Mapping[str, Any] | None, history: RecordedHistory
 ) -> tuple[str, list[str]]:
-    """Return a status and the sentences that explain it."""
-    going_on = RunFolder(folder).is_training()
-    if going_on and (result is None or result.get("status") == "interrupted"):
-        epochs = measured.epochs.get("epoch", np.zeros(0))
-        done = f"{int(epochs[-1]):,} epochs were measured" if len(epochs) else "it has begun"
-        return "training", [f"The run is in progress: {done}, and this page is of now."]
+    """Return the status, and sentences that explain it."""
+    is_training = RunFolder(folder).is_training()
+    if is_training and (result is None or result.get("status") == "interrupted"):
+        epochs = history.epochs.get("epoch", np.zeros(0))
+        done = f"{int(epochs[-1]):,} epochs are done" if len(epochs) else "no epoch is done"
+        return "training", [f"The run is in progress: {done} when this page is written."]
     if result is None:
         return "not ended", [
-            "The run left no result: it was killed, or has yet to begin. "
-            f"python -m gdframe resume {folder} goes on with it."
+            "The run has no result: it was killed, or has not started. "
+            f"Continue it by python -m gdframe resume {folder}."
         ]
     return str(result.get("status", "unknown")), [str(result.get("reason", ""))]
 
 
 def _facts(config: Mapping[str, Any], result: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    found = result or {}
+    fields = result or {}
 
     def name(group: str) -> str:
-        return str(found.get(group) or (config.get(group) or {}).get("name", "by default"))
+        return str(fields.get(group) or (config.get(group) or {}).get("name", "by default"))
 
     facts = [("model", name("model"))]
-    if found.get("point") is None:
+    if fields.get("point") is None:
         facts += [("data", str((config.get("data") or {}).get("name"))), ("loss", name("loss"))]
     facts += [
-        ("variant", str(found.get("variant", config.get("variant")))),
+        ("variant", str(fields.get("variant", config.get("variant")))),
         ("update rule", name("optimizer")),
         ("learning rate", f"{config['lr']:g}"),
         ("seed", str(config["seed"])),
         ("engine", f"{name('engine')} ({reason})"
-         if (reason := found.get("engine_reason")) else name("engine")),
+         if (reason := fields.get("engine_reason")) else name("engine")),
     ]  # fmt: skip
     return facts
 
@@ -127,13 +128,13 @@ def _outcome(result: Mapping[str, Any]) -> list[Table]:
     tables = [Table(["quantity", "value"], rows, "At the end")]
     metrics = result.get("metrics") or {}
     if metrics.get("train"):
-        held = metrics.get("validation") or {}
-        lines = [[name, value, held.get(name)] for name, value in metrics["train"].items()]
+        validation = metrics.get("validation") or {}
+        lines = [[name, value, validation.get(name)] for name, value in metrics["train"].items()]
         tables.append(Table(["metric", "training", "validation"], lines, "Metrics"))
     if result.get("point"):
         tables.append(
             Table(["coordinate", "value"], [[i, x] for i, x in enumerate(result["point"], 1)],
-                  "Where the point was left")
+                  "Last point")
         )  # fmt: skip
     return tables
 
@@ -142,54 +143,55 @@ EVIDENCE = {
     "lambda_max": "largest eigenvalue of the Hessian",
     "lambda_min": "smallest eigenvalue of the Hessian",
     "stability_limit": "largest stable learning rate",
-    "noisy_limit": "largest stable learning rate with batches' noise",
+    "noisy_limit": "largest stable learning rate at this batch size",
     "minimum": "exact minimum",
     "condition_number": "condition number",
     "predicted_rate": "factor of the gap an epoch, predicted",
     "measured_rate": "factor of the gap an epoch, measured",
 }
+"""Labels by field of the diagnostics."""
 
 
 def _evidence(result: Mapping[str, Any]) -> Table:
-    known = result["diagnostics"]
-    rows = [[EVIDENCE.get(name, name), value] for name, value in known.items()
+    facts = result["diagnostics"]
+    rows = [[EVIDENCE.get(name, name), value] for name, value in facts.items()
             if not isinstance(value, (dict, list))]  # fmt: skip
-    limit = known.get("noisy_limit") or known.get("stability_limit")
+    limit = facts.get("noisy_limit") or facts.get("stability_limit")
     if limit:
-        rows.append(["learning rate over that limit", result["lr"] / limit])
-    if known.get("minimum") is not None and result.get("objective") is not None:
-        rows.append(["objective above the minimum", result["objective"] - known["minimum"]])
-    return Table(["quantity", "value"], rows, "What is known of the curvature and the minimum")
+        rows.append(["learning rate divided by that limit", result["lr"] / limit])
+    if facts.get("minimum") is not None and result.get("objective") is not None:
+        rows.append(["objective minus minimum", result["objective"] - facts["minimum"]])
+    return Table(["quantity", "value"], rows, "Curvature and minimum")
 
 
 PREFERRED = ("accuracy", "r2")
-"""Metrics that tell most at a glance."""
+"""Metrics to show first."""
 
 
 def versions_of(results: list[Mapping[str, Any]], notes: list[str]) -> Table:
-    """Return which versions trained runs, and note where they differ among them or from these."""
-    here = versions()
-    if not results:  # nothing says yet what trains it
-        return Table(["", "this page by"], [[*pair] for pair in here.items()], "Versions")
+    """Return the versions that trained runs, and add a note if they differ from each other."""
+    current = versions()
+    if not results:  # no run has recorded its versions yet
+        return Table(["", "this page by"], [[*pair] for pair in current.items()], "Versions")
     names = dict.fromkeys(name for r in results for name in r.get("versions") or {})
     rows = []
     for name in names:
-        there = [(r.get("versions") or {}).get(name, "unknown") for r in results]
-        counts = {version: there.count(version) for version in dict.fromkeys(there)}
+        used = [(r.get("versions") or {}).get(name, "unknown") for r in results]
+        counts = {version: used.count(version) for version in dict.fromkeys(used)}
         text = ", ".join(
             version if len(counts) == 1 else f"{version} ({count:,} runs)"
             for version, count in counts.items()
         )
-        rows.append([name, text, here.get(name, "")])
+        rows.append([name, text, current.get(name, "")])
         if len(counts) > 1:
             notes.append(f"The runs were trained by different versions of {name}: {text}.")
-        elif name in here and next(iter(counts)) != here[name]:
-            notes.append(f"Trained by {name} {text}; this page was written by {here[name]}.")
+        elif name in current and next(iter(counts)) != current[name]:
+            notes.append(f"Trained by {name} {text}; this page was written by {current[name]}.")
     return Table(["", "trained by", "this page by"], rows, "Versions")
 
 
-def _figures(measured: RecordedHistory) -> tuple[list[Figure], list[dict[str, Any]]]:
-    columns = measured.epochs
+def _figures(history: RecordedHistory) -> tuple[list[Figure], list[dict[str, Any]]]:
+    columns = history.epochs
     if "objective" not in columns:
         return [], []
     losses = ["objective", "train_loss", "validation_loss"]
@@ -200,7 +202,7 @@ def _figures(measured: RecordedHistory) -> tuple[list[Figure], list[dict[str, An
     scores = [name for name in columns if name.partition("/")[0] in ("train", "validation")]
     names = [name.partition("/")[2] for name in scores]
     first = next((name for name in (*PREFERRED, *names) if name in names), "")
-    asked = [
+    questions = [
         ("Is it descending?", losses),
         ("Is it stable?", ["curvature/lr_times_lambda_max"]),
         ("How far from the minimum?", ["theory/gap"]),
@@ -210,21 +212,21 @@ def _figures(measured: RecordedHistory) -> tuple[list[Figure], list[dict[str, An
         ("Which learning rate?", ["lr"] if len(np.unique(columns.get("lr", [0]))) > 1 else []),
     ]
     figures, drawn = [], []
-    for title, wanted in asked:
-        there = [name for name in wanted if name in columns and np.isfinite(columns[name]).any()]
-        if there:
-            words = in_words({name: columns[name] for name in there})
+    for title, names in questions:
+        measures = [name for name in names if name in columns and np.isfinite(columns[name]).any()]
+        if measures:
+            words = in_words({name: columns[name] for name in measures})
             limit = columns.get("curvature/stability_limit", np.zeros(0))
             reference = None
             if title == "Is it stable?" and len(limit) and np.isfinite(limit[-1]):
-                reference = float(limit[-1]), "limit of the update rule"
-            figures.append(Figure(title, there, True, words, reference))
-            drawn += [name for name in there if name not in drawn]
-    runs = [{"name": "", "group": 0, **by_epoch(measured, drawn, points(1))}]
-    steps = by_step(measured, points(1))
+                reference = float(limit[-1]), "stability limit of the update rule"
+            figures.append(Figure(title, measures, True, words, reference))
+            drawn += [name for name in measures if name not in drawn]
+    runs = [{"name": "", "group": 0, **by_epoch(history, drawn, points(1))}]
+    steps = by_step(history, points(1))
     if steps is not None:
         runs.append({"name": "", "group": 0, **steps})
-        words = in_words({f"{n}/step": v for n, v in measured.steps.items() if n != "step"})
+        words = in_words({f"{n}/step": v for n, v in history.steps.items() if n != "step"})
         figures.insert(1, Figure("And step by step?", list(steps["y"]), True, words))
     return figures, runs
 
@@ -237,14 +239,16 @@ def _pictures(
     *,
     draw: bool,
 ) -> list[Picture]:
-    """Return the pictures that are there, and the landscape where it is quickly drawn."""
-    found = pictures_in(folder, PICTURES)
-    if any(picture.title == LANDSCAPE[0] for picture in found) or not draw or result is None:
-        return found
-    again = f"python -m gdframe landscape {folder}, and then the report once more, show it."
+    """Return the pictures in the folder, and the landscape of a run that trains quickly."""
+    pictures = pictures_in(folder, PICTURES)
+    if any(picture.title == LANDSCAPE[0] for picture in pictures) or not draw or result is None:
+        return pictures
     if float((result.get("seconds") or {}).get("train") or 0) > QUICK_SECONDS:
-        notes.append(f"No landscape: the run would have to be trained again. {again}")
-        return found
+        notes.append(
+            "No landscape: it needs another training of the run. To add it, use "
+            f"python -m gdframe landscape {folder} and write the report again."
+        )
+        return pictures
     from gdframe.cli.landscape import landscape
     from gdframe.cli.landscape_pictures import picture
 
@@ -253,5 +257,5 @@ def _pictures(
         png = picture(landscape(str(folder)))
     except UserError as error:
         notes.append(f"No landscape: {error}.")
-        return found
-    return [Picture(png, LANDSCAPE[1], LANDSCAPE[0]), *found]
+        return pictures
+    return [Picture(png, LANDSCAPE[1], LANDSCAPE[0]), *pictures]

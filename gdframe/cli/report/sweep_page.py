@@ -1,4 +1,4 @@
-"""What the page of a sweep says: who won, whether it could be chance, and every run's curve."""
+"""The content of the page of a sweep: ranking, differences, and the curves of all runs."""
 
 from __future__ import annotations
 
@@ -28,57 +28,58 @@ from gdframe.sweeps.comparing.minima import minima
 from gdframe.sweeps.comparing.records import read_records
 from gdframe.sweeps.comparing.scales import scale_keys
 from gdframe.sweeps.comparing.sweep_metric import WORTHLESS, default_metric, value_of
-from gdframe.sweeps.writing.sweep_table import FAIRLY, command_of, sentence, statuses, winner
+from gdframe.sweeps.writing.sweep_table import METHOD, command_of, sentence, statuses, winner
 
 MOST_CONFIGURATIONS = 100
-"""Most lines of the comparison; the summary has all."""
+"""Most rows of the comparison; the summary has all."""
 
 MEASURES = ("objective", "validation_loss", "train_loss", "gradient_norm")
-"""What a figure of many runs can show, if they have it."""
+"""Columns in the figure of all runs."""
 
 PICTURES = {
     picture_files.LEARNING_RATES: (
-        "By learning rate", "What the runs came to by learning rate, a line for each variant"
+        "By learning rate", "The metric by learning rate, with a line for each variant"
     ),
-    picture_files.HEAT_MAP: ("Over two keys", "What the runs came to over two of the varied keys"),
+    picture_files.HEAT_MAP: ("Over two keys", "The metric over two of the varied keys"),
     picture_files.LANDSCAPE: ("Landscape", "Contours of the objective with paths on it"),
 }  # fmt: skip
+"""Title and description by the name of a picture."""
 
 
 def describe_sweep(folder: Path) -> Page:
-    """Return what is known of a sweep."""
+    """Return the content of the page of a sweep."""
     records = read_records(folder)
     metric = _metric(folder, records)
     keys = varied_keys(records)
-    found = configurations(records, metric, scale_keys(records, keys, metric))
-    compared = differences(found, metric)
+    ranked = configurations(records, metric, scale_keys(records, keys, metric))
+    compared = differences(ranked, metric)
     counts = statuses(records)
     page = Page(
         title=f"Sweep {folder.resolve().name}",
         status="training" if SweepFolder(folder).is_training() else None,
-        verdict=_verdict(records, found, metric),
+        verdict=_verdict(records, ranked, metric),
         facts=[
             ("runs", f"{len(records):,}"),
             ("ended", ", ".join(f"{count:,} {name}" for name, count in counts.most_common())),
             ("varied", ", ".join(keys) or "nothing"),
             ("compared by", metric),
         ],
-        commands=_commands(folder, found, metric),
+        commands=_commands(folder, ranked, metric),
         settings=_settings(records),
-        axis="samples",  # fair where variants are compared
+        axis="samples",  # comparable across variants
     )
-    page.tables["Who is best?"] = [_comparison(found, metric)]
+    page.tables["Which is best?"] = [_comparison(ranked, metric)]
     if compared:
         sentences = [[sentence(difference)] for difference in compared]
-        caption = f"{metric} {FAIRLY}"
+        caption = f"{metric} {METHOD}"
         page.tables["Could that be chance?"] = [Table(["difference"], sentences, caption)]
-    ends = minima(records)
-    if ends:
-        rows = [[e.model, f"{e.share:.1%}", e.objective, ", ".join(f"{x:.4g}" for x in e.point[:6])]
-                for e in ends[:MOST_CONFIGURATIONS]]  # fmt: skip
+    reached = minima(records)
+    if reached:
+        rows = [[m.model, f"{m.share:.1%}", m.objective, ", ".join(f"{x:.4g}" for x in m.point[:6])]
+                for m in reached[:MOST_CONFIGURATIONS]]  # fmt: skip
         head = ["function", "share of starts", "value", "point"]
         page.tables["Which minima were found?"] = [Table(head, rows, "Minima")]
-    page.figures, page.curves, page.groups = _figures(records, found, metric, page.notes)
+    page.figures, page.curves, page.groups = _figures(records, ranked, metric, page.notes)
     page.tables["All runs"] = [_runs(records, keys, metric)]
     results = [record.result for record in records if record.result is not None]
     page.tables["Versions"] = [versions_of(results, page.notes)]
@@ -86,34 +87,34 @@ def describe_sweep(folder: Path) -> Page:
     return page
 
 
-def _commands(folder: Path, found: Sequence[Configuration], metric: str) -> list[tuple[str, str]]:
-    whole = sweep_command(folder)
-    commands = [("The sweep:", whole)] if whole else []
-    for one in best(found):
-        of = "".join(f" of {key}={value}" for key, value in one.problem.items())
-        commands.append((f"The best run{of}:", command_of(winner(one, metric))))
+def _commands(folder: Path, ranked: Sequence[Configuration], metric: str) -> list[tuple[str, str]]:
+    launch = sweep_command(folder)
+    commands = [("The sweep:", launch)] if launch else []
+    for configuration in best(ranked):
+        problem = "".join(f" of {key}={value}" for key, value in configuration.problem.items())
+        commands.append((f"The best run{problem}:", command_of(winner(configuration, metric))))
     return commands
 
 
 def _metric(folder: Path, records: Sequence[Record]) -> str:
-    """Return what the sweep compares its runs by, as its summary says."""
+    """Return the metric of the sweep's summary, or the default metric."""
     if metric := SweepFolder(folder).read_summary().get("metric"):
         return str(metric)
-    ended = (record.result for record in records if record.result is not None)
-    return default_metric(next(ended, {}))
+    results = (record.result for record in records if record.result is not None)
+    return default_metric(next(results, {}))
 
 
-def _verdict(records: Sequence[Record], found: Sequence[Configuration], metric: str) -> list[str]:
+def _verdict(records: Sequence[Record], ranked: Sequence[Configuration], metric: str) -> list[str]:
     lines = []
-    for one in best(found):
-        chosen = _named(one) or "the only configuration"
-        problem = f" of {', '.join(f'{k}={v}' for k, v in one.problem.items())}"
-        text = f"Best{problem if one.problem else ''}: {chosen}, {metric} {number(one.mean)}"
-        interval = one.interval
+    for winning in best(ranked):
+        name = _name(winning) or "the only configuration"
+        problem = f" of {', '.join(f'{k}={v}' for k, v in winning.problem.items())}"
+        text = f"Best{problem if winning.problem else ''}: {name}, {metric} {number(winning.mean)}"
+        interval = winning.interval
         if interval is not None:
             text += f" (95 % interval {number(interval[0])} to {number(interval[1])})"
-        elif len(one.records) > 1:
-            text += f" (mean of {len(one.values)} seeds, too few for an interval)"
+        elif len(winning.records) > 1:
+            text += f" (mean of {len(winning.values)} seeds, too few for an interval)"
         lines.append(f"{text}.")
     missing = sum(record.result is None for record in records)
     if missing:
@@ -121,8 +122,8 @@ def _verdict(records: Sequence[Record], found: Sequence[Configuration], metric: 
     return lines or ["No run has a value to compare."]
 
 
-def _named(one: Configuration) -> str:
-    return ", ".join(f"{key}={value}" for key, value in one.settings.items())
+def _name(item: Configuration | Record) -> str:
+    return ", ".join(f"{key}={value}" for key, value in item.settings.items())
 
 
 def _settings(records: Sequence[Record]) -> str:
@@ -134,36 +135,37 @@ def _settings(records: Sequence[Record]) -> str:
     return ""
 
 
-def _comparison(found: Sequence[Configuration], metric: str) -> Table:
-    shown = found[:MOST_CONFIGURATIONS]
-    keys = list(dict.fromkeys(key for one in found for key in one.settings))
-    several = any(len(one.records) > 1 for one in found)
-    head = [*keys, metric, *(["deviation", "95 % interval", "seeds"] if several else []), "status"]
+def _comparison(ranked: Sequence[Configuration], metric: str) -> Table:
+    shown = ranked[:MOST_CONFIGURATIONS]
+    keys = list(dict.fromkeys(key for configuration in ranked for key in configuration.settings))
+    has_seeds = any(len(configuration.records) > 1 for configuration in ranked)
+    head = [*keys, metric, *(["deviation", "95 % interval", "seeds"] if has_seeds else [])]
+    head.append("status")
     rows = []
-    for one in shown:
-        line: list[Any] = [one.settings.get(key) for key in keys]
-        line.append(None if math.isnan(one.mean) else one.mean)
-        if several:
-            interval = one.interval
-            wide = "too few seeds" if one.values else None
+    for configuration in shown:
+        line: list[Any] = [configuration.settings.get(key) for key in keys]
+        line.append(None if math.isnan(configuration.mean) else configuration.mean)
+        if has_seeds:
+            interval = configuration.interval
+            text = "too few seeds" if configuration.values else None
             if interval is not None:
-                wide = f"{number(interval[0])} to {number(interval[1])}"
-            line += [one.deviation, wide, len(one.values)]
-        status = ", ".join(f"{count} {name}" for name, count in one.statuses.most_common())
-        rows.append([*line, status])
-    left = len(found) - len(shown)
-    note = f"{left:,} more are in summary.json." if left else ""
+                text = f"{number(interval[0])} to {number(interval[1])}"
+            line += [configuration.deviation, text, len(configuration.values)]
+        counts = configuration.statuses.most_common()
+        rows.append([*line, ", ".join(f"{count} {name}" for name, count in counts)])
+    hidden = len(ranked) - len(shown)
+    note = f"{hidden:,} more are in summary.json." if hidden else ""
     return Table(head, rows, "Configurations, best first", note)
 
 
 def _runs(records: Sequence[Record], keys: Sequence[str], metric: str) -> Table:
-    head = ["run", *keys, metric, "status", "epochs", "steps", "samples", "seconds", "of its limit"]
+    head = ["run", *keys, metric, "status", "epochs", "steps", "samples", "seconds", "lr / limit"]
     rows = []
     for record in records:
         result: Mapping[str, Any] = record.result or {}
-        known = result.get("diagnostics") or {}
-        limit = known.get("noisy_limit") or known.get("stability_limit")
-        rate = result.get("lr")
+        facts = result.get("diagnostics") or {}
+        limit = facts.get("noisy_limit") or facts.get("stability_limit")
+        lr = result.get("lr")
         rows.append(
             [
                 Path(record.folder).name,
@@ -172,54 +174,50 @@ def _runs(records: Sequence[Record], keys: Sequence[str], metric: str) -> Table:
                 str(result.get("status", "not ended")),
                 *(result.get(key) for key in ("epochs", "steps", "samples")),
                 (result.get("seconds") or {}).get("train"),
-                rate / limit if limit and rate else None,
+                lr / limit if limit and lr else None,
             ]
         )
-    note = "“Of its limit” is the learning rate over the largest stable one, where that is known."
+    note = "“lr / limit” is the learning rate divided by the largest stable one, if that is known."
     return Table(head, rows, "Every run", note)
 
 
 def _figures(
-    records: Sequence[Record], found: Sequence[Configuration], metric: str, notes: list[str]
+    records: Sequence[Record], ranked: Sequence[Configuration], metric: str, notes: list[str]
 ) -> tuple[list[Figure], list[dict[str, Any]], list[str]]:
     """Return a figure of all runs, their curves, and the names of their configurations."""
-    measured = {
+    histories = {
         record.folder: RunFolder(record.folder).read_history(record.result) for record in records
     }
-    there = [name for name in MEASURES
-             if any(name in m.epochs for m in measured.values())]  # fmt: skip
-    if metric in there:
-        there.insert(0, there.pop(there.index(metric)))
-    without = sum(not m.epochs for m in measured.values())
-    if without:
+    measures = [name for name in MEASURES
+                if any(name in history.epochs for history in histories.values())]  # fmt: skip
+    if metric in measures:
+        measures.insert(0, measures.pop(measures.index(metric)))
+    missing = sum(not history.epochs for history in histories.values())
+    if missing:
         notes.append(
-            f"{without:,} of {len(records):,} runs have no curves: neither a checkpoint nor an "
+            f"{missing:,} of {len(records):,} runs have no curves: neither a checkpoint nor an "
             "event file with measurements."
         )
-    if not there:
+    if not measures:
         return [], [], []
-    most = points(len(records) * len(there))
+    most = points(len(records) * len(measures))
     curves, groups, words = [], [], []
-    for place, one in enumerate(found):
-        groups.append(_named(one) or "all")
-        ends = []
-        for record in one.records:
-            mine = measured[record.folder]
-            columns = [name for name in there if name in mine.epochs]
+    for index, configuration in enumerate(ranked):
+        groups.append(_name(configuration) or "all")
+        last_values = []
+        for record in configuration.records:
+            history = histories[record.folder]
+            columns = [name for name in measures if name in history.epochs]
             if columns:
-                name = f"run {Path(record.folder).name}: {_told(record) or 'as configured'}"
+                name = f"run {Path(record.folder).name}: {_name(record) or 'as configured'}"
                 lost = (record.result or {}).get("status") in WORTHLESS
-                axes = by_epoch(mine, columns, most)
-                curves.append({"name": name, "group": place, "lost": lost, **axes})
-                if there[0] in mine.epochs:
-                    ends.append(float(mine.epochs[there[0]][-1]))
-        finite = [end for end in ends if np.isfinite(end)]
-        if finite and place < 8:
+                axes = by_epoch(history, columns, most)
+                curves.append({"name": name, "group": index, "lost": lost, **axes})
+                if measures[0] in history.epochs:
+                    last_values.append(float(history.epochs[measures[0]][-1]))
+        finite = [value for value in last_values if np.isfinite(value)]
+        if finite and index < 8:
             words.append(
-                f"{groups[-1]}: {word(there[0])} ends at {number(float(np.mean(finite)))}."
+                f"{groups[-1]}: {word(measures[0])} ends at {number(float(np.mean(finite)))}."
             )
-    return [Figure("How do the runs descend?", there, False, words)], curves, groups
-
-
-def _told(record: Record) -> str:
-    return ", ".join(f"{key}={value}" for key, value in record.settings.items())
+    return [Figure("How do the runs descend?", measures, False, words)], curves, groups

@@ -1,1 +1,1 @@
-"""Compares the runs of a sweep."""
+"""Comparison of the runs of a sweep."""

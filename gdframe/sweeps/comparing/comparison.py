@@ -1,15 +1,17 @@
-"""Which configuration of a sweep is best, and whether the seeds are enough to say so.
+"""The ranking of a sweep's configurations, and the comparison of the levels of each varied key.
 
-A configuration is what is varied but the seed. Across its seeds it has a mean, a standard deviation
-and a bootstrap interval. Levels of a key, such as the variants, are compared in pairs on the seeds
-that both have: runs with one seed start from the same point and see rows in the same order, so that
-the difference within a seed is what the level makes. On each seed a level is at the configuration
-that is its best on all other seeds, so that no seed judges what was chosen by it; and the intervals
-of a key's levels hold for all pairs at once, since the winner is chosen among them. What has scales
-of its own, such as two losses, is ranked and compared apart.
+Runs of one configuration differ only in their seed. A configuration has a mean, a standard
+deviation and a bootstrap interval over its seeds.
+
+The levels of a key, such as the variants, are compared in pairs on the seeds that both have. Runs
+with equal seeds have equal starts and row orders, so a difference within a seed is the effect of
+the level. For each seed, a level is represented by the configuration that is best on all other
+seeds. So no seed is used both to choose and to judge a configuration. The intervals hold for all
+pairs of a key's levels together, because the best level is chosen among them. Configurations on
+different scales, such as those of two losses, are ranked and compared separately.
 
 Sources: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 12 (bootstrap-t
-intervals, which hold what they say for few seeds too); Stone, Cross-validatory choice and
+intervals, which have the right coverage for few seeds too); Stone, Cross-validatory choice and
 assessment of statistical predictions (JRSS B 1974).
 """
 
@@ -29,26 +31,29 @@ from numpy.typing import NDArray
 from gdframe.sweeps.comparing.sweep_metric import goes_up, value_of
 
 FEWEST_SEEDS = 6
-"""Below this, no difference is beyond chance at 95 %: all signs of 5 agree in 1 of 16 cases."""
+"""Fewest seeds for an interval at 95 %: all signs of 5 differences agree in 1 of 16 cases."""
 
 MOST_LEVELS = 8
-"""Most levels of a key that are compared."""
+"""Most levels of a key to compare."""
 
 RESAMPLES, MOST_DRAWS = 9999, 20_000_000
-"""Samples of an interval, and most values in all of them."""
+"""Resamples of an interval, and most values in all of them."""
 
 SAME = 1e-6
-"""Differences below this share of the values are rounding: float32 holds seven digits."""
+"""Differences below this share of the values count as rounding: float32 has seven digits."""
+
+ROUNDING = 1e-13
+"""Standard deviations below this share of the values count as rounding."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """A run of a sweep and what it came to.
+    """A run of a sweep with its result.
 
     Args:
-        settings: its overrides by key.
-        result: what its ``result.json`` holds; None if it did not end.
-        folder: where it lies.
+        settings: overrides by key.
+        result: content of ``result.json``; None if the run has not ended.
+        folder: the run folder.
     """
 
     settings: Mapping[str, str]
@@ -58,13 +63,13 @@ class Record:
 
 @dataclass
 class Configuration:
-    """Runs that differ in their seed alone.
+    """Runs that differ only in their seed.
 
     Args:
-        settings: the varied keys but the seed.
-        problem: those of them that set the scale on which it is measured.
-        values: of the metric by seed, of the runs that have one.
-        statuses: how many runs ended how.
+        settings: values of the varied keys, without the seed.
+        problem: the settings that determine the scale of the metric.
+        values: of the metric by seed, for runs that have a value.
+        statuses: number of runs by status.
         records: the runs.
     """
 
@@ -76,22 +81,22 @@ class Configuration:
 
     @property
     def mean(self) -> float:
-        """Mean over the seeds; NaN where no run has a value."""
+        """Mean over the seeds; NaN if no run has a value."""
         return fmean(self.values.values()) if self.values else math.nan
 
     @property
     def deviation(self) -> float | None:
-        """Standard deviation over the seeds, of two and more."""
+        """Standard deviation over the seeds; None for fewer than two."""
         return stdev(self.values.values()) if len(self.values) > 1 else None
 
     @cached_property
     def interval(self) -> tuple[float, float] | None:
-        """The mean's 95 % bootstrap interval, or None with too few seeds."""
+        """The 95 % bootstrap interval of the mean; None with too few seeds."""
         return bootstrap_interval(list(self.values.values()))
 
     @property
     def worthless(self) -> int:
-        """Seeds without a value: their runs diverged, failed, or did not end."""
+        """Number of seeds without a value: their runs diverged, failed, or did not end."""
         return len({record.settings.get("seed", "") for record in self.records}) - len(self.values)
 
     def to_json(self) -> dict[str, Any]:
@@ -111,19 +116,19 @@ class Configuration:
 
 @dataclass(frozen=True)
 class Difference:
-    """What one level of a key makes against another, on the seeds that both have.
+    """The difference between two levels of a key, on the seeds that both have.
 
     Args:
-        key: what is varied.
+        key: the varied key.
         better: the level with the better mean.
         other: the other level.
-        problem: what is the same of both, and sets their scale.
-        seeds: how many they share.
-        of: how many there are.
+        problem: the settings that determine the scale of both levels.
+        seeds: number of shared seeds.
+        of: number of all seeds.
         mean: of the differences, other minus better.
-        interval: its 95 % bootstrap interval, for all pairs of the key's levels at once; None with
-            too few seeds.
-        scale: size of the values.
+        interval: 95 % bootstrap interval of the mean, for all pairs of the key's levels together;
+            None with too few seeds.
+        scale: largest absolute value.
     """
 
     key: str
@@ -138,14 +143,14 @@ class Difference:
 
     @property
     def words(self) -> str:
-        """The verdict."""
-        some = f" on {self.seeds} of {self.of} seeds" if self.seeds < self.of else ""
+        """The verdict in words."""
+        seeds = f" on {self.seeds} of {self.of} seeds" if self.seeds < self.of else ""
         if self.interval is None:
-            return f"too few seeds ({self.seeds}; at least {FEWEST_SEEDS})"
+            return f"too few seeds ({self.seeds}, needs at least {FEWEST_SEEDS})"
         low, high = self.interval
         if max(abs(low), abs(high)) <= SAME * self.scale:
-            return f"the same, to rounding{some}"
-        return f"{'beyond chance' if low > 0 or high < 0 else 'could be chance'}{some}"
+            return f"equal up to rounding{seeds}"
+        return f"{'beyond chance' if low > 0 or high < 0 else 'could be chance'}{seeds}"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -158,12 +163,12 @@ class Difference:
 def bootstrap_interval(
     values: Sequence[float], *, scale: float | None = None, level: float = 0.95
 ) -> tuple[float, float] | None:
-    """Return the mean's bootstrap-t interval; None for fewer than six values.
+    """Return the bootstrap-t interval of the mean; None for fewer than six values.
 
     Args:
         values: of independent seeds.
-        scale: spreads that are rounding on this scale count as none; by default the values' size.
-        level: how often such an interval holds the mean.
+        scale: size of the values, to detect rounding; by default the largest absolute value.
+        level: probability that the interval contains the mean.
 
     Example:
         >>> bootstrap_interval([1.0, 2.0, 3.0]) is None
@@ -173,26 +178,22 @@ def bootstrap_interval(
     """
     if len(values) < FEWEST_SEEDS:
         return None
-    given = np.asarray(values)
-    count, middle, deviation = len(given), float(given.mean()), float(given.std(ddof=1))
-    size = float(np.abs(given).max()) if scale is None else scale
+    array = np.asarray(values)
+    count, mean, deviation = len(array), float(array.mean()), float(array.std(ddof=1))
+    size = float(np.abs(array).max()) if scale is None else scale
     if deviation <= ROUNDING * size:
-        return middle, middle
+        return mean, mean
     resamples = min(RESAMPLES, max(999, MOST_DRAWS // count))
-    drawn = given[np.random.default_rng(0).integers(0, count, (resamples, count))]
-    spreads = drawn.std(axis=1, ddof=1)
-    some = spreads > ROUNDING * deviation  # not one value throughout
-    scores = (drawn.mean(axis=1)[some] - middle) / spreads[some]
+    samples = array[np.random.default_rng(0).integers(0, count, (resamples, count))]
+    deviations = samples.std(axis=1, ddof=1)
+    is_spread = deviations > ROUNDING * deviation  # a sample may repeat one value
+    scores = (samples.mean(axis=1)[is_spread] - mean) / deviations[is_spread]
     low, high = np.quantile(scores, [(1 - level) / 2, (1 + level) / 2])
-    return float(middle - high * deviation), float(middle - low * deviation)
-
-
-ROUNDING = 1e-13
-"""Spreads below this share of the values are those of their last digits."""
+    return float(mean - high * deviation), float(mean - low * deviation)
 
 
 def varied(records: Sequence[Record]) -> list[str]:
-    """Return the keys that differ among runs, in the order they were given."""
+    """Return the keys whose values differ among runs, in order."""
     keys = dict.fromkeys(key for record in records for key in record.settings)
     return [key for key in keys if len({record.settings.get(key) for record in records}) > 1]
 
@@ -204,17 +205,19 @@ def configurations(
 
     Args:
         records: the runs.
-        metric: what they are compared by.
-        scales: keys whose levels are measured on scales of their own, and come one after another.
+        metric: to compare the runs by.
+        scales: keys whose levels have different scales; each scale is ranked separately.
     """
     keys = [key for key in varied(records) if key != "seed"]
     problems: dict[str, int] = {}
-    found: dict[tuple[tuple[str, str], ...], Configuration] = {}
+    by_settings: dict[tuple[tuple[str, str], ...], Configuration] = {}
     for record in records:
-        chosen = {key: record.settings[key] for key in keys if key in record.settings}
-        problem = {key: value for key, value in chosen.items() if key in scales}
+        settings = {key: record.settings[key] for key in keys if key in record.settings}
+        problem = {key: value for key, value in settings.items() if key in scales}
         problems.setdefault(repr(problem), len(problems))
-        configuration = found.setdefault(tuple(chosen.items()), Configuration(chosen, problem))
+        configuration = by_settings.setdefault(
+            tuple(settings.items()), Configuration(settings, problem)
+        )
         configuration.records.append(record)
         configuration.statuses[str((record.result or {}).get("status", "not ended"))] += 1
         value = None if record.result is None else value_of(record.result, metric)
@@ -227,85 +230,85 @@ def configurations(
         mean, problem = configuration.mean, problems[repr(configuration.problem)]
         return problem, math.isnan(mean), configuration.worthless > 0, sign * mean
 
-    return sorted(found.values(), key=rank)
+    return sorted(by_settings.values(), key=rank)
 
 
-def results_of(found: Sequence[Configuration]) -> Iterator[Mapping[str, Any] | None]:
-    """Yield what ``result.json`` of each run of configurations holds."""
-    return (record.result for configuration in found for record in configuration.records)
+def results_of(ranked: Sequence[Configuration]) -> Iterator[Mapping[str, Any] | None]:
+    """Return the content of ``result.json`` of each run of configurations."""
+    return (record.result for configuration in ranked for record in configuration.records)
 
 
-def best(found: Sequence[Configuration]) -> list[Configuration]:
-    """Return the best configuration of each problem, of those where one has a value."""
+def best(ranked: Sequence[Configuration]) -> list[Configuration]:
+    """Return the best configuration of each problem that has a value."""
     first: dict[str, Configuration] = {}
-    for configuration in found:
+    for configuration in ranked:
         if configuration.values:
             first.setdefault(repr(configuration.problem), configuration)
     return list(first.values())
 
 
-def differences(found: Sequence[Configuration], metric: str | None) -> list[Difference]:
-    """Compare the levels of each varied key with the best one.
+def differences(ranked: Sequence[Configuration], metric: str | None) -> list[Difference]:
+    """Return the differences between the best level of each varied key and the others.
 
     Args:
-        found: configurations, best first.
-        metric: what they are compared by.
+        ranked: configurations, best first.
+        metric: to compare the runs by.
     """
-    sign = -1.0 if goes_up(metric, results_of(found)) else 1.0
+    sign = -1.0 if goes_up(metric, results_of(ranked)) else 1.0
     problems: dict[str, list[Configuration]] = {}
-    for configuration in found:
+    for configuration in ranked:
         problems.setdefault(repr(configuration.problem), []).append(configuration)
-    return [difference for one in problems.values() for difference in _within(one, sign)]
+    return [difference for group in problems.values() for difference in _differences(group, sign)]
 
 
-def _within(found: Sequence[Configuration], sign: float) -> list[Difference]:
-    """Compare the levels of keys within a problem."""
-    keys = dict.fromkeys(key for configuration in found for key in configuration.settings)
-    seeds = list(dict.fromkeys(seed for configuration in found for seed in configuration.values))
-    table = np.array([[c.values.get(seed, math.nan) for seed in seeds] for c in found])
+def _differences(ranked: Sequence[Configuration], sign: float) -> list[Difference]:
+    """Return the differences between levels within one problem."""
+    keys = dict.fromkeys(key for configuration in ranked for key in configuration.settings)
+    seeds = list(dict.fromkeys(seed for configuration in ranked for seed in configuration.values))
+    table = np.array([[c.values.get(seed, math.nan) for seed in seeds] for c in ranked])
     differences = []
     for key in keys:
-        rows: dict[str, list[int]] = {}  # of the table, best first
-        for at, configuration in enumerate(found):
+        rows: dict[str, list[int]] = {}  # rows of the table by level, best first
+        for row, configuration in enumerate(ranked):
             level = configuration.settings.get(key)
             if level is not None and configuration.values:
-                rows.setdefault(level, []).append(at)
+                rows.setdefault(level, []).append(row)
         if not 2 <= len(rows) <= MOST_LEVELS:
             continue
         pairs = len(rows) * (len(rows) - 1) / 2
-        (winner, first), *others = [
-            (level, _chosen_elsewhere(table[own], sign)) for level, own in rows.items()
+        (winner, best_values), *others = [
+            (level, _cross_validated(table[level_rows], sign)) for level, level_rows in rows.items()
         ]
         for level, values in others:
-            gaps = (values - first)[np.isfinite(values) & np.isfinite(first)]
+            gaps = (values - best_values)[np.isfinite(values) & np.isfinite(best_values)]
             if len(gaps) < 2:
                 continue
-            scale = float(np.nanmax(np.abs([values, first])))
+            scale = float(np.nanmax(np.abs([values, best_values])))
             interval = bootstrap_interval(gaps.tolist(), scale=scale, level=1 - 0.05 / pairs)
             differences.append(
                 Difference(
-                    key, winner, level, found[0].problem, len(gaps), len(seeds),
+                    key, winner, level, ranked[0].problem, len(gaps), len(seeds),
                     float(gaps.mean()), interval, scale,
                 )
             )  # fmt: skip
     return differences
 
 
-def _chosen_elsewhere(table: NDArray[np.float64], sign: float) -> NDArray[np.float64]:
+def _cross_validated(table: NDArray[np.float64], sign: float) -> NDArray[np.float64]:
     """Return for each seed the value of the configuration that is best on all other seeds.
 
     Args:
-        table: values (configurations, seeds), best configuration first; NaN where there is none.
-        sign: of what is the better the lower.
+        table: values (configurations, seeds), best configuration first; NaN without a value.
+        sign: 1 if lower values are better, -1 if greater values are.
 
     Returns:
-        (seeds,), NaN where the chosen configuration has no value.
+        (seeds,), NaN where that configuration has no value.
     """
-    there = np.isfinite(table)
-    counts = there.sum(axis=1, keepdims=True) - there  # on the others, (configurations, seeds)
-    sums = np.where(there, table, 0).sum(axis=1, keepdims=True) - np.where(there, table, 0)
+    has_value = np.isfinite(table)
+    counts = has_value.sum(axis=1, keepdims=True) - has_value  # other seeds with a value
+    sums = np.where(has_value, table, 0).sum(axis=1, keepdims=True) - np.where(has_value, table, 0)
     means = np.where(counts > 0, sums / np.maximum(counts, 1), math.inf)
-    keys = (sign * means).T, -counts.T  # the last counts most
-    chosen = np.lexsort(keys, axis=1)[:, 0]
-    found: NDArray[np.float64] = table[chosen, np.arange(table.shape[1])]
-    return found
+    keys = (sign * means).T, -counts.T  # lexsort sorts by the last key first
+    rows = np.lexsort(keys, axis=1)[:, 0]
+    values: NDArray[np.float64] = table[rows, np.arange(table.shape[1])]
+    return values

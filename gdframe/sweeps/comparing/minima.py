@@ -1,7 +1,7 @@
-"""Where runs from many starts have ended: the minima found, and the share of starts of each.
+"""The minima that runs from many starts reached, with the share of starts for each.
 
-A run has found a minimum where the function curves upwards in all directions and Newton's step, of
-at most gradient norm / lambda_min, would hardly move it.
+A run has reached a minimum if all eigenvalues of the Hessian are positive and a Newton step, of at
+most gradient norm / lambda_min, is short.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from gdframe.sweeps.comparing.comparison import Record
 from gdframe.sweeps.comparing.sweep_metric import WORTHLESS
 
 NEAR = 0.02
-"""How far apart two ends of one minimum may lie, in units of one plus their size."""
+"""Largest distance between end points of one minimum, in units of one plus their norm."""
 
 FEWEST = 10
-"""Fewest runs of a function of which a table is made."""
+"""Fewest runs of a function for a table of minima."""
 
 
 @dataclass(frozen=True)
 class Minimum:
-    """A point at which runs have ended.
+    """A minimum that runs have reached.
 
     Args:
-        model: the function.
-        point: its coordinates, of the run with the lowest objective.
-        objective: the value there.
-        runs: how many ended there.
-        share: of all runs of the function, those too that diverged or were on their way.
+        model: name of the function.
+        point: coordinates at the end of the run with the lowest objective.
+        objective: value at the point.
+        runs: number of runs that ended at the minimum.
+        share: ``runs`` divided by the number of all runs of the function.
     """
 
     model: str
@@ -46,28 +46,29 @@ class Minimum:
 
 
 def minima(records: Sequence[Record]) -> list[Minimum]:
-    """Return the minima that runs of functions have found, lowest first for each function."""
+    """Return the minima that runs of functions reached, lowest first for each function."""
     by_model: dict[str, list[Record]] = {}
     for record in records:
         if record.result is not None and record.result.get("point"):
             by_model.setdefault(str(record.result["model"]), []).append(record)
-    found = []
-    for model, runs in by_model.items():
-        if len(runs) >= FEWEST:
-            found += _minima_of(model, runs)
-    return found
+    return [
+        minimum
+        for model, runs in by_model.items()
+        if len(runs) >= FEWEST
+        for minimum in _minima_of(model, runs)
+    ]
 
 
 def _is_minimum(result: Mapping[str, Any]) -> bool:
-    """Say whether a run of a function ended at a minimum, or as good as.
+    """Return whether a run of a function ended at a minimum.
 
-    Where its curvature was not measured, that it stood still has to do.
+    Without a measured curvature, a converged run counts as one.
     """
-    lowest = (result.get("diagnostics") or {}).get("lambda_min")
-    if lowest is None:
+    smallest = (result.get("diagnostics") or {}).get("lambda_min")
+    if smallest is None:
         return str(result["status"]) == str(Status.CONVERGED)
-    at = np.asarray(result["point"])
-    return lowest > 0 and is_stationary(result["gradient_norm"], lowest, at, NEAR)
+    point = np.asarray(result["point"])
+    return smallest > 0 and is_stationary(result["gradient_norm"], smallest, point, NEAR)
 
 
 def _minima_of(model: str, records: Sequence[Record]) -> list[Minimum]:
@@ -82,15 +83,13 @@ def _minima_of(model: str, records: Sequence[Record]) -> list[Minimum]:
     centres: list[NDArray[np.float64]] = []
     values: list[float] = []
     counts: list[int] = []
-    for value, point in ends:
-        at = np.asarray(point)
-        near = [
-            np.linalg.norm(at - centre) <= NEAR * (1 + np.linalg.norm(centre)) for centre in centres
-        ]
-        if any(near):
-            counts[near.index(True)] += 1
+    for value, coordinates in ends:
+        point = np.asarray(coordinates)
+        is_near = [np.linalg.norm(point - c) <= NEAR * (1 + np.linalg.norm(c)) for c in centres]
+        if any(is_near):
+            counts[is_near.index(True)] += 1
         else:
-            centres.append(at)
+            centres.append(point)
             values.append(value)
             counts.append(1)
     return [

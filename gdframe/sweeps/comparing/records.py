@@ -1,4 +1,4 @@
-"""The runs of a sweep as they are compared: what distinguishes each, and what it came to."""
+"""The runs of a sweep with their settings and results, for the comparison."""
 
 from __future__ import annotations
 
@@ -12,73 +12,74 @@ from gdframe.sweeps.executing.job import Job, has_gone_on, read_jobs
 
 
 def records_of(jobs: Sequence[Job], results: Mapping[int, Mapping[str, Any]]) -> list[Record]:
-    """Return the runs of a sweep with what they came to.
+    """Return the runs of a sweep with their results.
 
-    What some of them leave at its default and others spell out is a setting of all.
+    A key that only some runs override is a setting of all; the others have its default.
 
     Args:
         jobs: the runs.
-        results: what ``result.json`` of a run holds, by its number.
+        results: content of ``result.json`` by the number of the run.
     """
-    chosen = [settings(job.overrides) for job in jobs]
-    keys = dict.fromkeys(key for one in chosen for key in one)
+    all_settings = [settings(job.overrides) for job in jobs]
+    keys = dict.fromkeys(key for run_settings in all_settings for key in run_settings)
     for key in keys:
-        if not all(key in one for one in chosen):
-            _fill(key, jobs, chosen)
+        if not all(key in run_settings for run_settings in all_settings):
+            _fill(key, jobs, all_settings)
     return [
-        Record({key: one[key] for key in keys if key in one}, results.get(job.number),
-               str(job.folder))
-        for job, one in zip(jobs, chosen, strict=True)
+        Record({key: run_settings[key] for key in keys if key in run_settings},
+               results.get(job.number), str(job.folder))
+        for job, run_settings in zip(jobs, all_settings, strict=True)
     ]  # fmt: skip
 
 
-def _fill(key: str, jobs: Sequence[Job], chosen: Sequence[dict[str, str]]) -> None:
-    """Set a key where it is left at its default, spelled as where it is not."""
-    spelled: dict[str, str] = {}
+def _fill(key: str, jobs: Sequence[Job], all_settings: Sequence[dict[str, str]]) -> None:
+    """Set a key to its default where it is missing, with the spelling of other runs."""
+    spellings: dict[str, str] = {}
     values = [_value(job.config, key) for job in jobs]
-    for one, value in zip(chosen, values, strict=True):
-        if key in one:
-            spelled.setdefault(repr(value), one[key])
-    for one, value in zip(chosen, values, strict=True):
-        if key not in one and value is not _MISSING:
-            one[key] = spelled.get(repr(value), "null" if value is None else str(value))
+    for run_settings, value in zip(all_settings, values, strict=True):
+        if key in run_settings:
+            spellings.setdefault(repr(value), run_settings[key])
+    for run_settings, value in zip(all_settings, values, strict=True):
+        if key not in run_settings and value is not _MISSING:
+            default = "null" if value is None else str(value)
+            run_settings[key] = spellings.get(repr(value), default)
 
 
 def _value(config: Mapping[str, Any], key: str) -> Any:
-    """Return a value of a config by its dotted key, of a group its choice."""
-    found: Any = config
+    """Return a value of a config by its dotted key; for a config group, the chosen name."""
+    value: Any = config
     for part in key.split("."):
-        found = found.get(part, _MISSING) if isinstance(found, Mapping) else _MISSING
-    return found.get("name", _MISSING) if isinstance(found, Mapping) else found
+        value = value.get(part, _MISSING) if isinstance(value, Mapping) else _MISSING
+    return value.get("name", _MISSING) if isinstance(value, Mapping) else value
 
 
 _MISSING = object()
 
 
 def read_records(folder: Path) -> list[Record]:
-    """Return the runs in a sweep's folder, from what they left behind, in order.
+    """Return the runs in a sweep folder by number.
 
-    Those that have gone on as other ones than they were asked to be are left out.
+    Runs that were later continued with another configuration are excluded.
 
     Raises:
-        UserError: the sweep's file cannot be read.
+        UserError: the list of runs cannot be read.
     """
     sweep = SweepFolder(folder)
     if sweep.has_jobs():
         jobs = [job for job in read_jobs(folder) if not has_gone_on(job)]
-        found = {
+        results = {
             job.number: result
             for job in jobs
             if (result := job.run_folder.read_result()) is not None
         }
-        return records_of(jobs, found)
+        return records_of(jobs, results)
     return [
         Record(settings(run.read_overrides()), run.read_result(), str(run)) for run in sweep.runs()
     ]
 
 
 def settings(overrides: Sequence[str]) -> dict[str, str]:
-    """Return overrides by key, but for those of the sweep itself.
+    """Return overrides by key, without those of the sweep itself.
 
     Example:
         >>> settings(["lr=0.1", "+model.width=3", "sweep.metric=objective"])

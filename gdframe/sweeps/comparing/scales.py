@@ -1,4 +1,4 @@
-"""Which runs of a sweep are measured on one scale, so that the lower of two is the better."""
+"""The varied keys that change the scale of a metric, so that values cannot be compared."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ LOSSES = ("objective", "train_loss", "validation_loss", "gradient_norm")
 """Metrics in units of the loss."""
 
 PENALISED = ("objective", "gradient_norm")
-"""Metrics that the penalty is a part of."""
+"""Metrics that include the penalty."""
 
 
 def scale_keys(records: Sequence[Record], keys: Sequence[str], metric: str) -> list[str]:
-    """Return the varied keys whose levels are each measured on a scale of their own.
+    """Return the varied keys whose levels have different scales of a metric.
 
-    Other data are another problem, whatever is measured; another loss is one where losses are
-    compared, a penalty where it is a part of them, and a function always.
+    Data always change the scale, and so do functions. The loss changes the scale of metrics in
+    units of the loss. The penalty changes the scale of metrics that include it.
 
     Args:
         records: the runs.
-        keys: what is varied, but the seed.
-        metric: what they are compared by.
+        keys: the varied keys, without the seed.
+        metric: to compare the runs by.
 
     Example:
         >>> scale_keys([], ["loss", "lr", "penalty.strength"], "validation_loss")
         ['loss']
     """
-    functions = any((record.result or {}).get("point") for record in records)
-    apart = {"data", "data.path", "data.target"}
-    apart |= {"loss"} if metric in LOSSES else set()
-    apart |= {"penalty"} if metric in PENALISED else set()
-    apart |= {"model"} if functions else set()
-    inner = tuple(f"{group}." for group in ("loss", "penalty") if group in apart)
-    return [key for key in keys if key in apart or (inner and key.startswith(inner))]
+    has_functions = any((record.result or {}).get("point") for record in records)
+    scales = {"data", "data.path", "data.target"}
+    scales |= {"loss"} if metric in LOSSES else set()
+    scales |= {"penalty"} if metric in PENALISED else set()
+    scales |= {"model"} if has_functions else set()
+    prefixes = tuple(f"{group}." for group in ("loss", "penalty") if group in scales)
+    return [key for key in keys if key in scales or (prefixes and key.startswith(prefixes))]

@@ -1,4 +1,4 @@
-"""What the runs of a sweep are compared by."""
+"""The metric by which the runs of a sweep are compared."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gdframe.registry import METRICS
 from gdframe.stopping import Status
 
 WORTHLESS = (str(Status.DIVERGED), str(Status.FAILED), str(Status.INTERRUPTED))
-"""Statuses of runs whose numbers say nothing of how good they are."""
+"""Statuses of runs whose values are not comparable."""
 
 COLUMNS = (
     "objective", "train_loss", "validation_loss", "gradient_norm", "epochs", "steps", "samples",
@@ -21,22 +21,22 @@ COLUMNS = (
 """Numbers that every run has."""
 
 COSTS = ("epochs", "steps", "samples", "gradient_evaluations", "seconds.train", "seconds.setup")
-"""What a run takes: with a target, what it takes to get there."""
+"""Columns that measure cost; with a target, the cost to reach it."""
 
 
 def default_metric(result: Mapping[str, Any]) -> str:
-    """Return ``validation_loss`` where there is one, else ``objective``."""
+    """Return ``validation_loss`` if the run has one, else ``objective``."""
     return "objective" if result.get("validation_loss") is None else "validation_loss"
 
 
 def value_of(result: Mapping[str, Any], metric: str | None) -> float | None:
-    """Return a run's value of a metric, or None where it has none that means something.
+    """Return a run's value of a metric, or None if it has no comparable value.
 
-    A run that was to reach a target and did not has no cost of getting there.
+    A run that missed its target has no value of a cost.
 
     Args:
-        result: what ``result.json`` holds.
-        metric: a column of it, nested ones with dots; by default ``default_metric``.
+        result: content of ``result.json``.
+        metric: a field of the result, with dots for nested ones; by default ``default_metric``.
 
     Example:
         >>> value_of({"status": "converged", "metrics": {"train": {"r2": 0.5}}}, "metrics.train.r2")
@@ -44,8 +44,8 @@ def value_of(result: Mapping[str, Any], metric: str | None) -> float | None:
     """
     if result.get("status") in WORTHLESS:
         return None
-    missed = result.get("target") is not None and result["status"] != Status.TARGET_REACHED
-    if metric in COSTS and missed:
+    is_missed = result.get("target") is not None and result["status"] != Status.TARGET_REACHED
+    if metric in COSTS and is_missed:
         return None
     value: Any = result
     for part in (metric or default_metric(result)).split("."):
@@ -56,7 +56,7 @@ def value_of(result: Mapping[str, Any], metric: str | None) -> float | None:
 
 
 def check_metric(metric: str | None) -> None:
-    """Check the name of a metric.
+    """Raise unless a metric is a number in ``result.json``.
 
     Raises:
         UserError: no run has such a number.
@@ -65,19 +65,19 @@ def check_metric(metric: str | None) -> None:
         return
     if metric not in COLUMNS:
         raise UserError(
-            f"sweep.metric={metric}: expected a column of result.json that is a number: "
-            f"{in_words(COLUMNS)}, or metrics.validation.r2 and the like."
+            f"sweep.metric={metric}: is not a number in result.json; use one of "
+            f"{in_words(COLUMNS)}, or a metric such as metrics.validation.r2."
             f"{did_you_mean(metric, COLUMNS)}"
         )
 
 
 def worst(metric: str | None) -> float:
-    """Return what a run without a value counts as for a sweeper that optimises a metric."""
+    """Return the worst value of a metric, for runs without a value."""
     return -math.inf if goes_up(metric) else math.inf
 
 
 def better(value: float, than: float, metric: str | None) -> bool:
-    """Return whether a value of a metric is better than another."""
+    """Return whether one value of a metric is better than another."""
     return value > than if goes_up(metric) else value < than
 
 
@@ -85,13 +85,13 @@ def goes_up(metric: str | None, results: Iterable[Mapping[str, Any] | None] = ()
     """Return whether a greater value of a metric is better.
 
     Args:
-        metric: a column of ``result.json``.
-        results: of the runs, which know the directions of metrics from plugins.
+        metric: a field of ``result.json``.
+        results: of runs; they hold the directions of metrics from plugins.
     """
     if metric is None or not metric.startswith("metrics."):
         return False
     name = metric.rpartition(".")[2]
-    told = next((r["maximize"] for r in results if r is not None and "maximize" in r), None)
-    if told is not None:
-        return name in told
+    maximized = next((r["maximize"] for r in results if r is not None and "maximize" in r), None)
+    if maximized is not None:
+        return name in maximized
     return name in METRICS and bool(getattr(METRICS.get(name), "maximize", False))

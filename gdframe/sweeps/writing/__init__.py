@@ -1,1 +1,1 @@
-"""Writes what a sweep leaves besides its runs: tables, pictures, mean curves."""
+"""Tables, pictures and mean curves of a sweep."""

@@ -1,4 +1,4 @@
-"""What a sweep leaves besides its runs, and what it tells those who asked for it."""
+"""The end of a sweep: summary, pictures, mean curves, exit codes and values for a sweeper."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from gdframe.sweeps.writing.sweep_table import Summary, compare
 
 
 def conclude(folder: Path, outcome: Outcome, metric: str | None) -> Summary:
-    """Write what a sweep leaves besides its runs: summary, pictures, curves of the seeds' means.
+    """Write the summary, the pictures and the mean curves of a sweep, and return the summary.
 
     Raises:
-        OSError: something cannot be written.
+        OSError: a file cannot be written.
     """
     jobs = [job for job in outcome.jobs if job.number not in outcome.changed]
     summary = compare(folder, records_of(jobs, outcome.results), metric, outcome.changed)
@@ -34,24 +34,24 @@ def conclude(folder: Path, outcome: Outcome, metric: str | None) -> Summary:
     if config["logging"]["tensorboard"]:
         outcome.curves.write_means(folder, summary.configurations)
         if config["logging"]["runs"] == "best":
-            shown = [record for one in best(summary.configurations) for record in one.records]
-            configs = {str(job.folder): job for job in outcome.jobs}
-            outcome.curves.show(shown, lambda record: _board(configs[record.folder]))
+            records = [r for winner in best(summary.configurations) for r in winner.records]
+            jobs_by_folder = {str(job.folder): job for job in outcome.jobs}
+            outcome.curves.show(records, lambda record: _board(jobs_by_folder[record.folder]))
         show_pictures(folder, saved)
     return summary
 
 
 def _board(job: Job) -> TensorBoard:
     """Return the observer that writes a run's events."""
-    found = build_observers(job.config, job.run_folder, overrides=settings(job.overrides))
-    return next(observer for observer in found if isinstance(observer, TensorBoard))
+    observers = build_observers(job.config, job.run_folder, overrides=settings(job.overrides))
+    return next(observer for observer in observers if isinstance(observer, TensorBoard))
 
 
 def show_pictures(folder: Path, pictures: Mapping[str, bytes]) -> None:
-    """Show pictures among the images of a sweep's TensorBoard.
+    """Write pictures into the event file of a sweep.
 
     Raises:
-        OSError: they cannot be written.
+        OSError: the file cannot be written.
     """
     if pictures:
         file = SweepFolder(folder).open_events()
@@ -63,17 +63,17 @@ def show_pictures(folder: Path, pictures: Mapping[str, bytes]) -> None:
 
 
 def exit_codes(outcome: Outcome) -> list[int]:
-    """Return 1 for each run that failed or is missing, else 0; a diverged run is a result."""
+    """Return 1 for each run that failed or is missing, and 0 for the others, also if diverged."""
     failed = [int(result["status"] == "failed") for result in outcome.results.values()]
     missing = [job for job in outcome.asked if job.number not in outcome.results]
     return failed if outcome.interrupted else failed + [1 for _ in missing]
 
 
 def values(outcome: Outcome, metric: str | None) -> list[float]:
-    """Return what each run asked for is compared by; the worst there is where it has no value."""
-    found = []
+    """Return the metric of each requested run; the worst value for a run without one."""
+    metrics = []
     for job in outcome.asked:
         result = outcome.results.get(job.number)
         value = None if result is None else value_of(result, metric)
-        found.append(worst(metric) if value is None else value)
-    return found
+        metrics.append(worst(metric) if value is None else value)
+    return metrics

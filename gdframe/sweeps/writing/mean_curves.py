@@ -1,4 +1,4 @@
-"""Curves of a sweep in TensorBoard: every run's, the best configuration's, or the seeds' mean."""
+"""Curves of a sweep in TensorBoard: those of the best runs, and means over seeds."""
 
 from __future__ import annotations
 
@@ -20,103 +20,102 @@ from gdframe.sweeps.comparing.comparison import Configuration, Record
 Arrays = dict[str, NDArray[np.float64]]
 
 LONGEST_NAME = 120
-"""Of a folder of mean curves, before it is cut and marked."""
+"""Most characters of a folder of mean curves; longer names are cut and get a digest."""
+
+ENDED = ("converged", "max_epochs", "target_reached", "time_limit")
+"""Statuses of runs whose curves are averaged."""
 
 
 class Curves:
-    """Keeps what runs measured until their sweep is over.
+    """Stores the histories of runs until their sweep ends.
 
     Attributes:
-        hidden: the observers, by folder, of runs whose curves were left out.
+        hidden: observers by folder, of runs whose curves were not written.
     """
 
     def __init__(self) -> None:
-        self._kept: dict[str, Arrays] = {}
+        self._histories: dict[str, Arrays] = {}
         self.hidden: dict[str, TensorBoard] = {}
 
     def keep(self, result: Result) -> None:
-        """Keep the history of a run that ended."""
-        self._kept[str(result.folder)] = result.history.to_arrays()
+        """Store the history of a run that ended."""
+        self._histories[str(result.folder)] = result.history.to_arrays()
 
     def write_end(self, board: TensorBoard, result: Result) -> None:
-        """Write where a run ended and its hyperparameters, and no curve.
+        """Write the last values of a run and its hyperparameters, without curves.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
         self.hidden[str(result.folder)] = board
         last = {name: values[-1:] for name, values in result.history.to_arrays().items()}
         _write(board.folder, last, board, result.to_json())
 
     def show(self, records: Sequence[Record], board_of: Callable[[Record], TensorBoard]) -> None:
-        """Write the curves of runs that had left them out, as far as they are kept anywhere.
+        """Write the curves of runs whose history is stored, or is in a checkpoint.
 
         Args:
             records: the runs.
-            board_of: gives the observer of a run that was trained elsewhere, or before.
+            board_of: returns the observer of a run that another process trained.
 
         Raises:
-            OSError: one cannot be written.
+            OSError: a file cannot be written.
         """
         for record in records:
-            arrays = self._of(record.folder)
+            arrays = self._history(record.folder)
             if arrays is not None and record.result is not None:
                 board = self.hidden.get(record.folder) or board_of(record)
                 _write(board.folder, arrays, board, record.result)
 
-    def write_means(self, folder: Path, found: Sequence[Configuration]) -> None:
-        """Write a TensorBoard run for each configuration of several seeds: the mean of its runs.
+    def write_means(self, folder: Path, configurations: Sequence[Configuration]) -> None:
+        """Write the mean curves of each configuration with several runs that ended well.
 
-        A curve goes as far as the shortest of its runs; those that diverged are left out. Curves
-        of an earlier launch into the same folder go.
+        A mean curve is as long as the shortest of its curves. Mean curves of earlier launches are
+        removed.
 
         Raises:
-            OSError: one cannot be written.
+            OSError: a file cannot be written.
         """
         sweep = SweepFolder(folder)
         sweep.clear_means()
-        for configuration in found:
+        for configuration in configurations:
             ended = [r for r in configuration.records if (r.result or {}).get("status") in ENDED]
-            runs = [arrays for r in ended if (arrays := self._of(r.folder)) is not None]
+            runs = [arrays for r in ended if (arrays := self._history(r.folder)) is not None]
             if len(runs) > 1:
                 _write(sweep.mean(_name(configuration)).path, mean(runs))
 
-    def _of(self, folder: str) -> Arrays | None:
-        """Return a run's history, from its checkpoint if it was trained before."""
-        if folder in self._kept:
-            return self._kept[folder]
+    def _history(self, folder: str) -> Arrays | None:
+        """Return a run's history, from its checkpoint if it is not stored."""
+        if folder in self._histories:
+            return self._histories[folder]
         capture, _ = RunFolder(folder).load_checkpoint()
         return None if capture is None else capture.history()
 
 
-ENDED = ("converged", "max_epochs", "target_reached", "time_limit")
-"""Statuses of runs whose curves are averaged."""
-
-
 def _name(configuration: Configuration) -> str:
-    """Return a folder's name that tells a configuration from the others."""
+    """Return a unique folder name for a configuration."""
     name = ",".join(f"{k}={v}" for k, v in configuration.settings.items()) or "all"
     safe = name.replace("/", "_")
     if safe == name and len(name) <= LONGEST_NAME:
         return name
-    mark = hashlib.blake2b(name.encode(), digest_size=4).hexdigest()
-    return f"{safe[:LONGEST_NAME]}...{mark}"
+    digest = hashlib.blake2b(name.encode(), digest_size=4).hexdigest()
+    return f"{safe[:LONGEST_NAME]}...{digest}"
 
 
 def mean(runs: Sequence[Mapping[str, NDArray[np.float64]]]) -> Arrays:
-    """Return the mean of histories, as far as the shortest goes.
+    """Return the mean of histories, as long as the shortest.
 
     Example:
-        >>> one, other = ({"epochs/objective": np.array(v)} for v in ([1.0, 2.0, 3.0], [3.0, 4.0]))
-        >>> mean([one, other])["epochs/objective"]
+        >>> a, b = ({"epochs/objective": np.array(v)} for v in ([1.0, 2.0, 3.0], [3.0, 4.0]))
+        >>> mean([a, b])["epochs/objective"]
         array([2., 3.])
     """
-    found = {}
+    means = {}
     for name in runs[0]:
         columns = [run[name] for run in runs if name in run]
         length = min(map(len, columns))
-        found[name] = np.mean([column[:length] for column in columns], axis=0)
-    return found
+        means[name] = np.mean([column[:length] for column in columns], axis=0)
+    return means
 
 
 def _write(
@@ -125,7 +124,7 @@ def _write(
     board: TensorBoard | None = None,
     result: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a TensorBoard run anew: curves, and what its observer knows of it."""
+    """Write a new event file: curves, and the texts and hyperparameters of its observer."""
     folder.mkdir(parents=True, exist_ok=True)
     run = RunFolder(folder)
     run.clear_events()

@@ -23,43 +23,43 @@ from gdframe.sweeps.comparing.comparison import Configuration, results_of
 from gdframe.sweeps.comparing.sweep_metric import goes_up
 
 MOST_LINES = 8
-"""Most lines in a picture; their colours are told apart."""
+"""Most lines in a picture, so that colours are distinct."""
 
 MOST_CELLS = 60
 """Most rows or columns of a heat map."""
 
 MOST_PROBLEMS = 8
-"""Most losses, data sets and the like that get pictures of their own."""
+"""Most scales, such as losses or data sets, with their own pictures."""
 
 FILLED = 0.9
-"""Least share of a heat map's cells that have been tried: fewer are values drawn at random."""
+"""Smallest share of a heat map's cells with runs; random search fills fewer."""
 
 
-def draw(folder: Path, found: Sequence[Configuration], metric: str) -> dict[str, bytes]:
-    """Save the pictures that a sweep's varied keys allow; return them as PNG by name.
+def draw(folder: Path, ranked: Sequence[Configuration], metric: str) -> dict[str, bytes]:
+    """Write the pictures that suit a sweep's varied keys, and return them as PNG by name.
 
-    What has a scale of its own, such as each of two losses, has pictures of its own.
+    Each scale, such as that of each loss, has its own pictures.
 
     Args:
-        folder: the sweep's.
-        found: its configurations.
-        metric: what they are compared by.
+        folder: the sweep folder.
+        ranked: configurations, best first.
+        metric: to compare the runs by.
 
     Raises:
-        OSError: one cannot be written.
+        OSError: a file cannot be written.
     """
     problems: dict[str, list[Configuration]] = {}
-    for configuration in found:
-        named = "-".join(f"{key}={value}" for key, value in configuration.problem.items())
-        problems.setdefault(named, []).append(configuration)
-    for name in (LEARNING_RATES, HEAT_MAP):  # of an earlier launch
+    for configuration in ranked:
+        problem = "-".join(f"{key}={value}" for key, value in configuration.problem.items())
+        problems.setdefault(problem, []).append(configuration)
+    for name in (LEARNING_RATES, HEAT_MAP):  # of earlier launches
         remove_pictures(folder, name)
     saved = {}
-    for problem, own in list(problems.items())[:MOST_PROBLEMS]:
+    for problem, group in list(problems.items())[:MOST_PROBLEMS]:
         part = re.sub(r"[^a-zA-Z0-9_.=-]+", "_", problem)[:80] if len(problems) > 1 else ""
         pictures = {
-            LEARNING_RATES: against_learning_rate(own, metric),
-            HEAT_MAP: heat_map(own, metric),
+            LEARNING_RATES: against_learning_rate(group, metric),
+            HEAT_MAP: heat_map(group, metric),
         }
         for name, figure in pictures.items():
             if figure is not None:
@@ -68,40 +68,41 @@ def draw(folder: Path, found: Sequence[Configuration], metric: str) -> dict[str,
     return saved
 
 
-def against_learning_rate(found: Sequence[Configuration], metric: str) -> Figure | None:
-    """Draw a line for each level of the other keys, with the band of its seeds; None for no rates.
+def against_learning_rate(ranked: Sequence[Configuration], metric: str) -> Figure | None:
+    """Draw the metric by learning rate; return None for fewer than two learning rates.
 
-    Rates that each line has tried, and at which all runs diverged, are shaded.
+    Each combination of the other keys is a line, with a band over its seeds. Learning rates of
+    all lines at which all runs diverged are shaded.
 
     Args:
-        found: configurations of one scale, best first.
-        metric: what they are compared by.
+        ranked: configurations of one scale, best first.
+        metric: to compare the runs by.
     """
-    rates = [_number(configuration.settings.get("lr")) for configuration in found]
-    if len({rate for rate in rates if rate is not None}) < 2:
+    lrs = [_number(configuration.settings.get("lr")) for configuration in ranked]
+    if len({lr for lr in lrs if lr is not None}) < 2:
         return None
     lines: dict[str, list[tuple[float, Configuration]]] = {}
-    for rate, configuration in zip(rates, found, strict=True):
-        if rate is not None:
+    for lr, configuration in zip(lrs, ranked, strict=True):
+        if lr is not None:
             others = {
                 k: v
                 for k, v in configuration.settings.items()
                 if k != "lr" and k not in configuration.problem
             }
             name = ", ".join(f"{key}={value}" for key, value in others.items())
-            lines.setdefault(name, []).append((rate, configuration))
+            lines.setdefault(name, []).append((lr, configuration))
     figure, axes = new_axes()
     shown = list(lines.items())[:MOST_LINES]
     values: list[float] = []
     for color, (name, points) in zip(COLORS, shown, strict=False):
         points.sort(key=lambda point: point[0])
-        kept = [(rate, c) for rate, c in points if c.values]
-        x = [rate for rate, _ in kept]
-        low, high = ([f(c.values.values()) for _, c in kept] for f in (min, max))
+        x = [lr for lr, c in points if c.values]
+        means = [c.mean for _, c in points if c.values]
+        low, high = ([f(c.values.values()) for _, c in points if c.values] for f in (min, max))
         values += [*low, *high]
-        axes.plot(x, [c.mean for _, c in kept], "o-", color=color, ms=3, lw=1.5, label=name or None)
+        axes.plot(x, means, "o-", color=color, ms=3, lw=1.5, label=name or None)
         axes.fill_between(x, low, high, color=color, alpha=0.2, lw=0)
-        lost = [rate for rate, c in points if not c.values]
+        lost = [lr for lr, c in points if not c.values]
         axes.plot(lost, [0.98] * len(lost), "x", color=color, transform=axes.get_xaxis_transform())
     axes.set_xscale("log")
     if values and min(values) > 0:
@@ -109,125 +110,126 @@ def against_learning_rate(found: Sequence[Configuration], metric: str) -> Figure
     _shade(axes, [points for _, points in shown])
     axes.set_xlabel("learning rate")
     axes.set_ylabel(metric)
-    left = f" (the best {MOST_LINES} of {len(lines)} lines)" if len(lines) > MOST_LINES else ""
-    seeds = max(len(configuration.values) for configuration in found)
+    part = f" (the best {MOST_LINES} of {len(lines)} lines)" if len(lines) > MOST_LINES else ""
+    seeds = max(len(configuration.values) for configuration in ranked)
     band = f", mean and range of {seeds} seeds" if seeds > 1 else ""
-    of = _of(found)
-    axes.set_title(f"{metric}{of} at the end, by learning rate{band}{left}", fontsize=11)
+    scale = _scale(ranked)
+    axes.set_title(f"{metric}{scale} at the end, by learning rate{band}{part}", fontsize=11)
     handles, labels = axes.get_legend_handles_labels()
     drawn = [configuration for _, points in shown for _, configuration in points]
     if any(not configuration.values for configuration in drawn):
         handles.append(Line2D([], [], color="black", marker="x", lw=0))
-        labels.append(_lost(drawn))
+        labels.append(_lost_statuses(drawn))
     if handles:
         figure.legend(handles, labels, fontsize=9, frameon=False, loc="outside lower center",
                       ncols=min(3, len(handles)))  # fmt: skip
     return figure
 
 
-def _of(found: Sequence[Configuration]) -> str:
-    """Name what all configurations share and others of the sweep do not."""
-    return "".join(f" of {key}={value}" for key, value in found[0].problem.items())
+def _scale(ranked: Sequence[Configuration]) -> str:
+    """Return the settings that determine the scale, for a title."""
+    return "".join(f" of {key}={value}" for key, value in ranked[0].problem.items())
 
 
-def _lost(found: Sequence[Configuration]) -> str:
-    """Say how the runs ended of which none has a value."""
-    lost = [configuration for configuration in found if not configuration.values]
-    return " or ".join(dict.fromkeys(status for one in lost for status in one.statuses))
+def _lost_statuses(configurations: Sequence[Configuration]) -> str:
+    """Return the statuses of configurations without a value."""
+    lost = [configuration for configuration in configurations if not configuration.values]
+    return " or ".join(dict.fromkeys(status for c in lost for status in c.statuses))
 
 
 def _shade(axes: Axes, lines: Sequence[Sequence[tuple[float, Configuration]]]) -> None:
-    """Shade the rates that every line has and at which every run diverged."""
-    by_rate: dict[float, list[Configuration]] = {}
+    """Shade the learning rates of all lines at which every run diverged."""
+    by_lr: dict[float, list[Configuration]] = {}
     for points in lines:
-        for rate, configuration in points:
-            by_rate.setdefault(rate, []).append(configuration)
-    rates = sorted(by_rate)
-    if len(rates) < 2:  # the lines that are shown are of one
+        for lr, configuration in points:
+            by_lr.setdefault(lr, []).append(configuration)
+    lrs = sorted(by_lr)
+    if len(lrs) < 2:  # all lines shown have the same learning rate
         return
-    lost = {
-        rate
-        for rate, configurations in by_rate.items()
+    diverged = {
+        lr
+        for lr, configurations in by_lr.items()
         if len(configurations) == len(lines)
         and all(c.statuses.get("diverged", 0) == len(c.records) for c in configurations)
     }
     edges = [
-        rates[0] ** 1.5 / rates[1] ** 0.5,
-        *(math.sqrt(a * b) for a, b in pairwise(rates)),
-        rates[-1] ** 1.5 / rates[-2] ** 0.5,
+        lrs[0] ** 1.5 / lrs[1] ** 0.5,
+        *(math.sqrt(a * b) for a, b in pairwise(lrs)),
+        lrs[-1] ** 1.5 / lrs[-2] ** 0.5,
     ]
     label: str | None = "all diverged"
-    for index, rate in enumerate(rates):
-        if rate in lost:
+    for index, lr in enumerate(lrs):
+        if lr in diverged:
             axes.axvspan(edges[index], edges[index + 1], color=WARM, alpha=0.12, lw=0, label=label)
             label = None
     axes.set_xlim(edges[0], edges[-1])
 
 
-def heat_map(found: Sequence[Configuration], metric: str) -> Figure | None:
-    """Draw the metric over two varied keys; the best of others is shown. None for one.
+def heat_map(ranked: Sequence[Configuration], metric: str) -> Figure | None:
+    """Draw the metric over two varied keys; return None if it does not suit the sweep.
+
+    A cell shows the best configuration over all other keys.
 
     Args:
-        found: configurations of one scale, best first.
-        metric: what they are compared by.
+        ranked: configurations of one scale, best first.
+        metric: to compare the runs by.
     """
     keys = list(
         dict.fromkeys(
             key
-            for configuration in found
+            for configuration in ranked
             for key in configuration.settings
             if key not in configuration.problem
         )
     )
     if len(keys) < 2:
         return None
-    # the key with more levels runs along the longer side
-    levels = {key: _levels(found, key) for key in keys}
+    # the key with more levels is on the longer side
+    levels = {key: _levels(ranked, key) for key in keys}
     keys.sort(key=lambda key: -len(levels[key]))
-    across, down = keys[:2]
-    columns, rows = levels[across], levels[down]
+    column_key, row_key = keys[:2]
+    columns, rows = levels[column_key], levels[row_key]
     if not (2 <= len(columns) <= MOST_CELLS and 2 <= len(rows) <= MOST_CELLS):
         return None
     grid = np.full((len(rows), len(columns)), np.nan)
-    lost = np.zeros(grid.shape, dtype=bool)
-    for configuration in found:  # best first: the first in a cell is what it shows
-        chosen = configuration.settings
-        if across not in chosen or down not in chosen:
+    is_lost = np.zeros(grid.shape, dtype=bool)
+    for configuration in ranked:  # best first, so a cell shows its first configuration
+        settings = configuration.settings
+        if column_key not in settings or row_key not in settings:
             continue
-        cell = rows.index(chosen[down]), columns.index(chosen[across])
+        cell = rows.index(settings[row_key]), columns.index(settings[column_key])
         if configuration.values and math.isnan(grid[cell]):
             grid[cell] = configuration.mean
-        lost[cell] |= not configuration.values
-    lost &= np.isnan(grid)
-    if (np.isfinite(grid) | lost).mean() < FILLED:
+        is_lost[cell] |= not configuration.values
+    is_lost &= np.isnan(grid)
+    if (np.isfinite(grid) | is_lost).mean() < FILLED:
         return None
     figure, axes = new_axes()
     finite = grid[np.isfinite(grid)]
-    positive = finite.size > 0 and finite.min() > 0 and finite.max() > 10 * finite.min()
-    shades: dict[str, Any] = {"norm": LogNorm()} if positive else {}
+    is_log = finite.size > 0 and finite.min() > 0 and finite.max() > 10 * finite.min()
+    norm: dict[str, Any] = {"norm": LogNorm()} if is_log else {}
     axes.grid(visible=False)
-    upwards = goes_up(metric, results_of(found))
-    color_map = "viridis" if upwards else "viridis_r"
-    image: Any = axes.imshow(grid, aspect="auto", cmap=color_map, **shades)
-    for row, column in np.argwhere(lost).tolist():
+    is_maximized = goes_up(metric, results_of(ranked))
+    color_map = "viridis" if is_maximized else "viridis_r"
+    image: Any = axes.imshow(grid, aspect="auto", cmap=color_map, **norm)
+    for row, column in np.argwhere(is_lost).tolist():
         axes.add_patch(_crossed(column, row))
     _ticks(axes, columns, rows)
     if grid.size <= 60:
         for (row, column), value in np.ndenumerate(grid):
             if math.isfinite(value):
-                at = image.norm(value)
-                dark = at < 0.5 if upwards else at > 0.5
-                ink = "white" if dark else "black"
+                brightness = image.norm(value)
+                is_dark = brightness < 0.5 if is_maximized else brightness > 0.5
                 axes.text(column, row, f"{value:.3g}", ha="center", va="center",
-                          color=ink, fontsize=8)  # fmt: skip
-    axes.set_xlabel(across)
-    axes.set_ylabel(down)
+                          color="white" if is_dark else "black", fontsize=8)  # fmt: skip
+    axes.set_xlabel(column_key)
+    axes.set_ylabel(row_key)
     figure.colorbar(image, ax=axes, label=metric)
-    if lost.any():
+    if is_lost.any():
         crossed = Patch(facecolor="white", edgecolor=WARM, hatch="xx", label="no run ended well")
         figure.legend(handles=[crossed], fontsize=9, frameon=False, loc="outside lower left")
-    rest = ", best of the rest" if len(keys) > 2 else ""
-    axes.set_title(f"{metric}{_of(found)} at the end{rest}, mean over seeds", fontsize=11)
+    others = ", best over the other keys" if len(keys) > 2 else ""
+    axes.set_title(f"{metric}{_scale(ranked)} at the end{others}, mean over seeds", fontsize=11)
     return figure
 
 
@@ -245,16 +247,16 @@ def _ticks(axes: Axes, columns: Sequence[str], rows: Sequence[str]) -> None:
 
 
 def _short(level: str) -> str:
-    """Return a level as a label: long numbers in three digits."""
+    """Return a level as a label, with three digits for long numbers."""
     with suppress(ValueError):
         return level if len(level) <= 7 else f"{float(level):.3g}"
     return level if len(level) <= 24 else f"{level[:23]}…"
 
 
-def _levels(found: Sequence[Configuration], key: str) -> list[str]:
-    """Return a key's values, numbers by size."""
-    levels = list({c.settings[key]: None for c in found if key in c.settings})
-    with suppress(ValueError):  # some are words
+def _levels(configurations: Sequence[Configuration], key: str) -> list[str]:
+    """Return the levels of a key, sorted if all are numbers."""
+    levels = list({c.settings[key]: None for c in configurations if key in c.settings})
+    with suppress(ValueError):  # a level is not a number
         levels.sort(key=float)
     return levels
 

@@ -1,4 +1,4 @@
-"""``summary.csv`` and ``summary.json``: a row for each run of a sweep, and what they add up to."""
+"""The rows of ``summary.csv`` and ``summary.json``, one for each run of a sweep."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from typing import Any
 Row = dict[str, Any]
 
 
-def row(result: Mapping[str, Any] | None, chosen: Mapping[str, str], folder: str) -> Row:
-    """Return what a summary says of a run: its overrides, its result flattened, its folder.
+def row(result: Mapping[str, Any] | None, settings: Mapping[str, str], folder: str) -> Row:
+    """Return the row of a run: its overrides, its flattened result, and its folder.
 
-    Where both have a column, such as ``epochs`` or ``engine``, it says what the run came to.
+    Fields of the result replace overrides of the same name, such as ``epochs`` or ``engine``.
 
     Args:
-        result: what ``result.json`` holds; None if the run did not end.
-        chosen: its overrides by key.
-        folder: the run's.
+        result: content of ``result.json``; None if the run has not ended.
+        settings: overrides by key.
+        folder: the run folder.
     """
-    ended = flatten(result or {"status": "", "reason": "no result was written"})
-    return {**chosen, **ended, "folder": folder}
+    fields = flatten(result or {"status": "", "reason": "no result was written"})
+    return {**settings, **fields, "folder": folder}
 
 
 def csv_text(rows: Sequence[Row], first: Sequence[str]) -> str:
-    """Return rows of different columns as one table in CSV.
+    """Return rows with different columns as one CSV table.
 
     Args:
         rows: values by column.
-        first: columns that come first; the folder comes last.
+        first: the first columns; the folder is the last.
     """
     named = (key for row in rows for key in row if key != "folder")
     columns = list(dict.fromkeys([*first, *named]))
@@ -41,7 +41,7 @@ def csv_text(rows: Sequence[Row], first: Sequence[str]) -> str:
 
 
 def flatten(value: Mapping[str, Any], prefix: str = "") -> Row:
-    """Return nested mappings as one, keys joined by dots.
+    """Return nested mappings as one mapping with dotted keys.
 
     Example:
         >>> flatten({"metrics": {"train": {"r2": 0.5}}, "steps": 3})
