@@ -15,7 +15,7 @@ import sys
 import types
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from itertools import count as counting
 from typing import Any
@@ -24,13 +24,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gdframe.sameness import PLAIN, same, same_values
+from gdframe.sameness import (
+    PLAIN,
+    delete_names,
+    generator_access,
+    is_library,
+    is_stateless,
+    new_names,
+    same,
+    same_values,
+    state_text,
+)
 
 Restore = Callable[[], None]
 Changed = Callable[[], bool]
-
-LIBRARIES = ("torch", "numpy", "gdframe", "scipy", "pandas", "sklearn", "pyarrow", "numba")
-"""Packages whose functions and classes are not searched for state."""
 
 DRAWS = "random numbers"
 
@@ -166,22 +173,13 @@ class HiddenState:
 
     def _generator(self, path: str, value: Any) -> bool:
         """Save the state of a random generator; return whether the value is a generator."""
-        read: Any
-        write: Any
-        if isinstance(value, torch.Generator):
-            read, write = value.get_state, value.set_state
-        elif value is random or isinstance(value, random.Random):
-            read, write = value.getstate, value.setstate
-        elif isinstance(value, np.random.RandomState):
-            read, write = value.get_state, value.set_state
-        elif isinstance(value, np.random.Generator):
-            bits = value.bit_generator
-            read, write = (lambda: bits.state), (lambda state: setattr(bits, "state", state))
-        else:
+        access = generator_access(value)
+        if access is None:
             return False
+        read, write = access
         saved = read()
-        text = _state_text(saved)
-        self._note(path, lambda: _state_text(read()) != text, lambda: write(saved))
+        text = state_text(saved)
+        self._note(path, lambda: state_text(read()) != text, lambda: write(saved))
         return True
 
     def _dict(self, path: str, value: dict[Any, Any], place_format: str | None = None) -> None:
@@ -224,7 +222,7 @@ class HiddenState:
         self._attributes(path, value)
 
     def _function(self, path: str, function: types.FunctionType) -> None:
-        if _is_library(function.__module__):
+        if is_library(function.__module__):
             return
         code, names = function.__code__, set[str]()
         codes = [code]
@@ -274,21 +272,21 @@ class HiddenState:
 
     def _module(self, path: str, module: types.ModuleType, names: set[str]) -> None:
         """Save the values in a module that a function may name."""
-        if not _is_library(module.__name__) and id(module) not in self._seen:
+        if not is_library(module.__name__) and id(module) not in self._seen:
             self._seen.add(id(module))
             self._names(path, vars(module), names)
 
     def _class(self, path: str, kind: type) -> None:
         for owner in kind.__mro__:
-            if owner is object or _is_library(owner.__module__) or id(owner) in self._classes:
+            if owner is object or is_library(owner.__module__) or id(owner) in self._classes:
                 continue
             self._classes.add(id(owner))
             attributes = dict(vars(owner))
             saved = {k: v for k, v in attributes.items() if not k.startswith("__")}
             self._note(
                 f"{path} {owner.__name__}",
-                lambda o=owner, k=saved: bool(_new_names(o, k)),  # type: ignore[misc]
-                lambda o=owner, k=saved: _delete_names(o, _new_names(o, k)),  # type: ignore[misc]
+                lambda o=owner, k=saved: bool(new_names(o, k)),  # type: ignore[misc]
+                lambda o=owner, k=saved: delete_names(o, new_names(o, k)),  # type: ignore[misc]
             )
             for name, value in saved.items():
                 self._note(
@@ -351,44 +349,5 @@ def undisturbed(**parts: Any) -> AbstractContextManager[Any]:
 
     Components of gdframe keep no state, unless a user has attached hooks to them.
     """
-    foreign = {name: part for name, part in parts.items() if not _is_stateless(part)}
+    foreign = {name: part for name, part in parts.items() if not is_stateless(part)}
     return HiddenState(foreign) if foreign else nullcontext()
-
-
-def _is_stateless(part: Any) -> bool:
-    if part is None:
-        return True
-    if not type(part).__module__.startswith("gdframe."):
-        return False
-    modules = part.modules() if isinstance(part, torch.nn.Module) else ()
-    return not any(
-        value for module in modules for name, value in vars(module).items() if "_hooks" in name
-    )
-
-
-def _is_library(module: str | None) -> bool:
-    package = (module or "").partition(".")[0]
-    return package in LIBRARIES or (package in sys.stdlib_module_names and package != "__main__")
-
-
-def _new_names(owner: type, saved: Mapping[str, Any]) -> list[str]:
-    """Return the names that a class has gained since ``saved`` was taken.
-
-    ``step`` is left out: PyTorch wraps it when an optimizer class gets its first instance.
-    """
-    names = vars(owner).keys() - saved.keys() - {"step"}
-    return [name for name in names if not name.startswith("__")]
-
-
-def _delete_names(owner: type, names: Sequence[str]) -> None:
-    for name in names:
-        delattr(owner, name)
-
-
-def _state_text(state: Any) -> Any:
-    """Return the state of a generator as a value that ``==`` can compare."""
-    if isinstance(state, Tensor):
-        return state.numpy().tobytes()
-    if isinstance(state, tuple):
-        return tuple(s.tobytes() if isinstance(s, np.ndarray) else s for s in state)
-    return repr(state)

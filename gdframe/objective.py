@@ -19,7 +19,7 @@ from gdframe.losses.base import Loss
 from gdframe.metrics.base import Metric
 from gdframe.metrics.tally import Tally, default_metrics
 from gdframe.models.function import Function
-from gdframe.optimizers.base import global_norm
+from gdframe.optimizers.tensors import global_norm
 from gdframe.penalties.base import Penalty
 from gdframe.penalties.none import NoPenalty
 

@@ -1,14 +1,21 @@
-"""Comparisons of values and of tensors that treat NaN as equal to NaN."""
+"""Comparisons of values, tensors and random generators, in which NaN equals NaN."""
 
 from __future__ import annotations
 
+import random
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size)
 """Types whose values never change in place."""
+
+LIBRARIES = ("torch", "numpy", "gdframe", "scipy", "pandas", "sklearn", "pyarrow", "numba")
+"""Packages whose functions and classes are not searched for state."""
 
 
 def same(a: Any, b: Any) -> bool:
@@ -27,3 +34,59 @@ def same_values(a: Tensor, b: Tensor) -> bool:
     if torch.equal(a, b):
         return True
     return bool(((a == b) | ((a != a) & (b != b))).all())
+
+
+def is_library(module: str | None) -> bool:
+    """Return whether a module is of a package in ``LIBRARIES`` or of Python itself."""
+    package = (module or "").partition(".")[0]
+    return package in LIBRARIES or (package in sys.stdlib_module_names and package != "__main__")
+
+
+def generator_access(value: Any) -> tuple[Callable[[], Any], Callable[[Any], Any]] | None:
+    """Return functions that read and write a random generator's state; None for other values."""
+    if isinstance(value, torch.Generator):
+        return value.get_state, value.set_state
+    if value is random or isinstance(value, random.Random):
+        return value.getstate, value.setstate
+    if isinstance(value, np.random.RandomState):
+        return value.get_state, value.set_state
+    if isinstance(value, np.random.Generator):
+        bits: Any = value.bit_generator
+        return (lambda: bits.state), (lambda state: setattr(bits, "state", state))
+    return None
+
+
+def state_text(state: Any) -> Any:
+    """Return the state of a generator as a value that ``==`` can compare."""
+    if isinstance(state, Tensor):
+        return state.numpy().tobytes()
+    if isinstance(state, tuple):
+        return tuple(s.tobytes() if isinstance(s, np.ndarray) else s for s in state)
+    return repr(state)
+
+
+def is_stateless(part: Any) -> bool:
+    """Return whether a component is one of gdframe's, with no hooks attached, or None."""
+    if part is None:
+        return True
+    if not type(part).__module__.startswith("gdframe."):
+        return False
+    modules = part.modules() if isinstance(part, torch.nn.Module) else ()
+    return not any(
+        value for module in modules for name, value in vars(module).items() if "_hooks" in name
+    )
+
+
+def new_names(owner: type, saved: Mapping[str, Any]) -> list[str]:
+    """Return the names that a class has gained since ``saved`` was taken.
+
+    ``step`` is left out: PyTorch wraps it when an optimizer class gets its first instance.
+    """
+    names = vars(owner).keys() - saved.keys() - {"step"}
+    return [name for name in names if not name.startswith("__")]
+
+
+def delete_names(owner: type, names: Sequence[str]) -> None:
+    """Delete names from a class."""
+    for name in names:
+        delattr(owner, name)

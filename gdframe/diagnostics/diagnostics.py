@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import weakref
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,15 +22,14 @@ from gdframe.diagnostics.explain import (
     explain_standstill,
     is_stationary,
 )
-from gdframe.diagnostics.hessian import Hessian
-from gdframe.diagnostics.lanczos import Extremes, extremes
+from gdframe.diagnostics.lanczos import Extremes
 from gdframe.diagnostics.least_squares import LeastSquares, least_squares
 from gdframe.diagnostics.linear_rule import LinearRule
+from gdframe.diagnostics.spectrum import ROUGH, largest_at_start, spectrum_at
 from gdframe.diagnostics.stability import Stability, stability_of
 from gdframe.diagnostics.theory import Theory, measured_rate, theory_of
 from gdframe.engines.base import Problem
 from gdframe.errors import UserError
-from gdframe.hidden_state import undisturbed
 from gdframe.loaders.base import Loader
 from gdframe.models.function import Function
 from gdframe.models.plain import is_linear_in_parameters
@@ -39,22 +38,11 @@ from gdframe.runs.history import History
 from gdframe.schedules.constant import Constant
 from gdframe.stopping import Status, Verdict
 
-SMALL = 20_000
-"""Most parameters for which Hessian products are computed in float64."""
-
 CHEAP = 5_000
 """Most parameters of a model whose curvature is measured with ``curvature=False``."""
 
-TOLERANCE, ROUGH = 1e-6, 1e-3
-"""Relative errors of eigenvalues: in float64, and in the dtype of the run."""
-
 LOWERED = 0.5
 """Share of its largest learning rate below which a schedule counts as having lowered it."""
-
-MOST_STARTS = 256
-"""Most starting points in the cache of curvatures."""
-
-_starts: dict[Any, tuple[weakref.ref[Tensor], float]] = {}
 
 
 class Diagnostics(Diagnosis):
@@ -149,27 +137,9 @@ class Diagnostics(Diagnosis):
         if self.quadratic is not None:
             self._largest, self._smallest = self.quadratic.largest, self.quadratic.smallest
         elif self._is_cheap() and not self.curvature:
-            self._largest = self._at_start(data)
-
-    def _at_start(self, data: Dataset) -> float:
-        """Return the largest curvature at the start, from the cache for equal starting points.
-
-        A weak reference identifies the features: a later tensor may have the same ``id``.
-        """
-        objective = self._objective
-        start = {n: p.detach() for n, p in objective.model.named_parameters()}
-        parts = (objective.loss, objective.penalty)
-        settings = repr([(type(part), vars(part)) for part in parts if part is not None])
-        values = b"".join(p.cpu().numpy().tobytes() for p in start.values())
-        features = data.train.features
-        key = (id(features), type(objective.model), settings, hash(values), self.most_rows)
-        entry = _starts.get(key)
-        if entry is None or entry[0]() is not features:
-            largest = self._spectrum(start, tolerance=ROUGH).largest
-            while len(_starts) >= MOST_STARTS:
-                _starts.pop(next(iter(_starts)), None)
-            entry = _starts[key] = (weakref.ref(features), largest)
-        return entry[1]
+            self._largest = largest_at_start(
+                self._objective, data, self.most_rows, partial(self._spectrum, tolerance=ROUGH)
+            )
 
     def columns(
         self, row: Mapping[str, float], parameters: Mapping[str, Tensor]
@@ -356,22 +326,11 @@ class Diagnostics(Diagnosis):
         size = sum(p.numel() for p in model.parameters())
         return (is_linear_in_parameters(model) or isinstance(model, Function)) and size <= CHEAP
 
-    def _spectrum(
-        self,
-        parameters: Mapping[str, Tensor],
-        *,
-        start: NDArray[np.float64] | None = None,
-        smallest: bool = False,
-        tolerance: float | None = None,
-    ) -> Extremes:
+    def _spectrum(self, parameters: Mapping[str, Tensor], **settings: Any) -> Extremes:
+        """Return the extreme eigenvalues of the Hessian at some parameters."""
         trained = {name: parameters[name] for name in self._names}
-        size = sum(p.numel() for p in trained.values())
-        dtype = torch.float64 if size <= SMALL else next(iter(trained.values())).dtype
-        if tolerance is None:
-            tolerance = TOLERANCE if dtype == torch.float64 else ROUGH
-        with undisturbed(model=self._objective.model, loss=self._objective.loss):
-            hessian = Hessian(self._objective, trained, self._rows, dtype)
-            if not self._is_checked and dtype == torch.float64:
-                hessian.check()
-                self._is_checked = True
-            return extremes(hessian, size, start=start, smallest=smallest, tolerance=tolerance)
+        spectrum = spectrum_at(
+            self._objective, trained, self._rows, check=not self._is_checked, **settings
+        )
+        self._is_checked = True
+        return spectrum

@@ -9,8 +9,6 @@ file uses it.
 from __future__ import annotations
 
 import importlib.util
-import os
-import shutil
 import types
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -19,12 +17,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
 
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.base import CannotExecute, Engine, Estimate, Part, Problem, Trace
 from gdframe.engines.compiled_step import Step
 from gdframe.engines.eager import Eager
+from gdframe.engines.inductor import cloned, compiler, options, selected
 from gdframe.engines.inexact import InexactOperationError, RefuseInexact
 from gdframe.engines.probe import first_line, why_not_functional, why_not_stateless
 from gdframe.engines.row_order import depends_on_seed, row_order
@@ -41,16 +39,6 @@ SETUP_SECONDS, STEP_SECONDS, TENSOR_SECONDS, WORK_SECONDS = 20.0, 4e-6, 2e-6, 0.
 
 UNROLLED, FEW_PRODUCTS = 4, 1 << 18
 """Steps in one pass of the loop where each has fewer products than this: a pass costs some µs."""
-
-OPTIONS: dict[str, Any] = {
-    "cpp_wrapper": True,
-    # PyTorch caches compiled code only for operations that it marks as dependent on their graph
-    # alone; its loops are such operations, but are not marked yet
-    "unsafe_marked_cacheable_functions": dict.fromkeys(
-        ("torch.ops.higher_order.scan", "torch.ops.higher_order.while_loop"), torch.__version__
-    ),
-}
-"""Options of Inductor: no Python between steps, and a cache of compiled code on disk."""
 
 SAMPLE = 32
 """Number of rows on which an evaluation is compared with the plain loop's."""
@@ -142,7 +130,7 @@ class Compiled(Engine):
         rate = torch.ones(len(self.runs), dtype=torch.float64, device=rows.targets.device)
         saved = self._stack.params, self._stack.state
         with torch.no_grad():
-            params, state = _cloned(self._carried())
+            params, state = cloned(self._stack.carried())
             self._step(
                 params, state, self._stack.varying, rate[0] if self._is_single else rate,
                 rows.features[order], rows.targets[order],
@@ -184,20 +172,6 @@ class Compiled(Engine):
         """Whether the group has one run only; its tensors then have no axis of runs."""
         return len(self.runs) == 1
 
-    def _carried(self) -> tuple[list[Tensor], dict[str, list[Tensor]]]:
-        """Return parameters and state in the form that a step takes."""
-        params, state = self._stack.params, self._stack.state
-        if self._is_single:
-            return [p[0] for p in params], {k: [v[0] for v in vs] for k, vs in state.items()}
-        return params, state
-
-    def _store(self, params: list[Tensor], state: dict[str, list[Tensor]]) -> None:
-        """Store parameters and state in the stack."""
-        if self._is_single:
-            params = [p[None] for p in params]
-            state = {k: [v[None] for v in vs] for k, vs in state.items()}
-        self._stack.params, self._stack.state = params, state
-
     def _compile(self) -> Callable[..., Any]:
         """Return the compiled loop over steps of full batches; a pass has one step or more."""
         from torch._higher_order_ops import scan
@@ -215,19 +189,19 @@ class Compiled(Engine):
                         x, y = features[index[k]], targets[index[k]]
                     params, state = carried
                     *after, loss, norm = self._step(params, state, varying, rate[k], x, y)
-                    carried = _selected(active[0][k], after, carried) if active else after
+                    carried = selected(active[0][k], after, carried) if active else after
                     losses.append(loss)
                     norms.append(norm)
-                return _cloned(carried), (torch.stack(losses), torch.stack(norms))
+                return cloned(carried), (torch.stack(losses), torch.stack(norms))
 
-            return scan(steps, _cloned(carried), inputs)
+            return scan(steps, cloned(carried), inputs)
 
         # PyTorch limits how often one code object is compiled, so each engine has its own
         name = f"gdframe_steps_{next(_number)}"
         copy = types.FunctionType(
             loop.__code__.replace(co_name=name), loop.__globals__, name, None, loop.__closure__
         )
-        compiled = torch.compile(copy, fullgraph=True, options=_options())
+        compiled = torch.compile(copy, fullgraph=True, options=options())
         # all lengths of two and more share one compilation; length one has another
         self._run(compiled, *self._inputs(0, 0, min(2, self._full_steps)))
         return compiled
@@ -277,7 +251,7 @@ class Compiled(Engine):
             torch._dynamo.maybe_mark_dynamic(tensor, 0)
         with torch.no_grad():
             carried, traces = loop(
-                self._carried(), self._stack.varying, inputs, rows.features, rows.targets
+                self._stack.carried(), self._stack.varying, inputs, rows.features, rows.targets
             )
         return carried, [trace.reshape(-1, len(self.runs))[span] for trace in traces]
 
@@ -292,7 +266,7 @@ class Compiled(Engine):
         if whole:
             inputs = self._inputs(epoch, offset, whole, rates[:whole])
             carried, trace = self._run(self._epoch, *inputs)
-            self._store(*carried)
+            self._stack.store(*carried)
             traces.append(trace)
         if whole < last - first:
             traces.append(self._last_step(epoch, rates[-1]))
@@ -305,10 +279,10 @@ class Compiled(Engine):
         rows = self._part("train")
         with torch.no_grad():
             params, state, loss, norm = self._step(
-                *self._carried(), self._stack.varying, rate[0] if self._is_single else rate,
+                *self._stack.carried(), self._stack.varying, rate[0] if self._is_single else rate,
                 rows.features[order], rows.targets[order],
             )  # fmt: skip
-            self._store(params, state)
+            self._stack.store(params, state)
         return [loss.reshape(1, -1), norm.reshape(1, -1)]
 
     def _order(self, epoch: int) -> Tensor:
@@ -370,26 +344,3 @@ class Compiled(Engine):
     def load_state(self, run: int, state: Mapping[str, Tensor]) -> None:
         """Copy the state into the stack; buffers never change, so they are left out."""
         self._stack.write(run, state)
-
-
-def _options() -> dict[str, Any]:
-    """Return the options for Inductor."""
-    from gdframe.engines.products import OneDNN, is_faster  # these import Inductor
-
-    return OPTIONS | ({"post_grad_custom_post_pass": OneDNN()} if is_faster() else {})
-
-
-def compiler() -> str | None:
-    """Return the path of the C++ compiler that Inductor would use, or None."""
-    names = [os.environ.get("CXX") or "g++", "clang++", "c++"]
-    return next((path for name in names if (path := shutil.which(name))), None)
-
-
-def _cloned(tensors: Any) -> Any:
-    """Return copies of all tensors: a scan's results may not share memory with its inputs."""
-    return tree_map(torch.clone, tuple(tensors))
-
-
-def _selected(is_active: Tensor, after: Any, before: Any) -> Any:
-    """Return all tensors after a step, or before it if the step is not active."""
-    return tree_map(lambda a, b: torch.where(is_active, a, b), tuple(after), tuple(before))

@@ -15,7 +15,8 @@ from gdframe.engines.row_order import row_order
 from gdframe.engines.starting_state import starting_state
 from gdframe.loaders.base import Loader
 from gdframe.objective import Evaluation
-from gdframe.optimizers.base import Optimizer, global_norm, restored
+from gdframe.optimizers.base import Optimizer
+from gdframe.optimizers.tensors import global_norm, restored
 from gdframe.randomness import Purpose, derive, gpus, seed_generators, seeded
 from gdframe.registry import ENGINES
 

@@ -17,56 +17,13 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 from gdframe.engines.nodes import Node, NotElementwiseError, Place, number, owner_of, truth
 from gdframe.engines.operations import ARITHMETIC, COMPARISONS, LOGIC
+from gdframe.engines.symbol import Symbol
 
 VALUE_NEEDED = "it decides by a value that is known only during training"
 ALIASES = ("detach", "alias", "lift_fresh")
 UNDECIDED = frozenset(("_local_scalar_dense", "is_nonzero", "equal", "item"))
 KNOWN_AS = {"linalg_vector_norm": "norm", "mm": "a matrix product", "mv": "a matrix product"}
 """Names of PyTorch's basic operations for messages."""
-
-
-class Symbol(Tensor):
-    """A tensor without values that stands for a parameter, a gradient, a state or a setting."""
-
-    place: Place
-    like: Tensor
-    """A plain tensor of the same shape and type."""
-
-    @staticmethod
-    def __new__(cls, place: Place, like: Tensor) -> Symbol:  # noqa: D102
-        return torch.Tensor._make_wrapper_subclass(
-            cls, like.shape, strides=like.stride(), dtype=like.dtype, device=torch.device("cpu")
-        )
-
-    def __init__(self, place: Place, like: Tensor) -> None:
-        self.place, self.like = place, like
-
-    @classmethod
-    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Rewrite hyperparameters as factors where PyTorch takes plain numbers only."""
-        kwargs = dict(kwargs or {})
-        name = getattr(func, "__name__", "")
-        with torch._C.DisableTorchFunctionSubclass():
-            if isinstance(kwargs.get("alpha"), Symbol) and name.rstrip("_") in ("add", "sub"):
-                first, second = args
-                return func(first, second * kwargs["alpha"])
-            if isinstance(kwargs.get("value"), Symbol) and name.startswith("addc"):
-                start, first, second = args
-                return func(start, first * kwargs["value"], second)
-            if name.rstrip("_") == "lerp" and isinstance(args[-1], Symbol) and not args[-1].ndim:
-                start, end, weight = args
-                moved = (end - start) * weight
-                return start.add_(moved) if name == "lerp_" else start + moved
-            return func(*args, **kwargs)
-
-    @classmethod
-    def __torch_dispatch__(  # type: ignore[override]
-        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
-        raise NotElementwiseError("it uses a tensor of an earlier call")
-
-    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
-        return f"Symbol({tuple(self.shape)})"
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -14,7 +14,8 @@ from gdframe.engines.base import Problem
 from gdframe.engines.starting_state import keep_state, starting_state, trained_parameters
 from gdframe.engines.structure import is_number
 from gdframe.errors import UserError
-from gdframe.optimizers.base import Optimizer, owned, storage_of
+from gdframe.optimizers.base import Optimizer
+from gdframe.optimizers.tensors import owned, storage_of
 from gdframe.schedules.base import Clock, factors
 
 
@@ -112,6 +113,20 @@ class Stack:
     ) -> tuple[list[Tensor], dict[str, list[Tensor]]]:
         """Apply the update rule to one run; ``varying`` holds 0-d tensors, including ``lr``."""
         return self.rule.apply(params, grads, state, {**self.constants, **varying})
+
+    def carried(self) -> tuple[list[Tensor], dict[str, list[Tensor]]]:
+        """Return parameters and state in the form that a step takes."""
+        params, state = self.params, self.state
+        if len(self.runs) == 1:
+            return [p[0] for p in params], {k: [v[0] for v in vs] for k, vs in state.items()}
+        return params, state
+
+    def store(self, params: list[Tensor], state: dict[str, list[Tensor]]) -> None:
+        """Store parameters and state in the stack."""
+        if len(self.runs) == 1:
+            params = [p[None] for p in params]
+            state = {k: [v[None] for v in vs] for k, vs in state.items()}
+        self.params, self.state = params, state
 
     def settle(self, run: int) -> None:
         """Copy a run's parameters into its module, and its state into its optimizer."""

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from gdframe.engines.base import Problem
-from gdframe.optimizers.base import Optimizer, State, restored
+from gdframe.optimizers.base import Optimizer, State
+from gdframe.optimizers.tensors import restored
 from gdframe.randomness import Purpose, seeded
 
 

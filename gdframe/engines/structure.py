@@ -12,7 +12,8 @@ from gdframe.engines.base import Problem
 from gdframe.engines.likeness import first_difference
 from gdframe.models.plain import has_hooks
 from gdframe.objective import Objective
-from gdframe.optimizers.base import LOW_PRECISION, Optimizer
+from gdframe.optimizers.base import Optimizer
+from gdframe.optimizers.tensors import LOW_PRECISION
 
 
 def why_not_together(runs: Sequence[Problem], *, losses_vary: bool = False) -> str | None:

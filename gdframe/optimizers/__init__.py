@@ -2,11 +2,12 @@
 
 from gdframe.optimizers.adagrad import Adagrad
 from gdframe.optimizers.adam import Adam
-from gdframe.optimizers.base import Hyper, Optimizer, State, counters, global_norm
+from gdframe.optimizers.base import Hyper, Optimizer, State
 from gdframe.optimizers.gd import GD
 from gdframe.optimizers.momentum import Momentum
 from gdframe.optimizers.nesterov import Nesterov
 from gdframe.optimizers.rmsprop import RMSprop
+from gdframe.optimizers.tensors import counters, global_norm
 
 __all__ = [
     "GD",

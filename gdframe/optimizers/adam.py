@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from gdframe.errors import fraction, positive
-from gdframe.optimizers.base import Hyper, Optimizer, State, counters
+from gdframe.optimizers.base import Hyper, Optimizer, State
+from gdframe.optimizers.tensors import counters
 from gdframe.registry import OPTIMIZERS
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from gdframe.errors import UserError, in_words
+from gdframe.optimizers.tensors import clip_norm, computed, described, owned, restored, storage_of
 
 State: TypeAlias = dict[str, list[Tensor]]
 """Optimizer state by name; each name holds one tensor for each parameter."""
@@ -29,9 +30,6 @@ REMEDIES = {
     "maximize": "minimise the negative of the objective",
 }
 """Replacements of settings of ``torch.optim`` that gdframe's optimizers do not have."""
-
-LOW_PRECISION = (torch.float16, torch.bfloat16)
-"""Types whose updates are computed in float32."""
 
 
 class Optimizer(torch.optim.Optimizer):
@@ -185,12 +183,12 @@ class Optimizer(torch.optim.Optimizer):
         Raises:
             UserError: a state does not have one value for each parameter.
         """
-        values = [_computed(p) for p in params]
+        values = [computed(p) for p in params]
         state = cls.init_state(list(values))
         for name, entries in state.items():
             if not isinstance(entries, (list, tuple)) or len(entries) != len(values):
                 raise UserError(
-                    f"{cls.__name__}.init_state: state '{name}' is {_described(entries)}; "
+                    f"{cls.__name__}.init_state: state '{name}' is {described(entries)}; "
                     f"expected a list of {len(values)} tensors, one for each parameter"
                 )
         used = {storage_of(p) for p in params}
@@ -226,7 +224,7 @@ class Optimizer(torch.optim.Optimizer):
                 )
             self.prepare(params)
             state = {key: [self.state[p][key] for p in params] for key in self.state[params[0]]}
-            values, grads = [_computed(p) for p in params], [_computed(p.grad) for p in params]
+            values, grads = [computed(p) for p in params], [computed(p.grad) for p in params]
             self._store(params, values, *self.apply(list(values), grads, state, self.hyper(group)))
         return loss
 
@@ -237,14 +235,14 @@ class Optimizer(torch.optim.Optimizer):
         name = type(self).__name__
         if not isinstance(after, (list, tuple)) or len(after) != len(params):
             raise UserError(
-                f"{name}.update: returned {_described(after)} as parameters; expected a list of "
+                f"{name}.update: returned {described(after)} as parameters; expected a list of "
                 f"{len(params)} tensors"
             )
         live = {storage_of(p): index for index, p in enumerate(params)}
         for p, value in zip(params, after, strict=True):
             if not isinstance(value, Tensor) or value.shape != p.shape:
                 raise UserError(
-                    f"{name}.update: returned {_described(value)} for a parameter of shape "
+                    f"{name}.update: returned {described(value)} for a parameter of shape "
                     f"{tuple(p.shape)}"
                 )
         # a parameter that is returned in another's place must be read before it is overwritten
@@ -257,7 +255,7 @@ class Optimizer(torch.optim.Optimizer):
         for key, entries in state.items():
             if not isinstance(entries, (list, tuple)) or len(entries) != len(params):
                 raise UserError(
-                    f"{name}.update: returned {_described(entries)} as state '{key}'; expected a "
+                    f"{name}.update: returned {described(entries)} as state '{key}'; expected a "
                     f"list of {len(params)} tensors"
                 )
             new_states[key] = [owned(value, used) for value in entries]
@@ -302,70 +300,3 @@ class Optimizer(torch.optim.Optimizer):
         for index, (p, key) in enumerate(zip(params, saved, strict=True)):
             for entry, value in state_dict["state"].get(key, {}).items():
                 self.state[p][entry] = restored(value, initial[entry][index])
-
-
-def restored(value: Any, like: Any) -> Any:
-    """Return a copy of a stored state on the device of the initial state ``like``."""
-    if isinstance(like, Tensor):
-        return torch.as_tensor(value).detach().to(like.device, copy=True)
-    return type(like)(value.item()) if isinstance(value, Tensor) else value
-
-
-def _computed(tensor: Tensor) -> Tensor:
-    """Return the tensor detached, and in float32 instead of a low-precision type."""
-    plain = tensor.detach()
-    return plain.float() if plain.dtype in LOW_PRECISION else plain
-
-
-def storage_of(value: Any) -> int:
-    """Return an identifier of the memory of a tensor."""
-    return value.untyped_storage()._cdata if isinstance(value, Tensor) else id(value)
-
-
-def owned(value: Any, used: set[int]) -> Any:
-    """Return a state, copied if its memory is in ``used``; add its memory to ``used``."""
-    if not isinstance(value, Tensor):
-        return value
-    if storage_of(value) in used:
-        value = value.detach().clone()
-    elif value.requires_grad:
-        value = value.detach()
-    used.add(storage_of(value))
-    return value
-
-
-def _described(value: Any) -> str:
-    """Return a description of a value for a message."""
-    if isinstance(value, Tensor):
-        return f"a tensor of shape {tuple(value.shape)}"
-    if isinstance(value, (list, tuple)):
-        return f"a list of {len(value)}"
-    return f"a {type(value).__name__}"
-
-
-def global_norm(tensors: list[Tensor]) -> Tensor:
-    """Return the Euclidean norm over all entries of all tensors, a 0-d tensor."""
-    flat = tensors[0] if len(tensors) == 1 else torch.cat([t.reshape(-1) for t in tensors])
-    norm: Tensor = torch.linalg.vector_norm(flat)
-    return norm
-
-
-def clip_norm(grads: list[Tensor], limit: float | Tensor) -> list[Tensor]:
-    """Return gradients scaled to a global norm of at most ``limit`` (Pascanu et al., 2013).
-
-    Gradients below the limit are multiplied by exactly one.
-    """
-    norm = global_norm(grads)
-    scale = torch.where(norm > limit, limit / norm, torch.ones_like(norm))
-    return [g * scale for g in grads]
-
-
-def counters(params: list[Tensor]) -> list[Tensor]:
-    """Return a zero 0-d counter for each parameter, in float64 so that it never saturates.
-
-    Raises:
-        UserError: the parameters are on a device without float64.
-    """
-    if any(p.device.type == "mps" for p in params):
-        raise UserError("device=mps has no float64, which counters need: use device=cpu")
-    return [torch.zeros((), dtype=torch.float64, device=p.device) for p in params]

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from gdframe import OPTIMIZERS, Optimizer, UserError
-from gdframe.optimizers.base import clip_norm, global_norm
+from gdframe.optimizers.tensors import clip_norm, global_norm
 
 RATES = {"adagrad": 0.5, "rmsprop": 0.02, "adam": 0.1}
 NAMES = list(OPTIMIZERS)

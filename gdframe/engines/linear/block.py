@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,9 +16,12 @@ from torch import Tensor
 from gdframe.engines.base import Problem
 from gdframe.engines.linear.arguments import Buffers
 from gdframe.engines.linear.pool import shares, side_by_side
+from gdframe.engines.row_order import depends_on_seed
 from gdframe.engines.rule import Rule
 from gdframe.engines.stack import refuse_changes, settings_of
 from gdframe.engines.starting_state import as_states, starting_state, trained_parameters
+from gdframe.loaders.base import Loader
+from gdframe.objective import Objective
 
 Array = NDArray[Any]
 
@@ -299,3 +303,23 @@ class Block:
         own, chosen = self.model(run), {id(p) for p in objective.penalized}
         weights = [own[n] for n, p in objective.model.named_parameters() if id(p) in chosen]
         return float(objective.penalty.value(weights))
+
+
+def groups_of(runs: Sequence[Problem], loader: Loader) -> list[list[int]]:
+    """Return which runs are trained by one call: those with one order of rows, if they are many."""
+    by_order: dict[int, list[int]] = defaultdict(list)
+    for index, run in enumerate(runs):
+        by_order[run.seed if depends_on_seed(loader) else 0].append(index)
+    groups: list[list[int]] = []
+    for members in by_order.values():
+        if len(members) < MANY:
+            groups += [[member] for member in members]
+        else:
+            parts = -(-len(members) // WIDEST)
+            groups += [members[i::parts] for i in range(parts)]
+    return groups
+
+
+def penalizes_biases(objective: Objective) -> bool:
+    """Return whether the penalty acts on the bias."""
+    return any(p is objective.model.bias for p in objective.penalized)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import pairwise
@@ -17,7 +16,7 @@ from torch import Tensor
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.base import Engine, Estimate, Part, Problem, Trace
 from gdframe.engines.declared import check_kernels
-from gdframe.engines.linear.block import MANY, WIDEST, Block, Sums
+from gdframe.engines.linear.block import MANY, Block, Sums, groups_of, penalizes_biases
 from gdframe.engines.linear.pool import side_by_side
 from gdframe.engines.linear.refusals import why_not_linear
 from gdframe.engines.linear.specialize import LoopSpec, specialized
@@ -34,7 +33,7 @@ from gdframe.engines.verification import (
 from gdframe.hidden_state import undisturbed
 from gdframe.loaders.base import Loader
 from gdframe.metrics.tally import Tally
-from gdframe.objective import Evaluation, Objective
+from gdframe.objective import Evaluation
 from gdframe.registry import ENGINES
 from gdframe.schedules.base import factors
 
@@ -69,7 +68,7 @@ class LinearLoops(Engine):
         self._coupled = objective.loss is not None and objective.loss.coupled
         self._arrays = {part: self._taken(rows) for part, rows in self.rows.items() if rows}
         self._x, self._y, self._lying = self._arrays["train"]
-        self._blocks = [self._block(group) for group in _groups(self.runs, loader)]
+        self._blocks = [self._block(group) for group in groups_of(self.runs, loader)]
         self._place = {i: (b, at) for b, members in self._blocks for at, i in enumerate(members)}
         self._orders: dict[int, tuple[int, NDArray[np.int64]]] = {}
         work = loader.batch_size * self._x.shape[1] * self._blocks[0][0].bias.size
@@ -100,7 +99,7 @@ class LinearLoops(Engine):
             loss=objective.loss.kernel,
             penalty=penalty,
             coupled=self._coupled,
-            biases=_penalizes_biases(objective),
+            biases=penalizes_biases(objective),
             dtype=str(self._x.dtype),
             outputs=int(objective.model.weight.shape[0] == 1),  # type: ignore[index]
             many=len(runs) > 1,
@@ -346,22 +345,3 @@ def _add_outputs(
     targets = rows.targets[start : start + len(responses)]
     for at, tally in enumerate(tallies):
         tally.add(torch.from_numpy(block.of(responses, at)), targets)
-
-
-def _groups(runs: Sequence[Problem], loader: Loader) -> list[list[int]]:
-    """Return which runs are trained by one call: those with one order of rows, if they are many."""
-    by_order: dict[int, list[int]] = defaultdict(list)
-    for index, run in enumerate(runs):
-        by_order[run.seed if depends_on_seed(loader) else 0].append(index)
-    groups: list[list[int]] = []
-    for members in by_order.values():
-        if len(members) < MANY:
-            groups += [[member] for member in members]
-        else:
-            parts = -(-len(members) // WIDEST)
-            groups += [members[i::parts] for i in range(parts)]
-    return groups
-
-
-def _penalizes_biases(objective: Objective) -> bool:
-    return any(p is objective.model.bias for p in objective.penalized)

@@ -1,0 +1,44 @@
+"""What the compiled engine asks of PyTorch's compiler, Inductor."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+OPTIONS: dict[str, Any] = {
+    "cpp_wrapper": True,
+    # PyTorch caches compiled code only for operations that it marks as dependent on their graph
+    # alone; its loops are such operations, but are not marked yet
+    "unsafe_marked_cacheable_functions": dict.fromkeys(
+        ("torch.ops.higher_order.scan", "torch.ops.higher_order.while_loop"), torch.__version__
+    ),
+}
+"""Options of Inductor: no Python between steps, and a cache of compiled code on disk."""
+
+
+def options() -> dict[str, Any]:
+    """Return the options for Inductor."""
+    from gdframe.engines.products import OneDNN, is_faster  # these import Inductor
+
+    return OPTIONS | ({"post_grad_custom_post_pass": OneDNN()} if is_faster() else {})
+
+
+def compiler() -> str | None:
+    """Return the path of the C++ compiler that Inductor would use, or None."""
+    names = [os.environ.get("CXX") or "g++", "clang++", "c++"]
+    return next((path for name in names if (path := shutil.which(name))), None)
+
+
+def cloned(tensors: Any) -> Any:
+    """Return copies of all tensors: a scan's results may not share memory with its inputs."""
+    return tree_map(torch.clone, tuple(tensors))
+
+
+def selected(is_active: Tensor, after: Any, before: Any) -> Any:
+    """Return all tensors after a step, or before it if the step is not active."""
+    return tree_map(lambda a, b: torch.where(is_active, a, b), tuple(after), tuple(before))
