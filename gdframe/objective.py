@@ -51,7 +51,7 @@ class Evaluation:
 
 
 class Objective:
-    """What is minimised: ``loss(model(x), y) + penalty(weights)``.
+    """The function that is minimised: ``loss(model(x), y) + penalty(weights)``.
 
     Args:
         model: prediction from features, or a Function to minimise without data.

@@ -1,4 +1,4 @@
-"""What an engine is: something that advances R runs through the steps of an epoch."""
+"""The base class of engines, which execute the steps of R runs."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ UPDATES = {
     "sgd": "per-sample updates",
     "minibatch": "mini-batch updates",
 }
-"""What the updates of a variant are called."""
+"""Names of the updates of each variant, for messages."""
 
 UNKNOWN = Evaluation(math.nan, math.nan, {}, {})
-"""What is said of a run that has ended."""
+"""The evaluation of a run that has ended."""
 
 Part = Literal["train", "validation"]
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What an engine executes for one run: starting values, hyperparameters, schedule and seed.
+    """The part of a run that an engine executes: objective, update rule, schedule and seed.
 
     Args:
         objective: model, loss and penalty; its parameters are where the run starts, and where an
@@ -66,7 +66,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Trace:
-    """What every step measured before its update, as arrays (runs, steps).
+    """Loss and gradient norm of each step, measured before its update, (runs, steps) each.
 
     Args:
         loss: of the step's batch, without penalty.
@@ -90,7 +90,7 @@ class Trace:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What an engine expects to need, in seconds; rough, and for choosing among engines only.
+    """A rough estimate of the seconds that an engine needs, for choosing among engines only.
 
     Args:
         setup: before the first step, compilation above all.
@@ -132,10 +132,10 @@ class Engine(ABC):
     """Whether ``evaluate`` gives all metrics also where they are not asked for."""
 
     reason: str = ""
-    """Why this engine was taken, where it was chosen for the user."""
+    """Why ``engine=auto`` chose this engine; empty where the user named it."""
 
     rebuild_seconds: float = 0.0
-    """About what building this engine again for fewer runs costs, compilation above all."""
+    """About how many seconds it takes to build this engine again for fewer runs."""
 
     def __init__(
         self, runs: Sequence[Problem], data: Dataset, loader: Loader, *, epochs: int
@@ -154,21 +154,21 @@ class Engine(ABC):
 
     @classmethod
     def why_not(cls, runs: Sequence[Problem], data: Dataset, loader: Loader) -> str | None:
-        """Say in words a user can act on why this engine cannot execute the runs, or None."""
+        """Return why this engine cannot execute the runs, in words a user can act on, or None."""
         return None
 
     @classmethod
     @abstractmethod
     def estimate(cls, runs: Sequence[Problem], data: Dataset, loader: Loader) -> Estimate:
-        """Say about how long executing the runs takes."""
+        """Return about how long it takes to execute the runs."""
 
     @classmethod
     def describe(cls, loader: Loader) -> str:
-        """Say in a few words what this engine does for such runs."""
+        """Return a few words on what this engine does for such runs."""
         return UPDATES.get(loader.variant, "updates")
 
     def take_up(self) -> None:  # noqa: B027 (most engines train the module itself)
-        """Begin from what modules and optimizers hold now, where the engine has copies of it.
+        """Copy parameters and optimizer states from the modules again, where the engine has copies.
 
         Raises:
             UserError: an optimizer's settings are no longer those that the engine was built for.
@@ -230,11 +230,11 @@ class Engine(ABC):
         ]
 
     def retire(self, run: int) -> None:
-        """Touch a run's module no more: the run has ended, and what is said of it means nothing."""
+        """Leave a run's module alone from now on: the run has ended."""
         self.retired.add(run)
 
     def only(self, runs: Sequence[int]) -> Engine:
-        """Return an engine of this kind that goes on with some of the runs, from where they are."""
+        """Return an engine of this kind that continues with some of the runs."""
         chosen = [self.runs[run] for run in runs]
         states = [self.state(run) for run in runs]
         engine = type(self)(chosen, self.data, self.loader, epochs=self.epochs)
@@ -244,11 +244,11 @@ class Engine(ABC):
         return engine
 
     def alone(self, run: int) -> Engine:
-        """Return an engine on which steps of one run can be done again without delay."""
+        """Return an engine that can execute steps of one run again at once."""
         return self if len(self.runs) == 1 else self.only([run])
 
     def settle(self, run: int) -> None:  # noqa: B027 (most engines hold them in the module)
-        """Hand a run's parameters to its module, and its state to its optimizer."""
+        """Copy a run's parameters to its module, and its state to its optimizer."""
 
     def parameters(self, run: int) -> dict[str, Tensor]:
         """Return a run's current parameters, detached, to be read before the next step."""

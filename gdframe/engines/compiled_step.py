@@ -18,7 +18,7 @@ from gdframe.objective import FunctionalObjective
 
 
 class Step:
-    """What the plain loop does in a step, for functional models and pure rules.
+    """A step of the plain loop, for functional models and pure rules.
 
     Args:
         stack: the runs.

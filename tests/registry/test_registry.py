@@ -141,11 +141,3 @@ def test_public_names_exist_and_are_sorted():
         assert getattr(gd, name) is not None
     with pytest.raises(AttributeError, match="nothing"):
         _ = gd.nothing
-
-
-def test_every_component_is_public():
-    for registry in REGISTRIES.values():
-        for name in registry:
-            component = registry.get(name)
-            if component.__module__.startswith("gdframe."):
-                assert getattr(gd, component.__name__) is component

@@ -52,7 +52,7 @@ def rows_ahead(x: Array) -> int:
 
 @dataclass(frozen=True)
 class Sums:
-    """What the rows of a large batch add up to.
+    """Sums over the rows of a large batch.
 
     Args:
         loss: (runs,) sum of the loss.
@@ -107,7 +107,7 @@ class Block:
         return np.ascontiguousarray(columns if self.many else columns[..., 0])
 
     def reset(self) -> None:
-        """Go back to what modules and optimizers hold.
+        """Copy parameters and states from modules and optimizers again.
 
         Raises:
             UserError: an optimizer's settings are no longer those that the block was made for.

@@ -135,7 +135,7 @@ class LinearLoops(Engine):
 
     @classmethod
     def estimate(cls, runs: Sequence[Problem], data: Dataset, loader: Loader) -> Estimate:
-        """What a loop needs, once it is compiled."""
+        """Return the time of a compiled loop."""
         parameters = sum(p.numel() for p in runs[0].objective.model.parameters())
         work = (2 * loader.batch_size + 4) * parameters
         step = STEP_SECONDS + WORK_SECONDS * work + EPOCH_SECONDS / loader.steps_per_epoch
@@ -143,11 +143,11 @@ class LinearLoops(Engine):
 
     @classmethod
     def describe(cls, loader: Loader) -> str:
-        """Which updates, of what."""
+        """Return which updates it executes, of what."""
         return f"{super().describe(loader)} of a linear model"
 
     def take_up(self) -> None:
-        """Copy what modules and optimizers hold."""
+        """Copy parameters and states from modules and optimizers again."""
         self._sums.clear()
         for block, _ in self._blocks:
             block.reset()

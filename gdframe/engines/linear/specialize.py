@@ -89,7 +89,7 @@ _NO_PENALTY = "def penalty(w, arguments, r):\n    return ZERO, ZERO\n"
 
 @dataclass(frozen=True)
 class LoopSpec:
-    """What a specialisation is made for.
+    """The parts of a specialisation.
 
     Args:
         rule: the update rule.
