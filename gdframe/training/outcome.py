@@ -23,11 +23,12 @@ def make_result(run: Run, verdict: Verdict, row: Mapping[str, float]) -> Result:
     """
     run.engine.settle(run.index)
     spec, model = run.spec, run.spec.model
-    metrics: dict[str, dict[str, float]] = {"train": {}, "validation": {}}
-    for column, value in row.items():
-        part, _, metric = column.partition("/")
-        if part in metrics:
-            metrics[part][metric] = value
+    metrics = {
+        part: {
+            name: row[f"{part}/{name}"] for name in spec.named_metrics if f"{part}/{name}" in row
+        }
+        for part in ("train", "validation")
+    }
     return Result(
         status=verdict.status,
         reason=str(verdict),
