@@ -97,7 +97,7 @@ def resume_sweep(folder: Path) -> int:
     Raises:
         UserError: the folder is no sweep's, or a run can no longer be trained.
     """
-    from gdframe.sweeps.executing.hydra_launch import speak
+    from gdframe.sweeps.executing.hydra_launch import configure_console
     from gdframe.sweeps.executing.job import read_jobs
     from gdframe.sweeps.executing.train_sweep import train_sweep
 
@@ -106,7 +106,7 @@ def resume_sweep(folder: Path) -> int:
     jobs = read_jobs(folder)
     load_plugins([p for job in jobs[:1] for p in job.config["plugins"]])
     settings = task.expect(folder, jobs)
-    speak()
+    configure_console()
     try:
         show = settings["logging"]["progress"]
         task.gathered(train_sweep(folder, None, metric=task.metric, show=show))
