@@ -70,7 +70,7 @@ def hyperparameters(
 
 
 def _number(text: str) -> float | str:
-    """Return text as a number if it is one: dashboards sort and draw numbers by size."""
+    """Return text as a number if possible: dashboards sort and draw numbers by size."""
     try:
         return float(text)
     except ValueError:

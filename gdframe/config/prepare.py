@@ -38,7 +38,7 @@ class PreparedRun:
 
     @property
     def spec(self) -> RunSpec:
-        """What the run is built from."""
+        """The run spec."""
         return self.run.spec
 
     def warnings(self) -> list[str]:

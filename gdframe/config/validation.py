@@ -31,7 +31,7 @@ def check(config: Mapping[str, Any]) -> None:
             )
     for key in Schema.__dataclass_fields__:
         if config.get(key, "???") == "???":
-            raise UserError(f"{key} has no value: give it one, as {key}=VALUE")
+            raise UserError(f"{key} has no value: set {key}=VALUE")
     if not (math.isfinite(config["lr"]) and config["lr"] > 0):
         raise UserError(f"lr={config['lr']:g}: the learning rate must be a finite number above 0")
     for key in ("epochs", "batch_size"):
@@ -54,8 +54,7 @@ def check(config: Mapping[str, Any]) -> None:
             _check_component(group, config[group])
         elif group not in OPTIONAL:
             raise UserError(
-                f"{group} has no value: give it one, as {group}=NAME; there are: "
-                f"{in_words(names(group))}"
+                f"{group} has no value: set {group}=NAME; there are: {in_words(names(group))}"
             )
     for group in SEVERAL_GROUPS:
         for name, settings in components(config, group).items():

@@ -211,11 +211,11 @@ def test_a_run_folder_is_not_overwritten(gdframe, tmp_path):
     ("override", "words"),
     [
         ("schedule=null", "schedule=null: expected a name"),
-        ("~schedule", "schedule has no value: give it one, as schedule=NAME"),
+        ("~schedule", "schedule has no value: set schedule=NAME"),
         ("lr=0.1,0.2", "lr=0.1,0.2 gives several values: add -m"),
         ("seed=range(3)", "seed=range(3) gives several values: add -m"),
         ("sweep.metric=objective,steps", "expected one value for the whole sweep"),
-        ("sweep.reuse=true", "sweep.reuse=true adds to a sweep: name its folder by sweep.dir="),
+        ("sweep.reuse=true", "sweep.reuse=true adds to a sweep: name its folder with sweep.dir="),
     ],
 )
 def test_an_override_without_a_value_or_with_several(

@@ -72,7 +72,7 @@ def launch_packed(
         for returned in packing.launcher.launch(packed, initial_job_idx=first):
             _ = returned.return_value  # raises the error of the worker
     configure_console()
-    return _returned(jobs, task.gathered(gather(jobs)))
+    return _returned(jobs, task.add(gather(jobs)))
 
 
 def _returned(jobs: Sequence[Job], values: Sequence[float]) -> list[JobReturn]:
