@@ -1,4 +1,4 @@
-"""``gdframe.train(...)`` and ``gdframe.sweep(...)``: as on the command line, from Python."""
+"""``gdframe.train(...)`` and ``gdframe.sweep(...)``: the command line from Python."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from gdframe.sweeps.writing.conclusion import conclude
 
 
 def train(*overrides: str, folder: str | Path | None = None) -> Result:
-    """Train one run, composed from the same config as ``python -m gdframe``.
+    """Train one run with the overrides of ``python -m gdframe``.
 
     Args:
         overrides: as on the command line: ``"variant=sgd"``, ``"lr=0.01"``.
-        folder: where the run is written; by default a new ``outputs/DATE/TIME``.
+        folder: folder of the run; by default a new ``outputs/DATE/TIME``.
 
     Returns:
-        How the run ended, its history as arrays, the trained module and the folder.
+        The status of the run, its history as arrays, the trained module and the folder.
 
     Raises:
         UserError: an override or the data cannot be used.
@@ -55,9 +55,9 @@ def train(*overrides: str, folder: str | Path | None = None) -> Result:
     target = claim(Path("outputs")) if folder is None else Path(folder)
     refuse_taken(target)
     try:
-        folder_of_run = RunFolder(target)
-        folder_of_run.write_start(OmegaConf.to_yaml(config), overrides)
-        return train_run(plain(config), folder_of_run, started=started)
+        run_folder = RunFolder(target)
+        run_folder.write_start(OmegaConf.to_yaml(config), overrides)
+        return train_run(plain(config), run_folder, started=started)
     except UserError:
         discard(target)
         raise
@@ -65,15 +65,15 @@ def train(*overrides: str, folder: str | Path | None = None) -> Result:
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What a sweep came to.
+    """The results of a sweep.
 
     Args:
-        folder: where it was written.
-        runs: a row for each run: its overrides, what ``result.json`` holds flattened, its folder.
-        configurations: what is varied but the seed, best first, each with mean, deviation and
-            interval over its seeds.
-        differences: of the levels of each varied key, on the seeds that two have in common.
-        interrupted: whether Ctrl-C ended it.
+        folder: the sweep folder.
+        runs: a row for each run: its overrides, its flattened ``result.json``, its folder.
+        configurations: the configurations, best first, each with mean, deviation and interval over
+            its seeds.
+        differences: between levels of each varied key, over the seeds that both levels have.
+        interrupted: whether Ctrl-C ended the sweep.
         text: the table that the command line prints.
     """
 
@@ -88,31 +88,31 @@ class SweepResult:
 def sweep(
     *overrides: str, folder: str | Path | None = None, batch: int | None = None
 ) -> SweepResult:
-    """Train every combination of values, those of one structure together.
+    """Train every combination of values; runs of one structure train together.
 
     Args:
         overrides: as on the command line after ``-m``: ``"lr=0.01,0.1"``, ``"seed=range(5)"``.
-        folder: where the sweep is written; by default a new ``outputs/sweeps/DATE/TIME``. A sweep
-            that is there already is added to: only its new runs are trained.
-        batch: most runs trained together; by default what memory holds.
+        folder: the sweep folder; by default a new ``outputs/sweeps/DATE/TIME``. If it already
+            holds a sweep, only the new runs are trained and added.
+        batch: most runs that train together; by default as many as fit in memory.
 
     Returns:
-        The runs, and how their configurations compare.
+        The runs, and the comparison of their configurations.
 
     Raises:
         UserError: an override or the data cannot be used; nothing was trained.
 
     Example:
         >>> import tempfile
-        >>> found = sweep("variant=batch", "epochs=3", "lr=0.01,0.1", folder=tempfile.mkdtemp())
-        >>> [best.settings["lr"] for best in found.configurations]
+        >>> result = sweep("variant=batch", "epochs=3", "lr=0.01,0.1", folder=tempfile.mkdtemp())
+        >>> [best.settings["lr"] for best in result.configurations]
         ['0.1', '0.01']
     """
     plugins = _prepare(overrides)
-    words = [*_own_combinations(overrides), *overrides]
+    words = [*_experiment_sweep(overrides), *overrides]
     if (named := _named_folder(overrides)) is not None:
         if folder is not None and Path(folder) != named:
-            raise UserError(f"folder={folder}, and sweep.dir={named}: name the folder once")
+            raise UserError(f"folder={folder} and sweep.dir={named}: name the folder once")
         folder = named
     runs = [
         [*words, f"plugins=[{','.join(plugins)}]"] if plugins else words
@@ -120,7 +120,7 @@ def sweep(
     ]
     if not runs:
         raise UserError("the sweep is empty: no combination of values is left to train")
-    claimed = folder is None
+    is_claimed = folder is None
     target = claim(Path("outputs/sweeps")) if folder is None else Path(folder)
     composer = Composer(compose_config)
     try:
@@ -136,11 +136,11 @@ def sweep(
         metric, show = config["sweep"]["metric"], config["logging"]["progress"]
         outcome = train_sweep(target, jobs, most=batch, metric=metric, reuse=True, show=show)
     except UserError:
-        if claimed:
+        if is_claimed:
             discard(target)
         raise
-    asked = {"hydra": {"overrides": {"task": list(overrides)}}}  # where Hydra would note it
-    SweepFolder(target).write_hydra_config(dump(asked))
+    hydra_config = {"hydra": {"overrides": {"task": list(overrides)}}}  # as Hydra writes it
+    SweepFolder(target).write_hydra_config(dump(hydra_config))
     summary = conclude(target, outcome, metric)
     return SweepResult(
         folder=target,
@@ -152,8 +152,8 @@ def sweep(
     )
 
 
-def _own_combinations(overrides: Sequence[str]) -> list[str]:
-    """Return what an experiment sweeps by itself, as ``KEY=VALUES``."""
+def _experiment_sweep(overrides: Sequence[str]) -> list[str]:
+    """Return the keys that an experiment sweeps, as ``KEY=VALUES``."""
     chosen = [text for text in overrides if text.lstrip("+").startswith("experiment=")]
     if not chosen:
         return []
@@ -165,16 +165,16 @@ def _own_combinations(overrides: Sequence[str]) -> list[str]:
 
 
 def _named_folder(overrides: Sequence[str]) -> Path | None:
-    """Return the last folder that ``sweep.dir=`` names."""
-    given = [text for text in overrides if text.startswith("sweep.dir=")]
-    return Path(str(parse(given[-1:])[0].value())) if given else None
+    """Return the folder of the last override ``sweep.dir=``, or None."""
+    matches = [text for text in overrides if text.startswith("sweep.dir=")]
+    return Path(str(parse(matches[-1:])[0].value())) if matches else None
 
 
 def composed(overrides: Sequence[str]) -> DictConfig:
-    """Return the config that overrides make, checked.
+    """Compose and check the config of overrides.
 
     Raises:
-        UserError: one cannot be used.
+        UserError: an override cannot be used.
     """
     plugins = _prepare(overrides)
     try:
@@ -188,7 +188,7 @@ def composed(overrides: Sequence[str]) -> DictConfig:
 
 
 def _prepare(overrides: Sequence[str]) -> list[str]:
-    """Load the plugins that overrides name; return them by absolute paths."""
+    """Load the plugins that overrides name; return their absolute paths."""
     plugins = [absolute(plugin) for plugin in named_plugins(overrides)]
     load_plugins(plugins)
     register_nodes()

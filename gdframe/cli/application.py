@@ -38,7 +38,7 @@ log = logging.getLogger("gdframe")
 
 
 def run_application(argv: list[str]) -> int:
-    """Train what a command line asks for, one run or a sweep; return the exit code.
+    """Train the run or the sweep of a command line; return the exit code.
 
     Raises:
         UserError: the command line, the data or a plugin cannot be used; nothing was written.
@@ -57,16 +57,16 @@ def run_application(argv: list[str]) -> int:
     ]
     reuse = "sweep.reuse=true" in [override.lower() for override in overrides]
     if reuse and not named_folders:
-        raise UserError("sweep.reuse=true adds to a sweep: name its folder by sweep.dir=FOLDER")
+        raise UserError("sweep.reuse=true adds to a sweep: name its folder with sweep.dir=FOLDER")
     for folder in named_folders:
         (refuse_run if reuse else refuse_taken)(folder)
     refuse_several(overrides)
     application = hydra.main(
         version_base="1.3", config_path=str(config_folder()), config_name="config"
     )(task)
-    named = [_with_plugins(word, plugins) for word in argv] + _sweep_folder(argv, named_folders)
+    words = [_with_plugins(word, plugins) for word in argv] + _sweep_folder(argv, named_folders)
     try:
-        with _hydra_environment(named), _plugins_of_hydra(), wrapping_launchers(_in_groups):
+        with _hydra_environment(words), _plugins_of_hydra(), wrapping_launchers(_in_groups):
             application()
         if task.error is not None:
             raise task.error
@@ -76,12 +76,12 @@ def run_application(argv: list[str]) -> int:
         if not task.codes:
             for folder in (*claimed(), *named_folders):
                 discard(folder)
-        _conclude(task)
-    return _combined(task)
+        _write_summary(task)
+    return _exit_code(task)
 
 
 def _sweep_folder(argv: Sequence[str], named: Sequence[Path]) -> list[str]:
-    """Name a sweep's folder, so that workers in other processes need not find it out."""
+    """Return the override that names the sweep folder for workers in other processes."""
     if not {"-m", "--multirun"} & set(argv):
         return []
     if any(word.startswith("hydra.sweep.dir=") for word in argv):
@@ -92,12 +92,12 @@ def _sweep_folder(argv: Sequence[str], named: Sequence[Path]) -> list[str]:
 
 
 def resume_sweep(folder: Path) -> int:
-    """Train what a sweep left undone; return the exit code.
+    """Train the unfinished runs of a sweep; return the exit code.
 
     Raises:
-        UserError: the folder is no sweep's, or a run can no longer be trained.
+        UserError: the folder is not a sweep folder, or a run can no longer be trained.
     """
-    from gdframe.sweeps.executing.hydra_launch import speak
+    from gdframe.sweeps.executing.hydra_launch import configure_console
     from gdframe.sweeps.executing.job import read_jobs
     from gdframe.sweeps.executing.train_sweep import train_sweep
 
@@ -106,27 +106,27 @@ def resume_sweep(folder: Path) -> int:
     jobs = read_jobs(folder)
     load_plugins([p for job in jobs[:1] for p in job.config["plugins"]])
     settings = task.expect(folder, jobs)
-    speak()
+    configure_console()
     try:
         show = settings["logging"]["progress"]
-        task.gathered(train_sweep(folder, None, metric=task.metric, show=show))
+        task.add(train_sweep(folder, None, metric=task.metric, show=show))
     except OSError as error:
         raise unwritable(error, folder) from error
     finally:
-        _conclude(task)
-    return _combined(task)
+        _write_summary(task)
+    return _exit_code(task)
 
 
-def _conclude(task: Task) -> None:
-    """Write and show the summary of a sweep, whoever has trained it."""
+def _write_summary(task: Task) -> None:
+    """Write and print the summary of a sweep, also if workers trained it."""
     if task.folder is None or not task.folder.is_dir():
         return
-    raised = sys.exc_info()[1]
-    wrong = isinstance(raised, UserError) and not isinstance(raised, FailedError)
-    if wrong and task.outcome is None:  # nothing was trained
+    error = sys.exc_info()[1]
+    is_refused = isinstance(error, UserError) and not isinstance(error, FailedError)
+    if is_refused and task.outcome is None:  # nothing was trained
         return
-    on_the_way = raised is not None  # what is raised says more than a full disk here
-    with suppress(*([OSError] if on_the_way else [])):
+    # an error that is already raised tells more than a full disk here
+    with suppress(*([] if error is None else [OSError])):
         if task.outcome is not None:
             from gdframe.sweeps.writing.conclusion import conclude
 
@@ -144,25 +144,25 @@ def _conclude(task: Task) -> None:
         task.codes += [1 for _ in failed]
 
 
-def _combined(task: Task) -> int:
-    """Return the exit code of the run, or of a sweep, where a diverged run is a result."""
+def _exit_code(task: Task) -> int:
+    """Return the exit code of a run or a sweep; a diverged run of a sweep is a result."""
     if task.folder is None:
         return task.codes[0] if task.codes else 0
     return max((code for code in task.codes if code != 3), default=0)
 
 
 def _with_plugins(word: str, plugins: list[str]) -> str:
-    """Name plugin files by their absolute paths, so that a run can be resumed from anywhere."""
+    """Replace plugin files by absolute paths, so that a run resumes from any folder."""
     if not word.startswith("plugins="):
         return word
-    plain = all(re.fullmatch(r"[\w./-]+", plugin) for plugin in plugins)
-    quoted = plugins if plain else ["'" + plugin.replace("'", "\\'") + "'" for plugin in plugins]
+    is_plain = all(re.fullmatch(r"[\w./-]+", plugin) for plugin in plugins)
+    quoted = plugins if is_plain else ["'" + plugin.replace("'", "\\'") + "'" for plugin in plugins]
     return f"plugins=[{','.join(quoted)}]"
 
 
 @contextmanager
 def _plugins_of_hydra() -> Iterator[None]:
-    """Let Hydra find gdframe's launcher and sweeper, and no other application."""
+    """Make gdframe's launcher and sweeper visible to Hydra in this application only."""
     folder = str(Path(__file__).resolve().parents[1] / "_hydra")
     sys.path.append(folder)
     try:
@@ -172,14 +172,14 @@ def _plugins_of_hydra() -> Iterator[None]:
 
 
 def _in_groups(launcher: Any, *args: Any, **settings: Any) -> Any:
-    """Return a launcher that gets groups of runs, whichever sweeper asks it to train them."""
+    """Return a launcher that receives run groups, whichever sweeper drives it."""
     plugin = importlib.import_module("hydra_plugins.gdframe_launcher")
-    return plugin.with_batches(launcher, *args, **settings)
+    return plugin.with_groups(launcher, *args, **settings)
 
 
 @contextmanager
 def _hydra_environment(argv: list[str]) -> Iterator[None]:
-    """Give Hydra its command line, and have it raise its errors instead of printing them."""
+    """Set Hydra's command line, and make Hydra raise its errors instead of printing them."""
     before, flag = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
     sys.argv = [before[0], *argv]
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -194,7 +194,7 @@ def _hydra_environment(argv: list[str]) -> Iterator[None]:
 
 
 def configure_log(folder: Path) -> None:
-    """Send what a run says to standard output, and to the log in its folder."""
+    """Log the messages of a run to standard output and to the log in its folder."""
     console = logging.StreamHandler(sys.stdout)
     console.setFormatter(logging.Formatter("%(message)s"))
     file = RunFolder(folder).log_to_file()

@@ -1,4 +1,4 @@
-"""The command line: verbs, and with no verb the Hydra application. Imports no torch itself."""
+"""The command line: verbs, or the Hydra application without a verb. It imports no torch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OK, FAILED, WRONG_INPUT, DIVERGED, INTERRUPTED = 0, 1, 2, 3, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line; return its exit code.
 
-    0: the run or the sweep ended. 1: a run failed. 2: the input is wrong, in one message on
+    0: the run or the sweep ended. 1: a run failed. 2: the input is wrong; one message is on
     standard error. 3: a single run diverged. 130: interrupted, after saving.
     """
     argv = list(sys.argv[1:] if arguments is None else arguments)
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         pass
     except Exception:
-        if not received:  # amid an import, an interrupt can come out as any error
+        if not received:  # an interrupt during an import can raise any error
             raise
     finally:
         forget()
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: list[str]) -> int:
-    """Run a verb, or train; turn wrong input into its message and exit code."""
+    """Run a verb, or train; print an error as one message and return its exit code."""
     verbs: dict[str, Callable[[list[str]], int]] = {
         "list": _list,
         "resume": _resume,
@@ -71,23 +71,23 @@ def _run(argv: list[str]) -> int:
             if argv[0] not in verbs:
                 raise UserError(
                     f"'{argv[0]}' is neither a verb nor KEY=VALUE.{did_you_mean(argv[0], verbs)} "
-                    f"Verbs: {', '.join(verbs)}; with none, a run is trained."
+                    f"Verbs: {', '.join(verbs)}; without a verb, gdframe trains a run"
                 )
             return verbs[argv[0]](argv[1:])
         return _train(argv)
     except UserError as error:
         code = FAILED if isinstance(error, FailedError) else WRONG_INPUT
-        return _complain(str(error), debug, code)
-    except BrokenPipeError:  # the reader of our output went away: nothing to say, or to flush
+        return _print_error(str(error), debug, code)
+    except BrokenPipeError:  # the reader of standard output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
         hint = "; free some space" if error.errno in DISK_FULL else ""
-        return _complain(f"cannot read or write{where}: {error.strerror or error}{hint}", debug)
+        return _print_error(f"cannot read or write{where}: {error.strerror or error}{hint}", debug)
 
 
-def _complain(message: str, debug: bool, code: int = WRONG_INPUT) -> int:
+def _print_error(message: str, debug: bool, code: int = WRONG_INPUT) -> int:
     if debug:
         traceback.print_exc()
     print(f"gdframe: {message}", file=sys.stderr)
@@ -102,7 +102,7 @@ def _train(argv: list[str]) -> int:
 
 def _list(argv: list[str]) -> int:
     parser = _Parser("list", "show every registered component")
-    parser.add_argument("kind", nargs="*", help="optimizer, loss, ...; all if there is none")
+    parser.add_argument("kind", nargs="*", help="optimizer, loss, ...; by default all")
     kinds = parser.parse_args([word for word in argv if "=" not in word]).kind
     from gdframe.cli.list import show as table
     from gdframe.registry.plugins import load_plugins
@@ -123,9 +123,9 @@ def _plugins(overrides: list[str]) -> list[str]:
 
 
 def _resume(argv: list[str]) -> int:
-    parser = _Parser("resume", "go on with a run, or with what a sweep left")
-    parser.add_argument("run", help="its folder, or the sweep's")
-    parser.add_argument("overrides", nargs="*", help="epochs=200 and the like")
+    parser = _Parser("resume", "resume a run, or the unfinished runs of a sweep")
+    parser.add_argument("run", help="run folder or sweep folder")
+    parser.add_argument("overrides", nargs="*", help="such as epochs=200")
     chosen = parser.parse_args(argv)
     started = time.perf_counter()
     folder = Path(chosen.run)
@@ -155,7 +155,7 @@ def _resume(argv: list[str]) -> int:
 def _resume_sweep(folder: Path, overrides: Sequence[str]) -> int:
     if overrides:
         raise UserError(
-            f"{' '.join(overrides)}: a sweep goes on as it began; to add runs, start it again with "
+            f"{' '.join(overrides)}: a sweep resumes unchanged; to add runs, start it again with "
             f"sweep.dir={folder} sweep.reuse=true"
         )
     from gdframe.cli.application import resume_sweep
@@ -164,10 +164,10 @@ def _resume_sweep(folder: Path, overrides: Sequence[str]) -> int:
 
 
 def _predict(argv: list[str]) -> int:
-    parser = _Parser("predict", "predict for the rows of a CSV or Parquet file")
-    parser.add_argument("run", help="a run's folder")
+    parser = _Parser("predict", "predict the target of each row of a CSV or Parquet file")
+    parser.add_argument("run", help="run folder")
     parser.add_argument("data", help="the file, with the columns the model was trained on")
-    parser.add_argument("--output", help="where predictions go: .csv or .parquet; else printed")
+    parser.add_argument("--output", help="a .csv or .parquet file; by default standard output")
     chosen = parser.parse_args(argv)
     from gdframe.cli.predict import predict, write_table
 
@@ -185,12 +185,12 @@ def _predict(argv: list[str]) -> int:
 def _lr_range(argv: list[str]) -> int:
     parser = _Parser("lr-range", "try learning rates, and suggest one")
     parser.add_argument("overrides", nargs="*", help="the run: variant=sgd, data=digits, ...")
-    parser.add_argument("--low", type=float, help="the smallest rate")
-    parser.add_argument("--high", type=float, help="the largest")
-    parser.add_argument("--points", type=int, default=40, help="how many rates (40)")
-    parser.add_argument("--steps", type=int, help="updates of each (an epoch, but 100 to 1,000)")
-    parser.add_argument("--ramp", action="store_true", help="one run whose rate grows, instead")
-    parser.add_argument("--output", help="where it is written (outputs/lr-range/DATE/TIME)")
+    parser.add_argument("--low", type=float, help="smallest learning rate")
+    parser.add_argument("--high", type=float, help="largest learning rate")
+    parser.add_argument("--points", type=int, default=40, help="number of learning rates (40)")
+    parser.add_argument("--steps", type=int, help="steps of each (an epoch, but 100 to 1,000)")
+    parser.add_argument("--ramp", action="store_true", help="one run with a growing learning rate")
+    parser.add_argument("--output", help="folder (outputs/lr-range/DATE/TIME)")
     chosen = parser.parse_intermixed_args(argv)
     from gdframe.cli.lr_range import lr_range, report
 
@@ -201,13 +201,13 @@ def _lr_range(argv: list[str]) -> int:
 
 def _landscape(argv: list[str]) -> int:
     parser = _Parser("landscape", "show the objective around the paths of runs")
-    parser.add_argument("runs", nargs="+", help="folders of runs")
-    parser.add_argument("--parameters", nargs="+", default=(), help="one or two, weight[0,3] say")
+    parser.add_argument("runs", nargs="+", help="run folders")
+    parser.add_argument("--parameters", nargs="+", default=(), help="1 or 2, such as weight[0,3]")
     parser.add_argument("--between", action="store_true", help="the line between two runs' ends")
-    parser.add_argument("--points", type=int, default=50, help="of the grid, each way (50)")
-    parser.add_argument("--rows", type=int, default=500, help="most rows of data (500)")
-    parser.add_argument("--animate", help="write the descent as FILE.gif or FILE.mp4 too")
-    parser.add_argument("--output", help="where the picture goes; by default the run's folder")
+    parser.add_argument("--points", type=int, default=50, help="grid points in each direction (50)")
+    parser.add_argument("--rows", type=int, default=500, help="most rows of the data (500)")
+    parser.add_argument("--animate", help="also write the descent as FILE.gif or FILE.mp4")
+    parser.add_argument("--output", help="picture file or folder; by default the run folder")
     chosen = vars(parser.parse_args(argv))
     from gdframe.cli.landscape_pictures import show
 
@@ -217,8 +217,8 @@ def _landscape(argv: list[str]) -> int:
 
 def _report(argv: list[str]) -> int:
     parser = _Parser("report", "write a run or a sweep as one HTML page")
-    parser.add_argument("folder", help="of a run or a sweep, ended or still training")
-    parser.add_argument("--output", help="the page (report.html in that folder)")
+    parser.add_argument("folder", help="run folder or sweep folder, also during training")
+    parser.add_argument("--output", help="file of the page (report.html in that folder)")
     parser.add_argument("--no-landscape", action="store_true", help="do not draw the landscape")
     chosen = parser.parse_args(argv)
     from gdframe.cli.report import report
@@ -231,8 +231,8 @@ def _report(argv: list[str]) -> int:
 
 def _watch(argv: list[str]) -> int:
     parser = _Parser("watch", "show a run or a sweep in the terminal while it trains")
-    parser.add_argument("folder", help="of a run or a sweep")
-    parser.add_argument("--every", type=float, default=1.0, help="seconds between two looks (1)")
+    parser.add_argument("folder", help="run folder or sweep folder")
+    parser.add_argument("--every", type=float, default=1.0, help="seconds between two updates (1)")
     chosen = parser.parse_args(argv)
     from gdframe.cli.watch import watch
 
@@ -242,7 +242,7 @@ def _watch(argv: list[str]) -> int:
 
 def _guide(argv: list[str]) -> int:
     parser = _Parser("guide", "show a page of the guide")
-    parser.add_argument("topic", nargs="?", help="its name; without one, the topics are listed")
+    parser.add_argument("topic", nargs="?", help="name of the page; by default the list of topics")
     chosen = parser.parse_args(argv)
     from rich.console import Console
 
@@ -253,7 +253,7 @@ def _guide(argv: list[str]) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong as everything else does."""
+    """Raises UserError for wrong arguments."""
 
     def __init__(self, verb: str, description: str) -> None:
         super().__init__(prog=f"python -m gdframe {verb}", description=description)

@@ -1,4 +1,4 @@
-"""What Hydra calls: to train a run, or through gdframe's launcher all runs of a sweep."""
+"""The task function that Hydra calls: it trains a run, or all runs of a sweep."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ log = logging.getLogger("gdframe")
 
 
 class Task:
-    """The task function of gdframe's application; it keeps what came of its runs.
+    """The task function of gdframe's application; it collects the results of its runs.
 
-    Launchers of other processes copy it there, and what it keeps in a copy is lost: they tell by
-    the files that runs leave.
+    Launchers of other processes copy the task. The results in a copy are lost, so that workers
+    report by the files of their runs.
 
     Args:
-        started: when set-up began, by ``time.perf_counter``.
+        started: start of the set-up, by ``time.perf_counter``.
 
     Attributes:
         codes: exit codes of the runs that ended.
-        folder: the sweep's, if it is one.
-        metric: what its runs are compared by, if that was named.
-        outcome: what the sweep came to.
-        error: the first that a run raised.
+        folder: the sweep folder, or None for a single run.
+        metric: the metric that runs are compared by, or None for the default.
+        outcome: the results of the sweep.
+        error: the first error of a run.
     """
 
     def __init__(self, started: float) -> None:
@@ -57,7 +57,7 @@ class Task:
         self._process = os.getpid()
 
     def __call__(self, config: DictConfig) -> float | None:
-        """Train one run inside Hydra; its folder is gone again if its input is wrong."""
+        """Train one run inside Hydra; remove its folder if the input is wrong."""
         settings = HydraConfig.get()
         folder = Path(settings.runtime.output_dir)
         in_sweep = settings.mode == RunMode.MULTIRUN
@@ -67,10 +67,10 @@ class Task:
             return self._train(config, folder)
         except NotWrittenError as error:
             self.error = self.error or unwritable(error, folder)
-        except Exception as error:  # Hydra would print it, and end a sweep: the caller raises it
+        except Exception as error:  # Hydra would end a sweep: the caller raises it later
             if in_sweep:
                 log.error("run %s failed: %s", folder.name, error)
-                _note_failure(folder, error)
+                _write_failure(folder, error)
             elif isinstance(error, UserError):
                 discard(folder)
             self.error = self.error or error
@@ -78,7 +78,7 @@ class Task:
 
     def _train(self, config: DictConfig, folder: Path) -> float | None:
         values = plain(config)
-        if os.getpid() != self._process:  # a worker, which has loaded nothing yet
+        if os.getpid() != self._process:  # a worker, which has loaded no plugins
             load_plugins(values["plugins"])
             register_resolver()
         check(values)
@@ -106,10 +106,10 @@ class Task:
         return worst(self.metric) if value is None else value
 
     def sweep(self, folder: Path, jobs: Sequence[Job], *, most: int | None) -> list[float]:
-        """Train the runs of a sweep together; return what each is compared by.
+        """Train the runs of a sweep together; return the metric of each.
 
         Raises:
-            UserError: a run cannot be trained as it is configured; none was.
+            UserError: a run cannot be trained; no run was trained.
         """
         from gdframe.sweeps.executing.train_sweep import train_sweep
 
@@ -126,13 +126,13 @@ class Task:
             )
         except OSError as error:
             raise unwritable(error, folder) from error
-        return self.gathered(outcome)
+        return self.add(outcome)
 
     def expect(self, folder: Path, jobs: Sequence[Job]) -> dict[str, Any]:
-        """Take note of what is to be trained; return the first run's config.
+        """Set the folder and the metric of a sweep; return the config of its first run.
 
         Raises:
-            UserError: it is nothing, or compared by what is no number.
+            UserError: the sweep has no runs, or its metric is unknown.
         """
         from gdframe.sweeps.comparing.sweep_metric import check_metric
 
@@ -143,11 +143,11 @@ class Task:
         check_metric(self.metric)
         return settings
 
-    def gathered(self, outcome: Outcome) -> list[float]:
-        """Take note of what a sweep came to; return what its runs are compared by.
+    def add(self, outcome: Outcome) -> list[float]:
+        """Add results of a sweep; return the metric of each of its runs.
 
         Raises:
-            KeyboardInterrupt: it was asked to end.
+            KeyboardInterrupt: a signal stopped the sweep.
         """
         from gdframe.sweeps.writing.conclusion import exit_codes, values
 
@@ -163,15 +163,15 @@ class Task:
         return values(outcome, self.metric)
 
 
-def _note_failure(folder: Path, error: Exception) -> None:
-    """Write that a run failed, where it left no result of its own."""
+def _write_failure(folder: Path, error: Exception) -> None:
+    """Write the result of a failed run that has none."""
     run = RunFolder(folder)
     if run.read_result() is None:
         run.write_result({"status": "failed", "reason": f"{type(error).__name__}: {error}"})
 
 
 def finish(result: Result) -> None:
-    """Print the table of a run."""
+    """Print the result table of a run."""
     from gdframe.runs.result_table import table
 
     log.info("%s", table(result))

@@ -1,10 +1,10 @@
 """Configuration: what a user types becomes built objects. The only reader of config keys.
 
-- ``schema``: where config files lie, the types of keys, and nodes for third-party components.
-- ``folders``: a folder of its own for every run.
-- ``messages``: what Hydra refuses, said in one clear line.
+- ``schema``: the folder of config files, the types of keys, nodes for third-party components.
+- ``folders``: a new folder for each run and sweep.
+- ``messages``: Hydra's errors as one clear line.
 - ``values``: a composed config as plain values.
-- ``validation``: values that are wrong in themselves, found without importing torch.
-- ``build``: the objects a config names.
+- ``validation``: checks of values that need no torch.
+- ``build``: the objects that a config names.
 - ``train_run``: one run, from config to result, new or resumed.
 """

@@ -1,4 +1,4 @@
-"""The objects a config names, built in the order they need each other."""
+"""Builds the objects that a config names, each before those that need it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def load_data(config: Mapping[str, Any]) -> Dataset:
     """Load the data that a checked config names.
 
     Raises:
-        UserError: it cannot be used.
+        UserError: the data cannot be used.
     """
     device, dtype = pick_device(config["device"]), getattr(torch, config["dtype"])
     if needs_no_data(config):
@@ -56,10 +56,10 @@ def build(
 
     Args:
         config: plain values.
-        load: returns the data that a config names, which must not be changed.
+        load: returns the data that a config names; the data must not be changed.
 
     Raises:
-        UserError: parts that do not fit each other, or data that cannot be used.
+        UserError: components do not fit each other, or the data cannot be used.
     """
     if config["device"] != "auto":
         return _build(config, load)
@@ -91,12 +91,12 @@ def _build(config: Mapping[str, Any], load: Callable[[Mapping[str, Any]], Datase
     )
     _initialize(model, config["initializer"], seed=config["seed"])
     model.to(device=device, dtype=dtype)
-    rate = {"params": model.parameters(), "lr": config["lr"]}
+    updated = {"params": model.parameters(), "lr": config["lr"]}
     sizes = {"rows": data.rows, "batch_size": config["batch_size"]}
     return RunSpec(
         model=model,
         loss=loss,
-        optimizer=_component(OPTIMIZERS, config["optimizer"], **rate),
+        optimizer=_component(OPTIMIZERS, config["optimizer"], **updated),
         loader=_component(LOADERS, config["loader"], **sizes) if loss else FullBatch(data.rows),
         data=data,
         penalty=_component(PENALTIES, config["penalty"]),
@@ -109,21 +109,21 @@ def _build(config: Mapping[str, Any], load: Callable[[Mapping[str, Any]], Datase
 
 
 def build_diagnostics(config: Mapping[str, Any]) -> Diagnostics:
-    """Build what measures curvature and explains the verdict.
+    """Build the diagnostics, which measure curvature and explain the verdict.
 
     Raises:
-        UserError: a value out of its range.
+        UserError: a value is out of its range.
     """
     stopping = config["stopping"]
     return Diagnostics(
         **config["diagnostics"],
-        # less than the tolerance in all of the patience's epochs ends a run
+        # a run ends if it improves by less than the tolerance in all epochs of the patience
         tolerance=(stopping["tolerance"] or 1e-6) / stopping["patience"],
     )
 
 
 def needs_no_data(config: Mapping[str, Any]) -> bool:
-    """Say whether a config's model is a function to minimise."""
+    """Return whether the model of a config is a function to minimise."""
     component = MODELS.get(config["model"]["name"])
     return isinstance(component, type) and issubclass(component, Function)
 
@@ -136,17 +136,17 @@ def build_model(
     seed: int = 0,
     example: Tensor | None = None,
 ) -> nn.Module:
-    """Build a model; what it draws is a function of the seed, in its lazy layers too.
+    """Build a model, with random values that depend on the seed alone, in lazy layers too.
 
     Args:
-        settings: its name and arguments.
+        settings: name and arguments of the model.
         features: number of features.
         outputs: number of outputs.
-        seed: of what its constructor draws.
+        seed: seed of the values that the constructor draws.
         example: a few rows, from which lazy layers take their shapes.
 
     Raises:
-        UserError: it is no module, has nothing to train, or does not take the rows.
+        UserError: the model is not a module, has nothing to train, or fails on the rows.
     """
     with seeded(seed, Purpose.INITIALIZE):
         model = _component(MODELS, settings, features=features, outputs=outputs)
@@ -156,11 +156,11 @@ def build_model(
                     model(example.float())
             except Exception as error:
                 raise UserError(
-                    f"model '{settings['name']}' has lazy layers, and fails on rows of shape "
+                    f"model '{settings['name']}' has lazy layers and fails on rows of shape "
                     f"{tuple(example.shape)} ({type(error).__name__}: {error})"
                 ) from error
     if not isinstance(model, nn.Module):
-        raise UserError(f"model '{settings['name']}' is no torch.nn.Module")
+        raise UserError(f"model '{settings['name']}' is not a torch.nn.Module")
     if not any(p.requires_grad for p in model.parameters()):
         raise UserError(f"model '{settings['name']}' has no parameters to train")
     return model
@@ -170,7 +170,7 @@ def pick_device(name: str) -> str:
     """Return the device that ``auto``, ``cpu``, ``cuda`` or ``cuda:N`` stands for here.
 
     Raises:
-        UserError: there is no such device.
+        UserError: the device does not exist.
     """
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":
@@ -191,12 +191,13 @@ def _component(registry: Registry[Any], settings: Mapping[str, Any], **supplied:
 
 
 def _several(registry: Registry[Any], config: Mapping[str, Any]) -> list[Any]:
-    """Build the components of a kind of which a run takes several."""
-    return [_component(registry, own) for own in components(config, registry.kind).values()]
+    """Build all components of a kind of which a run takes several."""
+    chosen = components(config, registry.kind)
+    return [_component(registry, settings) for settings in chosen.values()]
 
 
 def _metrics(config: Mapping[str, Any]) -> dict[str, Metric] | None:
-    """Build the metrics that a config names; None for those of the data's task."""
+    """Build the metrics that a config names; None stands for those of the data's task."""
     chosen = components(config, METRICS.kind)
     built = zip(chosen, _several(METRICS, config), strict=True)
     return dict(built) if chosen else None
@@ -209,7 +210,7 @@ def _fitting_loss(data: Dataset) -> str:
 
 
 def _initialize(model: nn.Module, settings: Mapping[str, Any] | None, *, seed: int) -> None:
-    """Draw starting values: as asked, else as the model's class says, else as it was built."""
+    """Draw starting values by the config, else by the default of the model's class, if any."""
     if settings is None:
         name = getattr(type(model), "default_initializer", None)
         if name is None:

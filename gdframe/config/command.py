@@ -1,4 +1,4 @@
-"""The command lines that train a run or a sweep again, from what its folder holds."""
+"""Returns the command lines that train a run or a sweep again, from its folder."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from gdframe.runs.sweep_folder import SweepFolder
 
 
 def command(run: Path, overrides: Sequence[str]) -> str:
-    """Return the command line that trains a run by itself, of a sweep or not.
+    """Return the command line that trains one run again, also a run of a sweep.
 
     Args:
-        run: its folder.
-        overrides: of the run.
+        run: folder of the run.
+        overrides: overrides of the run.
     """
     words = [word for word in overrides if not word.startswith("sweep.")]
-    if any(word.startswith("experiment=") for word in words):  # which may be a sweep by itself
+    if any(word.startswith("experiment=") for word in words):  # an experiment may be a sweep
         words.append("hydra.mode=RUN")
     if folder := _config_dir(run):
         words = ["--config-dir", folder, *words]
@@ -27,28 +27,28 @@ def command(run: Path, overrides: Sequence[str]) -> str:
 
 
 def sweep_command(folder: Path) -> str | None:
-    """Return the command line that trains a sweep again; None where its folder does not tell.
+    """Return the command line that trains a sweep again, or None if its folder does not hold it.
 
     Args:
-        folder: the sweep's.
+        folder: folder of the sweep.
     """
     hydra = SweepFolder(folder).read_hydra_config()
-    given = hydra.get("overrides") or {}
-    words = [str(word) for word in (*(given.get("task") or []), *(given.get("hydra") or []))]
-    own = ("sweep.dir=", "sweep.reuse=", "hydra.sweep.dir=", "hydra.mode=")
-    words = [word for word in words if not word.startswith(own)]
+    stored = hydra.get("overrides") or {}
+    words = [str(word) for word in (*(stored.get("task") or []), *(stored.get("hydra") or []))]
+    specific = ("sweep.dir=", "sweep.reuse=", "hydra.sweep.dir=", "hydra.mode=")
+    words = [word for word in words if not word.startswith(specific)]
     if not words:
         return None
-    if folder_of_configs := _configs(hydra):
-        words = ["--config-dir", folder_of_configs, *words]
+    if config_folder := _command_line_configs(hydra):
+        words = ["--config-dir", config_folder, *words]
     return " ".join(["python -m gdframe -m", *map(shlex.quote, words)])
 
 
 def _config_dir(run: Path) -> str | None:
-    """Return the folder of configs that a run was started with, besides gdframe's own."""
-    return _configs(RunFolder(run).read_hydra_config())
+    """Return the ``--config-dir`` that a run was started with, if any."""
+    return _command_line_configs(RunFolder(run).read_hydra_config())
 
 
-def _configs(hydra: Mapping[str, Any]) -> str | None:
+def _command_line_configs(hydra: Mapping[str, Any]) -> str | None:
     sources = (hydra.get("runtime") or {}).get("config_sources") or []
     return next((str(s["path"]) for s in sources if s.get("provider") == "command-line"), None)

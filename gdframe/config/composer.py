@@ -1,6 +1,6 @@
-"""Configs of many runs: composed once for each choice of groups, then changed value by value.
+"""Composes the configs of many runs: once for each choice of groups, then value by value.
 
-Composing a config by Hydra takes some 70 ms; a value in a composed one is changed in microseconds.
+Hydra composes a config in about 70 ms; changing a value of a composed config takes microseconds.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from gdframe.config.values import dump, dump_settings, plain
 Values = dict[str, Any]
 
 _NUMBER, _OVERRIDES, _FOLDER = "GDFRAME_NUMBER", "GDFRAME_OVERRIDES", "GDFRAME_FOLDER"
-"""Stand in a template for what differs from run to run."""
+"""Placeholders in a template for what differs from run to run."""
 
 
 class Base:
-    """A config composed by Hydra, in which values are set for one run after another.
+    """A config composed by Hydra, whose values change from run to run.
 
     Args:
-        config: gdframe's keys, and under ``hydra`` Hydra's own where it was composed by Hydra.
+        config: gdframe's keys; Hydra's keys are under ``hydra`` if Hydra composed the config.
     """
 
     def __init__(self, config: DictConfig) -> None:
@@ -40,20 +40,20 @@ class Base:
             self.config.pop("hydra", None)
         OmegaConf.set_struct(self.config, True)
         self._plain = plain(self.config)
-        self._refers = "${" in str(_unresolved(self.config))
+        self._has_interpolations = "${" in str(_unresolved(self.config))
         self._scratch = copy.deepcopy(self.config)
-        self._kept: dict[tuple[str, str], Any] = {}
+        self._converted: dict[tuple[str, str], Any] = {}
         self._template: str | None = None
         subdir = _unresolved(self.hydra.sweep)["subdir"] if self.hydra is not None else None
-        self._numbered = subdir == "${hydra.job.num}"  # by default, and then nothing is to resolve
+        self._is_numbered = subdir == "${hydra.job.num}"  # the default, which needs no resolving
 
     def plain(self, values: Values) -> Values:
         """Return the config with ``values`` by dotted key, as plain values.
 
         Raises:
-            OmegaConfBaseException: there is no such key, or a value is of the wrong type.
+            OmegaConfBaseException: a key does not exist, or a value has the wrong type.
         """
-        if not self._apart(values):
+        if not self._are_independent(values):
             return plain(self._with(values))
         content: Values = _copied(self._plain)
         for key, value in values.items():
@@ -61,12 +61,12 @@ class Base:
             inner = content
             for parent in parents:
                 inner = inner[parent]
-            inner[last] = _copied(self._as_kept(key, value))
+            inner[last] = _copied(self._convert(key, value))
         return content
 
     def text(self, values: Values) -> str:
-        """Return the config as YAML, interpolations as they stand."""
-        if not self._apart(values):
+        """Return the config as YAML, with interpolations unresolved."""
+        if not self._are_independent(values):
             return dump(_unresolved(self._with(values)))
         return dump_settings(self.plain(values))
 
@@ -76,30 +76,32 @@ class Base:
             OmegaConf.update(config, key, value)
         return config
 
-    def _apart(self, values: Values) -> bool:
-        """Say whether each value changes its own key and nothing else."""
-        refers = self._refers or any("${" in str(value) for value in values.values())
+    def _are_independent(self, values: Values) -> bool:
+        """Return whether each value changes its own key and nothing else."""
+        interpolates = self._has_interpolations or any(
+            "${" in str(value) for value in values.values()
+        )
         keys = [f"{key}." for key in values]
         nested = any(a.startswith(b) for a in keys for b in keys if a is not b)
-        return not refers and not nested and not any("[" in key for key in values)
+        return not interpolates and not nested and not any("[" in key for key in values)
 
-    def _as_kept(self, key: str, value: Any) -> Any:
-        """Return a value as the config keeps it, of the key's type."""
+    def _convert(self, key: str, value: Any) -> Any:
+        """Return a value converted to the type of its key."""
         at = key, repr(value)
-        if at not in self._kept:
+        if at not in self._converted:
             before = OmegaConf.select(self._scratch, key, throw_on_missing=False)
             OmegaConf.update(self._scratch, key, value)
-            found = OmegaConf.select(self._scratch, key)
-            self._kept[at] = _unresolved(found) if OmegaConf.is_config(found) else found
-            if before is None or OmegaConf.is_config(before):  # nothing that can be put back
+            node = OmegaConf.select(self._scratch, key)
+            self._converted[at] = _unresolved(node) if OmegaConf.is_config(node) else node
+            if before is None or OmegaConf.is_config(before):  # an update cannot restore it
                 self._scratch = copy.deepcopy(self.config)
             else:
                 OmegaConf.update(self._scratch, key, before)
-        return self._kept[at]
+        return self._converted[at]
 
     @classmethod
     def from_text(cls, config: str, hydra: str) -> Base:
-        """Return the base that ``text`` and ``hydra_text`` were made of."""
+        """Return the base whose ``text`` and ``hydra_text`` these are."""
         merged = OmegaConf.merge(OmegaConf.structured(Schema), OmegaConf.create(config))
         assert isinstance(merged, DictConfig)
         base = cls(merged)
@@ -110,7 +112,7 @@ class Base:
     def hydra_text(
         self, number: int = 0, overrides: Sequence[str] = (), folder: str = "???"
     ) -> str:
-        """Return what ``.hydra/hydra.yaml`` of a run holds; nothing where Hydra took no part."""
+        """Return the text of a run's ``.hydra/hydra.yaml``, empty if Hydra did not compose it."""
         if self.hydra is None:
             return ""
         if self._template is None:
@@ -126,8 +128,8 @@ class Base:
         return filled.replace(_NUMBER, str(number)).replace(_FOLDER, _scalar(folder))
 
     def subfolder(self, number: int, overrides: Sequence[str], values: Values) -> str:
-        """Return a run's folder below its sweep's, as ``hydra.sweep.subdir`` says."""
-        if self._numbered:
+        """Return the subfolder of a run in its sweep folder, by ``hydra.sweep.subdir``."""
+        if self._is_numbered:
             return str(number)
         config = copy.deepcopy(self.whole)
         for key, value in values.items():
@@ -135,14 +137,14 @@ class Base:
         hydra = config.hydra
         with open_dict(config):
             hydra.job.num, hydra.job.id = number, str(number)
-            hydra.job.override_dirname = _named_by(overrides, hydra.job.config.override_dirname)
+            hydra.job.override_dirname = _dirname(overrides, hydra.job.config.override_dirname)
             hydra.overrides.task = list(overrides)
         return str(hydra.sweep.subdir)
 
 
 @dataclass(frozen=True)
 class Composition:
-    """A run's config as a base and the values that are changed in it."""
+    """The config of a run: a base and the values that differ from it."""
 
     base: Base
     values: Values
@@ -152,25 +154,25 @@ class Composition:
         return self.base.plain(self.values)
 
     def text(self) -> str:
-        """Return what ``.hydra/config.yaml`` holds."""
+        """Return the text of ``.hydra/config.yaml``."""
         return self.base.text(self.values)
 
     def subfolder(self, number: int, overrides: Sequence[str]) -> str:
-        """Return its folder below the sweep's, as ``hydra.sweep.subdir`` says."""
+        """Return the subfolder of the run in its sweep folder, by ``hydra.sweep.subdir``."""
         return self.base.subfolder(number, overrides, self.values)
 
 
-def _named_by(overrides: Sequence[str], how: Any) -> str:
-    """Return what Hydra calls a run by its overrides: ``hydra.job.override_dirname``."""
-    shown = [text for text in overrides if text.partition("=")[0] not in how.exclude_keys]
-    return str(how.item_sep).join(sorted(shown)).replace("=", str(how.kv_sep))
+def _dirname(overrides: Sequence[str], settings: Any) -> str:
+    """Return ``hydra.job.override_dirname``, Hydra's name for a run by its overrides."""
+    shown = [text for text in overrides if text.partition("=")[0] not in settings.exclude_keys]
+    return str(settings.item_sep).join(sorted(shown)).replace("=", str(settings.kv_sep))
 
 
 class Composer:
     """Composes the configs of many runs.
 
     Args:
-        load: composes one config from overrides, as Hydra does.
+        load: composes a config from overrides by Hydra.
     """
 
     def __init__(self, load: Callable[[list[str]], DictConfig]) -> None:
@@ -181,8 +183,8 @@ class Composer:
         """Return the config of a run.
 
         Raises:
-            HydraException: there is no such group, choice or key.
-            OmegaConfBaseException: likewise, or a value is of the wrong type.
+            HydraException: a group, a choice or a key does not exist.
+            OmegaConfBaseException: a key does not exist, or a value has the wrong type.
         """
         choices, values = [], {}
         for text in overrides:
@@ -198,7 +200,7 @@ class Composer:
 
 
 def _unresolved(config: Any) -> Any:
-    """Return a config as plain values, interpolations as they stand."""
+    """Return a config as plain values, with interpolations unresolved."""
     return OmegaConf.to_container(config, resolve=False, enum_to_str=True)
 
 
@@ -221,7 +223,7 @@ def _parsed(text: str) -> Override:
 
 
 def _is_value(override: Override) -> bool:
-    """Say whether an override sets a value in place, and chooses no group and no file."""
+    """Return whether an override sets one value, and chooses no group and no file."""
     key = override.key_or_group
     in_place = override.is_add() is False and override.is_delete() is False
     return (

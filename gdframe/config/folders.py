@@ -1,4 +1,4 @@
-"""A folder of its own for every run, also for two that start in the same second."""
+"""Makes a new folder for each run and sweep, also for two that start in the same second."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _claimed: dict[str, str] = {}
 
 
 def new_sweep() -> Path:
-    """Make a folder for a sweep of which none is named, to be removed if nothing is trained."""
+    """Make a folder for a sweep that names none; ``discard`` removes it if nothing is trained."""
     return Path(_claim_once("outputs/sweeps"))
 
 
@@ -29,14 +29,14 @@ def _claim_once(root: str) -> str:
 
 
 def register_resolver() -> None:
-    """Make ``${gdframe_folder:ROOT}`` a new folder ROOT/DATE/TIME, the same for all of a launch.
+    """Make ``${gdframe_folder:ROOT}`` resolve to one new folder ROOT/DATE/TIME for each launch.
 
-    ``${gdframe_sweep:FOLDER}`` is that folder, or a new one below ``outputs/sweeps``.
+    ``${gdframe_sweep:FOLDER}`` resolves to FOLDER, or to a new folder in ``outputs/sweeps``.
     """
     _claimed.clear()
 
-    def sweep(named: str | None) -> str:
-        return named or _claim_once("outputs/sweeps")
+    def sweep(folder: str | None) -> str:
+        return folder or _claim_once("outputs/sweeps")
 
     OmegaConf.register_new_resolver("gdframe_folder", _claim_once, replace=True)
     OmegaConf.register_new_resolver("gdframe_sweep", sweep, replace=True)
@@ -48,7 +48,7 @@ def claimed() -> list[Path]:
 
 
 def claim(root: Path) -> Path:
-    """Make and return ROOT/DATE/TIME, with ``-1``, ``-2``, ... appended where that is taken.
+    """Make and return ROOT/DATE/TIME, with ``-1``, ``-2``, ... appended if it exists.
 
     Raises:
         UserError: the folder cannot be made.
@@ -62,7 +62,7 @@ def claim(root: Path) -> Path:
             folder.mkdir(parents=True)
         except FileExistsError:
             if not day.is_dir():
-                raise UserError(f"cannot write to {day}: it is no folder") from None
+                raise UserError(f"cannot write to {day}: it is not a folder") from None
             attempt += 1
         except OSError as error:
             raise UserError(
@@ -77,47 +77,47 @@ def refuse_taken(folder: Path) -> None:
     """Refuse a folder that already holds a run or a sweep.
 
     Raises:
-        UserError: it does.
+        UserError: the folder holds a run or a sweep.
     """
     if RunFolder(folder).is_taken() or SweepFolder(folder).is_taken():
         raise UserError(
-            f"{folder} already holds a run or a sweep: choose another folder, go on with it by "
-            f"python -m gdframe resume {folder}, or add runs to a sweep by sweep.reuse=true"
+            f"{folder} already holds a run or a sweep: choose another folder, resume it with "
+            f"python -m gdframe resume {folder}, or add runs to a sweep with sweep.reuse=true"
         )
 
 
 def refuse_run(folder: Path) -> None:
-    """Refuse a folder to which runs are to be added and which is that of a single run.
+    """Refuse the folder of a single run as a folder to which runs are added.
 
     Raises:
-        UserError: it is.
+        UserError: the folder holds a single run.
     """
     if RunFolder(folder).is_taken():
         raise UserError(
-            f"{folder} holds a run, not a sweep: choose the folder of a sweep, or a new one"
+            f"{folder} holds a single run, not a sweep: choose a sweep folder or a new folder"
         )
 
 
 def unwritable(error: OSError, folder: Path) -> UserError:
-    """Say that a run's folder can no longer be written to, and how to go on."""
+    """Return the error for a folder that cannot be written to; it tells how to resume."""
     free = "free some space" if error.errno in DISK_FULL else "make it writable"
     kind = FailedError if _is_trained(folder) else UserError
     return kind(
-        f"cannot write to {folder}: {error.strerror or error}; {free}, then go on by "
+        f"cannot write to {folder}: {error.strerror or error}; {free}, then resume with "
         f"python -m gdframe resume {folder}"
     )
 
 
 def _is_trained(folder: Path) -> bool:
-    """Say whether something was trained in a folder."""
+    """Return whether a run was trained in a folder."""
     return RunFolder(folder).is_trained() or SweepFolder(folder).has_runs()
 
 
 def discard(folder: Path) -> None:
-    """Remove what a launch that never trained left in ``folder``, and nothing else.
+    """Remove the files of a launch that trained nothing, and no other file.
 
-    A folder in which something was trained stays as it is.
-    The folder goes if that empties it, and so do the folders of its date and its root.
+    A folder in which a run was trained stays unchanged.
+    The folder is removed if it is then empty, and so are the folders of its date and its root.
     """
     if _is_trained(folder):
         return

@@ -1,11 +1,10 @@
-"""What gdframe needs of Hydra and Hydra has no public way for.
+"""The parts of Hydra that gdframe needs and that have no public interface.
 
-- Every combination of values is what Hydra's basic sweeper makes; it can only be had from there.
-  The sweeper in ``gdframe/_hydra/`` derives from it, and imports it itself: Hydra loads the class
-  anew when it looks for plugins, so that a class imported before is another one.
-- Another launcher than gdframe's must be given groups of runs, whichever sweeper drives it. Hydra
-  gives a plugin no say in how launchers are made, so that the method that makes them is wrapped
-  while the application runs.
+- Only Hydra's basic sweeper makes every combination of values. The sweeper in ``gdframe/_hydra/``
+  derives from it, and imports it there: Hydra loads the class again when it looks for plugins, so
+  that a class imported before is a different class.
+- Each launcher receives run groups, whichever sweeper drives it. A plugin cannot change how Hydra
+  makes launchers. So the method that makes them is wrapped while the application runs.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from hydra.core.plugins import Plugins
 
 
 def combinations(overrides: Sequence[Override]) -> list[list[str]]:
-    """Return every combination of the values that overrides give, as overrides of one run each."""
+    """Return the overrides of each run: every combination of the values in ``overrides``."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
     return [list(words) for words in BasicSweeper.split_arguments(list(overrides), None)[0]]
@@ -27,7 +26,7 @@ def combinations(overrides: Sequence[Override]) -> list[list[str]]:
 
 @contextmanager
 def wrapping_launchers(wrap: Callable[..., Any]) -> Iterator[None]:
-    """Have ``wrap(launcher, hydra_context=..., ...)`` replace each launcher that Hydra makes."""
+    """Replace each launcher that Hydra makes by ``wrap(launcher, hydra_context=..., ...)``."""
     instantiate = Plugins.instantiate_launcher
 
     def wrapped(self: Plugins, *args: Any, **settings: Any) -> Any:

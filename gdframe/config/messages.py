@@ -1,4 +1,4 @@
-"""What Hydra refuses, said in one clear line: which override, what was expected, what to do."""
+"""Turns Hydra's errors into one clear line: the override, what is expected, what to do."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def parse(overrides: Sequence[str]) -> list[Override]:
     """Parse overrides by Hydra's grammar.
 
     Raises:
-        UserError: one is malformed.
+        UserError: an override is malformed.
     """
     parsed = []
     for text in overrides:
@@ -38,71 +38,71 @@ def parse(overrides: Sequence[str]) -> list[Override]:
 
 
 def named_plugins(overrides: Sequence[str]) -> list[str]:
-    """Return what the last ``plugins=[...]`` among overrides names.
+    """Return the plugins in the last override ``plugins=[...]``.
 
     Raises:
-        UserError: it is no list.
+        UserError: the value is not a list.
     """
-    given = [text for text in overrides if text.startswith("plugins=")]
-    if not given:
+    matches = [text for text in overrides if text.startswith("plugins=")]
+    if not matches:
         return []
-    value = parse(given[-1:])[0].value()
+    value = parse(matches[-1:])[0].value()
     if not isinstance(value, list):
-        raise UserError(f"{given[-1]}: expected a list, as in plugins=[my_rule.py]")
+        raise UserError(f"{matches[-1]}: expected a list, as in plugins=[my_rule.py]")
     return [str(plugin) for plugin in value]
 
 
 def refuse_null(overrides: Sequence[str]) -> None:
-    """Refuse a group without a choice, which Hydra has no words for.
+    """Refuse a group without a choice, for which Hydra has no clear message.
 
     Raises:
-        UserError: there is one.
+        UserError: a group is null or empty.
     """
     for text in overrides:
         group, _, choices = text.lstrip("+").partition("=")
         if group in GROUPS and {"null", ""} & set(choices.lower().split(",")):
             raise UserError(
                 f"{text}: expected a name; leave {group} out for its default. There are: "
-                f"{in_words(names(group))}."
+                f"{in_words(names(group))}"
             )
 
 
 def refuse_several(overrides: Sequence[str]) -> None:
-    """Refuse several values of what belongs to a sweep as a whole.
+    """Refuse several values for a key of ``sweep``, which has one value for all runs.
 
     Raises:
-        UserError: there are.
+        UserError: a key of ``sweep`` has several values.
     """
     for text in overrides:
         if text.startswith("sweep.") and parse([text])[0].is_sweep_override():
-            raise UserError(f"{text}: a sweep has one value of it; give one")
+            raise UserError(f"{text}: expected one value for the whole sweep")
 
 
 def explain(error: BaseException, overrides: Sequence[str]) -> UserError:
-    """Return the clearest account of why a config could not be composed.
+    """Return the clearest error for a config that could not be composed.
 
     Args:
-        error: what Hydra or OmegaConf raised.
-        overrides: what the user typed.
+        error: the error that Hydra or OmegaConf raised.
+        overrides: the overrides that the user typed.
     """
     for cause in _chain(error):
         if isinstance(cause, UserError):
             return cause
-    said = str(error).splitlines()[0]
-    if said.startswith("Ambiguous value") or "requires --multirun" in said:
+    message = str(error).splitlines()[0]
+    if message.startswith("Ambiguous value") or "requires --multirun" in message:
         return UserError(
-            f"{said.split(chr(39))[1]} gives several values: add -m to train them all, as in "
+            f"{message.split(chr(39))[1]} gives several values: add -m to train all of them, as in "
             "python -m gdframe -m ...; text with commas needs quotes"
         )
     try:
         parsed = parse(overrides)
         _check_choices(parsed)
         _check_keys(parsed)
-    except UserError as found:
-        return found
+    except UserError as clearer:
+        return clearer
     except (HydraException, OmegaConfBaseException):
         pass
-    return UserError(said)
+    return UserError(message)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -112,7 +112,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _values(override: Override) -> list[Any]:
-    """Return the values an override gives: several in a sweep."""
+    """Return the values of an override; a sweep override has several."""
     if override.is_sweep_override():
         return list(override.sweep_string_iterator())
     return [override.value()]
@@ -126,11 +126,11 @@ EXTRAS = {
     "ray_aws": "ray",
     "optuna": "optuna",
 }
-"""Launchers and sweepers of Hydra's family, and the extra that each needs."""
+"""The extra that each launcher and sweeper of Hydra's family needs."""
 
 
 def _check_plugin(group: str, values: Sequence[Any]) -> None:
-    """Raise for a launcher or sweeper of Hydra's that is not there."""
+    """Raise UserError for a launcher or sweeper that is not installed or does not exist."""
     known = {"hydra/launcher": ["gdframe", "basic"], "hydra/sweeper": ["gdframe", "basic"]}[group]
     stored = [name.removesuffix(".yaml") for name in _stored(group)]
     for value in values:
@@ -141,10 +141,11 @@ def _check_plugin(group: str, values: Sequence[Any]) -> None:
                 f"pip install 'gdframe[{EXTRAS[choice]}]'"
             )
         if choice not in (*known, *stored):
-            there = sorted({*known, *stored})
+            choices = sorted({*known, *stored})
+            kind = group.removeprefix("hydra/")
             raise UserError(
-                f"{group}={choice}: there is no such one.{did_you_mean(choice, there)} There are: "
-                f"{in_words(there)}."
+                f"{group}={choice}: no {kind} is called '{choice}'."
+                f"{did_you_mean(choice, choices)} There are: {in_words(choices)}"
             )
 
 
@@ -156,7 +157,7 @@ def _stored(group: str) -> list[str]:
 
 
 def _check_choices(parsed: Sequence[Override]) -> None:
-    """Raise for the first group whose choice does not exist."""
+    """Raise UserError for the first choice of a group that does not exist."""
     for override in parsed:
         group = override.key_or_group
         if group in ("hydra/launcher", "hydra/sweeper") and not override.is_delete():
@@ -168,12 +169,12 @@ def _check_choices(parsed: Sequence[Override]) -> None:
             if isinstance(value, dict) or (value is not None and choice not in names(group)):
                 raise UserError(
                     f"{group}={choice}: no {group} is called '{choice}'."
-                    f"{did_you_mean(choice, names(group))} There are: {in_words(names(group))}."
+                    f"{did_you_mean(choice, names(group))} There are: {in_words(names(group))}"
                 )
 
 
 def _check_keys(parsed: Sequence[Override]) -> None:
-    """Raise for the first key that does not exist, or whose value is of the wrong type."""
+    """Raise UserError for the first key that does not exist or has a value of the wrong type."""
     choices = []
     for override in parsed:
         if override.key_or_group in GROUPS and not override.is_delete():
@@ -183,15 +184,15 @@ def _check_keys(parsed: Sequence[Override]) -> None:
         key = override.key_or_group
         if key == "hydra.launcher.batch":
             raise UserError(
-                "hydra.launcher.batch is of gdframe's own launcher; with another one, "
-                f"hydra.sweeper.batch={_values(override)[0]} says how many runs a worker trains "
+                "hydra.launcher.batch is for gdframe's launcher only; for another launcher, use "
+                f"hydra.sweeper.batch={_values(override)[0]}, the most runs that a worker trains "
                 "together"
             )
         if key in GROUPS or key.startswith("hydra"):
             continue
         _check_key(config, key)
         if override.is_delete():
-            raise UserError(f"~{key}: a key of gdframe's cannot be deleted")
+            raise UserError(f"~{key}: a key of gdframe cannot be deleted")
         for value in _values(override):
             _check_value(config, key, value)
 
@@ -214,15 +215,15 @@ def _check_key(config: DictConfig, key: str) -> None:
             hint = did_you_mean(part, settings)
             if part in Schema.__dataclass_fields__:
                 hint = f" Did you mean '{part}', without '{place}.'?"
-            raise UserError(f"there is no key '{key}'.{hint} {owner} takes: {in_words(settings)}.")
+            raise UserError(f"there is no key '{key}'.{hint} {owner} takes: {in_words(settings)}")
         node = OmegaConf.select(node, part, throw_on_missing=False)
 
 
 def apply_override(config: DictConfig, override: Override) -> None:
-    """Set a key of a composed config to an override's value.
+    """Set a key of a composed config to the value of an override.
 
     Raises:
-        UserError: there is no such key, or the value is of the wrong type.
+        UserError: the key does not exist, or the value has the wrong type.
     """
     _check_key(config, override.key_or_group)
     _check_value(config, override.key_or_group, override.value())
@@ -255,11 +256,11 @@ def _expected(config: DictConfig, key: str) -> str | None:
 
 
 def compose_config(overrides: Sequence[str], *, hydra: bool = False) -> DictConfig:
-    """Compose a config without starting Hydra's application, inside one or not.
+    """Compose a config without starting Hydra's application, also inside a running one.
 
     Args:
-        overrides: of its values and groups.
-        hydra: whether to keep Hydra's own part, under ``hydra``.
+        overrides: values and choices of groups.
+        hydra: whether to keep Hydra's keys, under ``hydra``.
     """
     running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()

@@ -1,4 +1,4 @@
-"""The observers that a config names, and what they show of it."""
+"""Builds the observers that a config names, and the hyperparameters that they show."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gdframe.runs.run_folder import RunFolder
 
 KEYS = ("variant", "lr", "epochs", "batch_size", "seed", "dtype")
 GROUPS = ("data", "model", "loss", "penalty", "initializer", "optimizer", "schedule")
-"""What is shown of a config among the hyperparameters of a run."""
+"""Keys and groups that dashboards show as the hyperparameters of a run."""
 
 
 def build_observers(
@@ -23,27 +23,27 @@ def build_observers(
     overrides: Mapping[str, str] | None = None,
     progress: bool = False,
 ) -> list[Observer]:
-    """Build the observers of a run: those of ``logging`` and ``checkpoint``, and further ones.
+    """Build the observers of a run, by ``logging``, ``checkpoint`` and ``observer``.
 
     Args:
         config: plain values, checked.
-        folder: the run's.
-        overrides: what else distinguishes the run from others of its sweep, by key.
+        folder: folder of the run.
+        overrides: other keys that the sweep varies, with their values.
         progress: whether to show a progress bar, if ``logging.progress`` is on.
 
     Raises:
         UserError: an observer cannot be built.
     """
-    logging, saving = config["logging"], config["checkpoint"]
+    logging, checkpoint = config["logging"], config["checkpoint"]
     chosen: dict[str, dict[str, Any]] = {}
     if logging["tensorboard"]:
         chosen["tensorboard"] = {name: logging[name] for name in ("max_points", "histograms")}
     if logging["progress"] and progress:
         chosen["progress"] = {}
-    if saving["every"] is not None:
-        chosen["checkpoint"] = dict(saving)
+    if checkpoint["every"] is not None:
+        chosen["checkpoint"] = dict(checkpoint)
     chosen |= components(config, "observer")
-    if "checkpoint" in chosen:  # which is the last: it holds nothing that others have yet to write
+    if "checkpoint" in chosen:  # the last: it is saved after the others have written
         chosen["checkpoint"] = chosen.pop("checkpoint")
     supplied = {
         "folder": folder.path,
@@ -51,15 +51,15 @@ def build_observers(
         "text": {"config": f"```yaml\n{dump_settings(config)}```"},
     }
     return [
-        OBSERVERS.build(name, **{k: v for k, v in own.items() if k != "name"}, **supplied)
-        for name, own in chosen.items()
+        OBSERVERS.build(name, **{k: v for k, v in chosen[name].items() if k != "name"}, **supplied)
+        for name in chosen
     ]
 
 
 def hyperparameters(
     config: Mapping[str, Any], overrides: Mapping[str, str]
 ) -> dict[str, bool | int | float | str]:
-    """Return what dashboards show of a config, flat."""
+    """Return the hyperparameters that dashboards show, by flat key."""
     chosen = {key: config[key] for key in KEYS}
     for group in GROUPS:
         for key, value in (config[group] or {}).items():
@@ -70,7 +70,7 @@ def hyperparameters(
 
 
 def _number(text: str) -> float | str:
-    """Return a number where text is one: dashboards sort and draw numbers by size."""
+    """Return text as a number if possible: dashboards sort and draw numbers by size."""
     try:
         return float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""From a checked config to a run that is ready to train, alone or in a group."""
+"""Builds a run that is ready to train from a checked config, alone or in a group."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from gdframe.training.run_spec import RunSpec
 
 @dataclass(frozen=True, eq=False)
 class PreparedRun:
-    """A run, with the config that it was built from and the folder that it is written to.
+    """A run with its config and its folder.
 
     Args:
         config: plain values, checked.
-        run: not yet on an engine.
-        diagnostics: of the run.
-        folder: the run's.
+        run: the run, before an engine is built for it.
+        diagnostics: diagnostics of the run.
+        folder: folder of the run.
     """
 
     config: Mapping[str, Any]
@@ -38,16 +38,16 @@ class PreparedRun:
 
     @property
     def spec(self) -> RunSpec:
-        """What the run is built from."""
+        """The run spec."""
         return self.run.spec
 
     def warnings(self) -> list[str]:
-        """Return what is legal and hardly intended about the config."""
+        """Return warnings about settings that are valid but hardly intended."""
         config = self.config
         if config["initializer"] == {"name": "zeros"} and config["model"]["name"] in ("mlp", "cnn"):
             return [
-                "initializer=zeros keeps all units of a layer alike, so a network cannot learn to "
-                "tell them apart; the default draws them at random"
+                "initializer=zeros makes units of a layer equal, and training keeps them equal; "
+                "the default initializer draws random values"
             ]
         return []
 
@@ -63,10 +63,10 @@ class PreparedRun:
         ]
 
     def save(self, result: Result) -> dict[str, Any]:
-        """Write ``model.safetensors`` and ``result.json``; return what the latter holds.
+        """Write ``model.safetensors`` and ``result.json``; return the content of the latter.
 
         Raises:
-            OSError: they cannot be written.
+            OSError: a file cannot be written.
         """
         spec = self.spec
         loss = {**(self.config["loss"] or {}), "name": result.loss}
@@ -90,11 +90,11 @@ def prepare(
 
     Args:
         config: plain values, checked.
-        folder: the run's.
-        load: returns the data that a config names, which must not be changed.
+        folder: folder of the run.
+        load: returns the data that a config names; the data must not be changed.
 
     Raises:
-        UserError: parts that do not fit each other, or data that cannot be used.
+        UserError: components do not fit each other, or the data cannot be used.
     """
     diagnostics = build_diagnostics(config)
     max_points = config["logging"]["max_points"]
@@ -105,31 +105,31 @@ def prepare(
 def make_group(
     prepared: Sequence[PreparedRun], captures: Sequence[Capture | None] = ()
 ) -> RunGroup:
-    """Build the engine that runs of one structure train on, and bring them to their checkpoints.
+    """Build the run group of runs of one structure, each restored from its checkpoint, if any.
 
     Args:
         prepared: the runs.
-        captures: of each run, the checkpoint it continues from, if any.
+        captures: for each run, the checkpoint that it resumes from, or None.
 
     Raises:
         UserError: the engine cannot execute the runs, or a checkpoint does not fit its run.
     """
-    first, runs = prepared[0], [one.run for one in prepared]
+    first, runs = prepared[0], [item.run for item in prepared]
     engine = first.config["engine"]["name"]
     start = captures[0] if captures else None
     if start is not None and engine == "auto":
-        engine = start.facts["engine"]  # another one would not continue bit for bit
+        engine = start.facts["engine"]  # another engine would not continue bit for bit
     spec, problems = first.spec, [run.spec.problem for run in runs]
     group = RunGroup(
         runs, build_engine(engine, problems, spec.data, spec.loader, epochs=spec.epochs)
     )
-    for one, capture in zip(prepared, captures, strict=False):
+    for item, capture in zip(prepared, captures, strict=False):
         if capture is None:
             continue
         try:
-            one.run.restore(capture)
+            item.run.restore(capture)
         except UserError:
             raise
         except (KeyError, ValueError, TypeError) as error:
-            raise UserError(f"the checkpoint in {one.folder} does not fit: {error}") from error
+            raise UserError(f"the checkpoint in {item.folder} does not fit: {error}") from error
     return group

@@ -1,4 +1,4 @@
-"""Where config files lie, what types the keys have, and nodes for third-party components."""
+"""The folder of config files, the types of keys, and nodes for third-party components."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ GROUPS = (*COMPONENT_GROUPS, *SEVERAL_GROUPS, *SETTING_GROUPS, "variant", "exper
 
 @dataclass
 class Sweep:
-    """What ``-m`` needs to know besides the runs.
+    """Settings of a sweep as a whole.
 
     Args:
-        metric: what is compared, and what ``main`` returns to Hydra's sweepers: a column of
-            ``result.json`` such as ``objective`` or ``metrics.validation.r2``; by default the
-            validation loss where there is validation data, else the objective.
-        dir: the sweep's folder; by default a new one.
-        reuse: whether a sweep whose folder is there is added to: only new runs are trained.
-        pack: runs of the sweep in ``dir`` that one worker trains; set by gdframe itself.
+        metric: the column of ``result.json`` that runs are compared by and that Hydra's sweepers
+            receive, such as ``objective`` or ``metrics.validation.r2``; by default the validation
+            loss if there are validation data, else the objective.
+        dir: the sweep folder; by default a new one.
+        reuse: whether to add to the sweep in ``dir``, and to train only its new runs.
+        pack: numbers of the runs in ``dir`` that a worker trains together; set by gdframe.
     """
 
     metric: str | None = None
@@ -85,7 +85,7 @@ def config_folder() -> Path:
     """Return the folder of config files: inside an installed gdframe, beside it in a checkout.
 
     Raises:
-        UserError: neither is there.
+        UserError: neither folder exists.
     """
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "conf", package.parent / "conf"):
@@ -95,7 +95,7 @@ def config_folder() -> Path:
 
 
 def defaults(group: str, name: str) -> dict[str, Any] | None:
-    """Return what gdframe's own ``conf/GROUP/NAME.yaml`` holds, or None where there is none."""
+    """Return the content of gdframe's ``conf/GROUP/NAME.yaml``, or None if it does not exist."""
     return copy.deepcopy(_read(config_folder() / group / f"{name}.yaml"))
 
 
@@ -109,16 +109,16 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 def names(group: str) -> list[str]:
     """Return the choices of a group: YAML files and third-party nodes."""
-    own = [path.stem for path in (config_folder() / group).glob("*.yaml")]
+    files = [path.stem for path in (config_folder() / group).glob("*.yaml")]
     stored = ConfigStore.instance().repo.get(group, {})
-    return sorted({*own, *(name.removesuffix(".yaml") for name in stored)})
+    return sorted({*files, *(name.removesuffix(".yaml") for name in stored)})
 
 
 def register_nodes() -> None:
-    """Tell Hydra the types of keys, and of each third-party component's arguments.
+    """Register with Hydra the types of keys and of the arguments of third-party components.
 
     Raises:
-        UserError: a component's arguments cannot be configuration.
+        UserError: a config cannot set the arguments of a component.
     """
     store = ConfigStore.instance()
     store.store(name="schema", node=Schema)
@@ -130,7 +130,7 @@ def register_nodes() -> None:
 
 
 def _node(name: str, settings: typing.Mapping[str, Argument]) -> Any:
-    """Return a structured config with a field for each argument, typed as it is annotated."""
+    """Return a structured config with a typed field for each argument."""
     fields: list[tuple[str, Any, Any]] = [("name", str, name)]
     for argument in settings.values():
         value = MISSING if argument.default is REQUIRED else argument.default

@@ -1,4 +1,4 @@
-"""One run from config to result, new or resumed."""
+"""Trains one run from config to result, new or resumed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from gdframe.training.trainer import train_alone
 log = logging.getLogger("gdframe")
 
 RESUMABLE = ("epochs", "device", "debug", "stopping", "logging", "checkpoint", "observer")
-"""Keys that may change when a run goes on: they do not change its course."""
+"""Keys that may change when a run is resumed: they do not change its steps."""
 
 
 def train_run(
@@ -43,27 +43,27 @@ def train_run(
 
     Args:
         config: plain values, checked.
-        folder: the run's.
-        resume: whether to continue from its newest checkpoint.
-        started: when set-up began, by ``time.perf_counter``.
+        folder: folder of the run.
+        resume: whether to continue from the newest checkpoint.
+        started: start of the set-up, by ``time.perf_counter``.
 
     Raises:
-        UserError: the config cannot be built; nothing was written.
+        UserError: the run cannot be built; nothing was written.
         OSError: the folder cannot be written to.
     """
     started = time.perf_counter() if started is None else started
     with folder.lock():
         capture, problems = folder.load_checkpoint() if resume else (None, [])
         for problem in problems:
-            log.warning("warning: %s; the one before is used", problem)
+            log.warning("warning: %s; the checkpoint before it is used", problem)
         with preparing() if config["logging"]["progress"] else nullcontext():
             prepared = prepare(config, folder)
             group = make_group([prepared], [capture])
-        _say(prepared, resume=resume)
+        _log_advice(prepared, resume=resume)
         run = prepared.run
         done = run.step // run.clock.steps_per_epoch
         if done > config["epochs"]:
-            raise UserError(f"epochs={config['epochs']}: the run has already done {done} epochs")
+            raise UserError(f"epochs={config['epochs']}: the run has already trained {done} epochs")
         run.observers = build_observers(config, folder, progress=True)
         setup = time.perf_counter() - started
         result = _fit(prepared, group)
@@ -73,7 +73,7 @@ def train_run(
         return result
 
 
-def _say(prepared: PreparedRun, *, resume: bool) -> None:
+def _log_advice(prepared: PreparedRun, *, resume: bool) -> None:
     """Log warnings, advice and the choice of the engine."""
     for warning in prepared.warnings():
         log.warning("warning: %s", warning)
@@ -85,7 +85,7 @@ def _say(prepared: PreparedRun, *, resume: bool) -> None:
 
 
 def _fit(prepared: PreparedRun, group: RunGroup) -> Result:
-    """Train; of a run that raises, write what it had measured."""
+    """Train; write the measurements of a run that raises."""
     try:
         return train_alone(group)
     except (NotWrittenError, UserError):
@@ -93,33 +93,33 @@ def _fit(prepared: PreparedRun, group: RunGroup) -> Result:
     except Exception as error:
         if (failure := prepared.run.failed(error)) is not None:
             failure.save(prepared.folder.path)
-        if isinstance(error, OSError):  # of a component: no file of ours is in the way
+        if isinstance(error, OSError):  # of a component, not of the run folder
             raise RuntimeError(f"{type(error).__name__}: {error}") from error
         raise
 
 
 def resume_run(folder: Path, overrides: Sequence[str], *, started: float | None = None) -> Result:
-    """Go on with a run from its newest checkpoint, or from its start if it has none.
+    """Resume a run from its newest checkpoint, or from its start if it has none.
 
     Args:
-        folder: the run's folder.
-        overrides: ``epochs=200`` and the like; only keys that leave the run's course as it is.
-        started: when set-up began, by ``time.perf_counter``.
+        folder: folder of the run.
+        overrides: such as ``epochs=200``; only keys that do not change the steps of the run.
+        started: start of the set-up, by ``time.perf_counter``.
 
     Raises:
-        UserError: no run is there, or an override would make it another run.
+        UserError: the folder is not a run folder, or an override would change the steps.
     """
     config = read_config(folder)
     before = plain(config)
     for override in parse(overrides):
         key = override.key_or_group
         if override.is_sweep_override():
-            raise UserError(f"{override.input_line}: a run goes on with one value, not several")
+            raise UserError(f"{override.input_line}: a run is resumed with one value, not several")
         cosine = key == "schedule.epochs" and before["schedule"].get("epochs", 0) is None
         if key.split(".")[0] not in RESUMABLE and not cosine:
             raise UserError(
-                f"{key}={override.value()}: a run goes on as it began; what may change is "
-                f"{in_words(RESUMABLE)}. Start a new run to change more."
+                f"{key}={override.value()}: a resumed run can change only "
+                f"{in_words(RESUMABLE)}; start a new run to change more"
             )
         apply_override(config, override)
     after = plain(config)
@@ -127,10 +127,10 @@ def resume_run(folder: Path, overrides: Sequence[str], *, started: float | None 
     schedule = _schedule(after)
     if schedule.uses_run_length and after["epochs"] != before["epochs"]:
         raise UserError(
-            f"schedule={after['schedule']['name']} lasts as long as the run: with "
-            f"epochs={after['epochs']} it would have been another one from its first step. Add "
-            f"schedule.epochs={before['epochs']} to keep its course and hold its last rate, or "
-            "start a new run."
+            f"schedule={after['schedule']['name']} lasts as long as the run: "
+            f"epochs={after['epochs']} would change its learning rates from the first step; add "
+            f"schedule.epochs={before['epochs']} to keep them and hold the last one, or start a "
+            "new run"
         )
     run_folder = RunFolder(folder)
     result = train_run(after, run_folder, resume=True, started=started)

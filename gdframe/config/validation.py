@@ -1,4 +1,4 @@
-"""Finds values that are wrong in themselves, before torch is imported and anything is written."""
+"""Checks the values of a config, before torch is imported and anything is written."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from gdframe.registry.signatures import arguments, check_arguments, describe, fi
 from gdframe.stopping import Stopping
 
 OPTIONAL = ("loss", "initializer", "experiment")
-"""Groups that may be null: what fits the data or the model is taken."""
+"""Groups that may be null: the data or the model then decide."""
 
 
 def check(config: Mapping[str, Any]) -> None:
     """Check a composed config.
 
     Raises:
-        UserError: the first value that cannot be used.
+        UserError: a value cannot be used.
     """
     for key in config:
         if key not in Schema.__dataclass_fields__:
@@ -31,7 +31,7 @@ def check(config: Mapping[str, Any]) -> None:
             )
     for key in Schema.__dataclass_fields__:
         if config.get(key, "???") == "???":
-            raise UserError(f"{key} has no value: give it one, as {key}=VALUE")
+            raise UserError(f"{key} has no value: set {key}=VALUE")
     if not (math.isfinite(config["lr"]) and config["lr"] > 0):
         raise UserError(f"lr={config['lr']:g}: the learning rate must be a finite number above 0")
     for key in ("epochs", "batch_size"):
@@ -46,7 +46,7 @@ def check(config: Mapping[str, Any]) -> None:
     missing = [plugin for plugin in config["plugins"] if plugin not in loaded()]
     if missing:
         raise UserError(
-            f"plugins={missing} came from a config file: name them on the command line, as "
+            f"plugins={missing} are in a config file: name them on the command line, as "
             "plugins=[FILE], so that they are loaded before the config is read"
         )
     for group in COMPONENT_GROUPS:
@@ -54,8 +54,7 @@ def check(config: Mapping[str, Any]) -> None:
             _check_component(group, config[group])
         elif group not in OPTIONAL:
             raise UserError(
-                f"{group} has no value: give it one, as {group}=NAME; there are: "
-                f"{in_words(names(group))}"
+                f"{group} has no value: set {group}=NAME; there are: {in_words(names(group))}"
             )
     for group in SEVERAL_GROUPS:
         for name, settings in components(config, group).items():
@@ -74,30 +73,30 @@ def _plain(config: Mapping[str, Any], group: str) -> dict[str, Any]:
 
 
 def components(config: Mapping[str, Any], group: str) -> dict[str, dict[str, Any]]:
-    """Return the settings of the components of a group of which a run takes several, by name."""
+    """Return the settings of each component, by name, of a group that takes several."""
     chosen = config.get(group) or {}
     if not isinstance(chosen, Mapping):
         raise UserError(f"{group}={chosen}: expected names, as in {group}=[NAME,NAME]")
-    return {name: dict(own) for name, own in chosen.items() if isinstance(own, Mapping)}
+    return {name: dict(values) for name, values in chosen.items() if isinstance(values, Mapping)}
 
 
 def stopping_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of the stopping rules that every run has."""
-    further = components(config, "stopping")
-    return {k: v for k, v in _plain(config, "stopping").items() if k not in further}
+    rules = components(config, "stopping")
+    return {k: v for k, v in _plain(config, "stopping").items() if k not in rules}
 
 
-def _check_component(group: str, given: Any, place: str | None = None) -> None:
-    if not isinstance(given, Mapping) or "name" not in given:
+def _check_component(group: str, component: Any, place: str | None = None) -> None:
+    if not isinstance(component, Mapping) or "name" not in component:
         raise UserError(
-            f"{group}={given}: expected a name; there are: python -m gdframe list {group}"
+            f"{group}={component}: expected a name; there are: python -m gdframe list {group}"
         )
-    name = given["name"]
-    settings = {key: value for key, value in given.items() if key != "name"}
+    name = component["name"]
+    settings = {key: value for key, value in component.items() if key != "name"}
     required = [key for key, value in settings.items() if value == "???"]
     if required:
-        wanted = in_words(f"{place or group}.{key}=..." for key in required)
-        raise UserError(f"{group}={name} needs {wanted}")
+        missing = in_words(f"{place or group}.{key}=..." for key in required)
+        raise UserError(f"{group}={name} needs {missing}")
     third_party = REGISTRIES[group].third_party()
     if name in third_party:
         accepted = REGISTRIES[group].settings(name)
@@ -109,16 +108,16 @@ def _check_component(group: str, given: Any, place: str | None = None) -> None:
         _check_like(place or group, settings, expected)
 
 
-def _check_like(group: str, given: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
-    """Check keys, and that numbers, switches and lists are where gdframe's own default has one.
+def _check_like(group: str, settings: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """Check keys against gdframe's defaults, and the types of numbers, switches and lists.
 
-    What a default does not tell (text, or null) is left to the constructor.
+    The constructor checks a value whose default is text or null.
     """
-    for key, value in given.items():
+    for key, value in settings.items():
         if key not in expected:
             raise UserError(
                 f"there is no key '{group}.{key}'.{did_you_mean(key, expected)} "
-                f"{group} takes: {in_words(expected)}."
+                f"{group} takes: {in_words(expected)}"
             )
         default = expected[key]
         if default is None or isinstance(default, str) or value is None:

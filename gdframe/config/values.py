@@ -1,4 +1,4 @@
-"""A composed config as plain values, and the one a run was started with."""
+"""Reads the config of a run folder, and turns configs into plain values and YAML."""
 
 from __future__ import annotations
 
@@ -17,45 +17,45 @@ from gdframe.runs.run_folder import CONFIG, RunFolder
 
 
 def read_config(folder: Path) -> DictConfig:
-    """Return the config a run was started with.
+    """Return the config that a run was started with.
 
     Raises:
-        UserError: the folder is no run's.
+        UserError: the folder is not a run folder, or its config cannot be read.
     """
-    require_folder(folder, "a run's folder, such as outputs/DATE/TIME")
+    require_folder(folder, "a run folder, such as outputs/DATE/TIME")
     run = RunFolder(folder)
     path = folder / CONFIG
     if not run.is_run():
-        raise UserError(f"{folder} is not the folder of a run: it has no {CONFIG}")
+        raise UserError(f"{folder}: is not a run folder; it has no {CONFIG}")
     try:
         stored = OmegaConf.create(run.read_config_text())
-        known = isinstance(stored, DictConfig) and "stopping" in stored
-        config = OmegaConf.merge(OmegaConf.structured(Schema), stored) if known else None
+        is_run = isinstance(stored, DictConfig) and "stopping" in stored
+        config = OmegaConf.merge(OmegaConf.structured(Schema), stored) if is_run else None
         OmegaConf.to_container(config or stored, resolve=True)
     except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{path} cannot be read: {reason}") from error
+        raise UserError(f"{path}: cannot be read: {reason}") from error
     if not isinstance(config, DictConfig):
-        raise UserError(f"{path} is not a config of gdframe's")
+        raise UserError(f"{path}: is not a config of gdframe")
     return config
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
-    """Return a composed config as plain values; a required one that is missing stays ``???``."""
+    """Return a composed config as plain values; a missing required value stays ``???``."""
     values = OmegaConf.to_container(config, resolve=True)
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
 
 
 def anchor(config: DictConfig) -> None:
-    """Make a data file's path absolute, so that a run can be resumed from anywhere."""
+    """Make a data file's path absolute, so that a run can be resumed from any folder."""
     path = config.data.get("path") if isinstance(config.data, DictConfig) else None
     if isinstance(path, str):
         config.data.path = str(Path(path).expanduser().resolve())
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
-    """Writes YAML as OmegaConf reads it: text that looks like a number is quoted."""
+    """Writes YAML for OmegaConf: text that looks like a number is quoted."""
 
 
 def _text(dumper: Any, value: str) -> Any:
@@ -83,7 +83,7 @@ _dumped: dict[str, tuple[str, str]] = {}
 
 
 def dump_settings(config: Mapping[str, Any]) -> str:
-    r"""Return a config's plain values as YAML; of many configs, each key's part is made once.
+    r"""Return plain values of a config as YAML; the text of each key is cached for the next.
 
     Example:
         >>> dump_settings({"lr": 0.1, "model": {"name": "linear"}})

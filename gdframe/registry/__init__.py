@@ -1,4 +1,4 @@
-"""Registries: components by name, their arguments checked against their signatures; plugins."""
+"""Registries of components by name, checks of their arguments, and plugins."""
 
 from gdframe.registry.registries import (
     DATASETS,

@@ -1,4 +1,4 @@
-"""Finds third-party components: installed packages, and files or modules the user names."""
+"""Loads plugins: installed packages, and files or modules that the user names."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pathlib import Path
 from gdframe.errors import UserError
 
 GROUP = "gdframe.plugins"
-"""The entry-point group in which installed packages name their modules."""
+"""The entry-point group of installed packages."""
 
 _loaded: list[str] = []
 
 
 def load_plugins(named: list[str]) -> None:
-    """Import installed plugins and the ones named; importing registers their components.
+    """Import installed plugins and those in ``named``; the import registers their components.
 
     Args:
         named: paths of Python files, or names of importable modules.
 
     Raises:
-        UserError: one cannot be found, raises, or registers a name that is taken.
+        UserError: a plugin does not exist, raises, or registers a name that is taken.
     """
     for entry in entry_points(group=GROUP):
         label = f"plugin '{entry.name}' (of package {entry.dist.name if entry.dist else '?'})"
@@ -38,18 +38,18 @@ def load_plugins(named: list[str]) -> None:
 
 
 def loaded() -> list[str]:
-    """Return the plugins loaded so far, as they were named."""
+    """Return the names of the plugins that are loaded."""
     return list(_loaded)
 
 
 def absolute(plugin: str) -> str:
-    """Return a file's absolute path, and a module's name as it is."""
+    """Return the absolute path of a plugin file, or the unchanged name of a module."""
     return str(Path(plugin).expanduser().resolve()) if plugin.endswith(".py") else plugin
 
 
 def _load(label: str, plugin: str) -> None:
     if plugin.endswith(".py") and not Path(plugin).is_file():
-        raise UserError(f"{label} is not there: {plugin} is no file")
+        raise UserError(f"{label} cannot be loaded: {plugin} is not a file")
     try:
         if plugin.endswith(".py"):
             _load_file(Path(plugin))
@@ -70,11 +70,11 @@ def _load(label: str, plugin: str) -> None:
 
 def _load_file(path: Path) -> None:
     name = path.stem
-    if name in sys.modules:  # never shadow a module that is in use
+    if name in sys.modules:  # must not replace a loaded module
         name = f"{name}_{abs(hash(str(path.resolve()))):x}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise UserError(f"{path} is no Python file")
+        raise UserError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:

@@ -1,4 +1,4 @@
-"""One registry for each kind of component."""
+"""The registries, one for each kind of component."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The registry class: components of one kind, by name."""
+"""The registry class, which holds components of one kind by name."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ C = TypeVar("C", bound=Callable[..., Any])
 class Registry(Generic[T]):
     """Components of one kind, by name.
 
-    The package with gdframe's own components is imported at the first look-up, not before, so
-    that reading a registry's kind costs nothing.
+    The first look-up imports the package with the built-in components, so that creating a registry
+    takes no time.
 
     Args:
         kind: the config group's name, such as ``optimizer``.
@@ -49,20 +49,20 @@ class Registry(Generic[T]):
     def register(self, name: str) -> Callable[[C], C]:
         """Return a decorator that registers a class or function under ``name``.
 
-        A component of the same name from the same place, such as the cell of a notebook that is run
-        again, takes the place of the earlier one.
+        A component of the same name from the same file, such as a notebook cell that runs again,
+        replaces the earlier one.
 
         Raises:
-            UserError: the name is taken (both origins are named).
+            UserError: the name is taken; the message names both origins.
         """
 
         def decorate(component: C) -> C:
             if not component.__module__.startswith("gdframe."):
                 self._load()  # a third-party name is compared with the built-in ones
-            taken = self._entries.get(name)
-            if taken is not None and not _is_rewritten(taken, component):
+            earlier = self._entries.get(name)
+            if earlier is not None and not _is_redefinition(earlier, component):
                 raise UserError(
-                    f"the {self.kind} name '{name}' is taken by {origin(taken)}; "
+                    f"the {self.kind} name '{name}' is taken by {origin(earlier)}; "
                     f"{origin(component)} cannot register it again: choose another name"
                 )
             arguments(component)
@@ -72,32 +72,31 @@ class Registry(Generic[T]):
         return decorate
 
     def get(self, name: str) -> Callable[..., T]:
-        """Return what is registered under ``name``.
+        """Return the component that is registered under ``name``.
 
         Raises:
-            UserError: nothing is; the message suggests the closest name and lists all.
+            UserError: the name is not registered; the message suggests the closest and lists all.
         """
         self._load()
         if name not in self._entries:
             raise UserError(
                 f"no {self.kind} is called '{name}'.{did_you_mean(name, self._entries)} "
-                f"There are: {in_words(sorted(self._entries))}."
+                f"There are: {in_words(sorted(self._entries))}"
             )
         return self._entries[name]
 
-    def build(self, name: str, /, **given: Any) -> T:
+    def build(self, name: str, /, **values: Any) -> T:
         """Build the component ``name`` with keyword arguments, checked against its signature.
 
-        Arguments the run supplies are passed where the constructor takes them and left out where
-        it does not; any other must be one that it takes.
+        Arguments that the run supplies are left out if the constructor does not take them.
 
         Raises:
-            UserError: an unknown name or argument, or a value of the wrong type.
+            UserError: the name or an argument is unknown, or a value has the wrong type.
         """
         component = self.get(name)
         accepted = arguments(component)
-        given = {k: v for k, v in given.items() if k in accepted or k not in self.supplied}
-        checked = check_arguments(f"{self.kind} '{name}'", accepted, given)
+        values = {k: v for k, v in values.items() if k in accepted or k not in self.supplied}
+        checked = check_arguments(f"{self.kind} '{name}'", accepted, values)
         try:
             return component(**checked)
         except ValueError as error:
@@ -106,17 +105,17 @@ class Registry(Generic[T]):
             raise UserError(f"{self.kind}={name}: {error}") from error
 
     def settings(self, name: str) -> dict[str, Argument]:
-        """Return the arguments of ``name`` that are configuration."""
-        found = arguments(self.get(name))
-        return {k: argument for k, argument in found.items() if k not in self.supplied}
+        """Return the arguments of ``name`` that a config sets."""
+        accepted = arguments(self.get(name))
+        return {k: argument for k, argument in accepted.items() if k not in self.supplied}
 
     def name_of(self, component: object) -> str:
-        """Return the name an instance's class is registered under, or the class's own name."""
+        """Return the registered name of an instance's class, or else the name of the class."""
         names = (name for name, entry in self._entries.items() if entry is type(component))
         return next(names, type(component).__name__)
 
     def third_party(self) -> Mapping[str, Callable[..., T]]:
-        """Return what was registered from outside gdframe, without loading the built-ins."""
+        """Return the components from outside gdframe, without loading the built-in ones."""
         return {
             name: component
             for name, component in self._entries.items()
@@ -124,7 +123,7 @@ class Registry(Generic[T]):
         }
 
     def _load(self) -> None:
-        """Import the package, and those of its files that register a component."""
+        """Import the package and each of its files that registers a component."""
         if self._is_loaded:
             return
         self._is_loaded = True
@@ -149,20 +148,20 @@ class Registry(Generic[T]):
         return f"Registry({self.kind!r})"
 
 
-def _is_rewritten(one: Callable[..., Any], other: Callable[..., Any]) -> bool:
-    """Return whether two components are of one name in one module, and not of gdframe."""
-    places = [(c.__module__, c.__qualname__, _file(c)) for c in (one, other)]
-    return places[0] == places[1] and not one.__module__.startswith("gdframe.")
+def _is_redefinition(earlier: Callable[..., Any], later: Callable[..., Any]) -> bool:
+    """Return whether both have the same name in the same module, outside gdframe."""
+    places = [(c.__module__, c.__qualname__, _file(c)) for c in (earlier, later)]
+    return places[0] == places[1] and not earlier.__module__.startswith("gdframe.")
 
 
 def _file(component: Callable[..., Any]) -> str | None:
-    """Return the file of a component; None for a notebook's cell."""
+    """Return the file of a component, or None for a notebook cell."""
     module = sys.modules.get(component.__module__)
     return getattr(module, "__file__", None)
 
 
 def origin(component: Callable[..., Any]) -> str:
-    """Say where a component is defined: ``gdframe.optimizers.adam`` or a file's path."""
+    """Return where a component is defined: ``gdframe.optimizers.adam`` or a file path."""
     if component.__module__.startswith("gdframe."):
         return component.__module__
     try:

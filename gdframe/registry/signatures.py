@@ -1,4 +1,4 @@
-"""What a component's constructor takes, and whether given values fit its annotations."""
+"""Reads the arguments of constructors, and checks values against their annotations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REQUIRED = inspect.Parameter.empty
 
 @dataclass(frozen=True)
 class Argument:
-    """One keyword of a component: its name, resolved type and default (``REQUIRED`` if none)."""
+    """An argument of a component: name, resolved type, default (``REQUIRED`` if none)."""
 
     name: str
     annotation: Any
@@ -25,10 +25,10 @@ class Argument:
 
 
 def arguments(component: Callable[..., Any]) -> dict[str, Argument]:
-    """Read the arguments of a class or function from its signature, in order.
+    """Return the arguments of a class or function, in the order of its signature.
 
     Raises:
-        UserError: the component takes ``*args`` or ``**kwargs``, which no config can name.
+        UserError: the component takes ``*args`` or ``**kwargs``, which a config cannot name.
     """
     return dict(_arguments(component))
 
@@ -40,56 +40,56 @@ def _arguments(component: Callable[..., Any]) -> dict[str, Argument]:
         hints = typing.get_type_hints(function)
     except Exception:  # an annotation that cannot be resolved leaves its argument untyped
         hints = {}
-    found = {}
+    accepted = {}
     for parameter in inspect.signature(component).parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             name = getattr(component, "__name__", repr(component))
             raise UserError(
                 f"{name} takes {parameter}: a component names each of its arguments, "
-                "so that a config can set them"
+                "so that a config can set it"
             )
         annotation = hints.get(parameter.name, Any)
-        found[parameter.name] = Argument(parameter.name, annotation, parameter.default)
-    return found
+        accepted[parameter.name] = Argument(parameter.name, annotation, parameter.default)
+    return accepted
 
 
 def check_arguments(
-    owner: str, accepted: Mapping[str, Argument], given: Mapping[str, Any]
+    owner: str, accepted: Mapping[str, Argument], values: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return ``given`` with numbers converted to the annotated types.
+    """Return ``values`` with numbers converted to the annotated types.
 
     Args:
-        owner: how messages name the component, such as ``optimizer 'momentum'``.
-        accepted: the arguments that may be given.
-        given: the values to check.
+        owner: name of the component in messages, such as ``optimizer 'momentum'``.
+        accepted: arguments of the component.
+        values: values to check.
 
     Raises:
-        UserError: an unknown argument, one that is missing, or a value of the wrong type.
+        UserError: an argument is unknown or missing, or a value has the wrong type.
     """
     checked = {}
-    for name, value in given.items():
+    for name, value in values.items():
         if name not in accepted:
             raise UserError(
                 f"{owner} takes no argument '{name}'.{did_you_mean(name, accepted)} "
-                f"It takes: {in_words(accepted)}."
+                f"It takes: {in_words(accepted)}"
             )
         argument = accepted[name]
         fits, converted = fit(value, argument.annotation)
         if not fits:
             raise UserError(
-                f"{owner}: {name} must be {describe(argument.annotation)}, got {value!r}."
+                f"{owner}: {name} must be {describe(argument.annotation)}, got {value!r}"
             )
         checked[name] = converted
-    missing = [a.name for a in accepted.values() if a.default is REQUIRED and a.name not in given]
+    missing = [a.name for a in accepted.values() if a.default is REQUIRED and a.name not in values]
     if missing:
-        raise UserError(f"{owner} needs {in_words(missing)}.")
+        raise UserError(f"{owner} needs {in_words(missing)}")
     return checked
 
 
 def fit(value: Any, annotation: Any) -> tuple[bool, Any]:
-    """Say whether ``value`` fits ``annotation``, and return it converted (``1`` for a float: 1.0).
+    """Return whether ``value`` fits ``annotation``, and the value converted (``1`` to 1.0).
 
-    Annotations that are no plain values (a tensor, a class of gdframe) accept everything.
+    Annotations of other types (a tensor, a class of gdframe) accept every value.
     """
     origin, options = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType):
@@ -123,7 +123,7 @@ def _fit_sequence(value: Any, origin: Any, options: tuple[Any, ...]) -> tuple[bo
 
 
 def describe(annotation: Any) -> str:
-    """Say in words what values an annotation stands for: ``a number``, ``a number or null``."""
+    """Return the values of an annotation in words: ``a number``, ``a number or null``."""
     origin, options = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType):
         return " or ".join(describe(option) for option in options)

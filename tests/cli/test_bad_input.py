@@ -17,7 +17,7 @@ TABLE = ["data=table", "data.path=t.csv", "data.target=y"]
 CASES: list[tuple[list[str], str]] = [
     (["optimizer=adm"], "no optimizer is called 'adm'. Did you mean 'adam'?"),
     (["loss=mean_squared"], "no loss is called 'mean_squared'"),
-    (["variant=stochastic"], "There are: batch, minibatch, sgd."),
+    (["variant=stochastic"], "There are: batch, minibatch, sgd"),
     (["data=diabetis"], "Did you mean 'diabetes'?"),
     (["experiment=nothing"], "no experiment is called 'nothing'"),
     (["learning_rate=1"], "there is no key 'learning_rate'"),
@@ -83,7 +83,7 @@ CASES: list[tuple[list[str], str]] = [
     (["list", "lr=1"], "not 'lr=1'"),
     (["resume"], "required: run"),
     (["resume", "nowhere"], "does not exist"),
-    (["resume", "."], "is not the folder of a run"),
+    (["resume", "."], "is not a run folder"),
     (["predict", "nowhere", "t.csv"], "does not exist"),
     (["predict", "."], "required: data"),
 ]
@@ -185,7 +185,7 @@ def test_a_run_can_be_resumed_after_the_disk_was_full(gdframe, tmp_path):
     done = limited(tmp_path, 6_000)
     assert done.returncode == 1, done.stdout + done.stderr
     assert done.stderr.count("\n") == 1
-    assert "free some space, then go on by python -m gdframe resume" in done.stderr
+    assert "free some space, then resume with python -m gdframe resume" in done.stderr
     assert not list(tmp_path.rglob("*.tmp"))
     resumed = gdframe("resume", "run")
     assert resumed.code == 0, resumed.err
@@ -211,11 +211,11 @@ def test_a_run_folder_is_not_overwritten(gdframe, tmp_path):
     ("override", "words"),
     [
         ("schedule=null", "schedule=null: expected a name"),
-        ("~schedule", "schedule has no value: give it one, as schedule=NAME"),
+        ("~schedule", "schedule has no value: set schedule=NAME"),
         ("lr=0.1,0.2", "lr=0.1,0.2 gives several values: add -m"),
         ("seed=range(3)", "seed=range(3) gives several values: add -m"),
-        ("sweep.metric=objective,steps", "a sweep has one value of it; give one"),
-        ("sweep.reuse=true", "sweep.reuse=true adds to a sweep: name its folder by sweep.dir="),
+        ("sweep.metric=objective,steps", "expected one value for the whole sweep"),
+        ("sweep.reuse=true", "sweep.reuse=true adds to a sweep: name its folder with sweep.dir="),
     ],
 )
 def test_an_override_without_a_value_or_with_several(

@@ -84,6 +84,6 @@ def test_plugins_that_cannot_be_used_say_why(gdframe, tmp_path, text, words):
 
 
 def test_a_missing_plugin_and_a_wrong_list_say_so(gdframe):
-    assert "is no file" in gdframe("plugins=[none.py]").err
+    assert "is not a file" in gdframe("plugins=[none.py]").err
     assert "No module named 'none_such'" in gdframe("plugins=[none_such]").err
     assert "expected a list" in gdframe("plugins=mine.py").err

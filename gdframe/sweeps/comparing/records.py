@@ -8,7 +8,7 @@ from typing import Any
 
 from gdframe.runs.sweep_folder import SweepFolder
 from gdframe.sweeps.comparing.comparison import Record
-from gdframe.sweeps.executing.job import Job, has_gone_on, read_jobs
+from gdframe.sweeps.executing.job import Job, has_changed, read_jobs
 
 
 def records_of(jobs: Sequence[Job], results: Mapping[int, Mapping[str, Any]]) -> list[Record]:
@@ -66,7 +66,7 @@ def read_records(folder: Path) -> list[Record]:
     """
     sweep = SweepFolder(folder)
     if sweep.has_jobs():
-        jobs = [job for job in read_jobs(folder) if not has_gone_on(job)]
+        jobs = [job for job in read_jobs(folder) if not has_changed(job)]
         results = {
             job.number: result
             for job in jobs

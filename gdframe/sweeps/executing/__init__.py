@@ -1,1 +1,1 @@
-"""Plans a sweep and trains its runs in groups."""
+"""Plans a sweep and trains its runs in run groups."""

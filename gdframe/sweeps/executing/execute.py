@@ -1,4 +1,4 @@
-"""Trains the runs of a sweep, batch after batch, and writes for each what a single run leaves."""
+"""Trains the run groups of a sweep one after another, and writes the folder of each run."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ Row = dict[str, Any]
 
 
 class Execution:
-    """Trains batches of jobs.
+    """Trains run groups.
 
     Args:
-        datasets: where they get their data.
-        stop: names what asks for an end, such as Ctrl-C; None for nothing.
-        display: is told of each run that ends, and how far the others are.
-        curves: keeps what the runs measure.
+        datasets: loads the data of the runs.
+        stop: returns the name of the signal that stops the sweep, such as Ctrl-C, or None.
+        display: shows progress and the runs that end.
+        curves: collects the curves of the runs.
 
     Attributes:
-        results: what ``result.json`` of each run holds, by the run's number.
+        results: content of ``result.json`` of each run, by number.
     """
 
     def __init__(
@@ -56,29 +56,29 @@ class Execution:
         self.results: dict[int, Mapping[str, Any]] = {}
         self._curves = curves
         self._boards: dict[int, TensorBoard] = {}
-        self._warned: set[str] = set()
+        self._logged: set[str] = set()
 
-    def train(self, batches: Sequence[Sequence[Job]]) -> None:
-        """Train batch after batch, until all is done or an end is asked for.
+    def train(self, groups: Sequence[Sequence[Job]]) -> None:
+        """Train one run group after another, until all are trained or a signal stops the sweep.
 
         Raises:
-            NotWrittenError: a folder cannot be written to; what had ended before is whole.
+            NotWrittenError: a folder cannot be written to; the runs that ended before are complete.
         """
-        for batch in batches:
+        for group in groups:
             if self._stop() is None:
-                self._train(batch)
+                self._train(group)
 
     def _train(self, jobs: Sequence[Job]) -> None:
-        """Train jobs of one structure as a group."""
-        begun = time.perf_counter()
+        """Train runs of one structure as a run group."""
+        started = time.perf_counter()
         self._display.preparing(len(jobs))
         try:
             prepared = [prepare(job.config, job.run_folder, self._datasets.load) for job in jobs]
             group = make_group(prepared, [starting_point(job) for job in jobs])
         except NotWrittenError:
             raise
-        except Exception as error:  # of a component from elsewhere, or an engine's second thought
-            if len(jobs) > 1:  # the others shall not suffer
+        except Exception as error:  # of a third-party component, or of an engine
+            if len(jobs) > 1:  # one run must not fail the others
                 for job in jobs:
                     self._train([job])
             else:
@@ -86,29 +86,29 @@ class Execution:
                 self._fail(jobs[0], None, error)
             return
         write_folders(jobs)
-        for one, job in zip(prepared, jobs, strict=True):
-            one.run.observers = self._observers(one, job)
-            self._warn(one)
-        setup = (time.perf_counter() - begun) / len(jobs)
-        by_run = {one.run: (one, job) for one, job in zip(prepared, jobs, strict=True)}
+        for item, job in zip(prepared, jobs, strict=True):
+            item.run.observers = self._observers(item, job)
+            self._log_advice(item)
+        setup = (time.perf_counter() - started) / len(jobs)
+        by_run = {item.run: (item, job) for item, job in zip(prepared, jobs, strict=True)}
         self._fit(group, by_run, setup)
 
     def _fit(
         self, group: RunGroup, by_run: dict[Run, tuple[PreparedRun, Job]], setup: float
     ) -> None:
-        """Train a group; write each run when it ends."""
+        """Train a run group; write each run when it ends."""
 
         def ended(run: Run, result: Result) -> None:
-            one, job = by_run[run]
+            prepared, job = by_run[run]
             result.seconds["setup"], result.folder = setup, job.folder
             self._curves.keep(result)
             if (board := self._boards.pop(job.number, None)) is not None:
                 with storing():
                     self._curves.write_end(board, result)
-            writing.submit(run, partial(_save, one, result))
+            writing.submit(run, partial(_save, prepared, result))
 
         def written(run: Run, content: Mapping[str, Any]) -> None:
-            self._note(by_run.pop(run)[1], content)
+            self._add_result(by_run.pop(run)[1], content)
 
         def failed(run: Run, error: Exception) -> None:
             self._fail(by_run[run][1], run.failed(error), error)
@@ -122,10 +122,11 @@ class Execution:
         with Writing(written, failed) as writing:
             train(group, stop, ended=ended, failed=failed)
 
-    def _observers(self, one: PreparedRun, job: Job) -> list[Observer]:
-        """Return the observers of a run; its curves are left out where only some are to be kept."""
-        observers = build_observers(one.config, one.folder, overrides=settings(job.overrides))
-        if one.config["logging"]["runs"] == "all":
+    def _observers(self, prepared: PreparedRun, job: Job) -> list[Observer]:
+        """Return the observers of a run, without TensorBoard if it writes the curves later."""
+        config, overrides = prepared.config, settings(job.overrides)
+        observers = build_observers(config, prepared.folder, overrides=overrides)
+        if config["logging"]["runs"] == "all":
             return observers
         for board in [observer for observer in observers if isinstance(observer, TensorBoard)]:
             observers.remove(board)
@@ -133,7 +134,7 @@ class Execution:
         return observers
 
     def _fail(self, job: Job, result: Result | None, error: Exception) -> None:
-        """Write what is known of a run that raised."""
+        """Write the result of a run that raised."""
         with storing():
             if result is not None:
                 content: Mapping[str, Any] = result.save(job.folder)
@@ -142,38 +143,39 @@ class Execution:
                 job.run_folder.write_result(content)
         job.run_folder.append_log("".join(traceback.format_exception(error)), level="ERROR")
         log.error("%s failed: %s", job.name, error)
-        self._note(job, content)
+        self._add_result(job, content)
 
-    def _note(self, job: Job, content: Mapping[str, Any]) -> None:
+    def _add_result(self, job: Job, content: Mapping[str, Any]) -> None:
         self.results[job.number] = content
         self._display.ended(job, content)
 
-    def _warn(self, one: PreparedRun) -> None:
-        """Log each warning and advice once; a rate that is too large is a result of a sweep."""
-        texts = [f"warning: {warning}" for warning in one.warnings()]
-        key = Datasets.key(one.config)
-        if one.config["preflight"] and key not in self._warned:
-            self._warned.add(key)
-            texts += [f"advice: {advice}" for advice in advice_on_data(one.spec.data)]
-        if one.config["preflight"] and one.diagnostics.curvature:
-            texts += [f"advice: {advice}" for advice in advice_on_curvature(one.spec.objective)]
+    def _log_advice(self, prepared: PreparedRun) -> None:
+        """Log each warning and advice once, without advice on learning rates, which sweeps vary."""
+        texts = [f"warning: {warning}" for warning in prepared.warnings()]
+        config, spec = prepared.config, prepared.spec
+        key = Datasets.key(config)
+        if config["preflight"] and key not in self._logged:
+            self._logged.add(key)
+            texts += [f"advice: {advice}" for advice in advice_on_data(spec.data)]
+        if config["preflight"] and prepared.diagnostics.curvature:
+            texts += [f"advice: {advice}" for advice in advice_on_curvature(spec.objective)]
         for text in texts:
-            if text not in self._warned:
-                self._warned.add(text)
+            if text not in self._logged:
+                self._logged.add(text)
                 log.warning("%s", text)
 
 
-def _save(one: PreparedRun, result: Result) -> Mapping[str, Any]:
-    """Write what a run leaves when it ends; return what ``result.json`` holds."""
+def _save(prepared: PreparedRun, result: Result) -> Mapping[str, Any]:
+    """Write the files of a run that ended; return the content of ``result.json``."""
     with storing():
-        content = one.save(result)
+        content = prepared.save(result)
     reason = f"engine: {result.engine} ({result.engine_reason})\n"
-    one.folder.append_log((reason if result.engine_reason else "") + table(result))
+    prepared.folder.append_log((reason if result.engine_reason else "") + table(result))
     return content
 
 
 def unmeasured(job: Job, error: Exception) -> dict[str, Any]:
-    """Return what ``result.json`` says of a run that failed before anything was measured."""
+    """Return the content of ``result.json`` for a run that failed before its first measurement."""
     config = job.config
     return {
         "status": str(Status.FAILED),

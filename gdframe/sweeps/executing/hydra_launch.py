@@ -1,4 +1,4 @@
-"""The Hydra side of a sweep: from overrides to jobs, and from results to what sweepers get."""
+"""Connects a sweep to Hydra: overrides become jobs, and results go back to the sweeper."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from gdframe.sweeps.executing.worker import gather, pack
 
 
 def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
-    """Train what a sweeper asks for, and return what it found.
+    """Train the runs that a sweeper requests; return their metrics as Hydra's results.
 
     Args:
-        launcher: with Hydra's context, the task, the config, and the most runs of a batch.
-        job_overrides: of each run.
-        first: the number of the first run.
+        launcher: holds Hydra's context, the task, the config, and the most runs of a run group.
+        job_overrides: overrides of each run.
+        first: number of the first run.
 
     Raises:
-        UserError: a run cannot be trained as it is configured; none was.
+        UserError: a run cannot be trained; no run was trained.
     """
     setup_globals()
-    speak()
+    configure_console()
     folder = Path(str(launcher.config.hydra.sweep.dir))
     jobs = compose_jobs(launcher.hydra_context, launcher.config, job_overrides, first, folder)
-    gc.freeze()  # what was imported and composed stays; the collector need not look again
+    gc.freeze()  # imported and composed objects stay, so that the collector can skip them
     values = launcher.task_function.sweep(folder, jobs, most=launcher.batch)
     return _returned(jobs, values)
 
@@ -46,22 +46,22 @@ def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], first: int) ->
 def launch_packed(
     packing: Any, job_overrides: Sequence[Sequence[str]], first: int
 ) -> list[JobReturn]:
-    """Have another launcher train what a sweeper asks for, a batch in each of its jobs.
+    """Train the runs that a sweeper requests by another launcher, one run group in each job.
 
     Args:
-        packing: with the launcher, Hydra's context, the config, and the most runs of a batch.
-        job_overrides: of each run.
-        first: the number of the first run.
+        packing: holds the launcher, Hydra's context, the config, and the most runs of a run group.
+        job_overrides: overrides of each run.
+        first: number of the first run.
 
     Raises:
-        UserError: a run cannot be trained as it is configured; none was.
+        UserError: a run cannot be trained; no run was trained.
     """
     setup_globals()
     folder = Path(str(packing.config.hydra.sweep.dir))
     if packing.config.sweep.reuse and SweepFolder(folder).has_jobs():
         raise UserError(
-            "sweep.reuse=true: runs are added to a sweep by gdframe's own launcher only; leave "
-            "hydra/launcher out, or start a new sweep"
+            "sweep.reuse=true: only gdframe's launcher adds runs to a sweep; leave hydra/launcher "
+            "out, or start a new sweep"
         )
     jobs = compose_jobs(packing.hydra_context, packing.config, job_overrides, first, folder)
     task = packing.launcher.task_function
@@ -70,22 +70,22 @@ def launch_packed(
     packed = pack(folder, jobs, before, most=packing.batch, first=first)
     with SweepFolder(folder).lock():
         for returned in packing.launcher.launch(packed, initial_job_idx=first):
-            _ = returned.return_value  # raises what the worker raised
-    speak()
-    return _returned(jobs, task.gathered(gather(jobs)))
+            _ = returned.return_value  # raises the error of the worker
+    configure_console()
+    return _returned(jobs, task.add(gather(jobs)))
 
 
 def _returned(jobs: Sequence[Job], values: Sequence[float]) -> list[JobReturn]:
-    found = []
+    results = []
     for job, value in zip(jobs, values, strict=True):
         returned = JobReturn(overrides=job.overrides, status=JobStatus.COMPLETED)
         returned.return_value, returned.working_dir = value, str(job.folder)
-        found.append(returned)
-    return found
+        results.append(returned)
+    return results
 
 
-def speak() -> None:
-    """Send what a sweep says to standard output as it is; libraries speak up only to warn."""
+def configure_console() -> None:
+    """Log gdframe's messages, and only warnings of libraries, to standard output."""
     console = logging.StreamHandler(sys.stdout)
     console.setFormatter(logging.Formatter("%(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[console], force=True)
@@ -107,24 +107,24 @@ def compose_jobs(
     for key in ("chdir", "env_set"):
         if config.hydra.job.get(key):
             raise UserError(
-                f"hydra.job.{key} would change this process for all runs at once: use "
-                "hydra/launcher=basic hydra/sweeper=basic for it"
+                f"hydra.job.{key} would change this process for all runs: use "
+                "hydra/launcher=basic hydra/sweeper=basic"
             )
     composer = Composer(partial(context.config_loader.load_sweep_config, config))
     jobs: list[Job] = []
     places: dict[str, Job] = {}
     for number, overrides in enumerate(job_overrides, start=first):
-        own = tuple(filter_overrides(overrides))
+        run_overrides = tuple(filter_overrides(overrides))
         try:
             composition = composer.compose(list(overrides))
-            composition.plain()  # refuses what has no place there
-            name = composition.subfolder(number, own)
+            composition.plain()  # raises for unknown keys and wrong types
+            name = composition.subfolder(number, run_overrides)
         except (HydraException, OmegaConfBaseException) as error:
-            raise explain(error, own) from error
-        jobs.append(Job(number, own, composition, folder / name))
+            raise explain(error, run_overrides) from error
+        jobs.append(Job(number, run_overrides, composition, folder / name))
         if (other := places.setdefault(name, jobs[-1])) is not jobs[-1]:
             raise UserError(
-                f"hydra.sweep.subdir gives {other.name} and {jobs[-1].name} one folder, {name}: "
-                "make it differ, by ${hydra.job.num} say"
+                f"hydra.sweep.subdir gives {other.name} and {jobs[-1].name} the same folder, "
+                f"{name}: make it different for each run, for example with ${{hydra.job.num}}"
             )
     return jobs

@@ -1,4 +1,4 @@
-"""One run of a sweep before it is trained: its overrides, its config, its folder."""
+"""A run of a sweep before it is trained: its overrides, config and folder."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from gdframe.runs.run_folder import RunFolder
 from gdframe.runs.sweep_folder import SweepFolder
 from gdframe.stopping import Status
 
-BESIDES = ("sweep", "debug", "logging", "checkpoint", "observer", "preflight")
-"""Keys that do not change what a run computes."""
+NEUTRAL_KEYS = ("sweep", "debug", "logging", "checkpoint", "observer", "preflight")
+"""Keys that do not change the computation of a run."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A run to be trained.
+    """A run to train.
 
     Args:
-        number: its place in the sweep, from 0; the name of its folder by default.
-        overrides: what distinguishes it on the command line.
-        composition: its config.
-        folder: where it is written.
+        number: number of the run in the sweep, from 0; by default the name of its folder.
+        overrides: overrides of the run on the command line.
+        composition: config of the run.
+        folder: folder of the run.
     """
 
     number: int
@@ -53,14 +53,14 @@ class Job:
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """The name of the run in messages."""
         return f"run {self.number} ({' '.join(self.overrides)})"
 
     def write_start(self) -> None:
-        """Write what Hydra leaves in the folder of a single run.
+        """Write the files that Hydra writes in the folder of a single run.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: a file cannot be written.
         """
         folder = os.path.abspath(self.folder)  # noqa: PTH100 (resolving links takes long)
         hydra = self.composition.base.hydra_text(self.number, self.overrides, folder)
@@ -76,10 +76,10 @@ def _anchored(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_folders(jobs: Sequence[Job]) -> None:
-    """Make the folders of runs, several at a time: making a file takes longer than filling it.
+    """Make the folders of runs, several at a time: creating files is the slow part.
 
     Raises:
-        NotWrittenError: one cannot be written to.
+        NotWrittenError: a folder cannot be written to.
     """
     with storing(), ThreadPoolExecutor(4) as pool:
         for done in [pool.submit(job.write_start) for job in jobs]:
@@ -87,34 +87,34 @@ def write_folders(jobs: Sequence[Job]) -> None:
 
 
 def digest(config: Mapping[str, Any]) -> str:
-    """Return what tells two runs apart: a hash of all that changes what they compute.
+    """Return a hash of all settings that change the computation of a run.
 
     Example:
         >>> digest({"lr": 0.1, "debug": True}) == digest({"debug": False, "lr": 0.1})
         True
     """
-    chosen = {key: value for key, value in config.items() if key not in BESIDES}
+    chosen = {key: value for key, value in config.items() if key not in NEUTRAL_KEYS}
     text = json.dumps(chosen, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def has_gone_on(job: Job) -> bool:
-    """Say whether the run in a job's folder, if any, is another one by now: of more epochs, say."""
+def has_changed(job: Job) -> bool:
+    """Return whether the run in a job's folder was resumed with other settings, such as epochs."""
     if job.run_folder.read_result() is None:
-        return False  # it is yet to be trained
+        return False  # it is not trained yet
     try:
         if job.run_folder.read_config_text() == job.composition.text():
             return False
         return digest(_anchored(plain(read_config(job.folder)))) != digest(job.config)
-    except (OSError, UserError):  # nothing says what it is
+    except (OSError, UserError):  # its settings are unknown
         return True
 
 
 def write_jobs(folder: Path, jobs: Sequence[Job]) -> None:
-    """Write what is needed to go on with a sweep.
+    """Write the file from which a sweep is resumed.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     bases = list(dict.fromkeys(job.composition.base for job in jobs))
     at = {base: index for index, base in enumerate(bases)}
@@ -135,10 +135,10 @@ def write_jobs(folder: Path, jobs: Sequence[Job]) -> None:
 
 
 def read_jobs(folder: Path) -> list[Job]:
-    """Return the runs that a sweep's folder remembers.
+    """Return the runs of a sweep folder.
 
     Raises:
-        UserError: the folder is no sweep's.
+        UserError: the folder is not a sweep folder, or its file cannot be read.
     """
     sweep = SweepFolder(folder)
     content = sweep.read_jobs()
@@ -158,7 +158,7 @@ def read_jobs(folder: Path) -> list[Job]:
 
 
 def result_of(job: Job) -> dict[str, Any] | None:
-    """Return the result of a run, or None if it has yet to end by itself."""
+    """Return the result of a run, or None if it has none, failed or was interrupted."""
     content = job.run_folder.read_result()
     unfinished = (str(Status.INTERRUPTED), str(Status.FAILED))
     return None if content is None or content.get("status") in unfinished else content

@@ -1,4 +1,4 @@
-"""One display for a whole sweep: how many runs are done, how they ended, the best so far."""
+"""Shows the progress of a sweep: the runs that ended, their statuses, the best run so far."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from gdframe.sweeps.executing.job import Job
 
 
 class SweepProgress:
-    """Draws on standard error, and only if that is a terminal.
+    """Draws a progress bar on standard error if that is a terminal.
 
     Args:
-        jobs: the runs to be trained.
-        metric: what is best; by default validation loss or objective.
-        show: whether to draw at all.
-        console: where to draw.
+        jobs: the runs to train.
+        metric: metric of the best run; by default validation loss or objective.
+        show: whether to draw the bar.
+        console: the console to draw on.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class SweepProgress:
         self._bar.stop()
 
     def ended(self, job: Job, result: Mapping[str, Any]) -> None:
-        """Count a run that ended."""
+        """Count a run that ended, and update the best."""
         self._statuses[str(result["status"])] += 1
         value = value_of(result, self.metric)
         if value is not None and (self._best is None or better(value, self._best[0], self.metric)):
@@ -78,7 +78,7 @@ class SweepProgress:
         self._bar.update(self._task, done=self._done, statuses=statuses, best=best)
 
     def preparing(self, runs: int) -> None:
-        """Say that an engine is being built for some runs."""
+        """Show that an engine is being built for ``runs`` runs."""
         plural = "" if runs == 1 else "s"
         self._bar.update(self._task, preparing=f"preparing {runs:,} run{plural}, which may compile")
 
@@ -86,7 +86,7 @@ class SweepProgress:
         """Move the bar.
 
         Args:
-            runs: how many are being trained.
-            share: of their epochs, what they have done.
+            runs: number of runs that are training.
+            share: share of their epochs that is done, in [0, 1].
         """
         self._bar.update(self._task, completed=self._done + runs * share, preparing="")

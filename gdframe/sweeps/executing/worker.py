@@ -1,8 +1,8 @@
-"""Batches of a sweep for workers elsewhere: other launchers start a worker for each batch.
+"""Run groups for workers: other launchers start a worker for each run group.
 
-A launcher of Hydra's family starts one job for each list of overrides. Here such a job is a batch:
-its overrides say which runs of the sweep it trains together, and the sweep's folder, which workers
-share, says what those runs are.
+A launcher of Hydra's family starts a job for each list of overrides. Here such a job trains a run
+group. Its overrides name the numbers of the runs. The workers share the sweep folder, which holds
+the configs of the runs.
 """
 
 from __future__ import annotations
@@ -21,36 +21,36 @@ from gdframe.sweeps.executing.train_sweep import Outcome, allow_files
 from gdframe.sweeps.writing.mean_curves import Curves
 
 RUNS = 64
-"""Most runs of a batch, where nothing else is asked for."""
+"""Most runs of a run group, by default."""
 
 
 def pack(
     folder: Path, jobs: Sequence[Job], before: Sequence[Job], *, most: int | None, first: int
 ) -> list[list[str]]:
-    """Write what workers need to know; return the overrides of each batch.
+    """Write the runs for the workers; return the overrides of each run group.
 
     Args:
-        folder: the sweep's.
-        jobs: the runs to be trained.
-        before: those that were trained before, where a sweeper asks again and again.
-        most: most runs of a batch.
-        first: number of the first batch.
+        folder: the sweep folder.
+        jobs: the runs to train.
+        before: runs that were trained before, for a sweeper that requests runs repeatedly.
+        most: most runs of a run group.
+        first: number of the first run group.
 
     Raises:
-        UserError: a run cannot be trained as it is configured; none was.
+        UserError: a run cannot be trained; no run was trained.
     """
-    batches = plan(jobs, Datasets(), most=RUNS if most is None else most)
+    groups = plan(jobs, Datasets(), most=RUNS if most is None else most)
     folder.mkdir(parents=True, exist_ok=True)
     write_jobs(folder, [*before, *jobs])
-    where = str(folder.resolve()).replace("\\", "\\\\").replace("'", "\\'")
+    quoted = str(folder.resolve()).replace("\\", "\\\\").replace("'", "\\'")
     packed = []
-    for number, batch in enumerate(batches, start=first):
-        own = [word for word in batch[0].overrides if not word.startswith("sweep.")]
-        numbers = ",".join(str(job.number) for job in batch)
+    for number, group in enumerate(groups, start=first):
+        overrides = [word for word in group[0].overrides if not word.startswith("sweep.")]
+        numbers = ",".join(str(job.number) for job in group)
         packed.append(
             [
-                *own,
-                f"sweep.dir='{where}'",
+                *overrides,
+                f"sweep.dir='{quoted}'",
                 f"sweep.pack=[{numbers}]",
                 f"hydra.sweep.subdir={SweepFolder(folder).worker(number)}",
             ]
@@ -59,13 +59,13 @@ def pack(
 
 
 def train_pack(settings: dict[str, Any]) -> None:
-    """Train the runs that a worker is asked for.
+    """Train the run group of a worker.
 
     Args:
-        settings: the config's ``sweep``.
+        settings: ``sweep`` of the config.
     """
-    wanted = set(settings["pack"])
-    jobs = [job for job in read_jobs(Path(settings["dir"])) if job.number in wanted]
+    numbers = set(settings["pack"])
+    jobs = [job for job in read_jobs(Path(settings["dir"])) if job.number in numbers]
     allow_files(2 * len(jobs))
     datasets = Datasets()
     with interruptible() as stop:
@@ -74,9 +74,9 @@ def train_pack(settings: dict[str, Any]) -> None:
 
 
 def gather(jobs: Sequence[Job]) -> Outcome:
-    """Return what the workers have left of a sweep."""
+    """Return the results that the workers have written."""
     results: dict[int, Mapping[str, Any]] = {
-        job.number: found for job in jobs if (found := job.run_folder.read_result()) is not None
+        job.number: result for job in jobs if (result := job.run_folder.read_result()) is not None
     }
-    interrupted = any(found["status"] == "interrupted" for found in results.values())
+    interrupted = any(result["status"] == "interrupted" for result in results.values())
     return Outcome(list(jobs), list(jobs), results, interrupted, Curves())

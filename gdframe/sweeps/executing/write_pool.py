@@ -1,4 +1,4 @@
-"""Writes what ended runs leave, several at a time: making a file takes longer than filling it."""
+"""Writes the files of ended runs, several at a time: creating files is the slow part."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from gdframe.runs.files import NotWrittenError
 THREADS = 4
 
 MOST_WAITING = 64
-"""Runs whose files are being written: what a power cut or a kill loses at most."""
+"""Most runs whose files wait to be written: a power cut or a kill loses no more."""
 
 Key = TypeVar("Key")
 Content = TypeVar("Content")
 
 
 class Writing(Generic[Key, Content]):
-    """Calls functions on threads, and says of each when it is done, in the order they came in.
+    """Calls functions on threads, and reports their results in the order of submission.
 
-    Leaving the context waits for all, also where an error ends it.
+    Leaving the context waits for all functions, also after an error.
 
     Args:
-        done: called with the key of a function and what it returned.
-        failed: called with the key of a function and what it raised; a NotWrittenError is raised.
+        done: called with the key of a function and its result.
+        failed: called with the key of a function and its error; NotWrittenError is raised instead.
     """
 
     def __init__(
@@ -37,17 +37,17 @@ class Writing(Generic[Key, Content]):
         self._waiting: deque[tuple[Key, Future[Content]]] = deque()
 
     def submit(self, key: Key, write: Callable[[], Content]) -> None:
-        """Have a function called.
+        """Call a function on a thread.
 
         Raises:
-            NotWrittenError: a function before it raised one.
+            NotWrittenError: an earlier function raised it.
         """
         self._waiting.append((key, self._pool.submit(write)))
         while self._waiting and (len(self._waiting) > MOST_WAITING or self._waiting[0][1].done()):
-            self._take()
+            self._finish_first()
 
-    def _take(self) -> None:
-        """Wait for the function that came in first."""
+    def _finish_first(self) -> None:
+        """Wait for the oldest function and report its result."""
         key, future = self._waiting.popleft()
         try:
             content = future.result()
@@ -70,7 +70,7 @@ class Writing(Generic[Key, Content]):
         problems: list[NotWrittenError] = []
         while self._waiting:
             try:
-                self._take()
+                self._finish_first()
             except NotWrittenError as problem:
                 problems.append(problem)
         self._pool.shutdown()

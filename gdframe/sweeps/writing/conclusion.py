@@ -65,14 +65,14 @@ def show_pictures(folder: Path, pictures: Mapping[str, bytes]) -> None:
 def exit_codes(outcome: Outcome) -> list[int]:
     """Return 1 for each run that failed or is missing, and 0 for the others, also if diverged."""
     failed = [int(result["status"] == "failed") for result in outcome.results.values()]
-    missing = [job for job in outcome.asked if job.number not in outcome.results]
+    missing = [job for job in outcome.requested if job.number not in outcome.results]
     return failed if outcome.interrupted else failed + [1 for _ in missing]
 
 
 def values(outcome: Outcome, metric: str | None) -> list[float]:
     """Return the metric of each requested run; the worst value for a run without one."""
     metrics = []
-    for job in outcome.asked:
+    for job in outcome.requested:
         result = outcome.results.get(job.number)
         value = None if result is None else value_of(result, metric)
         metrics.append(worst(metric) if value is None else value)

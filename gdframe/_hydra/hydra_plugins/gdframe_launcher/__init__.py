@@ -1,7 +1,7 @@
-"""What Hydra finds of gdframe: a launcher that trains a sweep's runs together, and its sweeper.
+"""gdframe's plugins for Hydra: a launcher that trains runs together, and its sweeper.
 
-Hydra accepts plugins only from a package called ``hydra_plugins``; its folder is put on
-``sys.path`` when gdframe's application starts, so that no other application sees it.
+Hydra accepts plugins only from a package called ``hydra_plugins``. gdframe's application adds the
+folder of this package to ``sys.path`` when it starts, so that no other application sees it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from omegaconf import DictConfig
 
 
 class BatchLauncher(Launcher):
-    """Trains the runs of a sweep in this process, those of one structure as one batch.
+    """Trains the runs of a sweep in this process, in run groups.
 
     Args:
-        batch: most runs trained together; by default what memory holds.
+        batch: most runs of a run group; by default as many as fit in memory.
     """
 
     def __init__(self, batch: int | None = None) -> None:
@@ -29,25 +29,25 @@ class BatchLauncher(Launcher):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Take what Hydra knows."""
+        """Store Hydra's context, the task and the config."""
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        """Train all runs; return what each found."""
+        """Train all runs; return the metric of each as Hydra's result."""
         from gdframe.sweeps.executing.hydra_launch import launch
 
         return launch(self, job_overrides, initial_job_idx)
 
 
 class CombinationSweeper(BasicSweeper):
-    """Every combination of values; a launcher that is not gdframe's gets them as batches.
+    """Sweeps every combination of values; other launchers than gdframe's receive run groups.
 
     Args:
-        max_batch_size: most runs that are handed to the launcher at a time.
+        max_batch_size: most runs that the launcher receives at a time.
         params: overrides from the config.
-        batch: most runs that one worker of another launcher trains together.
+        batch: most runs that a worker of another launcher trains together.
     """
 
     def __init__(
@@ -60,11 +60,11 @@ class CombinationSweeper(BasicSweeper):
         self.batch = batch
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        """Leave it to the launchers, which compose all configs before they train the first run."""
+        """Check nothing: the launchers compose all configs before they train the first run."""
 
 
 class _Packing:
-    """A launcher behind which another one is given batches instead of runs."""
+    """Wraps another launcher, which receives run groups instead of runs."""
 
     def __init__(
         self, launcher: Any, batch: int | None, hydra_context: HydraContext, config: DictConfig
@@ -80,12 +80,12 @@ class _Packing:
         return launch_packed(self, job_overrides, initial_job_idx)
 
 
-def with_batches(
+def with_groups(
     launcher: Launcher, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
 ) -> Any:
-    """Return a launcher that trains batches: gdframe's as it is, another behind one that packs.
+    """Return a launcher that trains run groups: gdframe's launcher, or a wrapper of another one.
 
-    Hydra's basic sweeper, which trains run after run, is left alone.
+    The launcher of Hydra's basic sweeper, which trains run after run, stays unchanged.
     """
     sweeper = config.hydra.sweeper
     if isinstance(launcher, BatchLauncher) or sweeper._target_.endswith(".BasicSweeper"):
@@ -93,4 +93,4 @@ def with_batches(
     return _Packing(launcher, sweeper.get("batch"), hydra_context, config)
 
 
-__all__ = ["BatchLauncher", "CombinationSweeper", "with_batches"]
+__all__ = ["BatchLauncher", "CombinationSweeper", "with_groups"]
