@@ -96,9 +96,8 @@ def prepare(
     Raises:
         UserError: components do not fit each other, or the data cannot be used.
     """
-    diagnostics = build_diagnostics(config)
-    max_points = config["logging"]["max_points"]
-    run = Run(build(config, load), diagnosis=diagnostics, max_points=max_points)
+    spec, diagnostics = build(config, load), build_diagnostics(config)
+    run = Run(spec, diagnosis=diagnostics, max_points=config["logging"]["max_points"])
     return PreparedRun(config, run, diagnostics, folder)
 
 

@@ -59,12 +59,12 @@ def train_run(
         with preparing() if config["logging"]["progress"] else nullcontext():
             prepared = prepare(config, folder)
             group = make_group([prepared], [capture])
-        _log_advice(prepared, resume=resume)
         run = prepared.run
         done = run.step // run.clock.steps_per_epoch
         if done > config["epochs"]:
             raise UserError(f"epochs={config['epochs']}: the run has already trained {done} epochs")
         run.observers = build_observers(config, folder, progress=True)
+        _log_advice(prepared, resume=resume)
         setup = time.perf_counter() - started
         result = _fit(prepared, group)
         result.seconds["setup"] = setup
