@@ -69,6 +69,7 @@ from .models import Polynomial as Polynomial
 from .models import Quadratic as Quadratic
 from .models import Rastrigin as Rastrigin
 from .models import Rosenbrock as Rosenbrock
+from .models.linear_model import LinearModel as LinearModel
 from .objective import Evaluation as Evaluation
 from .objective import Objective as Objective
 from .observers import Checkpoint as Checkpoint

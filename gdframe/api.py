@@ -21,6 +21,7 @@ from gdframe.config.train_run import train_run
 from gdframe.config.validation import check
 from gdframe.config.values import anchor, dump, plain
 from gdframe.errors import UserError
+from gdframe.observers.base import Observer
 from gdframe.registry.plugins import absolute, load_plugins
 from gdframe.runs.result import Result
 from gdframe.runs.run_folder import RunFolder
@@ -31,12 +32,15 @@ from gdframe.sweeps.executing.train_sweep import train_sweep
 from gdframe.sweeps.writing.conclusion import conclude
 
 
-def train(*overrides: str, folder: str | Path | None = None) -> Result:
+def train(
+    *overrides: str, folder: str | Path | None = None, observers: Sequence[Observer] = ()
+) -> Result:
     """Train one run with the overrides of ``python -m gdframe``.
 
     Args:
         overrides: as on the command line: ``"variant=sgd"``, ``"lr=0.01"``.
         folder: folder of the run; by default a new ``outputs/DATE/TIME``.
+        observers: watch the run besides those that the config names.
 
     Returns:
         The status of the run, its history as arrays, the trained module and the folder.
@@ -57,7 +61,7 @@ def train(*overrides: str, folder: str | Path | None = None) -> Result:
     try:
         run_folder = RunFolder(target)
         run_folder.write_start(OmegaConf.to_yaml(config), overrides)
-        return train_run(plain(config), run_folder, started=started)
+        return train_run(plain(config), run_folder, started=started, observers=observers)
     except UserError:
         discard(target)
         raise

@@ -17,7 +17,7 @@ from gdframe.config.prepare import PreparedRun, make_group, prepare
 from gdframe.config.validation import check
 from gdframe.config.values import plain, read_config
 from gdframe.errors import UserError, in_words
-from gdframe.observers import preparing
+from gdframe.observers import Observer, preparing
 from gdframe.registry import ENGINES, SCHEDULES
 from gdframe.runs.files import NotWrittenError, storing
 from gdframe.runs.result import Result
@@ -38,6 +38,7 @@ def train_run(
     *,
     resume: bool = False,
     started: float | None = None,
+    observers: Sequence[Observer] = (),
 ) -> Result:
     """Train one run and write its folder.
 
@@ -46,6 +47,7 @@ def train_run(
         folder: folder of the run.
         resume: whether to continue from the newest checkpoint.
         started: start of the set-up, by ``time.perf_counter``.
+        observers: watch the run besides those that the config names.
 
     Raises:
         UserError: the run cannot be built; nothing was written.
@@ -63,7 +65,7 @@ def train_run(
         done = run.step // run.clock.steps_per_epoch
         if done > config["epochs"]:
             raise UserError(f"epochs={config['epochs']}: the run has already trained {done} epochs")
-        run.observers = build_observers(config, folder, progress=True)
+        run.observers = [*observers, *build_observers(config, folder, progress=True)]
         _log_advice(prepared, resume=resume)
         setup = time.perf_counter() - started
         result = _fit(prepared, group)

@@ -52,3 +52,17 @@ def test_a_wrong_interval_is_refused(tmp_path):
     with pytest.raises(gd.UserError, match=r"observer\.csv\.every=0: must be at least 1"):
         gd.train("observer=csv", "observer.csv.every=0", folder=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_observers_are_given_to_train_from_python(tmp_path):
+    epochs = []
+
+    class Watch(gd.Observer):
+        def on_epoch(self, run):
+            epochs.append(int(run.history.last["epoch"]))
+
+    gd.train("epochs=3", "stopping.tolerance=null", observers=[Watch()], folder=tmp_path / "run")
+    assert epochs == [1, 2, 3]
+    with pytest.raises(gd.UserError, match="observer was given as"):
+        gd.train("epochs=3", observers=[print], folder=tmp_path / "other")
+    assert not (tmp_path / "other").exists()
