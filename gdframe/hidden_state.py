@@ -1,11 +1,8 @@
 """Saves and restores the Python state that components keep outside their arguments.
 
-Examples are a model that counts its calls, an update rule with a cache, and a loss that draws from
-its own generator. Only the plain loop calls such components as often as they expect. Before an
-engine calls a component to learn about it, ``HiddenState`` saves everything mutable that the
-component can reach: attributes, containers, buffers, closures, the globals that its functions name,
-default arguments, class attributes and random generators. Afterwards it reports what changed and
-restores it.
+Examples are a model that counts its calls, a rule with a cache, and a loss with its own generator.
+``HiddenState`` saves everything mutable that a component can reach: attributes, containers, buffers,
+closures, globals that its functions name, default arguments, class attributes and random generators.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import gdframe as gd
-from gdframe.engines import compiled
+from gdframe.engines import inductor
 from gdframe.engines.probe import why_not_functional
 
 DATA = gd.Regression(rows=30, features=3, validation=0.0).load()
@@ -124,7 +124,7 @@ def test_a_rule_across_coordinates_runs_on_the_general_engines():
 
 
 def test_without_a_compiler_compiled_is_refused(monkeypatch):
-    monkeypatch.setattr(compiled.shutil, "which", lambda name: None)
+    monkeypatch.setattr(inductor.shutil, "which", lambda name: None)
     reason = gd.Compiled.why_not([run_of()], DATA, gd.PerSample(30))
     assert "it needs a C++ compiler" in reason
 

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gdframe.engines.base import Problem
-from gdframe.engines.linear.arguments import Buffers
 from gdframe.engines.linear.pool import shares, side_by_side
 from gdframe.engines.row_order import depends_on_seed
 from gdframe.engines.rule import Rule
@@ -94,11 +93,9 @@ class Block:
         limits = [g.get("clip_norm") for g in groups]
         clip = np.array([np.inf if limit is None else limit for limit in limits], self.dtype)
         self.clip = clip if self.many else clip[0]
-        self._gradient = np.zeros_like(self.weight), np.zeros_like(self.bias)
+        self.gradient, self.bias_gradient = np.zeros_like(self.weight), np.zeros_like(self.bias)
+        self.slope = np.zeros_like(self.bias)
         self.values = np.zeros((len(rule.step_values), *count), self.dtype)
-        row = np.empty_like(self.bias)
-        self._batch_buffers: tuple[Array, ...] | None = None
-        self._row_buffers = self._buffers(row[None] if self.many else row)
         self.reset()
 
     def _by_run(self, rows: Sequence[Sequence[float]], dtype: Any) -> Array:
@@ -118,12 +115,6 @@ class Block:
         penalties = [o.penalty.kernel_arguments if o.penalized else () for o in objectives]
         self.loss_arguments = self._by_run(losses, self.dtype)
         self.penalty_arguments = self._by_run(penalties, self.dtype)
-        # what the loops take, as ``Parameters``, ``RuleState`` and ``Numbers`` name it
-        self._arrays = (
-            (self.weight, self.bias, self.has_bias),
-            (self.states, self.bias_states, self.counters),
-            (self.hyper, self.loss_arguments, self.penalty_arguments, self.clip),
-        )
         for index, run in enumerate(self.runs):
             self.load_model(index, {n: p.detach() for n, p in trained_parameters(run).items()})
             self.load_states(index, as_states(run, starting_state(run)))
@@ -176,22 +167,28 @@ class Block:
         self, x: Array, y: Array, order: Array, first: int, size: int, factors: Array, which: Array
     ) -> tuple[Array, Array]:
         """Execute steps of an epoch; return losses and gradient norms (runs, steps)."""
-        shape = (factors.shape[1], len(self.runs)) if self.many else (factors.shape[1],)
-        losses, norms = np.empty(shape, self.dtype), np.empty(shape, self.dtype)
-        rates = factors if self.many else np.ascontiguousarray(factors[which[0]])
-        rows, schedule = (x, y, order, rows_ahead(x)), (first, size, rates, which)
+        count = factors.shape[1]
+        trace = (count, len(self.runs)) if self.many else (count,)
+        losses, norms = np.empty(trace, self.dtype), np.empty(trace, self.dtype)
+        parameters = (
+            self.weight, self.bias, self.states, self.bias_states, self.has_bias, self.counters,
+            self.hyper, self.loss_arguments, self.penalty_arguments,
+        )  # fmt: skip
+        rates = (factors, which) if self.many else (np.ascontiguousarray(factors[which[0]]),)
+        own = (self.values,) if self.many else ()
+        ahead = rows_ahead(x)
         if size == 1 and bool(np.all(self.clip == np.inf)):
-            block = (*self._arrays, self._row_buffers)
-            self.functions["call_row_steps"](rows, schedule, block, (losses, norms))
-        else:
-            count = min(size, len(x))
-            if self._batch_buffers is None or len(self._batch_buffers[0]) != count:
-                responses = np.empty((count, *self.bias.shape), self.dtype)
-                self._batch_buffers = self._buffers(responses)
-            block = (*self._arrays, self._batch_buffers)
-            self.functions["call_batch_steps"](
-                rows, schedule, block, (losses, norms), self._gradient
+            z = np.empty_like(self.bias)
+            self.functions["row_steps"](
+                x, y, order, first, ahead, *parameters, *rates, losses, norms, z, self.slope, *own
             )
+        else:
+            responses = np.empty((min(size, len(x)), *self.bias.shape), self.dtype)
+            buffers = (self.gradient, self.bias_gradient, responses, self._scratch())
+            self.functions["batch_steps"](
+                x, y, order, first, size, ahead, *parameters, self.clip, *rates, losses, norms,
+                *buffers, *own,
+            )  # fmt: skip
         return (losses.T, norms.T) if self.many else (losses[None], norms[None])
 
     def sums(
@@ -216,7 +213,7 @@ class Block:
                 segment of rows.
             scattered: whether the rows lie far apart, so that each is asked for ahead of its use.
         """
-        rows = x, y, order, rows_ahead(x) if scattered else len(order)
+        ahead = rows_ahead(x) if scattered else len(order)
         chunk = max(CHUNK, -(-(end - begin) // 256))
         segment = max(chunk, SEGMENT // max(1, self.bias.size) // chunk * chunk)
         total = Sums(
@@ -231,7 +228,7 @@ class Block:
                 np.empty((len(cuts) - 1, *self.bias.shape), self.dtype),
             )
             responses = np.empty((stop - start, *self.bias.shape), self.dtype)
-            share = partial(self._accumulate, rows, cuts, parts, responses)
+            share = partial(self._accumulate, x, y, order, ahead, cuts, parts, responses)
             side_by_side([partial(share, a, b) for a, b in shares(len(cuts) - 1)])
             for whole, part in zip(vars(total).values(), vars(parts).values(), strict=True):
                 whole += part.sum(axis=0, dtype=np.float64)
@@ -241,7 +238,10 @@ class Block:
 
     def _accumulate(
         self,
-        rows: tuple[Array, Array, Array, int],
+        x: Array,
+        y: Array,
+        order: Array,
+        ahead: int,
         cuts: Sequence[int],
         parts: Sums,
         responses: Array,
@@ -249,45 +249,58 @@ class Block:
         high: int,
     ) -> None:
         """Sum chunks ``low`` to ``high - 1`` of the rows between ``cuts``."""
+        scratch = self._scratch()
         for i in range(low, high):
-            buffers = self._buffers(responses[cuts[i] - cuts[0] :], total=parts.loss[i : i + 1])
-            sums = parts.gradient[i], parts.bias_gradient[i]
-            loss = self.functions["call_accumulate"](
-                rows, cuts[i], cuts[i + 1], (*self._arrays, buffers), sums
-            )
-            if not self.many:
-                parts.loss[i] = loss
+            arguments = (
+                x, y, order, cuts[i], cuts[i + 1], ahead, self.weight, self.bias,
+                self.loss_arguments, parts.gradient[i], parts.bias_gradient[i],
+                responses[cuts[i] - cuts[0] :], scratch,
+            )  # fmt: skip
+            if self.many:
+                self.functions["accumulate"](*arguments, parts.loss[i])
+            else:
+                parts.loss[i] = self.functions["accumulate"](*arguments)
 
-    def _buffers(self, responses: Array, total: Array | None = None) -> tuple[Array, ...]:
-        """Return arrays that loops over rows need for themselves, as ``Buffers`` names them."""
-        runs = np.zeros(len(self.runs), self.dtype)
-        rows = runs if self.many else np.zeros((3, GROUP * self.outputs), self.dtype)
-        sums = np.zeros(len(self.runs)) if total is None or not self.many else total[0]
-        return Buffers(
-            responses, np.zeros_like(self.bias), self.values, rows, sums, runs.copy(), runs + 1
-        )[:]
+    def _scratch(self) -> Array:
+        """Return what loops over rows need for themselves: slopes, for one run of several rows."""
+        if self.many:
+            return np.zeros_like(self.bias)
+        return np.zeros((3, GROUP * self.outputs), self.dtype)
 
     def step(self, sums: Sums, terms: int, factors: Array) -> tuple[Array, Array]:
         """Update with the sums of a batch; return its loss and gradient norm, (runs, 1)."""
-        buffers = self._row_buffers
-        rates = factors if self.many else float(factors[0])
-        norm = self.functions["call_finish"](
-            (*self._arrays, buffers), self._typed(sums), float(terms), rates
-        )
-        norms = np.sqrt(Buffers(*buffers).squared) if self.many else np.array([norm], self.dtype)
+        gradient = sums.gradient.astype(self.dtype)
+        bias_gradient = sums.bias_gradient.astype(self.dtype)
+        arguments = (
+            gradient, bias_gradient, float(terms), self.weight, self.bias, self.states,
+            self.bias_states, self.has_bias, self.counters, self.hyper, self.penalty_arguments,
+            self.clip,
+        )  # fmt: skip
+        if self.many:
+            squared = np.empty(len(self.runs), self.dtype)
+            scale = np.empty(len(self.runs), self.dtype)
+            self.functions["finish"](*arguments, factors, self.values, scale, squared)
+            norms = np.sqrt(squared)
+        else:
+            norm = self.functions["finish"](*arguments, float(factors[0]))
+            norms = np.array([norm], self.dtype)
         losses = (np.atleast_1d(sums.loss) / terms).astype(self.dtype)
         return losses[:, None], norms[:, None]
 
     def mean_gradient(self, sums: Sums, terms: int) -> tuple[Array, Array]:
         """Return the gradient of the objective from the sums over all rows, weight and bias."""
-        gradient = self._typed(sums)
+        gradient = sums.gradient.astype(self.dtype)
+        bias_gradient = sums.bias_gradient.astype(self.dtype)
         share = self.dtype.type(1.0 / terms)
-        self.functions["call_mean_gradient"]((*self._arrays, self._row_buffers), gradient, share)
-        return gradient
-
-    def _typed(self, sums: Sums) -> tuple[Array, Array]:
-        """Return summed gradients in the type of the parameters."""
-        return sums.gradient.astype(self.dtype), sums.bias_gradient.astype(self.dtype)
+        arguments = (
+            self.weight, self.bias, gradient, bias_gradient, self.has_bias, share,
+            self.penalty_arguments,
+        )  # fmt: skip
+        if self.many:
+            self.functions["mean_gradient"](*arguments, np.empty(len(self.runs), self.dtype))
+        else:
+            self.functions["mean_gradient"](*arguments)
+        return gradient, bias_gradient
 
     def norms(self, gradient: tuple[Array, Array], run: int) -> dict[str, float]:
         """Return the norms of a run's gradient, by parameter."""

@@ -1,7 +1,12 @@
 """The loop nest for many runs that visit rows in one order, side by side.
 
 As in ``single.py``, but the innermost loops go along the runs, so that a row is read once for all
-of them and each run's numbers are its own. What the arguments hold is in ``arguments.py``.
+of them and each run's numbers are its own. Whatever differs from run to run (hyperparameters,
+arguments of the loss and the penalty, limits) has the run as its last axis.
+
+Shapes: x (rows, features), y (rows, outputs) or class indices (rows, 1), weight (outputs,
+features, runs), bias (outputs, runs), states (outputs, features, states, runs) and (outputs,
+states, runs).
 """
 
 from __future__ import annotations
@@ -11,16 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from gdframe.engines.linear.arguments import (
-    Buffers,
-    Gradient,
-    Numbers,
-    Parameters,
-    RowArrays,
-    RuleState,
-    Schedule,
-    StepTrace,
-)
 from gdframe.engines.linear.pieces import (
     COUPLED,
     ONE,
@@ -28,11 +23,8 @@ from gdframe.engines.linear.pieces import (
     PENALIZE_BIASES,
     ZERO,
     F,
-    compiled,
     coupled_loss,
-    inner,
     loss,
-    named,
     penalty,
     prefetch,
     prepare,
@@ -41,60 +33,65 @@ from gdframe.engines.linear.pieces import (
 )
 
 
-@inner
 def respond(
-    row: Any, y: Any, parameters: Parameters, numbers: Numbers, z: Any, buffers: Buffers
+    x: Any, y: Any, weight: Any, bias: Any, loss_arguments: Any, z: Any, slope: Any, total: Any
 ) -> None:
-    """Predict one row (features,); fill in outputs z and slopes (outputs, runs), add losses."""
-    weight, bias, slope, total = parameters.weight, parameters.bias, buffers.slopes, buffers.total
+    """Predict one row x (features,); fill in outputs and slopes (outputs, runs), add losses."""
     outputs, features, runs = OUTPUTS or weight.shape[0], weight.shape[1], weight.shape[2]
     for k in range(outputs):
         output, b = z[k], bias[k]
         for r in range(runs):
             output[r] = b[r]
         for j in range(features):
-            w, xj = weight[k, j], row[j]
+            w, xj = weight[k, j], x[j]
             for r in range(runs):
                 output[r] += xj * w[r]
         if not COUPLED:
             s, target = slope[k], y[k]
             for r in range(runs):
-                value, sr = loss(output[r], target, numbers.loss, r)
+                value, sr = loss(output[r], target, loss_arguments, r)
                 s[r] = F(sr)
                 total[r] += value
     if COUPLED:
         for r in range(runs):
-            total[r] += coupled_loss(z[:, r], y[0], slope[:, r], numbers.loss, r)
+            total[r] += coupled_loss(z[:, r], y[0], slope[:, r], loss_arguments, r)
 
 
-@compiled
 def accumulate(
-    rows: RowArrays,
+    x: Any,
+    y: Any,
+    order: Any,
     begin: int,
     end: int,
-    parameters: Parameters,
-    numbers: Numbers,
-    sums: Gradient,
-    buffers: Buffers,
+    ahead: int,
+    weight: Any,
+    bias: Any,
+    loss_arguments: Any,
+    gradient: Any,
+    bias_gradient: Any,
+    responses: Any,
+    slope: Any,
+    total: Any,
 ) -> None:
-    """Sum the loss over rows ``order[begin:end]`` into ``buffers.total``; fill in its gradient.
+    """Sum the loss over rows ``order[begin:end]`` into ``total`` (runs,); fill in its gradient.
 
-    ``buffers.responses`` takes the outputs of row ``begin`` onwards, in order.
+    Each row asks for the one ``ahead`` places on. ``responses`` (rows, outputs, runs) takes the
+    outputs of row ``begin`` onwards, in order.
     """
-    x, y, order, ahead = rows.x, rows.y, rows.order, rows.ahead
-    weight, gradient, bias_gradient = parameters.weight, sums.weight, sums.bias
     outputs, features, runs = OUTPUTS or weight.shape[0], weight.shape[1], weight.shape[2]
     gradient[:] = ZERO
     bias_gradient[:] = ZERO
-    buffers.total[:] = 0.0
+    total[:] = 0.0
     for position in range(begin, end):
         if position + ahead < len(order):
             prefetch(x, order[position + ahead])
         row = x[order[position]]
-        z = buffers.responses[position - begin]
-        respond(row, y[order[position]], parameters, numbers, z, buffers)
+        respond(
+            row, y[order[position]], weight, bias, loss_arguments, responses[position - begin],
+            slope, total,
+        )  # fmt: skip
         for k in range(outputs):
-            s, gb = buffers.slopes[k], bias_gradient[k]
+            s, gb = slope[k], bias_gradient[k]
             for r in range(runs):
                 gb[r] += s[r]
             for j in range(features):
@@ -103,217 +100,236 @@ def accumulate(
                     g[r] += s[r] * xj
 
 
-@compiled
 def mean_gradient(
-    parameters: Parameters, sums: Gradient, share: Any, numbers: Numbers, squared: Any
+    weight: Any,
+    bias: Any,
+    gradient: Any,
+    bias_gradient: Any,
+    has_bias: bool,
+    share: Any,
+    penalty_arguments: Any,
+    squared: Any,
 ) -> None:
-    """Divide gradients by the number of terms, add the penalty's; sum their squares (runs,)."""
-    weight = parameters.weight
+    """Divide gradients by the number of terms, add the penalty's; sum their squares."""
     outputs, features, runs = OUTPUTS or weight.shape[0], weight.shape[1], weight.shape[2]
     squared[:] = ZERO
     for k in range(outputs):
         for j in range(features):
-            w, g = weight[k, j], sums.weight[k, j]
+            w, g = weight[k, j], gradient[k, j]
             for r in range(runs):
-                gr = g[r] * share + F(penalty(w[r], numbers.penalty, r)[1])
+                gr = g[r] * share + F(penalty(w[r], penalty_arguments, r)[1])
                 g[r] = gr
                 squared[r] += gr * gr
-        if parameters.has_bias:
-            w, g = parameters.bias[k], sums.bias[k]
+        if has_bias:
+            w, g = bias[k], bias_gradient[k]
             for r in range(runs):
                 gr = g[r] * share
                 if PENALIZE_BIASES:
-                    gr += F(penalty(w[r], numbers.penalty, r)[1])
+                    gr += F(penalty(w[r], penalty_arguments, r)[1])
                 g[r] = gr
                 squared[r] += gr * gr
 
 
-@inner
 def renew(w: Any, g: Any, states: Any, scale: Any, values: Any) -> None:
     """Update one coordinate of all runs, w (runs,)."""
     for r in range(len(w)):
         w[r] = update(w[r], g[r] * scale[r], states, r, values)
 
 
-@inner
 def renew_bias(w: Any, g: Any, states: Any, scale: Any, values: Any) -> None:
     """Update one bias of all runs, w (runs,)."""
     for r in range(len(w)):
         w[r] = update_bias(w[r], g[r] * scale[r], states, r, values)
 
 
-@inner
 def descend(
-    parameters: Parameters, state: RuleState, gradient: Gradient, scale: Any, values: Any
+    weight: Any,
+    bias: Any,
+    states: Any,
+    bias_states: Any,
+    gradient: Any,
+    bias_gradient: Any,
+    has_bias: bool,
+    scale: Any,
+    values: Any,
 ) -> None:
     """Update all parameters with gradients, times ``scale`` (runs,)."""
-    weight = parameters.weight
     outputs, features, _ = weight.shape
     for k in range(outputs):
         for j in range(features):
-            renew(weight[k, j], gradient.weight[k, j], state.weight[k, j], scale, values)
-        if parameters.has_bias:
-            renew_bias(parameters.bias[k], gradient.bias[k], state.bias[k], scale, values)
+            renew(weight[k, j], gradient[k, j], states[k, j], scale, values)
+        if has_bias:
+            renew_bias(bias[k], bias_gradient[k], bias_states[k], scale, values)
 
 
-@inner
 def descend_at_row(
-    row: Any,
+    x: Any,
+    slope: Any,
     share: Any,
-    parameters: Parameters,
-    state: RuleState,
-    numbers: Numbers,
+    weight: Any,
+    bias: Any,
+    states: Any,
+    bias_states: Any,
+    has_bias: bool,
+    penalty_arguments: Any,
+    scale: Any,
+    values: Any,
+    squared: Any,
     g: Any,
-    buffers: Buffers,
 ) -> None:
-    """Update all parameters for one row (features,), in one pass; sum gradients' squares.
-
-    ``g`` (runs,) takes the gradient of one coordinate.
-    """
-    weight, squared = parameters.weight, buffers.squared
+    """Update all parameters for one row x (features,), in one pass; sum gradients' squares."""
     outputs, features, runs = OUTPUTS or weight.shape[0], weight.shape[1], weight.shape[2]
     squared[:] = ZERO
     for k in range(outputs):
-        s = buffers.slopes[k]
+        s = slope[k]
         for r in range(runs):
             s[r] *= share
         for j in range(features):
-            w, xj = weight[k, j], row[j]
+            w, xj = weight[k, j], x[j]
             for r in range(runs):
-                gr = s[r] * xj + F(penalty(w[r], numbers.penalty, r)[1])
+                gr = s[r] * xj + F(penalty(w[r], penalty_arguments, r)[1])
                 g[r] = gr
                 squared[r] += gr * gr
-            renew(w, g, state.weight[k, j], buffers.scale, buffers.values)
-        if parameters.has_bias:
-            w = parameters.bias[k]
+            renew(w, g, states[k, j], scale, values)
+        if has_bias:
+            w = bias[k]
             for r in range(runs):
                 gr = s[r]
                 if PENALIZE_BIASES:
-                    gr += F(penalty(w[r], numbers.penalty, r)[1])
+                    gr += F(penalty(w[r], penalty_arguments, r)[1])
                 g[r] = gr
                 squared[r] += gr * gr
-            renew_bias(w, g, state.bias[k], buffers.scale, buffers.values)
+            renew_bias(w, g, bias_states[k], scale, values)
 
 
-@compiled
 def finish(
-    sums: Gradient,
+    gradient: Any,
+    bias_gradient: Any,
     terms: float,
-    parameters: Parameters,
-    state: RuleState,
-    numbers: Numbers,
+    weight: Any,
+    bias: Any,
+    states: Any,
+    bias_states: Any,
+    has_bias: bool,
+    counters: Any,
+    hyper: Any,
+    penalty_arguments: Any,
+    clip: Any,
     factors: Any,
-    buffers: Buffers,
+    values: Any,
+    scale: Any,
+    squared: Any,
 ) -> None:
     """Update with the summed gradients of a step; leave the mean ones' squared norms."""
-    clip, squared, scale = numbers.clip, buffers.squared, buffers.scale
     for r in range(len(clip)):
-        prepare(numbers.hyper, state.counters, factors[r], buffers.values, r)
-    mean_gradient(parameters, sums, F(1.0 / terms), numbers, squared)
+        prepare(hyper, counters, factors[r], values, r)
+    mean_gradient(
+        weight, bias, gradient, bias_gradient, has_bias, F(1.0 / terms), penalty_arguments, squared
+    )
     for r in range(len(clip)):
         norm = sqrt(squared[r])
         scale[r] = clip[r] / norm if norm > clip[r] else ONE
-    descend(parameters, state, sums, scale, buffers.values)
+    descend(weight, bias, states, bias_states, gradient, bias_gradient, has_bias, scale, values)
 
 
-@compiled
 def row_steps(
-    rows: RowArrays,
-    schedule: Schedule,
-    parameters: Parameters,
-    state: RuleState,
-    numbers: Numbers,
-    trace: StepTrace,
-    buffers: Buffers,
+    x: Any,
+    y: Any,
+    order: Any,
+    first: int,
+    ahead: int,
+    weight: Any,
+    bias: Any,
+    states: Any,
+    bias_states: Any,
+    has_bias: bool,
+    counters: Any,
+    hyper: Any,
+    loss_arguments: Any,
+    penalty_arguments: Any,
+    factors: Any,
+    which: Any,
+    losses: Any,
+    norms: Any,
+    z: Any,
+    slope: Any,
+    values: Any,
 ) -> None:
-    """Execute steps of one row each, without clipping; one for each of ``schedule.factors``."""
-    x, y, order, ahead = rows.x, rows.y, rows.order, rows.ahead
-    factors, which, total = schedule.factors, schedule.which, buffers.total
-    outputs, _, runs = parameters.weight.shape
+    """Execute steps of one row each, without clipping: ``first``, ``first + 1``, ... of an epoch.
+
+    There is one for each column of ``factors`` (schedules, steps); row ``which[r]`` is of run r.
+    ``losses`` and ``norms`` are (steps, runs).
+    """
+    outputs, _, runs = weight.shape
     terms = 1 if COUPLED else outputs
-    z, g = buffers.responses[0], buffers.rows
-    buffers.scale[:] = ONE
+    total, squared = np.zeros(runs), np.zeros(runs, F)
+    g, scale = np.zeros(runs, F), np.ones(runs, F)
     for t in range(factors.shape[1]):
-        position = schedule.first + t
+        position = first + t
         if position + ahead < len(order):
             prefetch(x, order[position + ahead])
-        at = order[position]
+        row = order[position]
         total[:] = 0.0
-        respond(x[at], y[at], parameters, numbers, z, buffers)
+        respond(x[row], y[row], weight, bias, loss_arguments, z, slope, total)
         for r in range(runs):
-            prepare(numbers.hyper, state.counters, factors[which[r], t], buffers.values, r)
-        descend_at_row(x[at], F(1.0 / terms), parameters, state, numbers, g, buffers)
-        loss_row, norm_row = trace.losses[t], trace.norms[t]
+            prepare(hyper, counters, factors[which[r], t], values, r)
+        descend_at_row(
+            x[row], slope, F(1.0 / terms), weight, bias, states, bias_states, has_bias,
+            penalty_arguments, scale, values, squared, g,
+        )  # fmt: skip
+        loss_row, norm_row = losses[t], norms[t]
         for r in range(runs):
             loss_row[r] = total[r] / terms
-            norm_row[r] = sqrt(buffers.squared[r])
+            norm_row[r] = sqrt(squared[r])
 
 
-@compiled
 def batch_steps(
-    rows: RowArrays,
-    schedule: Schedule,
-    parameters: Parameters,
-    state: RuleState,
-    numbers: Numbers,
-    trace: StepTrace,
-    sums: Gradient,
-    buffers: Buffers,
+    x: Any,
+    y: Any,
+    order: Any,
+    first: int,
+    size: int,
+    ahead: int,
+    weight: Any,
+    bias: Any,
+    states: Any,
+    bias_states: Any,
+    has_bias: bool,
+    counters: Any,
+    hyper: Any,
+    loss_arguments: Any,
+    penalty_arguments: Any,
+    clip: Any,
+    factors: Any,
+    which: Any,
+    losses: Any,
+    norms: Any,
+    gradient: Any,
+    bias_gradient: Any,
+    z: Any,
+    slope: Any,
+    values: Any,
 ) -> None:
-    """Execute steps of ``schedule.size`` rows each; the last of an epoch takes what is left."""
-    factors, which, size = schedule.factors, schedule.which, schedule.size
-    count, runs = len(rows.order), len(numbers.clip)
-    outputs = 1 if COUPLED else parameters.weight.shape[0]
-    current = np.ones(runs)
+    """Execute steps of ``size`` rows each; the last of an epoch takes what is left."""
+    rows, runs = len(order), len(clip)
+    outputs = 1 if COUPLED else weight.shape[0]
+    total, current = np.zeros(runs), np.ones(runs)
+    squared, scale = np.zeros(runs, F), np.ones(runs, F)
     for t in range(factors.shape[1]):
-        begin = (schedule.first + t) * size
-        end = min(begin + size, count)
+        begin = (first + t) * size
+        end = min(begin + size, rows)
         terms = float((end - begin) * outputs)
         for r in range(runs):
             current[r] = factors[which[r], t]
-        accumulate(rows, begin, end, parameters, numbers, sums, buffers)
-        finish(sums, terms, parameters, state, numbers, current, buffers)
-        loss_row, norm_row = trace.losses[t], trace.norms[t]
+        accumulate(
+            x, y, order, begin, end, ahead, weight, bias, loss_arguments, gradient, bias_gradient,
+            z, slope, total,
+        )  # fmt: skip
+        finish(
+            gradient, bias_gradient, terms, weight, bias, states, bias_states, has_bias, counters,
+            hyper, penalty_arguments, clip, current, values, scale, squared,
+        )  # fmt: skip
+        loss_row, norm_row = losses[t], norms[t]
         for r in range(runs):
-            loss_row[r] = buffers.total[r] / terms
-            norm_row[r] = sqrt(buffers.squared[r])
-
-
-# Entries. Numba recognises plain tuples in a fraction of the time that named ones take.
-
-
-@compiled
-def call_accumulate(rows: Any, begin: int, end: int, block: Any, sums: Any) -> Any:
-    """Call ``accumulate``."""
-    parameters, _, numbers, buffers = named(block)
-    accumulate(RowArrays(*rows), begin, end, parameters, numbers, Gradient(*sums), buffers)
-
-
-@compiled
-def call_mean_gradient(block: Any, sums: Any, share: Any) -> Any:
-    """Call ``mean_gradient``."""
-    parameters, _, numbers, buffers = named(block)
-    mean_gradient(parameters, Gradient(*sums), share, numbers, buffers.squared)
-
-
-@compiled
-def call_finish(block: Any, sums: Any, terms: float, factors: Any) -> Any:
-    """Call ``finish``."""
-    parameters, state, numbers, buffers = named(block)
-    finish(Gradient(*sums), terms, parameters, state, numbers, factors, buffers)
-
-
-@compiled
-def call_row_steps(rows: Any, schedule: Any, block: Any, trace: Any) -> None:
-    """Call ``row_steps``."""
-    parameters, state, numbers, buffers = named(block)
-    steps, to = Schedule(*schedule), StepTrace(*trace)
-    row_steps(RowArrays(*rows), steps, parameters, state, numbers, to, buffers)
-
-
-@compiled
-def call_batch_steps(rows: Any, schedule: Any, block: Any, trace: Any, sums: Any) -> None:
-    """Call ``batch_steps``."""
-    parameters, state, numbers, buffers = named(block)
-    steps, to = Schedule(*schedule), StepTrace(*trace)
-    batch_steps(RowArrays(*rows), steps, parameters, state, numbers, to, Gradient(*sums), buffers)
+            loss_row[r] = total[r] / terms
+            norm_row[r] = sqrt(squared[r])

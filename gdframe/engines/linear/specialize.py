@@ -1,26 +1,23 @@
 """Writes the loops out for one loss, penalty, rule and type, and has Numba compile them.
 
-A specialisation is a module: the text of ``single.py`` or ``many.py`` as it is, followed by its
-own definitions of the names in ``pieces.py``. It is named by a digest of its text and kept in the
-user's cache folder, so that Numba finds what it compiled before. Where that folder cannot be
-written, a temporary one takes its place.
+The text is a module of its own, named by a digest of its content and kept in the user's cache
+folder, so that Numba finds what it compiled before. Where that folder cannot be written, the loops
+are compiled anew in each process.
 """
 
 from __future__ import annotations
 
 import ast
-import atexit
 import hashlib
 import importlib.util
 import inspect
 import math
-import shutil
+import re
 import sys
-import tempfile
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,27 +25,44 @@ from typing import Any
 from gdframe.engines.rule import Rule, Update
 from gdframe.runs.files import cache_folder, write_atomically
 
-IMPORTED = ("arguments.py", "intrinsics.py", "pieces.py")
-"""Files that a specialisation imports."""
+ENTRIES = ("row_steps", "batch_steps", "accumulate", "mean_gradient", "finish")
+"""The functions that are called from Python."""
 
-_HEADER = """\
+RULE = ("prepare", "update", "update_bias")
+"""The functions that an update rule makes. Of somebody else's, sums are not regrouped: a rule that
+sums with compensation relies on their order."""
 
+_HEADER = '''\
+"""Loops of gdframe's linear engine for one loss, penalty, update rule and type."""
 
-# this specialisation, with {sources}
+from __future__ import annotations
 
 import math
 from math import exp, log, sqrt, tanh
 
+import numba
 import numpy as np
 from numpy import floor
 
-from gdframe.engines.linear.pieces import exact
+from gdframe.engines.linear.intrinsics import prefetch
 
 F = np.{dtype}
 ZERO, ONE = F(0), F(1)
 COUPLED = {coupled}
 PENALIZE_BIASES = {biases}
 OUTPUTS = {outputs}
+# sums may be regrouped, so that they compile to vector instructions; what is not a number or
+# infinite stays so
+settings = {{
+    "error_model": "numpy",
+    "fastmath": {{"reassoc", "contract", "arcp", "nsz"}},
+}}
+compiled = numba.njit(cache={cached}, nogil=True, **settings)  # called from Python
+inlined = {{
+    "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "forceinline": True, "_nrt": False,
+}}
+inner = numba.njit(**inlined, **settings)
+exact = numba.njit(**inlined, error_model="numpy", fastmath={{"contract"}})
 
 
 @inner
@@ -71,7 +85,7 @@ def exponential(x):
     power = {integer}(({integer}(n) + {integer}({bias})) << {integer}({mantissa}))
     value = (series * r * r + r + ONE) * power.view(F) * F(2)
     return ZERO if x < low else value
-"""
+'''
 
 _EXPONENTIAL: dict[str, dict[str, Any]] = {
     "float32": {"low": -86.9, "high": 89.0, "log2_high": 0.693359375, "log2_low": -2.12194440e-4,
@@ -114,42 +128,41 @@ class LoopSpec:
     own: bool = True
 
 
-def write_module(spec: LoopSpec) -> str:
-    """Return the text of a module with the loops for one run, or for many at once."""
-    loss, rule, many, coupled = spec.loss, spec.rule, spec.many, spec.coupled
-    loops = Path(__file__).with_name("many.py" if many else "single.py").read_text()
-    header = _HEADER.format(
-        sources=_sources(),
-        dtype=spec.dtype,
-        coupled=coupled,
-        biases=spec.biases,
-        outputs=spec.outputs,
-        series=_series(_EXPONENTIAL[spec.dtype]["terms"]),
-        **_EXPONENTIAL[spec.dtype],
-    )
-    kernels = [
+def write_module(spec: LoopSpec, *, cached: bool = True) -> str:
+    """Return the text of a module with the loops for one run, or for many at once.
+
+    Args:
+        spec: its parts.
+        cached: whether Numba keeps what it compiles.
+    """
+    rule, loss, penalty = spec.rule, spec.loss, spec.penalty
+    coupled, many, dtype = spec.coupled, spec.many, spec.dtype
+    parts = [
+        _HEADER.format(
+            dtype=dtype,
+            coupled=coupled,
+            biases=spec.biases,
+            outputs=spec.outputs,
+            cached=cached,
+            series=_series(_EXPONENTIAL[dtype]["terms"]),
+            **_EXPONENTIAL[dtype],
+        ),
         _NO_LOSS if coupled else _kernel(loss, "loss", many=many),
         _kernel(loss, "coupled_loss", many=many) if coupled else _NO_COUPLED_LOSS,
-        _NO_PENALTY if spec.penalty is None else _kernel(spec.penalty, "penalty", many=many),
-    ]
-    updates = [
+        _NO_PENALTY if penalty is None else _kernel(penalty, "penalty", many=many),
         _prepare(rule, many=many),
         _update(rule, rule.updates[0], "update", many=many),
         _update(rule, rule.updates[-1], "update_bias", many=many),
     ]
-    # a rule of somebody else's may sum with compensation, which relies on the order of its sums
-    kind = "inner" if spec.own else "exact"
-    functions = [f"@inner\n{text.strip()}\n" for text in kernels]
-    functions += [f"@{kind}\n{text.strip()}\n" for text in updates]
-    return "\n\n".join([loops + header, *functions])
-
-
-@cache
-def _sources() -> str:
-    """Return a digest of the imported files, in which Numba does not notice a change."""
-    folder = Path(__file__).parent
-    texts = [(folder / name).read_bytes() for name in IMPORTED]
-    return hashlib.blake2b(b"".join(texts), digest_size=12).hexdigest()
+    loops = Path(__file__).with_name("many.py" if many else "single.py").read_text()
+    parts += re.split(r"\n(?=def )", loops)[1:]
+    text = parts[0]
+    for part in parts[1:]:
+        name = part[len("def ") : part.index("(")]
+        exact = name in RULE and not spec.own
+        kind = "compiled" if name in ENTRIES else "exact" if exact else "inner"
+        text += f"\n\n@{kind}\n{part.strip()}\n"
+    return text
 
 
 def _kernel(kernel: Callable[..., Any], name: str, *, many: bool) -> str:
@@ -216,22 +229,11 @@ def _update(rule: Rule, update: Update, name: str, *, many: bool) -> str:
 
 
 @cache
-def temporary_folder() -> Path:
-    """Return a folder of this process, which goes with it."""
-    folder = Path(tempfile.mkdtemp(prefix="gdframe-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
-
-
-@cache
-def load(text: str) -> ModuleType:
-    """Return the module of a text."""
-    name = f"loops_{hashlib.blake2b(text.encode(), digest_size=12).hexdigest()}"
-    problem: Exception | None = None
-    for find_folder in (partial(cache_folder, "linear"), temporary_folder):
-        folder = find_folder()
-        if folder is None:
-            continue
+def load(text: str, uncached: str) -> ModuleType:
+    """Return the module of a text, or of its twin that caches nothing where nothing can be kept."""
+    folder = cache_folder("linear")
+    if folder is not None:
+        name = f"loops_{hashlib.blake2b(text.encode(), digest_size=12).hexdigest()}"
         path = folder / f"{name}.py"
         try:
             if not path.is_file() or path.read_text() != text:
@@ -242,15 +244,16 @@ def load(text: str) -> ModuleType:
             module = importlib.util.module_from_spec(spec)
             sys.modules[name] = module  # where Numba looks for it when it loads what it compiled
             spec.loader.exec_module(module)
-        except (OSError, RuntimeError) as error:  # Numba raises the latter where it cannot write
+        except (OSError, RuntimeError):  # Numba raises the latter where it cannot write
             sys.modules.pop(name, None)
-            problem = error
         else:
             return module
-    assert problem is not None
-    raise problem
+    module = ModuleType("gdframe_linear_loops")
+    exec(compile(uncached, "<gdframe linear loops>", "exec"), module.__dict__)
+    return module
 
 
 def specialized(spec: LoopSpec) -> Mapping[str, Any]:
     """Return the compiled functions of a specialisation by name."""
-    return vars(load(write_module(spec)))
+    text, uncached = (write_module(spec, cached=cached) for cached in (True, False))
+    return vars(load(text, uncached))
