@@ -1,8 +1,8 @@
 """Saves and restores the Python state that components keep outside their arguments.
 
 Examples are a model that counts its calls, a rule with a cache, and a loss with its own generator.
-``HiddenState`` saves everything mutable that a component can reach: attributes, containers, buffers,
-closures, globals that its functions name, default arguments, class attributes and random generators.
+``HiddenState`` saves everything mutable that a component can reach: attributes, containers,
+buffers, closures, globals that functions name, default arguments, class attributes and generators.
 """
 
 from __future__ import annotations

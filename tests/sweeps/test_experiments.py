@@ -88,6 +88,7 @@ def test_momentum(experiment):
     assert "seconds.train to target" in done.out
 
 
+@pytest.mark.slow
 def test_local_minima(experiment):
     done, summary = experiment("local_minima", "seed=range(36)", "engine=eager", "epochs=400")
     minima = {}
