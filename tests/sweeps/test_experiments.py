@@ -50,6 +50,7 @@ def test_variants(experiment):
     assert len(samples) == 1  # equal cost
 
 
+@pytest.mark.slow
 def test_learning_rates(experiment):
     done, summary = experiment("learning_rates")
     statuses = {key: list(c["statuses"]) for key, c in by(summary, "lr").items()}
@@ -78,6 +79,7 @@ def test_regularisation(experiment):
     assert train_losses == sorted(train_losses)
 
 
+@pytest.mark.slow
 def test_momentum(experiment):
     done, summary = experiment("momentum")
     steps = {key: c["mean"] for key, c in by(summary, "optimizer").items()}
@@ -120,6 +122,7 @@ def test_a_thousand_starts_of_a_function_are_one_group(gdframe):
     assert result["objective"] == pytest.approx(lowest, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_edge_of_stability(tmp_path):
     """Curvature rises to the limit and stays there; a smaller learning rate allows more."""
     edge = gd.train("experiment=edge_of_stability", folder=tmp_path / "edge")
