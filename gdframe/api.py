@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gdframe.config.composer import Composer
-from gdframe.config.folders import claim, discard, refuse_taken, register_resolver
+from gdframe.config.folders import claim, discard, refuse_occupied, register_resolver
 from gdframe.config.hydra_internals import combinations
 from gdframe.config.messages import compose_config, explain, named_plugins, parse, refuse_null
 from gdframe.config.schema import register_nodes
@@ -57,7 +57,7 @@ def train(
     started = time.perf_counter()
     config = composed(overrides)
     target = claim(Path("outputs")) if folder is None else Path(folder)
-    refuse_taken(target)
+    refuse_occupied(target)
     try:
         run_folder = RunFolder(target)
         run_folder.write_start(OmegaConf.to_yaml(config), overrides)

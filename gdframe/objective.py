@@ -292,14 +292,14 @@ class FunctionalObjective:
 
     @property
     def is_penalized(self) -> bool:
-        """Whether there is a penalty on any parameter."""
+        """Return whether there is a penalty on any parameter."""
         return bool(self._penalized)
 
     def outputs(self, parameters: Mapping[str, Tensor], features: Tensor) -> Tensor:
         """Return the model's outputs (rows, outputs) at parameters; of a Function its value."""
         values = {**parameters, **self._constants}
-        given = () if self.loss is None else (features,)
-        outputs: Tensor = functional_call(self.model, values, given)
+        arguments = () if self.loss is None else (features,)
+        outputs: Tensor = functional_call(self.model, values, arguments)
         return outputs
 
     def mean_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:

@@ -5,15 +5,18 @@ Importing torch takes longer than most runs that tests ask for.
 
 from __future__ import annotations
 
+import csv
 import multiprocessing
 import os
 import runpy
 import subprocess
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import gdframe
 
@@ -78,6 +81,41 @@ def _fork(run: Callable[[Sequence[str]], int], arguments: Sequence[str], folder:
         process.kill()
         raise TimeoutError(f"{' '.join(arguments)} took more than {LIMIT:g} s")
     return process.exitcode
+
+
+def start(folder: Path, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+    """Start a command line in ``folder`` and do not wait; its output is in pipes.
+
+    Args:
+        folder: where it runs.
+        arguments: of the command line.
+        options: of ``subprocess.Popen``.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-m", "gdframe", *arguments],
+        cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
+    )  # fmt: skip
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
+    """Return when a condition is true.
+
+    Raises:
+        TimeoutError: the condition was not true for ``seconds``.
+    """
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the condition was not true for {seconds:g} s")
+        time.sleep(0.01)
+
+
+def summary_rows(folder: Path) -> list[dict[str, str]]:
+    """Return the rows of the only ``summary.csv`` at or below ``folder``."""
+    (summary,) = folder.rglob("summary.csv")
+    with summary.open() as file:
+        return list(csv.DictReader(file))
 
 
 def output(folder: Path) -> tuple[str, str]:

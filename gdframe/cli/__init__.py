@@ -1,1 +1,1 @@
-"""What the command line does besides training: each verb as a function, and its words."""
+"""The commands besides training: each as a function, and the text it prints."""

@@ -22,8 +22,8 @@ from gdframe.config.folders import (
     claimed,
     discard,
     new_sweep,
+    refuse_occupied,
     refuse_run,
-    refuse_taken,
     register_resolver,
     unwritable,
 )
@@ -59,7 +59,7 @@ def run_application(argv: list[str]) -> int:
     if reuse and not named_folders:
         raise UserError("sweep.reuse=true adds to a sweep: name its folder with sweep.dir=FOLDER")
     for folder in named_folders:
-        (refuse_run if reuse else refuse_taken)(folder)
+        (refuse_run if reuse else refuse_occupied)(folder)
     refuse_several(overrides)
     application = hydra.main(
         version_base="1.3", config_path=str(config_folder()), config_name="config"

@@ -73,13 +73,13 @@ def claim(root: Path) -> Path:
             return folder
 
 
-def refuse_taken(folder: Path) -> None:
+def refuse_occupied(folder: Path) -> None:
     """Refuse a folder that already holds a run or a sweep.
 
     Raises:
         UserError: the folder holds a run or a sweep.
     """
-    if RunFolder(folder).is_taken() or SweepFolder(folder).is_taken():
+    if RunFolder(folder).is_occupied() or SweepFolder(folder).is_occupied():
         raise UserError(
             f"{folder} already holds a run or a sweep: choose another folder, resume it with "
             f"python -m gdframe resume {folder}, or add runs to a sweep with sweep.reuse=true"
@@ -92,7 +92,7 @@ def refuse_run(folder: Path) -> None:
     Raises:
         UserError: the folder holds a single run.
     """
-    if RunFolder(folder).is_taken():
+    if RunFolder(folder).is_occupied():
         raise UserError(
             f"{folder} holds a single run, not a sweep: choose a sweep folder or a new folder"
         )

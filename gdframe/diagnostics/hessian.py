@@ -92,10 +92,10 @@ class Hessian:
                 for leaf, piece in zip(self._leaves, pieces, strict=True)
             ]
             ends.append(self._flat(self._gradient(moved, create_graph=False)))
-        expected, found = (ends[0] - ends[1]) / (2 * step), self(vector)
-        size = max(float(np.linalg.norm(expected)), float(np.linalg.norm(found)))
+        expected, product = (ends[0] - ends[1]) / (2 * step), self(vector)
+        size = max(float(np.linalg.norm(expected)), float(np.linalg.norm(product)))
         noise = 1e-9 * max(float(np.linalg.norm(end)) for end in ends) / step
-        if float(np.linalg.norm(found - expected)) > ALIKE * size + noise:
+        if float(np.linalg.norm(product - expected)) > ALIKE * size + noise:
             raise ArithmeticError("an operation of the model has no second derivative")
 
     def _pieces(self, vector: Array) -> list[Tensor]:

@@ -42,8 +42,8 @@ class Plane:
 
     def project(self, points: Array) -> Array:
         """Return coordinates (points, dimensions) of points (points, size)."""
-        found: Array = (points - self.origin) @ self.axes.T
-        return found
+        coordinates: Array = (points - self.origin) @ self.axes.T
+        return coordinates
 
 
 def principal_plane(paths: Sequence[Array]) -> Plane:
@@ -57,16 +57,16 @@ def principal_plane(paths: Sequence[Array]) -> Plane:
     variation = float((away**2).sum())
     first, size = _principal(away)
     if size == 0:
-        kept = _with_another(np.eye(1, len(origin))[0])
+        axes = _with_another(np.eye(1, len(origin))[0])
     else:
         second, other = _principal(away - np.outer(away @ first, first))
         straight = other <= 1e-12 * size
         second -= (second @ first) * first  # what rounding left
-        kept = _with_another(first) if straight else np.stack([first, second])
-    seen = float(((away @ kept.T) ** 2).sum())
-    share = seen / variation if variation else 1.0
+        axes = _with_another(first) if straight else np.stack([first, second])
+    shown = float(((away @ axes.T) ** 2).sum())
+    share = shown / variation if variation else 1.0
     labels = tuple(f"direction {i + 1}" for i in range(2))
-    return Plane(origin, kept, labels, share)
+    return Plane(origin, axes, labels, share)
 
 
 def _principal(away: Array) -> tuple[Array, float]:
@@ -150,5 +150,5 @@ def evaluate(
         ]
     finally:
         model.train(training)
-    found: Array = np.concatenate(values)
-    return found
+    objectives: Array = np.concatenate(values)
+    return objectives

@@ -125,11 +125,11 @@ class Engine(ABC):
         epochs: the limit on epochs, for schedules that last as long as the run.
 
     Raises:
-        CannotExecute: ``why_not`` has a reason, or one is found while the engine is built.
+        CannotExecute: ``why_not`` has a reason, or the engine meets one while it is built.
     """
 
     measures_all: bool = True
-    """Whether ``evaluate`` gives all metrics also where they are not asked for."""
+    """True if ``evaluate`` computes all metrics even if the caller does not ask for them."""
 
     reason: str = ""
     """Why ``engine=auto`` chose this engine; empty where the user named it."""
@@ -184,8 +184,8 @@ class Engine(ABC):
     def schedule_factors(self, run: int, first: int, last: int) -> NDArray[np.float64]:
         """Return the factor of a run's learning rate at steps ``first`` to ``last - 1``."""
         rows, _ = factors([self.runs[run].schedule], first, last, self.clock)
-        found: NDArray[np.float64] = rows[0]
-        return found
+        row: NDArray[np.float64] = rows[0]
+        return row
 
     @abstractmethod
     def advance(self, first: int, last: int) -> Trace:

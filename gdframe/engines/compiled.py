@@ -169,7 +169,7 @@ class Compiled(Engine):
 
     @property
     def _is_single(self) -> bool:
-        """Whether the group has one run only; its tensors then have no axis of runs."""
+        """Return whether the group has one run only; its tensors then have no axis of runs."""
         return len(self.runs) == 1
 
     def _compile(self) -> Callable[..., Any]:

@@ -34,7 +34,7 @@ class Step:
         model = narrowed(objective.model)
         self._objective = FunctionalObjective(objective, stack.names, model=model)
         self.read_strengths()
-        # a rule may compute in place, and what a step was given is needed after it
+        # a rule may compute in place, and the arguments of a step are needed after it
         self._copies = not stack.rule.__module__.startswith("gdframe.")
 
     def read_strengths(self) -> None:
@@ -56,8 +56,8 @@ class Step:
         rates = {**varying, "lr": rate}
         rows = None if self._shared else 0
         every = torch.vmap(self._one, in_dims=(0, 0, 0, 0, rows, rows))
-        found: tuple[Any, ...] = every(params, state, rates, self.strengths, features, targets)
-        return found
+        results: tuple[Any, ...] = every(params, state, rates, self.strengths, features, targets)
+        return results
 
     def _one(
         self,

@@ -15,7 +15,7 @@ PLACES = tuple(
     np.array(places)
     for places in ([0.0, 1e-6, 0.01, 0.1, 0.5, 1.0, 2.0, 5.0, 20.0], [1e3], [1e5], [1e8], [1e12])
 )
-"""How far from a target, or from zero, kernels are compared; in units of the largest target.
+"""Distances from a target or zero at which kernels are compared, in units of the largest target.
 
 Near places are compared together, each of those far off by itself: runs that diverge get there.
 """

@@ -1,4 +1,4 @@
-"""What the compiled engine asks of PyTorch's compiler, Inductor."""
+"""Options for PyTorch's compiler, Inductor, and helpers for the code it compiles."""
 
 from __future__ import annotations
 

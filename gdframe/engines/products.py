@@ -31,14 +31,24 @@ def _empty(a: Tensor, b: Tensor, bias: Tensor | None) -> Tensor:
     return a.new_empty(a.shape[0], b.shape[1])
 
 
-_library: Any = torch.library.Library("gdframe", "DEF")  # type: ignore[no-untyped-call]
-_library.define("product(Tensor a, Tensor b, Tensor? bias) -> Tensor")
-_library.impl("product", _product, "CPU")
-torch.library.register_fake("gdframe::product", _empty, lib=_library)
+@cache
+def _register() -> Any:
+    """Register ``gdframe::product`` with PyTorch, once; return its library, which must stay alive.
+
+    Compiled code of an earlier process, read from the cache, calls the operation too.
+    """
+    library: Any = torch.library.Library("gdframe", "DEF")  # type: ignore[no-untyped-call]
+    library.define("product(Tensor a, Tensor b, Tensor? bias) -> Tensor")
+    library.impl("product", _product, "CPU")
+    torch.library.register_fake("gdframe::product", _empty, lib=library)
+    return library
 
 
 class OneDNN(CustomGraphPass):
     """Replaces large float32 matrix products on the CPU in a graph that Inductor compiles."""
+
+    def __init__(self) -> None:
+        _register()
 
     def __call__(self, graph: torch.fx.Graph) -> None:
         """Replace large matrix products of the graph in place."""

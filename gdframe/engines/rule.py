@@ -56,7 +56,7 @@ class Rule:
 
     @property
     def is_uniform(self) -> bool:
-        """Whether all parameters have the same update."""
+        """Return whether all parameters have the same update."""
         return len(set(self.updates)) == 1
 
     @cached_property

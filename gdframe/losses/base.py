@@ -30,13 +30,13 @@ class Loss(ABC):
     ``slope``. A kernel may use the module ``math``, and no other names from outside.
     """
     coupled: ClassVar[bool] = False
-    """Whether the kernel takes all outputs of a row together."""
+    """True if the kernel takes all outputs of a row together."""
 
     curved: ClassVar[bool] = True
-    """Whether the second derivative is above zero somewhere."""
+    """True if the second derivative is above zero somewhere."""
 
     kinked: ClassVar[bool] = False
-    """Whether the slope or the curvature jumps somewhere."""
+    """True if the slope or the curvature jumps somewhere."""
 
     @property
     def kernel_arguments(self) -> tuple[float, ...]:

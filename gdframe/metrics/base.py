@@ -25,7 +25,7 @@ class Metric(ABC):
     """``regression`` or ``classification``; None for both."""
 
     maximize: ClassVar[bool] = False
-    """Whether a greater value is better."""
+    """True if a greater value is better."""
 
     needs: ClassVar[Needs] = "predictions"
     """The first argument of the metric.

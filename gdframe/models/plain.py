@@ -1,4 +1,4 @@
-"""Whether a module computes what its class says, or something was attached to it."""
+"""Checks that a module computes what its class says, with nothing attached to it."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class RunFolder:
         """Return whether a run was started here."""
         return (self.path / CONFIG).is_file()
 
-    def is_taken(self) -> bool:
+    def is_occupied(self) -> bool:
         """Return whether a run was started here, or there is a result."""
         return any((self.path / name).exists() for name in (HYDRA, RESULT))
 

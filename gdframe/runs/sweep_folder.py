@@ -49,7 +49,7 @@ class SweepFolder:
             return False
         return self.has_jobs() or bool(self.runs())
 
-    def is_taken(self) -> bool:
+    def is_occupied(self) -> bool:
         """Return whether a sweep was started here."""
         return (self.path / HYDRA_CONFIG).exists()
 

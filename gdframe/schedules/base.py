@@ -44,7 +44,7 @@ class Schedule(ABC):
     """
 
     uses_run_length: bool = False
-    """Whether the factor depends on the run's number of epochs."""
+    """True if the factor depends on the run's number of epochs."""
 
     @abstractmethod
     def factor(self, epochs: NDArray[np.float64], clock: Clock) -> NDArray[np.float64]:

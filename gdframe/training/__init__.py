@@ -1,1 +1,1 @@
-"""How runs are trained: the loop, and what it needs beside it."""
+"""Training of runs: the loop, and the parts it needs."""

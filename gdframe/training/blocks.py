@@ -1,4 +1,4 @@
-"""How many steps an engine executes before the runs are judged again."""
+"""The number of steps that an engine executes before the runs are judged again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 BLOCK_SECONDS = 0.1
-"""How long a block of steps should take: how soon a run notices Ctrl-C or its time limit."""
+"""Time of a block of steps: a run notices Ctrl-C and its time limit within it."""
 
 FIRST_BLOCK, MOST_STEPS = 16, 1 << 22
 """Steps of the first block, and most steps of any, over all runs: it bounds the traces' memory."""

@@ -1,4 +1,4 @@
-"""Whether the parts of a run are of the right kind, and fit each other."""
+"""Checks that the parts of a run are of the right type and fit each other."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class Snapshots:
 
 
 class SnapshotTimer:
-    """Says when snapshots are due, so that they take a small share of the time."""
+    """Time snapshots, so that they take a small share of the time."""
 
     def __init__(self) -> None:
         self._last = time.perf_counter()

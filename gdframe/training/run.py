@@ -92,7 +92,7 @@ class Run:
 
     @property
     def clock(self) -> Clock:
-        """How steps relate to epochs."""
+        """Return how steps relate to epochs."""
         return self.spec.clock
 
     @property
@@ -157,8 +157,8 @@ class Run:
         loss, norm = trace.loss[self.index], trace.gradient_norm[self.index]
         first, self.step = self.step, self.step + finite_steps
         self.executed += finite_steps
-        kept = self.history.add_steps(first, loss[:finite_steps], norm[:finite_steps])
-        if failure := self._watchers.tell("on_block", kept):
+        records = self.history.add_steps(first, loss[:finite_steps], norm[:finite_steps])
+        if failure := self._watchers.tell("on_block", records):
             return failure
         if finite_steps == len(loss):
             return None

@@ -99,7 +99,7 @@ class RunGroup:
             self._wasted = 0.0
 
     def separate(self) -> Iterator[tuple[Run, Callable[[], RunGroup]]]:
-        """Take the runs apart: yield each, and what makes a group of its own of it."""
+        """Split the group: yield each run and the factory of its own group."""
         for run in self.runs:
             run.pause()
         engine = self.engine

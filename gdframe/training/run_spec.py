@@ -1,4 +1,4 @@
-"""What a run is built from."""
+"""The parts that a run is built from."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class RunSpec:
 
     @cached_property
     def problem(self) -> Problem:
-        """What an engine executes."""
+        """Return the problem that an engine executes."""
         schedule = self.schedule or Constant()
         return Problem(self.objective, self.optimizer, schedule, int(self.seed), self.metrics)
 
@@ -95,7 +95,7 @@ class RunSpec:
 
     @cached_property
     def clock(self) -> Clock:
-        """How steps relate to epochs."""
+        """Return how steps relate to epochs."""
         return Clock(self.loader.steps_per_epoch, self.epochs)
 
     @cached_property

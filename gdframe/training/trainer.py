@@ -204,7 +204,7 @@ class Trainer:
         return train_alone(self._group)
 
 
-def _stopping(given: Stopping | Sequence[StoppingRule] | None) -> Stopping:
-    if given is None:
+def _stopping(stopping: Stopping | Sequence[StoppingRule] | None) -> Stopping:
+    if stopping is None:
         return Stopping()
-    return Stopping(rules=given) if isinstance(given, (list, tuple)) else given  # type: ignore[return-value]
+    return Stopping(rules=stopping) if isinstance(stopping, (list, tuple)) else stopping  # type: ignore[return-value]

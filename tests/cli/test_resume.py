@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
+from command import start, wait_for
 from safetensors.torch import load_file
 
 from gdframe.cli.main import main
@@ -32,29 +31,8 @@ def assert_same(run: Path, expected: Path) -> None:
     assert results[0] == results[1]
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen:
-    return subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "gdframe",
-            *SETTINGS,
-            "engine=eager",
-            f"hydra.run.dir={folder}",
-            *arguments,
-        ],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def wait_for(condition, seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition was never true"
-        time.sleep(0.01)
+def start_eager(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    return start(folder.parent, *SETTINGS, "engine=eager", f"hydra.run.dir={folder}", *arguments)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +59,7 @@ def test_more_epochs_equal_a_longer_run(gdframe, tmp_path, variant, engine, dtyp
 @pytest.mark.parametrize("delay", [0.0, pytest.param(0.4, marks=pytest.mark.slow)])
 def test_after_kill_9(gdframe, tmp_path, delay):
     words = ["variant=sgd", "epochs=12", "optimizer=momentum", "lr=0.001", "schedule=cosine"]
-    run = start(tmp_path / "cut", *words, "checkpoint.every=0.05s")
+    run = start_eager(tmp_path / "cut", *words, "checkpoint.every=0.05s")
     wait_for(lambda: list((tmp_path / "cut").glob("checkpoint/step-*")))
     time.sleep(delay)
     run.kill()
@@ -89,7 +67,7 @@ def test_after_kill_9(gdframe, tmp_path, delay):
     assert not (tmp_path / "cut" / "result.json").exists()
     resumed = gdframe("resume", "cut")
     assert resumed.code == 0, resumed.err
-    whole = start(tmp_path / "whole", *words)
+    whole = start_eager(tmp_path / "whole", *words)
     whole.communicate()
     assert_same(tmp_path / "cut", tmp_path / "whole")
     check_events(tmp_path / "cut", tmp_path / "whole")
@@ -114,20 +92,20 @@ def check_events(run: Path, expected: Path) -> None:
 
 
 def test_a_run_killed_before_its_first_checkpoint_starts_again(gdframe, tmp_path):
-    run = start(tmp_path / "cut", "variant=sgd", "epochs=3")
+    run = start_eager(tmp_path / "cut", "variant=sgd", "epochs=3")
     wait_for(lambda: (tmp_path / "cut" / ".hydra" / "config.yaml").exists())
     wait_for(lambda: (tmp_path / "cut" / ".hydra" / "overrides.yaml").exists())
     run.kill()
     run.communicate()
     resumed = gdframe("resume", "cut")
     assert resumed.code == 0, resumed.err
-    start(tmp_path / "whole", "variant=sgd", "epochs=3").communicate()
+    start_eager(tmp_path / "whole", "variant=sgd", "epochs=3").communicate()
     assert_same(tmp_path / "cut", tmp_path / "whole")
 
 
 def test_after_ctrl_c_within_an_epoch(gdframe, tmp_path):
     words = ["variant=sgd", "data.rows=8000", "epochs=1", "lr=0.001"]
-    run = start(tmp_path / "cut", *words, "checkpoint.every=0.05s")
+    run = start_eager(tmp_path / "cut", *words, "checkpoint.every=0.05s")
     wait_for(lambda: list((tmp_path / "cut").glob("checkpoint/step-*")))
     run.send_signal(signal.SIGINT)
     out, err = run.communicate()
@@ -139,7 +117,7 @@ def test_after_ctrl_c_within_an_epoch(gdframe, tmp_path):
     assert 0 < result["steps"] < 6_400
     resumed = gdframe("resume", "cut")
     assert resumed.code == 0, resumed.err
-    start(tmp_path / "whole", *words).communicate()
+    start_eager(tmp_path / "whole", *words).communicate()
     assert_same(tmp_path / "cut", tmp_path / "whole")
 
 
@@ -210,10 +188,7 @@ def test_fewer_epochs_than_done_are_refused(gdframe):
 
 @pytest.mark.parametrize("delay", [0.7, 1.4])
 def test_nothing_remains_after_a_signal_during_set_up(tmp_path, delay):
-    run = subprocess.Popen(
-        [sys.executable, "-m", "gdframe", "data=digits", "model=mlp"],
-        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    run = start(tmp_path, "data=digits", "model=mlp")
     time.sleep(delay)
     run.send_signal(signal.SIGTERM)
     _, err = run.communicate()
@@ -224,7 +199,7 @@ def test_nothing_remains_after_a_signal_during_set_up(tmp_path, delay):
 
 
 def test_a_run_that_is_training_cannot_be_resumed(gdframe, tmp_path):
-    run = start(tmp_path / "busy", "variant=sgd", "epochs=100000", "lr=1e-9")
+    run = start_eager(tmp_path / "busy", "variant=sgd", "epochs=100000", "lr=1e-9")
     try:
         wait_for(lambda: list((tmp_path / "busy").glob("events*")))
         done = gdframe("resume", "busy")

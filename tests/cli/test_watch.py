@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
+from command import start, wait_for
 from rich.console import Console
 
 import gdframe as gd
@@ -63,17 +60,12 @@ def test_a_sweep_is_shown_best_first(tmp_path):
 def test_a_run_is_shown_until_its_end_and_not_changed(tmp_path):
     words = ("data=regression", "data.rows=3000", "variant=sgd", "engine=eager", "epochs=8",
              "stopping.tolerance=null", "hydra.run.dir=live")  # fmt: skip
-    run = subprocess.Popen(
-        [sys.executable, "-m", "gdframe", *words], cwd=tmp_path, stdout=subprocess.DEVNULL,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    run = start(tmp_path, *words)
     folder = tmp_path / "live"
-    deadline = time.monotonic() + 60
-    while not list(folder.glob("events*")) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_for(lambda: list(folder.glob("events*")))
     console = Console(file=io.StringIO(), force_terminal=True, width=120)
     watch(folder, every=0.2, console=console)
-    run.wait(timeout=60)
+    run.communicate(timeout=60)
     shown = console.file.getvalue()
     assert "training" in shown
     assert "8 of 8" in shown

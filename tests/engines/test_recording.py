@@ -120,7 +120,14 @@ def _through_alias(params, grads, hyper):
 @pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_spellings_are_recorded_as_pytorch_understands_them(spelling, dtype):
-    recorded(rule_with(SPELLINGS[spelling]), dtype)  # this compares with the rule
+    rule = rule_with(SPELLINGS[spelling])
+    params, grads = ([torch.randn(shape, dtype=dtype) for shape in SHAPES] for _ in range(2))
+    arrays = [[tensor.numpy().copy() for tensor in tensors] for tensors in (params, grads)]
+    values, _, _ = recorded(rule, dtype).apply(*arrays, [[], []], [], [0.1])
+    expected, _ = rule.update(params, grads, {}, {"lr": 0.1})
+    for value, tensor in zip(values, expected, strict=True):
+        np.testing.assert_allclose(value, tensor.numpy(), rtol=10 * torch.finfo(dtype).eps,
+                                   atol=10 * torch.finfo(dtype).eps)  # fmt: skip
 
 
 def test_a_rule_that_depends_on_the_parameter_is_not_uniform():

@@ -7,7 +7,7 @@ runs with the other tests; ``python -m pytest -m slow tests/engines/test_written
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -76,24 +76,39 @@ def trained(
     return built, results
 
 
-def assert_same(
-    results: dict[str, np.ndarray], expected: dict[str, np.ndarray], dtype: Any
-) -> None:
-    assert results.keys() == expected.keys()
+class Outcome(NamedTuple):
+    """The comparison of an engine with the plain loop."""
+
+    reason: str | None
+    """Why the engine refuses, or why ``auto`` selects the plain loop; or None."""
+
+    problem: str = ""
+    """The first value that differs, or the state that trial calls changed; empty where none is."""
+
+
+def difference(
+    results: dict[str, np.ndarray], expected: dict[str, np.ndarray], dtype: torch.dtype
+) -> str:
+    """Return the first of the values that differs, with its largest difference; or nothing."""
+    if results.keys() != expected.keys():
+        return f"values of {sorted(results)}, expected of {sorted(expected)}"
     for name, value in expected.items():
-        size = np.abs(value[np.isfinite(value)]).max(initial=1e-3)
-        np.testing.assert_allclose(results[name], value, rtol=0, atol=TOLERANCE[dtype] * size,
-                                   err_msg=name)  # fmt: skip
+        bound = TOLERANCE[dtype] * np.abs(value[np.isfinite(value)]).max(initial=1e-3)
+        if results[name].shape != value.shape or not np.allclose(
+            results[name], value, rtol=0, atol=bound, equal_nan=True
+        ):
+            return f"{name}: {results[name]}, expected {value} within {bound:g}"
+    return ""
 
 
-def equal_or_refused(
+def against_eager(
     engine: str,
     make_runs: Callable[[], list[gd.Problem]],
     loader: gd.Loader,
     hidden: dict[str, Any],
     dtype: torch.dtype = torch.float64,
-) -> str | None:
-    """Compare an engine with the plain loop; return why it refuses, or None."""
+) -> Outcome:
+    """Train on an engine and on the plain loop, and compare."""
     data = DATA if dtype == torch.float64 else as_single(DATA)
     with HiddenState(hidden):
         _, expected = trained("eager", make_runs(), data, loader)
@@ -101,14 +116,11 @@ def equal_or_refused(
         try:
             built, results = trained(engine, make_runs(), data, loader)
         except gd.CannotExecute as error:
-            reason = error.reason
-        else:
-            reason = ""
-        if reason:
-            assert saved.changed() is None, "trial calls changed a component's state"
-            return reason
-    assert_same(results, expected, dtype)
-    return None if type(built) is not gd.Eager else built.reason
+            if place := saved.changed():
+                return Outcome(error.reason, f"trial calls changed {place}")
+            return Outcome(error.reason, "" if error.reason else "it refuses without a reason")
+    reason = built.reason if isinstance(built, gd.Eager) else None
+    return Outcome(reason, difference(results, expected, dtype))
 
 
 def as_single(data: gd.Dataset) -> gd.Dataset:
@@ -128,24 +140,24 @@ def linear(run: int) -> gd.Linear:
     return gd.Linear(3)
 
 
-def rule_compiled(name: str, runs: int) -> str | None:
+def rule_compiled(name: str, runs: int) -> Outcome:
     rule = RULES[name]
-    return equal_or_refused(
+    return against_eager(
         "compiled", lambda: runs_of(rule, MODELS["plain"], runs, torch.float64),
         loader_of("mini_batch"), {"rule": rule},
     )  # fmt: skip
 
 
-def model_compiled(name: str, runs: int) -> str | None:
+def model_compiled(name: str, runs: int) -> Outcome:
     make = MODELS[name]
-    return equal_or_refused(
+    return against_eager(
         "compiled", lambda: runs_of(gd.Momentum, make, runs, torch.float64),
         loader_of("mini_batch"), {"model": make(0)},
     )  # fmt: skip
 
 
-def loader_compiled(name: str, runs: int) -> str | None:
-    return equal_or_refused(
+def loader_compiled(name: str, runs: int) -> Outcome:
+    return against_eager(
         "compiled", lambda: runs_of(gd.Momentum, MODELS["plain"], runs, torch.float64),
         LOADERS[name](DATA.rows), {},
     )  # fmt: skip
@@ -171,11 +183,12 @@ PLACES = [("linear", "mini_batch"), ("linear", "per_sample"), ("gram", "full_bat
 def test_a_rule_is_computed_as_written_or_refused(name, engine, loader, runs):
     rule = RULES[name]
     dtype = torch.float32 if len(name) % 3 == 0 else torch.float64
-    reason = equal_or_refused(
+    outcome = against_eager(
         engine, lambda: runs_of(rule, linear, runs, dtype), loader_of(loader), {"rule": rule}, dtype
     )
+    assert not outcome.problem
     if name in ELEMENTWISE and engine == "linear":
-        assert reason is None
+        assert outcome.reason is None
 
 
 @pytest.mark.parametrize(
@@ -183,17 +196,18 @@ def test_a_rule_is_computed_as_written_or_refused(name, engine, loader, runs):
 )
 def test_trial_calls_by_auto_change_no_rule(name):
     rule = RULES[name]
-    equal_or_refused(
+    outcome = against_eager(
         "auto", lambda: runs_of(rule, linear, 1, torch.float64), loader_of("mini_batch"),
         {"rule": rule},
     )  # fmt: skip
+    assert not outcome.problem
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("runs", [1, 7])
 @pytest.mark.parametrize("name", RULES)
 def test_a_compiled_rule_is_computed_as_written_or_refused(name, runs):
-    apart(rule_compiled, name, runs)
+    assert not apart(rule_compiled, name, runs).problem
 
 
 SAMPLE = ["keeps what it moves in place", "starts at random"]
@@ -201,7 +215,7 @@ SAMPLE = ["keeps what it moves in place", "starts at random"]
 
 @pytest.mark.parametrize("name", SAMPLE)
 def test_a_rule_is_computed_as_written_when_compiled(name):
-    assert rule_compiled(name, 3) is None
+    assert rule_compiled(name, 3) == Outcome(None)
 
 
 @pytest.mark.parametrize("name", [
@@ -227,31 +241,33 @@ def test_compiled_refuses_rules_that_depend_on_more_than_their_arguments(name):
 )
 def test_a_linear_model_is_computed_as_written_or_refused(name, engine, loader, runs):
     make = MODELS[name]
-    equal_or_refused(
+    outcome = against_eager(
         engine, lambda: runs_of(gd.Momentum, make, runs, torch.float64), loader_of(loader),
         {"model": make(0)},
     )  # fmt: skip
+    assert not outcome.problem
 
 
 @pytest.mark.parametrize("name", sampled([(name,) for name in MODELS], 3))
 def test_trial_calls_by_auto_change_no_model(name):
     make = MODELS[name]
-    equal_or_refused(
+    outcome = against_eager(
         "auto", lambda: runs_of(gd.Momentum, make, 1, torch.float64), loader_of("mini_batch"),
         {"model": make(0)},
     )  # fmt: skip
+    assert not outcome.problem
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("runs", [1, 7])
 @pytest.mark.parametrize("name", MODELS)
 def test_a_compiled_model_is_computed_as_written_or_refused(name, runs):
-    apart(model_compiled, name, runs)
+    assert not apart(model_compiled, name, runs).problem
 
 
 @pytest.mark.parametrize("name", ["frozen layer"])
 def test_a_model_is_computed_as_written_when_compiled(name):
-    assert model_compiled(name, 1) is None
+    assert model_compiled(name, 1) == Outcome(None)
 
 
 @pytest.mark.parametrize(("name", "words"), [
@@ -305,15 +321,16 @@ def test_a_loader_is_followed_as_written_or_refused(name, engine, runs):
             with pytest.raises(gd.UserError, match=rf"{type(loader).__name__}\.|needs all rows"):
                 trained(any_engine, make(), DATA, loader)
     else:
-        reason = equal_or_refused(engine, make, loader, {})
-        assert reason is None or engine in ("gram", "auto")
+        outcome = against_eager(engine, make, loader, {})
+        assert not outcome.problem
+        assert outcome.reason is None or engine in ("gram", "auto")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("runs", [1, 7])
 @pytest.mark.parametrize("name", sorted(LOADERS.keys() - REFUSED))
 def test_a_loader_is_followed_as_written_when_compiled(name, runs):
-    assert apart(loader_compiled, name, runs) is None
+    assert apart(loader_compiled, name, runs) == Outcome(None)
 
 
 # rules from a grammar
@@ -326,9 +343,10 @@ def test_a_loader_is_followed_as_written_when_compiled(name, runs):
        dtype=st.sampled_from([torch.float32, torch.float64]))  # fmt: skip
 def test_a_rule_from_the_grammar_is_computed_as_written_or_refused(text, runs, engine, dtype):
     rule = grammar.compiled(text)
-    equal_or_refused(
+    outcome = against_eager(
         engine[0], lambda: runs_of(rule, linear, runs, dtype), loader_of(engine[1]), {}, dtype
     )
+    assert not outcome.problem
 
 
 @pytest.mark.slow
@@ -339,6 +357,7 @@ def test_a_rule_from_the_grammar_is_computed_as_written_or_refused(text, runs, e
        dtype=st.sampled_from([torch.float32, torch.float64]))  # fmt: skip
 def test_many_rules_from_the_grammar_are_computed_as_written_or_refused(text, runs, engine, dtype):
     rule = grammar.compiled(text)
-    equal_or_refused(
+    outcome = against_eager(
         engine[0], lambda: runs_of(rule, linear, runs, dtype), loader_of(engine[1]), {}, dtype
     )
+    assert not outcome.problem

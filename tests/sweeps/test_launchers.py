@@ -7,7 +7,6 @@ The test command does not install Ray. To test it, use
 
 from __future__ import annotations
 
-import csv
 import os
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from importlib.util import find_spec
 import pytest
 import torch
 import yaml
+from command import summary_rows
 from safetensors.torch import load_file
 
 SETTINGS = ("variant=batch,sgd", "lr=0.01,0.02", "seed=0,1", "epochs=3", "dtype=float64")
@@ -42,11 +42,6 @@ def reference(tmp_path_factory):
     return folder / "sweep"
 
 
-def rows_of(folder):
-    with (folder / "summary.csv").open() as file:
-        return list(csv.DictReader(file))
-
-
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_workers_train_groups_with_equal_results(gdframe, reference, launcher):
     done = gdframe(
@@ -57,7 +52,7 @@ def test_workers_train_groups_with_equal_results(gdframe, reference, launcher):
     groups = [yaml.safe_load(p.read_text()) for p in folder.glob(".batches/*/.hydra/config.yaml")]
     assert sorted(len(group["sweep"]["pack"]) for group in groups) == [2, 2, 2, 2]
     volatile = ("seconds.train", "seconds.setup", "folder")
-    for expected, row in zip(rows_of(reference), rows_of(folder), strict=True):
+    for expected, row in zip(summary_rows(reference), summary_rows(folder), strict=True):
         for column, value in expected.items():
             if column not in volatile and not column.startswith("engine"):
                 try:
@@ -81,7 +76,10 @@ def test_a_failed_run_in_a_worker_fails_the_sweep(gdframe, bad_rule):
         "sweep.dir=sweep",
     )  # fmt: skip
     assert done.code == 1, done.err
-    assert [row["status"] for row in rows_of(done.folder / "sweep")] == ["failed", "max_epochs"]
+    assert [row["status"] for row in summary_rows(done.folder / "sweep")] == [
+        "failed",
+        "max_epochs",
+    ]
 
 
 @needs("joblib")
@@ -101,7 +99,7 @@ def test_trials_proposed_together_are_trained_together(gdframe):
     )  # fmt: skip
     assert done.code == 0, done.err
     assert done.out.count("sweep: 5 runs: 5 in 1 ") == 2
-    rows = rows_of(done.folder / "sweep")
+    rows = summary_rows(done.folder / "sweep")
     assert len(rows) == 10
     best = yaml.safe_load((done.folder / "sweep" / "optimization_results.yaml").read_text())
     ended = [row for row in rows if row["status"] != "diverged"]
@@ -119,7 +117,7 @@ def test_another_sweeper_with_another_launcher_writes_one_sweep(gdframe):
         "lr=interval(0.01,0.1)", "sweep.dir=sweep",
     )  # fmt: skip
     assert done.code == 0, done.err
-    assert len(rows_of(done.folder / "sweep")) == 4
+    assert len(summary_rows(done.folder / "sweep")) == 4
     groups = list((done.folder / "sweep").glob(".batches/*/.hydra/config.yaml"))
     assert len(groups) == 2
     resumed = gdframe("resume", "sweep")
@@ -133,7 +131,7 @@ def test_the_basic_launcher_writes_a_summary_into_the_sweep_folder(gdframe, swee
         "sweep.dir=sweep",
     )  # fmt: skip
     assert done.code == 0, done.err
-    assert [row["lr"] for row in rows_of(done.folder / "sweep")] == ["0.01", "0.02"]
+    assert [row["lr"] for row in summary_rows(done.folder / "sweep")] == ["0.01", "0.02"]
     assert len(list(done.folder.rglob("summary.csv"))) == 1
 
 

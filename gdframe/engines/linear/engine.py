@@ -66,8 +66,8 @@ class LinearLoops(Engine):
         objective = self.runs[0].objective
         self._rule = rule_of(self.runs)
         self._coupled = objective.loss is not None and objective.loss.coupled
-        self._arrays = {part: self._taken(rows) for part, rows in self.rows.items() if rows}
-        self._x, self._y, self._lying = self._arrays["train"]
+        self._arrays = {part: self._arrays_of(rows) for part, rows in self.rows.items() if rows}
+        self._x, self._y, self._stored_order = self._arrays["train"]
         self._blocks = [self._block(group) for group in groups_of(self.runs, loader)]
         self._place = {i: (b, at) for b, members in self._blocks for at, i in enumerate(members)}
         self._orders: dict[int, tuple[int, NDArray[np.int64]]] = {}
@@ -75,15 +75,15 @@ class LinearLoops(Engine):
         self._whole = takes_all_rows(loader) and not loader.shuffle
         self._large = self._whole or work >= LARGE
         self._sums: dict[int, Sums] = {}
-        for block, _ in self._blocks[:1] + self._blocks[-1:]:
+        for block, _ in self._blocks[:1] + self._blocks[1:][-1:]:  # all others are as the first
             self._compile(block)
 
-    def _taken(self, rows: Rows) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:
-        """Return design, targets and order of rows as the loops take them, copied only if due."""
+    def _arrays_of(self, rows: Rows) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:
+        """Return design, targets and order of rows for the loops, copied only if they must be."""
         model: Any = self.runs[0].objective.model
-        with torch.no_grad(), undisturbed(model=model) as kept:
+        with torch.no_grad(), undisturbed(model=model) as state:
             design = model.design(rows.features)
-            if kept is not None and (place := kept.changed()) is not None:
+            if state is not None and (place := state.changed()) is not None:
                 raise DifferenceError(f"its {place} changes when its design is computed")
         x = np.ascontiguousarray(design.numpy())
         y = np.ascontiguousarray(rows.targets.numpy().reshape(len(rows), -1))
@@ -110,7 +110,7 @@ class LinearLoops(Engine):
 
     def _compile(self, block: Block) -> None:
         """Have everything compiled that training will call, by calling it on next to nothing."""
-        sums = block.sums(self._x, self._y, self._lying, 0, 1)
+        sums = block.sums(self._x, self._y, self._stored_order, 0, 1)
         block.mean_gradient(sums, 1)
         if self._large:
             block.step(sums, 1, np.zeros(len(block.runs)))
@@ -118,7 +118,9 @@ class LinearLoops(Engine):
         else:
             none = np.empty((1, 0))
             size = self.loader.batch_size
-            block.steps(self._x, self._y, self._lying[:0], 0, size, none, np.zeros(MANY, np.int64))
+            block.steps(
+                self._x, self._y, self._stored_order[:0], 0, size, none, np.zeros(MANY, np.int64)
+            )
 
     @classmethod
     def why_not(cls, runs: Sequence[Problem], data: Dataset, loader: Loader) -> str | None:
@@ -160,10 +162,8 @@ class LinearLoops(Engine):
             check_kernels(self.runs[run].objective, rows.targets)
         kind = type(self.runs[0].objective.loss).__module__
         most = FEW if kind.startswith("gdframe.") else MANY_ROWS
-        size, rest = (
-            min(self.loader.batch_size, len(rows), most),
-            len(rows) % self.loader.batch_size,
-        )
+        size = min(self.loader.batch_size, len(rows), most)
+        rest = len(rows) % self.loader.batch_size
         ends = [size * (i + 1) for i in range(min(2, len(rows) // size))]
         if 0 < rest < size and ends[-1] + rest <= len(rows):
             ends.append(ends[-1] + rest)  # as the last step of an epoch
@@ -180,7 +180,7 @@ class LinearLoops(Engine):
 
             check_steps(self, run, batches, (factors[0] * lr).tolist(), execute)
             few = Rows(rows.features[: cuts[-1][1]], rows.targets[: cuts[-1][1]])
-            sums = block.sums(self._x, self._y, self._lying, 0, len(few))
+            sums = block.sums(self._x, self._y, self._stored_order, 0, len(few))
             loss = float(np.atleast_1d(sums.loss)[at]) / self._terms(len(few))
             compare_evaluation(loss, self.runs[run], few, self.data)
 
@@ -189,12 +189,12 @@ class LinearLoops(Engine):
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Execute steps on rows between ``cuts``, with schedules' factors (1, steps)."""
         if not self._large:
-            order, size = self._lying[: cuts[-1][1]], cuts[0][1]
+            order, size = self._stored_order[: cuts[-1][1]], cuts[0][1]
             which = np.zeros(len(block.runs), np.int64)
             return block.steps(self._x, self._y, order, 0, size, factors, which)
         traces = []
         for t, (begin, end) in enumerate(cuts):
-            sums = block.sums(self._x, self._y, self._lying, begin, end)
+            sums = block.sums(self._x, self._y, self._stored_order, begin, end)
             own = np.full(len(block.runs), factors[0, t])
             traces.append(block.step(sums, self._terms(end - begin), own))
         losses, norms = zip(*traces, strict=True)
@@ -205,7 +205,7 @@ class LinearLoops(Engine):
         """Execute the steps block by block, side by side."""
         epoch = first // self.clock.steps_per_epoch
         offset = first - epoch * self.clock.steps_per_epoch
-        found: list[tuple[NDArray[Any], NDArray[Any]] | None] = [None] * len(self._blocks)
+        traces: list[tuple[NDArray[Any], NDArray[Any]] | None] = [None] * len(self._blocks)
 
         def work(index: int) -> None:
             block = self._blocks[index][0]
@@ -213,10 +213,10 @@ class LinearLoops(Engine):
             schedules = [run.schedule for run in block.runs]
             rates, which = factors(schedules, first, last, self.clock)
             if self._large:
-                found[index] = self._large_steps(block, order, offset, rates[which])
+                traces[index] = self._large_steps(block, order, offset, rates[which])
             else:
                 size = self.loader.batch_size
-                found[index] = block.steps(self._x, self._y, order, offset, size, rates, which)
+                traces[index] = block.steps(self._x, self._y, order, offset, size, rates, which)
 
         tasks = [partial(work, index) for index in range(len(self._blocks))]
         if self._large:  # threads share the rows of each block
@@ -224,15 +224,15 @@ class LinearLoops(Engine):
                 task()
         else:
             side_by_side(tasks)
-        return self._trace([pair for pair in found if pair is not None])
+        return self._trace([pair for pair in traces if pair is not None])
 
-    def _trace(self, found: list[tuple[NDArray[Any], NDArray[Any]]]) -> Trace:
+    def _trace(self, traces: list[tuple[NDArray[Any], NDArray[Any]]]) -> Trace:
         """Put the traces of all blocks together; that of a single one is not copied."""
-        if len(found) == 1:
-            return Trace(*found[0])
-        shape = (len(self.runs), found[0][0].shape[1])
+        if len(traces) == 1:
+            return Trace(*traces[0])
+        shape = (len(self.runs), traces[0][0].shape[1])
         trace = Trace(np.empty(shape, self._x.dtype), np.empty(shape, self._x.dtype))
-        for (_, members), (losses, norms) in zip(self._blocks, found, strict=True):
+        for (_, members), (losses, norms) in zip(self._blocks, traces, strict=True):
             trace.loss[members], trace.gradient_norm[members] = losses, norms
         return trace
 
@@ -245,8 +245,8 @@ class LinearLoops(Engine):
             end = min(begin + size, len(order))
             sums = self._sums.pop(id(block), None)
             if sums is None:
-                apart = depends_on_seed(self.loader)
-                sums = block.sums(self._x, self._y, order, begin, end, scattered=apart)
+                shuffles = depends_on_seed(self.loader)
+                sums = block.sums(self._x, self._y, order, begin, end, scattered=shuffles)
             traces.append(block.step(sums, self._terms(end - begin), factors[:, t]))
         losses, norms = zip(*traces, strict=True)
         return np.concatenate(losses, axis=1), np.concatenate(norms, axis=1)
@@ -257,21 +257,21 @@ class LinearLoops(Engine):
 
     def _order(self, seed: int, epoch: int) -> NDArray[np.int64]:
         """Return the order of an epoch's rows, kept until the next one."""
-        kept = self._orders.get(seed)
-        if kept is None or kept[0] != epoch:
+        entry = self._orders.get(seed)
+        if entry is None or entry[0] != epoch:
             order = row_order(self.loader, epoch, seed)
-            kept = (epoch, self._lying if order is None else order.numpy())
+            entry = (epoch, self._stored_order if order is None else order.numpy())
             if len(self._orders) >= MOST_ORDERS:
                 self._orders.clear()
-            self._orders[seed] = kept
-        return kept[1]
+            self._orders[seed] = entry
+        return entry[1]
 
     @np.errstate(all="ignore")
     def evaluate(self, part: Part, *, whole: bool = True) -> list[Evaluation]:
         """Sum over all rows in one pass; the next full-batch step takes the sum as its own."""
         rows = self._part(part)
         x, y, order = self._arrays[part]
-        found: dict[int, Evaluation] = {}
+        evaluations: dict[int, Evaluation] = {}
         for block, members in self._blocks:
             tallies = [self.runs[i].tally(self.data, rows) for i in members]
             watch = partial(_add_outputs, block, tallies, rows)
@@ -283,13 +283,13 @@ class LinearLoops(Engine):
             losses = np.atleast_1d(sums.loss) / terms
             for at, member in enumerate(members):
                 loss = float(losses[at])
-                found[member] = Evaluation(
+                evaluations[member] = Evaluation(
                     loss=loss,
                     objective=loss + block.penalty_value(at),
                     gradient_norms=block.norms(gradient, at) if gradient else {},
                     metrics=tallies[at].values(),
                 )
-        return [found[i] for i in range(len(self.runs))]
+        return [evaluations[i] for i in range(len(self.runs))]
 
     def settle(self, run: int) -> None:
         """Hand a run's parameters to its module, and its state to its optimizer."""
@@ -324,13 +324,16 @@ class LinearLoops(Engine):
         """Copy the state into the arrays; what the rule's state lacks is as at the start."""
         block, at = self._place[run]
         self._sums.clear()
-        given = {k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")}
-        own = block.model(at)
-        if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in given.items()}:
-            raise ValueError(f"the state is of another model: {sorted(given)} for {sorted(own)}")
-        block.load_model(at, {name: value.cpu() for name, value in given.items()})
-        parameters = {name: value.cpu() for name, value in given.items()}
-        initial = as_states(self.runs[run], starting_state(self.runs[run], parameters))
+        model = {
+            k.removeprefix("model."): v.cpu() for k, v in state.items() if k.startswith("model.")
+        }
+        expected = block.model(at)
+        if {k: v.shape for k, v in expected.items()} != {k: v.shape for k, v in model.items()}:
+            raise ValueError(
+                f"the state is of another model: {sorted(model)} for {sorted(expected)}"
+            )
+        block.load_model(at, model)
+        initial = as_states(self.runs[run], starting_state(self.runs[run], model))
         stored = [
             {name: state.get(f"optimizer.{index}.{name}", value) for name, value in own.items()}
             for index, own in enumerate(initial)

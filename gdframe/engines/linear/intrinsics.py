@@ -1,4 +1,4 @@
-"""What Numba has no name for: a request to fetch a row of an array into the cache."""
+"""A request to fetch a row of an array into the cache, for which Numba has no name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a specialisation of the loops fills in, here for the simplest case and in plain Python.
+"""The functions that a specialisation of the loops replaces, here for the simplest case.
 
 The loops import these names; the generated module that Numba compiles holds its own in their place,
 made from the loss, the penalty and the update rule (``specialize.py``). ``F`` is the type of the
@@ -57,10 +57,10 @@ def update_bias(w: Any, g: Any, states: Any, i: int, values: Any) -> Any:
 
 
 COUPLED = False
-"""Whether the loss is ``coupled_loss``."""
+"""True if the loss is ``coupled_loss``."""
 
 PENALIZE_BIASES = False
-"""Whether the penalty acts on biases."""
+"""True if the penalty acts on biases."""
 
 OUTPUTS = 0
 """The number of outputs where it is one, which lets the loops over outputs vanish; else zero."""

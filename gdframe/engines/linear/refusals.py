@@ -1,4 +1,4 @@
-"""What the linear engine cannot execute, in words a user can act on."""
+"""Reasons why the linear engine cannot execute a run, in words that a user can act on."""
 
 from __future__ import annotations
 

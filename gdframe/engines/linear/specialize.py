@@ -94,7 +94,7 @@ _EXPONENTIAL: dict[str, dict[str, Any]] = {
                 "log2_low": 1.90821492927058770002e-10, "integer": "np.int64", "bias": 1022,
                 "mantissa": 52, "terms": 14},
 }  # fmt: skip
-"""What the exponential is made of by type: range, log(2) in two parts, bits, terms of Taylor's."""
+"""Constants of the exponential by type: range, log(2) in two parts, bits, terms of Taylor's."""
 
 _NO_LOSS = "def loss(z, y, arguments, r):\n    return ZERO, ZERO\n"
 _NO_COUPLED_LOSS = "def coupled_loss(z, label, slope, arguments, r):\n    return ZERO\n"
@@ -174,9 +174,11 @@ def _kernel(kernel: Callable[..., Any], name: str, *, many: bool) -> str:
     fixed = 3 if name == "coupled_loss" else 1 if name == "penalty" else 2
     head = f"def {name}({', '.join([*signature[:fixed], 'arguments', 'r'])}):"
     at = "[{}, r]" if many else "[{}]"
-    taken = [f"    {given} = arguments{at.format(i)}" for i, given in enumerate(signature[fixed:])]
+    arguments = [
+        f"    {name} = arguments{at.format(i)}" for i, name in enumerate(signature[fixed:])
+    ]
     lines = [ast.unparse(_InOneType().visit(statement)) for statement in body]
-    return "\n".join([head, *taken, *(textwrap.indent(line, "    ") for line in lines)])
+    return "\n".join([head, *arguments, *(textwrap.indent(line, "    ") for line in lines)])
 
 
 class _InOneType(ast.NodeTransformer):
