@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import logging
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -280,8 +279,3 @@ def read_hydra(path: Path) -> Mapping[str, Any]:
         return {}
     part = content.get("hydra") if isinstance(content, dict) else None
     return part if isinstance(part, dict) else {}
-
-
-def relative(path: Path, start: Path) -> str:
-    """Return a path relative to a folder, without resolving links, which is slow."""
-    return os.path.relpath(path, start)

@@ -136,7 +136,7 @@ class Run:
             if bad := first_not_finite(row):
                 verdict = diverged(*bad, step=0, lr=self.spec.lr, parameter=None)
             else:
-                self._follow()
+                self._follow(self._epoch_end())
         self.snapshots = Snapshots(self.step, self.engine.state(self.index))
         failure = self._watchers.start(self.observer_states)
         return failure or verdict or self._catch_up()
@@ -145,7 +145,7 @@ class Run:
         at_an_end = self.step % self.clock.steps_per_epoch == 0
         if at_an_end and self.history.last["step"] != self.step:
             return self.end_epoch()  # it stopped before the epoch was evaluated
-        return self._judge()
+        return self._judge(self._epoch_end())
 
     def record(self, trace: Trace, finite_steps: int) -> Verdict | None:
         """Record a block of steps; the run has diverged if one of them is not finite.
@@ -172,22 +172,23 @@ class Run:
         if bad := first_not_finite(row):
             return self._diverge(*bad, step=self.step)
         self._add(row)
-        self._follow()
-        return self._watchers.tell("on_epoch") or self._judge()
+        end = self._epoch_end()
+        self._follow(end)
+        return self._watchers.tell("on_epoch") or self._judge(end)
 
     def out_of_time(self) -> Verdict | None:
         """Judge the training time."""
         return self.spec.stopping.judge_time(self.seconds)
 
-    def _judge(self) -> Verdict | None:
-        verdict, rule = self.spec.stopping.judge(self.memories, self._epoch_end())
+    def _judge(self, end: EpochEnd) -> Verdict | None:
+        verdict, rule = self.spec.stopping.judge(self.memories, end)
         if verdict is not None and verdict.restores_best and rule is not None:
             self._return_to(self.best[rule])
         return verdict
 
-    def _follow(self) -> None:
+    def _follow(self, end: EpochEnd) -> None:
         """Update the memories of the stopping rules; keep parameters that are the best so far."""
-        for rule in self.spec.stopping.follow(self.memories, self._epoch_end()):
+        for rule in self.spec.stopping.follow(self.memories, end):
             state = self.engine.state(self.index)
             self.best[rule] = Best(self.step, state, copied(self.memories))
 

@@ -82,7 +82,7 @@ class RunGroup:
         if len(self.engine.runs) > 1:
             run.engine.retire(run.index)
         self.runs.remove(run)
-        self._stopwatch.leave(1)
+        self._stopwatch.leave()
 
     def shrink(self, block_seconds: float) -> None:
         """Continue on an engine for fewer runs, once ended ones have wasted what that costs.

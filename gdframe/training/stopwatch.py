@@ -20,8 +20,8 @@ class SharedStopwatch:
         """Training time of a run that has trained from the start until now."""
         return self._spent + (time.perf_counter() - self._since) / max(1, self._runs)
 
-    def leave(self, runs: int) -> None:
-        """Divide by fewer runs from now on: ``runs`` of them have ended."""
+    def leave(self) -> None:
+        """Divide by one run fewer from now on: one has ended."""
         now = time.perf_counter()
         self._spent += (now - self._since) / max(1, self._runs)
-        self._since, self._runs = now, self._runs - runs
+        self._since, self._runs = now, self._runs - 1

@@ -8,7 +8,7 @@ from typing import Any
 
 from gdframe.runs.sweep_folder import SweepFolder
 from gdframe.sweeps.comparing.comparison import Record
-from gdframe.sweeps.executing.job import Job, has_changed, read_jobs
+from gdframe.sweeps.executing.job import Job, has_changed, read_jobs, read_results
 
 
 def records_of(jobs: Sequence[Job], results: Mapping[int, Mapping[str, Any]]) -> list[Record]:
@@ -66,13 +66,10 @@ def read_records(folder: Path) -> list[Record]:
     """
     sweep = SweepFolder(folder)
     if sweep.has_jobs():
-        jobs = [job for job in read_jobs(folder) if not has_changed(job)]
-        results = {
-            job.number: result
-            for job in jobs
-            if (result := job.run_folder.read_result()) is not None
-        }
-        return records_of(jobs, results)
+        jobs = read_jobs(folder)
+        results = read_results(jobs)
+        unchanged = [job for job in jobs if not has_changed(job, results.get(job.number))]
+        return records_of(unchanged, results)
     return [
         Record(settings(run.read_overrides()), run.read_result(), str(run)) for run in sweep.runs()
     ]

@@ -29,8 +29,6 @@ from gdframe.training.trainer import train
 
 log = logging.getLogger("gdframe")
 
-Row = dict[str, Any]
-
 
 class Execution:
     """Trains run groups.
@@ -101,7 +99,8 @@ class Execution:
         def ended(run: Run, result: Result) -> None:
             prepared, job = by_run[run]
             result.seconds["setup"], result.folder = setup, job.folder
-            self._curves.keep(result)
+            if prepared.config["logging"]["tensorboard"]:
+                self._curves.keep(result)
             if (board := self._boards.pop(job.number, None)) is not None:
                 with storing():
                     self._curves.write_end(board, result)

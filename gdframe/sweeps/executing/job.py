@@ -98,9 +98,14 @@ def digest(config: Mapping[str, Any]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def has_changed(job: Job) -> bool:
-    """Return whether the run in a job's folder was resumed with other settings, such as epochs."""
-    if job.run_folder.read_result() is None:
+def has_changed(job: Job, result: Mapping[str, Any] | None) -> bool:
+    """Return whether the run in a job's folder was resumed with other settings, such as epochs.
+
+    Args:
+        job: the run.
+        result: content of its ``result.json``, if any.
+    """
+    if result is None:
         return False  # it is not trained yet
     try:
         if job.run_folder.read_config_text() == job.composition.text():
@@ -157,8 +162,13 @@ def read_jobs(folder: Path) -> list[Job]:
         raise sweep.unreadable(error) from error
 
 
-def result_of(job: Job) -> dict[str, Any] | None:
-    """Return the result of a run, or None if it has none, failed or was interrupted."""
-    content = job.run_folder.read_result()
+def read_results(jobs: Sequence[Job]) -> dict[int, Mapping[str, Any]]:
+    """Return the content of each ``result.json`` that there is, by the number of the run."""
+    contents = ((job.number, job.run_folder.read_result()) for job in jobs)
+    return {number: content for number, content in contents if content is not None}
+
+
+def has_ended(result: Mapping[str, Any] | None) -> bool:
+    """Return whether a run has a result, and neither failed nor was interrupted."""
     unfinished = (str(Status.INTERRUPTED), str(Status.FAILED))
-    return None if content is None or content.get("status") in unfinished else content
+    return result is not None and result.get("status") not in unfinished

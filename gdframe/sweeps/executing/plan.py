@@ -117,8 +117,9 @@ def _sort_in(job: Job, structures: list[Structure], datasets: Datasets) -> None:
     name = config["engine"]["name"]
     if name != "auto":  # auto chooses an engine that can execute the run
         build_engine(name, [spec.problem], spec.data, spec.loader, epochs=config["epochs"])
-    tensorboard = config["logging"]["tensorboard"]
-    structures.append(Structure(key, spec.problem, [job], _bytes(spec), tensorboard))
+    logging = config["logging"]
+    has_event_files = logging["tensorboard"] and logging["runs"] == "all"
+    structures.append(Structure(key, spec.problem, [job], _bytes(spec), has_event_files))
 
 
 def starting_point(job: Job) -> Capture | None:

@@ -16,7 +16,15 @@ from gdframe.interrupt import interruptible
 from gdframe.runs.sweep_folder import SweepFolder
 from gdframe.sweeps.comparing.sweep_metric import check_metric
 from gdframe.sweeps.executing.execute import Execution
-from gdframe.sweeps.executing.job import Job, digest, has_changed, read_jobs, result_of, write_jobs
+from gdframe.sweeps.executing.job import (
+    Job,
+    digest,
+    has_changed,
+    has_ended,
+    read_jobs,
+    read_results,
+    write_jobs,
+)
 from gdframe.sweeps.executing.plan import Datasets, plan, starting_point
 from gdframe.sweeps.executing.sweep_progress import SweepProgress
 from gdframe.sweeps.writing.mean_curves import Curves
@@ -75,21 +83,31 @@ def train_sweep(
     datasets = Datasets()
     if jobs is None:
         known = requested = read_jobs(folder)
-        changed = frozenset(job.number for job in known if has_changed(job))
+        known_results = read_results(known)
+        changed = frozenset(
+            job.number for job in known if has_changed(job, known_results.get(job.number))
+        )
     else:
         has_jobs = SweepFolder(folder).has_jobs()
         if reuse and not has_jobs:
             refuse_run(folder)
         known = read_jobs(folder) if reuse and has_jobs else []
-        changed = frozenset(job.number for job in known if not _is_unchanged(job, datasets))
+        known_results = read_results(known)
+        changed = frozenset(
+            job.number
+            for job in known
+            if not _is_unchanged(job, known_results.get(job.number), datasets)
+        )
         # the changed runs keep their folders, but the sweep excludes them
         known = [job for job in known if job.number not in changed]
         requested = _reused(folder, jobs, known) if reuse else list(jobs)
     earlier = before.jobs if before else []
     all_jobs = list({job.number: job for job in (*earlier, *known, *requested)}.values())
-    results: dict[int, Mapping[str, Any]] = {
-        job.number: result for job in known if (result := result_of(job)) is not None
-    } | (dict(before.results) if before else {})
+    results = {
+        job.number: known_results[job.number]
+        for job in known
+        if has_ended(known_results.get(job.number))
+    } | (before.results if before else {})
     pending = list({job.number: job for job in requested if job.number not in results}.values())
     groups = plan(pending, datasets, most=most)
     folder.mkdir(parents=True, exist_ok=True)
@@ -129,16 +147,15 @@ def _new_folder(job: Job, folder: Path, number: int) -> Path:
     return job.folder if is_usable else folder / str(number)
 
 
-def _is_unchanged(job: Job, datasets: Datasets) -> bool:
+def _is_unchanged(job: Job, result: Mapping[str, Any] | None, datasets: Datasets) -> bool:
     """Return whether the run in a job's folder, if any, has the job's settings and data.
 
     A run that was resumed to more epochs has other settings. A data file can change.
     """
-    if has_changed(job):
+    if has_changed(job, result):
         return False
-    result = job.run_folder.read_result()
     stored = None if result is None else result.get("data_digest")
-    if stored is None or result_of(job) is None:  # it resumes from its checkpoint, if any
+    if stored is None or not has_ended(result):  # it resumes from its checkpoint, if any
         try:
             start = starting_point(job)
         except UserError:  # the checkpoint is damaged

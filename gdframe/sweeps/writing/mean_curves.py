@@ -16,26 +16,19 @@ from gdframe.runs.result import Result
 from gdframe.runs.run_folder import RunFolder
 from gdframe.runs.sweep_folder import SweepFolder
 from gdframe.sweeps.comparing.comparison import Configuration, Record
+from gdframe.sweeps.comparing.sweep_metric import WORTHLESS
 
 Arrays = dict[str, NDArray[np.float64]]
 
 LONGEST_NAME = 120
 """Most characters of a folder of mean curves; longer names are cut and get a digest."""
 
-ENDED = ("converged", "max_epochs", "target_reached", "time_limit")
-"""Statuses of runs whose curves are averaged."""
-
 
 class Curves:
-    """Stores the histories of runs until their sweep ends.
-
-    Attributes:
-        hidden: observers by folder, of runs whose curves were not written.
-    """
+    """Stores the histories of runs until their sweep ends."""
 
     def __init__(self) -> None:
         self._histories: dict[str, Arrays] = {}
-        self.hidden: dict[str, TensorBoard] = {}
 
     def keep(self, result: Result) -> None:
         """Store the history of a run that ended."""
@@ -47,8 +40,8 @@ class Curves:
         Raises:
             OSError: the file cannot be written.
         """
-        self.hidden[str(result.folder)] = board
-        last = {name: values[-1:] for name, values in result.history.to_arrays().items()}
+        history = self._histories[str(result.folder)]
+        last = {name: values[-1:] for name, values in history.items()}
         _write(board.folder, last, board, result.to_json())
 
     def show(self, records: Sequence[Record], board_of: Callable[[Record], TensorBoard]) -> None:
@@ -56,7 +49,7 @@ class Curves:
 
         Args:
             records: the runs.
-            board_of: returns the observer of a run that another process trained.
+            board_of: returns the observer that writes the events of a run.
 
         Raises:
             OSError: a file cannot be written.
@@ -64,7 +57,7 @@ class Curves:
         for record in records:
             arrays = self._history(record.folder)
             if arrays is not None and record.result is not None:
-                board = self.hidden.get(record.folder) or board_of(record)
+                board = board_of(record)
                 _write(board.folder, arrays, board, record.result)
 
     def write_means(self, folder: Path, configurations: Sequence[Configuration]) -> None:
@@ -79,7 +72,10 @@ class Curves:
         sweep = SweepFolder(folder)
         sweep.clear_means()
         for configuration in configurations:
-            ended = [r for r in configuration.records if (r.result or {}).get("status") in ENDED]
+            ended = [
+                record for record in configuration.records
+                if record.result is not None and record.result["status"] not in WORTHLESS
+            ]  # fmt: skip
             runs = [arrays for r in ended if (arrays := self._history(r.folder)) is not None]
             if len(runs) > 1:
                 _write(sweep.mean(_name(configuration)).path, mean(runs))

@@ -281,12 +281,7 @@ def _table(ranked: Sequence[Configuration], metric: str) -> list[str]:
 
 def _cost(configuration: Configuration, name: str) -> str:
     """Return the mean cost of the runs that reached the target."""
-    values = []
-    for record in configuration.records:
-        value: Any = record.result or {}
-        if value.get("status") != "target_reached":
-            continue
-        for part in name.split("."):
-            value = value.get(part, math.nan)
-        values.append(float(value))
+    results = results_of([configuration])
+    reached = [result for result in results if result and result["status"] == "target_reached"]
+    values = [cost for result in reached if (cost := value_of(result, name)) is not None]
     return f"{sum(values) / len(values):,.4g}" if values else ""
