@@ -14,7 +14,8 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,28 @@ def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"the condition was not true for {seconds:g} s")
         time.sleep(0.01)
+
+
+@contextmanager
+def locked_elsewhere(folder: Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold the lock of a folder in another process."""
+    code = f"""
+import sys
+from gdframe.runs.folder import Folder
+with Folder(sys.argv[1]).lock(shared={shared}):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(folder)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "locked\n"
+        yield
+    finally:
+        holder.communicate("")
 
 
 def summary_rows(folder: Path) -> list[dict[str, str]]:

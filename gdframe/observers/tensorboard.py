@@ -16,9 +16,10 @@ from torch import Tensor
 
 from gdframe.observers.base import Observer, Watched
 from gdframe.registry import OBSERVERS
-from gdframe.runs.event_file import EventFile, rewind_events
+from gdframe.runs.event_file import Checkpointed, EventFile
 from gdframe.runs.event_tags import STEP_TAGS, tag_of
 from gdframe.runs.result import Result
+from gdframe.runs.run_folder import RunFolder
 
 LAYOUT = {
     "1. Is it descending?": {
@@ -75,7 +76,7 @@ class TensorBoard(Observer):
         hyperparameters: Mapping[str, Any] | None = None,
         text: Mapping[str, str] | None = None,
     ) -> None:
-        self.folder, self.max_points, self.histograms = Path(folder), max_points, histograms
+        self.folder, self.max_points, self.histograms = RunFolder(folder), max_points, histograms
         self.hyperparameters, self.text = dict(hyperparameters or {}), dict(text or {})
         self._file: EventFile | None = None
         self._steps: list[NDArray[np.float64]] = []
@@ -85,11 +86,14 @@ class TensorBoard(Observer):
     def on_start(self, run: Watched) -> None:
         """Open the event file; after a resume, drop events beyond the checkpoint."""
         epoch = int(run.history.last["epoch"])
-        resumed = rewind_events(self.folder, step=run.step, epoch=epoch)
-        self._file = EventFile(self.folder)
         # a limit of M points: the start, the end, and evenly spaced epochs between
         self._stride = max(1, math.ceil(run.epochs / max(1, self.max_points - 2)))
         self._drawing = max(1, math.ceil(run.epochs / max(1, self.histograms - 2)))
+        checkpointed = Checkpointed(run.step, epoch, self._stride, self._drawing)
+        resumed = run.step > 0 and self.folder.rewind_events(checkpointed)
+        if not resumed:  # a process that died may have written the beginning
+            self.folder.clear_events()
+        self._file = self.folder.open_events()
         if not resumed:
             self._file.layout(layout(run.history.last))
             for title, page in self.text.items():

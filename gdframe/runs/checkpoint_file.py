@@ -18,6 +18,7 @@ from torch import Tensor
 
 from gdframe.errors import UserError
 from gdframe.runs.files import write_atomically
+from gdframe.runs.folder import Folder
 
 FORMAT, READABLE = 2, (1, 2)
 """Versions of the checkpoint format: the one to write, and those that can be read."""
@@ -114,5 +115,5 @@ def _digest(tensors: dict[str, Tensor], facts: str) -> str:
 
 def _checkpoints(folder: Path) -> list[Path]:
     """Return the checkpoints of a folder, newest first."""
-    paths = [path for path in folder.glob("step-*.safetensors") if _NAME.fullmatch(path.name)]
-    return sorted(paths, reverse=True)
+    paths = Folder(folder).files("step-*.safetensors")
+    return [path for path in reversed(paths) if _NAME.fullmatch(path.name)]

@@ -6,13 +6,12 @@ TensorBoard's own writer uses a second thread, where errors of a full disk are l
 from __future__ import annotations
 
 import math
-import os
-import socket
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,24 +34,21 @@ MANY = 20
 _layouts: dict[str, bytes] = {}
 """Cached records of layouts, which are equal for many runs."""
 
-PATTERN = "events.out.tfevents.*"
-
 
 class EventFile:
-    """The event file of a run folder, existing or new.
+    """An event file that is written to.
 
     Args:
-        folder: the run folder.
+        file: open to append.
+        is_new: whether it is empty.
 
     Raises:
         OSError: the file cannot be written. All methods raise it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        existing = sorted(folder.glob(PATTERN))
-        name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}"
-        self._file = (existing[0] if existing else folder / name).open("ab", buffering=1 << 20)
-        if not existing:
+    def __init__(self, file: BinaryIO, *, is_new: bool) -> None:
+        self._file = file
+        if is_new:
             self._write(Event(file_version="brain.Event:2"))
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
@@ -134,49 +130,58 @@ class EventFile:
         self._file.close()
 
 
-def rewind_events(folder: Path, *, step: int, epoch: int) -> bool:
-    """Join the event files of ``folder`` into one, without events after the checkpoint.
+@dataclass(frozen=True)
+class Checkpointed:
+    """What an uninterrupted run has written at a checkpoint.
 
     Args:
-        folder: a run folder.
-        step: steps done at the checkpoint.
-        epoch: complete epochs done at the checkpoint.
+        step: steps done.
+        epoch: complete epochs done.
+        stride: epochs between two points of a curve.
+        drawing: epochs between two histograms.
+    """
+
+    step: int
+    epoch: int
+    stride: int
+    drawing: int
+
+    def holds(self, event: Event) -> bool:
+        """Return whether an event is one of them: an end of the run has written more."""
+        tags = [value.tag for value in event.summary.value]
+        if any(tag.startswith(("_hparams_", "verdict")) for tag in tags):
+            return False
+        if any(tag in STEP_TAGS.values() for tag in tags):
+            return bool(event.step <= self.step)
+        is_histogram = any(value.HasField("histo") for value in event.summary.value)
+        stride = self.drawing if is_histogram else self.stride
+        return bool(event.step <= self.epoch and event.step % stride == 0)
+
+
+def rewind(paths: Sequence[Path], checkpointed: Checkpointed, file: BinaryIO) -> bool:
+    """Copy the events of files that an uninterrupted run has written at a checkpoint.
+
+    Args:
+        paths: of the event files. An event that several of them hold is copied once.
+        checkpointed: the checkpoint.
+        file: to copy to.
 
     Returns:
         Whether any events remain.
 
     Raises:
-        OSError: the new file cannot be written; the old files remain unchanged.
+        OSError: the file cannot be written.
     """
-    files = sorted(folder.glob(PATTERN))
-    if not files:
-        return False
+    copied: set[bytes] = set()
     has_events = False
-    temporary = folder / f".events.{os.getpid()}.tmp"
-    try:
-        with temporary.open("wb") as file:
-            for index, path in enumerate(files):
-                for content in read_records(path):
-                    event = Event.FromString(content)
-                    if event.HasField("file_version") and index:
-                        continue
-                    if _is_before(event, step, epoch):
-                        has_events = has_events or event.HasField("summary")
-                        file.write(record(content))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(files[0])
-    finally:
-        temporary.unlink(missing_ok=True)
-    for path in files[1:]:
-        path.unlink()
+    for index, path in enumerate(paths):
+        for content in read_records(path):
+            event = Event.FromString(content)
+            if content in copied or (event.HasField("file_version") and index):
+                continue
+            if checkpointed.holds(event):
+                has_events = has_events or event.HasField("summary")
+                file.write(record(content))
+                if len(paths) > 1:
+                    copied.add(content)
     return has_events
-
-
-def _is_before(event: Event, step: int, epoch: int) -> bool:
-    """Return whether an event is before the checkpoint; events of an ended run are not."""
-    tags = [value.tag for value in event.summary.value]
-    if any(tag.startswith(("_hparams_", "verdict")) for tag in tags):
-        return False
-    limit = step if any(tag in STEP_TAGS.values() for tag in tags) else epoch
-    return bool(event.step <= limit)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from gdframe.errors import UserError
 
@@ -55,22 +56,38 @@ def write_atomically(path: Path, content: bytes | str, *, settle: bool = True) -
     data = content.encode() if isinstance(content, str) else content
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with replacing(path) as file:
+        file.write(data)
     if settle:
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+@contextmanager
+def replacing(path: Path, label: str = "") -> Iterator[BinaryIO]:
+    """Yield a temporary file, which replaces ``path`` at the end unless an error is raised.
+
+    Args:
+        path: of the file.
+        label: part of the temporary file's name; by default the name of the file.
+
+    Raises:
+        OSError: the file cannot be written; an earlier file remains unchanged.
+    """
+    temporary = path.with_name(f".{label or path.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)  # of a process that died, or a link
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def cache_folder(name: str) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -10,47 +11,54 @@ from pathlib import Path
 
 from gdframe.errors import UserError
 
+log = logging.getLogger("gdframe")
+
 PATIENCE_SECONDS = 0.3
 """How long to wait for the lock: ``is_locked`` in another process holds it for microseconds."""
 
+_held: set[tuple[int, int]] = set()
+"""Device and inode of the folders that this process has locked."""
+
 
 @contextmanager
-def exclusive(
-    folder: Path, *, shared: bool = False, patience: float = PATIENCE_SECONDS
-) -> Iterator[None]:
+def exclusive(folder: Path, *, shared: bool = False) -> Iterator[None]:
     """Keep other processes from training in ``folder`` at the same time.
 
-    The operating system releases the lock when this process ends. On systems without ``flock``,
-    such as Windows, nothing is locked.
+    The operating system releases the lock when this process ends. A process may take a lock that it
+    holds again. Systems without ``flock``, such as Windows, lock nothing; so do some network file
+    systems, and then a warning says so.
 
     Args:
         folder: of a run or a sweep.
         shared: whether to allow other shared locks; a resumed run of a sweep shares the sweep.
-        patience: seconds to wait for another process.
 
     Raises:
         UserError: another process holds the lock.
+        OSError: the folder does not exist.
     """
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    operation = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB
-    deadline = time.monotonic() + patience
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        while True:
-            try:
-                fcntl.flock(descriptor, operation)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise UserError(
-                        f"{folder}: another process trains here; wait until it ends"
-                    ) from None
-                time.sleep(0.01)
-        yield
+        status = os.fstat(descriptor)
+        key = status.st_dev, status.st_ino
+        if key in _held:
+            yield
+            return
+        try:
+            is_free = _take(descriptor, shared=shared, patience=PATIENCE_SECONDS)
+        except OSError as error:
+            is_free = True
+            log.warning(
+                "warning: %s: this file system has no locks (%s), so nothing keeps a second "
+                "process from training here: start only one",
+                folder, error.strerror,
+            )  # fmt: skip
+        if not is_free:
+            raise UserError(f"{folder}: another process trains here; wait until it ends")
+        _held.add(key)
+        try:
+            yield
+        finally:
+            _held.discard(key)
     finally:
         os.close(descriptor)
 
@@ -58,9 +66,35 @@ def exclusive(
 def is_locked(folder: Path) -> bool:
     """Return whether a process trains in the folder of a run or a sweep."""
     try:
-        with exclusive(folder, shared=True, patience=0.0):
-            return False
-    except UserError:
-        return True
+        descriptor = os.open(folder, os.O_RDONLY)
     except OSError:  # the folder does not exist
         return False
+    try:
+        return not _take(descriptor, shared=True, patience=0.0)
+    except OSError:  # the file system has no locks
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def _take(descriptor: int, *, shared: bool, patience: float) -> bool:
+    """Lock an open folder; return whether no other process held it.
+
+    Raises:
+        OSError: the file system has no locks.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return True
+    operation = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(descriptor, operation)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.01)
+        else:
+            return True

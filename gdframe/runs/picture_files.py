@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gdframe.runs.files import write_atomically
+from gdframe.runs.folder import Folder
 
 LANDSCAPE = "landscape"
 LR_RANGE = "lr_range"
@@ -35,9 +36,16 @@ def write_picture(folder: Path, name: str, png: bytes, part: str = "") -> Path:
 
 
 def read_pictures(folder: Path, name: str) -> dict[str, bytes]:
-    """Return the pictures of one name by the part of the sweep that each shows."""
-    paths = sorted(folder.glob(f"{name}*.png"))
-    return {path.stem.removeprefix(name).removeprefix("-"): path.read_bytes() for path in paths}
+    """Return the pictures of one name by the part of the sweep that each shows.
+
+    Raises:
+        DamagedError: a picture cannot be read.
+    """
+    inside = Folder(folder)
+    return {
+        path.stem.removeprefix(name).removeprefix("-"): inside.read(path.name)
+        for path in inside.files(f"{name}*.png")
+    }
 
 
 def remove_pictures(folder: Path, name: str) -> None:
@@ -46,5 +54,5 @@ def remove_pictures(folder: Path, name: str) -> None:
     Raises:
         OSError: a file cannot be removed.
     """
-    for path in folder.glob(f"{name}*.png"):
+    for path in Folder(folder).files(f"{name}*.png"):
         path.unlink()

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import logging
+import os
+import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import yaml
 
 from gdframe.errors import UserError
-from gdframe.runs.files import write_atomically
-from gdframe.runs.lock import exclusive, is_locked
+from gdframe.runs.files import replacing
+from gdframe.runs.folder import DamagedError, Folder
+from gdframe.runs.lock import is_locked
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from gdframe.runs.checkpoint_file import Capture
-    from gdframe.runs.event_file import EventFile
+    from gdframe.runs.event_file import Checkpointed, EventFile
     from gdframe.runs.recorded_history import Curves, RecordedHistory
 
 HYDRA = ".hydra"
@@ -37,7 +40,7 @@ HISTORY = "history.csv"
 REPORT = "report.html"
 
 
-class RunFolder:
+class RunFolder(Folder):
     """The folder of one run. It imports torch and TensorBoard only when they are needed.
 
     Args:
@@ -48,41 +51,34 @@ class RunFolder:
         True
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-
-    def __str__(self) -> str:
-        return str(self.path)
-
     # state
 
     def is_run(self) -> bool:
         """Return whether a run was started here."""
-        return (self.path / CONFIG).is_file()
+        return self.has(CONFIG)
 
     def is_occupied(self) -> bool:
         """Return whether a run was started here, or there is a result."""
-        return any((self.path / name).exists() for name in (HYDRA, RESULT))
+        return self.has(CONFIG) or self.has(RESULT)
 
     def is_trained(self) -> bool:
         """Return whether a run was trained here."""
-        return any(next(self.path.glob(name), None) for name in (CHECKPOINTS, RESULT, EVENTS))
+        return any(self.files(name) for name in (f"{CHECKPOINTS}/*", RESULT, EVENTS))
 
-    # locking
+    def is_training(self) -> bool:
+        """Return whether a process trains this run, or the sweep it belongs to."""
+        return super().is_training() or is_locked(self.path.parent)
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Keep other processes from training here.
+    def lock(self, *, shared: bool = False) -> Iterator[None]:
+        """Keep other processes from training here, and remove what dead ones left unfinished.
 
         Raises:
             UserError: another process trains here.
         """
-        with exclusive(self.path):
+        with super().lock(shared=shared):
+            self.clear_temporary_files(HYDRA, CHECKPOINTS)
             yield
-
-    def is_training(self) -> bool:
-        """Return whether a process trains this run, or the sweep it belongs to."""
-        return is_locked(self.path) or is_locked(self.path.parent)
 
     # config
 
@@ -90,9 +86,10 @@ class RunFolder:
         """Return the config that the run was started with, as YAML.
 
         Raises:
-            OSError: the file cannot be read.
+            FileNotFoundError: there is none.
+            DamagedError: it cannot be read.
         """
-        return (self.path / CONFIG).read_text(errors="replace")
+        return self.read_text(CONFIG)
 
     def write_config_text(self, text: str) -> None:
         """Write the config, atomically.
@@ -100,7 +97,7 @@ class RunFolder:
         Raises:
             OSError: the file cannot be written; an earlier config remains.
         """
-        write_atomically(self.path / CONFIG, text)
+        self.write(CONFIG, text)
 
     def write_start(self, config: str, overrides: Sequence[str], hydra: str = "") -> None:
         """Write the config and the overrides of a run that starts.
@@ -113,30 +110,29 @@ class RunFolder:
         Raises:
             OSError: a file cannot be written.
         """
-        (self.path / HYDRA).mkdir(parents=True, exist_ok=True)
-        (self.path / CONFIG).write_text(config)
-        (self.path / OVERRIDES).write_text(yaml.safe_dump(list(overrides), width=1 << 16))
+        self.write(OVERRIDES, yaml.safe_dump(list(overrides), width=1 << 16), settle=False)
         if hydra:
-            (self.path / HYDRA_CONFIG).write_text(hydra)
+            self.write(HYDRA_CONFIG, hydra, settle=False)
+        self.write(CONFIG, config)  # the last: from now on this is a run
 
     def read_overrides(self) -> list[str]:
         """Return the overrides of the run; an empty list if they cannot be read."""
         try:
-            content = yaml.safe_load((self.path / OVERRIDES).read_text())
+            content = yaml.safe_load(self.read_text(OVERRIDES))
             return [str(line) for line in content]
         except (OSError, yaml.YAMLError, TypeError, ValueError):
             return []
 
     def read_hydra_config(self) -> Mapping[str, Any]:
         """Return Hydra's own config; empty if it cannot be read."""
-        return read_hydra(self.path / HYDRA_CONFIG)
+        return read_hydra(self, HYDRA_CONFIG)
 
     # result and model
 
     def read_result(self) -> dict[str, Any] | None:
         """Return the content of ``result.json``, or None if it cannot be read."""
         try:
-            content = json.loads((self.path / RESULT).read_text())
+            content = json.loads(self.read_text(RESULT))
         except (OSError, ValueError):
             return None
         return content if isinstance(content, dict) else None
@@ -147,7 +143,7 @@ class RunFolder:
         Raises:
             OSError: the file cannot be written.
         """
-        write_atomically(self.path / RESULT, json.dumps(content, indent=2) + "\n")
+        self.write(RESULT, json.dumps(content, indent=2) + "\n")
 
     def read_model(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Return the metadata and the last parameters of the run.
@@ -157,7 +153,7 @@ class RunFolder:
         """
         from gdframe.runs.model_file import read_model
 
-        path = self.path / MODEL
+        path = self.file(MODEL)
         if not path.is_file():
             problem = "does not exist" if not self.path.is_dir() else f"has no {MODEL}"
             raise UserError(f"{self}: {problem}; give the folder of a run that has ended")
@@ -171,7 +167,7 @@ class RunFolder:
         """
         from gdframe.runs.model_file import write_model
 
-        write_model(self.path / MODEL, model, metadata)
+        write_model(self.file(MODEL), model, metadata)
 
     # checkpoints
 
@@ -183,7 +179,7 @@ class RunFolder:
         """
         from gdframe.runs.checkpoint_file import save_checkpoint
 
-        save_checkpoint(self.path / CHECKPOINTS, capture, keep=keep)
+        save_checkpoint(self.subfolder(CHECKPOINTS).path, capture, keep=keep)
 
     def load_checkpoint(self) -> tuple[Capture | None, list[str]]:
         """Return the newest undamaged checkpoint or None, and messages on newer, damaged ones.
@@ -193,8 +189,7 @@ class RunFolder:
         """
         from gdframe.runs.checkpoint_file import load_checkpoint
 
-        folder = self.path / CHECKPOINTS
-        return load_checkpoint(folder) if folder.is_dir() else (None, [])
+        return load_checkpoint(self.subfolder(CHECKPOINTS).path)
 
     # events and history
 
@@ -206,7 +201,30 @@ class RunFolder:
         """
         from gdframe.runs.event_file import EventFile
 
-        return EventFile(self.path)
+        existing = self.files(EVENTS)
+        host = f"{int(time.time())}.{socket.gethostname()}.{os.getpid()}"
+        name = existing[0].name if existing else f"events.out.tfevents.{host}"
+        return EventFile(self.append(name, buffering=1 << 20), is_new=not existing)
+
+    def rewind_events(self, checkpointed: Checkpointed) -> bool:
+        """Join the event files into one, with what an uninterrupted run has at a checkpoint.
+
+        Returns:
+            Whether any events remain.
+
+        Raises:
+            OSError: the new file cannot be written; the old files remain.
+        """
+        from gdframe.runs.event_file import rewind
+
+        paths = self.files(EVENTS)
+        if not paths:
+            return False
+        with replacing(paths[0], "events") as file:
+            has_events = rewind(paths, checkpointed, file)
+        for path in paths[1:]:
+            path.unlink()
+        return has_events
 
     def clear_events(self) -> None:
         """Remove the event files.
@@ -214,14 +232,14 @@ class RunFolder:
         Raises:
             OSError: a file cannot be removed.
         """
-        for path in self.path.glob(EVENTS):
+        for path in self.files(EVENTS):
             path.unlink()
 
     def read_curves(self) -> Curves:
         """Return the scalars in the event files by tag: steps and values, (points,) each."""
         from gdframe.runs.event_reader import read_curves
 
-        return read_curves(sorted(self.path.glob(EVENTS)))
+        return read_curves(self.files(EVENTS))
 
     def read_history(self, result: Mapping[str, Any] | None) -> RecordedHistory:
         """Return the history of the run, while it trains or after it has ended.
@@ -236,7 +254,7 @@ class RunFolder:
     def read_history_table(self) -> list[dict[str, str]]:
         """Return the rows of ``history.csv``; an empty list if it cannot be read."""
         try:
-            lines = (self.path / HISTORY).read_text().splitlines()
+            lines = self.read_text(HISTORY).splitlines()
         except (OSError, ValueError):
             return []
         rows = list(csv.DictReader(lines))
@@ -248,7 +266,7 @@ class RunFolder:
         Raises:
             OSError: the file cannot be written.
         """
-        write_atomically(self.path / HISTORY, text)
+        self.write(HISTORY, text)
 
     def append_history_table(self) -> TextIO:
         """Open ``history.csv`` to append rows.
@@ -256,25 +274,29 @@ class RunFolder:
         Raises:
             OSError: the file cannot be written.
         """
-        return (self.path / HISTORY).open("a", newline="")
+        return io.TextIOWrapper(self.append(HISTORY), encoding="utf-8", newline="")
 
     # the log
 
     def log_to_file(self) -> logging.FileHandler:
-        """Return a log handler that writes the run's log."""
-        return logging.FileHandler(self.path / LOG, delay=True)
+        """Return a log handler that writes the run's log.
+
+        Raises:
+            DamagedError: there is a link or a folder in place of the log.
+        """
+        return logging.FileHandler(self.file(LOG), delay=True, encoding="utf-8")
 
     def append_log(self, text: str, level: str = "INFO") -> None:
-        """Append a line to the log as a single run would; a full disk is ignored."""
+        """Append a line to the log as a single run would, if it can be written."""
         stamp = time.strftime("%Y-%m-%d %H:%M:%S")
-        with suppress(OSError), (self.path / LOG).open("a") as file:
-            file.write(f"[{stamp}][{level}] {text}\n")
+        with suppress(OSError, DamagedError), self.append(LOG) as file:
+            file.write(f"[{stamp}][{level}] {text}\n".encode())
 
 
-def read_hydra(path: Path) -> Mapping[str, Any]:
+def read_hydra(folder: Folder, name: str) -> Mapping[str, Any]:
     """Return the key ``hydra`` of a YAML file; an empty mapping if it cannot be read."""
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(folder.read_text(name))
     except (OSError, ValueError, yaml.YAMLError):
         return {}
     part = content.get("hydra") if isinstance(content, dict) else None

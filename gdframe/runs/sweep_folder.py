@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gdframe.errors import UserError
-from gdframe.runs.files import write_atomically
-from gdframe.runs.lock import exclusive, is_locked
-from gdframe.runs.run_folder import EVENTS, HYDRA, RunFolder, read_hydra
+from gdframe.runs.folder import Folder
+from gdframe.runs.run_folder import CONFIG, EVENTS, RunFolder, read_hydra
 
 if TYPE_CHECKING:
     from gdframe.runs.event_file import EventFile
@@ -24,24 +23,18 @@ MEANS = "mean"
 WORKERS = ".batches"
 
 
-class SweepFolder:
+class SweepFolder(Folder):
     """The folder of one sweep.
 
     Args:
         path: of the folder, which need not exist.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-
-    def __str__(self) -> str:
-        return str(self.path)
-
     # state
 
     def has_jobs(self) -> bool:
         """Return whether there is a list of the sweep's runs."""
-        return (self.path / JOBS).is_file()
+        return self.has(JOBS)
 
     def is_sweep(self) -> bool:
         """Return whether this is a sweep folder, ended or not."""
@@ -51,33 +44,28 @@ class SweepFolder:
 
     def is_occupied(self) -> bool:
         """Return whether a sweep was started here."""
-        return (self.path / HYDRA_CONFIG).exists()
+        return self.has_jobs() or self.has_runs()
 
     def runs(self) -> list[RunFolder]:
         """Return the run folders of the sweep by number."""
-        paths = [path.parent for path in self.path.glob(f"*/{HYDRA}") if path.is_dir()]
+        paths = [path.parents[1] for path in self.files(f"*/{CONFIG}")]
         return [RunFolder(path) for path in sorted(paths, key=_run_order)]
 
     def has_runs(self) -> bool:
         """Return whether there is a run folder in the sweep folder."""
-        return next(self.path.glob(f"*/{HYDRA}"), None) is not None
+        return bool(self.files(f"*/{CONFIG}"))
 
     @contextmanager
     def lock(self, *, shared: bool = False) -> Iterator[None]:
-        """Keep other processes from training here.
-
-        Args:
-            shared: whether to allow other shared locks; a resumed run of the sweep shares it.
+        """Keep other processes from training here, and remove what dead ones left unfinished.
 
         Raises:
             UserError: another process trains here.
         """
-        with exclusive(self.path, shared=shared):
+        with super().lock(shared=shared):
+            if not shared:
+                self.clear_temporary_files()
             yield
-
-    def is_training(self) -> bool:
-        """Return whether a process trains here."""
-        return is_locked(self.path)
 
     # the list of runs
 
@@ -87,7 +75,7 @@ class SweepFolder:
         Raises:
             OSError: the file cannot be written.
         """
-        write_atomically(self.path / JOBS, json.dumps(content) + "\n")
+        self.write(JOBS, json.dumps(content) + "\n")
 
     def read_jobs(self) -> dict[str, Any]:
         """Return the list of runs that ``write_jobs`` wrote.
@@ -95,9 +83,8 @@ class SweepFolder:
         Raises:
             UserError: there is no list, or it cannot be read.
         """
-        path = self.path / JOBS
         try:
-            content = json.loads(path.read_text())
+            content = json.loads(self.read_text(JOBS))
         except FileNotFoundError:
             raise UserError(f"{self}: is not a sweep folder; it has no {JOBS}") from None
         except (OSError, ValueError) as error:
@@ -118,11 +105,11 @@ class SweepFolder:
         Raises:
             OSError: the file cannot be written.
         """
-        write_atomically(self.path / HYDRA_CONFIG, text)
+        self.write(HYDRA_CONFIG, text)
 
     def read_hydra_config(self) -> Mapping[str, Any]:
         """Return Hydra's own config; empty if it cannot be read."""
-        return read_hydra(self.path / HYDRA_CONFIG)
+        return read_hydra(self, HYDRA_CONFIG)
 
     # the summary
 
@@ -132,13 +119,13 @@ class SweepFolder:
         Raises:
             OSError: a file cannot be written.
         """
-        write_atomically(self.path / SUMMARY_TABLE, table)
-        write_atomically(self.path / SUMMARY, content)
+        self.write(SUMMARY_TABLE, table, settle=False)
+        self.write(SUMMARY, content)
 
     def read_summary(self) -> Mapping[str, Any]:
         """Return the content of ``summary.json``; empty if it cannot be read."""
         try:
-            content = json.loads((self.path / SUMMARY).read_text())
+            content = json.loads(self.read_text(SUMMARY))
         except (OSError, ValueError):
             return {}
         return content if isinstance(content, dict) else {}
@@ -149,7 +136,7 @@ class SweepFolder:
         Raises:
             OSError: a file cannot be removed.
         """
-        for path in (self.path / MEANS).glob(f"*/{EVENTS}"):
+        for path in self.files(f"{MEANS}/*/{EVENTS}"):
             path.unlink()
             if not any(path.parent.iterdir()):
                 path.parent.rmdir()

@@ -11,11 +11,11 @@ import time
 from html.parser import HTMLParser
 
 import pytest
+from command import locked_elsewhere
 
 import gdframe as gd
 from gdframe.cli.main import main
 from gdframe.cli.report import report
-from gdframe.runs.lock import exclusive
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chrome")
 
@@ -148,7 +148,7 @@ def test_pages_of_running_killed_and_diverged_runs(tmp_path):
     assert "objective: 29," in text
     (folder / "result.json").unlink()
     assert "The run has no result" in report(folder).read_text()
-    with exclusive(folder):
+    with locked_elsewhere(folder):
         assert "The run is in progress" in report(folder).read_text()
 
 

@@ -6,12 +6,11 @@ import resource
 import signal
 
 import torch
-from command import start, summary_rows, wait_for
+from command import locked_elsewhere, start, summary_rows, wait_for
 from safetensors.torch import load_file
 
 import gdframe as gd
 from gdframe.cli.main import main
-from gdframe.runs.lock import exclusive
 
 LONG = (
     "data=regression", "data.rows=2000", "engine=eager", "epochs=30", "stopping.tolerance=null",
@@ -91,10 +90,10 @@ def test_two_sweeps_in_one_second_have_different_folders(tmp_path):
 def test_a_locked_sweep_is_not_changed(tmp_path, capsys):
     gd.sweep("lr=0.01,0.02", "epochs=1", folder=tmp_path)
     (tmp_path / "summary.csv").unlink()
-    with exclusive(tmp_path):
+    with locked_elsewhere(tmp_path):
         assert main(["resume", str(tmp_path)]) == 2
         assert main(["resume", str(tmp_path / "0"), "epochs=2"]) == 2
     assert "another process trains here" in capsys.readouterr().err
     assert not (tmp_path / "summary.csv").exists()
-    with exclusive(tmp_path, shared=True):  # as another resumed run of the sweep
+    with locked_elsewhere(tmp_path, shared=True):  # as another resumed run of the sweep
         assert main(["resume", str(tmp_path / "0"), "epochs=2"]) == 0

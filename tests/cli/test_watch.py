@@ -7,13 +7,12 @@ import io
 
 import numpy as np
 import pytest
-from command import start, wait_for
+from command import locked_elsewhere, start, wait_for
 from rich.console import Console
 
 import gdframe as gd
 from gdframe.cli.main import main
 from gdframe.cli.watch import PLAIN_BLOCKS, spark, view_of, watch
-from gdframe.runs.lock import exclusive
 
 
 def rendered(view):
@@ -51,7 +50,7 @@ def test_a_sweep_is_shown_best_first(tmp_path):
     rows = [line.split()[:3] for line in lines[4:7]]
     assert [row[0] for row in rows] == ["1", "0", "2"]
     assert rows[2] == ["2", "lr=100", "diverged"]
-    with exclusive(tmp_path):
+    with locked_elsewhere(tmp_path):
         (tmp_path / "2" / "result.json").unlink()
         assert "2 of 3 ended" in rendered(view_of(tmp_path))
         assert not view_of(tmp_path).is_over

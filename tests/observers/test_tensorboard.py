@@ -19,7 +19,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import gdframe as gd
-from gdframe.runs.event_file import EventFile
+from gdframe.runs.run_folder import RunFolder
 from gdframe.sweeps.comparing.comparison import Configuration
 from gdframe.sweeps.writing.mean_curves import _name
 
@@ -305,7 +305,7 @@ def test_a_checkpoint_is_never_ahead_of_the_events(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("values", [[0.5], [1.0, 2.0, 2.5, 4.0], list(range(100)), [3.0, 3.0]])
 def test_histograms_count_every_value_once(tmp_path, values):
-    file = EventFile(tmp_path)
+    file = RunFolder(tmp_path).open_events()
     file.histogram("h", np.array(values, np.float32), 3)
     file.histogram("h", np.array([np.nan, 1.0]), 4)  # nothing to cut into bins
     file.close()

@@ -78,7 +78,7 @@ class Curves:
             ]  # fmt: skip
             runs = [arrays for r in ended if (arrays := self._history(r.folder)) is not None]
             if len(runs) > 1:
-                _write(sweep.mean(_name(configuration)).path, mean(runs))
+                _write(sweep.mean(_name(configuration)), mean(runs))
 
     def _history(self, folder: str) -> Arrays | None:
         """Return a run's history, from its checkpoint if it is not stored."""
@@ -115,16 +115,15 @@ def mean(runs: Sequence[Mapping[str, NDArray[np.float64]]]) -> Arrays:
 
 
 def _write(
-    folder: Path,
+    folder: RunFolder,
     arrays: Mapping[str, NDArray[np.float64]],
     board: TensorBoard | None = None,
     result: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a new event file: curves, and the texts and hyperparameters of its observer."""
-    folder.mkdir(parents=True, exist_ok=True)
-    run = RunFolder(folder)
-    run.clear_events()
-    file = run.open_events()
+    folder.path.mkdir(parents=True, exist_ok=True)
+    folder.clear_events()
+    file = folder.open_events()
     try:
         if board is not None:
             for title, page in board.text.items():

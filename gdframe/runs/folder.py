@@ -1,0 +1,189 @@
+"""A folder whose files are read and written without ever leaving it: no links, no devices."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from gdframe.errors import UserError
+from gdframe.runs.files import write_atomically
+from gdframe.runs.lock import exclusive, is_locked
+
+MOST_BYTES = 1 << 30
+"""Most bytes of a file that is read whole."""
+
+_TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
+
+
+class DamagedError(UserError):
+    """A file of a folder cannot be used; the message names the file and what is wrong with it."""
+
+
+class Folder:
+    """A folder of gdframe, which may come from a stranger.
+
+    Args:
+        path: of the folder, which need not exist. It may be a link; what is inside may not.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def file(self, name: str) -> Path:
+        """Return the path of a file in this folder, which need not exist.
+
+        Raises:
+            DamagedError: the name leads outside, or there is a link, a device or a folder.
+        """
+        parts = Path(name).parts
+        if not parts or Path(name).is_absolute() or ".." in parts:
+            raise DamagedError(f"{self.path}: names the file '{name}', which is not inside")
+        path = self.path
+        for depth, part in enumerate(parts, start=1):
+            path = path / part
+            is_last = depth == len(parts)
+            try:
+                mode = path.lstat().st_mode
+            except FileNotFoundError:
+                break
+            except NotADirectoryError:
+                raise DamagedError(f"{path.parent}: is no folder; remove it") from None
+            if not (stat.S_ISREG(mode) if is_last else stat.S_ISDIR(mode)):
+                raise DamagedError(
+                    f"{path}: is {_kind(mode)}, where gdframe writes a "
+                    f"{'file' if is_last else 'folder'}; remove it"
+                )
+        return self.path / name
+
+    def subfolder(self, name: str) -> Folder:
+        """Return a folder in this folder, which need not exist.
+
+        Raises:
+            DamagedError: the name leads outside, or there is a link or a file.
+        """
+        return Folder(self.file(f"{name}/any").parent)
+
+    def has(self, name: str) -> bool:
+        """Return whether a file is here, which is no link."""
+        try:
+            return self.file(name).is_file()
+        except (DamagedError, OSError):
+            return False
+
+    def files(self, pattern: str) -> list[Path]:
+        """Return the files here whose names match, sorted; links and devices are left out."""
+        names = (str(path.relative_to(self.path)) for path in self.path.glob(pattern))
+        return [self.path / name for name in sorted(names) if self.has(name)]
+
+    def read(self, name: str, *, most: int = MOST_BYTES) -> bytes:
+        """Return the content of a file.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            DamagedError: it cannot be read, is no file, or has more than ``most`` bytes.
+        """
+        path = self.file(name)
+        try:
+            with open(path, "rb", opener=_without_following) as file:
+                size = os.fstat(file.fileno()).st_size
+                if size > most:
+                    raise DamagedError(f"{path}: has {size:,} bytes; at most {most:,} are read")
+                return file.read()
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise DamagedError(f"{path}: cannot be read: {error.strerror}") from error
+
+    def read_text(self, name: str) -> str:
+        """Return the content of a text file.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            DamagedError: it cannot be read, or is not UTF-8.
+        """
+        try:
+            return self.read(name).decode()
+        except UnicodeDecodeError as error:
+            raise DamagedError(
+                f"{self.path / name}: is damaged: byte {error.start} is not UTF-8"
+            ) from error
+
+    def write(self, name: str, content: str | bytes, *, settle: bool = True) -> None:
+        """Write a file whole or not at all; see ``write_atomically``.
+
+        Raises:
+            DamagedError: the name leads outside, or there is a link or a folder.
+            OSError: the file cannot be written; an earlier file remains.
+        """
+        write_atomically(self.file(name), content, settle=settle)
+
+    def append(self, name: str, *, buffering: int = -1) -> BinaryIO:
+        """Open a file to append to it.
+
+        Raises:
+            DamagedError: the name leads outside, or there is a link or a folder.
+            OSError: the file cannot be opened.
+        """
+        path = self.file(name)
+        return open(path, "ab", buffering, opener=_without_following)
+
+    def clear_temporary_files(self, *subfolders: str) -> None:
+        """Remove what processes that have died left unfinished. The caller holds the lock.
+
+        Args:
+            subfolders: to look into besides this folder.
+        """
+        for prefix in ("", *(f"{name}/" for name in subfolders)):
+            for path in self.files(f"{prefix}.*.tmp"):
+                match = _TEMPORARY.fullmatch(path.name)
+                if match is not None and not _is_alive(int(match[1])):
+                    path.unlink(missing_ok=True)
+
+    @contextmanager
+    def lock(self, *, shared: bool = False) -> Iterator[None]:
+        """Keep other processes from training here. A process may take its own lock again.
+
+        Args:
+            shared: whether to allow other shared locks; a resumed run shares its sweep.
+
+        Raises:
+            UserError: another process trains here.
+        """
+        with exclusive(self.path, shared=shared):
+            yield
+
+    def is_training(self) -> bool:
+        """Return whether a process trains here."""
+        return is_locked(self.path)
+
+
+def _without_following(path: str, flags: int) -> int:
+    """Open a file, but no link, and without waiting for the other end of a pipe."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o666)
+
+
+def _kind(mode: int) -> str:
+    kinds = {
+        stat.S_IFLNK: "a link", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe",
+        stat.S_IFSOCK: "a socket", stat.S_IFREG: "a file",
+    }  # fmt: skip
+    return kinds.get(stat.S_IFMT(mode), "a device")
+
+
+def _is_alive(process: int) -> bool:
+    """Return whether a process of this machine runs, or cannot be asked."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return process != os.getpid()
