@@ -37,6 +37,12 @@ def in_words(names: Iterable[str]) -> str:
     return ", ".join(names) or "nothing"
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an exception's message, or its class name."""
+    text = str(error).strip().splitlines()
+    return text[0] if text else type(error).__name__
+
+
 def fraction(name: str, value: float) -> float:
     """Return ``value`` if it lies in [0, 1), the range of decay rates.
 

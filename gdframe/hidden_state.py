@@ -30,6 +30,7 @@ from gdframe.sameness import (
     new_names,
     same,
     same_values,
+    slots_of,
     state_text,
 )
 
@@ -297,21 +298,18 @@ class HiddenState:
                     self._enqueue(path, value)
 
     def _object(self, path: str, value: Any) -> None:
-        kind = type(value)
         self._attributes(path, value)
-        for owner in kind.__mro__:
-            slots = vars(owner).get("__slots__", ())
-            for name in (slots,) if isinstance(slots, str) else slots:
-                if name.startswith("__") or not hasattr(value, name):
-                    continue
-                content = getattr(value, name)
-                self._note(
-                    f"{path}.{name}",
-                    lambda n=name, v=content: not same(getattr(value, n, None), v),  # type: ignore[misc]
-                    lambda n=name, v=content: setattr(value, n, v),  # type: ignore[misc]
-                )
-                self._enqueue(f"{path}.{name}", content)
-        self._class(path, kind)
+        for name in slots_of(value):
+            if not hasattr(value, name):
+                continue
+            content = getattr(value, name)
+            self._note(
+                f"{path}.{name}",
+                lambda n=name, v=content: not same(getattr(value, n, None), v),  # type: ignore[misc]
+                lambda n=name, v=content: setattr(value, n, v),  # type: ignore[misc]
+            )
+            self._enqueue(f"{path}.{name}", content)
+        self._class(path, type(value))
 
     def _attributes(self, path: str, value: Any) -> None:
         """Save the attributes of an instance."""

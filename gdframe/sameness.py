@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gdframe.registry import is_own
+
 PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size)
 """Types whose values never change in place."""
 
@@ -69,12 +71,21 @@ def is_stateless(part: Any) -> bool:
     """Return whether a component is one of gdframe's, with no hooks attached, or None."""
     if part is None:
         return True
-    if not type(part).__module__.startswith("gdframe."):
+    if not is_own(part):
         return False
     modules = part.modules() if isinstance(part, torch.nn.Module) else ()
     return not any(
         value for module in modules for name, value in vars(module).items() if "_hooks" in name
     )
+
+
+def slots_of(value: Any) -> list[str]:
+    """Return the names of the slots of a value's class."""
+    names: list[str] = []
+    for owner in type(value).__mro__:
+        slots = vars(owner).get("__slots__", ())
+        names += (slots,) if isinstance(slots, str) else slots
+    return [name for name in names if not name.startswith("__")]
 
 
 def new_names(owner: type, saved: Mapping[str, Any]) -> list[str]:

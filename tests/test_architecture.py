@@ -16,9 +16,10 @@ import gdframe
 ROOT = Path(gdframe.__file__).parent
 
 LAYERS = [
-    {"errors", "sameness", "interrupt", "drawing"},
-    {"hidden_state"},
+    {"errors", "interrupt", "drawing"},
     {"registry"},
+    {"sameness"},
+    {"hidden_state"},
     {"randomness"},
     {"data"},
     {"loaders", "models", "losses", "penalties", "initializers", "optimizers", "schedules"},

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gdframe.data.dataset import Dataset
 from gdframe.engines.base import Problem
-from gdframe.errors import UserError
+from gdframe.errors import UserError, first_line
 from gdframe.loaders.base import Loader
 from gdframe.runs.history import History
 from gdframe.stopping import Verdict
@@ -128,7 +128,6 @@ class Guarded(Diagnosis):
             raise
         except Exception as error:  # a user's component, or its derivatives, may raise anything
             if quantity not in self._missing:
-                text = str(error).strip().splitlines() or [type(error).__name__]
-                self._missing[quantity] = text[0]
-                log.warning("warning: %s is not measured: %s", quantity, text[0])
+                self._missing[quantity] = first_line(error)
+                log.warning("warning: %s is not measured: %s", quantity, first_line(error))
             return default

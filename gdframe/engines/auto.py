@@ -8,10 +8,9 @@ from gdframe.data.dataset import Dataset
 from gdframe.engines.base import CannotExecute, Engine, Problem
 from gdframe.engines.declared import KernelError
 from gdframe.engines.nodes import NotElementwiseError
-from gdframe.engines.probe import first_line
 from gdframe.engines.row_order import check_loader
 from gdframe.engines.verification import DifferenceError
-from gdframe.errors import UserError
+from gdframe.errors import UserError, first_line
 from gdframe.loaders.base import Loader
 from gdframe.registry import ENGINES
 from gdframe.schedules.base import Clock, check_schedule

@@ -24,15 +24,16 @@ from gdframe.engines.compiled_step import Step
 from gdframe.engines.eager import Eager
 from gdframe.engines.inductor import cloned, compiler, options, selected
 from gdframe.engines.inexact import InexactOperationError, RefuseInexact
-from gdframe.engines.probe import first_line, why_not_functional, why_not_stateless
+from gdframe.engines.probe import why_not_functional, why_not_stateless
 from gdframe.engines.row_order import depends_on_seed, row_order
 from gdframe.engines.stack import Stack
 from gdframe.engines.structure import why_not_pure, why_not_together
 from gdframe.engines.together import evaluate_together
 from gdframe.engines.verification import check_steps, compare_evaluation, runs_to_check
+from gdframe.errors import first_line
 from gdframe.loaders.base import Loader
 from gdframe.objective import Evaluation
-from gdframe.registry import ENGINES
+from gdframe.registry import ENGINES, is_own
 
 SETUP_SECONDS, STEP_SECONDS, TENSOR_SECONDS, WORK_SECONDS = 20.0, 4e-6, 2e-6, 0.2e-9
 """Seconds for compilation, a step, each of its parameter tensors, each product of value and row."""
@@ -71,7 +72,7 @@ class Compiled(Engine):
         self._unrolled = UNROLLED if small and self._indexed else 1
         # the loop crashes if two states share memory, which happens where a rule computes them by
         # the same expression; selecting between new and old values gives each its own memory
-        is_foreign = not self._stack.rule.__module__.startswith("gdframe.")
+        is_foreign = not is_own(self._stack.rule)
         self._selects = self._unrolled > 1 or is_foreign
         for run in self.runs:
             run.objective.model.train()
@@ -128,14 +129,12 @@ class Compiled(Engine):
         order = self._order(0)[..., : self.loader.batch_size]
         rows = self._part("train")
         rate = torch.ones(len(self.runs), dtype=torch.float64, device=rows.targets.device)
-        saved = self._stack.params, self._stack.state
         with torch.no_grad():
             params, state = cloned(self._stack.carried())
             self._step(
                 params, state, self._stack.varying, rate[0] if self._is_single else rate,
                 rows.features[order], rows.targets[order],
             )  # fmt: skip
-        self._stack.params, self._stack.state = saved
 
     def take_up(self) -> None:
         """Copy parameters and states from modules and optimizers."""

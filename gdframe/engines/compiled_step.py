@@ -15,6 +15,7 @@ from gdframe.engines.narrow import narrowed
 from gdframe.engines.stack import Stack
 from gdframe.engines.structure import is_number
 from gdframe.objective import FunctionalObjective
+from gdframe.registry import is_own
 
 
 class Step:
@@ -35,7 +36,7 @@ class Step:
         self._objective = FunctionalObjective(objective, stack.names, model=model)
         self.read_strengths()
         # a rule may compute in place, and the arguments of a step are needed after it
-        self._copies = not stack.rule.__module__.startswith("gdframe.")
+        self._copies = not is_own(stack.rule)
 
     def read_strengths(self) -> None:
         """Take the numbers of the runs' penalties as they are now."""

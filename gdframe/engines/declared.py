@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gdframe.objective import Objective
+from gdframe.registry import is_own
 
 PLACES = tuple(
     np.array(places)
@@ -68,17 +69,19 @@ def check_kernels(objective: Objective, targets: Tensor) -> None:
     Raises:
         KernelError: a value or a slope differs.
     """
+    loss, penalty = objective.loss, objective.penalty
+    checks_loss = loss is not None and not is_own(loss) and not loss.coupled
+    few = _spread(targets.reshape(-1).double()) if checks_loss else None
     for places in PLACES:
         steps = torch.tensor(np.concatenate([places, -places])) + 1.234e-3
-        _check_loss(objective.loss, steps, targets)
-        _check_penalty(objective, steps)
+        if few is not None:
+            _check_loss(loss, steps, few)
+        if objective.penalized and not is_own(penalty):
+            _check_penalty(penalty, steps)
 
 
-def _check_loss(loss: Any, steps: Tensor, targets: Tensor) -> None:
-    """Compare a loss's kernel with the loss at some steps from targets."""
-    if loss is None or not _is_foreign(loss) or loss.coupled:
-        return
-    few = _spread(targets.reshape(-1).double())
+def _check_loss(loss: Any, steps: Tensor, few: Tensor) -> None:
+    """Compare a loss's kernel with the loss at some steps from a few targets."""
     size = float(few.abs().max()) or 1.0
     y = few.repeat_interleave(len(steps))[:, None]
     z = (y + (steps * size).repeat(len(few))[:, None]).requires_grad_()
@@ -88,20 +91,13 @@ def _check_loss(loss: Any, steps: Tensor, targets: Tensor) -> None:
     _compare(f"loss {loss.name}", pairs, value.item(), slopes[:, 0] * len(z))
 
 
-def _check_penalty(objective: Objective, steps: Tensor) -> None:
+def _check_penalty(penalty: Any, steps: Tensor) -> None:
     """Compare a penalty's kernel with the penalty at some values of parameters."""
-    penalty = objective.penalty
-    if not objective.penalized or not _is_foreign(penalty):
-        return
     w = steps.clone().requires_grad_()
     total = torch.as_tensor(penalty.value([w]))
     (slopes,) = torch.autograd.grad(total, w)
     pairs = [_call(penalty, a) for a in w.tolist()]
     _compare(f"penalty {type(penalty).__name__}", pairs, total.item() / len(w), slopes)
-
-
-def _is_foreign(component: object) -> bool:
-    return not type(component).__module__.startswith("gdframe.")
 
 
 def _spread(values: Tensor) -> Tensor:

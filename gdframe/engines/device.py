@@ -28,18 +28,17 @@ def gpu_is_faster(
         epochs: the limit on epochs.
         engine: the engine's name; ``auto`` for any.
     """
+    if engine == "linear":
+        return False  # it runs on the CPU only, and raises its own reason later
     steps = epochs * loader.steps_per_epoch
     names = [engine] if engine != "auto" else list(ENGINES)
     seconds = []
     for name in names:
         kind = ENGINES.get(name)
-        if isinstance(kind, type) and issubclass(kind, Engine):
-            if kind.why_not([run], data, loader) is None:
-                seconds.append(_total(kind.estimate([run], data, loader), steps))
-            elif name == "linear" and engine == "linear":
-                return False  # it runs on the CPU only, and raises its own reason later
-    if engine == "linear":
-        return False
+        if not (isinstance(kind, type) and issubclass(kind, Engine)):
+            continue
+        if kind.why_not([run], data, loader) is None:
+            seconds.append(_total(kind.estimate([run], data, loader), steps))
     return not seconds or _total(on_gpu(run, data, loader), steps) < min(seconds)
 
 

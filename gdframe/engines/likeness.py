@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from gdframe.models.plain import has_hooks
-from gdframe.sameness import same_values
+from gdframe.sameness import same_values, slots_of
 
 VALUES = (
     bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size,
@@ -83,7 +83,7 @@ class _Comparison:
             return self._container(path, a, b) or self._attributes(path, a, b)
         if isinstance(a, (set, frozenset)):
             return None if a == b and all(isinstance(v, VALUES) for v in a) else here
-        if not hasattr(a, "__dict__") and not _slots(a):
+        if not hasattr(a, "__dict__") and not slots_of(a):
             return here
         return self._attributes(path, a, b, top=top)
 
@@ -133,7 +133,7 @@ class _Comparison:
 
     def _attributes(self, path: str, a: Any, b: Any, *, top: bool = False) -> str | None:
         a_values, b_values = (dict(getattr(value, "__dict__", {})) for value in (a, b))
-        for name in _slots(a):
+        for name in slots_of(a):
             a_values[name], b_values[name] = getattr(a, name, None), getattr(b, name, None)
         if a_values.keys() != b_values.keys():
             return f"{path}.{min(a_values.keys() ^ b_values.keys())}".lstrip(".")
@@ -174,14 +174,6 @@ class _Comparison:
             elif not _same_tensor(value, b_value):
                 return at
         return None
-
-
-def _slots(value: Any) -> list[str]:
-    names: list[str] = []
-    for owner in type(value).__mro__:
-        slots = vars(owner).get("__slots__", ())
-        names += (slots,) if isinstance(slots, str) else slots
-    return [name for name in names if not name.startswith("__")]
 
 
 def _same_tensor(a: Tensor, b: Tensor) -> bool:

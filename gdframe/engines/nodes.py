@@ -33,7 +33,6 @@ class Node:
     dtype: torch.dtype
     is_coordinate: bool
     owner: int = SHARED
-    is_leaf: bool = False
     number: float | None = None
 
 

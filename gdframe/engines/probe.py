@@ -14,24 +14,24 @@ from torch import Tensor, nn
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.base import Problem
 from gdframe.engines.starting_state import starting_state, trained_parameters
+from gdframe.errors import first_line
 from gdframe.hidden_state import DRAWS, HiddenState
 from gdframe.loaders.base import Loader
 from gdframe.models.plain import has_attachments
 from gdframe.optimizers.base import Optimizer, State
+from gdframe.registry import is_own
 from gdframe.sameness import same_values
 
-ROWS, MOST_ROWS = 4, 512
-"""Number of rows for trial calls without a known batch size, and the largest number."""
+MOST_ROWS = 512
+"""Most rows for trial calls."""
 
 
-def why_not_functional(run: Problem, data: Dataset, loader: Loader | None = None) -> str | None:
+def why_not_functional(run: Problem, data: Dataset, loader: Loader) -> str | None:
     """Return what a run's model, loss or penalty do besides computing a value, or None.
 
     The trial calls use the batch sizes of training.
     """
-    sizes = [min(ROWS, len(data.train))]
-    if loader is not None:
-        sizes = [min(loader.batch_size, MOST_ROWS), loader.rows % loader.batch_size]
+    sizes = [min(loader.batch_size, MOST_ROWS), loader.rows % loader.batch_size]
     reasons = (_why_not_functional(run, data, min(size, MOST_ROWS)) for size in sizes if size)
     return next((reason for reason in reasons if reason), None)
 
@@ -109,7 +109,7 @@ def why_not_as_declared(run: Problem, data: Dataset, loader: Loader) -> str | No
     """
     objective = run.objective
     parts = (objective.model, objective.loss, objective.penalty)
-    are_known = all(p is None or type(p).__module__.startswith("gdframe.") for p in parts)
+    are_known = all(p is None or is_own(p) for p in parts)
     if are_known and not has_attachments(objective.model):
         return None
     return why_not_functional(run, data, loader) or _why_not_by_row(run, data)
@@ -119,7 +119,7 @@ def why_not_as_declared(run: Problem, data: Dataset, loader: Loader) -> str | No
 def _why_not_by_row(run: Problem, data: Dataset) -> str | None:
     """Return why a linear model's design of a row depends on more than the row, or None."""
     model: Any = run.objective.model
-    if type(model).__module__.startswith("gdframe.") or not hasattr(model, "design"):
+    if is_own(model) or not hasattr(model, "design"):
         return None
     features = data.train.features[:MOST_ROWS]
     with HiddenState({"model": model}):
@@ -147,7 +147,7 @@ def why_not_stateless(run: Problem) -> str | None:
     optimizer = run.optimizer
     assert isinstance(optimizer, Optimizer)
     rule = type(optimizer)
-    if rule.__module__.startswith("gdframe."):
+    if is_own(rule):
         return None
     name = f"its optimizer ({rule.__name__})"
     with HiddenState({"optimizer": rule}) as saved:
@@ -211,9 +211,3 @@ def _all_same(first: list[Any], second: list[Any]) -> bool:
         a is b or (isinstance(a, Tensor) and isinstance(b, Tensor) and same_values(a, b))
         for a, b in zip(first, second, strict=True)
     )
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an exception's message, or its class name."""
-    text = str(error).strip().splitlines()
-    return text[0] if text else type(error).__name__

@@ -36,7 +36,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, dtype: torch.dtype) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.dtype = dtype
-        self._constants: dict[int, Tensor] = {}  # keeps tensors alive, so that ids stay unique
+        # these keep tensors and nodes alive, so that ids stay unique
+        self._constants: dict[int, Tensor] = {}
+        self._nodes: list[Node] = []
+        self._shapes: dict[int, torch.Size] = {}
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -87,9 +90,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _node(self, name: str, like: Tensor, args: Any, kwargs: Any) -> Node:
         """Return the node of an operation."""
-        for rewritten, rewrite in REWRITTEN.items():
-            if name == rewritten:
-                return rewrite(self, like, *args, **kwargs)
+        if rewrite := REWRITTEN.get(name):
+            return rewrite(self, like, *args, **kwargs)
         extra = {k: v for k, v in kwargs.items() if v is not None and k not in IGNORED}
         if name in ("add", "sub", "rsub") and "alpha" in extra:
             extra = {}
@@ -143,14 +145,6 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._shapes[id(node)] = like.shape
             self._nodes.append(node)
         return node
-
-    _shapes: dict[int, torch.Size]
-    _nodes: list[Node]
-
-    def __enter__(self) -> Recorder:
-        self._shapes, self._nodes = {}, []
-        super().__enter__()  # type: ignore[no-untyped-call]
-        return self
 
     def _operand(self, value: Any) -> Node:
         """Return the node of an argument."""
@@ -294,7 +288,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def symbol(self, name: str, owner: int, like: Tensor, *, is_coordinate: bool) -> Symbol:
         """Return a symbol for an argument of the rule."""
-        node = Node(lambda: name, (), like.dtype, is_coordinate, owner, is_leaf=True)
+        node = Node(lambda: name, (), like.dtype, is_coordinate, owner)
         self._nodes.append(node)
         if is_coordinate:
             self._shapes[id(node)] = like.shape

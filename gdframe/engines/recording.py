@@ -24,6 +24,7 @@ from gdframe.engines.starting_state import starting_state, trained_parameters
 from gdframe.engines.structure import is_number
 from gdframe.engines.symbol import Symbol
 from gdframe.optimizers.base import Optimizer, State
+from gdframe.registry import is_own
 
 _gdframe_rules: dict[Any, Rule] = {}
 """Recorded rules of gdframe's optimizers, by class and by the parameters' shapes and types."""
@@ -48,7 +49,7 @@ def rule_of(runs: Sequence[Problem]) -> Rule:
     params = [p.detach().cpu() for p in trained_parameters(runs[0]).values()]
     numbers = [n for n, value in settings[0].items() if is_number(value) and n != "clip_norm"]
     shapes = tuple((p.shape, p.dtype) for p in params)
-    if rule.__module__.startswith("gdframe."):  # these rules need no constants
+    if is_own(rule):  # these rules need no constants
         if (rule, shapes) not in _gdframe_rules:
             _gdframe_rules[rule, shapes] = _record_and_compare(
                 runs[0], settings[0], params, numbers

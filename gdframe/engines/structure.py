@@ -14,6 +14,7 @@ from gdframe.models.plain import has_hooks
 from gdframe.objective import Objective
 from gdframe.optimizers.base import Optimizer
 from gdframe.optimizers.tensors import LOW_PRECISION
+from gdframe.registry import is_own
 
 
 def why_not_together(runs: Sequence[Problem], *, losses_vary: bool = False) -> str | None:
@@ -83,7 +84,7 @@ def is_number(value: Any) -> bool:
 
 def _is_known(objective: Objective) -> bool:
     """Return whether the loss is gdframe's; its numbers then do not affect encoded targets."""
-    return type(objective.loss).__module__.startswith("gdframe.")
+    return is_own(objective.loss)
 
 
 def _is_numeric(name: str, value: Any) -> bool:

@@ -19,6 +19,3 @@ class MiniBatch(Loader):
     """
 
     variant: ClassVar[str] = "minibatch"
-
-    def __init__(self, rows: int, batch_size: int, *, shuffle: bool = True) -> None:
-        super().__init__(rows, batch_size, shuffle=shuffle)

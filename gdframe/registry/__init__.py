@@ -15,7 +15,7 @@ from gdframe.registry.registries import (
     SCHEDULES,
     STOPPING,
 )
-from gdframe.registry.registry import Registry, origin
+from gdframe.registry.registry import Registry, is_own, origin
 
 __all__ = [
     "DATASETS",
@@ -32,5 +32,6 @@ __all__ = [
     "Registry",
     "SCHEDULES",
     "STOPPING",
+    "is_own",
     "origin",
 ]

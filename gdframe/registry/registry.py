@@ -57,7 +57,7 @@ class Registry(Generic[T]):
         """
 
         def decorate(component: C) -> C:
-            if not component.__module__.startswith("gdframe."):
+            if not is_own(component):
                 self._load()  # a third-party name is compared with the built-in ones
             earlier = self._entries.get(name)
             if earlier is not None and not _is_redefinition(earlier, component):
@@ -117,9 +117,7 @@ class Registry(Generic[T]):
     def third_party(self) -> Mapping[str, Callable[..., T]]:
         """Return the components from outside gdframe, without loading the built-in ones."""
         return {
-            name: component
-            for name, component in self._entries.items()
-            if not component.__module__.startswith("gdframe.")
+            name: component for name, component in self._entries.items() if not is_own(component)
         }
 
     def _load(self) -> None:
@@ -151,7 +149,7 @@ class Registry(Generic[T]):
 def _is_redefinition(earlier: Callable[..., Any], later: Callable[..., Any]) -> bool:
     """Return whether both have the same name in the same module, outside gdframe."""
     places = [(c.__module__, c.__qualname__, _file(c)) for c in (earlier, later)]
-    return places[0] == places[1] and not earlier.__module__.startswith("gdframe.")
+    return places[0] == places[1] and not is_own(earlier)
 
 
 def _file(component: Callable[..., Any]) -> str | None:
@@ -160,9 +158,19 @@ def _file(component: Callable[..., Any]) -> str | None:
     return getattr(module, "__file__", None)
 
 
+def is_own(component: object) -> bool:
+    """Return whether a class, a function, or the class of an instance is one of gdframe's.
+
+    Example:
+        >>> is_own(Registry("rule", package="gdframe")), is_own(dict)
+        (True, False)
+    """
+    return str(getattr(component, "__module__", None)).startswith("gdframe.")
+
+
 def origin(component: Callable[..., Any]) -> str:
     """Return where a component is defined: ``gdframe.optimizers.adam`` or a file path."""
-    if component.__module__.startswith("gdframe."):
+    if is_own(component):
         return component.__module__
     try:
         return f"{component.__module__} ({inspect.getfile(component)})"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gdframe.errors import UserError
 from gdframe.hidden_state import HiddenState
+from gdframe.registry import is_own
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def check_schedule(schedule: Schedule, clock: Clock) -> None:
     Raises:
         UserError: a second call returns other factors, or changes the schedule's state.
     """
-    if type(schedule).__module__.startswith("gdframe."):
+    if is_own(schedule):
         return
     steps = np.arange(min(64, clock.steps_per_epoch * max(1, int(clock.epochs))))
     with HiddenState({"schedule": schedule}):
@@ -101,7 +102,7 @@ def check_schedule(schedule: Schedule, clock: Clock) -> None:
 
 def _key(schedule: Schedule) -> Any:
     """Return a key that only equal schedules share."""
-    if not type(schedule).__module__.startswith("gdframe."):
+    if not is_own(schedule):
         return id(schedule)  # it may hold values that cannot be compared
     return (type(schedule), *((name, type(v), v) for name, v in vars(schedule).items()))
 

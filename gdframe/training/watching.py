@@ -12,7 +12,7 @@ from torch import Tensor
 from gdframe.errors import UserError
 from gdframe.hidden_state import HiddenState
 from gdframe.observers.base import Observer
-from gdframe.registry import OBSERVERS
+from gdframe.registry import OBSERVERS, is_own
 from gdframe.runs.files import NotWrittenError, storing
 from gdframe.stopping import Status, Verdict
 
@@ -43,7 +43,7 @@ class Watchers:
     def tell(self, event: str, *arguments: Any) -> Verdict | None:
         """Tell each observer of an event; return the verdict on a run whose observer raised.
 
-        What observers may read of the module and the optimizer is settled before.
+        What observers of others may read of the module and the optimizer is settled before.
         """
         run = self._run
         if not all(map(is_own, self.observers)):
@@ -105,8 +105,3 @@ class Watchers:
                     f"observer {type(observer).__name__}: changes the run's {place}; an observer "
                     "watches, and cannot change the run"
                 )
-
-
-def is_own(observer: Observer) -> bool:
-    """Return whether an observer is gdframe's: it reads no module, and its files are the run's."""
-    return type(observer).__module__.startswith("gdframe.")

@@ -148,7 +148,7 @@ def test_trial_calls_leave_a_model_unchanged():
     model.eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     state = torch.get_rng_state()
-    assert why_not_functional(run_of(model), DATA)
+    assert why_not_functional(run_of(model), DATA, gd.FullBatch(DATA.rows))
     assert torch.equal(torch.get_rng_state(), state)
     assert not model.training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

@@ -34,7 +34,7 @@ from gdframe.hidden_state import undisturbed
 from gdframe.loaders.base import Loader
 from gdframe.metrics.tally import Tally
 from gdframe.objective import Evaluation
-from gdframe.registry import ENGINES
+from gdframe.registry import ENGINES, is_own
 from gdframe.schedules.base import factors
 
 FEW, MANY_ROWS = 32, 4096
@@ -103,7 +103,7 @@ class LinearLoops(Engine):
             dtype=str(self._x.dtype),
             outputs=int(objective.model.weight.shape[0] == 1),  # type: ignore[index]
             many=len(runs) > 1,
-            own=type(runs[0].optimizer).__module__.startswith("gdframe."),
+            own=is_own(runs[0].optimizer),
         )
         functions = specialized(spec)
         return Block(runs, self._rule, functions), members
@@ -160,8 +160,7 @@ class LinearLoops(Engine):
         rows = self._part("train")
         for run in runs_to_check(len(self.runs)):
             check_kernels(self.runs[run].objective, rows.targets)
-        kind = type(self.runs[0].objective.loss).__module__
-        most = FEW if kind.startswith("gdframe.") else MANY_ROWS
+        most = FEW if is_own(self.runs[0].objective.loss) else MANY_ROWS
         size = min(self.loader.batch_size, len(rows), most)
         rest = len(rows) % self.loader.batch_size
         ends = [size * (i + 1) for i in range(min(2, len(rows) // size))]
