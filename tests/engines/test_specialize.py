@@ -50,6 +50,19 @@ def test_the_written_code_contains_kernels_and_rule():
     compile(text, "text", "exec")
 
 
+def test_equal_specialisations_are_written_once(monkeypatch):
+    def spec(loss):
+        return specialize.LoopSpec(
+            RULE, loss, None, coupled=False, biases=False, dtype="float64", outputs=1, many=False
+        )
+
+    functions = specialize.specialized(spec(gd.MSE.kernel))
+    monkeypatch.setattr(specialize, "write_module", None)
+    assert specialize.specialized(spec(gd.MSE.kernel)) is functions
+    with pytest.raises(TypeError):
+        specialize.specialized(spec(gd.Huber.kernel))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_exponential_is_numpys(dtype):
     spec = specialize.LoopSpec(

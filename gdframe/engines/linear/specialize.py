@@ -255,6 +255,7 @@ def load(text: str, uncached: str) -> ModuleType:
     return module
 
 
+@cache
 def specialized(spec: LoopSpec) -> Mapping[str, Any]:
     """Return the compiled functions of a specialisation by name."""
     text, uncached = (write_module(spec, cached=cached) for cached in (True, False))
