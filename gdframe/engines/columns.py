@@ -7,6 +7,7 @@ small arrays cost several times less than PyTorch's. Any other update rule is ca
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from gdframe.engines.base import Problem
 from gdframe.engines.expansion import Array, as_array
 from gdframe.engines.nodes import NotElementwiseError
 from gdframe.engines.recording import rule_of
-from gdframe.engines.stack import Stack, settings_of
+from gdframe.engines.stack import Stack
 
 
 class Columns(Stack):
@@ -34,8 +35,6 @@ class Columns(Stack):
     def __init__(self, runs: Sequence[Problem]) -> None:
         super().__init__(runs)
         self.width = self.params[0].shape[2]
-        shape = (*self.params[0].shape[:2], self.width + len(self.params) - 1)
-        self._points = torch.zeros(shape, dtype=torch.float64, device=self.params[0].device)
 
     def points(self) -> Array:
         """Return parameters in float64, (runs, outputs, columns), valid until the next update."""
@@ -43,6 +42,11 @@ class Columns(Stack):
         if len(self.params) == 2:
             self._points[..., -1] = self.params[1]
         return as_array(self._points)
+
+    @cached_property
+    def _points(self) -> Tensor:
+        shape = (*self.params[0].shape[:2], self.width + len(self.params) - 1)
+        return torch.zeros(shape, dtype=torch.float64, device=self.params[0].device)
 
     def descend(self, gradient: Array, rates: NDArray[np.float64] | Tensor) -> None:
         """Apply the rule once, to gradients (runs, outputs, columns) with rates (runs,)."""
@@ -64,12 +68,11 @@ class RecordedColumns(Columns):
             raise NotElementwiseError("it treats weight and bias differently")
         self._step = self._rule.functions[0]
         super().__init__(runs)
-        settings = settings_of(runs)
         self._hyper = [
-            np.array([float(values[name]) for values in settings])[:, None, None]
+            np.array([float(values[name]) for values in self._settings])[:, None, None]
             for name in self._rule.hyper
         ]
-        limits = [values.get("clip_norm") for values in settings]
+        limits = [values.get("clip_norm") for values in self._settings]
         self._limits: NDArray[np.float64] | None = None
         if any(limit is not None for limit in limits):
             bounds = [np.inf if limit is None else float(limit) for limit in limits]
@@ -133,9 +136,16 @@ class RecordedColumns(Columns):
             array[...] = value
 
     def write(self, run: int, state: Mapping[str, Tensor]) -> None:
-        """Restore the state that ``read`` returned."""
+        """Restore the state that ``read`` returned; the stack's tensors are views of the columns.
+
+        Raises:
+            NotElementwiseError: weight and bias have counted differently.
+        """
+        for name in self._rule.counters:
+            counts = [state.get(f"optimizer.{i}.{name}") for i in range(len(self.params))]
+            if len({None if count is None else float(count) for count in counts}) > 1:
+                raise NotElementwiseError("weight and bias have counted differently")
         super().write(run, state)
-        self._store_columns()
 
 
 def columns(runs: Sequence[Problem]) -> Columns:

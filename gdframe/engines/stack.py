@@ -63,6 +63,7 @@ class Stack:
             key: [torch.stack(values) for values in zip(*(s[key] for s in states), strict=True)]
             for key in states[0]
         }
+        self._is_owner = True  # of its tensors: nothing else refers to their memory
 
     def check_settings(self) -> None:
         """Raise if hyperparameters have changed since the stack was built."""
@@ -87,31 +88,24 @@ class Stack:
     def update(self, grads: list[Tensor], rates: NDArray[np.float64] | Tensor) -> None:
         """Apply the update rule once to all runs: gradients (runs, ...), learning rates (runs,)."""
         used = {storage_of(t) for t in (*self.params, *grads)}
+        params, state = self.carried()
         if len(self.runs) == 1:
-            hyper = {**self.constants, "lr": float(rates[0])}
-            state = {key: [value[0] for value in values] for key, values in self.state.items()}
-            params, state = self.rule.apply(
-                [p[0] for p in self.params], [g[0] for g in grads], state, hyper
-            )
-            params = [p[None] for p in params]
-            state = {key: [v[None] for v in values] for key, values in state.items()}
+            lr = {"lr": float(rates[0])}
+            params, state = self.one_run(params, [g[0] for g in grads], state, lr)
         else:
-            lr = torch.as_tensor(rates, device=self.params[0].device)
-            varying = {**self.varying, "lr": lr}
-            update_all = torch.vmap(self.one_run, in_dims=(0, 0, 0, 0))
-            params, state = update_all(self.params, grads, self.state, varying)
+            varying = {**self.varying, "lr": torch.as_tensor(rates, device=self.params[0].device)}
+            params, state = torch.vmap(self.one_run)(params, grads, state, varying)
         used |= {storage_of(p) for p in params}
-        self.params = params
-        self.state = {key: [owned(v, used) for v in values] for key, values in state.items()}
+        self.store(params, {k: [owned(v, used) for v in values] for k, values in state.items()})
 
     def one_run(
         self,
         params: list[Tensor],
         grads: list[Tensor],
         state: dict[str, list[Tensor]],
-        varying: Mapping[str, Tensor],
+        varying: Mapping[str, Tensor | float],
     ) -> tuple[list[Tensor], dict[str, list[Tensor]]]:
-        """Apply the update rule to one run; ``varying`` holds 0-d tensors, including ``lr``."""
+        """Apply the update rule to one run; ``varying`` holds numbers, including ``lr``."""
         return self.rule.apply(params, grads, state, {**self.constants, **varying})
 
     def carried(self) -> tuple[list[Tensor], dict[str, list[Tensor]]]:
@@ -126,7 +120,7 @@ class Stack:
         if len(self.runs) == 1:
             params = [p[None] for p in params]
             state = {k: [v[None] for v in vs] for k, vs in state.items()}
-        self.params, self.state = params, state
+        self.params, self.state, self._is_owner = params, state, False
 
     def settle(self, run: int) -> None:
         """Copy a run's parameters into its module, and its state into its optimizer."""
@@ -164,8 +158,10 @@ class Stack:
             raise ValueError(
                 f"the state is of another model: {sorted(shapes)} for {sorted(expected)}"
             )
-        self.params = [p.clone() for p in self.params]
-        self.state = {key: [v.clone() for v in values] for key, values in self.state.items()}
+        if not self._is_owner:
+            self.params = [p.clone() for p in self.params]
+            self.state = {key: [v.clone() for v in values] for key, values in self.state.items()}
+            self._is_owner = True
         for name, param in zip(self.names, self.params, strict=True):
             param[run] = state[f"model.{name}"]
         initial = None

@@ -10,6 +10,8 @@ import torch
 
 import gdframe as gd
 from gdframe.engines.columns import Columns, RecordedColumns, columns
+from gdframe.engines.nodes import NotElementwiseError
+from gdframe.engines.stack import Stack
 
 RULES: list[tuple[type[gd.Optimizer], dict[str, Any]]] = [
     (gd.GD, {}),
@@ -129,3 +131,65 @@ def test_a_rule_that_mixes_coordinates_is_called_directly():
     descended(stack, steps=1)
     assert (abs(stack.points()) <= abs(before)).all()
     assert (stack.points() != before).any()
+
+
+@pytest.mark.parametrize("make", [Stack, Columns, columns])
+@pytest.mark.parametrize("count", [1, 3])
+def test_writing_the_states_of_all_runs_copies_the_stack_once(make, count):
+    stack = make(runs_of(gd.Adam, {}, runs=count))
+    if isinstance(stack, Columns):
+        descended(stack, steps=1)
+    else:
+        stack.update([torch.ones_like(p) for p in stack.params], stack.rates)
+    states = [stack.read(run) for run in range(count)]
+    stack.write(0, {name: value + 1 for name, value in states[0].items()})
+    tensors = [*stack.params, *(v for values in stack.state.values() for v in values)]
+    for run in range(count):
+        stack.write(run, states[run])
+    after = [*stack.params, *(v for values in stack.state.values() for v in values)]
+    assert all(a is b for a, b in zip(tensors, after, strict=True))
+    for run in range(count):
+        for name, value in stack.read(run).items():
+            assert torch.equal(value, states[run][name]), name
+    if isinstance(stack, Columns):
+        weight = stack.points()[:, :, : stack.width]
+        np.testing.assert_array_equal(weight, stack.params[0].numpy())
+
+
+class Shared(gd.Optimizer):
+    """Returns the gradients as parameters, and parameters as both of its states."""
+
+    def __init__(self, params: Any, lr: float) -> None:
+        super().__init__(params, {"lr": lr})
+
+    @staticmethod
+    def init_state(params):
+        return {name: [torch.zeros_like(p) for p in params] for name in ("before", "last")}
+
+    @staticmethod
+    def update(params, grads, state, hyper):
+        return grads, {"before": params, "last": params}
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_written_state_changes_no_tensor_of_others(count):
+    stack = Columns(runs_of(Shared, {}, runs=count))
+    grads = [torch.ones_like(p) for p in stack.params]
+    stack.update(grads, stack.rates)
+    state = {name: value + 5 * i for i, (name, value) in enumerate(stack.read(0).items())}
+    stack.write(0, state)
+    assert all((g == 1).all() for g in grads)
+    for name, value in stack.read(0).items():
+        assert torch.equal(value, state[name]), name
+
+
+def test_states_whose_weight_and_bias_have_counted_differently_are_refused_unwritten():
+    stack = columns(runs_of(gd.Adam, {}, runs=2))
+    assert isinstance(stack, RecordedColumns)
+    before = stack.read(0)
+    counters = [n for n, v in before.items() if n.startswith("optimizer.1.") and not v.ndim]
+    changed = {n: v + 1 if n in counters or v.ndim else v for n, v in before.items()}
+    with pytest.raises(NotElementwiseError, match="counted differently"):
+        stack.write(0, changed)
+    for name, value in stack.read(0).items():
+        assert torch.equal(value, before[name]), name
