@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad
 
 from gdframe.data.dataset import Dataset, Rows
-from gdframe.errors import UserError
+from gdframe.errors import UserError, first_line
 from gdframe.hidden_state import undisturbed
 from gdframe.losses.base import Loss
 from gdframe.metrics.base import Metric
@@ -160,8 +160,8 @@ class Objective:
         except UserError:
             raise
         except Exception as error:
-            reason = (str(error).strip().splitlines() or [""])[0]
-            raise UserError(f"{what}: fails ({type(error).__name__}: {reason}){remedy}") from error
+            reason = f"{type(error).__name__}: {first_line(error)}"
+            raise UserError(f"{what}: fails ({reason}){remedy}") from error
 
     @staticmethod
     def _check_value(what: str, value: Any) -> None:
@@ -197,7 +197,7 @@ class Objective:
         self.model.eval()
         named = self.model.named_parameters()
         parameters = {name: parameter for name, parameter in named if parameter.requires_grad}
-        sums = [torch.zeros_like(p) for p in parameters.values()]
+        sums = [torch.zeros_like(p) for p in parameters.values()] if gradient else []
         total = torch.zeros((), dtype=torch.float64, device=rows.targets.device)
         metrics = default_metrics(data.task) if metrics is None else metrics
         tally = Tally(metrics, self.loss, rows)
@@ -212,13 +212,13 @@ class Objective:
                     outputs = self.model(features)
                     value = self.loss(outputs, targets)
                     tally.add(outputs.detach(), targets)
-                _accumulate(sums, share * value, parameters, gradient)
+                _accumulate(sums, share * value, parameters)
                 total += share * value.detach()
             penalty = self.penalty_value()
             if isinstance(penalty, Tensor):
-                _accumulate(sums, penalty, parameters, gradient)
+                _accumulate(sums, penalty, parameters)
         self.model.train(training)
-        norms = [global_norm([s]) for s in sums] if gradient else []
+        norms = [global_norm([s]) for s in sums]
         if not isinstance(penalty, Tensor):
             penalty = torch.tensor(penalty, dtype=torch.float64)
         # one wait for a GPU, not one for each number
@@ -232,11 +232,9 @@ class Objective:
         )
 
 
-def _accumulate(
-    sums: list[Tensor], value: Tensor, parameters: Mapping[str, Tensor], gradient: bool
-) -> None:
-    """Add the gradient of ``value`` to ``sums``, in place."""
-    if not gradient or not value.requires_grad:
+def _accumulate(sums: list[Tensor], value: Tensor, parameters: Mapping[str, Tensor]) -> None:
+    """Add the gradient of ``value`` to ``sums`` in place; nothing if there are none."""
+    if not sums or not value.requires_grad:
         return
     slopes = torch.autograd.grad(value, list(parameters.values()), allow_unused=True)
     for total, slope in zip(sums, slopes, strict=True):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -39,7 +40,7 @@ def evaluate_together(
         value = function.mean_loss(outputs, targets) * share
         return value, (value.detach(), outputs.detach())
 
-    sums = [torch.zeros_like(p) for p in stack.params]
+    sums = [torch.zeros_like(p) for p in stack.params] if gradient else []
     total = torch.zeros(runs, dtype=torch.float64, device=rows.targets.device)
     tallies = [run.tally(data, rows) for run in stack.runs]
     # rows are cut as in Objective.evaluate: what a model makes of a row may depend on the others
@@ -65,20 +66,22 @@ def evaluate_together(
                 for tally, own in zip(tallies[part], outputs, strict=True):
                     tally.add(own, y)
     model.train(training)
-    penalties = _penalties(stack, function, strengths, sums, gradient=gradient)
-    norms = [torch.linalg.vector_norm(s.reshape(runs, -1), dim=1).tolist() for s in sums]
+    penalties = _penalties(stack, function, strengths, sums)
+    norms = [torch.linalg.vector_norm(s.reshape(runs, -1), dim=1) for s in sums]
+    # one wait for a GPU, not one for each number
+    parts = [total, penalties, *norms, *(s.reshape(1) for tally in tallies for s in tally.sums)]
+    numbers = iter(torch.cat([part.detach().to(total) for part in parts]).tolist())
+    losses, added, *by_parameter = (list(islice(numbers, runs)) for _ in range(2 + len(norms)))
     return [
         Evaluation(
-            loss=value,
-            objective=value + penalty,
-            gradient_norms=(
-                {name: own[run] for name, own in zip(stack.names, norms, strict=True)}
-                if gradient
-                else {}
-            ),
-            metrics=tallies[run].values(),
+            loss=losses[run],
+            objective=losses[run] + added[run],
+            gradient_norms={
+                name: values[run] for name, values in zip(stack.names, by_parameter, strict=False)
+            },
+            metrics=tally.values(list(islice(numbers, len(tally.sums)))),
         )
-        for run, (value, penalty) in enumerate(zip(total.tolist(), penalties, strict=True))
+        for run, tally in enumerate(tallies)
     ]
 
 
@@ -87,21 +90,18 @@ def _penalties(
     function: FunctionalObjective,
     strengths: Mapping[str, Tensor],
     sums: list[Tensor],
-    *,
-    gradient: bool,
-) -> Sequence[float]:
-    """Return each run's penalty, and add its gradient to the sums."""
+) -> Tensor:
+    """Return each run's penalty, (runs,), and add its gradient to the sums, if there are any."""
     if not function.is_penalized:
-        return [0.0] * len(stack.runs)
+        return torch.zeros(len(stack.runs))
 
     def value(params: list[Tensor], numbers: dict[str, Tensor]) -> Tensor:
         named = dict(zip(stack.names, params, strict=True))
         return torch.as_tensor(function.penalty_at(named, numbers))
 
-    if gradient:
+    if sums:
         grads = torch.vmap(grad(value))(stack.params, dict(strengths))
         for i, slope in enumerate(grads):
             sums[i] = sums[i] + slope
     with torch.no_grad():
-        values: list[float] = torch.vmap(value)(stack.params, dict(strengths)).tolist()
-    return values
+        return torch.vmap(value)(stack.params, dict(strengths))
