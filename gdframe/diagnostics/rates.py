@@ -20,7 +20,7 @@ from gdframe.schedules.base import Clock, Schedule
 Array = NDArray[np.float64]
 
 GROWTH = 10.0
-"""Multiple of its start from which on the objective counts as diverged."""
+"""Multiple of the start from which on a run counts as diverged."""
 
 SMOOTHING = 0.9
 """Weight of earlier steps in the ramp's smoothed loss."""
@@ -34,7 +34,7 @@ class RangeTest:
         rates: (points,) learning rates, ascending.
         values: (points,) the objective after ``steps`` steps, or the ramp's smoothed loss; NaN
             where it is not finite.
-        start: the objective before the first step.
+        start: the objective before the first step; of a ramp, the loss.
         steps: number of steps.
         ramp: whether one run had all learning rates.
         limit: the largest stable learning rate by the curvature; None if unknown.
@@ -66,9 +66,10 @@ class RangeTest:
         """The suggested learning rate or None, and the reason."""
         is_finite = np.isfinite(self.values)
         if not is_finite.any() or not np.nanmin(self.values) < self.start:
+            what = "loss" if self.ramp else "objective"
             return None, (
                 f"no learning rate from {self.rates[0]:.3g} to {self.rates[-1]:.3g} lowers the "
-                f"objective in {self.steps:,} steps; try others with --low and --high, or more "
+                f"{what} in {self.steps:,} steps; try others with --low and --high, or more "
                 "--steps"
             )
         lowest = float(self.rates[self.best])
@@ -124,10 +125,10 @@ def try_rates(engine: Engine, rates: Sequence[float], steps: int, limit: float |
         steps: number of steps.
         limit: the largest stable learning rate by the curvature.
     """
-    start = engine.evaluate("train")[0].objective
+    start = engine.evaluate("train", whole=False)[0].objective
     losses, norms = _advance(engine, steps)
-    objectives = [evaluation.objective for evaluation in engine.evaluate("train")]
-    values = np.array(objectives, dtype=np.float64)
+    ends = engine.evaluate("train", whole=False)
+    values = np.array([evaluation.objective for evaluation in ends], dtype=np.float64)
     is_finite = (np.isfinite(losses) & np.isfinite(norms)).all(axis=1)
     values[~is_finite | ~np.isfinite(values)] = math.nan
     return RangeTest(np.array(rates, dtype=np.float64), values, start, steps, False, limit)
@@ -143,7 +144,7 @@ def try_ramp(engine: Engine, low: float, high: float, steps: int, limit: float |
         steps: number of steps.
         limit: the largest stable learning rate by the curvature.
     """
-    start = engine.evaluate("train")[0].objective
+    start = engine.evaluate("train", whole=False)[0].loss
     losses = _advance(engine, steps)[0][0].astype(np.float64)
     is_finite = np.isfinite(losses)
     losses[int(is_finite.argmin()) if not is_finite.all() else steps :] = math.nan

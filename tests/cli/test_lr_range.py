@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -60,6 +61,36 @@ def test_a_ramp_is_one_run_with_a_growing_learning_rate(tmp_path):
     lr, reason = result.suggestion
     assert lr == pytest.approx(result.rates[result.best] / 10)
     assert "tenth" in reason
+
+
+def test_a_ramp_compares_losses_with_the_loss_at_the_start(tmp_path):
+    words = ("data=iris", "model=mlp", "model.hidden=[4]", "penalty=l2", "penalty.strength=10")
+    ramp, _ = gd.lr_range(*words, ramp=True, steps=20, low=1e-9, high=1e-8, folder=tmp_path / "a")
+    many, _ = gd.lr_range(*words, points=3, steps=20, low=1e-9, high=1e-8, folder=tmp_path / "b")
+    start = gd.train(*words, "epochs=1", folder=tmp_path / "c").history
+    assert ramp.start == pytest.approx(start["train_loss"][0])
+    assert many.start == pytest.approx(start["objective"][0])
+    assert ramp.start < many.start / 2
+    for result, what in ((ramp, "lowers the loss in"), (many, "lowers the objective in")):
+        nan = np.full(len(result.rates), np.nan)
+        lr, reason = replace(result, values=nan).suggestion
+        assert lr is None
+        assert what in reason
+
+
+@pytest.mark.parametrize("ramp", [False, True])
+def test_no_metric_is_measured_that_costs_more_than_the_steps(tmp_path, monkeypatch, ramp):
+    asked = []
+    evaluate = gd.Gram.evaluate
+
+    def watched(engine, part, *, whole=True):
+        asked.append(whole)
+        return evaluate(engine, part, whole=whole)
+
+    monkeypatch.setattr(gd.Gram, "evaluate", watched)
+    gd.lr_range("variant=batch", "engine=gram", ramp=ramp, steps=5, folder=tmp_path)
+    assert asked
+    assert not any(asked)
 
 
 @pytest.mark.parametrize(
