@@ -57,7 +57,7 @@ class PreparedRun:
             return []
         curvature = self.diagnostics.curvature
         return [
-            *advice_on_data(self.spec.data),
+            *advice_on_data(self.spec.data, self.spec.objective),
             *advice_on_rate(self.diagnostics.stability),
             *(advice_on_curvature(self.spec.objective) if curvature else []),
         ]

@@ -7,7 +7,9 @@ from torch import Tensor, nn
 
 from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.stability import Stability
+from gdframe.engines.declared import declares
 from gdframe.objective import Objective
+from gdframe.penalties.elastic_net import ElasticNet
 
 MOST_ROWS, MOST_COLUMNS = 10_000, 500
 """Most rows to check, evenly spaced; most columns whose correlations are checked."""
@@ -16,36 +18,41 @@ UNEVEN = 30.0
 """Ratio of standard deviations from which on feature scales count as uneven."""
 
 COLLINEAR = 0.9999
-"""Correlation from which on two columns count as collinear."""
+"""Correlation from which on two columns count as nearly collinear."""
 
 DEPENDENT = 1e-9
-"""Smallest eigenvalue of the correlation matrix up to which columns count as dependent."""
+"""Smallest eigenvalue of the correlation matrix up to which columns count as nearly dependent."""
+
+ROUNDING = 8.0
+"""Relative error of values, in units of their type's, up to which a dependence counts as exact."""
 
 PIECEWISE = (nn.ReLU, nn.LeakyReLU, nn.MaxPool1d, nn.MaxPool2d)
 """Piecewise linear layers."""
 
 
-def advice_on_data(data: Dataset) -> list[str]:
+def advice_on_data(data: Dataset, objective: Objective) -> list[str]:
     """Return advice on features that make descent slow, one sentence each.
 
     Args:
         data: its training rows are checked.
+        objective: its penalty may make the minimum unique although columns are collinear.
     """
     features = data.train.features
     if data.task == "minimization" or len(features) < 3 or features.shape[1] < 2:
         return []
-    x = features[:: -(-len(features) // MOST_ROWS)].double()
-    deviations = x.std(dim=0)
-    is_varying = deviations > 1e-12 * x.abs().max(dim=0).values.clamp(min=1e-300)
+    x = features[:: -(-len(features) // MOST_ROWS)]
+    eps = max(torch.finfo(x.dtype).eps, 1e-12)  # eigenvectors are less exact than the values
+    x = x.double()
+    deviations, sizes = x.std(dim=0), x.abs().max(dim=0).values
+    is_varying = deviations > 1e-12 * sizes.clamp(min=1e-300)
     names = data.encoding.feature_names
-    return [
-        sentence
-        for sentence in (
-            _advice_on_scales(deviations, is_varying, names),
-            _advice_on_collinearity(x, deviations, is_varying, names),
-        )
-        if sentence
-    ]
+    advice = [_advice_on_scales(deviations, is_varying, names)]
+    columns = is_varying.nonzero()[:, 0]
+    if 2 <= len(columns) <= MOST_COLUMNS and not is_strictly_convex(objective):
+        scaled = (x[:, columns] - x[:, columns].mean(dim=0)) / deviations[columns]
+        noise = ROUNDING * eps * sizes[columns] / deviations[columns]
+        advice.append(_advice_on_dependence(scaled, noise, [names[i] for i in columns.tolist()]))
+    return [sentence for sentence in advice if sentence]
 
 
 def advice_on_rate(stability: Stability | None) -> list[str]:
@@ -71,39 +78,48 @@ def _advice_on_scales(deviations: Tensor, is_varying: Tensor, names: list[str]) 
     )
 
 
-def _advice_on_collinearity(
-    x: Tensor, deviations: Tensor, is_varying: Tensor, names: list[str]
-) -> str | None:
-    columns = is_varying.nonzero()[:MOST_COLUMNS, 0]
-    if len(columns) < 2 or len(is_varying) > MOST_COLUMNS:
-        return None
-    names = [names[int(column)] for column in columns]
-    scaled = (x[:, columns] - x[:, columns].mean(dim=0)) / deviations[columns]
-    correlation = scaled.T @ scaled / (len(x) - 1)
-    sizes = correlation.abs().fill_diagonal_(0.0)
-    if float(sizes.max()) < COLLINEAR:
-        return _advice_on_dependence(correlation, names) if len(x) > len(columns) else None
-    first, second = divmod(int(sizes.argmax()), len(columns))
-    pairs = int((sizes >= COLLINEAR).sum()) // 2
-    more = f" (and {pairs - 1} more pairs)" if pairs > 1 else ""
-    return (
-        f"columns '{names[first]}' and '{names[second]}' are collinear{more}: the minimum is not "
-        "unique; drop one of them, or use penalty=l2"
-    )
+def is_strictly_convex(objective: Objective) -> bool:
+    """Return whether the penalty is known to make the minimum of a convex loss unique."""
+    penalty = objective.penalty
+    if not objective.penalized:
+        return False
+    if type(penalty) is ElasticNet:
+        return penalty.strength > 0 and penalty.ratio < 1
+    return declares(penalty, "curvature", "value") and penalty.curvature != 0
 
 
-def _advice_on_dependence(correlation: Tensor, names: list[str]) -> str | None:
-    """Return advice on columns of which one is a linear combination of the others."""
-    values, vectors = torch.linalg.eigh(correlation)
-    if float(values[0]) > DEPENDENT:
+def _advice_on_dependence(scaled: Tensor, noise: Tensor, names: list[str]) -> str | None:
+    """Return advice on columns of which one is a linear combination of the others.
+
+    Args:
+        scaled: (rows, columns) of mean 0 and standard deviation 1.
+        noise: (columns,) the rounding of their values.
+        names: of the columns.
+    """
+    correlation = scaled.T @ scaled / (len(scaled) - 1)
+    pairs = correlation.triu(diagonal=1)
+    if float(pairs.abs().max()) >= COLLINEAR:
+        first, second = divmod(int(pairs.abs().argmax()), len(names))
+        count = int((pairs.abs() >= COLLINEAR).sum())
+        weights = torch.zeros_like(noise)
+        weights[first], weights[second] = 1.0, -pairs[first, second].sign()
+        shown, kind = f"'{names[first]}' and '{names[second]}'", "collinear"
+        kind += f" (and {count - 1} more pairs)" if count > 1 else ""
+    elif len(scaled) > len(names):
+        values, vectors = torch.linalg.eigh(correlation)
+        if float(values[0]) > DEPENDENT:
+            return None
+        weights = vectors[:, 0]
+        sizes = weights.abs()
+        columns = (sizes > 0.05 * sizes.max()).nonzero()[:, 0].tolist()
+        shown, kind = ", ".join(f"'{names[i]}'" for i in columns[:5]), "linearly dependent"
+        shown += ", ..." if len(columns) > 5 else ""
+    else:
         return None
-    weights = vectors[:, 0].abs()
-    columns = (weights > 0.05 * weights.max()).nonzero()[:, 0].tolist()
-    shown = ", ".join(f"'{names[i]}'" for i in columns[:5]) + (", ..." if len(columns) > 5 else "")
-    return (
-        f"columns {shown} are linearly dependent: the minimum is not unique; drop one of them, or "
-        "use penalty=l2"
-    )
+    is_exact = float((scaled @ weights).square().mean().sqrt()) <= float(weights.abs() @ noise)
+    effect = "the minimum is not unique" if is_exact else "their weights are hardly determined"
+    nearly = "" if is_exact else "nearly "
+    return f"columns {shown} are {nearly}{kind}: {effect}; drop one of them, or use penalty=l2"
 
 
 def advice_on_curvature(objective: Objective) -> list[str]:

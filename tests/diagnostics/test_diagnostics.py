@@ -11,7 +11,6 @@ import torch
 
 import gdframe as gd
 from gdframe.diagnostics.explain import epochs_to_go
-from gdframe.diagnostics.preflight import advice_on_data
 
 NOISE = "the noise of the batches"
 HIMMELBLAU = ["model=himmelblau", "dtype=float64", "lr=0.001", "epochs=200"]
@@ -217,13 +216,6 @@ def test_preflight_advises_on_scales_copies_and_learning_rates(gdframe, tmp_path
     assert "3.7 times the stability limit" in reason  # the verdict does not depend on preflight
 
 
-def test_preflight_advises_on_linearly_dependent_columns():
-    a, b = np.random.default_rng(0).normal(size=(2, 50))
-    data = gd.Dataset.from_arrays(np.column_stack([a, b, a + b, a * b]), a)
-    (advice,) = advice_on_data(data)
-    assert "columns 'x0', 'x1', 'x2' are linearly dependent" in advice
-
-
 KINKS = [
     (["loss=huber"], "Huber is not twice differentiable"),
     (["penalty=l1"], "L1 has a kink at zero: lambda_max"),
@@ -254,9 +246,3 @@ def test_the_table_names_the_batch_size_of_a_limit(tmp_path):
     assert "(full batch), 0.00507 at this batch size\n" in table(known)
     theory = gd.train("variant=sgd", "diagnostics.theory=true", "epochs=2", folder=tmp_path / "c")
     assert "theory        minimum 3051.53, condition number 452.2\n" in table(theory)
-
-
-def test_good_data_get_no_advice():
-    for source in (gd.Diabetes(), gd.Digits(), gd.Iris()):
-        assert advice_on_data(source.load()) == []
-    assert advice_on_data(gd.Dataset.none()) == []
