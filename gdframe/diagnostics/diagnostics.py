@@ -29,11 +29,13 @@ from gdframe.diagnostics.spectrum import ROUGH, largest_at_start, spectrum_at
 from gdframe.diagnostics.stability import Stability, stability_of
 from gdframe.diagnostics.theory import Theory, measured_rate, theory_of
 from gdframe.engines.base import Problem
+from gdframe.engines.row_order import takes_all_rows
 from gdframe.errors import UserError
 from gdframe.loaders.base import Loader
 from gdframe.models.function import Function
 from gdframe.models.plain import is_linear_in_parameters
 from gdframe.penalties.none import NoPenalty
+from gdframe.registry import is_own
 from gdframe.runs.history import History
 from gdframe.schedules.constant import Constant
 from gdframe.stopping import Status, Verdict
@@ -106,9 +108,7 @@ class Diagnostics(Diagnosis):
         self._objective, self._loader = run.objective, loader
         parts = (run.objective.model, run.objective.loss, run.objective.penalty)
         # gdframe's own components have tested derivatives
-        self._is_checked = all(
-            p is None or type(p).__module__.startswith("gdframe.") for p in parts
-        )
+        self._is_checked = all(p is None or is_own(p) for p in parts)
         loss = run.objective.loss
         if self.curvature and loss is not None and not loss.curved:
             raise UserError(
@@ -118,7 +118,8 @@ class Diagnostics(Diagnosis):
             )
         self._rule = LinearRule.of(run)
         self._is_lr_constant = isinstance(run.schedule, Constant)
-        self._data_rows = data.rows
+        self._data = data
+        self._is_full_batch = takes_all_rows(loader)
         stride = -(-data.rows // self.most_rows)
         sample = Rows(data.train.features[::stride], data.train.targets[::stride])
         self._rows = run.objective.encode(sample)
@@ -189,7 +190,7 @@ class Diagnostics(Diagnosis):
             self._largest,
             quadratic=self.quadratic,
             batch_size=self._loader.batch_size,
-            rows=self._data_rows,
+            is_sampled=not self._is_full_batch,
         )
 
     def explain(
@@ -198,15 +199,17 @@ class Diagnostics(Diagnosis):
         """Return the verdict with advice on the learning rate, the gap and the end point."""
         if self.theory is not None and self._is_full_batch and verdict.status != Status.DIVERGED:
             self._measured_rate = measured_rate(history["objective"], self.theory.minimum)
+        if verdict.restores_best:
+            return verdict  # the measurements belong to the last point, not to the restored one
         if verdict.status == Status.DIVERGED:
-            return explain_divergence(verdict, self.stability)
+            return explain_divergence(verdict, self.stability, is_at_start=not self.curvature)
         at_end = isinstance(self._objective.model, Function) and self._is_cheap()
         if at_end and (self.evidence or self.curvature):
             spectrum = self._spectrum(parameters, smallest=True)
             self._largest, self._smallest = spectrum.largest, spectrum.smallest
         minimum = None if self.quadratic is None else self.quadratic.minimum
         if self._is_at_no_minimum(verdict, history, parameters):
-            return self._explain_point(verdict, history)
+            return self._explain_point(verdict, history, parameters)
         if verdict.status in (Status.MAX_EPOCHS, Status.TIME_LIMIT):
             return explain_limit(
                 verdict,
@@ -226,7 +229,7 @@ class Diagnostics(Diagnosis):
                 is_lr_lowered=bool(history["lr"][-1] < LOWERED * history["lr"].max()),
             )
             if self.quadratic is None and not verdict.advice:
-                return self._explain_point(verdict, history)
+                return self._explain_point(verdict, history, parameters)
         return verdict
 
     def _is_at_no_minimum(
@@ -237,16 +240,23 @@ class Diagnostics(Diagnosis):
             return False
         if self._smallest >= -FLAT * max(abs(self._smallest), abs(self._largest)):
             return False
-        if verdict.status == Status.CONVERGED:
-            return True
-        if not isinstance(self._objective.model, Function):
+        is_function = isinstance(self._objective.model, Function)
+        if verdict.status != Status.CONVERGED and not is_function:
             return False  # the last measurement may belong to an earlier point
-        point = np.concatenate([parameters[n].double().cpu().numpy().ravel() for n in self._names])
-        gradient_norm = float(history["gradient_norm"][-1])
-        return is_stationary(gradient_norm, self._smallest, point)
+        return self._is_stationary(history, parameters)
 
-    def _explain_point(self, verdict: Verdict, history: History) -> Verdict:
+    def _is_stationary(self, history: History, parameters: Mapping[str, Tensor]) -> bool:
+        """Return whether a run ended at a stationary point, by the smallest curvature."""
+        assert self._smallest is not None
+        point = np.concatenate([parameters[n].double().cpu().numpy().ravel() for n in self._names])
+        return is_stationary(float(history["gradient_norm"][-1]), self._smallest, point)
+
+    def _explain_point(
+        self, verdict: Verdict, history: History, parameters: Mapping[str, Tensor]
+    ) -> Verdict:
         if self._smallest is None or self._largest is None:
+            return verdict
+        if not self._is_stationary(history, parameters):
             return verdict
         return explain_point(verdict, self._smallest, self._largest, self._gap_to_global(history))
 
@@ -287,21 +297,15 @@ class Diagnostics(Diagnosis):
                 facts["noisy_limit"] = stability.noisy
             elif stability.is_sampled:  # the limit at smaller batches is lower, but not known
                 facts["limit_of_full_batches"] = True
-        if self.quadratic is not None:
-            facts["minimum"] = self.quadratic.minimum
-            facts["condition_number"] = self.quadratic.condition_number
+        if (known := self.theory or self.quadratic) is not None:
+            facts["minimum"] = known.minimum
+            facts["condition_number"] = known.condition_number
         if self.theory is not None:
-            facts["minimum"] = self.theory.minimum
-            facts["condition_number"] = self.theory.condition_number
             if self._rule is not None and self._is_full_batch:
                 facts["predicted_rate"] = self.theory.rate(self._rule)
             if self._measured_rate is not None:
                 facts["measured_rate"] = self._measured_rate
         return facts
-
-    @property
-    def _is_full_batch(self) -> bool:
-        return self._loader.batch_size == self._data_rows
 
     def state(self) -> dict[str, Tensor]:
         """Return the last eigenvalues, and the vector that the next measurement starts from."""

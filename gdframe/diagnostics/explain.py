@@ -27,13 +27,22 @@ FLAT = 1e-6
 """Share of the largest curvature below which a negative curvature counts as rounding."""
 
 
-def explain_divergence(verdict: Verdict, stability: Stability | None) -> Verdict:
-    """Return the verdict with the learning rate compared with its stability limit."""
+def explain_divergence(
+    verdict: Verdict, stability: Stability | None, *, is_at_start: bool
+) -> Verdict:
+    """Return the verdict with the learning rate compared with its stability limit.
+
+    Args:
+        verdict: ``diverged``.
+        stability: of its learning rate.
+        is_at_start: whether the curvature was measured at the start, and not on the way.
+    """
     if stability is None or not verdict.advice:  # the objective was infinite at the start
         return verdict
     if exceeded := stability.exceeded:
         return replace(verdict, advice=exceeded)
-    where = "" if stability.is_constant else " at the start, so the curvature was larger later"
+    measured = "at the start" if is_at_start else "where the curvature was last measured"
+    where = "" if stability.is_constant else f" {measured}, so the curvature was larger later"
     if stability.is_sampled and stability.noisy is None:
         where = " of full batches; smaller batches have a lower limit"
     share = stability.lr / stability.lowest

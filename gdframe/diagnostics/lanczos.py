@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+MOST_PRODUCTS = 200
+"""Most products with the matrix for its eigenvalues."""
+
 
 @dataclass(frozen=True)
 class Extremes:
@@ -44,8 +47,6 @@ def extremes(
     start: Array | None = None,
     smallest: bool = False,
     tolerance: float = 1e-6,
-    most: int = 200,
-    seed: int = 0,
 ) -> Extremes:
     """Return the largest eigenvalue of a symmetric matrix, and on request the smallest.
 
@@ -58,18 +59,16 @@ def extremes(
         tolerance: error of an eigenvalue, relative to the largest absolute eigenvalue. The error
             is estimated as residual^2 / gap, at most the residual, with the gap to the next
             eigenvalue of the projection.
-        most: largest number of products.
-        seed: of the noise.
 
     Example:
         >>> spectrum = extremes(lambda v: np.array([3.0, -5.0, 1.0]) * v, 3, smallest=True)
         >>> round(spectrum.largest, 6), round(spectrum.smallest, 6)
         (3.0, -5.0)
     """
-    noise = np.random.default_rng(seed).normal(size=size)
+    noise = np.random.default_rng(0).normal(size=size)
     noise /= np.linalg.norm(noise)
     vector = noise if start is None else start / np.linalg.norm(start) + 0.01 * noise
-    steps = min(most, size)
+    steps = min(MOST_PRODUCTS, size)
     basis = np.zeros((steps, size))
     basis[0] = vector / np.linalg.norm(vector)
     diagonal: list[float] = []

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gdframe.data.dataset import Dataset, Rows
+from gdframe.diagnostics.cache_key import RowsCache, settings_key
 from gdframe.engines.expansion import blocks_of, expand, penalized_columns, why_not_quadratic
 from gdframe.objective import Objective
 
@@ -25,7 +26,7 @@ Array = NDArray[np.float64]
 CHEAP = 2e9
 """Most multiplications over the data: about a second on one core."""
 
-_cache: dict[int, dict[Any, LeastSquares]] = {}
+_cache: RowsCache[LeastSquares] = RowsCache(256)
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class LeastSquares:
         vectors: (columns, columns) its eigenvectors, as columns.
         minimum: of the objective.
         solution: (outputs, columns) the parameters at the minimum; the shortest if not unique.
-        rows: encoded training rows.
+        features: refers to the training features (rows, features), and does not keep them alive.
+        rows: number of training rows.
         design: returns the columns of features, without the column of the bias.
         has_bias: whether there is a column of ones.
         outputs: number of the model's outputs.
@@ -48,7 +50,8 @@ class LeastSquares:
     vectors: Array
     minimum: float
     solution: Array
-    rows: Rows
+    features: weakref.ref[Tensor]
+    rows: int
     design: Any
     has_bias: bool
     outputs: int
@@ -92,7 +95,7 @@ class LeastSquares:
         return self._limits[batch_size]
 
     def _noisy_limit(self, batch_size: int) -> float:
-        rows = len(self.rows)
+        rows = self.rows
         share = (rows - batch_size) / max(1, rows - 1) / batch_size
         is_positive = self.eigenvalues > self.eigenvalues[-1] * len(self.eigenvalues) * 1e-14
         values, vectors = self.eigenvalues[is_positive], self.vectors[:, is_positive]
@@ -141,40 +144,37 @@ class LeastSquares:
     def _second_moment(self) -> Array:
         """The mean over rows of the squared Hessian of one row, without the penalty."""
         total: Tensor | float = 0.0
-        for features, _ in blocks_of(self.rows):
+        whole = self.features()
+        assert whole is not None, "the data of a run outlives its diagnostics"
+        for features, _ in blocks_of(Rows(whole, whole)):
             x = self.design(features.double())
             if self.has_bias:
                 x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
             total = total + (x * x.square().sum(dim=1, keepdim=True)).T @ x
         assert isinstance(total, Tensor)
-        moment: Array = (4 / self.outputs**2 / len(self.rows) * total).cpu().numpy()
+        moment: Array = (4 / self.outputs**2 / self.rows * total).cpu().numpy()
         return moment
 
 
 def least_squares(objective: Objective, data: Dataset) -> LeastSquares | None:
     """Return an objective over the training rows as a quadratic; None if it is not quadratic.
 
-    The result is None too if the computation would take long. Results are cached until the
-    features are freed.
+    The result is None too if a parameter is frozen, or if the computation would take long. Results
+    are cached until the data is freed.
     """
     if data.task != "regression" or why_not_quadratic(objective) is not None:
         return None
     model: Any = objective.model
+    if not all(p.requires_grad for p in model.parameters()):
+        return None
     columns = model.weight.shape[1] + (model.bias is not None)
     if float(data.rows) * columns**2 > CHEAP or columns > 2000:
         return None
     penalized = penalized_columns(objective, columns).numpy()
     strength = (objective.penalty.curvature or 0.0) if objective.penalized else 0.0
-    features = data.train.features
-    if id(features) not in _cache:
-        _cache[id(features)] = {}
-        weakref.finalize(features, _cache.pop, id(features), None)
     # penalties of strength zero share one entry
-    key = (type(model), columns, model.bias is not None, strength, tuple(penalized * strength))
-    entries = _cache[id(features)]
-    if key not in entries:
-        entries[key] = _compute(objective, data, strength * penalized)
-    return entries[key]
+    keys = [settings_key(model), settings_key(objective.loss), tuple(penalized * strength)]
+    return _cache.get(data.train, keys, lambda: _compute(objective, data, strength * penalized))
 
 
 def _compute(objective: Objective, data: Dataset, penalty: Array) -> LeastSquares:
@@ -193,7 +193,8 @@ def _compute(objective: Objective, data: Dataset, penalty: Array) -> LeastSquare
         vectors=vectors,
         minimum=loss + float((penalty * (reference + offset) ** 2).sum()),
         solution=reference + offset,
-        rows=rows,
+        features=weakref.ref(rows.features),
+        rows=len(rows),
         design=model.design,
         has_bias=has_bias,
         outputs=rows.targets.shape[1],

@@ -21,7 +21,7 @@ class Stability:
         noisy: largest learning rate at which the error contracts in mean square at this batch
             size; to first order for momentum; None if unknown, or for full batches.
         batch_size: rows of a batch.
-        is_sampled: whether a batch has fewer rows than the training data.
+        is_sampled: whether a step sees only some rows.
     """
 
     lr: float
@@ -71,8 +71,8 @@ def stability_of(
     curvature: float | None,
     *,
     quadratic: LeastSquares | None = None,
-    batch_size: int = 0,
-    rows: int = 0,
+    batch_size: int,
+    is_sampled: bool,
 ) -> Stability | None:
     """Return the limits of an update rule's learning rate, or None if none is known.
 
@@ -81,15 +81,15 @@ def stability_of(
         curvature: largest eigenvalue of the Hessian; None if unknown.
         quadratic: the objective as a quadratic, if it is one.
         batch_size: rows of a batch.
-        rows: of the training data.
+        is_sampled: whether a step sees only some rows.
     """
     if rule is None or curvature is None or not curvature > 0:
         return None
     product = rule.limit * rule.lr
     if not math.isfinite(product):
         return None
-    noisy, is_sampled = None, batch_size < rows
-    if quadratic is not None and is_sampled and (gain := rule.gain) > 0:
+    noisy = None
+    if quadratic is not None and batch_size < quadratic.rows and (gain := rule.gain) > 0:
         noisy = quadratic.noisy_limit(batch_size) / gain
     is_constant = quadratic is not None
     return Stability(rule.lr, product, curvature, is_constant, noisy, batch_size, is_sampled)
