@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gdframe.registry import is_own
 
@@ -68,15 +68,33 @@ def state_text(state: Any) -> Any:
 
 
 def is_stateless(part: Any) -> bool:
-    """Return whether a component is one of gdframe's, with no hooks attached, or None."""
+    """Return whether a component is one of gdframe's, with nothing attached to it, or None."""
     if part is None:
         return True
     if not is_own(part):
         return False
-    modules = part.modules() if isinstance(part, torch.nn.Module) else ()
-    return not any(
-        value for module in modules for name, value in vars(module).items() if "_hooks" in name
+    return not (has_attachments(part) if isinstance(part, nn.Module) else _is_changed(part))
+
+
+def has_attachments(model: nn.Module) -> bool:
+    """Return whether hooks, parametrizations or other methods change what a module does."""
+    return any(
+        _is_changed(module) or "parametrizations" in module._modules for module in model.modules()
+    ) or any(has_hooks(parameter) for parameter in model.parameters())
+
+
+def _is_changed(part: Any) -> bool:
+    """Return whether an object has hooks, or methods that are not those of its class."""
+    return any(
+        ("_hooks" in name and value) or callable(getattr(type(part), name, None))
+        for name, value in vars(part).items()
     )
+
+
+def has_hooks(parameter: Tensor) -> bool:
+    """Return whether something is called with, or changes, a parameter's gradient."""
+    names = ("_backward_hooks", "_post_accumulate_grad_hooks")
+    return any(getattr(parameter, name, None) for name in names)
 
 
 def slots_of(value: Any) -> list[str]:

@@ -11,7 +11,9 @@ import pytest
 import torch
 from torch import nn
 
+import gdframe as gd
 from gdframe.hidden_state import HiddenState, undisturbed
+from gdframe.sameness import has_attachments
 
 COUNT = 0
 TABLE = {"n": [0]}
@@ -158,10 +160,47 @@ def test_iterators_are_named_and_not_consumed():
     assert next(numbers) == 0
 
 
-def test_components_of_gdframe_keep_no_state_without_hooks():
-    import gdframe as gd
-
-    model = gd.Linear(2)
-    assert not isinstance(undisturbed(model=model, loss=gd.MSE(), penalty=None), HiddenState)
+def hook(model):
     model.register_forward_hook(lambda *_: None)
+
+
+def hook_of_a_layer(model):
+    model.layers[0].register_full_backward_hook(lambda *_: None)
+
+
+def hook_of_a_parameter(model):
+    next(model.parameters()).register_hook(lambda gradient: gradient)
+
+
+def hook_after_accumulation(model):
+    next(model.parameters()).register_post_accumulate_grad_hook(lambda _: None)
+
+
+def parametrization(model):
+    nn.utils.parametrize.register_parametrization(model.layers[0], "weight", nn.Identity())
+
+
+def other_forward(model):
+    model.layers[0].forward = lambda x: x
+
+
+ATTACH = [
+    hook, hook_of_a_layer, hook_of_a_parameter, hook_after_accumulation, parametrization,
+    other_forward,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("attach", ATTACH, ids=lambda function: function.__name__)
+def test_components_of_gdframe_keep_no_state_without_attachments(attach):
+    model = gd.MLP(2, hidden=[3])
+    assert not isinstance(undisturbed(model=model, loss=gd.MSE(), penalty=None), HiddenState)
+    assert not has_attachments(model)
+    attach(model)
     assert isinstance(undisturbed(model=model), HiddenState)
+    assert has_attachments(model)
+
+
+def test_a_loss_with_another_method_may_keep_state():
+    loss = gd.MSE()
+    loss.check = lambda data: None
+    assert isinstance(undisturbed(loss=loss), HiddenState)

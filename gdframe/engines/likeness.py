@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gdframe.models.plain import has_hooks
-from gdframe.sameness import same_values, slots_of
+from gdframe.sameness import has_hooks, same_values, slots_of
 
 VALUES = (
     bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size,

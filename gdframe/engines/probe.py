@@ -17,10 +17,9 @@ from gdframe.engines.starting_state import starting_state, trained_parameters
 from gdframe.errors import first_line
 from gdframe.hidden_state import DRAWS, HiddenState
 from gdframe.loaders.base import Loader
-from gdframe.models.plain import has_attachments
 from gdframe.optimizers.base import Optimizer, State
 from gdframe.registry import is_own
-from gdframe.sameness import same_values
+from gdframe.sameness import has_attachments, same_values
 
 MOST_ROWS = 512
 """Most rows for trial calls."""

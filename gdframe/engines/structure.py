@@ -10,11 +10,11 @@ import torch
 
 from gdframe.engines.base import Problem
 from gdframe.engines.likeness import first_difference
-from gdframe.models.plain import has_hooks
 from gdframe.objective import Objective
 from gdframe.optimizers.base import Optimizer
 from gdframe.optimizers.tensors import LOW_PRECISION
 from gdframe.registry import is_own
+from gdframe.sameness import has_hooks
 
 
 def why_not_together(runs: Sequence[Problem], *, losses_vary: bool = False) -> str | None:
