@@ -38,13 +38,20 @@ LINES = (*COLORS[1:], "#8B4513")
 
 
 def show(runs: Sequence[str], *, animate: str | None, output: str | None, **settings: Any) -> str:
-    """Write the pictures that the command line requests, and return the text to print."""
+    """Write the pictures that the command line requests, and return the text to print.
+
+    Raises:
+        UserError: the animation or the landscape cannot be made; nothing was written.
+        OSError: a file cannot be written.
+    """
     if animate is not None and not re.search(r"\.(gif|mp4)$", animate):
         raise UserError(f"--animate {animate}: must end in .gif or .mp4")
     if animate is not None and settings.get("between"):
         raise UserError(
             "--animate with --between: there is no path to animate; give only one of them"
         )
+    if animate is not None and animate.endswith(".mp4") and shutil.which("ffmpeg") is None:
+        raise UserError(f"--animate {animate}: ffmpeg is not installed; install it, or use .gif")
     result = landscape(*runs, **settings)
     if output is not None:
         path = Path(output)
@@ -71,14 +78,11 @@ def picture(result: Landscape) -> bytes:
 
 
 def animation(result: Landscape, path: Path) -> None:
-    """Write the descent as a GIF, or as an MP4 if ffmpeg is installed.
+    """Write the descent as a GIF, or as an MP4, which needs ffmpeg.
 
     Raises:
-        UserError: ffmpeg is not installed, and the file is an MP4.
         OSError: the file cannot be written.
     """
-    if path.suffix == ".mp4" and shutil.which("ffmpeg") is None:
-        raise UserError(f"--animate {path}: ffmpeg is not installed; install it, or use .gif")
     longest = max(len(points) for points in result.paths)
     ends = np.unique(np.geomspace(2, max(2, longest), FRAMES).astype(int))
     if path.suffix == ".mp4":

@@ -71,13 +71,13 @@ def lr_range(
         raise UserError(f"--points {points}: must be at least 3")
     if steps is not None and steps < 2:
         raise UserError(f"--steps {steps}: must be at least 2")
+    for name, lr in (("low", low), ("high", high)):
+        if lr is not None and not 0 < lr < np.inf:
+            raise UserError(f"--{name} {lr:g}: must be a finite number above 0")
     spec = build(config)
     diagnostics = build_diagnostics(config)
     diagnostics.begin(spec.problem, spec.data, spec.loader)
     limit = diagnostics.stability.lowest if diagnostics.stability else None
-    for name, lr in (("low", low), ("high", high)):
-        if lr is not None and not 0 < lr < np.inf:
-            raise UserError(f"--{name} {lr:g}: must be a finite number above 0")
     low = (SPAN[0] * limit if limit else LOW) if low is None else low
     high = (SPAN[1] * limit if limit else HIGH) if high is None else high
     if not low < high:

@@ -169,8 +169,10 @@ def _predict(argv: list[str]) -> int:
     parser.add_argument("data", help="the file, with the columns the model was trained on")
     parser.add_argument("--output", help="a .csv or .parquet file; by default standard output")
     chosen = parser.parse_args(argv)
-    from gdframe.cli.predict import predict, write_table
+    from gdframe.cli.predict import check_output, predict, write_table
 
+    if chosen.output:
+        check_output(chosen.output)
     table = predict(chosen.run, chosen.data)
     if chosen.output:
         write_table(table, chosen.output)

@@ -78,24 +78,37 @@ def _table(loss: Loss, outputs: torch.Tensor, classes: tuple[Any, ...] | None) -
     return pa.table(columns)
 
 
+PARQUET, CSV = (".parquet", ".pq"), (".csv",)
+"""Endings of files of predictions."""
+
+
+def check_output(output: str | Path) -> None:
+    """Check the ending of the file to write.
+
+    Raises:
+        UserError: the ending is neither that of CSV nor that of Parquet.
+    """
+    if Path(output).suffix.lower() not in (*PARQUET, *CSV):
+        raise UserError(f"--output {output}: must end in .csv or .parquet")
+
+
 def write_table(table: pa.Table, output: str | Path) -> None:
     """Write predictions as CSV or Parquet, by the file's ending.
 
     Raises:
         UserError: the ending is another one, or the file cannot be written.
     """
+    check_output(output)
     path = Path(output)
     sink = pa.BufferOutputStream()
-    if path.suffix.lower() in (".parquet", ".pq"):
+    if path.suffix.lower() in PARQUET:
         import pyarrow.parquet
 
         pyarrow.parquet.write_table(table, sink)
-    elif path.suffix.lower() == ".csv":
+    else:
         import pyarrow.csv
 
         pyarrow.csv.write_csv(table, sink)
-    else:
-        raise UserError(f"--output {output}: must end in .csv or .parquet")
     try:
         write_atomically(path, sink.getvalue().to_pybytes())
     except OSError as error:

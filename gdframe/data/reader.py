@@ -80,19 +80,20 @@ def pick(table: pa.Table, names: list[str], path: str | Path) -> list[pa.Array]:
 
 
 def plain(column: pa.ChunkedArray) -> pa.Array:
-    """Return a column as one array, with dictionaries decoded and null columns as floats."""
+    """Return a column as one array: dictionaries decoded, null columns as floats, views as text."""
     array = column.combine_chunks()
     if isinstance(array, pa.ChunkedArray):
         array = array.chunk(0) if array.num_chunks else pa.array([], column.type)
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
+    if pa.types.is_string_view(array.type):  # PyArrow does not look up views, and mixes null and ""
+        array = array.cast(pa.large_string())
     return array.cast(pa.float64()) if pa.types.is_null(array.type) else array
 
 
 def is_text(array: pa.Array) -> bool:
     """Return whether an array holds text."""
-    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-    return any(kind(array.type) for kind in kinds)
+    return bool(pa.types.is_string(array.type) or pa.types.is_large_string(array.type))
 
 
 def is_number(array: pa.Array) -> bool:
@@ -106,6 +107,12 @@ def numbers(array: pa.Array) -> NDArray[Any]:
     kind = pa.float32() if array.type == pa.float32() else pa.float64()
     filled = array.cast(kind, safe=False).fill_null(float("nan"))
     return np.asarray(filled.to_numpy(zero_copy_only=False))
+
+
+def codes(array: pa.Array, texts: Sequence[str]) -> NDArray[np.int32]:
+    """Return the index of each value in ``texts``, (rows,); -1 for nulls and other values."""
+    indices = pc.index_in(array, pa.array(texts, array.type))
+    return np.asarray(indices.fill_null(-1).to_numpy(zero_copy_only=False))
 
 
 def describe_column(name: str, array: pa.Array, max_categories: int) -> Column:
@@ -141,12 +148,11 @@ def refuse_stray_text(name: str, array: pa.Array) -> None:
         UserError: most values are numbers; the message names the first rows and values that are
             not.
     """
-    values = array.to_pylist()
-    stray = np.array([value is not None and not _is_numeral(value) for value in values])
-    present = sum(value is not None for value in values)
-    if present and 0 < stray.sum() < (1 - MOSTLY_NUMBERS) * present:
-        bad = np.flatnonzero(stray)
-        shown = in_words(repr(values[row]) for row in bad[:3])
+    texts = [text for text in pc.unique(array).to_pylist() if text is not None]
+    bad = np.flatnonzero(codes(array, [text for text in texts if not _is_numeral(text)]) >= 0)
+    present = len(array) - array.null_count
+    if 0 < len(bad) < (1 - MOSTLY_NUMBERS) * present:
+        shown = in_words(repr(array[int(row)].as_py()) for row in bad[:3])
         raise UserError(
             f"column '{name}' has text in {len(bad)} of {present} rows where the others are "
             f"numbers, first in {first_rows(bad)} ({shown}): correct them, or leave them empty"
@@ -178,14 +184,12 @@ def feature_values(column: Column, array: pa.Array) -> NDArray[Any]:
         return numbers(array)
     if not is_text(array):
         array = array.cast(pa.string())
-    known = {category: code for code, category in enumerate(column.categories)}
-    values = array.to_pylist()
-    unknown = np.array([value is not None and value not in known for value in values])
-    if unknown.any():
-        bad = np.flatnonzero(unknown)
+    indices = codes(array, column.categories)
+    bad = np.flatnonzero((indices < 0) & array.is_valid().to_numpy(zero_copy_only=False))
+    if len(bad):
         raise UserError(
-            f"column '{column.name}' has the category {values[bad[0]]!r}, which the training data "
-            f"does not have, first in {first_rows(bad)}: expected one of "
+            f"column '{column.name}' has the category {array[int(bad[0])].as_py()!r}, which the "
+            f"training data does not have, first in {first_rows(bad)}: expected one of "
             f"{in_words(column.categories)}"
         )
-    return np.array([-1 if value is None else known[value] for value in values], dtype=np.int32)
+    return indices

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from gdframe.data.dataset import first_rows
-from gdframe.data.reader import is_number, is_text, numbers, refuse_stray_text
+from gdframe.data.reader import codes, is_number, is_text, numbers, refuse_stray_text
 from gdframe.errors import UserError
 
 MOST_CLASSES = 10
@@ -49,27 +50,32 @@ def read_target(
         if is_text(array):
             raise UserError(f"target '{name}' holds text: data.task=regression needs numbers")
         return numbers(array), None
-    values = array.to_numpy(zero_copy_only=False)
-    countable = pa.types.is_integer(array.type) and _look_like_labels(values)
-    if task == "auto" and not labels and not countable:
-        return numbers(array), None
-    if is_number(array) and not pa.types.is_integer(array.type):
-        whole = values.astype(np.float64)
-        if not (np.isfinite(whole).all() and (whole == np.round(whole)).all()):
-            raise UserError(
-                f"target '{name}' has values that are not whole numbers: class labels must be "
-                "whole numbers, true/false or text; use data.task=regression"
-            )
-        values = whole.astype(np.int64)
-    classes, indices = np.unique(
-        values.astype(str) if is_text(array) else values, return_inverse=True
-    )
-    if len(classes) > max(100, len(values) // 2):
+    if is_text(array):
+        classes = sorted(pc.unique(array).to_pylist())
+        indices = codes(array, classes).astype(np.int64)
+    else:
+        values = array.to_numpy(zero_copy_only=False)
+        if pa.types.is_integer(array.type):
+            if task == "auto" and not _look_like_labels(values):
+                return numbers(array), None
+        elif is_number(array):
+            if task == "auto":
+                return numbers(array), None
+            whole = values.astype(np.float64)
+            if not (np.isfinite(whole).all() and (whole == np.round(whole)).all()):
+                raise UserError(
+                    f"target '{name}' has values that are not whole numbers: class labels must be "
+                    "whole numbers, true/false or text; use data.task=regression"
+                )
+            values = whole.astype(np.int64)
+        distinct, indices = np.unique(values, return_inverse=True)
+        classes = distinct.tolist()
+    if len(classes) > max(100, len(array) // 2):
         raise UserError(
-            f"target '{name}' has {len(classes)} classes in {len(values)} rows: "
+            f"target '{name}' has {len(classes)} classes in {len(array)} rows: "
             "use data.task=regression, or another target"
         )
-    return indices, tuple(classes.tolist())
+    return indices, tuple(classes)
 
 
 def _look_like_labels(values: NDArray[Any]) -> bool:

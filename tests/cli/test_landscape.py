@@ -158,6 +158,17 @@ def test_invalid_input_gives_one_message(capsys, tmp_path, monkeypatch):
         assert message in line
 
 
+def test_an_animation_without_ffmpeg_is_refused_before_any_work(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    train(tmp_path / "run", "epochs=1")
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.setattr("gdframe.cli.landscape_pictures.landscape", None)
+    assert main(["landscape", "run", "--animate", "descent.mp4"]) == 2
+    assert "--animate descent.mp4: ffmpeg is not installed" in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_a_run_whose_data_have_changed_is_refused(gdframe, tmp_path):
     rows = [f"{i},{2 * i + 1}" for i in range(30)]
     (tmp_path / "t.csv").write_text("\n".join(["x,y", *rows]))

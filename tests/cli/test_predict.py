@@ -179,5 +179,7 @@ def test_the_command_line_prints_or_writes(gdframe, houses, tmp_path):
     done = gdframe("predict", run, data, "--output", "p.xlsx")
     assert done.code == 2
     assert "must end in .csv or .parquet" in done.err
+    unread = gdframe("predict", run, "nowhere.csv", "--output", "p.xlsx")
+    assert "--output p.xlsx" in unread.err  # before the data are read
     done = gdframe("predict", run, data, "--output", "nowhere/deep/p.csv")
     assert done.code == 0
