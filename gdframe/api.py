@@ -12,7 +12,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gdframe.config.composer import Composer
+from gdframe.config.composer import Composer, anchored
 from gdframe.config.folders import claim, discard, refuse_occupied, register_resolver
 from gdframe.config.hydra_internals import combinations
 from gdframe.config.messages import compose_config, explain, named_plugins, parse, refuse_null
@@ -131,8 +131,7 @@ def sweep(
         jobs = []
         for number, words in enumerate(runs):
             try:
-                composition = composer.compose(words)
-                composition.plain()
+                composition = anchored(composer.compose(words))
             except (HydraException, OmegaConfBaseException) as error:
                 raise explain(error, words) from error
             jobs.append(Job(number, tuple(words), composition, target / str(number)))

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
 
 from gdframe.config.messages import parse
 from gdframe.config.schema import GROUPS, Schema
-from gdframe.config.values import dump, dump_settings, plain
+from gdframe.config.values import absolute_path, dump, dump_settings, plain
 
 Values = dict[str, Any]
 
@@ -160,6 +160,18 @@ class Composition:
     def subfolder(self, number: int, overrides: Sequence[str]) -> str:
         """Return the subfolder of the run in its sweep folder, by ``hydra.sweep.subdir``."""
         return self.base.subfolder(number, overrides, self.values)
+
+
+def anchored(composition: Composition) -> Composition:
+    """Return a composition with the path of its data file made absolute.
+
+    Raises:
+        OmegaConfBaseException: a key does not exist, or a value has the wrong type.
+    """
+    path = absolute_path(composition.plain().get("data"))
+    if path is None:
+        return composition
+    return Composition(composition.base, {**composition.values, "data.path": path})
 
 
 def _dirname(overrides: Sequence[str], settings: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,9 +50,29 @@ def plain(config: DictConfig) -> dict[str, Any]:
 
 def anchor(config: DictConfig) -> None:
     """Make a data file's path absolute, so that a run can be resumed from any folder."""
-    path = config.data.get("path") if isinstance(config.data, DictConfig) else None
-    if isinstance(path, str):
-        config.data.path = str(Path(path).expanduser().resolve())
+    if (path := absolute_path(config.data)) is not None:
+        config.data.path = path
+
+
+def absolute_path(data: Any) -> str | None:
+    """Return the absolute path of the data file that ``data`` of a config names, or None.
+
+    It is the text of a config: special characters are escaped.
+    """
+    path = data.get("path") if isinstance(data, Mapping) else None
+    if not isinstance(path, str) or path == "???":
+        return None
+    return escaped(str(Path(path).expanduser().resolve()))
+
+
+def escaped(text: str) -> str:
+    r"""Return the text of a config that resolves to ``text``, without interpolation.
+
+    Example:
+        >>> escaped("$a ${b}")
+        '$a \\${b}'
+    """
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]

@@ -33,6 +33,36 @@ def test_a_run_whose_data_or_settings_have_changed_is_trained_again(tmp_path, mo
     assert json.loads((tmp_path / "mine" / "summary.json").read_text())["left_out"] == [0, 2]
 
 
+@pytest.mark.parametrize("start", ["api", "command line", "basic launcher"])
+def test_a_sweep_over_relative_paths_resumes_from_another_folder(gdframe, tmp_path, monkeypatch, start):
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    here.mkdir()
+    elsewhere.mkdir()
+    for name, slope in (("a.csv", 2), ("b.csv", 3)):
+        rows = [f"{i},{slope * i + 0.5}" for i in range(60)]
+        (here / name).write_text("\n".join(["x,y", *rows]))
+    monkeypatch.chdir(here)
+    words = ["data=table", "data.target=y", "epochs=2", "data.path=a.csv,b.csv"]
+    if start == "api":
+        gd.sweep(*words, folder="mine")
+    else:
+        basic = ["hydra/launcher=basic"] if start == "basic launcher" else []
+        assert gdframe("-m", *words, "hydra.sweep.dir=mine", *basic, cwd=here).code == 0
+    before = (here / "mine" / "1" / "result.json").read_text()
+    (here / "mine" / "1" / "result.json").unlink()
+    done = gdframe("resume", str(here / "mine"), cwd=elsewhere)
+    assert done.code == 0, done.err
+    after = json.loads((here / "mine" / "1" / "result.json").read_text())
+    assert after["train_loss"] == json.loads(before)["train_loss"]
+    assert not list(elsewhere.iterdir())
+
+
+def test_a_sweep_without_a_path_asks_for_it(tmp_path):
+    with pytest.raises(gd.UserError, match=r"needs data\.path=\.\.\."):
+        gd.sweep("data=table", "data.target=y", "lr=0.1,0.2", folder=tmp_path / "a")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_continued_run_is_excluded_from_a_resumed_sweep(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     gd.sweep("lr=0.01,0.02", "epochs=2", folder="mine")

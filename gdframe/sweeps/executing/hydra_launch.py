@@ -15,7 +15,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from gdframe.config.composer import Composer
+from gdframe.config.composer import Composer, anchored
 from gdframe.config.messages import explain
 from gdframe.errors import UserError
 from gdframe.runs.sweep_folder import SweepFolder
@@ -117,11 +117,11 @@ def compose_jobs(
         run_overrides = tuple(filter_overrides(overrides))
         try:
             composition = composer.compose(list(overrides))
-            composition.plain()  # raises for unknown keys and wrong types
+            in_place = anchored(composition)  # raises for unknown keys and wrong types
             name = composition.subfolder(number, run_overrides)
         except (HydraException, OmegaConfBaseException) as error:
             raise explain(error, run_overrides) from error
-        jobs.append(Job(number, run_overrides, composition, folder / name))
+        jobs.append(Job(number, run_overrides, in_place, folder / name))
         if (other := places.setdefault(name, jobs[-1])) is not jobs[-1]:
             raise UserError(
                 f"hydra.sweep.subdir gives {other.name} and {jobs[-1].name} the same folder, "

@@ -13,8 +13,8 @@ from typing import Any
 
 from omegaconf.errors import OmegaConfBaseException
 
-from gdframe.config.composer import Base, Composition
-from gdframe.config.values import plain, read_config
+from gdframe.config.composer import Base, Composition, anchored
+from gdframe.config.values import anchor, plain, read_config
 from gdframe.errors import UserError
 from gdframe.runs.files import storing
 from gdframe.runs.run_folder import RunFolder
@@ -32,7 +32,7 @@ class Job:
     Args:
         number: number of the run in the sweep, from 0; by default the name of its folder.
         overrides: overrides of the run on the command line.
-        composition: config of the run.
+        composition: config of the run, anchored.
         folder: folder of the run.
     """
 
@@ -43,8 +43,8 @@ class Job:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The config as plain values, with the data's path made absolute."""
-        return _anchored(self.composition.plain())
+        """The config as plain values."""
+        return self.composition.plain()
 
     @property
     def run_folder(self) -> RunFolder:
@@ -65,14 +65,6 @@ class Job:
         folder = os.path.abspath(self.folder)  # noqa: PTH100 (resolving links takes long)
         hydra = self.composition.base.hydra_text(self.number, self.overrides, folder)
         RunFolder(self.folder).write_start(self.composition.text(), self.overrides, hydra)
-
-
-def _anchored(config: dict[str, Any]) -> dict[str, Any]:
-    """Return a config with the data's path made absolute."""
-    data = config["data"]
-    if isinstance(data, dict) and isinstance(data.get("path"), str):
-        data["path"] = str(Path(data["path"]).expanduser().resolve())
-    return config
 
 
 def write_folders(jobs: Sequence[Job]) -> None:
@@ -110,7 +102,9 @@ def has_changed(job: Job, result: Mapping[str, Any] | None) -> bool:
     try:
         if job.run_folder.read_config_text() == job.composition.text():
             return False
-        return digest(_anchored(plain(read_config(job.folder)))) != digest(job.config)
+        config = read_config(job.folder)
+        anchor(config)
+        return digest(plain(config)) != digest(job.config)
     except (OSError, UserError):  # its settings are unknown
         return True
 
@@ -153,7 +147,7 @@ def read_jobs(folder: Path) -> list[Job]:
             Job(
                 number=job["number"],
                 overrides=tuple(job["overrides"]),
-                composition=Composition(bases[job["base"]], job["values"]),
+                composition=anchored(Composition(bases[job["base"]], job["values"])),
                 folder=folder / job["folder"],
             )
             for job in content["jobs"]
