@@ -15,11 +15,19 @@ from omegaconf.errors import OmegaConfBaseException
 from gdframe.config.composer import Composer, anchored
 from gdframe.config.folders import claim, discard, refuse_occupied, register_resolver
 from gdframe.config.hydra_internals import combinations
-from gdframe.config.messages import compose_config, explain, named_plugins, parse, refuse_null
+from gdframe.config.messages import (
+    compose_config,
+    explain,
+    named_folder,
+    named_plugins,
+    parse,
+    refuse_null,
+    with_plugins,
+)
 from gdframe.config.schema import register_nodes
 from gdframe.config.train_run import train_run
 from gdframe.config.validation import check
-from gdframe.config.values import anchor, dump, plain
+from gdframe.config.values import anchor, dump, escaped, plain
 from gdframe.errors import UserError
 from gdframe.observers.base import Observer
 from gdframe.registry.plugins import absolute, load_plugins
@@ -56,11 +64,12 @@ def train(
     """
     started = time.perf_counter()
     config = composed(overrides)
+    words = [with_plugins(word, config.plugins) for word in overrides]
     target = claim(Path("outputs")) if folder is None else Path(folder)
     refuse_occupied(target)
     try:
         run_folder = RunFolder(target)
-        run_folder.write_start(OmegaConf.to_yaml(config), overrides)
+        run_folder.write_start(OmegaConf.to_yaml(config), words)
         return train_run(plain(config), run_folder, started=started, observers=observers)
     except UserError:
         discard(target)
@@ -113,15 +122,13 @@ def sweep(
         ['0.1', '0.01']
     """
     plugins = _prepare(overrides)
-    words = [*_experiment_sweep(overrides), *overrides]
+    launch = [with_plugins(word, plugins) for word in overrides]
+    words = [*_experiment_sweep(launch), *launch]
     if (named := _named_folder(overrides)) is not None:
         if folder is not None and Path(folder) != named:
             raise UserError(f"folder={folder} and sweep.dir={named}: name the folder once")
         folder = named
-    runs = [
-        [*words, f"plugins=[{','.join(plugins)}]"] if plugins else words
-        for words in combinations(parse(words))
-    ]
+    runs = combinations(parse(words))
     if not runs:
         raise UserError("the sweep is empty: no combination of values is left to train")
     is_claimed = folder is None
@@ -142,7 +149,7 @@ def sweep(
         if is_claimed:
             discard(target)
         raise
-    hydra_config = {"hydra": {"overrides": {"task": list(overrides)}}}  # as Hydra writes it
+    hydra_config = {"hydra": {"overrides": {"task": launch}}}  # as Hydra writes it
     SweepFolder(target).write_hydra_config(dump(hydra_config))
     summary = conclude(target, outcome, metric)
     return SweepResult(
@@ -170,7 +177,7 @@ def _experiment_sweep(overrides: Sequence[str]) -> list[str]:
 def _named_folder(overrides: Sequence[str]) -> Path | None:
     """Return the folder of the last override ``sweep.dir=``, or None."""
     matches = [text for text in overrides if text.startswith("sweep.dir=")]
-    return Path(str(parse(matches[-1:])[0].value())) if matches else None
+    return named_folder(matches[-1]) if matches else None
 
 
 def composed(overrides: Sequence[str]) -> DictConfig:
@@ -184,7 +191,7 @@ def composed(overrides: Sequence[str]) -> DictConfig:
         config = compose_config(overrides)
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error, overrides) from error
-    config.plugins = plugins
+    config.plugins = [escaped(plugin) for plugin in plugins]
     check(plain(config))
     anchor(config)
     return config

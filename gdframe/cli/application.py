@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -28,7 +27,15 @@ from gdframe.config.folders import (
     unwritable,
 )
 from gdframe.config.hydra_internals import wrapping_launchers
-from gdframe.config.messages import explain, named_plugins, refuse_null, refuse_several
+from gdframe.config.messages import (
+    explain,
+    named_folder,
+    named_plugins,
+    quoted,
+    refuse_null,
+    refuse_several,
+    with_plugins,
+)
 from gdframe.config.schema import config_folder, register_nodes
 from gdframe.errors import FailedError, UserError
 from gdframe.registry.plugins import absolute, load_plugins
@@ -51,7 +58,7 @@ def run_application(argv: list[str]) -> int:
     refuse_null(overrides)
     register_resolver()
     named_folders = [
-        Path(override.partition("=")[2].strip("'\""))
+        named_folder(override)
         for override in overrides
         if override.startswith(("hydra.run.dir=", "hydra.sweep.dir=", "sweep.dir="))
     ]
@@ -64,7 +71,7 @@ def run_application(argv: list[str]) -> int:
     application = hydra.main(
         version_base="1.3", config_path=str(config_folder()), config_name="config"
     )(task)
-    words = [_with_plugins(word, plugins) for word in argv] + _sweep_folder(argv, named_folders)
+    words = [with_plugins(word, plugins) for word in argv] + _sweep_folder(argv, named_folders)
     try:
         with _hydra_environment(words), _plugins_of_hydra(), wrapping_launchers(_in_groups):
             application()
@@ -87,8 +94,7 @@ def _sweep_folder(argv: Sequence[str], named: Sequence[Path]) -> list[str]:
     if any(word.startswith("hydra.sweep.dir=") for word in argv):
         return []
     folder = named[0] if any(word.startswith("sweep.dir=") for word in argv) else new_sweep()
-    quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
-    return [f"hydra.sweep.dir='{quoted}'"]
+    return [f"hydra.sweep.dir={quoted(str(folder))}"]
 
 
 def resume_sweep(folder: Path) -> int:
@@ -149,15 +155,6 @@ def _exit_code(task: Task) -> int:
     if task.folder is None:
         return task.codes[0] if task.codes else 0
     return max((code for code in task.codes if code != 3), default=0)
-
-
-def _with_plugins(word: str, plugins: list[str]) -> str:
-    """Replace plugin files by absolute paths, so that a run resumes from any folder."""
-    if not word.startswith("plugins="):
-        return word
-    is_plain = all(re.fullmatch(r"[\w./-]+", plugin) for plugin in plugins)
-    quoted = plugins if is_plain else ["'" + plugin.replace("'", "\\'") + "'" for plugin in plugins]
-    return f"plugins=[{','.join(quoted)}]"
 
 
 @contextmanager

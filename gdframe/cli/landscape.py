@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from gdframe.config.build import build
+from gdframe.config.command import resume_command
 from gdframe.config.values import plain, read_config
 from gdframe.data.dataset import Rows
 from gdframe.diagnostics.plane import (
@@ -180,7 +181,7 @@ def retrace_run(folder: Path) -> RetracedRun:
     if result is None:
         raise UserError(
             f"{folder}: has no result yet; wait until the run ends, or finish it by "
-            f"python -m gdframe resume {folder}"
+            f"{resume_command(folder)}"
         )
     _, last_parameters = RunFolder(folder).read_model()
     if not result.get("steps"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -154,9 +155,12 @@ def _resume(argv: list[str]) -> int:
 
 def _resume_sweep(folder: Path, overrides: Sequence[str]) -> int:
     if overrides:
+        from gdframe.config.messages import quoted
+
+        words = shlex.join([f"sweep.dir={quoted(str(folder))}", "sweep.reuse=true"])
         raise UserError(
             f"{' '.join(overrides)}: a sweep resumes unchanged; to add runs, start it again with "
-            f"sweep.dir={folder} sweep.reuse=true"
+            f"{words}"
         )
     from gdframe.cli.application import resume_sweep
 

@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from gdframe.config.command import resume_command
 from gdframe.config.values import plain, read_config
 from gdframe.errors import UserError
 from gdframe.runs.files import require_folder
@@ -128,7 +129,7 @@ class RunView:
         table.add_row("run", Text(f"{self.folder}, lr {self._lr:g}"))
         reason = "" if result is None else f": {result.get('reason')}"
         if status == NOT_ENDED:
-            reason = f": finish it by python -m gdframe resume {self.folder}"
+            reason = f": finish it by {resume_command(self.folder)}"
         table.add_row("status", Text(f"{status}{reason}", style=COLORS.get(status, "")))
         epochs = history.epochs
         if "epoch" in epochs:

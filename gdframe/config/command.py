@@ -1,4 +1,4 @@
-"""Returns the command lines that train a run or a sweep again, from its folder."""
+"""Returns the command lines that train a run or a sweep again or resume it, from its folder."""
 
 from __future__ import annotations
 
@@ -24,6 +24,11 @@ def command(run: Path, overrides: Sequence[str]) -> str:
     if folder := _config_dir(run):
         words = ["--config-dir", folder, *words]
     return " ".join(["python -m gdframe", *map(shlex.quote, words)])
+
+
+def resume_command(folder: Path) -> str:
+    """Return the command line that resumes a run or a sweep."""
+    return f"python -m gdframe resume {shlex.quote(str(folder))}"
 
 
 def sweep_command(folder: Path) -> str | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from gdframe.config.command import resume_command
 from gdframe.errors import FailedError, UserError
 from gdframe.runs.files import DISK_FULL
 from gdframe.runs.run_folder import HYDRA, RunFolder
@@ -82,7 +83,7 @@ def refuse_occupied(folder: Path) -> None:
     if RunFolder(folder).is_occupied() or SweepFolder(folder).is_occupied():
         raise UserError(
             f"{folder} already holds a run or a sweep: choose another folder, resume it with "
-            f"python -m gdframe resume {folder}, or add runs to a sweep with sweep.reuse=true"
+            f"{resume_command(folder)}, or add runs to a sweep with sweep.reuse=true"
         )
 
 
@@ -104,7 +105,7 @@ def unwritable(error: OSError, folder: Path) -> UserError:
     kind = FailedError if _is_trained(folder) else UserError
     return kind(
         f"cannot write to {folder}: {error.strerror or error}; {free}, then resume with "
-        f"python -m gdframe resume {folder}"
+        f"{resume_command(folder)}"
     )
 
 

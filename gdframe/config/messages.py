@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -15,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gdframe.config.schema import GROUPS, Schema, config_folder, names
+from gdframe.config.values import escaped
 from gdframe.errors import UserError, did_you_mean, in_words
 from gdframe.registry.signatures import describe
 
@@ -37,6 +40,24 @@ def parse(overrides: Sequence[str]) -> list[Override]:
     return parsed
 
 
+def quoted(text: str) -> str:
+    r"""Return text as the value of an override, in quotes if Hydra would read it as another.
+
+    Example:
+        >>> quoted("runs/a"), quoted("runs/a, b")
+        ('runs/a', "'runs/a, b'")
+    """
+    if re.fullmatch(r"[\w.-]*/[\w./-]*", text, re.ASCII):
+        return text
+    ends = re.sub(r"(\\*)('|\Z)", r"\1\1\2", escaped(text)).replace("'", r"\'")
+    return f"'{ends}'"
+
+
+def with_plugins(word: str, plugins: Sequence[str]) -> str:
+    """Return a word of a command line, with the plugins in ``plugins=[...]`` replaced."""
+    return f"plugins=[{','.join(map(quoted, plugins))}]" if word.startswith("plugins=") else word
+
+
 def named_plugins(overrides: Sequence[str]) -> list[str]:
     """Return the plugins in the last override ``plugins=[...]``.
 
@@ -50,6 +71,15 @@ def named_plugins(overrides: Sequence[str]) -> list[str]:
     if not isinstance(value, list):
         raise UserError(f"{matches[-1]}: expected a list, as in plugins=[my_rule.py]")
     return [str(plugin) for plugin in value]
+
+
+def named_folder(override: str) -> Path:
+    """Return the folder in an override such as ``sweep.dir=FOLDER``.
+
+    Raises:
+        UserError: the override is malformed.
+    """
+    return Path(str(parse([override])[0].value()))
 
 
 def refuse_null(overrides: Sequence[str]) -> None:

@@ -34,7 +34,9 @@ def test_a_run_whose_data_or_settings_have_changed_is_trained_again(tmp_path, mo
 
 
 @pytest.mark.parametrize("start", ["api", "command line", "basic launcher"])
-def test_a_sweep_over_relative_paths_resumes_from_another_folder(gdframe, tmp_path, monkeypatch, start):
+def test_a_sweep_over_relative_paths_resumes_from_another_folder(
+    gdframe, tmp_path, monkeypatch, start
+):
     here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
     here.mkdir()
     elsewhere.mkdir()

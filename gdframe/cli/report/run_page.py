@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from gdframe.cli.report.page import Figure, Page, Picture, Table, pictures_in
 from gdframe.cli.report.page_curves import by_epoch, by_step, in_words, points
-from gdframe.config.command import command
+from gdframe.config.command import command, resume_command
 from gdframe.config.values import plain, read_config
 from gdframe.errors import UserError
 from gdframe.registry.plugins import load_plugins
@@ -86,7 +87,7 @@ def _verdict(
     if result is None:
         return "not ended", [
             "The run has no result: it was killed, or has not started. "
-            f"Continue it by python -m gdframe resume {folder}."
+            f"Continue it by {resume_command(folder)}."
         ]
     return str(result.get("status", "unknown")), [str(result.get("reason", ""))]
 
@@ -246,7 +247,7 @@ def _pictures(
     if float((result.get("seconds") or {}).get("train") or 0) > QUICK_SECONDS:
         notes.append(
             "No landscape: it needs another training of the run. To add it, use "
-            f"python -m gdframe landscape {folder} and write the report again."
+            f"python -m gdframe landscape {shlex.quote(str(folder))} and write the report again."
         )
         return pictures
     from gdframe.cli.landscape import landscape

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gdframe.config.messages import quoted
 from gdframe.interrupt import interruptible
 from gdframe.runs.sweep_folder import SweepFolder
 from gdframe.sweeps.executing.execute import Execution
@@ -42,7 +43,6 @@ def pack(
     groups = plan(jobs, Datasets(), most=RUNS if most is None else most)
     folder.mkdir(parents=True, exist_ok=True)
     write_jobs(folder, [*before, *jobs])
-    quoted = str(folder.resolve()).replace("\\", "\\\\").replace("'", "\\'")
     packed = []
     for number, group in enumerate(groups, start=first):
         overrides = [word for word in group[0].overrides if not word.startswith("sweep.")]
@@ -50,7 +50,7 @@ def pack(
         packed.append(
             [
                 *overrides,
-                f"sweep.dir='{quoted}'",
+                f"sweep.dir={quoted(str(folder.resolve()))}",
                 f"sweep.pack=[{numbers}]",
                 f"hydra.sweep.subdir={SweepFolder(folder).worker(number)}",
             ]
