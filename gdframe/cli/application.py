@@ -104,7 +104,7 @@ def resume_sweep(folder: Path) -> int:
         UserError: the folder is not a sweep folder, or a run can no longer be trained.
     """
     from gdframe.sweeps.executing.hydra_launch import configure_console
-    from gdframe.sweeps.executing.job import read_jobs
+    from gdframe.sweeps.executing.job import named_metric, read_jobs
     from gdframe.sweeps.executing.train_sweep import train_sweep
 
     register_nodes()
@@ -112,6 +112,7 @@ def resume_sweep(folder: Path) -> int:
     jobs = read_jobs(folder)
     load_plugins([p for job in jobs[:1] for p in job.config["plugins"]])
     settings = task.expect(folder, jobs)
+    task.metric = named_metric(folder)
     configure_console()
     try:
         show = settings["logging"]["progress"]

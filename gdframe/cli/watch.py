@@ -23,7 +23,7 @@ from gdframe.runs.files import require_folder
 from gdframe.runs.recorded_history import Array, RecordedHistory
 from gdframe.runs.run_folder import CONFIG, RunFolder
 from gdframe.runs.sweep_folder import JOBS, SweepFolder
-from gdframe.sweeps.comparing.records import settings
+from gdframe.sweeps.comparing.records import metric_of, settings
 from gdframe.sweeps.comparing.sweep_metric import goes_up, value_of
 
 BLOCKS, PLAIN_BLOCKS = "▁▂▃▄▅▆▇█", "_.-=+*%#"
@@ -119,10 +119,8 @@ class RunView:
         """Return the table of the run as it is now."""
         run = RunFolder(self.folder)
         is_training = run.is_training()
-        result = run.read_result()
+        result = _result(run, is_training=is_training)
         self.is_over = not is_training
-        if is_training and (result or {}).get("status") in (None, "interrupted"):
-            result = None  # of an earlier launch
         history = run.read_history(result)
         status = _status(result, is_training=is_training)
         table = Table.grid(padding=(0, 2))
@@ -161,8 +159,13 @@ class SweepView:
     is_wide: bool = True
     is_over: bool = False
     _results: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    _epochs: dict[str, dict[str, Array]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._read_jobs()
+
+    def _read_jobs(self) -> None:
+        """Read the list of runs, to which a sweeper or another launch may add."""
         folder = SweepFolder(self.folder)
         try:
             content = folder.read_jobs()
@@ -172,47 +175,51 @@ class SweepView:
         self._jobs = dict(jobs)
         keys = dict.fromkeys(key for _, overrides in jobs for key in overrides)
         self._varied = [key for key in keys if len({words.get(key) for _, words in jobs}) > 1]
-        first = RunFolder(self.folder / jobs[0][0]).read_overrides() if jobs else []
-        metrics = [word for word in first if word.startswith("sweep.metric=")]
-        self._metric = metrics[-1].partition("=")[2] if metrics else None
 
     def show(self) -> RenderableType:
         """Return the summary and the table of runs as they are now."""
         self.is_over = not SweepFolder(self.folder).is_training()
-        started = []
+        self._read_jobs()
         for name in self._jobs:
-            run = self.folder / name
-            if name not in self._results:
-                result = RunFolder(run).read_result()
+            if not self._is_final(name):
+                result = _result(RunFolder(self.folder / name), is_training=not self.is_over)
+                self._results.pop(name, None)
                 if result is not None:
                     self._results[name] = result
-                elif run.is_dir():
-                    started.append(name)
-        counts = Counter(str(result.get("status")) for result in self._results.values())
+        results = self._results
+        counts = Counter(str(result.get("status")) for result in results.values())
         head = Table.grid(padding=(0, 2))
         state = "training" if not self.is_over else "not training"
         head.add_row("sweep", Text(f"{self.folder}: {state}"))
         statuses = ", ".join(f"{count:,} {status}" for status, count in counts.most_common())
-        ended = f"{len(self._results):,} of {len(self._jobs):,} ended"
+        ended = f"{len(results):,} of {len(self._jobs):,} ended"
         head.add_row("runs", Text(f"{ended}{f': {statuses}' if statuses else ''}"))
-        if best := self._best():
-            head.add_row("best", Text(best))
-        shown = started + self._ranked()
+        metric = metric_of(self.folder, results.values())
+        sign = -1.0 if goes_up(metric, results.values()) else 1.0
+        values = {name: value_of(result, metric) for name, result in results.items()}
+        ranked = sorted(values, key=lambda name: _last_if_none(values[name], sign))
+        if ranked and (best := values[ranked[0]]) is not None:
+            head.add_row("best", Text(f"{best:.6g} (run {ranked[0]}: {self._settings(ranked[0])})"))
+        started = [n for n in self._jobs if n not in results and (self.folder / n).is_dir()]
+        shown = started + ranked
         parts: list[RenderableType] = [head, self._runs(shown[:MOST_ROWS])]
         if len(shown) > MOST_ROWS:
             parts.append(f"... {len(shown) - MOST_ROWS:,} more")
         return Group(*parts)
 
-    def _ranked(self) -> list[str]:
-        """Return the names of the ended runs, best first."""
-        sign = -1.0 if goes_up(self._metric, self._results.values()) else 1.0
-        values = {name: value_of(result, self._metric) for name, result in self._results.items()}
-        return sorted(values, key=lambda name: _last_if_none(values[name], sign))
+    def _is_final(self, name: str) -> bool:
+        """Return whether no launch trains a run again, so that its files need no second look."""
+        status = self._results.get(name, {}).get("status")
+        return status not in (None, "interrupted", "failed")
 
-    def _best(self) -> str | None:
-        name = next(iter(self._ranked()), None)
-        value = None if name is None else value_of(self._results[name], self._metric)
-        return None if value is None else f"{value:.6g} (run {name}: {self._settings(str(name))})"
+    def _history(self, name: str) -> dict[str, Array]:
+        """Return the columns of a run by epoch."""
+        if name in self._epochs:
+            return self._epochs[name]
+        epochs = RunFolder(self.folder / name).read_history(self._results.get(name)).epochs
+        if self._is_final(name):
+            self._epochs[name] = epochs
+        return epochs
 
     def _settings(self, name: str) -> str:
         overrides = self._jobs[name]
@@ -227,7 +234,7 @@ class SweepView:
         for name in names:
             result = self._results.get(name)
             with suppress(OSError):
-                epochs = RunFolder(self.folder / name).read_history(result).epochs
+                epochs = self._history(name)
                 status = _status(result, is_training=not self.is_over)
                 cells = [Text(name), Text(self._settings(name)),
                          Text(status, style=COLORS.get(status, ""))]  # fmt: skip
@@ -238,6 +245,13 @@ class SweepView:
                     cells.append(Text(spark(values, NARROW, self.blocks), style="blue"))
                 table.add_row(*cells)
         return table
+
+
+def _result(run: RunFolder, *, is_training: bool) -> dict[str, Any] | None:
+    """Return the result of a run, or None if an earlier launch wrote it."""
+    result = run.read_result()
+    is_earlier = is_training and (result or {}).get("status") in (None, "interrupted")
+    return None if is_earlier else result
 
 
 def _last_if_none(value: float | None, sign: float) -> tuple[bool, float]:

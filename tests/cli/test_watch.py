@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 
 import numpy as np
 import pytest
@@ -12,7 +13,10 @@ from rich.console import Console
 
 import gdframe as gd
 from gdframe.cli.main import main
+from gdframe.cli.report.sweep_page import describe_sweep
 from gdframe.cli.watch import PLAIN_BLOCKS, spark, view_of, watch
+from gdframe.runs.run_folder import RunFolder
+from gdframe.sweeps.comparing.records import read_records
 
 
 def rendered(view):
@@ -54,6 +58,87 @@ def test_a_sweep_is_shown_best_first(tmp_path):
         (tmp_path / "2" / "result.json").unlink()
         assert "2 of 3 ended" in rendered(view_of(tmp_path))
         assert not view_of(tmp_path).is_over
+
+
+@pytest.mark.parametrize("status", ["interrupted", "failed"])
+def test_a_run_of_an_earlier_launch_is_read_again(tmp_path, status):
+    gd.sweep("lr=0.001,0.1", "epochs=2", folder=tmp_path)
+    path = tmp_path / "1" / "result.json"
+    ended = path.read_text()
+    path.write_text(json.dumps({**json.loads(ended), "status": status}))
+    view = view_of(tmp_path)
+    assert f"1 {status}" in rendered(view)
+    with exclusive(tmp_path):
+        is_counted = status == "failed"  # a run may fail in this launch
+        assert f"{1 + is_counted} of 2 ended" in rendered(view)
+        path.write_text(ended)
+        assert "2 of 2 ended: 2 max_epochs" in rendered(view)
+    assert "(run 1: lr=0.1)" in rendered(view)
+
+
+def test_runs_that_a_launch_adds_are_shown(tmp_path):
+    gd.sweep("lr=0.001", "epochs=2", folder=tmp_path)
+    view = view_of(tmp_path)
+    assert "1 of 1 ended" in rendered(view)
+    gd.sweep("lr=0.001,0.1", "epochs=2", folder=tmp_path)
+    assert "2 of 2 ended" in rendered(view)
+    assert "(run 1: lr=0.1)" in rendered(view)
+
+
+def test_the_history_of_a_run_that_ended_is_read_once(tmp_path, monkeypatch):
+    gd.sweep("lr=0.001,0.1,100", "epochs=2", folder=tmp_path)
+    (tmp_path / "2" / "result.json").unlink()
+    names, read_history = [], RunFolder.read_history
+
+    def counted(self, result):
+        names.append(self.path.name)
+        return read_history(self, result)
+
+    monkeypatch.setattr(RunFolder, "read_history", counted)
+    view = view_of(tmp_path)
+    first = rendered(view)
+    assert rendered(view) == first
+    assert sorted(names) == ["0", "1", "2", "2"]  # run 2 has not ended
+
+
+METRICS = ["null", "objective", "metrics.validation.r2", "metrics.train.mae", "steps"]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_watch_the_report_and_the_sweep_name_one_winner(tmp_path, metric):
+    words = [f"sweep.metric={metric}", "epochs=2,3", "metric=[r2,mae]", "stopping.tolerance=null"]
+    sweep = gd.sweep("lr=0.001,0.1", *words, folder=tmp_path)
+    assert winners(tmp_path) == {sweep.configurations[0].records[0].folder}
+    (tmp_path / "summary.json").unlink()  # as during the training
+    assert winners(tmp_path) == {sweep.configurations[0].records[0].folder}
+
+
+def test_the_metric_of_the_newest_launch_counts(tmp_path, capsys):
+    gd.sweep("epochs=2", "lr=0.01,1", "sweep.metric=objective", folder=tmp_path)
+    words = ["epochs=2", "lr=0.01,0.02,1", "sweep.metric=metrics.train.r2"]
+    sweep = gd.sweep(*words, folder=tmp_path)
+    assert describe_sweep(tmp_path).facts[-1] == ("compared by", "metrics.train.r2")
+    winner = sweep.configurations[0].records[0].folder
+    assert winners(tmp_path) == {winner}
+    assert main(["resume", str(tmp_path)]) == 0
+    assert json.loads((tmp_path / "summary.json").read_text())["metric"] == "metrics.train.r2"
+
+
+def test_one_run_with_validation_data_decides_the_default_metric(tmp_path):
+    sweep = gd.sweep("data.validation=0,0.2", "epochs=2", folder=tmp_path)
+    assert winners(tmp_path) == {sweep.configurations[0].records[0].folder}
+
+
+def winners(folder):
+    """Return the folders of the best run by ``watch`` and by the report."""
+    name = rendered(view_of(folder)).partition("(run ")[2].partition(":")[0]
+    settings = describe_sweep(folder).groups[0]
+    records = {
+        ", ".join(f"{k}={v}" for k, v in record.settings.items()): record.folder
+        for record in read_records(folder)
+    }
+    (match,) = (path for words, path in records.items() if settings in words)
+    return {str(folder / name), match}
 
 
 def test_a_run_is_shown_until_its_end_and_not_changed(tmp_path):

@@ -15,8 +15,8 @@ from gdframe.runs.sweep_folder import SweepFolder
 
 PATHS = [
     "plain/a.py", "with space/a.py", "a, b/c.py", "[a]/{b}.py", "übung/é.py", "# a/b.py",
-    "$HOME/a.py", "${lr}/a.py", "it's/a.py", 'say "a"/b.py', "a=b/c.py", "a\\b/c.py", "a\\'b/c\\", "(a)/*?.py",
-    "~a/b.py", "null", "1.5", "", "a\\${lr}",
+    "$HOME/a.py", "${lr}/a.py", "it's/a.py", 'say "a"/b.py', "a=b/c.py", "a\\b/c.py",
+    "a\\'b/c\\", "(a)/*?.py",     "~a/b.py", "null", "1.5", "", "a\\${lr}",
 ]  # fmt: skip
 
 

@@ -25,9 +25,9 @@ from gdframe.sweeps.comparing.comparison import (
 )
 from gdframe.sweeps.comparing.comparison import varied as varied_keys
 from gdframe.sweeps.comparing.minima import minima
-from gdframe.sweeps.comparing.records import read_records
+from gdframe.sweeps.comparing.records import metric_of, read_records
 from gdframe.sweeps.comparing.scales import scale_keys
-from gdframe.sweeps.comparing.sweep_metric import WORTHLESS, default_metric, value_of
+from gdframe.sweeps.comparing.sweep_metric import WORTHLESS, value_of
 from gdframe.sweeps.writing.sweep_table import METHOD, command_of, sentence, statuses, winner
 
 MOST_CONFIGURATIONS = 100
@@ -49,7 +49,7 @@ PICTURES = {
 def describe_sweep(folder: Path) -> Page:
     """Return the content of the page of a sweep."""
     records = read_records(folder)
-    metric = _metric(folder, records)
+    metric = metric_of(folder, [record.result for record in records])
     keys = varied_keys(records)
     ranked = configurations(records, metric, scale_keys(records, keys, metric))
     compared = differences(ranked, metric)
@@ -94,14 +94,6 @@ def _commands(folder: Path, ranked: Sequence[Configuration], metric: str) -> lis
         problem = "".join(f" of {key}={value}" for key, value in configuration.problem.items())
         commands.append((f"The best run{problem}:", command_of(winner(configuration, metric))))
     return commands
-
-
-def _metric(folder: Path, records: Sequence[Record]) -> str:
-    """Return the metric of the sweep's summary, or the default metric."""
-    if metric := SweepFolder(folder).read_summary().get("metric"):
-        return str(metric)
-    results = (record.result for record in records if record.result is not None)
-    return default_metric(next(results, {}))
 
 
 def _verdict(records: Sequence[Record], ranked: Sequence[Configuration], metric: str) -> list[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gdframe.runs.sweep_folder import SweepFolder
 from gdframe.sweeps.comparing.comparison import Record
-from gdframe.sweeps.executing.job import Job, has_changed, read_jobs, read_results
+from gdframe.sweeps.comparing.sweep_metric import default_metric
+from gdframe.sweeps.executing.job import Job, has_changed, named_metric, read_jobs, read_results
 
 
 def records_of(jobs: Sequence[Job], results: Mapping[int, Mapping[str, Any]]) -> list[Record]:
@@ -73,6 +74,19 @@ def read_records(folder: Path) -> list[Record]:
     return [
         Record(settings(run.read_overrides()), run.read_result(), str(run)) for run in sweep.runs()
     ]
+
+
+def metric_of(folder: Path, results: Iterable[Mapping[str, Any] | None]) -> str:
+    """Return the metric that the runs of a sweep are compared by.
+
+    Args:
+        folder: the sweep folder.
+        results: content of ``result.json`` of its runs, for the default.
+
+    Raises:
+        UserError: the list of runs cannot be read.
+    """
+    return named_metric(folder) or default_metric(results)
 
 
 def settings(overrides: Sequence[str]) -> dict[str, str]:

@@ -24,9 +24,10 @@ COSTS = ("epochs", "steps", "samples", "gradient_evaluations", "seconds.train", 
 """Columns that measure cost; with a target, the cost to reach it."""
 
 
-def default_metric(result: Mapping[str, Any]) -> str:
-    """Return ``validation_loss`` if the run has one, else ``objective``."""
-    return "objective" if result.get("validation_loss") is None else "validation_loss"
+def default_metric(results: Iterable[Mapping[str, Any] | None]) -> str:
+    """Return ``validation_loss`` if one of the runs has it, else ``objective``."""
+    has_validation = any((r or {}).get("validation_loss") is not None for r in results)
+    return "validation_loss" if has_validation else "objective"
 
 
 def value_of(result: Mapping[str, Any], metric: str | None) -> float | None:
@@ -48,7 +49,7 @@ def value_of(result: Mapping[str, Any], metric: str | None) -> float | None:
     if metric in COSTS and is_missed:
         return None
     value: Any = result
-    for part in (metric or default_metric(result)).split("."):
+    for part in (metric or default_metric([result])).split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None

@@ -109,8 +109,13 @@ def has_changed(job: Job, result: Mapping[str, Any] | None) -> bool:
         return True
 
 
-def write_jobs(folder: Path, jobs: Sequence[Job]) -> None:
+def write_jobs(folder: Path, jobs: Sequence[Job], metric: str | None) -> None:
     """Write the file from which a sweep is resumed.
+
+    Args:
+        folder: the sweep folder.
+        jobs: every run in it.
+        metric: ``sweep.metric`` of this launch.
 
     Raises:
         OSError: the file cannot be written.
@@ -118,6 +123,7 @@ def write_jobs(folder: Path, jobs: Sequence[Job]) -> None:
     bases = list(dict.fromkeys(job.composition.base for job in jobs))
     at = {base: index for index, base in enumerate(bases)}
     content = {
+        "metric": metric,
         "bases": [{"config": base.text({}), "hydra": base.hydra_text()} for base in bases],
         "jobs": [
             {
@@ -154,6 +160,19 @@ def read_jobs(folder: Path) -> list[Job]:
         ]
     except (ValueError, KeyError, TypeError, OmegaConfBaseException) as error:
         raise sweep.unreadable(error) from error
+
+
+def named_metric(folder: Path) -> str | None:
+    """Return the metric that the newest launch of a sweep names, or None for the default.
+
+    Raises:
+        UserError: the list of runs cannot be read.
+    """
+    sweep = SweepFolder(folder)
+    content = sweep.read_jobs() if sweep.has_jobs() else sweep.read_summary()
+    if "metric" not in content and sweep.has_jobs():  # an earlier version wrote it
+        return next((job.config["sweep"]["metric"] for job in read_jobs(folder)), None)
+    return content.get("metric")
 
 
 def read_results(jobs: Sequence[Job]) -> dict[int, Mapping[str, Any]]:

@@ -70,7 +70,7 @@ def train_sweep(
         folder: the sweep folder.
         jobs: the requested runs; None stands for the runs of the folder.
         most: most runs of a run group; by default as many as fit in memory.
-        metric: metric of the best run in the display.
+        metric: metric that the runs are compared by; by default validation loss or objective.
         reuse: whether to reuse the runs that ended in this folder before.
         show: whether to draw a progress bar if standard error is a terminal.
         before: the results so far, for a sweeper that requests runs repeatedly.
@@ -112,7 +112,7 @@ def train_sweep(
     groups = plan(pending, datasets, most=most)
     folder.mkdir(parents=True, exist_ok=True)
     with SweepFolder(folder).lock(), patient_collector(), interruptible() as stop:
-        write_jobs(folder, all_jobs)
+        write_jobs(folder, all_jobs, metric)
         log.info("%s", announcement(len(pending), len(requested) - len(pending), groups))
         allow_files(2 * max(map(len, groups), default=0))
         with SweepProgress(pending, metric, show=show) as display:

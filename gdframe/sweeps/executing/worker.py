@@ -42,7 +42,7 @@ def pack(
     """
     groups = plan(jobs, Datasets(), most=RUNS if most is None else most)
     folder.mkdir(parents=True, exist_ok=True)
-    write_jobs(folder, [*before, *jobs])
+    write_jobs(folder, [*before, *jobs], jobs[0].config["sweep"]["metric"])
     packed = []
     for number, group in enumerate(groups, start=first):
         overrides = [word for word in group[0].overrides if not word.startswith("sweep.")]

@@ -87,7 +87,7 @@ def compare(
         metric: to compare the runs by; by default validation loss or objective.
         left_out: numbers of runs in the folder that no longer belong to the sweep.
     """
-    name = metric or _default(records)
+    name = metric or default_metric(record.result for record in records)
     keys = varied(records)
     ranked = configurations(records, name, scale_keys(records, keys, name))
     minimum_table = minima(records)
@@ -127,12 +127,6 @@ def _json_lines(content: Mapping[str, Any]) -> str:
 def statuses(records: Sequence[Record]) -> Counter[str]:
     """Return the number of runs by status."""
     return Counter(str((record.result or {}).get("status", "not ended")) for record in records)
-
-
-def _default(records: Sequence[Record]) -> str:
-    results = [record.result for record in records if record.result is not None]
-    validated = [result for result in results if result.get("validation_loss") is not None]
-    return default_metric(validated[0] if validated else {})
 
 
 def command_of(record: Record) -> str:
