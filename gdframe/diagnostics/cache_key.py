@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gdframe.data.dataset import Rows
-from gdframe.models.plain import has_attachments
-from gdframe.sameness import PLAIN
+from gdframe.sameness import PLAIN, has_attachments
 
 T = TypeVar("T")
 
