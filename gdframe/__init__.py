@@ -4,6 +4,15 @@ The public names and their homes are in ``__init__.pyi``. Each is imported when 
 that ``import gdframe`` costs nothing and the command line starts without torch.
 """
 
+import os
+import sys
+
+if sys.argv[:1] == ["-m"] and not sys.flags.safe_path:  # python -m gdframe is about to start
+    working_folder = sys.path[0]
+    if __path__[0] != os.path.join(working_folder, "gdframe"):  # a checkout  # noqa: PTH118
+        # nothing else is imported from the working folder, which may be one that somebody sent
+        sys.path[:] = [path for path in sys.path if path not in ("", working_folder)]
+
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

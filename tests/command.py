@@ -58,7 +58,7 @@ def call(arguments: Sequence[str], folder: Path, environment: Mapping[str, str])
                 cwd=folder, env={**os.environ, **environment}, stdout=out, stderr=err,
                 timeout=LIMIT,
             ).returncode  # fmt: skip
-    return _fork(_command_line, arguments, folder)
+    return fork(command_line, arguments, folder)
 
 
 def call_script(script: Path, folder: Path) -> int:
@@ -66,10 +66,15 @@ def call_script(script: Path, folder: Path) -> int:
 
     A UserWarning is an error.
     """
-    return _fork(_script, [str(script)], folder)
+    return fork(_script, [str(script)], folder)
 
 
-def _fork(run: Callable[[Sequence[str]], int], arguments: Sequence[str], folder: Path) -> int:
+def fork(run: Callable[[Sequence[str]], int], arguments: Sequence[str], folder: Path) -> int:
+    """Call a function of a command line in a forked process in ``folder``; return its exit code.
+
+    Raises:
+        TimeoutError: it took longer than ``LIMIT``.
+    """
     files = [folder.parent / f"{folder.name}.{end}" for end in ("out", "err")]
     for file in files:
         file.write_text("")
@@ -148,7 +153,7 @@ def output(folder: Path) -> tuple[str, str]:
     return out, err
 
 
-def _command_line(arguments: Sequence[str]) -> int:
+def command_line(arguments: Sequence[str]) -> int:
     sys.argv = [str(Path(gdframe.__file__).with_name("__main__.py"))]
     from gdframe.cli.main import main
 

@@ -34,8 +34,9 @@ def read_file(path: str | Path, *, text: Sequence[str] = ()) -> pa.Table:
     """
     file = Path(path).expanduser()
     suffixes = [suffix.lower() for suffix in file.suffixes]
-    if file.is_dir() or not file.exists():
-        kind = "is a folder" if file.is_dir() else "does not exist"
+    if not file.is_file():  # a pipe or a device might never end
+        kind = "is a folder" if file.is_dir() else "is no regular file"
+        kind = kind if file.exists() else "does not exist"
         raise UserError(f"{file} {kind}: expected a CSV or Parquet file")
     try:
         if suffixes and suffixes[-1] in (".parquet", ".pq"):

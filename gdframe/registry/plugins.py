@@ -54,10 +54,10 @@ def _load(label: str, plugin: str) -> None:
         if plugin.endswith(".py"):
             _load_file(Path(plugin))
         else:
-            importlib.import_module(plugin)
+            _load_module(plugin)
     except UserError as error:
         raise UserError(f"{label} cannot be used: {error}") from error
-    except Exception as error:
+    except BaseException as error:  # also sys.exit(); Ctrl-C waits for the end of an import
         frames = traceback.extract_tb(error.__traceback__)
         where = f" (line {frames[-1].lineno} of {frames[-1].filename})" if frames else ""
         if isinstance(error, SyntaxError):
@@ -66,6 +66,16 @@ def _load(label: str, plugin: str) -> None:
             f"{label} cannot be imported: {type(error).__name__}: {error}{where}; "
             "debug=true shows the traceback"
         ) from error
+
+
+def _load_module(name: str) -> None:
+    """Import a module, also from the working folder, where Python may not look for modules."""
+    before = list(sys.path)
+    sys.path.append(str(Path.cwd()))
+    try:
+        importlib.import_module(name)
+    finally:
+        sys.path[:] = before
 
 
 def _load_file(path: Path) -> None:

@@ -1,0 +1,126 @@
+"""A command line that is killed at any file operation loses nothing.
+
+A sample runs with the other tests. ``python -m pytest -m slow tests/runs/test_kills.py`` kills at
+every operation.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from command import call, fork, output
+from kills import OPERATIONS, Kill, contents, differing
+
+SETTINGS = (
+    "data=regression", "data.rows=40", "lr=0.05", "epochs=5", "checkpoint.every=2",
+    "logging.progress=false", "logging.max_points=4", "logging.histograms=3", "observer=csv",
+    "stopping.tolerance=null",
+)  # fmt: skip
+RESUMED = ("epochs=9",)
+
+
+def sweep(engine):
+    return ("-m", *SETTINGS, f"engine={engine}", "seed=0,1", "optimizer=gd,adam", "sweep.dir=made")
+
+
+COMMANDS = {
+    "run": lambda engine: (*SETTINGS, f"engine={engine}", "hydra.run.dir=made"),
+    "resume": lambda engine: ("resume", "made", *RESUMED),
+    "sweep": sweep,
+    "resumed sweep": lambda engine: ("resume", "made"),
+    "report": lambda engine: ("report", "made"),
+    "prediction": lambda engine: ("predict", "made", "rows.csv", "--output", "made/rows.out.csv"),
+}
+"""The command that is killed, by scenario."""
+
+
+def prepare(scenario, engine, folder):
+    """Make what a scenario starts from."""
+    folder.mkdir(parents=True)
+    if scenario in ("resume", "report", "prediction"):
+        assert call(COMMANDS["run"](engine), folder, {}) == 0, output(folder)
+        names = ",".join(f"x{i}" for i in range(1, 11))
+        (folder / "rows.csv").write_text(f"{names}\n{','.join('1' * 10)}\n")
+    if scenario == "resumed sweep":
+        assert call(sweep(engine), folder, {}) == 0, output(folder)
+        for number in "02":
+            (folder / "made" / number / "result.json").unlink()
+
+
+def again(scenario, engine, folder):
+    """Return the command line that goes on after a kill."""
+    made = folder / "made"
+    if scenario in ("run", "sweep"):
+        begun = made / (".hydra/config.yaml" if scenario == "run" else "sweep.json")
+        return ("resume", "made") if begun.is_file() else COMMANDS[scenario](engine)
+    return COMMANDS[scenario](engine)
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    """Return the start, the contents at the end, and the operations of a scenario."""
+    known = {}
+
+    def find(scenario, engine):
+        if (scenario, engine) not in known:
+            folder = tmp_path_factory.mktemp("whole") / "there"
+            prepare(scenario, engine, folder)
+            start = folder.with_name("start")
+            shutil.copytree(folder, start)
+            code = fork(Kill(folder), COMMANDS[scenario](engine), folder)
+            assert code == 0, output(folder)
+            operations = json.loads((folder.parent / OPERATIONS).read_text())
+            known[scenario, engine] = start, contents(folder / "made"), operations
+        return known[scenario, engine]
+
+    return find
+
+
+def check(expected, scenario, engine, at, opened, tmp_path):
+    """Kill a command line at an operation, go on, and compare with the command line at once."""
+    start, whole, operations = expected(scenario, engine)
+    folder = tmp_path / f"{at}-{opened}" / "there"
+    shutil.copytree(start, folder)
+    code = fork(Kill(folder, at, opened), COMMANDS[scenario](engine), folder)
+    assert code in (-9, 0), output(folder)  # threads may take another order
+    command = again(scenario, engine, folder)
+    code = call(command, folder, {})
+    where = f"{scenario}, {engine}, {operations[at]}, opened={opened}: {command}"
+    assert code == 0, (where, output(folder))
+    problems = list(differing(whole, contents(folder / "made")))
+    assert not problems, (where, problems)
+    shutil.rmtree(folder.parent)
+
+
+SAMPLE = [
+    ("run", "linear", 9), ("run", "eager", 13), ("resume", "linear", 7), ("sweep", "linear", 31),
+    ("resumed sweep", "eager", 11), ("report", "linear", 1), ("prediction", "linear", 1),
+]  # fmt: skip
+"""Scenario, engine, and every how many operations it is killed."""
+
+
+@pytest.mark.parametrize(("scenario", "engine", "stride"), SAMPLE)
+def test_a_sample_of_kills_loses_nothing(expected, scenario, engine, stride, tmp_path):
+    operations = expected(scenario, engine)[2]
+    assert operations
+    for at in range(stride // 2, len(operations), stride):
+        check(expected, scenario, engine, at, at % 2 == 0, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["linear", "eager"])
+@pytest.mark.parametrize("scenario", COMMANDS)
+def test_a_kill_at_any_operation_loses_nothing(expected, scenario, engine, tmp_path):
+    operations = expected(scenario, engine)[2]
+    failed = []
+    for at, (event, _) in enumerate(operations):
+        for opened in (False, True) if event == "open" else (False,):
+            try:
+                check(expected, scenario, engine, at, opened, tmp_path)
+            except AssertionError as error:
+                failed.append(str(error))
+    points = sum(1 + (event == "open") for event, _ in operations)
+    print(f"{scenario}, {engine}: {points - len(failed)} of {points} kills lost nothing")
+    assert not failed, "\n".join(failed)
