@@ -1,10 +1,21 @@
-"""The exceptions for wrong input and failed commands, and the checks that raise them."""
+"""The exceptions for wrong input and failed commands, the checks that raise them, exit codes."""
 
 from __future__ import annotations
 
 import difflib
 import math
 from collections.abc import Iterable
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Exit codes of the command line."""
+
+    OK = 0
+    FAILED = 1
+    WRONG_INPUT = 2
+    DIVERGED = 3
+    INTERRUPTED = 130
 
 
 class UserError(ValueError):

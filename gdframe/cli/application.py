@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import logging
 import os
 import sys
 import time
@@ -37,11 +36,9 @@ from gdframe.config.messages import (
     with_plugins,
 )
 from gdframe.config.schema import config_folder, register_nodes
-from gdframe.errors import FailedError, UserError
+from gdframe.errors import Exit, FailedError, UserError
 from gdframe.registry.plugins import absolute, load_plugins
-from gdframe.runs.run_folder import RunFolder
-
-log = logging.getLogger("gdframe")
+from gdframe.runs.run_folder import configure_log
 
 
 def run_application(argv: list[str]) -> int:
@@ -103,7 +100,6 @@ def resume_sweep(folder: Path) -> int:
     Raises:
         UserError: the folder is not a sweep folder, or a run can no longer be trained.
     """
-    from gdframe.sweeps.executing.hydra_launch import configure_console
     from gdframe.sweeps.executing.job import named_metric, read_jobs
     from gdframe.sweeps.executing.train_sweep import train_sweep
 
@@ -113,7 +109,7 @@ def resume_sweep(folder: Path) -> int:
     load_plugins([p for job in jobs[:1] for p in job.config["plugins"]])
     settings = task.expect(folder, jobs)
     task.metric = named_metric(folder)
-    configure_console()
+    configure_log()
     try:
         show = settings["logging"]["progress"]
         task.add(train_sweep(folder, None, metric=task.metric, show=show))
@@ -148,14 +144,14 @@ def _write_summary(task: Task) -> None:
             print(summary.text)
             summary.write(task.folder)
         failed = [r for r in records if (r.result or {}).get("status") == "failed"]
-        task.codes += [1 for _ in failed]
+        task.codes += [Exit.FAILED for _ in failed]
 
 
 def _exit_code(task: Task) -> int:
     """Return the exit code of a run or a sweep; a diverged run of a sweep is a result."""
     if task.folder is None:
-        return task.codes[0] if task.codes else 0
-    return max((code for code in task.codes if code != 3), default=0)
+        return task.codes[0] if task.codes else Exit.OK
+    return max((code for code in task.codes if code != Exit.DIVERGED), default=Exit.OK)
 
 
 @contextmanager
@@ -189,13 +185,3 @@ def _hydra_environment(argv: list[str]) -> Iterator[None]:
             del os.environ["HYDRA_FULL_ERROR"]
         else:
             os.environ["HYDRA_FULL_ERROR"] = flag
-
-
-def configure_log(folder: Path) -> None:
-    """Log the messages of a run to standard output and to the log in its folder."""
-    console = logging.StreamHandler(sys.stdout)
-    console.setFormatter(logging.Formatter("%(message)s"))
-    file = RunFolder(folder).log_to_file()
-    file.setFormatter(logging.Formatter("[%(asctime)s][%(levelname)s] %(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[console, file], force=True)
-    log.setLevel(logging.INFO)

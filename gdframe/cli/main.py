@@ -16,12 +16,10 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from gdframe.errors import FailedError, UserError, did_you_mean
+from gdframe.errors import Exit, FailedError, UserError, did_you_mean
 from gdframe.interrupt import forget, raise_outside_imports
 from gdframe.runs.files import DISK_FULL, NotWrittenError
 from gdframe.runs.sweep_folder import SweepFolder, sweep_of
-
-OK, FAILED, WRONG_INPUT, DIVERGED, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for number, handler in before.items():
             signal.signal(number, handler)
     print("interrupted", file=sys.stderr)
-    return INTERRUPTED
+    return Exit.INTERRUPTED
 
 
 def _run(argv: list[str]) -> int:
@@ -77,18 +75,18 @@ def _run(argv: list[str]) -> int:
             return verbs[argv[0]](argv[1:])
         return _train(argv)
     except UserError as error:
-        code = FAILED if isinstance(error, FailedError) else WRONG_INPUT
+        code = Exit.FAILED if isinstance(error, FailedError) else Exit.WRONG_INPUT
         return _print_error(str(error), debug, code)
     except BrokenPipeError:  # the reader of standard output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
+        return Exit.OK
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
         hint = "; free some space" if error.errno in DISK_FULL else ""
         return _print_error(f"cannot read or write{where}: {error.strerror or error}{hint}", debug)
 
 
-def _print_error(message: str, debug: bool, code: int = WRONG_INPUT) -> int:
+def _print_error(message: str, debug: bool, code: int = Exit.WRONG_INPUT) -> int:
     if debug:
         traceback.print_exc()
     print(f"gdframe: {message}", file=sys.stderr)
@@ -111,7 +109,7 @@ def _list(argv: list[str]) -> int:
     load_plugins(_plugins([word for word in argv if "=" in word]))
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
     print(table(kinds, width))
-    return OK
+    return Exit.OK
 
 
 def _plugins(overrides: list[str]) -> list[str]:
@@ -132,15 +130,10 @@ def _resume(argv: list[str]) -> int:
     folder = Path(chosen.run)
     if SweepFolder(folder).has_jobs():
         return _resume_sweep(folder, chosen.overrides)
-    from gdframe.cli.application import configure_log
     from gdframe.cli.task import exit_code, finish
     from gdframe.config.folders import unwritable
-    from gdframe.config.values import plain, read_config
-    from gdframe.registry.plugins import load_plugins
-
-    config = plain(read_config(folder))
-    load_plugins(config["plugins"])
     from gdframe.config.train_run import resume_run
+    from gdframe.runs.run_folder import configure_log
 
     configure_log(folder)
     sweep = sweep_of(folder)
@@ -185,7 +178,7 @@ def _predict(argv: list[str]) -> int:
         import pyarrow.csv
 
         pyarrow.csv.write_csv(table, sys.stdout.buffer)
-    return OK
+    return Exit.OK
 
 
 def _lr_range(argv: list[str]) -> int:
@@ -202,7 +195,7 @@ def _lr_range(argv: list[str]) -> int:
 
     settings = {k: v for k, v in vars(chosen).items() if k not in ("overrides", "output")}
     print(report(*lr_range(*chosen.overrides, folder=chosen.output, **settings)))
-    return OK
+    return Exit.OK
 
 
 def _landscape(argv: list[str]) -> int:
@@ -218,7 +211,7 @@ def _landscape(argv: list[str]) -> int:
     from gdframe.cli.landscape_pictures import show
 
     print(show(chosen.pop("runs"), **chosen))
-    return OK
+    return Exit.OK
 
 
 def _report(argv: list[str]) -> int:
@@ -232,7 +225,7 @@ def _report(argv: list[str]) -> int:
 
     path = report(chosen.folder, output=chosen.output, landscape=not chosen.no_landscape)
     print(f"report        {shown_path(path)} ({path.stat().st_size / 1e6:.1f} MB)")
-    return OK
+    return Exit.OK
 
 
 def _watch(argv: list[str]) -> int:
@@ -243,7 +236,7 @@ def _watch(argv: list[str]) -> int:
     from gdframe.cli.watch import watch
 
     watch(chosen.folder, every=chosen.every)
-    return OK
+    return Exit.OK
 
 
 def _guide(argv: list[str]) -> int:
@@ -255,7 +248,7 @@ def _guide(argv: list[str]) -> int:
     from gdframe.cli.guide import show
 
     show(chosen.topic, Console())
-    return OK
+    return Exit.OK
 
 
 class _Parser(argparse.ArgumentParser):

@@ -52,8 +52,7 @@ def predict(run: str | Path, path: str | Path) -> pa.Table:
         model.load_state_dict(tensors)
     except RuntimeError as error:
         raise UserError(f"{run}: the model does not fit its config: {error}") from error
-    settings = dict(metadata["loss"])
-    loss: Loss = LOSSES.build(settings.pop("name"), **settings)
+    loss: Loss = LOSSES.configured(metadata["loss"])
     model.eval()
     with torch.no_grad():
         parts = [

@@ -17,10 +17,11 @@ from omegaconf import DictConfig, OmegaConf
 from gdframe.config.folders import discard, register_resolver, unwritable
 from gdframe.config.validation import check
 from gdframe.config.values import anchor, plain
-from gdframe.errors import UserError
+from gdframe.errors import Exit, UserError
 from gdframe.registry.plugins import load_plugins
 from gdframe.runs.files import NotWrittenError, storing
 from gdframe.runs.run_folder import RunFolder
+from gdframe.stopping import Status
 
 if TYPE_CHECKING:
     from gdframe.runs.result import Result
@@ -100,7 +101,7 @@ class Task:
         self.started = time.perf_counter()
         self.codes.append(exit_code(result))
         finish(result)
-        if self.codes[-1] >= 128:
+        if self.codes[-1] == Exit.INTERRUPTED:
             raise KeyboardInterrupt
         value = value_of(result.to_json(), self.metric)
         return worst(self.metric) if value is None else value
@@ -179,4 +180,9 @@ def finish(result: Result) -> None:
 
 def exit_code(result: Result) -> int:
     """Return the exit code of a single run."""
-    return {"diverged": 3, "interrupted": 130, "failed": 1}.get(str(result.status), 0)
+    codes = {
+        Status.DIVERGED: Exit.DIVERGED,
+        Status.INTERRUPTED: Exit.INTERRUPTED,
+        Status.FAILED: Exit.FAILED,
+    }
+    return codes.get(result.status, Exit.OK)

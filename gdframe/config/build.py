@@ -37,15 +37,15 @@ from gdframe.training.run_spec import RunSpec
 
 
 def load_data(config: Mapping[str, Any]) -> Dataset:
-    """Load the data that a checked config names.
+    """Load the data that a checked config names, on the CPU.
 
     Raises:
         UserError: the data cannot be used.
     """
-    device, dtype = pick_device(config["device"]), getattr(torch, config["dtype"])
+    dtype = getattr(torch, config["dtype"])
     if needs_no_data(config):
-        return Dataset.none(dtype=dtype, device=device)
-    loaded: Dataset = _component(DATASETS, config["data"]).load(dtype=dtype, device=device)
+        return Dataset.none(dtype=dtype)
+    loaded: Dataset = DATASETS.configured(config["data"]).load(dtype=dtype, device="cpu")
     return loaded
 
 
@@ -56,31 +56,28 @@ def build(
 
     Args:
         config: plain values.
-        load: returns the data that a config names; the data must not be changed.
+        load: returns the data that a config names, on any device; the data must not be changed.
 
     Raises:
         UserError: components do not fit each other, or the data cannot be used.
     """
-    if config["device"] != "auto":
-        return _build(config, load)
-    spec = _build({**config, "device": "cpu"}, load)
-    if pick_device("auto") == "cpu" or not gpu_is_faster(
-        spec.problem,
-        spec.data,
-        spec.loader,
-        epochs=spec.epochs,
-        engine=config["engine"]["name"],
-    ):
-        return spec
-    return _build({**config, "device": "cuda"}, load)
+    device = pick_device(config["device"])
+    data = load(config)
+    if config["device"] == "auto" and device != "cpu":
+        spec = _build(config, data.on("cpu"))
+        engine = config["engine"]["name"]
+        if not gpu_is_faster(
+            spec.problem, spec.data, spec.loader, epochs=spec.epochs, engine=engine
+        ):
+            return spec
+    return _build(config, data.on(device))
 
 
-def _build(config: Mapping[str, Any], load: Callable[[Mapping[str, Any]], Dataset]) -> RunSpec:
-    """Build everything on the device that the config names."""
-    device, dtype = pick_device(config["device"]), getattr(torch, config["dtype"])
-    data, loss = load(config), None
+def _build(config: Mapping[str, Any], data: Dataset) -> RunSpec:
+    """Build everything on the device of the data."""
+    loss = None
     if not needs_no_data(config):
-        loss = _component(LOSSES, config["loss"] or {"name": _fitting_loss(data)})
+        loss = LOSSES.configured(config["loss"] or {"name": _fitting_loss(data)})
         loss.check(data)
     model = build_model(
         config["model"],
@@ -90,17 +87,17 @@ def _build(config: Mapping[str, Any], load: Callable[[Mapping[str, Any]], Datase
         example=data.train.features[:2].cpu(),
     )
     _initialize(model, config["initializer"], seed=config["seed"])
-    model.to(device=device, dtype=dtype)
+    model.to(device=data.train.features.device, dtype=getattr(torch, config["dtype"]))
     updated = {"params": model.parameters(), "lr": config["lr"]}
     sizes = {"rows": data.rows, "batch_size": config["batch_size"]}
     return RunSpec(
         model=model,
         loss=loss,
-        optimizer=_component(OPTIMIZERS, config["optimizer"], **updated),
-        loader=_component(LOADERS, config["loader"], **sizes) if loss else FullBatch(data.rows),
+        optimizer=OPTIMIZERS.configured(config["optimizer"], **updated),
+        loader=LOADERS.configured(config["loader"], **sizes) if loss else FullBatch(data.rows),
         data=data,
-        penalty=_component(PENALTIES, config["penalty"]),
-        schedule=_component(SCHEDULES, config["schedule"]),
+        penalty=PENALTIES.configured(config["penalty"]),
+        schedule=SCHEDULES.configured(config["schedule"]),
         stopping=Stopping(**stopping_settings(config), rules=_several(STOPPING, config)),
         metrics=_metrics(config),
         epochs=config["epochs"],
@@ -149,7 +146,7 @@ def build_model(
         UserError: the model is not a module, has nothing to train, or fails on the rows.
     """
     with seeded(seed, Purpose.INITIALIZE):
-        model = _component(MODELS, settings, features=features, outputs=outputs)
+        model = MODELS.configured(settings, features=features, outputs=outputs)
         if isinstance(model, nn.Module) and example is not None and is_lazy(model):
             try:
                 with torch.no_grad():
@@ -185,15 +182,10 @@ def pick_device(name: str) -> str:
     return name
 
 
-def _component(registry: Registry[Any], settings: Mapping[str, Any], **supplied: Any) -> Any:
-    chosen = {key: value for key, value in settings.items() if key != "name"}
-    return registry.build(settings["name"], **chosen, **supplied)
-
-
 def _several(registry: Registry[Any], config: Mapping[str, Any]) -> list[Any]:
     """Build all components of a kind of which a run takes several."""
     chosen = components(config, registry.kind)
-    return [_component(registry, settings) for settings in chosen.values()]
+    return [registry.configured(settings) for settings in chosen.values()]
 
 
 def _metrics(config: Mapping[str, Any]) -> dict[str, Metric] | None:
@@ -216,4 +208,4 @@ def _initialize(model: nn.Module, settings: Mapping[str, Any] | None, *, seed: i
         if name is None:
             return
         settings = {"name": name}
-    initialize(model, _component(INITIALIZERS, settings), seed=seed)
+    initialize(model, INITIALIZERS.configured(settings), seed=seed)

@@ -21,7 +21,7 @@ def command(run: Path, overrides: Sequence[str]) -> str:
     words = [word for word in overrides if not word.startswith("sweep.")]
     if any(word.startswith("experiment=") for word in words):  # an experiment may be a sweep
         words.append("hydra.mode=RUN")
-    if folder := _config_dir(run):
+    if folder := _command_line_configs(RunFolder(run).read_hydra_config()):
         words = ["--config-dir", folder, *words]
     return " ".join(["python -m gdframe", *map(shlex.quote, words)])
 
@@ -49,11 +49,7 @@ def sweep_command(folder: Path) -> str | None:
     return " ".join(["python -m gdframe -m", *map(shlex.quote, words)])
 
 
-def _config_dir(run: Path) -> str | None:
-    """Return the ``--config-dir`` that a run was started with, if any."""
-    return _command_line_configs(RunFolder(run).read_hydra_config())
-
-
 def _command_line_configs(hydra: Mapping[str, Any]) -> str | None:
+    """Return the ``--config-dir`` that Hydra was started with, if any."""
     sources = (hydra.get("runtime") or {}).get("config_sources") or []
     return next((str(s["path"]) for s in sources if s.get("provider") == "command-line"), None)

@@ -51,8 +51,8 @@ def build_observers(
         "text": {"config": f"```yaml\n{dump_settings(config)}```"},
     }
     return [
-        OBSERVERS.build(name, **{k: v for k, v in chosen[name].items() if k != "name"}, **supplied)
-        for name in chosen
+        OBSERVERS.configured({**settings, "name": name}, **supplied)
+        for name, settings in chosen.items()
     ]
 
 

@@ -51,14 +51,19 @@ class PreparedRun:
             ]
         return []
 
-    def advice(self) -> list[str]:
-        """Return advice on the data, the learning rate and the diagnostics."""
+    def advice(self, *, data: bool = True, rate: bool = True) -> list[str]:
+        """Return advice on the data, the learning rate and the diagnostics.
+
+        Args:
+            data: whether to give advice on the data.
+            rate: whether to give advice on the learning rate.
+        """
         if not self.config["preflight"]:
             return []
         curvature = self.diagnostics.curvature
         return [
-            *advice_on_data(self.spec.data, self.spec.objective),
-            *advice_on_rate(self.diagnostics.stability),
+            *(advice_on_data(self.spec.data, self.spec.objective) if data else []),
+            *(advice_on_rate(self.diagnostics.stability) if rate else []),
             *(advice_on_curvature(self.spec.objective) if curvature else []),
         ]
 

@@ -25,8 +25,11 @@ COMPONENT_GROUPS = tuple(kind for kind, registry in REGISTRIES.items() if not re
 SEVERAL_GROUPS = tuple(kind for kind, registry in REGISTRIES.items() if registry.several)
 """Groups of which a run takes several, each under its name: ``observer.csv.every``."""
 
-SETTING_GROUPS = ("stopping", "logging", "checkpoint", "diagnostics")
-GROUPS = (*COMPONENT_GROUPS, *SEVERAL_GROUPS, *SETTING_GROUPS, "variant", "experiment")
+GROUPS = (
+    *COMPONENT_GROUPS, *SEVERAL_GROUPS, "logging", "checkpoint", "diagnostics", "variant",
+    "experiment",
+)  # fmt: skip
+"""All config groups."""
 
 
 @dataclass

@@ -19,6 +19,7 @@ from gdframe.config.values import plain, read_config
 from gdframe.errors import UserError, in_words
 from gdframe.observers import Observer, preparing
 from gdframe.registry import ENGINES, SCHEDULES
+from gdframe.registry.plugins import load_plugins
 from gdframe.runs.files import NotWrittenError, storing
 from gdframe.runs.result import Result
 from gdframe.runs.run_folder import RunFolder
@@ -113,6 +114,7 @@ def resume_run(folder: Path, overrides: Sequence[str], *, started: float | None 
     """
     config = read_config(folder)
     before = plain(config)
+    load_plugins(before["plugins"])
     for override in parse(overrides):
         key = override.key_or_group
         if override.is_sweep_override():
@@ -126,7 +128,7 @@ def resume_run(folder: Path, overrides: Sequence[str], *, started: float | None 
         apply_override(config, override)
     after = plain(config)
     check(after)
-    schedule = _schedule(after)
+    schedule: Schedule = SCHEDULES.configured(after["schedule"])
     if schedule.uses_run_length and after["epochs"] != before["epochs"]:
         raise UserError(
             f"schedule={after['schedule']['name']} lasts as long as the run: "
@@ -139,9 +141,3 @@ def resume_run(folder: Path, overrides: Sequence[str], *, started: float | None 
     with storing():
         run_folder.write_config_text(OmegaConf.to_yaml(config))
     return result
-
-
-def _schedule(config: Mapping[str, Any]) -> Schedule:
-    settings = dict(config["schedule"])
-    built: Schedule = SCHEDULES.build(settings.pop("name"), **settings)
-    return built

@@ -14,7 +14,7 @@ from gdframe.registry.plugins import loaded
 from gdframe.registry.signatures import arguments, check_arguments, describe, fit
 from gdframe.stopping import Stopping
 
-OPTIONAL = ("loss", "initializer", "experiment")
+OPTIONAL = ("loss", "initializer")
 """Groups that may be null: the data or the model then decide."""
 
 

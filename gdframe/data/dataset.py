@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -30,6 +30,10 @@ class Rows:
     def __len__(self) -> int:
         return len(self.targets)
 
+    def on(self, device: str) -> Rows:
+        """Return a copy on a device."""
+        return Rows(self.features.to(device), self.targets.to(device))
+
     @cached_property
     def variation(self) -> float:
         """Sum of the squared deviations of numeric targets from their means, in float64."""
@@ -52,6 +56,21 @@ class Dataset:
     encoding: Encoding
     task: Task
     truth: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    def on(self, device: str) -> Dataset:
+        """Return these data on a device; each device gets one copy."""
+        target, here = torch.device(device), self.train.features.device
+        if target.type == here.type and target.index in (None, here.index):
+            return self
+        if device not in self._copies:
+            validation = None if self.validation is None else self.validation.on(device)
+            copy = replace(self, train=self.train.on(device), validation=validation)
+            self._copies[device] = copy
+        return self._copies[device]
+
+    @cached_property
+    def _copies(self) -> dict[str, Dataset]:
+        return {}
 
     @property
     def rows(self) -> int:

@@ -104,6 +104,11 @@ class Registry(Generic[T]):
                 raise
             raise UserError(f"{self.kind}={name}: {error}") from error
 
+    def configured(self, settings: Mapping[str, Any], **supplied: Any) -> T:
+        """Build the component that ``settings["name"]`` names, by ``build``."""
+        values = {key: value for key, value in settings.items() if key != "name"}
+        return self.build(settings["name"], **values, **supplied)
+
     def settings(self, name: str) -> dict[str, Argument]:
         """Return the arguments of ``name`` that a config sets."""
         accepted = arguments(self.get(name))

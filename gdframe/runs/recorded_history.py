@@ -91,4 +91,6 @@ def _from_curves(curves: Curves, result: Mapping[str, Any]) -> RecordedHistory:
         x, y = curves.get(STEP_TAGS["gradient_norm"], (np.zeros(0), np.zeros(0)))
         if len(x) == len(steps["step"]):
             steps["gradient_norm"] = y
-    return RecordedHistory(columns, steps, "events")
+    history = RecordedHistory(columns, steps, "events")
+    history.add_updates(curves)
+    return history

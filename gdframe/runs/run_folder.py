@@ -8,9 +8,11 @@ import json
 import logging
 import os
 import socket
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import yaml
@@ -278,14 +280,6 @@ class RunFolder(Folder):
 
     # the log
 
-    def log_to_file(self) -> logging.FileHandler:
-        """Return a log handler that writes the run's log.
-
-        Raises:
-            DamagedError: there is a link or a folder in place of the log.
-        """
-        return logging.FileHandler(self.file(LOG), delay=True, encoding="utf-8")
-
     def append_log(self, text: str, level: str = "INFO") -> None:
         """Append a line to the log as a single run would, if it can be written."""
         stamp = time.strftime("%Y-%m-%d %H:%M:%S")
@@ -301,3 +295,23 @@ def read_hydra(folder: Folder, name: str) -> Mapping[str, Any]:
         return {}
     part = content.get("hydra") if isinstance(content, dict) else None
     return part if isinstance(part, dict) else {}
+
+
+def configure_log(folder: Path | None = None) -> None:
+    """Log gdframe's messages, and only warnings of libraries.
+
+    Args:
+        folder: of a run, whose log gets them too; standard output always gets them.
+
+    Raises:
+        DamagedError: there is a link or a folder in place of the log.
+    """
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
+    handlers[0].setFormatter(logging.Formatter("%(message)s"))
+    if folder is not None:
+        path = RunFolder(folder).file(LOG)
+        file = logging.FileHandler(path, delay=True, encoding="utf-8")
+        file.setFormatter(logging.Formatter("[%(asctime)s][%(levelname)s] %(message)s"))
+        handlers.append(file)
+    logging.basicConfig(level=logging.WARNING, handlers=handlers, force=True)
+    logging.getLogger("gdframe").setLevel(logging.INFO)

@@ -64,5 +64,5 @@ def _schedule(then: str | Mapping[str, Any] | Schedule) -> Schedule:
     settings = {"name": then} if isinstance(then, str) else dict(then)
     if "name" not in settings:
         raise UserError(f"warmup: then={dict(settings)} needs a name, as in {{name: cosine}}")
-    built: Schedule = SCHEDULES.build(settings.pop("name"), **settings)
+    built: Schedule = SCHEDULES.configured(settings)
     return built

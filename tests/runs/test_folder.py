@@ -117,7 +117,7 @@ def test_linked_results_checkpoints_events_logs_and_pictures_are_not_used(tmp_pa
     run.clear_events()
     run.append_log("text")
     with pytest.raises(DamagedError, match=r"gdframe\.log: is a link"):
-        run.log_to_file()
+        run.file("gdframe.log")
     assert secret.read_text() == before
 
 

@@ -14,7 +14,6 @@ from gdframe.cli.report.page_curves import by_epoch, by_step, in_words, points
 from gdframe.config.command import command, resume_command
 from gdframe.config.values import plain, read_config
 from gdframe.errors import UserError
-from gdframe.registry.plugins import load_plugins
 from gdframe.runs import picture_files
 from gdframe.runs.recorded_history import RecordedHistory
 from gdframe.runs.result import versions
@@ -45,7 +44,8 @@ def describe_run(folder: Path, *, landscape: bool) -> Page:
     run = RunFolder(folder)
     result = run.read_result()
     history = run.read_history(result)
-    history.add_updates(run.read_curves())
+    if history.source == "checkpoint":
+        history.add_updates(run.read_curves())
     status, verdict = _verdict(folder, result, history)
     page = Page(
         title=f"Run {folder.resolve().name}",
@@ -71,7 +71,7 @@ def describe_run(folder: Path, *, landscape: bool) -> Page:
         if result.get("diagnostics"):
             page.tables["Stability and theory"] = [_evidence(result)]
     page.tables["Versions"] = [versions_of([] if result is None else [result], page.notes)]
-    page.pictures = _pictures(folder, config, result, page.notes, draw=landscape)
+    page.pictures = _pictures(folder, result, page.notes, draw=landscape)
     return page
 
 
@@ -234,7 +234,6 @@ def _figures(history: RecordedHistory) -> tuple[list[Figure], list[dict[str, Any
 
 def _pictures(
     folder: Path,
-    config: Mapping[str, Any],
     result: Mapping[str, Any] | None,
     notes: list[str],
     *,
@@ -254,7 +253,6 @@ def _pictures(
     from gdframe.cli.landscape_pictures import picture
 
     try:
-        load_plugins(config["plugins"])
         png = picture(landscape(str(folder)))
     except UserError as error:
         notes.append(f"No landscape: {error}.")

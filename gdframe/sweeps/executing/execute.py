@@ -11,7 +11,7 @@ from typing import Any
 
 from gdframe.config.observers import build_observers
 from gdframe.config.prepare import PreparedRun, make_group, prepare
-from gdframe.diagnostics.preflight import advice_on_curvature, advice_on_data, is_strictly_convex
+from gdframe.diagnostics.preflight import is_strictly_convex
 from gdframe.observers import Observer, TensorBoard
 from gdframe.runs.files import NotWrittenError, storing
 from gdframe.runs.result import Result, versions
@@ -151,13 +151,11 @@ class Execution:
     def _log_advice(self, prepared: PreparedRun) -> None:
         """Log each warning and advice once, without advice on learning rates, which sweeps vary."""
         texts = [f"warning: {warning}" for warning in prepared.warnings()]
-        config, spec = prepared.config, prepared.spec
-        key = f"{Datasets.key(config)} {is_strictly_convex(spec.objective)}"
-        if config["preflight"] and key not in self._logged:
+        key = f"{Datasets.key(prepared.config)} {is_strictly_convex(prepared.spec.objective)}"
+        advice = prepared.advice(data=key not in self._logged, rate=False)
+        texts += [f"advice: {text}" for text in advice]
+        if prepared.config["preflight"]:
             self._logged.add(key)
-            texts += [f"advice: {advice}" for advice in advice_on_data(spec.data, spec.objective)]
-        if config["preflight"] and prepared.diagnostics.curvature:
-            texts += [f"advice: {advice}" for advice in advice_on_curvature(spec.objective)]
         for text in texts:
             if text not in self._logged:
                 self._logged.add(text)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import logging
-import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -18,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from gdframe.config.composer import Composer, anchored
 from gdframe.config.messages import explain
 from gdframe.errors import UserError
+from gdframe.runs.run_folder import configure_log
 from gdframe.runs.sweep_folder import SweepFolder
 from gdframe.sweeps.executing.job import Job
 from gdframe.sweeps.executing.worker import gather, pack
@@ -35,7 +34,7 @@ def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], first: int) ->
         UserError: a run cannot be trained; no run was trained.
     """
     setup_globals()
-    configure_console()
+    configure_log()
     folder = Path(str(launcher.config.hydra.sweep.dir))
     jobs = compose_jobs(launcher.hydra_context, launcher.config, job_overrides, first, folder)
     gc.freeze()  # imported and composed objects stay, so that the collector can skip them
@@ -71,7 +70,7 @@ def launch_packed(
     with SweepFolder(folder).lock():
         for returned in packing.launcher.launch(packed, initial_job_idx=first):
             _ = returned.return_value  # raises the error of the worker
-    configure_console()
+    configure_log()
     return _returned(jobs, task.add(gather(jobs)))
 
 
@@ -82,14 +81,6 @@ def _returned(jobs: Sequence[Job], values: Sequence[float]) -> list[JobReturn]:
         returned.return_value, returned.working_dir = value, str(job.folder)
         results.append(returned)
     return results
-
-
-def configure_console() -> None:
-    """Log gdframe's messages, and only warnings of libraries, to standard output."""
-    console = logging.StreamHandler(sys.stdout)
-    console.setFormatter(logging.Formatter("%(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[console], force=True)
-    logging.getLogger("gdframe").setLevel(logging.INFO)
 
 
 def compose_jobs(

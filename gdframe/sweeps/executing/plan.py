@@ -36,7 +36,7 @@ class Datasets:
         self._cache: dict[str, Dataset] = {}
 
     def load(self, config: Mapping[str, Any]) -> Dataset:
-        """Return the data that a config names."""
+        """Return the data that a config names, on the CPU."""
         key = self.key(config)
         dataset = self._cache.pop(key, None)
         if dataset is None:
@@ -50,7 +50,7 @@ class Datasets:
     def key(config: Mapping[str, Any]) -> str:
         """Return the settings that identify the data of a config."""
         data = None if needs_no_data(config) else config["data"]
-        return repr((data, config["dtype"], config["device"]))
+        return repr((data, config["dtype"]))
 
 
 @dataclass

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gdframe.config.observers import build_observers
+from gdframe.errors import Exit
 from gdframe.observers import TensorBoard
 from gdframe.runs.sweep_folder import SweepFolder
+from gdframe.stopping import Status
 from gdframe.sweeps.comparing.comparison import best
 from gdframe.sweeps.comparing.records import records_of, settings
 from gdframe.sweeps.comparing.sweep_metric import value_of, worst
@@ -63,10 +65,11 @@ def show_pictures(folder: Path, pictures: Mapping[str, bytes]) -> None:
 
 
 def exit_codes(outcome: Outcome) -> list[int]:
-    """Return 1 for each run that failed or is missing, and 0 for the others, also if diverged."""
-    failed = [int(result["status"] == "failed") for result in outcome.results.values()]
-    missing = [job for job in outcome.requested if job.number not in outcome.results]
-    return failed if outcome.interrupted else failed + [1 for _ in missing]
+    """Return ``FAILED`` for each run that failed or is missing, and ``OK`` for the others."""
+    is_failed = [result["status"] == Status.FAILED for result in outcome.results.values()]
+    is_missing = [job.number not in outcome.results for job in outcome.requested]
+    bad = is_failed if outcome.interrupted else is_failed + is_missing
+    return [Exit.FAILED if is_bad else Exit.OK for is_bad in bad]
 
 
 def values(outcome: Outcome, metric: str | None) -> list[float]:
