@@ -10,8 +10,7 @@ import sys
 if sys.argv[:1] == ["-m"] and not sys.flags.safe_path:  # python -m gdframe is about to start
     working_folder = sys.path[0]
     if __path__[0] != os.path.join(working_folder, "gdframe"):  # a checkout  # noqa: PTH118
-        # nothing else is imported from the working folder, which may be one that somebody sent
-        sys.path[:] = [path for path in sys.path if path not in ("", working_folder)]
+        del sys.path[0]  # nothing else is imported from a folder that somebody may have sent
 
 import lazy_loader
 

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gdframe.config.composer import Composer, anchored
-from gdframe.config.folders import claim, discard, refuse_occupied, register_resolver
+from gdframe.config.folders import claim, discard, hold, refuse_occupied, register_resolver
 from gdframe.config.hydra_internals import combinations
 from gdframe.config.messages import (
     compose_config,
@@ -26,11 +26,11 @@ from gdframe.config.messages import (
 )
 from gdframe.config.schema import register_nodes
 from gdframe.config.train_run import train_run
+from gdframe.config.trusted_plugins import digests, load_named
 from gdframe.config.validation import check
 from gdframe.config.values import anchor, dump, escaped, plain
 from gdframe.errors import UserError
 from gdframe.observers.base import Observer
-from gdframe.registry.plugins import absolute, load_plugins
 from gdframe.runs.result import Result
 from gdframe.runs.run_folder import RunFolder
 from gdframe.runs.sweep_folder import SweepFolder
@@ -66,14 +66,18 @@ def train(
     config = composed(overrides)
     words = [with_plugins(word, config.plugins) for word in overrides]
     target = claim(Path("outputs")) if folder is None else Path(folder)
-    refuse_occupied(target)
-    try:
+    with hold(target):
+        refuse_occupied(target)
         run_folder = RunFolder(target)
-        run_folder.write_start(OmegaConf.to_yaml(config), words)
-        return train_run(plain(config), run_folder, started=started, observers=observers)
-    except UserError:
-        discard(target)
-        raise
+        text, plugins = OmegaConf.to_yaml(config), digests(config.plugins)
+        try:
+            return train_run(
+                plain(config), run_folder, started=started, observers=observers,
+                start=lambda: run_folder.write_start(text, words, plugins=plugins),
+            )  # fmt: skip
+        except UserError:
+            discard(target)
+            raise
 
 
 @dataclass(frozen=True)
@@ -134,24 +138,25 @@ def sweep(
     is_claimed = folder is None
     target = claim(Path("outputs/sweeps")) if folder is None else Path(folder)
     composer = Composer(compose_config)
-    try:
-        jobs = []
-        for number, words in enumerate(runs):
-            try:
-                composition = anchored(composer.compose(words))
-            except (HydraException, OmegaConfBaseException) as error:
-                raise explain(error, words) from error
-            jobs.append(Job(number, tuple(words), composition, target / str(number)))
-        config = jobs[0].config
-        metric, show = config["sweep"]["metric"], config["logging"]["progress"]
-        outcome = train_sweep(target, jobs, most=batch, metric=metric, reuse=True, show=show)
-    except UserError:
-        if is_claimed:
-            discard(target)
-        raise
-    hydra_config = {"hydra": {"overrides": {"task": launch}}}  # as Hydra writes it
-    SweepFolder(target).write_hydra_config(dump(hydra_config))
-    summary = conclude(target, outcome, metric)
+    with hold(target):
+        try:
+            jobs = []
+            for number, words in enumerate(runs):
+                try:
+                    composition = anchored(composer.compose(words))
+                except (HydraException, OmegaConfBaseException) as error:
+                    raise explain(error, words) from error
+                jobs.append(Job(number, tuple(words), composition, target / str(number)))
+            config = jobs[0].config
+            metric, show = config["sweep"]["metric"], config["logging"]["progress"]
+            outcome = train_sweep(target, jobs, most=batch, metric=metric, reuse=True, show=show)
+        except UserError:
+            if is_claimed:
+                discard(target)
+            raise
+        hydra_config = {"hydra": {"overrides": {"task": launch}}}  # as Hydra writes it
+        SweepFolder(target).write_hydra_config(dump(hydra_config))
+        summary = conclude(target, outcome, metric)
     return SweepResult(
         folder=target,
         runs=summary.rows,
@@ -199,8 +204,7 @@ def composed(overrides: Sequence[str]) -> DictConfig:
 
 def _prepare(overrides: Sequence[str]) -> list[str]:
     """Load the plugins that overrides name; return their absolute paths."""
-    plugins = [absolute(plugin) for plugin in named_plugins(overrides)]
-    load_plugins(plugins)
+    plugins = load_named(named_plugins(overrides))
     register_nodes()
     refuse_null(overrides)
     register_resolver()

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from gdframe.cli.task import Task
 from gdframe.config.folders import (
     claimed,
     discard,
+    hold,
     new_sweep,
     refuse_occupied,
     refuse_run,
@@ -36,9 +37,10 @@ from gdframe.config.messages import (
     with_plugins,
 )
 from gdframe.config.schema import config_folder, register_nodes
+from gdframe.config.trusted_plugins import load_named, load_stored
 from gdframe.errors import Exit, FailedError, UserError
-from gdframe.registry.plugins import absolute, load_plugins
 from gdframe.runs.run_folder import configure_log
+from gdframe.runs.sweep_folder import SweepFolder
 
 
 def run_application(argv: list[str]) -> int:
@@ -49,8 +51,7 @@ def run_application(argv: list[str]) -> int:
     """
     task = Task(started=time.perf_counter())
     overrides = [word for word in argv if "=" in word and not word.startswith("-")]
-    plugins = [absolute(plugin) for plugin in named_plugins(overrides)]
-    load_plugins(plugins)
+    plugins = load_named(named_plugins(overrides))
     register_nodes()
     refuse_null(overrides)
     register_resolver()
@@ -58,29 +59,33 @@ def run_application(argv: list[str]) -> int:
         named_folder(override)
         for override in overrides
         if override.startswith(("hydra.run.dir=", "hydra.sweep.dir=", "sweep.dir="))
+        and "${" not in override  # Hydra makes the name
     ]
     reuse = "sweep.reuse=true" in [override.lower() for override in overrides]
     if reuse and not named_folders:
         raise UserError("sweep.reuse=true adds to a sweep: name its folder with sweep.dir=FOLDER")
-    for folder in named_folders:
-        (refuse_run if reuse else refuse_occupied)(folder)
     refuse_several(overrides)
     application = hydra.main(
         version_base="1.3", config_path=str(config_folder()), config_name="config"
     )(task)
-    words = [with_plugins(word, plugins) for word in argv] + _sweep_folder(argv, named_folders)
-    try:
-        with _hydra_environment(words), _plugins_of_hydra(), wrapping_launchers(_in_groups):
-            application()
-        if task.error is not None:
-            raise task.error
-    except (HydraException, OmegaConfBaseException) as error:
-        raise explain(error, overrides) from error
-    finally:
-        if not task.codes:
-            for folder in (*claimed(), *named_folders):
-                discard(folder)
-        _write_summary(task)
+    words = [with_plugins(word, plugins) for word in argv]
+    with ExitStack() as stack:
+        for folder in named_folders:
+            stack.enter_context(hold(folder))
+            (refuse_run if reuse else refuse_occupied)(folder)
+        words += _sweep_folder(argv, named_folders)
+        try:
+            with _hydra_environment(words), _plugins_of_hydra(), wrapping_launchers(_in_groups):
+                application()
+            if task.error is not None:
+                raise task.error
+        except (HydraException, OmegaConfBaseException) as error:
+            raise explain(error, overrides) from error
+        finally:
+            if not task.codes:
+                for folder in (*claimed(), *named_folders):
+                    discard(folder)
+            _write_summary(task)
     return _exit_code(task)
 
 
@@ -94,8 +99,12 @@ def _sweep_folder(argv: Sequence[str], named: Sequence[Path]) -> list[str]:
     return [f"hydra.sweep.dir={quoted(str(folder))}"]
 
 
-def resume_sweep(folder: Path) -> int:
+def resume_sweep(folder: Path, plugins: Sequence[str] = ()) -> int:
     """Train the unfinished runs of a sweep; return the exit code.
+
+    Args:
+        folder: the sweep folder.
+        plugins: that the user names again.
 
     Raises:
         UserError: the folder is not a sweep folder, or a run can no longer be trained.
@@ -106,7 +115,9 @@ def resume_sweep(folder: Path) -> int:
     register_nodes()
     task = Task(started=time.perf_counter())
     jobs = read_jobs(folder)
-    load_plugins([p for job in jobs[:1] for p in job.config["plugins"]])
+    stored = SweepFolder(folder).read_plugins()
+    used = list(dict.fromkeys(plugin for job in jobs for plugin in job.config["plugins"]))
+    load_stored(folder, used, stored, plugins, "plugins=[...]:")
     settings = task.expect(folder, jobs)
     task.metric = named_metric(folder)
     configure_log()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gdframe.config.build import build
 from gdframe.config.command import resume_command
+from gdframe.config.trusted_plugins import load_stored
 from gdframe.config.values import plain, read_config
 from gdframe.data.dataset import Rows
 from gdframe.diagnostics.plane import (
@@ -26,7 +27,6 @@ from gdframe.diagnostics.trajectory import Trajectory, flatten, retrace
 from gdframe.engines.auto import build_engine
 from gdframe.errors import UserError
 from gdframe.models import Function
-from gdframe.registry.plugins import load_plugins
 from gdframe.runs.run_folder import RunFolder
 from gdframe.runs.sweep_folder import SweepFolder
 from gdframe.training.run_spec import RunSpec
@@ -94,6 +94,7 @@ def landscape(
     between: bool = False,
     points: int = 50,
     rows: int = 500,
+    plugins: Sequence[str] = (),
 ) -> Landscape:
     """Return the objective around the paths of runs.
 
@@ -107,6 +108,8 @@ def landscape(
         between: whether to show the line between the ends of two runs instead.
         points: grid points along each axis, at least 2.
         rows: most training rows to evaluate the loss on, evenly spaced.
+        plugins: files or modules with components of the runs, if it is not known that you trained
+            with them.
 
     Raises:
         UserError: a folder has no ended run, the runs have different objectives, or a parameter
@@ -120,7 +123,7 @@ def landscape(
         raise UserError(f"{len(runs)} runs: must be at most {MOST_RUNS}")
     if between and len(runs) != 2:
         raise UserError(f"--between with {len(runs)} runs: needs two runs")
-    retraced = [retrace_run(Path(run)) for run in runs]
+    retraced = [retrace_run(Path(run), plugins) for run in runs]
     first = retraced[0]
     for other in retraced[1:]:
         if part := _difference(first, other):
@@ -168,8 +171,12 @@ def _difference(a: RetracedRun, b: RetracedRun) -> str | None:
     return None if a.spec.data.digest == b.spec.data.digest else "data"
 
 
-def retrace_run(folder: Path) -> RetracedRun:
+def retrace_run(folder: Path, plugins: Sequence[str] = ()) -> RetracedRun:
     """Train a run again and return it with its path.
+
+    Args:
+        folder: of the run.
+        plugins: that the user names again.
 
     Raises:
         UserError: the folder has no run, or the run has not ended, or it ends elsewhere this time.
@@ -188,7 +195,7 @@ def retrace_run(folder: Path) -> RetracedRun:
         raise UserError(
             f"{folder}: the run made no step ({result.get('reason')}); there is no path to show"
         )
-    load_plugins(config["plugins"])
+    load_stored(folder, config["plugins"], RunFolder(folder).read_plugins(), plugins)
     spec = build(config)
     engine = build_engine(
         result["engine"], [spec.problem], spec.data, spec.loader, epochs=config["epochs"]

@@ -21,7 +21,7 @@ from gdframe.cli.landscape import Landscape, RetracedRun, landscape, minima
 from gdframe.config.folders import claim
 from gdframe.drawing import COLORS, WARM, new_axes, png
 from gdframe.errors import UserError
-from gdframe.runs.files import write_atomically
+from gdframe.runs.files import remove_unfinished, write_atomically
 from gdframe.runs.picture_files import LANDSCAPE, picture_path
 
 FRAMES, FRAME_MILLISECONDS, HOLD_MILLISECONDS = 60, 60, 1500
@@ -59,6 +59,7 @@ def show(runs: Sequence[str], *, animate: str | None, output: str | None, **sett
     else:
         folder = Path(runs[0]) if len(runs) == 1 else claim(Path("outputs/landscape"))
         path = picture_path(folder, LANDSCAPE)
+    remove_unfinished(path.parent, path.name)
     write_atomically(path, picture(result))
     lines = [("picture", str(path))]
     if not result.between and result.plane.share < 1:

@@ -104,9 +104,9 @@ def _list(argv: list[str]) -> int:
     parser.add_argument("kind", nargs="*", help="optimizer, loss, ...; by default all")
     kinds = parser.parse_args([word for word in argv if "=" not in word]).kind
     from gdframe.cli.list import show as table
-    from gdframe.registry.plugins import load_plugins
+    from gdframe.config.trusted_plugins import load_named
 
-    load_plugins(_plugins([word for word in argv if "=" in word]))
+    load_named(_plugins([word for word in argv if "=" in word]))
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
     print(table(kinds, width))
     return Exit.OK
@@ -135,7 +135,7 @@ def _resume(argv: list[str]) -> int:
     from gdframe.config.train_run import resume_run
     from gdframe.runs.run_folder import configure_log
 
-    configure_log(folder)
+    configure_log()
     sweep = sweep_of(folder)
     try:
         with sweep.lock(shared=True) if sweep else nullcontext():
@@ -147,9 +147,9 @@ def _resume(argv: list[str]) -> int:
 
 
 def _resume_sweep(folder: Path, overrides: Sequence[str]) -> int:
-    if overrides:
-        from gdframe.config.messages import quoted
+    from gdframe.config.messages import named_plugins, quoted
 
+    if any(not override.startswith("plugins=") for override in overrides):
         words = shlex.join([f"sweep.dir={quoted(str(folder))}", "sweep.reuse=true"])
         raise UserError(
             f"{' '.join(overrides)}: a sweep resumes unchanged; to add runs, start it again with "
@@ -157,7 +157,7 @@ def _resume_sweep(folder: Path, overrides: Sequence[str]) -> int:
         )
     from gdframe.cli.application import resume_sweep
 
-    return resume_sweep(folder)
+    return resume_sweep(folder, named_plugins(overrides))
 
 
 def _predict(argv: list[str]) -> int:
@@ -165,12 +165,13 @@ def _predict(argv: list[str]) -> int:
     parser.add_argument("run", help="run folder")
     parser.add_argument("data", help="the file, with the columns the model was trained on")
     parser.add_argument("--output", help="a .csv or .parquet file; by default standard output")
+    _add_plugins(parser)
     chosen = parser.parse_args(argv)
     from gdframe.cli.predict import check_output, predict, write_table
 
     if chosen.output:
         check_output(chosen.output)
-    table = predict(chosen.run, chosen.data)
+    table = predict(chosen.run, chosen.data, plugins=chosen.plugins)
     if chosen.output:
         write_table(table, chosen.output)
         print(f"{table.num_rows:,} predictions in {chosen.output}")
@@ -207,6 +208,7 @@ def _landscape(argv: list[str]) -> int:
     parser.add_argument("--rows", type=int, default=500, help="most rows of the data (500)")
     parser.add_argument("--animate", help="also write the descent as FILE.gif or FILE.mp4")
     parser.add_argument("--output", help="picture file or folder; by default the run folder")
+    _add_plugins(parser)
     chosen = vars(parser.parse_args(argv))
     from gdframe.cli.landscape_pictures import show
 
@@ -251,6 +253,11 @@ def _guide(argv: list[str]) -> int:
     return Exit.OK
 
 
+def _add_plugins(parser: argparse.ArgumentParser) -> None:
+    text = "the plugins of the run, if it is not known that you trained with them"
+    parser.add_argument("--plugins", nargs="+", default=(), metavar="FILE", help=text)
+
+
 class _Parser(argparse.ArgumentParser):
     """Raises UserError for wrong arguments."""
 
@@ -258,4 +265,4 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(prog=f"python -m gdframe {verb}", description=description)
 
     def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; {self.format_usage().strip()}")
+        raise UserError(f"{message}; {' '.join(self.format_usage().split())}")

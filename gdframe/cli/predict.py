@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pyarrow as pa
 import torch
 
 from gdframe.config.build import build_model
+from gdframe.config.trusted_plugins import load_stored
 from gdframe.data.dataset import first_rows
 from gdframe.data.encoding import Encoding
 from gdframe.data.reader import feature_values, pick, read_file
@@ -17,17 +19,18 @@ from gdframe.errors import UserError
 from gdframe.losses import Loss
 from gdframe.objective import CHUNK
 from gdframe.registry import LOSSES
-from gdframe.registry.plugins import load_plugins
-from gdframe.runs.files import write_atomically
+from gdframe.runs.files import remove_unfinished, write_atomically
 from gdframe.runs.run_folder import RunFolder
 
 
-def predict(run: str | Path, path: str | Path) -> pa.Table:
+def predict(run: str | Path, path: str | Path, *, plugins: Sequence[str] = ()) -> pa.Table:
     """Return predictions for the rows of a CSV or Parquet file.
 
     Args:
         run: the run folder.
         path: a file with the columns of the training data, found by name; others are ignored.
+        plugins: files or modules with components of the run, if it is not known that you trained
+            with them.
 
     Returns:
         A table with ``prediction``, in the units or labels of the target. For classifiers with
@@ -42,7 +45,7 @@ def predict(run: str | Path, path: str | Path) -> pa.Table:
             f"{run}: this run minimised a function and cannot predict; give another run"
         )
     config = metadata["config"]
-    load_plugins(config["plugins"])
+    load_stored(Path(run), config["plugins"], RunFolder(run).read_plugins(), plugins)
     encoding = Encoding.from_json(metadata["encoding"])
     features = _features(encoding, Path(path), np.dtype(config["dtype"]))
     model = build_model(
@@ -109,6 +112,7 @@ def write_table(table: pa.Table, output: str | Path) -> None:
 
         pyarrow.csv.write_csv(table, sink)
     try:
+        remove_unfinished(path.parent, path.name)
         write_atomically(path, sink.getvalue().to_pybytes())
     except OSError as error:
         raise UserError(f"--output {path}: cannot be written: {error.strerror}") from error

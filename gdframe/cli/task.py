@@ -14,12 +14,13 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from gdframe.config.folders import discard, register_resolver, unwritable
+from gdframe.config.folders import discard, refuse_occupied, register_resolver, unwritable
+from gdframe.config.trusted_plugins import digests
 from gdframe.config.validation import check
-from gdframe.config.values import anchor, plain
+from gdframe.config.values import anchor, dump, plain
 from gdframe.errors import Exit, UserError
 from gdframe.registry.plugins import load_plugins
-from gdframe.runs.files import NotWrittenError, storing
+from gdframe.runs.files import NotWrittenError
 from gdframe.runs.run_folder import RunFolder
 from gdframe.stopping import Status
 
@@ -94,10 +95,17 @@ class Task:
         self.metric = values["sweep"]["metric"]
         check_metric(self.metric)
         anchor(config)
-        if RunFolder(folder).is_run():
-            with storing():
-                RunFolder(folder).write_config_text(OmegaConf.to_yaml(config))
-        result = train_run(plain(config), RunFolder(folder), started=self.started)
+        run, settings = RunFolder(folder), HydraConfig.get()
+        texts = OmegaConf.to_yaml(config), list(settings.overrides.task), _hydra_text(settings)
+        with run.lock():
+            if settings.mode != RunMode.MULTIRUN:
+                refuse_occupied(folder)
+            run.log()
+            plugins = digests(values["plugins"])
+            result = train_run(
+                plain(config), run, started=self.started,
+                start=lambda: run.write_start(*texts, plugins),
+            )  # fmt: skip
         self.started = time.perf_counter()
         self.codes.append(exit_code(result))
         finish(result)
@@ -169,6 +177,14 @@ def _write_failure(folder: Path, error: Exception) -> None:
     run = RunFolder(folder)
     if run.read_result() is None:
         run.write_result({"status": "failed", "reason": f"{type(error).__name__}: {error}"})
+
+
+def _hydra_text(settings: Any) -> str:
+    """Return Hydra's own config as YAML, without its help texts."""
+    content = OmegaConf.to_container(settings, resolve=False, enum_to_str=True)
+    assert isinstance(content, dict)
+    shown = {key: value for key, value in content.items() if key not in ("help", "hydra_help")}
+    return dump({"hydra": shown})
 
 
 def finish(result: Result) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from omegaconf import OmegaConf
 from gdframe.config.command import resume_command
 from gdframe.errors import FailedError, UserError
 from gdframe.runs.files import DISK_FULL
+from gdframe.runs.folder import Folder
 from gdframe.runs.run_folder import HYDRA, RunFolder
 from gdframe.runs.sweep_folder import HYDRA_CONFIG, SweepFolder
 
@@ -72,6 +75,28 @@ def claim(root: Path) -> Path:
             ) from error
         else:
             return folder
+
+
+@contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Keep other processes from a folder that is named, from before anything is written in it.
+
+    Raises:
+        UserError: the folder cannot be made, or another process trains in it.
+    """
+    with ExitStack() as stack:
+        while True:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(Folder(folder).lock())
+            except FileNotFoundError:  # another process has removed the folder that it did not use
+                continue
+            except OSError as error:
+                raise UserError(
+                    f"cannot write to {folder}: {error.strerror}; choose another folder"
+                ) from error
+            break
+        yield
 
 
 def refuse_occupied(folder: Path) -> None:

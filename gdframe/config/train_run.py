@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
-from gdframe.config.messages import apply_override, parse
+from gdframe.config.messages import apply_override, named_plugins, parse
 from gdframe.config.observers import build_observers
 from gdframe.config.prepare import PreparedRun, make_group, prepare
+from gdframe.config.trusted_plugins import digests, load_stored
 from gdframe.config.validation import check
-from gdframe.config.values import plain, read_config
+from gdframe.config.values import escaped, plain, read_config
 from gdframe.errors import UserError, in_words
 from gdframe.observers import Observer, preparing
 from gdframe.registry import ENGINES, SCHEDULES
-from gdframe.registry.plugins import load_plugins
 from gdframe.runs.files import NotWrittenError, storing
 from gdframe.runs.result import Result
 from gdframe.runs.run_folder import RunFolder
@@ -29,7 +29,9 @@ from gdframe.training.trainer import train_alone
 
 log = logging.getLogger("gdframe")
 
-RESUMABLE = ("epochs", "device", "debug", "stopping", "logging", "checkpoint", "observer")
+RESUMABLE = (
+    "epochs", "device", "debug", "stopping", "logging", "checkpoint", "observer", "plugins",
+)  # fmt: skip
 """Keys that may change when a run is resumed: they do not change its steps."""
 
 
@@ -37,6 +39,7 @@ def train_run(
     config: Mapping[str, Any],
     folder: RunFolder,
     *,
+    start: Callable[[], None],
     resume: bool = False,
     started: float | None = None,
     observers: Sequence[Observer] = (),
@@ -46,6 +49,7 @@ def train_run(
     Args:
         config: plain values, checked.
         folder: folder of the run.
+        start: writes its config, as soon as it is known that it can be trained.
         resume: whether to continue from the newest checkpoint.
         started: start of the set-up, by ``time.perf_counter``.
         observers: watch the run besides those that the config names.
@@ -67,6 +71,8 @@ def train_run(
         if done > config["epochs"]:
             raise UserError(f"epochs={config['epochs']}: the run has already trained {done} epochs")
         run.observers = [*observers, *build_observers(config, folder, progress=True)]
+        with storing():
+            start()
         _log_advice(prepared, resume=resume)
         setup = time.perf_counter() - started
         result = _fit(prepared, group)
@@ -110,11 +116,14 @@ def resume_run(folder: Path, overrides: Sequence[str], *, started: float | None 
         started: start of the set-up, by ``time.perf_counter``.
 
     Raises:
-        UserError: the folder is not a run folder, or an override would change the steps.
+        UserError: the folder is not a run folder, an override would change the steps, or its
+            plugins are not known to be the user's.
     """
     config = read_config(folder)
     before = plain(config)
-    load_plugins(before["plugins"])
+    run_folder = RunFolder(folder)
+    named, stored = named_plugins(overrides), run_folder.read_plugins()
+    plugins = load_stored(folder, before["plugins"], stored, named, "plugins=[...]:")
     for override in parse(overrides):
         key = override.key_or_group
         if override.is_sweep_override():
@@ -126,6 +135,7 @@ def resume_run(folder: Path, overrides: Sequence[str], *, started: float | None 
                 f"{in_words(RESUMABLE)}; start a new run to change more"
             )
         apply_override(config, override)
+    config.plugins = [escaped(plugin) for plugin in plugins]
     after = plain(config)
     check(after)
     schedule: Schedule = SCHEDULES.configured(after["schedule"])
@@ -136,8 +146,12 @@ def resume_run(folder: Path, overrides: Sequence[str], *, started: float | None 
             f"schedule.epochs={before['epochs']} to keep them and hold the last one, or start a "
             "new run"
         )
-    run_folder = RunFolder(folder)
-    result = train_run(after, run_folder, resume=True, started=started)
-    with storing():
+
+    def start() -> None:
+        if named:
+            run_folder.write_plugins(digests(plugins))
         run_folder.write_config_text(OmegaConf.to_yaml(config))
-    return result
+
+    with run_folder.lock():
+        run_folder.log()
+        return train_run(after, run_folder, start=start, resume=True, started=started)

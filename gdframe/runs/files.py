@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,6 +90,32 @@ def replacing(path: Path, label: str = "") -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def remove_unfinished(folder: Path, name: str = "") -> None:
+    """Remove temporary files that processes of this machine had left when they died.
+
+    Args:
+        folder: with the files.
+        name: of the file that they were to replace; by default any.
+    """
+    pattern = re.compile(rf"\.{re.escape(name) if name else '.+'}\.(\d+)\.tmp")
+    for path in folder.glob(".*.tmp"):
+        match = pattern.fullmatch(path.name)
+        is_dead = match is not None and not _is_alive(int(match[1]))
+        if is_dead and stat.S_ISREG(path.lstat().st_mode):
+            path.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    """Return whether another process of this machine runs, or cannot be asked."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return process != os.getpid()
 
 
 def cache_folder(name: str) -> Path | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,8 +15,6 @@ from gdframe.runs.lock import exclusive, is_locked
 
 MOST_BYTES = 1 << 30
 """Most bytes of a file that is read whole."""
-
-_TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
 
 
 class DamagedError(UserError):
@@ -45,7 +42,7 @@ class Folder:
         """
         parts = Path(name).parts
         if not parts or Path(name).is_absolute() or ".." in parts:
-            raise DamagedError(f"{self.path}: names the file '{name}', which is not inside")
+            raise DamagedError(f"{self.path}: '{name}' is not inside this folder")
         path = self.path
         for depth, part in enumerate(parts, start=1):
             path = path / part
@@ -69,7 +66,8 @@ class Folder:
         Raises:
             DamagedError: the name leads outside, or there is a link or a file.
         """
-        return Folder(self.file(f"{name}/any").parent)
+        self.file(f"{name}/any")
+        return Folder(self.path / name)
 
     def has(self, name: str) -> bool:
         """Return whether a file is here, which is no link."""
@@ -135,18 +133,6 @@ class Folder:
         path = self.file(name)
         return open(path, "ab", buffering, opener=_without_following)
 
-    def clear_temporary_files(self, *subfolders: str) -> None:
-        """Remove what processes that have died left unfinished. The caller holds the lock.
-
-        Args:
-            subfolders: to look into besides this folder.
-        """
-        for prefix in ("", *(f"{name}/" for name in subfolders)):
-            for path in self.files(f"{prefix}.*.tmp"):
-                match = _TEMPORARY.fullmatch(path.name)
-                if match is not None and not _is_alive(int(match[1])):
-                    path.unlink(missing_ok=True)
-
     @contextmanager
     def lock(self, *, shared: bool = False) -> Iterator[None]:
         """Keep other processes from training here. A process may take its own lock again.
@@ -176,14 +162,3 @@ def _kind(mode: int) -> str:
         stat.S_IFSOCK: "a socket", stat.S_IFREG: "a file",
     }  # fmt: skip
     return kinds.get(stat.S_IFMT(mode), "a device")
-
-
-def _is_alive(process: int) -> bool:
-    """Return whether a process of this machine runs, or cannot be asked."""
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except OSError:
-        return True
-    return process != os.getpid()

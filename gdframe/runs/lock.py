@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import time
@@ -34,7 +35,7 @@ def exclusive(folder: Path, *, shared: bool = False) -> Iterator[None]:
 
     Raises:
         UserError: another process holds the lock.
-        OSError: the folder does not exist.
+        OSError: the folder does not exist, or another process has just removed it.
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -54,6 +55,9 @@ def exclusive(folder: Path, *, shared: bool = False) -> Iterator[None]:
             )  # fmt: skip
         if not is_free:
             raise UserError(f"{folder}: another process trains here; wait until it ends")
+        now = folder.stat()
+        if key != (now.st_dev, now.st_ino):
+            raise FileNotFoundError(errno.ENOENT, "another process has removed it", str(folder))
         _held.add(key)
         try:
             yield

@@ -12,13 +12,13 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TextIO
 
 import yaml
 
 from gdframe.errors import UserError
-from gdframe.runs.files import replacing
+from gdframe.runs.files import remove_unfinished, replacing
 from gdframe.runs.folder import DamagedError, Folder
 from gdframe.runs.lock import is_locked
 
@@ -33,6 +33,7 @@ HYDRA = ".hydra"
 CONFIG = f"{HYDRA}/config.yaml"
 OVERRIDES = f"{HYDRA}/overrides.yaml"
 HYDRA_CONFIG = f"{HYDRA}/hydra.yaml"
+PLUGINS = f"{HYDRA}/plugins.json"
 RESULT = "result.json"
 MODEL = "model.safetensors"
 CHECKPOINTS = "checkpoint"
@@ -79,8 +80,13 @@ class RunFolder(Folder):
             UserError: another process trains here.
         """
         with super().lock(shared=shared):
-            self.clear_temporary_files(HYDRA, CHECKPOINTS)
+            self.remove_unfinished()
             yield
+
+    def remove_unfinished(self) -> None:
+        """Remove what processes that died left unfinished. The caller holds a lock."""
+        for name in (".", HYDRA, CHECKPOINTS):
+            remove_unfinished(self.path if name == "." else self.subfolder(name).path)
 
     # config
 
@@ -101,13 +107,20 @@ class RunFolder(Folder):
         """
         self.write(CONFIG, text)
 
-    def write_start(self, config: str, overrides: Sequence[str], hydra: str = "") -> None:
+    def write_start(
+        self,
+        config: str,
+        overrides: Sequence[str],
+        hydra: str = "",
+        plugins: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         """Write the config and the overrides of a run that starts.
 
         Args:
             config: as YAML.
             overrides: of the run.
             hydra: Hydra's own config as YAML, if Hydra started the run.
+            plugins: digests of its plugins by their paths.
 
         Raises:
             OSError: a file cannot be written.
@@ -115,7 +128,25 @@ class RunFolder(Folder):
         self.write(OVERRIDES, yaml.safe_dump(list(overrides), width=1 << 16), settle=False)
         if hydra:
             self.write(HYDRA_CONFIG, hydra, settle=False)
+        if plugins:
+            self.write_plugins(plugins)
         self.write(CONFIG, config)  # the last: from now on this is a run
+
+    def write_plugins(self, digests: Mapping[str, str]) -> None:
+        """Write the digests of the run's plugins by their paths.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        self.write(PLUGINS, json.dumps(dict(digests)) + "\n", settle=False)
+
+    def read_plugins(self) -> dict[str, str]:
+        """Return the digests of the run's plugins by their paths; empty if they cannot be read."""
+        try:
+            content = json.loads(self.read_text(PLUGINS))
+        except (OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
 
     def read_overrides(self) -> list[str]:
         """Return the overrides of the run; an empty list if they cannot be read."""
@@ -280,6 +311,16 @@ class RunFolder(Folder):
 
     # the log
 
+    def log(self) -> None:
+        """Write this process's messages to the log too. The caller holds the lock.
+
+        Raises:
+            DamagedError: there is a link or a folder in place of the log.
+        """
+        handler = logging.FileHandler(self.file(LOG), delay=True, encoding="utf-8")
+        handler.setFormatter(logging.Formatter("[%(asctime)s][%(levelname)s] %(message)s"))
+        logging.getLogger().addHandler(handler)
+
     def append_log(self, text: str, level: str = "INFO") -> None:
         """Append a line to the log as a single run would, if it can be written."""
         stamp = time.strftime("%Y-%m-%d %H:%M:%S")
@@ -297,21 +338,9 @@ def read_hydra(folder: Folder, name: str) -> Mapping[str, Any]:
     return part if isinstance(part, dict) else {}
 
 
-def configure_log(folder: Path | None = None) -> None:
-    """Log gdframe's messages, and only warnings of libraries.
-
-    Args:
-        folder: of a run, whose log gets them too; standard output always gets them.
-
-    Raises:
-        DamagedError: there is a link or a folder in place of the log.
-    """
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
-    handlers[0].setFormatter(logging.Formatter("%(message)s"))
-    if folder is not None:
-        path = RunFolder(folder).file(LOG)
-        file = logging.FileHandler(path, delay=True, encoding="utf-8")
-        file.setFormatter(logging.Formatter("[%(asctime)s][%(levelname)s] %(message)s"))
-        handlers.append(file)
-    logging.basicConfig(level=logging.WARNING, handlers=handlers, force=True)
+def configure_log() -> None:
+    """Log gdframe's messages, and only warnings of libraries, to standard output."""
+    console = logging.StreamHandler(sys.stdout)
+    console.setFormatter(logging.Formatter("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[console], force=True)
     logging.getLogger("gdframe").setLevel(logging.INFO)

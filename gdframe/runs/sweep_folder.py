@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gdframe.errors import UserError
+from gdframe.runs.files import remove_unfinished
 from gdframe.runs.folder import Folder
 from gdframe.runs.run_folder import CONFIG, EVENTS, RunFolder, read_hydra
 
@@ -64,7 +65,7 @@ class SweepFolder(Folder):
         """
         with super().lock(shared=shared):
             if not shared:
-                self.clear_temporary_files()
+                remove_unfinished(self.path)
             yield
 
     # the list of runs
@@ -92,6 +93,15 @@ class SweepFolder(Folder):
         if not isinstance(content, dict):
             raise self.unreadable("it is not a JSON object")
         return content
+
+    def read_plugins(self) -> dict[str, str]:
+        """Return the digests of the plugins of the sweep by their paths.
+
+        Raises:
+            UserError: the list of runs cannot be read.
+        """
+        digests = self.read_jobs().get("plugins")
+        return digests if isinstance(digests, dict) else {}
 
     def unreadable(self, reason: object) -> UserError:
         """Return the error for a list of runs that cannot be read."""

@@ -41,8 +41,8 @@ def prepare(scenario, engine, folder):
     folder.mkdir(parents=True)
     if scenario in ("resume", "report", "prediction"):
         assert call(COMMANDS["run"](engine), folder, {}) == 0, output(folder)
-        names = ",".join(f"x{i}" for i in range(1, 11))
-        (folder / "rows.csv").write_text(f"{names}\n{','.join('1' * 10)}\n")
+        names = ",".join(f"x{i}" for i in range(20))
+        (folder / "rows.csv").write_text(f"{names}\n{','.join('1' * 20)}\n")
     if scenario == "resumed sweep":
         assert call(sweep(engine), folder, {}) == 0, output(folder)
         for number in "02":

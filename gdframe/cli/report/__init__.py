@@ -8,7 +8,7 @@ from gdframe.cli.report.page import render
 from gdframe.cli.report.run_page import describe_run
 from gdframe.cli.report.sweep_page import describe_sweep
 from gdframe.errors import UserError
-from gdframe.runs.files import require_folder, write_atomically
+from gdframe.runs.files import remove_unfinished, require_folder, write_atomically
 from gdframe.runs.run_folder import CONFIG, REPORT, RunFolder
 from gdframe.runs.sweep_folder import SweepFolder
 
@@ -42,5 +42,6 @@ def report(folder: str | Path, *, output: str | Path | None = None, landscape: b
             f"{folder}: is not a run folder or sweep folder (it has neither {CONFIG} nor runs); "
             "give one such as outputs/DATE/TIME or outputs/sweeps/DATE/TIME"
         )
+    remove_unfinished(target.parent, target.name)
     write_atomically(target, render(page))
     return target

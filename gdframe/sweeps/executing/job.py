@@ -8,12 +8,14 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from omegaconf.errors import OmegaConfBaseException
 
 from gdframe.config.composer import Base, Composition, anchored
+from gdframe.config.trusted_plugins import digests
 from gdframe.config.values import anchor, plain, read_config
 from gdframe.errors import UserError
 from gdframe.runs.files import storing
@@ -64,7 +66,11 @@ class Job:
         """
         folder = os.path.abspath(self.folder)  # noqa: PTH100 (resolving links takes long)
         hydra = self.composition.base.hydra_text(self.number, self.overrides, folder)
-        RunFolder(self.folder).write_start(self.composition.text(), self.overrides, hydra)
+        plugins = _digests(tuple(self.composition.plain()["plugins"]))
+        self.run_folder.write_start(self.composition.text(), self.overrides, hydra, plugins)
+
+
+_digests = lru_cache(digests)
 
 
 def write_folders(jobs: Sequence[Job]) -> None:
@@ -122,8 +128,10 @@ def write_jobs(folder: Path, jobs: Sequence[Job], metric: str | None) -> None:
     """
     bases = list(dict.fromkeys(job.composition.base for job in jobs))
     at = {base: index for index, base in enumerate(bases)}
+    plugins = dict.fromkeys(plugin for job in jobs for plugin in job.config["plugins"])
     content = {
         "metric": metric,
+        "plugins": digests(list(plugins)),
         "bases": [{"config": base.text({}), "hydra": base.hydra_text()} for base in bases],
         "jobs": [
             {
@@ -154,7 +162,7 @@ def read_jobs(folder: Path) -> list[Job]:
                 number=job["number"],
                 overrides=tuple(job["overrides"]),
                 composition=anchored(Composition(bases[job["base"]], job["values"])),
-                folder=folder / job["folder"],
+                folder=sweep.subfolder(job["folder"]).path,
             )
             for job in content["jobs"]
         ]

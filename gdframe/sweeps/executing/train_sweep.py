@@ -112,6 +112,8 @@ def train_sweep(
     groups = plan(pending, datasets, most=most)
     folder.mkdir(parents=True, exist_ok=True)
     with SweepFolder(folder).lock(), patient_collector(), interruptible() as stop:
+        for job in known:
+            job.run_folder.remove_unfinished()
         write_jobs(folder, all_jobs, metric)
         log.info("%s", announcement(len(pending), len(requested) - len(pending), groups))
         allow_files(2 * max(map(len, groups), default=0))
