@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
+import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+if Path(matplotlib.matplotlib_fname()).resolve().parent == Path.cwd():
+    # settings name programs and modules, and somebody may have sent this folder
+    matplotlib.rcdefaults()
+    matplotlib.rcParams["backend"] = "agg"
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#999999")
 """Colours that colour-blind readers can distinguish (Okabe and Ito, 2008)."""
