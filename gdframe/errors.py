@@ -32,15 +32,42 @@ class FailedError(UserError):
     """
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ``" Did you mean 'x'?"`` for the closest known name, or an empty string.
+def unknown(
+    given: str, kind: str, name: str, known: Iterable[str], *, suggestion: str | None = None
+) -> UserError:
+    """Return the error for a name that does not exist; it suggests the closest and lists all.
+
+    Args:
+        given: what the user typed, with the name.
+        kind: what the name should name, such as ``optimizer``.
+        name: the name, as it is compared with ``known``.
+        known: the names that exist.
+        suggestion: what to suggest instead of the closest name.
 
     Example:
-        >>> did_you_mean("adm", ["adam", "gd"])
-        " Did you mean 'adam'?"
+        >>> print(unknown("optimizer=adm", "optimizer", "adm", ["adam", "gd"]))
+        optimizer=adm: there is no such optimizer; did you mean 'adam'? choose from adam, gd
     """
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f" Did you mean '{close[0]}'?" if close else ""
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    suggestion = suggestion or (f"'{close[0]}'" if close else "")
+    hint = f"did you mean {suggestion}? " if suggestion else ""
+    return UserError(f"{given}: there is no such {kind}; {hint}choose from {in_words(known)}")
+
+
+def bad_value(given: str, expected: str, advice: str = "") -> UserError:
+    """Return the error for a value that cannot be used.
+
+    Args:
+        given: what the user typed.
+        expected: the values that can be used.
+        advice: what to do.
+
+    Example:
+        >>> print(bad_value("epochs=0", "a whole number of at least 1"))
+        epochs=0: expected a whole number of at least 1
+    """
+    return UserError(f"{given}: expected {expected}{f'; {advice}' if advice else ''}")
 
 
 def in_words(names: Iterable[str]) -> str:
@@ -61,7 +88,7 @@ def fraction(name: str, value: float) -> float:
         UserError: ``value`` is outside [0, 1).
     """
     if not 0 <= float(value) < 1:
-        raise UserError(f"{name}={value:g}: must be at least 0 and below 1")
+        raise bad_value(f"{name}={value:g}", "a number of at least 0 and below 1")
     return value
 
 
@@ -72,5 +99,5 @@ def positive(name: str, value: float) -> float:
         UserError: ``value`` is not finite, or not above 0.
     """
     if not (math.isfinite(float(value)) and float(value) > 0):
-        raise UserError(f"{name}={value:g}: must be a finite number above 0")
+        raise bad_value(f"{name}={value:g}", "a finite number above 0")
     return value

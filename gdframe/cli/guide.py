@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markdown import Markdown
 
-from gdframe.errors import UserError, did_you_mean, in_words
+from gdframe.errors import unknown
 
 PAGES = Path(__file__).parents[1] / "guide"
 
@@ -39,9 +39,6 @@ def show(topic: str | None, console: Console) -> None:
         console.print("\n".join(lines), highlight=False, soft_wrap=True)
         return
     if topic not in subjects:
-        raise UserError(
-            f"the guide has no topic '{topic}'.{did_you_mean(topic, subjects)} "
-            f"There are: {in_words(subjects)}."
-        )
+        raise unknown(f"'{topic}'", "page of the guide", topic, subjects)
     text = (PAGES / f"{topic}.md").read_text(encoding="utf-8")
     console.print(Markdown(text, code_theme="ansi_dark", hyperlinks=False))

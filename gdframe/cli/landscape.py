@@ -25,7 +25,7 @@ from gdframe.diagnostics.plane import (
 )  # fmt: skip
 from gdframe.diagnostics.trajectory import Trajectory, flatten, retrace
 from gdframe.engines.auto import build_engine
-from gdframe.errors import UserError
+from gdframe.errors import UserError, bad_value
 from gdframe.models import Function
 from gdframe.runs.run_folder import RunFolder
 from gdframe.runs.sweep_folder import SweepFolder
@@ -116,13 +116,11 @@ def landscape(
             does not exist.
     """
     if points < 2 or rows < 1:
-        raise UserError(
-            f"--points {points} --rows {rows}: must be at least 2 points and at least 1 row"
-        )
+        raise bad_value(f"--points {points} --rows {rows}", "at least 2 points and at least 1 row")
     if len(runs) > MOST_RUNS:
-        raise UserError(f"{len(runs)} runs: must be at most {MOST_RUNS}")
+        raise bad_value(f"{len(runs)} runs", f"at most {MOST_RUNS}")
     if between and len(runs) != 2:
-        raise UserError(f"--between with {len(runs)} runs: needs two runs")
+        raise bad_value(f"--between with {len(runs)} runs", "two runs")
     retraced = [retrace_run(Path(run), plugins) for run in runs]
     first = retraced[0]
     for other in retraced[1:]:

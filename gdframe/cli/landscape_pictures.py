@@ -20,7 +20,7 @@ from PIL import Image
 from gdframe.cli.landscape import Landscape, RetracedRun, landscape, minima
 from gdframe.config.folders import claim
 from gdframe.drawing import COLORS, WARM, new_axes, png
-from gdframe.errors import UserError
+from gdframe.errors import UserError, bad_value
 from gdframe.runs.files import remove_unfinished, write_atomically
 from gdframe.runs.picture_files import LANDSCAPE, picture_path
 
@@ -45,7 +45,7 @@ def show(runs: Sequence[str], *, animate: str | None, output: str | None, **sett
         OSError: a file cannot be written.
     """
     if animate is not None and not re.search(r"\.(gif|mp4)$", animate):
-        raise UserError(f"--animate {animate}: must end in .gif or .mp4")
+        raise bad_value(f"--animate {animate}", "a file that ends in .gif or .mp4")
     if animate is not None and settings.get("between"):
         raise UserError(
             "--animate with --between: there is no path to animate; give only one of them"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gdframe.config.schema import config_folder, defaults
-from gdframe.errors import UserError, did_you_mean, in_words
+from gdframe.errors import unknown
 from gdframe.registry import REGISTRIES, Registry, origin
 from gdframe.registry.signatures import REQUIRED
 
@@ -45,10 +45,7 @@ def entries(kind: str) -> list[Entry]:
         UserError: the kind does not exist.
     """
     if kind not in REGISTRIES:
-        raise UserError(
-            f"'{kind}': is not a kind of component.{did_you_mean(kind, REGISTRIES)} "
-            f"Use one of {in_words(REGISTRIES)}"
-        )
+        raise unknown(f"'{kind}'", "kind of component", kind, REGISTRIES)
     registry = REGISTRIES[kind]
     return [*_built_in(registry), *_third_party(registry)]
 

@@ -20,7 +20,7 @@ from gdframe.diagnostics.rates import Ramp, RangeTest, try_ramp, try_rates
 from gdframe.drawing import COLORS, WARM, new_axes, png
 from gdframe.engines.auto import build_engine
 from gdframe.engines.base import Engine
-from gdframe.errors import UserError
+from gdframe.errors import bad_value
 from gdframe.runs.files import write_atomically
 from gdframe.runs.picture_files import LR_RANGE, picture_path, write_picture
 from gdframe.runs.result_table import shown_path
@@ -68,12 +68,12 @@ def lr_range(
     """
     config = plain(composed(overrides))
     if points < 3:
-        raise UserError(f"--points {points}: must be at least 3")
+        raise bad_value(f"--points {points}", "a whole number of at least 3")
     if steps is not None and steps < 2:
-        raise UserError(f"--steps {steps}: must be at least 2")
+        raise bad_value(f"--steps {steps}", "a whole number of at least 2")
     for name, lr in (("low", low), ("high", high)):
         if lr is not None and not 0 < lr < np.inf:
-            raise UserError(f"--{name} {lr:g}: must be a finite number above 0")
+            raise bad_value(f"--{name} {lr:g}", "a finite number above 0")
     spec = build(config)
     diagnostics = build_diagnostics(config)
     diagnostics.begin(spec.problem, spec.data, spec.loader)
@@ -81,7 +81,7 @@ def lr_range(
     low = (SPAN[0] * limit if limit else LOW) if low is None else low
     high = (SPAN[1] * limit if limit else HIGH) if high is None else high
     if not low < high:
-        raise UserError(f"--low {low:g} --high {high:g}: --low must be below --high")
+        raise bad_value(f"--low {low:g} --high {high:g}", "--low below --high")
     steps = steps or min(MOST, max(FEWEST, spec.clock.steps_per_epoch))
     if ramp:
         engine = _engine(config, spec.data, [low], steps, high / low)

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from gdframe.errors import Exit, FailedError, UserError, did_you_mean
+from gdframe.errors import Exit, FailedError, UserError, unknown
 from gdframe.interrupt import forget, raise_outside_imports
 from gdframe.runs.files import DISK_FULL, NotWrittenError
 from gdframe.runs.sweep_folder import SweepFolder, sweep_of
@@ -68,10 +68,8 @@ def _run(argv: list[str]) -> int:
     try:
         if argv and not argv[0].startswith(("-", "+", "~")) and "=" not in argv[0]:
             if argv[0] not in verbs:
-                raise UserError(
-                    f"'{argv[0]}' is neither a verb nor KEY=VALUE.{did_you_mean(argv[0], verbs)} "
-                    f"Verbs: {', '.join(verbs)}; without a verb, gdframe trains a run"
-                )
+                error = unknown(f"'{argv[0]}'", "verb", argv[0], verbs)
+                raise UserError(f"{error}, or train a run with KEY=VALUE words")
             return verbs[argv[0]](argv[1:])
         return _train(argv)
     except UserError as error:

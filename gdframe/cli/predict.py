@@ -15,7 +15,7 @@ from gdframe.config.trusted_plugins import load_stored
 from gdframe.data.dataset import first_rows
 from gdframe.data.encoding import Encoding
 from gdframe.data.reader import feature_values, pick, read_file
-from gdframe.errors import UserError
+from gdframe.errors import UserError, bad_value
 from gdframe.losses import Loss
 from gdframe.objective import CHUNK
 from gdframe.registry import LOSSES
@@ -91,7 +91,7 @@ def check_output(output: str | Path) -> None:
         UserError: the ending is neither that of CSV nor that of Parquet.
     """
     if Path(output).suffix.lower() not in (*PARQUET, *CSV):
-        raise UserError(f"--output {output}: must end in .csv or .parquet")
+        raise bad_value(f"--output {output}", "a file that ends in .csv or .parquet")
 
 
 def write_table(table: pa.Table, output: str | Path) -> None:

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from gdframe.config.command import resume_command
 from gdframe.config.values import plain, read_config
-from gdframe.errors import UserError
+from gdframe.errors import UserError, bad_value
 from gdframe.runs.files import require_folder
 from gdframe.runs.recorded_history import Array, RecordedHistory
 from gdframe.runs.run_folder import CONFIG, RunFolder
@@ -57,7 +57,7 @@ def watch(folder: str | Path, *, every: float = 1.0, console: Console | None = N
         UserError: the folder has neither a run nor a sweep.
     """
     if not every > 0:
-        raise UserError(f"--every {every:g}: must be above 0 seconds")
+        raise bad_value(f"--every {every:g}", "a number of seconds above 0")
     folder = Path(folder)
     console = console or Console()
     view = view_of(folder, blocks=_blocks(console), width=console.width)

@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gdframe.config.schema import GROUPS, Schema, config_folder, names
 from gdframe.config.values import escaped
-from gdframe.errors import UserError, did_you_mean, in_words
+from gdframe.errors import UserError, bad_value, in_words, unknown
 from gdframe.registry.signatures import describe
 
 
@@ -69,7 +69,7 @@ def named_plugins(overrides: Sequence[str]) -> list[str]:
         return []
     value = parse(matches[-1:])[0].value()
     if not isinstance(value, list):
-        raise UserError(f"{matches[-1]}: expected a list, as in plugins=[my_rule.py]")
+        raise bad_value(matches[-1], "a list, as in plugins=[my_rule.py]")
     return [str(plugin) for plugin in value]
 
 
@@ -91,10 +91,8 @@ def refuse_null(overrides: Sequence[str]) -> None:
     for text in overrides:
         group, _, choices = text.lstrip("+").partition("=")
         if group in GROUPS and {"null", ""} & set(choices.lower().split(",")):
-            raise UserError(
-                f"{text}: expected a name; leave {group} out for its default. There are: "
-                f"{in_words(names(group))}"
-            )
+            choices = in_words(names(group))
+            raise bad_value(text, "a name", f"leave {group} out for its default, or use {choices}")
 
 
 def refuse_several(overrides: Sequence[str]) -> None:
@@ -105,7 +103,7 @@ def refuse_several(overrides: Sequence[str]) -> None:
     """
     for text in overrides:
         if text.startswith("sweep.") and parse([text])[0].is_sweep_override():
-            raise UserError(f"{text}: expected one value for the whole sweep")
+            raise bad_value(text, "one value for the whole sweep")
 
 
 def explain(error: BaseException, overrides: Sequence[str]) -> UserError:
@@ -173,10 +171,7 @@ def _check_plugin(group: str, values: Sequence[Any]) -> None:
         if choice not in (*known, *stored):
             choices = sorted({*known, *stored})
             kind = group.removeprefix("hydra/")
-            raise UserError(
-                f"{group}={choice}: no {kind} is called '{choice}'."
-                f"{did_you_mean(choice, choices)} There are: {in_words(choices)}"
-            )
+            raise unknown(f"{group}={choice}", kind, choice, choices)
 
 
 def _stored(group: str) -> list[str]:
@@ -197,10 +192,7 @@ def _check_choices(parsed: Sequence[Override]) -> None:
         for value in _values(override):
             choice = str(value).strip("'\"")
             if isinstance(value, dict) or (value is not None and choice not in names(group)):
-                raise UserError(
-                    f"{group}={choice}: no {group} is called '{choice}'."
-                    f"{did_you_mean(choice, names(group))} There are: {in_words(names(group))}"
-                )
+                raise unknown(f"{group}={choice}", group, choice, names(group))
 
 
 def _check_keys(parsed: Sequence[Override]) -> None:
@@ -234,18 +226,12 @@ def _check_key(config: DictConfig, key: str) -> None:
         known = [str(name) for name in node] if isinstance(node, DictConfig) else []
         if part not in known:
             place = ".".join(parts[:depth])
-            if not place:
-                raise UserError(
-                    f"there is no key '{key}'.{did_you_mean(part, known)} "
-                    "python -m gdframe --help shows all"
-                )
             name = node.get("name") if isinstance(node, DictConfig) else None
-            owner = f"{place}={name}" if name else place
-            settings = [other for other in known if other != "name"]
-            hint = did_you_mean(part, settings)
-            if part in Schema.__dataclass_fields__:
-                hint = f" Did you mean '{part}', without '{place}.'?"
-            raise UserError(f"there is no key '{key}'.{hint} {owner} takes: {in_words(settings)}")
+            owner = f" of {place}={name}" if name else ""
+            settings = [other for other in known if other != "name" or not place]
+            is_misplaced = place and part in Schema.__dataclass_fields__
+            suggestion = f"'{part}', without '{place}.'" if is_misplaced else None
+            raise unknown(key, f"key{owner}", part, settings, suggestion=suggestion)
         node = OmegaConf.select(node, part, throw_on_missing=False)
 
 
@@ -272,7 +258,7 @@ def _check_value(config: DictConfig, key: str, value: Any) -> None:
         }
         shown = "nothing" if value == "" else repr(value)
         reason = words.get(expected) or _expected(config, key) or str(error).splitlines()[0]
-        raise UserError(f"{key}={value}: expected {reason}, got {shown}") from error
+        raise bad_value(f"{key}={value}", f"{reason}, got {shown}") from error
 
 
 def _expected(config: DictConfig, key: str) -> str | None:

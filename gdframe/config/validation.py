@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gdframe.config.schema import COMPONENT_GROUPS, SEVERAL_GROUPS, Schema, defaults, names
-from gdframe.errors import UserError, did_you_mean, in_words
+from gdframe.errors import UserError, bad_value, in_words, unknown
 from gdframe.registry import REGISTRIES
 from gdframe.registry.plugins import loaded
 from gdframe.registry.signatures import arguments, check_arguments, describe, fit
@@ -26,23 +26,21 @@ def check(config: Mapping[str, Any]) -> None:
     """
     for key in config:
         if key not in Schema.__dataclass_fields__:
-            raise UserError(
-                f"there is no key '{key}'.{did_you_mean(key, Schema.__dataclass_fields__)}"
-            )
+            raise unknown(key, "key", key, Schema.__dataclass_fields__)
     for key in Schema.__dataclass_fields__:
         if config.get(key, "???") == "???":
             raise UserError(f"{key} has no value: set {key}=VALUE")
     if not (math.isfinite(config["lr"]) and config["lr"] > 0):
-        raise UserError(f"lr={config['lr']:g}: the learning rate must be a finite number above 0")
+        raise bad_value(f"lr={config['lr']:g}", "a finite number above 0")
     for key in ("epochs", "batch_size"):
         if config[key] < 1:
-            raise UserError(f"{key}={config[key]}: must be at least 1")
+            raise bad_value(f"{key}={config[key]}", "a whole number of at least 1")
     if not 0 <= config["seed"] < 2**63:
-        raise UserError(f"seed={config['seed']}: must be at least 0 and below 2^63")
+        raise bad_value(f"seed={config['seed']}", "a whole number of at least 0 and below 2^63")
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", config["device"]):
-        raise UserError(f"device={config['device']}: expected auto, cpu, cuda or cuda:N")
+        raise bad_value(f"device={config['device']}", "auto, cpu, cuda or cuda:N")
     if config["dtype"] not in ("float32", "float64"):
-        raise UserError(f"dtype={config['dtype']}: expected float32 or float64")
+        raise bad_value(f"dtype={config['dtype']}", "float32 or float64")
     missing = [plugin for plugin in config["plugins"] if plugin not in loaded()]
     if missing:
         raise UserError(
@@ -63,12 +61,12 @@ def check(config: Mapping[str, Any]) -> None:
     for group in ("logging", "checkpoint", "diagnostics"):
         _check_like(group, _plain(config, group), defaults(group, "default") or {})
     if config["logging"]["runs"] not in ("all", "best", "mean"):
-        raise UserError(f"logging.runs={config['logging']['runs']}: expected all, best or mean")
+        raise bad_value(f"logging.runs={config['logging']['runs']}", "all, best or mean")
 
 
 def _plain(config: Mapping[str, Any], group: str) -> dict[str, Any]:
     if not isinstance(config[group], Mapping):
-        raise UserError(f"{group}={config[group]}: expected a mapping; see conf/{group}/")
+        raise bad_value(f"{group}={config[group]}", "a mapping", f"see conf/{group}/")
     return dict(config[group])
 
 
@@ -76,7 +74,7 @@ def components(config: Mapping[str, Any], group: str) -> dict[str, dict[str, Any
     """Return the settings of each component, by name, of a group that takes several."""
     chosen = config.get(group) or {}
     if not isinstance(chosen, Mapping):
-        raise UserError(f"{group}={chosen}: expected names, as in {group}=[NAME,NAME]")
+        raise bad_value(f"{group}={chosen}", f"names, as in {group}=[NAME,NAME]")
     return {name: dict(values) for name, values in chosen.items() if isinstance(values, Mapping)}
 
 
@@ -88,9 +86,7 @@ def stopping_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_component(group: str, component: Any, place: str | None = None) -> None:
     if not isinstance(component, Mapping) or "name" not in component:
-        raise UserError(
-            f"{group}={component}: expected a name; there are: python -m gdframe list {group}"
-        )
+        raise bad_value(f"{group}={component}", "a name", f"see python -m gdframe list {group}")
     name = component["name"]
     settings = {key: value for key, value in component.items() if key != "name"}
     required = [key for key, value in settings.items() if value == "???"]
@@ -115,13 +111,10 @@ def _check_like(group: str, settings: Mapping[str, Any], expected: Mapping[str, 
     """
     for key, value in settings.items():
         if key not in expected:
-            raise UserError(
-                f"there is no key '{group}.{key}'.{did_you_mean(key, expected)} "
-                f"{group} takes: {in_words(expected)}"
-            )
+            raise unknown(f"{group}.{key}", "key", key, expected)
         default = expected[key]
         if default is None or isinstance(default, str) or value is None:
             continue
         kind = list[Any] if isinstance(default, list) else type(default)
         if not fit(value, kind)[0]:
-            raise UserError(f"{group}.{key}={value}: expected {describe(kind)}")
+            raise bad_value(f"{group}.{key}={value}", describe(kind))

@@ -15,7 +15,7 @@ from torch import Tensor
 from gdframe.data.encoding import Encoding, fit_moments
 from gdframe.data.frame import Column, Frame
 from gdframe.data.split import split_rows
-from gdframe.errors import UserError
+from gdframe.errors import UserError, bad_value
 
 Task = Literal["regression", "classification", "minimization"]
 
@@ -139,7 +139,7 @@ class Dataset:
             ('regression', 3, torch.Size([3, 1]))
         """
         if dtype not in (torch.float32, torch.float64):
-            raise UserError(f"dtype={dtype}: expected torch.float32 or torch.float64")
+            raise bad_value(f"dtype={dtype}", "torch.float32 or torch.float64")
         x, y = (_as_array(n, v) for n, v in (("features", features), ("targets", targets)))
         if x.ndim != 2 or y.ndim not in (1, 2) or len(x) != len(y):
             raise UserError(
@@ -147,11 +147,11 @@ class Dataset:
                 "and (rows,) or (rows, outputs) with the same number of rows"
             )
         if not np.issubdtype(x.dtype, np.number) and x.dtype != np.bool_:
-            raise UserError(f"features are of type {x.dtype}: expected numbers")
+            raise bad_value(f"features are of type {x.dtype}", "numbers")
         classes = None
         if not np.issubdtype(y.dtype, np.floating):
             if y.ndim != 1:
-                raise UserError(f"class labels have shape {y.shape}: expected (rows,)")
+                raise bad_value(f"class labels have shape {y.shape}", "(rows,)")
             labels, y = np.unique(y, return_inverse=True)
             classes = tuple(labels.tolist())
         columns = [Column(f"x{i}") for i in range(x.shape[1])]

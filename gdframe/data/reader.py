@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gdframe.data.dataset import first_rows
 from gdframe.data.frame import Column
-from gdframe.errors import UserError, did_you_mean, in_words
+from gdframe.errors import UserError, bad_value, in_words, unknown
 
 MOSTLY_NUMBERS = 0.5
 """Share of numbers above which a text column counts as numbers with errors."""
@@ -37,7 +37,7 @@ def read_file(path: str | Path, *, text: Sequence[str] = ()) -> pa.Table:
     if not file.is_file():  # a pipe or a device might never end
         kind = "is a folder" if file.is_dir() else "is no regular file"
         kind = kind if file.exists() else "does not exist"
-        raise UserError(f"{file} {kind}: expected a CSV or Parquet file")
+        raise bad_value(f"{file} {kind}", "a CSV or Parquet file")
     try:
         if suffixes and suffixes[-1] in (".parquet", ".pq"):
             table = pa.parquet.read_table(file)
@@ -52,7 +52,7 @@ def read_file(path: str | Path, *, text: Sequence[str] = ()) -> pa.Table:
                 ),
             )
         else:
-            raise UserError(f"{file} has an unknown file type: expected .csv, .tsv or .parquet")
+            raise bad_value(f"{file} has an unknown file type", ".csv, .tsv or .parquet")
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{file} cannot be read: {reason}") from error
@@ -61,7 +61,7 @@ def read_file(path: str | Path, *, text: Sequence[str] = ()) -> pa.Table:
     if duplicates:
         raise UserError(f"{file} has several columns called {in_words(duplicates)}: rename them")
     if table.num_rows == 0 or not names:
-        raise UserError(f"{file} has no rows: expected a header and at least one row")
+        raise bad_value(f"{file} has no rows", "a header and at least one row")
     return table
 
 
@@ -73,10 +73,7 @@ def pick(table: pa.Table, names: list[str], path: str | Path) -> list[pa.Array]:
     """
     for name in names:
         if name not in table.column_names:
-            raise UserError(
-                f"{path} has no column '{name}'.{did_you_mean(name, table.column_names)} "
-                f"It has: {in_words(table.column_names)}"
-            )
+            raise unknown(f"column '{name}' of {path}", "column", name, table.column_names)
     return [plain(table.column(name)) for name in names]
 
 

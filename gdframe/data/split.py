@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gdframe.errors import UserError
+from gdframe.errors import UserError, bad_value
 from gdframe.randomness import Purpose, generator
 
 
@@ -30,7 +30,7 @@ def split_rows(
         UserError: the share is out of range or leaves no row to train or to validate.
     """
     if not 0 <= share < 1:
-        raise UserError(f"data.validation={share:g}: must be at least 0 and below 1")
+        raise bad_value(f"data.validation={share:g}", "a number of at least 0 and below 1")
     if share == 0:
         return np.arange(rows), np.empty(0, dtype=np.int64)
     count = round(share * rows)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gdframe.data.frame import Column, Frame
 from gdframe.data.source import Source
-from gdframe.errors import UserError
+from gdframe.errors import UserError, bad_value
 from gdframe.randomness import Purpose, generator
 from gdframe.registry import DATASETS
 
@@ -37,13 +37,14 @@ def _features(rows: int, features: int, condition_number: float, seed: int) -> T
 
 def _check(name: str, rows: int, features: int, noise: float, condition_number: float) -> None:
     if rows < 1 or features < 1:
-        raise UserError(f"data={name}: rows={rows} and features={features} must be at least 1")
-    if not (math.isfinite(noise) and noise >= 0):
-        raise UserError(f"data={name}: noise={noise:g} must be finite and at least 0")
-    if not (math.isfinite(condition_number) and condition_number >= 1):
-        raise UserError(
-            f"data={name}: condition_number={condition_number:g} must be finite and at least 1"
+        raise bad_value(
+            f"data={name}: rows={rows}, features={features}", "whole numbers of at least 1"
         )
+    if not (math.isfinite(noise) and noise >= 0):
+        raise bad_value(f"data={name}: noise={noise:g}", "a finite number of at least 0")
+    if not (math.isfinite(condition_number) and condition_number >= 1):
+        given = f"data={name}: condition_number={condition_number:g}"
+        raise bad_value(given, "a finite number of at least 1")
 
 
 @DATASETS.register("regression")
@@ -132,7 +133,9 @@ class Classification(Source):
         super().__init__(validation=validation, standardize=standardize, seed=seed)
         _check("classification", rows, features, noise, condition_number)
         if classes < 2:
-            raise UserError(f"data=classification: classes={classes} must be at least 2")
+            raise bad_value(
+                f"data=classification: classes={classes}", "a whole number of at least 2"
+            )
         self.rows, self.features, self.classes = rows, features, classes
         self.noise, self.condition_number = noise, condition_number
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gdframe.data.dataset import first_rows
 from gdframe.data.reader import codes, is_number, is_text, numbers, refuse_stray_text
-from gdframe.errors import UserError
+from gdframe.errors import UserError, bad_value
 
 MOST_CLASSES = 10
 """Most distinct values of consecutive whole numbers that count as class labels."""
@@ -41,9 +41,7 @@ def read_target(
         )
     labels = is_text(array) or pa.types.is_boolean(array.type)
     if not labels and not is_number(array):
-        raise UserError(
-            f"target '{name}' is of type {array.type}: expected numbers, true/false or text"
-        )
+        raise bad_value(f"target '{name}' is of type {array.type}", "numbers, true/false or text")
     if is_text(array):
         refuse_stray_text(name, array)
     if task == "regression":

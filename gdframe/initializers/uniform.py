@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from gdframe.errors import UserError
+from gdframe.errors import bad_value
 from gdframe.initializers.base import Initializer
 from gdframe.registry import INITIALIZERS
 
@@ -23,7 +23,7 @@ class Uniform(Initializer):
 
     def __init__(self, *, low: float = -0.1, high: float = 0.1) -> None:
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
-            raise UserError(f"initializer: low={low:g} must be below high={high:g}")
+            raise bad_value(f"initializer: low={low:g}, high={high:g}", "low below high")
         self.low, self.high = low, high
 
     def draw(self, name: str, shape: torch.Size, random: torch.Generator) -> Tensor:

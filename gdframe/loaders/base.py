@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gdframe.errors import UserError
+from gdframe.errors import UserError, bad_value
 from gdframe.randomness import Purpose, generator
 
 
@@ -35,7 +35,7 @@ class Loader:
 
     def __init__(self, rows: int, batch_size: int, *, shuffle: bool = True) -> None:
         if batch_size < 1:
-            raise UserError(f"batch_size={batch_size}: must be at least 1")
+            raise bad_value(f"batch_size={batch_size}", "a whole number of at least 1")
         if batch_size > rows:
             raise UserError(
                 f"batch_size={batch_size}: is more than the {rows} training rows; use "

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from gdframe.errors import UserError
+from gdframe.errors import UserError, bad_value
 from gdframe.registry import MODELS
 
 
@@ -42,9 +42,10 @@ class CNN(nn.Module):
         super().__init__()
         self.side = isqrt(features)
         if self.side**2 != features:
-            raise UserError(
-                f"model=cnn needs square images, but {features} is not a square number of "
-                "features: use data=digits, or model=mlp"
+            raise bad_value(
+                f"model=cnn with {features} features",
+                "square images",
+                "use data=digits, or model=mlp",
             )
         if any(width < 1 for width in channels) or self.side < 2 ** len(channels):
             raise UserError(

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from torch import Tensor
 
-from gdframe.errors import UserError
+from gdframe.errors import bad_value
 from gdframe.models.function import Function
 from gdframe.registry import MODELS
 
@@ -30,7 +30,7 @@ class DoubleWell(Function):
     def __init__(self, *, tilt: float = 0.3, start: list[float] | None = None) -> None:
         super().__init__([1.5] if start is None else start, 1)
         if not math.isfinite(tilt):
-            raise UserError(f"model.tilt={tilt}: must be finite")
+            raise bad_value(f"model.tilt={tilt}", "a finite number")
         self.tilt = tilt
 
     def value(self, x: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from gdframe.errors import UserError
+from gdframe.errors import bad_value
 
 
 class Function(nn.Module):
@@ -31,11 +31,9 @@ class Function(nn.Module):
     def __init__(self, start: Sequence[float], dimension: int) -> None:
         super().__init__()
         if dimension < 1:
-            raise UserError(f"model.dimension={dimension}: must be at least 1")
+            raise bad_value(f"model.dimension={dimension}", "a whole number of at least 1")
         if len(start) != dimension:
-            raise UserError(
-                f"model.start={list(start)} has {len(start)} entries: expected {dimension}"
-            )
+            raise bad_value(f"model.start={list(start)}", f"{dimension} entries")
         self.x = nn.Parameter(torch.tensor([float(value) for value in start]))
 
     @abstractmethod

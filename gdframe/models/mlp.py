@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
-from gdframe.errors import UserError
+from gdframe.errors import bad_value
 from gdframe.registry import MODELS
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -48,7 +48,7 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         if any(width < 1 for width in hidden):
-            raise UserError(f"model.hidden={list(hidden)}: each width must be at least 1")
+            raise bad_value(f"model.hidden={list(hidden)}", "widths of at least 1")
         layers: list[nn.Module] = []
         for width in hidden:
             layers += [nn.Linear(features, width), ACTIVATIONS[activation]()]

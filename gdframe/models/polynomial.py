@@ -8,7 +8,7 @@ from math import comb
 import torch
 from torch import Tensor
 
-from gdframe.errors import UserError
+from gdframe.errors import UserError, bad_value
 from gdframe.models.linear_model import LinearModel
 from gdframe.registry import MODELS
 
@@ -46,7 +46,7 @@ class Polynomial(LinearModel):
         bias: bool = True,
     ) -> None:
         if degree < 1:
-            raise UserError(f"model.degree={degree}: must be at least 1")
+            raise bad_value(f"model.degree={degree}", "a whole number of at least 1")
         terms = comb(features + degree, degree) - 1 if interactions else features * degree
         if terms > MOST_TERMS:
             raise UserError(

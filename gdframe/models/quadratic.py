@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from gdframe.errors import UserError
+from gdframe.errors import bad_value
 from gdframe.models.function import Function
 from gdframe.registry import MODELS
 
@@ -39,8 +39,8 @@ class Quadratic(Function):
     ) -> None:
         super().__init__([1.0] * dimension if start is None else start, dimension)
         if not (math.isfinite(condition_number) and condition_number >= 1):
-            raise UserError(
-                f"model.condition_number={condition_number:g}: must be finite and at least 1"
+            raise bad_value(
+                f"model.condition_number={condition_number:g}", "a finite number of at least 1"
             )
         top = math.log10(condition_number)
         curvatures = torch.logspace(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from gdframe.errors import UserError
+from gdframe.errors import bad_value
 from gdframe.models.function import Function
 from gdframe.registry import MODELS
 
@@ -28,7 +28,7 @@ class Rosenbrock(Function):
 
     def __init__(self, *, dimension: int = 2, start: list[float] | None = None) -> None:
         if dimension < 2:
-            raise UserError(f"model.dimension={dimension}: rosenbrock needs at least 2")
+            raise bad_value(f"model.dimension={dimension}", "a whole number of at least 2")
         classic = [-1.2 if i % 2 == 0 else 1.0 for i in range(dimension)]
         super().__init__(classic if start is None else start, dimension)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gdframe.errors import UserError
+from gdframe.errors import bad_value
 from gdframe.observers.base import Observer, Watched
 from gdframe.registry import OBSERVERS
 from gdframe.runs.result import Result
@@ -37,7 +37,7 @@ class Checkpoint(Observer):
     ) -> None:
         self.every_epochs, self.every_seconds = interval(every)
         if keep < 1:
-            raise UserError(f"checkpoint.keep={keep}: must be at least 1")
+            raise bad_value(f"checkpoint.keep={keep}", "a whole number of at least 1")
         self.folder, self.keep = RunFolder(folder), keep
         self._saved_at = time.monotonic()
 
@@ -85,7 +85,5 @@ def interval(every: int | str) -> tuple[int | None, float | None]:
             seconds = -1.0
         if seconds >= 0:
             return None, seconds
-    raise UserError(
-        f"checkpoint.every={every}: expected epochs as a whole number of at least 1, or seconds "
-        "such as 30s"
-    )
+    expected = "epochs as a whole number of at least 1, or seconds such as 30s"
+    raise bad_value(f"checkpoint.every={every}", expected)

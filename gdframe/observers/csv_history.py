@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from gdframe.errors import UserError
+from gdframe.errors import bad_value
 from gdframe.observers.base import Observer, Watched
 from gdframe.registry import OBSERVERS
 from gdframe.runs.result import Result
@@ -31,7 +31,7 @@ class CSVHistory(Observer):
 
     def __init__(self, folder: Path, *, every: int = 1) -> None:
         if every < 1:
-            raise UserError(f"observer.csv.every={every}: must be at least 1")
+            raise bad_value(f"observer.csv.every={every}", "a whole number of at least 1")
         self.folder, self.every = RunFolder(folder), every
         self._file: Any = None
         self._written = -1.0

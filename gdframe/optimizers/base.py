@@ -11,7 +11,7 @@ from typing import Any, ClassVar, TypeAlias
 import torch
 from torch import Tensor
 
-from gdframe.errors import UserError, in_words
+from gdframe.errors import UserError, bad_value, in_words
 from gdframe.optimizers.tensors import clip_norm, computed, described, owned, restored, storage_of
 
 State: TypeAlias = dict[str, list[Tensor]]
@@ -97,9 +97,9 @@ class Optimizer(torch.optim.Optimizer):
         settings = {**self.defaults, **group}
         lr, limit = float(settings["lr"]), settings.get("clip_norm")
         if not (math.isfinite(lr) and lr >= 0):
-            raise UserError(f"lr={lr:g}: the learning rate must be a finite number of at least 0")
+            raise bad_value(f"lr={lr:g}", "a finite number of at least 0")
         if limit is not None and not float(limit) > 0:
-            raise UserError(f"clip_norm={limit:g}: must be above 0, or null for no clipping")
+            raise bad_value(f"clip_norm={limit:g}", "a number above 0, or null for no clipping")
         self._add_param_group(group)
         for p in self.param_groups[-1]["params"]:
             if p.is_complex():

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from gdframe.errors import UserError, did_you_mean, in_words
+from gdframe.errors import UserError, unknown
 from gdframe.registry.signatures import Argument, arguments, check_arguments
 
 T = TypeVar("T")
@@ -79,10 +79,7 @@ class Registry(Generic[T]):
         """
         self._load()
         if name not in self._entries:
-            raise UserError(
-                f"no {self.kind} is called '{name}'.{did_you_mean(name, self._entries)} "
-                f"There are: {in_words(sorted(self._entries))}"
-            )
+            raise unknown(f"{self.kind}={name}", self.kind, name, sorted(self._entries))
         return self._entries[name]
 
     def build(self, name: str, /, **values: Any) -> T:

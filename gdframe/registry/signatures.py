@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from gdframe.errors import UserError, did_you_mean, in_words
+from gdframe.errors import UserError, bad_value, in_words, unknown
 
 REQUIRED = inspect.Parameter.empty
 
@@ -69,16 +69,11 @@ def check_arguments(
     checked = {}
     for name, value in values.items():
         if name not in accepted:
-            raise UserError(
-                f"{owner} takes no argument '{name}'.{did_you_mean(name, accepted)} "
-                f"It takes: {in_words(accepted)}"
-            )
+            raise unknown(f"{owner}, {name}={value!r}", "argument", name, accepted)
         argument = accepted[name]
         fits, converted = fit(value, argument.annotation)
         if not fits:
-            raise UserError(
-                f"{owner}: {name} must be {describe(argument.annotation)}, got {value!r}"
-            )
+            raise bad_value(f"{owner}, {name}={value!r}", describe(argument.annotation))
         checked[name] = converted
     missing = [a.name for a in accepted.values() if a.default is REQUIRED and a.name not in values]
     if missing:

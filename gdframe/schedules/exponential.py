@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gdframe.errors import UserError
+from gdframe.errors import bad_value
 from gdframe.registry import SCHEDULES
 from gdframe.schedules.base import Clock, Schedule
 
@@ -24,7 +24,7 @@ class Exponential(Schedule):
 
     def __init__(self, *, gamma: float = 0.95) -> None:
         if not 0 < gamma <= 1:
-            raise UserError(f"exponential: gamma={gamma:g} must be above 0 and at most 1")
+            raise bad_value(f"exponential: gamma={gamma:g}", "a number in (0, 1]")
         self.gamma = gamma
 
     def factor(self, epochs: NDArray[np.float64], clock: Clock) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gdframe.errors import UserError
+from gdframe.errors import bad_value
 from gdframe.registry import SCHEDULES
 from gdframe.schedules.base import Clock, Schedule
 
@@ -29,7 +29,7 @@ class InverseTime(Schedule):
 
     def __init__(self, *, decay: float = 1.0, power: float = 1.0) -> None:
         if not (decay > 0 and power > 0):
-            raise UserError(f"inverse_time: decay={decay:g}, power={power:g} must be above 0")
+            raise bad_value(f"inverse_time: decay={decay:g}, power={power:g}", "numbers above 0")
         self.decay, self.power = decay, power
 
     def factor(self, epochs: NDArray[np.float64], clock: Clock) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gdframe.errors import UserError
+from gdframe.errors import bad_value
 from gdframe.registry import SCHEDULES
 from gdframe.schedules.base import Clock, Schedule
 
@@ -25,7 +25,9 @@ class Step(Schedule):
 
     def __init__(self, *, every: float = 30.0, gamma: float = 0.1) -> None:
         if not (every > 0 and 0 < gamma <= 1):
-            raise UserError(f"step: every={every:g} must be above 0, and gamma={gamma:g} in (0, 1]")
+            raise bad_value(
+                f"step: every={every:g}, gamma={gamma:g}", "every above 0, gamma in (0, 1]"
+            )
         self.every, self.gamma = every, gamma
 
     def factor(self, epochs: NDArray[np.float64], clock: Clock) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gdframe.errors import UserError
+from gdframe.errors import bad_value
 from gdframe.registry import SCHEDULES
 from gdframe.schedules.base import Clock, Schedule
 
@@ -40,8 +40,8 @@ class Warmup(Schedule):
         then: str | Mapping[str, Any] | Schedule = "constant",
     ) -> None:
         if not (epochs > 0 and 0 <= start <= 1):
-            raise UserError(
-                f"warmup: epochs={epochs:g} must be above 0, and start={start:g} in [0, 1]"
+            raise bad_value(
+                f"warmup: epochs={epochs:g}, start={start:g}", "epochs above 0, start in [0, 1]"
             )
         self.epochs, self.start = epochs, start
         self.then = _schedule(then)
@@ -63,6 +63,6 @@ def _schedule(then: str | Mapping[str, Any] | Schedule) -> Schedule:
         return then
     settings = {"name": then} if isinstance(then, str) else dict(then)
     if "name" not in settings:
-        raise UserError(f"warmup: then={dict(settings)} needs a name, as in {{name: cosine}}")
+        raise bad_value(f"warmup: then={dict(settings)}", "a name, as in {name: cosine}")
     built: Schedule = SCHEDULES.configured(settings)
     return built

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gdframe.errors import UserError
+from gdframe.errors import bad_value
 from gdframe.registry import STOPPING
 from gdframe.stopping.base import (
     EpochEnd,
@@ -30,7 +30,7 @@ class Divergence(StoppingRule):
 
     def __init__(self, *, factor: float = 1e6) -> None:
         if not factor > 1:
-            raise UserError(f"stopping.divergence_factor={factor:g}: must be above 1")
+            raise bad_value(f"stopping.divergence_factor={factor:g}", "a number above 1")
         self.factor = factor
 
     def judge(self, memory: Memory, end: EpochEnd) -> Verdict | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from gdframe.errors import UserError
+from gdframe.errors import bad_value
 from gdframe.registry import STOPPING
 from gdframe.stopping.base import EpochEnd, Memory, Status, StoppingRule, Verdict, epochs_text
 
@@ -22,8 +22,8 @@ class GradientNorm(StoppingRule):
 
     def __init__(self, *, tolerance: float | None = 1e-10) -> None:
         if tolerance is not None and not (math.isfinite(tolerance) and tolerance >= 0):
-            raise UserError(
-                f"stopping.gradient_tolerance={tolerance:g}: must be at least 0, or null"
+            raise bad_value(
+                f"stopping.gradient_tolerance={tolerance:g}", "a number of at least 0, or null"
             )
         self.tolerance = tolerance
 

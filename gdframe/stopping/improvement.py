@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from gdframe.errors import UserError
+from gdframe.errors import bad_value
 from gdframe.registry import STOPPING
 from gdframe.stopping.base import EpochEnd, Memory, Status, StoppingRule, Verdict, epochs_text
 
@@ -31,9 +31,9 @@ class Improvement(StoppingRule):
 
     def __init__(self, *, tolerance: float | None = 1e-6, patience: int = 5) -> None:
         if tolerance is not None and not (math.isfinite(tolerance) and tolerance >= 0):
-            raise UserError(f"stopping.tolerance={tolerance:g}: must be at least 0, or null")
+            raise bad_value(f"stopping.tolerance={tolerance:g}", "a number of at least 0, or null")
         if patience < 1:
-            raise UserError(f"stopping.patience={patience}: must be at least 1")
+            raise bad_value(f"stopping.patience={patience}", "a whole number of at least 1")
         self.tolerance, self.patience = tolerance, patience
 
     def follow(self, memory: Memory, end: EpochEnd) -> bool:

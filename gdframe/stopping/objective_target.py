@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from gdframe.errors import UserError
+from gdframe.errors import bad_value
 from gdframe.registry import STOPPING
 from gdframe.stopping.base import EpochEnd, Memory, Status, StoppingRule, Verdict, epochs_text
 
@@ -22,7 +22,7 @@ class ObjectiveTarget(StoppingRule):
 
     def __init__(self, *, target: float | None = None) -> None:
         if target is not None and not math.isfinite(target):
-            raise UserError(f"stopping.target={target}: must be a finite number, or null")
+            raise bad_value(f"stopping.target={target}", "a finite number, or null")
         self.target = target
 
     def judge(self, memory: Memory, end: EpochEnd) -> Verdict | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gdframe.errors import UserError
+from gdframe.errors import bad_value
 from gdframe.registry import STOPPING
 from gdframe.stopping.base import EpochEnd, Memory, Status, StoppingRule, Verdict
 
@@ -20,7 +20,7 @@ class TimeLimit(StoppingRule):
 
     def __init__(self, *, seconds: float | None = None) -> None:
         if seconds is not None and not seconds > 0:
-            raise UserError(f"stopping.time_limit={seconds:g}: must be above 0, or null")
+            raise bad_value(f"stopping.time_limit={seconds:g}", "a number above 0, or null")
         self.seconds = seconds
 
     def judge(self, memory: Memory, end: EpochEnd) -> Verdict | None:

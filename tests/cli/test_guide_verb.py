@@ -35,7 +35,7 @@ def test_a_page_is_shown(gdframe, page):
 def test_an_unknown_topic_is_an_error_with_a_suggestion(gdframe):
     done = gdframe("guide", "sweep")
     assert done.code == 2
-    assert "no topic 'sweep'. Did you mean 'sweeps'? There are: data, " in done.err
+    assert "no such page of the guide; did you mean 'sweeps'? choose from data, " in done.err
 
 
 def test_it_is_shown_without_torch():

@@ -150,7 +150,7 @@ def test_invalid_input_gives_one_message(capsys, tmp_path, monkeypatch):
         (["run", "--parameters", "weight[0,99]"], "'weight[0,99]': does not exist"),
         (["run", "--between"], "needs two runs"),
         (["run", "--points", "1"], "at least 2 points"),
-        (["run", "--animate", "x.avi"], "must end in .gif or .mp4"),
+        (["run", "--animate", "x.avi"], "expected a file that ends in .gif or .mp4"),
     ):
         assert main(["landscape", *words]) == 2
         errors = capsys.readouterr().err.splitlines()

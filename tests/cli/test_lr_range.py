@@ -96,9 +96,9 @@ def test_no_metric_is_measured_that_costs_more_than_the_steps(tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--low", "5", "--high", "1"), "--low must be below --high"),
-        (("--low", "0"), "--low 0: must be a finite number above 0"),
-        (("--high", "-1"), "--high -1: must be a finite number above 0"),
+        (("--low", "5", "--high", "1"), "--low 5 --high 1: expected --low below --high"),
+        (("--low", "0"), "--low 0: expected a finite number above 0"),
+        (("--high", "-1"), "--high -1: expected a finite number above 0"),
         (("--points", "2"), "at least 3"),
         (("--steps", "1"), "at least 2"),
         (("--low", "x"), "invalid float"),

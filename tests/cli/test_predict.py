@@ -54,7 +54,7 @@ def test_parquet_equals_csv(houses, tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("size,kind\n1,flat\n", "no column 'heated'"),
+        ("size,kind\n1,flat\n", "column 'heated' of"),
         (WORDS + "many,flat,true,1\n", "column 'size' is of type string: expected numbers"),
         (WORDS + "1,flat,true,1\n2,flat,true,1\nx,flat,true,1\n", "text in 1 of 3 rows"),
         (
@@ -178,7 +178,7 @@ def test_the_command_line_prints_or_writes(gdframe, houses, tmp_path):
     assert written == pa.csv.read_csv(tmp_path / "p.csv").column("prediction").to_pylist()
     done = gdframe("predict", run, data, "--output", "p.xlsx")
     assert done.code == 2
-    assert "must end in .csv or .parquet" in done.err
+    assert "expected a file that ends in .csv or .parquet" in done.err
     unread = gdframe("predict", run, "nowhere.csv", "--output", "p.xlsx")
     assert "--output p.xlsx" in unread.err  # before the data are read
     done = gdframe("predict", run, data, "--output", "nowhere/deep/p.csv")

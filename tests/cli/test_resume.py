@@ -151,7 +151,7 @@ def test_overrides_that_change_the_run_are_refused(gdframe, tmp_path, capsys, mo
     for arguments, words in (
         (["lr=0.5"], "lr=0.5"),
         (["epochs=many"], "epochs=many"),
-        (["epochs=0"], "must be at least 1"),
+        (["epochs=0"], "expected a whole number of at least 1"),
         (["stopping.nothing=1"], "nothing"),
         (["epochs=4"], "schedule.epochs=2"),
         (["rubbish"], "'rubbish'"),

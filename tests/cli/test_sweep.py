@@ -110,7 +110,7 @@ def test_invalid_values_are_refused_before_training(gdframe):
     assert "lr=fast: expected a number" in done.err
     done = gdframe("-m", "optimizer=gd,adm")
     assert done.code == 2
-    assert "Did you mean 'adam'?" in done.err
+    assert "did you mean 'adam'?" in done.err
     done = gdframe("-m", "optimizer=momentum", "optimizer.beta=0.5,2")
     assert done.code == 2
     assert "run 1 (optimizer=momentum optimizer.beta=2): beta=2" in done.err

@@ -74,7 +74,7 @@ def test_components_are_built_from_their_settings():
     assert LOSSES.configured(settings).delta == 2.0
     assert settings == {"name": "huber", "delta": 2.0}
     assert isinstance(SCHEDULES.configured({"name": "constant"}), gd.Constant)
-    with pytest.raises(gd.UserError, match="'nothing'"):
+    with pytest.raises(gd.UserError, match="loss=nothing: "):
         LOSSES.configured({"name": "nothing"})
 
 

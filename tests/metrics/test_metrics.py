@@ -103,7 +103,7 @@ def test_metrics_that_do_not_fit_are_refused():
         trainer(["r2"])
     with pytest.raises(gd.UserError, match="metric LogScore: needs probabilities, but loss Hinge"):
         trainer([LogScore()], loss=gd.Hinge())
-    with pytest.raises(gd.UserError, match="no metric is called 'acuracy'"):
+    with pytest.raises(gd.UserError, match="metric=acuracy: there is no such metric"):
         trainer(["acuracy"])
     with pytest.raises(gd.UserError, match="metric was given as builtin"):
         trainer([print])

@@ -49,7 +49,9 @@ def test_runs_of_a_sweep_have_a_table(tmp_path):
 
 
 def test_a_wrong_interval_is_refused(tmp_path):
-    with pytest.raises(gd.UserError, match=r"observer\.csv\.every=0: must be at least 1"):
+    with pytest.raises(
+        gd.UserError, match=r"observer\.csv\.every=0: expected a whole number of at least 1"
+    ):
         gd.train("observer=csv", "observer.csv.every=0", folder=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

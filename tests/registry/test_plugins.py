@@ -32,7 +32,7 @@ def test_a_file_brings_a_component_with_typed_overrides(gdframe, tmp_path):
     assert wrong.code == 2
     assert "optimizer.beta=much: expected a number" in wrong.err
     wrong = gdframe("plugins=[my_rule.py]", "optimizer=sign", "optimizer.bta=1", *QUICK)
-    assert "Did you mean 'beta'?" in wrong.err
+    assert "did you mean 'beta'?" in wrong.err
 
 
 def test_a_run_with_a_plugin_file_resumes_from_anywhere(gdframe, tmp_path):

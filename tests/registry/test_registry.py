@@ -88,7 +88,7 @@ def test_names_are_looked_up_and_suggested():
     assert "mine" in registry
     assert list(registry) == ["mine"]
     assert len(registry) == 1
-    with pytest.raises(gd.UserError, match=r"no rule is called 'min'. Did you mean 'mine'"):
+    with pytest.raises(gd.UserError, match=r"rule=min: there is no such rule; did you mean 'mine'"):
         registry.get("min")
 
 
@@ -106,10 +106,10 @@ def test_arguments_are_checked_and_numbers_converted():
     assert built.beta == 1.0
     assert isinstance(built.beta, float)
     for wrong, words in (
-        ({"beta": "x"}, "rule 'mine': beta must be a number, got 'x'"),
-        ({"beta": True}, "must be a number"),
-        ({"names": [1]}, "names must be a list, each text or null"),
-        ({"bta": 1}, "takes no argument 'bta'. Did you mean 'beta'"),
+        ({"beta": "x"}, "rule 'mine', beta='x': expected a number"),
+        ({"beta": True}, "expected a number"),
+        ({"names": [1]}, "expected a list, each text or null"),
+        ({"bta": 1}, "rule 'mine', bta=1: there is no such argument; did you mean 'beta'"),
     ):
         with pytest.raises(gd.UserError, match=words):
             registry.build("mine", params=[1], **wrong)

@@ -102,5 +102,5 @@ def test_early_stopping_needs_validation_rows():
             model, gd.MSE(), gd.GD(model.parameters(), lr=0.1), gd.FullBatch(20), data,
             stopping=[gd.Early()],
         ).fit()  # fmt: skip
-    with pytest.raises(gd.UserError, match="no metric is called 'r3'"):
+    with pytest.raises(gd.UserError, match="metric=r3: there is no such metric"):
         gd.Early(metric="r3")

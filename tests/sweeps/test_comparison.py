@@ -202,7 +202,7 @@ def test_greater_values_of_r2_are_better():
 def test_a_metric_is_a_number_of_the_result():
     check_metric(None)
     check_metric("metrics.validation.r2")
-    with pytest.raises(UserError, match="Did you mean 'objective'"):
+    with pytest.raises(UserError, match="did you mean 'objective'"):
         check_metric("objectiv")
 
 

@@ -143,4 +143,4 @@ def test_a_missing_extra_is_named(gdframe):
             assert f"pip install 'gdframe[{extra}]'" in done.err
     done = gdframe("-m", "hydra/launcher=gdfram", "lr=0.1,0.2")
     assert done.code == 2
-    assert "Did you mean 'gdframe'?" in done.err
+    assert "did you mean 'gdframe'?" in done.err

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gdframe.errors import UserError, did_you_mean, in_words
+from gdframe.errors import unknown
 from gdframe.registry import METRICS
 from gdframe.stopping import Status
 
@@ -65,11 +65,8 @@ def check_metric(metric: str | None) -> None:
     if metric is None or re.fullmatch(r"metrics\.(train|validation)\.\w+", metric):
         return
     if metric not in COLUMNS:
-        raise UserError(
-            f"sweep.metric={metric}: is not a number in result.json; use one of "
-            f"{in_words(COLUMNS)}, or a metric such as metrics.validation.r2."
-            f"{did_you_mean(metric, COLUMNS)}"
-        )
+        known = (*COLUMNS, "metrics.train.NAME", "metrics.validation.NAME")
+        raise unknown(f"sweep.metric={metric}", "number in result.json", metric, known)
 
 
 def worst(metric: str | None) -> float:

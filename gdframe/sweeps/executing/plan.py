@@ -14,7 +14,7 @@ from gdframe.data.dataset import Dataset
 from gdframe.engines.auto import build_engine
 from gdframe.engines.base import Problem
 from gdframe.engines.structure import difference
-from gdframe.errors import UserError
+from gdframe.errors import UserError, bad_value
 from gdframe.runs.checkpoint_file import Capture
 from gdframe.sweeps.executing.job import Job
 from gdframe.training.run_spec import RunSpec
@@ -84,7 +84,7 @@ def plan(jobs: Sequence[Job], datasets: Datasets, *, most: int | None = None) ->
         UserError: a run cannot be trained; the message names its number and overrides.
     """
     if most is not None and not (isinstance(most, int) and most >= 1):
-        raise UserError(f"batch={most}: expected a whole number of at least 1, or null")
+        raise bad_value(f"batch={most}", "a whole number of at least 1, or null")
     structures: list[Structure] = []
     groups = []
     for job in jobs:
