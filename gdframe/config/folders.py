@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
@@ -15,8 +14,8 @@ from gdframe.config.command import resume_command
 from gdframe.errors import FailedError, UserError
 from gdframe.runs.files import DISK_FULL
 from gdframe.runs.folder import Folder
-from gdframe.runs.run_folder import HYDRA, RunFolder
-from gdframe.runs.sweep_folder import HYDRA_CONFIG, SweepFolder
+from gdframe.runs.run_folder import RunFolder
+from gdframe.runs.sweep_folder import SweepFolder
 
 _claimed: dict[str, str] = {}
 
@@ -154,8 +153,8 @@ def discard(folder: Path) -> None:
                 handler.close()
                 logging.getLogger().removeHandler(handler)
                 path.unlink(missing_ok=True)
-    shutil.rmtree(folder / HYDRA, ignore_errors=True)
-    (folder / HYDRA_CONFIG).unlink(missing_ok=True)
+    RunFolder(folder).remove_start()
+    SweepFolder(folder).remove_hydra_config()
     for path in (folder, *list(folder.parents)[:3]):
         if path.resolve() in (Path.cwd(), *Path.cwd().parents):
             return

@@ -133,6 +133,15 @@ class Folder:
         path = self.file(name)
         return open(path, "ab", buffering, opener=_without_following)
 
+    def remove(self, name: str) -> None:
+        """Remove a file, if there is one that is no link.
+
+        Raises:
+            OSError: the file cannot be removed.
+        """
+        if self.has(name):
+            (self.path / name).unlink(missing_ok=True)
+
     @contextmanager
     def lock(self, *, shared: bool = False) -> Iterator[None]:
         """Keep other processes from training here. A process may take its own lock again.

@@ -132,6 +132,17 @@ class RunFolder(Folder):
             self.write_plugins(plugins)
         self.write(CONFIG, config)  # the last: from now on this is a run
 
+    def remove_start(self) -> None:
+        """Remove what ``write_start`` wrote, and no other file.
+
+        Raises:
+            OSError: a file cannot be removed.
+        """
+        for name in (CONFIG, OVERRIDES, HYDRA_CONFIG, PLUGINS):
+            self.remove(name)
+        with suppress(OSError):  # it holds other files, or there is none
+            (self.path / HYDRA).rmdir()
+
     def write_plugins(self, digests: Mapping[str, str]) -> None:
         """Write the digests of the run's plugins by their paths.
 

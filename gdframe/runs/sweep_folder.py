@@ -117,6 +117,14 @@ class SweepFolder(Folder):
         """
         self.write(HYDRA_CONFIG, text)
 
+    def remove_hydra_config(self) -> None:
+        """Remove Hydra's config.
+
+        Raises:
+            OSError: the file cannot be removed.
+        """
+        self.remove(HYDRA_CONFIG)
+
     def read_hydra_config(self) -> Mapping[str, Any]:
         """Return Hydra's own config; empty if it cannot be read."""
         return read_hydra(self, HYDRA_CONFIG)

@@ -121,6 +121,18 @@ def test_linked_results_checkpoints_events_logs_and_pictures_are_not_used(tmp_pa
     assert secret.read_text() == before
 
 
+def test_the_files_of_a_start_are_removed_and_no_others(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    run.write_start("lr: 1", ["lr=1"], "hydra: {}", {"a.py": "1"})
+    assert run.is_run()
+    run.remove_start()
+    assert list(run.path.iterdir()) == []
+    run.write_start("lr: 1", [])
+    (run.path / ".hydra" / "notes.txt").write_text("mine")
+    run.remove_start()
+    assert [path.name for path in run.path.rglob("*")] == [".hydra", "notes.txt"]
+
+
 def test_a_temporary_file_that_is_a_link_is_not_written_through(folder, secret):
     (folder.path / f".result.json.{os.getpid()}.tmp").symlink_to(secret)
     before = secret.read_text()
