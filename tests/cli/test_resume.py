@@ -192,7 +192,7 @@ def test_nothing_remains_after_a_signal_during_set_up(tmp_path, delay):
     time.sleep(delay)
     run.send_signal(signal.SIGTERM)
     _, err = run.communicate()
-    assert run.returncode == 130
+    assert run.returncode in (130, -signal.SIGTERM)  # Python may not have reached gdframe yet
     assert "Traceback" not in err
     paths = list(tmp_path.rglob("*"))
     assert not paths or any(path.name == "result.json" for path in paths)
