@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from gdframe.errors import UserError
 
@@ -43,14 +43,18 @@ def require_folder(path: Path, expected: str) -> None:
         raise UserError(f"{path}: {problem}; give {expected}")
 
 
-def write_atomically(path: Path, content: bytes | str, *, settle: bool = True) -> None:
-    """Write a file whole or not at all: a temporary file is flushed to disk and renamed.
+Flush = Literal["folder", "file", "nothing"]
+"""What is flushed to disk, to survive a power cut: the new file and its name, the new file, or
+nothing, where it can be made again. Each survives the end of the process."""
+
+
+def write_atomically(path: Path, content: bytes | str, *, flush: Flush = "folder") -> None:
+    """Write a file whole or not at all: a temporary file is written and renamed.
 
     Args:
         path: of the file.
         content: of the whole file.
-        settle: whether to flush the folder too, so that the rename survives a power cut. Pass
-            False if another file is written into the folder right after.
+        flush: what is flushed to disk; ``file`` if another file is written into the folder next.
 
     Raises:
         OSError: the file cannot be written; an earlier file remains unchanged.
@@ -58,9 +62,9 @@ def write_atomically(path: Path, content: bytes | str, *, settle: bool = True) -
     data = content.encode() if isinstance(content, str) else content
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as file:
+    with replacing(path, flush=flush != "nothing") as file:
         file.write(data)
-    if settle:
+    if flush == "folder":
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -69,12 +73,13 @@ def write_atomically(path: Path, content: bytes | str, *, settle: bool = True) -
 
 
 @contextmanager
-def replacing(path: Path, label: str = "") -> Iterator[BinaryIO]:
+def replacing(path: Path, label: str = "", *, flush: bool = True) -> Iterator[BinaryIO]:
     """Yield a temporary file, which replaces ``path`` at the end unless an error is raised.
 
     Args:
         path: of the file.
         label: part of the temporary file's name; by default the name of the file.
+        flush: whether to flush the file to disk before it is renamed.
 
     Raises:
         OSError: the file cannot be written; an earlier file remains unchanged.
@@ -85,7 +90,8 @@ def replacing(path: Path, label: str = "") -> Iterator[BinaryIO]:
         with temporary.open("xb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if flush:
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gdframe.errors import UserError
-from gdframe.runs.files import write_atomically
+from gdframe.runs.files import Flush, write_atomically
 from gdframe.runs.lock import exclusive, is_locked
 
 MOST_BYTES = 1 << 30
@@ -114,14 +114,14 @@ class Folder:
                 f"{self.path / name}: is damaged: byte {error.start} is not UTF-8"
             ) from error
 
-    def write(self, name: str, content: str | bytes, *, settle: bool = True) -> None:
+    def write(self, name: str, content: str | bytes, *, flush: Flush = "folder") -> None:
         """Write a file whole or not at all; see ``write_atomically``.
 
         Raises:
             DamagedError: the name leads outside, or there is a link or a folder.
             OSError: the file cannot be written; an earlier file remains.
         """
-        write_atomically(self.file(name), content, settle=settle)
+        write_atomically(self.file(name), content, flush=flush)
 
     def append(self, name: str, *, buffering: int = -1) -> BinaryIO:
         """Open a file to append to it.

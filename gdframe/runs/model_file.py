@@ -35,7 +35,7 @@ def write_model(path: Path, model: nn.Module, metadata: Mapping[str, Any]) -> No
     }
     texts = {key: json.dumps(value) for key, value in metadata.items()}
     content = safetensors.torch.save(tensors, {"format": json.dumps(FORMAT), **texts})
-    write_atomically(path, content, settle=False)  # result.json is next
+    write_atomically(path, content, flush="file")  # result.json is next
 
 
 def read_model(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import yaml
 
 from gdframe.errors import UserError
-from gdframe.runs.files import remove_unfinished, replacing
+from gdframe.runs.files import Flush, remove_unfinished, replacing
 from gdframe.runs.folder import DamagedError, Folder
 from gdframe.runs.lock import is_locked
 
@@ -113,6 +113,8 @@ class RunFolder(Folder):
         overrides: Sequence[str],
         hydra: str = "",
         plugins: Mapping[str, str] = MappingProxyType({}),
+        *,
+        flush: Flush = "folder",
     ) -> None:
         """Write the config and the overrides of a run that starts.
 
@@ -121,16 +123,17 @@ class RunFolder(Folder):
             overrides: of the run.
             hydra: Hydra's own config as YAML, if Hydra started the run.
             plugins: digests of its plugins by their paths.
+            flush: whether the config is flushed to disk; that of a sweep's run can be made again.
 
         Raises:
             OSError: a file cannot be written.
         """
-        self.write(OVERRIDES, yaml.safe_dump(list(overrides), width=1 << 16), settle=False)
+        self.write(OVERRIDES, yaml.safe_dump(list(overrides), width=1 << 16), flush="nothing")
         if hydra:
-            self.write(HYDRA_CONFIG, hydra, settle=False)
+            self.write(HYDRA_CONFIG, hydra, flush="nothing")
         if plugins:
             self.write_plugins(plugins)
-        self.write(CONFIG, config)  # the last: from now on this is a run
+        self.write(CONFIG, config, flush=flush)  # the last: from now on this is a run
 
     def remove_start(self) -> None:
         """Remove what ``write_start`` wrote, and no other file.
@@ -149,7 +152,7 @@ class RunFolder(Folder):
         Raises:
             OSError: the file cannot be written.
         """
-        self.write(PLUGINS, json.dumps(dict(digests)) + "\n", settle=False)
+        self.write(PLUGINS, json.dumps(dict(digests)) + "\n", flush="nothing")
 
     def read_plugins(self) -> dict[str, str]:
         """Return the digests of the run's plugins by their paths; empty if they cannot be read."""

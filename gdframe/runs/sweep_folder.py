@@ -137,7 +137,7 @@ class SweepFolder(Folder):
         Raises:
             OSError: a file cannot be written.
         """
-        self.write(SUMMARY_TABLE, table, settle=False)
+        self.write(SUMMARY_TABLE, table, flush="file")
         self.write(SUMMARY, content)
 
     def read_summary(self) -> Mapping[str, Any]:

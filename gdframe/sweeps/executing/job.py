@@ -67,7 +67,9 @@ class Job:
         folder = os.path.abspath(self.folder)  # noqa: PTH100 (resolving links takes long)
         hydra = self.composition.base.hydra_text(self.number, self.overrides, folder)
         plugins = _digests(tuple(self.composition.plain()["plugins"]))
-        self.run_folder.write_start(self.composition.text(), self.overrides, hydra, plugins)
+        self.run_folder.write_start(
+            self.composition.text(), self.overrides, hydra, plugins, flush="nothing"
+        )
 
 
 _digests = lru_cache(digests)
