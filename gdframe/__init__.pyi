@@ -33,6 +33,7 @@ from .engines import Trace as Trace
 from .engines import build_engine as build_engine
 from .engines import choose_engine as choose_engine
 from .errors import UserError as UserError
+from .errors import bad_value as bad_value
 from .initializers import Initializer as Initializer
 from .initializers import Kaiming as Kaiming
 from .initializers import Normal as Normal

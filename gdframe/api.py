@@ -16,12 +16,13 @@ from gdframe.config.composer import Composer, anchored
 from gdframe.config.folders import claim, discard, hold, refuse_occupied, register_resolver
 from gdframe.config.hydra_internals import combinations
 from gdframe.config.messages import (
+    check_texts,
     compose_config,
     explain,
     named_folder,
     named_plugins,
     parse,
-    refuse_null,
+    refuse_choices,
     with_plugins,
 )
 from gdframe.config.schema import register_nodes
@@ -185,8 +186,12 @@ def _named_folder(overrides: Sequence[str]) -> Path | None:
     return named_folder(matches[-1]) if matches else None
 
 
-def composed(overrides: Sequence[str]) -> DictConfig:
+def composed(overrides: Sequence[str], several: str = "give them to gdframe.sweep") -> DictConfig:
     """Compose and check the config of overrides.
+
+    Args:
+        overrides: as on the command line.
+        several: what to do about several values for a key.
 
     Raises:
         UserError: an override cannot be used.
@@ -195,7 +200,7 @@ def composed(overrides: Sequence[str]) -> DictConfig:
     try:
         config = compose_config(overrides)
     except (HydraException, OmegaConfBaseException) as error:
-        raise explain(error, overrides) from error
+        raise explain(error, overrides, several) from error
     config.plugins = [escaped(plugin) for plugin in plugins]
     check(plain(config))
     anchor(config)
@@ -204,8 +209,9 @@ def composed(overrides: Sequence[str]) -> DictConfig:
 
 def _prepare(overrides: Sequence[str]) -> list[str]:
     """Load the plugins that overrides name; return their absolute paths."""
+    check_texts(overrides)
     plugins = load_named(named_plugins(overrides))
     register_nodes()
-    refuse_null(overrides)
+    refuse_choices(overrides)
     register_resolver()
     return plugins

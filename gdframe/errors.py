@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from enum import IntEnum
 
 
@@ -25,6 +27,23 @@ class UserError(ValueError):
     """
 
 
+class InputError(UserError):
+    """Wrong input that the user typed.
+
+    Args:
+        given: what was typed, such as ``beta=2``.
+        problem: what is wrong, and what to do.
+    """
+
+    def __init__(self, given: str, problem: str) -> None:
+        super().__init__(given, problem)
+        self.given, self.problem = given, problem
+
+    def __str__(self) -> str:
+        """Return the message."""
+        return f"{self.given}: {self.problem}"
+
+
 class FailedError(UserError):
     """A command that could not finish, although its input is right.
 
@@ -34,7 +53,7 @@ class FailedError(UserError):
 
 def unknown(
     given: str, kind: str, name: str, known: Iterable[str], *, suggestion: str | None = None
-) -> UserError:
+) -> InputError:
     """Return the error for a name that does not exist; it suggests the closest and lists all.
 
     Args:
@@ -51,11 +70,13 @@ def unknown(
     known = list(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     suggestion = suggestion or (f"'{close[0]}'" if close else "")
-    hint = f"did you mean {suggestion}? " if suggestion else ""
-    return UserError(f"{given}: there is no such {kind}; {hint}choose from {in_words(known)}")
+    hints = [f"did you mean {suggestion}?"] if suggestion else []
+    if known or not hints:
+        hints.append(f"choose from {in_words(known)}")
+    return InputError(given, f"there is no such {kind}; {' '.join(hints)}")
 
 
-def bad_value(given: str, expected: str, advice: str = "") -> UserError:
+def bad_value(given: str, expected: str, advice: str = "") -> InputError:
     """Return the error for a value that cannot be used.
 
     Args:
@@ -67,7 +88,35 @@ def bad_value(given: str, expected: str, advice: str = "") -> UserError:
         >>> print(bad_value("epochs=0", "a whole number of at least 1"))
         epochs=0: expected a whole number of at least 1
     """
-    return UserError(f"{given}: expected {expected}{f'; {advice}' if advice else ''}")
+    return InputError(given, f"expected {expected}{f'; {advice}' if advice else ''}")
+
+
+@contextmanager
+def typed_as(keys: Mapping[str, str]) -> Iterator[None]:
+    """Name arguments in errors as the keys that the user typed.
+
+    Args:
+        keys: the key of each argument, such as ``optimizer.beta`` for ``beta``.
+
+    Example:
+        >>> with typed_as({"beta": "optimizer.beta"}):
+        ...     fraction("beta", 2.0)
+        Traceback (most recent call last):
+        gdframe.errors.InputError: optimizer.beta=2: expected a number of at least 0 and below 1
+    """
+    try:
+        yield
+    except InputError as error:
+        argument = re.match(r"\w*", error.given)[0]  # type: ignore[index]
+        if argument not in keys:
+            raise
+        given = keys[argument] + error.given.removeprefix(argument)
+        raise InputError(given, error.problem) from error
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number of things as text: ``1 epoch``, ``5,000 epochs``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def in_words(names: Iterable[str]) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import pytest
 
 import gdframe
-from gdframe.errors import UserError, bad_value, fraction, positive, unknown
+from gdframe.errors import UserError, bad_value, counted, fraction, positive, typed_as, unknown
 
 ROOT = Path(gdframe.__file__).parent
 
@@ -48,3 +49,30 @@ def test_positive_numbers(value):
 def test_suggestions_are_worded_in_one_place(words):
     places = [p for p in ROOT.rglob("*.py") if words in p.read_text(encoding="utf-8").lower()]
     assert places == [ROOT / "errors.py"]
+
+
+@pytest.mark.parametrize(
+    ("error", "given"),
+    [
+        (bad_value("beta=2", "less"), "optimizer.beta=2: "),
+        (unknown("beta=x", "name", "x", ["y"]), "optimizer.beta=x: "),
+        (bad_value("beta.every=2", "less"), "optimizer.beta.every=2: "),  # of a component inside
+        (bad_value("betas=2", "less"), "betas=2: "),  # another argument
+        (UserError("beta=2: is no InputError"), "beta=2: "),
+    ],
+)
+def test_arguments_are_told_as_the_keys_that_were_typed(error, given):
+    with pytest.raises(UserError) as caught, typed_as({"beta": "optimizer.beta"}):
+        raise error
+    assert str(caught.value).startswith(given)
+
+
+def test_an_error_of_input_survives_a_worker_process():
+    error = bad_value("beta=2", "less")
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+def test_numbers_of_things():
+    assert (counted(1, "row"), counted(0, "row"), counted(5000, "row")) == (
+        "1 row", "0 rows", "5,000 rows",
+    )  # fmt: skip

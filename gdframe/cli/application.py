@@ -26,13 +26,14 @@ from gdframe.config.folders import (
     register_resolver,
     unwritable,
 )
-from gdframe.config.hydra_internals import wrapping_launchers
+from gdframe.config.hints import strange_word
+from gdframe.config.hydra_internals import unknown_words, wrapping_launchers
 from gdframe.config.messages import (
     explain,
     named_folder,
     named_plugins,
     quoted,
-    refuse_null,
+    refuse_choices,
     refuse_several,
     with_plugins,
 )
@@ -50,10 +51,13 @@ def run_application(argv: list[str]) -> int:
         UserError: the command line, the data or a plugin cannot be used; nothing was written.
     """
     task = Task(started=time.perf_counter())
+    strange, flags = unknown_words(argv)
+    if strange:
+        raise strange_word(strange[0], argv, flags)
     overrides = [word for word in argv if "=" in word and not word.startswith("-")]
     plugins = load_named(named_plugins(overrides))
     register_nodes()
-    refuse_null(overrides)
+    refuse_choices(overrides)
     register_resolver()
     named_folders = [
         named_folder(override)

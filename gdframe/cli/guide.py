@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from rich.console import Console
@@ -22,6 +23,16 @@ def _subject(path: Path) -> str:
     return next((line for line in lines if line and not line.startswith("#")), "")
 
 
+def _page_of(section: str) -> str | None:
+    """Return the page with a heading of this text, or that has these words, if any."""
+    for path in sorted(PAGES.glob("*.md")):
+        headings = re.findall(r"^##+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+        match = next((text for text in headings if section.lower() in text.lower()), None)
+        if match is not None:
+            return f"'{path.stem}', with the section \"{match}\""
+    return None
+
+
 def show(topic: str | None, console: Console) -> None:
     """Print a page, or the topics if none is named.
 
@@ -39,6 +50,8 @@ def show(topic: str | None, console: Console) -> None:
         console.print("\n".join(lines), highlight=False, soft_wrap=True)
         return
     if topic not in subjects:
-        raise unknown(f"'{topic}'", "page of the guide", topic, subjects)
+        raise unknown(
+            f"'{topic}'", "page of the guide", topic, subjects, suggestion=_page_of(topic)
+        )
     text = (PAGES / f"{topic}.md").read_text(encoding="utf-8")
     console.print(Markdown(text, code_theme="ansi_dark", hyperlinks=False))

@@ -16,7 +16,7 @@ from typing import Any
 from gdframe.config.schema import config_folder, defaults
 from gdframe.errors import unknown
 from gdframe.registry import REGISTRIES, Registry, origin
-from gdframe.registry.signatures import REQUIRED
+from gdframe.registry.signatures import REQUIRED, shown
 
 
 @dataclass(frozen=True)
@@ -96,19 +96,10 @@ def show(kinds: list[str], width: int) -> str:
         lines.append(f"{kind} ({len(components)})")
         for entry in components:
             lines.append(f"  {entry.name:<22}{entry.description}")
-            words = "  ".join(f"{key}={_plain(value)}" for key, value in entry.arguments.items())
+            words = "  ".join(f"{key}={shown(value)}" for key, value in entry.arguments.items())
             if words:
                 lines.append(f"  {'':<22}{words}")
             if entry.origin:
                 lines.append(f"  {'':<22}from {entry.origin}")
         lines.append("")
     return "\n".join(line if len(line) <= width else line[: width - 3] + "..." for line in lines)
-
-
-def _plain(value: Any) -> str:
-    """Return a value as typed on the command line."""
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[value]
-    if isinstance(value, (list, tuple)):
-        return "[" + ",".join(_plain(item) for item in value) + "]"
-    return f"{value:g}" if isinstance(value, float) else str(value)

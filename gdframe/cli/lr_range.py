@@ -27,6 +27,8 @@ from gdframe.runs.result_table import shown_path
 from gdframe.runs.run_folder import RunFolder
 from gdframe.schedules import Constant
 
+CHOOSE = "give --low and --high for the learning rates to try"
+
 LOW, HIGH = 1e-5, 10.0
 """Default range of learning rates if the stability limit is unknown."""
 
@@ -66,7 +68,7 @@ def lr_range(
     Raises:
         UserError: an override, a learning rate or the data cannot be used; nothing was written.
     """
-    config = plain(composed(overrides))
+    config = plain(composed(overrides, f"lr-range takes one run; {CHOOSE}"))
     if points < 3:
         raise bad_value(f"--points {points}", "a whole number of at least 3")
     if steps is not None and steps < 2:

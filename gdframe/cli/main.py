@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from gdframe.errors import Exit, FailedError, UserError, unknown
+from gdframe.errors import Exit, FailedError, UserError
 from gdframe.interrupt import forget, raise_outside_imports
 from gdframe.runs.files import DISK_FULL, NotWrittenError
 from gdframe.runs.sweep_folder import SweepFolder, sweep_of
@@ -68,8 +68,9 @@ def _run(argv: list[str]) -> int:
     try:
         if argv and not argv[0].startswith(("-", "+", "~")) and "=" not in argv[0]:
             if argv[0] not in verbs:
-                error = unknown(f"'{argv[0]}'", "verb", argv[0], verbs)
-                raise UserError(f"{error}, or train a run with KEY=VALUE words")
+                from gdframe.config.hints import unknown_word
+
+                raise unknown_word(argv, list(verbs))
             return verbs[argv[0]](argv[1:])
         return _train(argv)
     except UserError as error:
@@ -189,7 +190,7 @@ def _lr_range(argv: list[str]) -> int:
     parser.add_argument("--steps", type=int, help="steps of each (an epoch, but 100 to 1,000)")
     parser.add_argument("--ramp", action="store_true", help="one run with a growing learning rate")
     parser.add_argument("--output", help="folder (outputs/lr-range/DATE/TIME)")
-    chosen = parser.parse_intermixed_args(argv)
+    chosen = parser.parse_args(argv)
     from gdframe.cli.lr_range import lr_range, report
 
     settings = {k: v for k, v in vars(chosen).items() if k not in ("overrides", "output")}
@@ -261,6 +262,19 @@ class _Parser(argparse.ArgumentParser):
 
     def __init__(self, verb: str, description: str) -> None:
         super().__init__(prog=f"python -m gdframe {verb}", description=description)
+        self.verb = verb
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Return the arguments; a flag that does not exist is told by itself."""
+        chosen, strange = self.parse_known_intermixed_args(args, namespace)
+        if strange:
+            from gdframe.config.hints import strange_word
+
+            if strange[0] in ("-m", "--multirun"):
+                hint = "; use --low and --high" if self.verb == "lr-range" else ""
+                raise UserError(f"{strange[0]}: {self.verb} trains no sweep; leave it out{hint}")
+            raise strange_word(strange[0], args, list(self._option_string_actions))
+        return chosen
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; {' '.join(self.format_usage().split())}")

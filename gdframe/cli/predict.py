@@ -15,7 +15,7 @@ from gdframe.config.trusted_plugins import load_stored
 from gdframe.data.dataset import first_rows
 from gdframe.data.encoding import Encoding
 from gdframe.data.reader import feature_values, pick, read_file
-from gdframe.errors import UserError, bad_value
+from gdframe.errors import UserError, bad_value, counted
 from gdframe.losses import Loss
 from gdframe.objective import CHUNK
 from gdframe.registry import LOSSES
@@ -134,8 +134,9 @@ def _features(encoding: Encoding, path: Path, dtype: np.dtype[Any]) -> np.ndarra
         invalid_rows = np.flatnonzero(~np.isfinite(part).all(axis=1))
         if len(invalid_rows):
             raise UserError(
-                f"column '{column.name}': has {len(invalid_rows)} missing or non-finite values, "
-                f"first in {first_rows(invalid_rows)}"
+                f"column '{column.name}': has "
+                f"{counted(len(invalid_rows), 'missing or non-finite value')}, first in "
+                f"{first_rows(invalid_rows)}"
                 + ("" if encoding.fill is not None else "; train with data.missing=mean to impute")
             )
         position += width

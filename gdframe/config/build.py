@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gdframe.config.schema import standard
 from gdframe.config.validation import components, stopping_settings
 from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.diagnostics import Diagnostics
 from gdframe.engines.device import gpu_is_faster
-from gdframe.errors import UserError
+from gdframe.errors import UserError, in_words, typed_as
 from gdframe.initializers import initialize
 from gdframe.loaders import FullBatch
 from gdframe.metrics import Metric
@@ -32,6 +33,7 @@ from gdframe.registry import (
     STOPPING,
     Registry,
 )
+from gdframe.registry.signatures import arguments
 from gdframe.stopping import Stopping
 from gdframe.training.run_spec import RunSpec
 
@@ -45,7 +47,9 @@ def load_data(config: Mapping[str, Any]) -> Dataset:
     dtype = getattr(torch, config["dtype"])
     if needs_no_data(config):
         return Dataset.none(dtype=dtype)
-    loaded: Dataset = DATASETS.configured(config["data"]).load(dtype=dtype, device="cpu")
+    source = DATASETS.configured(config["data"])
+    with typed_as({name: f"data.{name}" for name in config["data"]}):
+        loaded: Dataset = source.load(dtype=dtype, device="cpu")
     return loaded
 
 
@@ -98,7 +102,7 @@ def _build(config: Mapping[str, Any], data: Dataset) -> RunSpec:
         data=data,
         penalty=PENALTIES.configured(config["penalty"]),
         schedule=SCHEDULES.configured(config["schedule"]),
-        stopping=Stopping(**stopping_settings(config), rules=_several(STOPPING, config)),
+        stopping=_stopping(config),
         metrics=_metrics(config),
         epochs=config["epochs"],
         seed=config["seed"],
@@ -112,17 +116,39 @@ def build_diagnostics(config: Mapping[str, Any]) -> Diagnostics:
         UserError: a value is out of its range.
     """
     stopping = config["stopping"]
-    return Diagnostics(
-        **config["diagnostics"],
-        # a run ends if it improves by less than the tolerance in all epochs of the patience
-        tolerance=(stopping["tolerance"] or 1e-6) / stopping["patience"],
-    )
+    with typed_as({name: f"diagnostics.{name}" for name in config["diagnostics"]}):
+        return Diagnostics(
+            **config["diagnostics"],
+            # a run ends if it improves by less than the tolerance in all epochs of the patience
+            tolerance=(stopping["tolerance"] or 1e-6) / stopping["patience"],
+        )
 
 
 def needs_no_data(config: Mapping[str, Any]) -> bool:
     """Return whether the model of a config is a function to minimise."""
     component = MODELS.get(config["model"]["name"])
     return isinstance(component, type) and issubclass(component, Function)
+
+
+def unused_settings(config: Mapping[str, Any]) -> str | None:
+    """Return a warning about settings that the user has chosen and the run does not read."""
+    if needs_no_data(config):
+        keys = ["data", "loss", "metric", "variant", "batch_size"]
+        reader = f"model={config['model']['name']}, a function without data"
+    else:
+        loader = config["loader"]["name"]
+        keys = [] if "batch_size" in arguments(LOADERS.get(loader)) else ["batch_size"]
+        reader = f"loader={loader}"
+    unused = [key for key in keys if (_choice(config[key]) or None) != (standard(key) or None)]
+    has = "has" if len(unused) == 1 else "have"
+    return f"{in_words(unused)}: {has} no effect with {reader}" if unused else None
+
+
+def _choice(value: Any) -> Any:
+    """Return a value of a config; for a config group, the name; for several, the names."""
+    if not isinstance(value, Mapping):
+        return value
+    return value.get("name", list(value))
 
 
 def build_model(
@@ -186,6 +212,13 @@ def _several(registry: Registry[Any], config: Mapping[str, Any]) -> list[Any]:
     """Build all components of a kind of which a run takes several."""
     chosen = components(config, registry.kind)
     return [registry.configured(settings) for settings in chosen.values()]
+
+
+def _stopping(config: Mapping[str, Any]) -> Stopping:
+    settings = stopping_settings(config)
+    rules = _several(STOPPING, config)
+    with typed_as({name: f"stopping.{name}" for name in settings}):
+        return Stopping(**settings, rules=rules)
 
 
 def _metrics(config: Mapping[str, Any]) -> dict[str, Metric] | None:

@@ -16,10 +16,12 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gdframe.config.schema import GROUPS, Schema, config_folder, names
+from gdframe.config.hints import instead_of_choice, instead_of_number, suggestion
+from gdframe.config.schema import GROUPS, SEVERAL_GROUPS, Schema, config_folder, names
 from gdframe.config.values import escaped
-from gdframe.errors import UserError, bad_value, in_words, unknown
-from gdframe.registry.signatures import describe
+from gdframe.errors import InputError, UserError, bad_value, in_words, unknown
+from gdframe.registry import REGISTRIES
+from gdframe.registry.signatures import describe, shown
 
 
 def parse(overrides: Sequence[str]) -> list[Override]:
@@ -69,7 +71,7 @@ def named_plugins(overrides: Sequence[str]) -> list[str]:
         return []
     value = parse(matches[-1:])[0].value()
     if not isinstance(value, list):
-        raise bad_value(matches[-1], "a list, as in plugins=[my_rule.py]")
+        raise bad_value(matches[-1], "a list", f"write plugins=[{value}]")
     return [str(plugin) for plugin in value]
 
 
@@ -82,14 +84,31 @@ def named_folder(override: str) -> Path:
     return Path(str(parse([override])[0].value()))
 
 
-def refuse_null(overrides: Sequence[str]) -> None:
-    """Refuse a group without a choice, for which Hydra has no clear message.
+def check_texts(overrides: Sequence[Any]) -> None:
+    """Check that each override that Python was given is a text.
 
     Raises:
-        UserError: a group is null or empty.
+        UserError: one is of another kind.
+    """
+    for override in overrides:
+        if not isinstance(override, str):
+            raise UserError(
+                f"an override was given as a {type(override).__name__}: expected texts, as in "
+                'gdframe.train("variant=sgd", "lr=0.01")'
+            )
+
+
+def refuse_choices(overrides: Sequence[str]) -> None:
+    """Refuse choices of groups for which Hydra has no clear message.
+
+    Raises:
+        UserError: a group is null or empty, or a name is set as if it were a setting.
     """
     for text in overrides:
         group, _, choices = text.lstrip("+").partition("=")
+        if group.endswith(".name") and group.partition(".")[0] in GROUPS:
+            group = group.partition(".")[0]
+            raise InputError(text, f"a name is no setting; write {group}={choices}")
         if group in GROUPS and {"null", ""} & set(choices.lower().split(",")):
             choices = in_words(names(group))
             raise bad_value(text, "a name", f"leave {group} out for its default, or use {choices}")
@@ -106,21 +125,26 @@ def refuse_several(overrides: Sequence[str]) -> None:
             raise bad_value(text, "one value for the whole sweep")
 
 
-def explain(error: BaseException, overrides: Sequence[str]) -> UserError:
+SWEEP = "add -m to train all of them, as in python -m gdframe -m ..."
+"""Advice on several values for a key."""
+
+
+def explain(error: BaseException, overrides: Sequence[str], several: str = SWEEP) -> UserError:
     """Return the clearest error for a config that could not be composed.
 
     Args:
         error: the error that Hydra or OmegaConf raised.
         overrides: the overrides that the user typed.
+        several: what to do about several values for a key.
     """
     for cause in _chain(error):
         if isinstance(cause, UserError):
             return cause
     message = str(error).splitlines()[0]
     if message.startswith("Ambiguous value") or "requires --multirun" in message:
-        return UserError(
-            f"{message.split(chr(39))[1]} gives several values: add -m to train all of them, as in "
-            "python -m gdframe -m ...; text with commas needs quotes"
+        given = message.split("'")[1]
+        return InputError(
+            given, f"gives several values; {several}{_or_as_a_list(given, overrides)}"
         )
     try:
         parsed = parse(overrides)
@@ -131,6 +155,24 @@ def explain(error: BaseException, overrides: Sequence[str]) -> UserError:
     except (HydraException, OmegaConfBaseException):
         pass
     return UserError(message)
+
+
+def _or_as_a_list(given: str, overrides: Sequence[str]) -> str:
+    """Return how to write several values as one: as a list, or as text with commas."""
+    key, _, values = given.lstrip("+").partition("=")
+    if not values or "(" in values:
+        return ""
+    group = key.partition(".")[0]
+    if key in SEVERAL_GROUPS:
+        return f"; or, for one run with all of them, write {key}=[{values}]"
+    try:
+        chosen = [text for text in overrides if key != group and text.startswith(f"{group}=")]
+        value = OmegaConf.select(compose_config(chosen), key)
+    except (HydraException, OmegaConfBaseException):
+        value = None
+    if OmegaConf.is_list(value):
+        return f"; or, for a list, write {key}=[{values}]"
+    return "" if isinstance(value, (int, float)) else "; text with commas needs quotes"
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -189,10 +231,17 @@ def _check_choices(parsed: Sequence[Override]) -> None:
             _check_plugin(group, _values(override))
         if group not in GROUPS or override.is_delete():
             continue
+        registry = REGISTRIES.get(group)
+        known = [name for name in names(group) if name != "default" or registry is None]
+        noun = group if registry is None else registry.noun
         for value in _values(override):
-            choice = str(value).strip("'\"")
-            if isinstance(value, dict) or (value is not None and choice not in names(group)):
-                raise unknown(f"{group}={choice}", group, choice, names(group))
+            choices = value if isinstance(value, list) else [value]
+            for choice in (str(choice).strip("'\"") for choice in choices if choice is not None):
+                if choice not in names(group):
+                    given = str(override.input_line) if choices is value else f"{group}={choice}"
+                    noun += f" as '{choice}'" if choices is value else ""
+                    meant = instead_of_choice(group, choice)
+                    raise unknown(given, noun, choice, known, suggestion=meant)
 
 
 def _check_keys(parsed: Sequence[Override]) -> None:
@@ -227,11 +276,11 @@ def _check_key(config: DictConfig, key: str) -> None:
         if part not in known:
             place = ".".join(parts[:depth])
             name = node.get("name") if isinstance(node, DictConfig) else None
-            owner = f" of {place}={name}" if name else ""
+            owner = f" of {parts[0]}={name}" if name else ""
             settings = [other for other in known if other != "name" or not place]
             is_misplaced = place and part in Schema.__dataclass_fields__
-            suggestion = f"'{part}', without '{place}.'" if is_misplaced else None
-            raise unknown(key, f"key{owner}", part, settings, suggestion=suggestion)
+            meant = f"'{part}', without '{place}.'" if is_misplaced else suggestion(key, config)
+            raise unknown(key, f"key{owner}", part, settings, suggestion=meant)
         node = OmegaConf.select(node, part, throw_on_missing=False)
 
 
@@ -256,9 +305,9 @@ def _check_value(config: DictConfig, key: str, value: Any) -> None:
             "str": "text",
             "bool": "true or false",
         }
-        shown = "nothing" if value == "" else repr(value)
         reason = words.get(expected) or _expected(config, key) or str(error).splitlines()[0]
-        raise bad_value(f"{key}={value}", f"{reason}, got {shown}") from error
+        hint = instead_of_number(key, value)
+        raise bad_value(f"{key}={shown(value)}", reason, hint) from error
 
 
 def _expected(config: DictConfig, key: str) -> str | None:

@@ -50,8 +50,10 @@ def build_observers(
         "hyperparameters": hyperparameters(config, overrides or {}),
         "text": {"config": f"```yaml\n{dump_settings(config)}```"},
     }
+    keys: dict[str, str | None] = {"tensorboard": "logging", "checkpoint": "checkpoint"}
+    keys |= dict.fromkeys(components(config, "observer"))
     return [
-        OBSERVERS.configured({**settings, "name": name}, **supplied)
+        OBSERVERS.configured({**settings, "name": name}, key=keys.get(name), **supplied)
         for name, settings in chosen.items()
     ]
 

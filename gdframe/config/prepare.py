@@ -11,7 +11,7 @@ from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.diagnostics import Diagnostics
 from gdframe.diagnostics.preflight import advice_on_curvature, advice_on_data, advice_on_rate
 from gdframe.engines.auto import build_engine
-from gdframe.errors import UserError
+from gdframe.errors import UserError, typed_as
 from gdframe.runs.checkpoint_file import Capture
 from gdframe.runs.result import Result
 from gdframe.runs.run_folder import RunFolder
@@ -102,7 +102,8 @@ def prepare(
         UserError: components do not fit each other, or the data cannot be used.
     """
     spec, diagnostics = build(config, load), build_diagnostics(config)
-    run = Run(spec, diagnosis=diagnostics, max_points=config["logging"]["max_points"])
+    with typed_as({"max_points": "logging.max_points"}):
+        run = Run(spec, diagnosis=diagnostics, max_points=config["logging"]["max_points"])
     return PreparedRun(config, run, diagnostics, folder)
 
 

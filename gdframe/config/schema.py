@@ -102,6 +102,13 @@ def defaults(group: str, name: str) -> dict[str, Any] | None:
     return copy.deepcopy(_read(config_folder() / group / f"{name}.yaml"))
 
 
+def standard(key: str) -> Any:
+    """Return the value or the choice of a top-level key in ``conf/config.yaml``."""
+    content = _read(config_folder() / "config.yaml") or {}
+    chosen = (part for part in content["defaults"] if isinstance(part, dict) and key in part)
+    return content[key] if key in content else next(chosen)[key]
+
+
 @cache
 def _read(path: Path) -> dict[str, Any] | None:
     if not path.is_file():

@@ -11,6 +11,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from gdframe.config.build import unused_settings
 from gdframe.config.messages import apply_override, named_plugins, parse
 from gdframe.config.observers import build_observers
 from gdframe.config.prepare import PreparedRun, make_group, prepare
@@ -84,7 +85,8 @@ def train_run(
 
 def _log_advice(prepared: PreparedRun, *, resume: bool) -> None:
     """Log warnings, advice and the choice of the engine."""
-    for warning in prepared.warnings():
+    unused = unused_settings(prepared.config)
+    for warning in [*prepared.warnings(), *([unused] if unused else [])]:
         log.warning("warning: %s", warning)
     for advice in prepared.advice() if not resume else ():
         log.warning("advice: %s", advice)

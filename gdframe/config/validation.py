@@ -11,7 +11,7 @@ from gdframe.config.schema import COMPONENT_GROUPS, SEVERAL_GROUPS, Schema, defa
 from gdframe.errors import UserError, bad_value, in_words, unknown
 from gdframe.registry import REGISTRIES
 from gdframe.registry.plugins import loaded
-from gdframe.registry.signatures import arguments, check_arguments, describe, fit
+from gdframe.registry.signatures import arguments, check_arguments, fitted
 from gdframe.stopping import Stopping
 
 OPTIONAL = ("loss", "initializer")
@@ -57,6 +57,8 @@ def check(config: Mapping[str, Any]) -> None:
     for group in SEVERAL_GROUPS:
         for name, settings in components(config, group).items():
             _check_component(group, settings, f"{group}.{name}")
+            if settings.get("name") != name:
+                raise bad_value(f"{group}.{name}.name={settings.get('name')}", name)
     check_arguments("stopping", arguments(Stopping), stopping_settings(config))
     for group in ("logging", "checkpoint", "diagnostics"):
         _check_like(group, _plain(config, group), defaults(group, "default") or {})
@@ -90,13 +92,22 @@ def _check_component(group: str, component: Any, place: str | None = None) -> No
     name = component["name"]
     settings = {key: value for key, value in component.items() if key != "name"}
     required = [key for key, value in settings.items() if value == "???"]
+    third_party = REGISTRIES[group].third_party()
     if required:
         missing = in_words(f"{place or group}.{key}=..." for key in required)
-        raise UserError(f"{group}={name} needs {missing}")
-    third_party = REGISTRIES[group].third_party()
+        is_class = isinstance(third_party.get(name, object), type)
+        hint = (
+            ""
+            if is_class
+            else (
+                f"; {name} is a function, and a {REGISTRIES[group].noun} is a class, or a function "
+                "that returns one built"
+            )
+        )
+        raise UserError(f"{group}={name} needs {missing}{hint}")
     if name in third_party:
         accepted = REGISTRIES[group].settings(name)
-        check_arguments(f"{group} '{name}'", accepted, settings)
+        check_arguments(place or group, accepted, settings)
         return
     expected = defaults(group, name)
     if expected is not None and expected["name"] == name:
@@ -115,6 +126,4 @@ def _check_like(group: str, settings: Mapping[str, Any], expected: Mapping[str, 
         default = expected[key]
         if default is None or isinstance(default, str) or value is None:
             continue
-        kind = list[Any] if isinstance(default, list) else type(default)
-        if not fit(value, kind)[0]:
-            raise bad_value(f"{group}.{key}={value}", describe(kind))
+        fitted(f"{group}.{key}", value, list[Any] if isinstance(default, list) else type(default))

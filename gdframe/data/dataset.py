@@ -15,7 +15,7 @@ from torch import Tensor
 from gdframe.data.encoding import Encoding, fit_moments
 from gdframe.data.frame import Column, Frame
 from gdframe.data.split import split_rows
-from gdframe.errors import UserError, bad_value
+from gdframe.errors import UserError, bad_value, counted
 
 Task = Literal["regression", "classification", "minimization"]
 
@@ -230,16 +230,20 @@ def _check(frame: Frame, missing: str) -> None:
     if not frame.columns:
         raise UserError("the data has no features besides the target")
     if frame.classes is not None and len(frame.classes) < 2:
+        label = frame.classes[0]
+        is_number = isinstance(label, int) and not isinstance(label, bool)
+        hint = "; for a target of numbers, set data.task=regression" if is_number else ""
         raise UserError(
-            f"target '{frame.target_name}' has one class only ({frame.classes[0]!r}): "
-            "classification needs at least two classes"
+            f"target '{frame.target_name}' has one class only ({label!r}): classification needs "
+            f"at least two classes{hint}"
         )
     if frame.classes is None:
         bad = np.flatnonzero(~np.isfinite(frame.target).reshape(frame.rows, -1).all(axis=1))
         if len(bad):
+            values = counted(len(bad), "missing or non-finite value")
             raise UserError(
-                f"target '{frame.target_name}' has {len(bad)} missing or non-finite values, "
-                f"first in {first_rows(bad)}: remove those rows"
+                f"target '{frame.target_name}' has {values}, first in {first_rows(bad)}: remove "
+                "those rows"
             )
     for start in range(0, frame.rows, 65536):
         index = np.arange(start, min(start + 65536, frame.rows))
@@ -258,18 +262,22 @@ def _report(frame: Frame, missing: str) -> None:
         if infinite.any():
             bad = np.flatnonzero(infinite)
             raise UserError(
-                f"column '{column}' has {len(bad)} infinite values, first in {first_rows(bad)}: "
-                "correct them or remove those rows"
+                f"column '{column}' has {counted(len(bad), 'infinite value')}, first in "
+                f"{first_rows(bad)}: correct them or remove those rows"
             )
         if absent.any() and missing == "error":
             bad = np.flatnonzero(absent)
             raise UserError(
-                f"column '{column}' has {len(bad)} missing values, first in {first_rows(bad)}: "
-                "remove those rows, or impute the training mean with data.missing=mean"
+                f"column '{column}' has {counted(len(bad), 'missing value')}, first in "
+                f"{first_rows(bad)}: remove those rows, or impute the training mean with "
+                "data.missing=mean"
             )
 
 
 def first_rows(bad: NDArray[np.int64], limit: int = 3) -> str:
-    """Return the first few row numbers, counted from 1, as text: ``row 3``, ``rows 3, 8, 21``."""
+    """Return the first few row numbers as text: ``row 3``, ``rows 3, 8, 21``.
+
+    They are counted from 1. A header is not counted, and the text says so.
+    """
     shown = ", ".join(str(row + 1) for row in bad[:limit])
-    return f"row{'s' if len(bad[:limit]) > 1 else ''} {shown}"
+    return f"row{'s' if len(bad[:limit]) > 1 else ''} {shown} (a header is not counted)"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gdframe.data.dataset import first_rows
 from gdframe.data.frame import Column
-from gdframe.errors import UserError, bad_value, in_words, unknown
+from gdframe.errors import UserError, bad_value, counted, first_line, in_words, unknown
 
 MOSTLY_NUMBERS = 0.5
 """Share of numbers above which a text column counts as numbers with errors."""
@@ -38,14 +38,15 @@ def read_file(path: str | Path, *, text: Sequence[str] = ()) -> pa.Table:
         kind = "is a folder" if file.is_dir() else "is no regular file"
         kind = kind if file.exists() else "does not exist"
         raise bad_value(f"{file} {kind}", "a CSV or Parquet file")
+    options = None
     try:
         if suffixes and suffixes[-1] in (".parquet", ".pq"):
             table = pa.parquet.read_table(file)
         elif {".csv", ".tsv", ".txt"} & set(suffixes[-2:]):
-            separator = "\t" if ".tsv" in suffixes else ","
+            options = pa.csv.ParseOptions(delimiter="\t" if ".tsv" in suffixes else ",")
             table = pa.csv.read_csv(
                 file,
-                parse_options=pa.csv.ParseOptions(delimiter=separator),
+                parse_options=options,
                 convert_options=pa.csv.ConvertOptions(
                     strings_can_be_null=True,
                     column_types=dict.fromkeys(text, pa.string()),
@@ -54,8 +55,8 @@ def read_file(path: str | Path, *, text: Sequence[str] = ()) -> pa.Table:
         else:
             raise bad_value(f"{file} has an unknown file type", ".csv, .tsv or .parquet")
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{file} cannot be read: {reason}") from error
+        malformed = _malformed(file, options) if options is not None else None
+        raise malformed or UserError(f"{file} cannot be read: {first_line(error)}") from error
     names = table.column_names
     duplicates = sorted({name for name in names if names.count(name) > 1})
     if duplicates:
@@ -73,8 +74,46 @@ def pick(table: pa.Table, names: list[str], path: str | Path) -> list[pa.Array]:
     """
     for name in names:
         if name not in table.column_names:
-            raise unknown(f"column '{name}' of {path}", "column", name, table.column_names)
+            error = unknown(f"column '{name}' of {path}", "column", name, table.column_names)
+            raise UserError(f"{error}{_about_header(table.column_names)}")
     return [plain(table.column(name)) for name in names]
+
+
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+"""Separators of columns that are not read, but for tabs in .tsv files."""
+
+
+def _about_header(names: Sequence[str]) -> str:
+    """Return what is wrong with the names of columns, or an empty text."""
+    for separator, words in SEPARATORS.items():
+        if any(separator in name for name in names):
+            return f"; {words} seem to separate the columns: write commas, or tabs in a .tsv file"
+    if all(map(_is_numeral, names)):
+        return "; the first line must hold the names of the columns"
+    return ""
+
+
+def _malformed(file: Path, options: pa.csv.ParseOptions) -> UserError | None:
+    """Return the error for the first line with another number of values than the header."""
+    rows: list[pa.csv.InvalidRow] = []
+
+    def keep(row: pa.csv.InvalidRow) -> str:
+        rows.append(row)
+        return "skip"
+
+    options.invalid_row_handler = keep
+    one_thread = pa.csv.ReadOptions(use_threads=False)  # with several, a row has no number
+    try:
+        names = pa.csv.read_csv(file, one_thread, options).column_names
+    except pa.ArrowException:
+        return None
+    if not rows:
+        return None
+    row = rows[0]
+    return UserError(
+        f"{file}: line {row.number} has {counted(row.actual_columns, 'value')}, and the header has "
+        f"{counted(row.expected_columns, 'column')}: correct this line{_about_header(names)}"
+    )
 
 
 def plain(column: pa.ChunkedArray) -> pa.Array:

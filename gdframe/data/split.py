@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gdframe.errors import UserError, bad_value
+from gdframe.errors import InputError, bad_value, counted
 from gdframe.randomness import Purpose, generator
 
 
@@ -30,14 +30,17 @@ def split_rows(
         UserError: the share is out of range or leaves no row to train or to validate.
     """
     if not 0 <= share < 1:
-        raise bad_value(f"data.validation={share:g}", "a number of at least 0 and below 1")
+        raise bad_value(f"validation={share:g}", "a number of at least 0 and below 1")
     if share == 0:
         return np.arange(rows), np.empty(0, dtype=np.int64)
     count = round(share * rows)
     if count == 0 or count == rows:
-        raise UserError(
-            f"data.validation={share:g} of {rows} rows leaves none to "
-            f"{'validate' if count == 0 else 'train'}: change it, or set it to 0"
+        change = "larger" if count == 0 else "smaller"
+        example = ", such as 0.2" if rows > 2 else ""
+        raise InputError(
+            f"validation={share:g}",
+            f"leaves none of {counted(rows, 'row')} to {'validate' if count == 0 else 'train'}; "
+            f"use a {change} share{example}, or 0 for no validation",
         )
     shuffled = torch.randperm(rows, generator=generator(seed, Purpose.SPLIT)).numpy()
     if classes is None:

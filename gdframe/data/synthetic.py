@@ -35,16 +35,14 @@ def _features(rows: int, features: int, condition_number: float, seed: int) -> T
     return features_of_rows
 
 
-def _check(name: str, rows: int, features: int, noise: float, condition_number: float) -> None:
-    if rows < 1 or features < 1:
-        raise bad_value(
-            f"data={name}: rows={rows}, features={features}", "whole numbers of at least 1"
-        )
+def _check(rows: int, features: int, noise: float, condition_number: float) -> None:
+    for name, number in (("rows", rows), ("features", features)):
+        if number < 1:
+            raise bad_value(f"{name}={number}", "a whole number of at least 1")
     if not (math.isfinite(noise) and noise >= 0):
-        raise bad_value(f"data={name}: noise={noise:g}", "a finite number of at least 0")
+        raise bad_value(f"noise={noise:g}", "a finite number of at least 0")
     if not (math.isfinite(condition_number) and condition_number >= 1):
-        given = f"data={name}: condition_number={condition_number:g}"
-        raise bad_value(given, "a finite number of at least 1")
+        raise bad_value(f"condition_number={condition_number:g}", "a finite number of at least 1")
 
 
 @DATASETS.register("regression")
@@ -79,7 +77,7 @@ class Regression(Source):
         seed: int = 0,
     ) -> None:
         super().__init__(validation=validation, standardize=standardize, seed=seed)
-        _check("regression", rows, features, noise, condition_number)
+        _check(rows, features, noise, condition_number)
         self.rows, self.features = rows, features
         self.noise, self.condition_number = noise, condition_number
 
@@ -131,11 +129,9 @@ class Classification(Source):
         seed: int = 0,
     ) -> None:
         super().__init__(validation=validation, standardize=standardize, seed=seed)
-        _check("classification", rows, features, noise, condition_number)
+        _check(rows, features, noise, condition_number)
         if classes < 2:
-            raise bad_value(
-                f"data=classification: classes={classes}", "a whole number of at least 2"
-            )
+            raise bad_value(f"classes={classes}", "a whole number of at least 2")
         self.rows, self.features, self.classes = rows, features, classes
         self.noise, self.condition_number = noise, condition_number
 

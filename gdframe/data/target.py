@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gdframe.data.dataset import first_rows
 from gdframe.data.reader import codes, is_number, is_text, numbers, refuse_stray_text
-from gdframe.errors import UserError, bad_value
+from gdframe.errors import UserError, bad_value, counted
 
 MOST_CLASSES = 10
 """Most distinct values of consecutive whole numbers that count as class labels."""
@@ -36,7 +36,7 @@ def read_target(
     if array.null_count:
         bad = np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False))
         raise UserError(
-            f"target '{name}' has {len(bad)} missing values, first in "
+            f"target '{name}' has {counted(len(bad), 'missing value')}, first in "
             f"{first_rows(bad)}: remove those rows"
         )
     labels = is_text(array) or pa.types.is_boolean(array.type)

@@ -30,7 +30,7 @@ from gdframe.diagnostics.stability import Stability, stability_of
 from gdframe.diagnostics.theory import Theory, measured_rate, theory_of
 from gdframe.engines.base import Problem
 from gdframe.engines.row_order import takes_all_rows
-from gdframe.errors import UserError
+from gdframe.errors import UserError, bad_value
 from gdframe.loaders.base import Loader
 from gdframe.models.function import Function
 from gdframe.models.plain import is_linear_in_parameters
@@ -86,7 +86,7 @@ class Diagnostics(Diagnosis):
     ) -> None:
         for name, value in (("every", every), ("rows", rows)):
             if value < 1:
-                raise UserError(f"diagnostics.{name}={value}: must be at least 1")
+                raise bad_value(f"{name}={value}", "a whole number of at least 1")
         self.curvature, self.every, self.most_rows = curvature, every, rows
         self.smallest, self.tolerance = smallest, tolerance
         self._wants_theory = theory

@@ -3,7 +3,7 @@
 The scanned step computes what the eager loop does, without side effects: the gradient of the
 objective on a batch, its norm, and the update rule. Inductor compiles the whole loop to C++ (on a
 GPU, to kernels), so that no step returns to Python. ``scan`` is a prototype in PyTorch; only this
-file uses it.
+file calls it.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ class Uniform(Initializer):
 
     def __init__(self, *, low: float = -0.1, high: float = 0.1) -> None:
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
-            raise bad_value(f"initializer: low={low:g}, high={high:g}", "low below high")
+            raise bad_value(f"low={low:g}", f"a number below high={high:g}")
         self.low, self.high = low, high
 
     def draw(self, name: str, shape: torch.Size, random: torch.Generator) -> Tensor:

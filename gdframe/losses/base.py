@@ -62,8 +62,7 @@ class Loss(ABC):
             raise UserError(
                 f"loss {self.name} is for {self.task}, but target '{data.encoding.target_name}' "
                 + (
-                    f"holds class labels ({_few(data)}): use loss=cross_entropy, or "
-                    "data.task=regression for a table of numbers"
+                    f"holds class labels ({_few(data)}): use loss=cross_entropy{_or_numbers(data)}"
                     if data.task == "classification"
                     else "holds numbers: use loss=mse, mae or huber, or data.task=classification "
                     "for a table"
@@ -113,6 +112,12 @@ class BinaryLoss(Loss):
     def predict(self, outputs: Tensor) -> Tensor:
         """Return the second class where the score is positive, else the first."""
         return (outputs[:, 0] > 0).long()
+
+
+def _or_numbers(data: Dataset) -> str:
+    """Return advice to read class labels as numbers, where they are not text."""
+    is_text = any(isinstance(label, str) for label in data.classes or ())
+    return "" if is_text else ", or data.task=regression for a table"
 
 
 def _few(data: Dataset) -> str:

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from gdframe.errors import UserError, bad_value
+from gdframe.errors import InputError, bad_value, counted
 from gdframe.registry import MODELS
 
 
@@ -47,10 +47,15 @@ class CNN(nn.Module):
                 "square images",
                 "use data=digits, or model=mlp",
             )
-        if any(width < 1 for width in channels) or self.side < 2 ** len(channels):
-            raise UserError(
-                f"model.channels={list(channels)}: each must be at least 1, and images of "
-                f"{self.side} x {self.side} pixels can be halved {self.side.bit_length() - 1} times"
+        if any(width < 1 for width in channels):
+            raise bad_value(f"channels={list(channels)}", "numbers of at least 1")
+        most = self.side.bit_length() - 1
+        if len(channels) > most:
+            raise InputError(
+                f"channels={list(channels)}",
+                f"{counted(len(channels), 'layer')} for images of {self.side} x {self.side} "
+                f"pixels, which can be halved {counted(most, 'time')}; use "
+                f"model.channels={list(channels[:most])}",
             )
         layers: list[nn.Module] = []
         inputs = 1

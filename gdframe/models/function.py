@@ -31,9 +31,9 @@ class Function(nn.Module):
     def __init__(self, start: Sequence[float], dimension: int) -> None:
         super().__init__()
         if dimension < 1:
-            raise bad_value(f"model.dimension={dimension}", "a whole number of at least 1")
+            raise bad_value(f"dimension={dimension}", "a whole number of at least 1")
         if len(start) != dimension:
-            raise bad_value(f"model.start={list(start)}", f"{dimension} entries")
+            raise bad_value(f"start={list(start)}", f"{dimension} entries")
         self.x = nn.Parameter(torch.tensor([float(value) for value in start]))
 
     @abstractmethod

@@ -48,7 +48,7 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         if any(width < 1 for width in hidden):
-            raise bad_value(f"model.hidden={list(hidden)}", "widths of at least 1")
+            raise bad_value(f"hidden={list(hidden)}", "widths of at least 1")
         layers: list[nn.Module] = []
         for width in hidden:
             layers += [nn.Linear(features, width), ACTIVATIONS[activation]()]

@@ -8,7 +8,7 @@ from math import comb
 import torch
 from torch import Tensor
 
-from gdframe.errors import UserError, bad_value
+from gdframe.errors import InputError, bad_value, counted
 from gdframe.models.linear_model import LinearModel
 from gdframe.registry import MODELS
 
@@ -46,12 +46,13 @@ class Polynomial(LinearModel):
         bias: bool = True,
     ) -> None:
         if degree < 1:
-            raise bad_value(f"model.degree={degree}", "a whole number of at least 1")
+            raise bad_value(f"degree={degree}", "a whole number of at least 1")
         terms = comb(features + degree, degree) - 1 if interactions else features * degree
         if terms > MOST_TERMS:
-            raise UserError(
-                f"model.degree={degree} of {features} features makes {terms:,} terms, more than "
-                f"{MOST_TERMS:,}: lower it, or set model.interactions=false"
+            raise InputError(
+                f"degree={degree}",
+                f"makes {terms:,} terms of {counted(features, 'feature')}, more than "
+                f"{MOST_TERMS:,}; lower it, or set model.interactions=false",
             )
         products = [
             product

@@ -40,7 +40,7 @@ class Quadratic(Function):
         super().__init__([1.0] * dimension if start is None else start, dimension)
         if not (math.isfinite(condition_number) and condition_number >= 1):
             raise bad_value(
-                f"model.condition_number={condition_number:g}", "a finite number of at least 1"
+                f"condition_number={condition_number:g}", "a finite number of at least 1"
             )
         top = math.log10(condition_number)
         curvatures = torch.logspace(

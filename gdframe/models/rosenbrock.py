@@ -28,7 +28,7 @@ class Rosenbrock(Function):
 
     def __init__(self, *, dimension: int = 2, start: list[float] | None = None) -> None:
         if dimension < 2:
-            raise bad_value(f"model.dimension={dimension}", "a whole number of at least 2")
+            raise bad_value(f"dimension={dimension}", "a whole number of at least 2")
         classic = [-1.2 if i % 2 == 0 else 1.0 for i in range(dimension)]
         super().__init__(classic if start is None else start, dimension)
 

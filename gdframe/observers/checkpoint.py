@@ -37,7 +37,7 @@ class Checkpoint(Observer):
     ) -> None:
         self.every_epochs, self.every_seconds = interval(every)
         if keep < 1:
-            raise bad_value(f"checkpoint.keep={keep}", "a whole number of at least 1")
+            raise bad_value(f"keep={keep}", "a whole number of at least 1")
         self.folder, self.keep = RunFolder(folder), keep
         self._saved_at = time.monotonic()
 
@@ -86,4 +86,4 @@ def interval(every: int | str) -> tuple[int | None, float | None]:
         if seconds >= 0:
             return None, seconds
     expected = "epochs as a whole number of at least 1, or seconds such as 30s"
-    raise bad_value(f"checkpoint.every={every}", expected)
+    raise bad_value(f"every={every}", expected)

@@ -31,7 +31,7 @@ class CSVHistory(Observer):
 
     def __init__(self, folder: Path, *, every: int = 1) -> None:
         if every < 1:
-            raise bad_value(f"observer.csv.every={every}", "a whole number of at least 1")
+            raise bad_value(f"every={every}", "a whole number of at least 1")
         self.folder, self.every = RunFolder(folder), every
         self._file: Any = None
         self._written = -1.0

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gdframe.errors import UserError
+from gdframe.errors import InputError, UserError
 from gdframe.observers.base import Observer, Watched
 from gdframe.registry import OBSERVERS
 from gdframe.runs.event_tags import tag_of
@@ -57,7 +57,7 @@ class MLflow(Observer):
             self._client = MlflowClient(tracking_uri=uri)
             existing = self._client.get_experiment_by_name(experiment)
         except (MlflowException, OSError, ValueError) as error:
-            raise UserError(f"observer.mlflow.uri={uri}: {error}") from error
+            raise InputError(f"uri={uri}", str(error)) from error
         self._experiment_id = None if existing is None else existing.experiment_id
 
     def on_start(self, run: Watched) -> None:

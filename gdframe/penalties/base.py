@@ -25,7 +25,7 @@ class Penalty(ABC):
 
     def __init__(self, *, strength: float, biases: bool = False) -> None:
         if not (math.isfinite(strength) and strength >= 0):
-            raise bad_value(f"penalty.strength={strength:g}", "a finite number of at least 0")
+            raise bad_value(f"strength={strength:g}", "a finite number of at least 0")
         self.strength, self.biases = strength, biases
 
     def select(self, model: nn.Module) -> list[Tensor]:

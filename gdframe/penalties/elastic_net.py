@@ -33,7 +33,7 @@ class ElasticNet(Penalty):
     def __init__(self, *, strength: float = 0.01, ratio: float = 0.5, biases: bool = False) -> None:
         super().__init__(strength=strength, biases=biases)
         if not 0 <= ratio <= 1:
-            raise bad_value(f"penalty.ratio={ratio:g}", "a number in [0, 1]")
+            raise bad_value(f"ratio={ratio:g}", "a number in [0, 1]")
         self.ratio = ratio
 
     def value(self, weights: list[Tensor]) -> Tensor | float:

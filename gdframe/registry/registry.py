@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from gdframe.errors import UserError, unknown
+from gdframe.errors import UserError, typed_as, unknown
 from gdframe.registry.signatures import Argument, arguments, check_arguments
 
 T = TypeVar("T")
@@ -79,7 +79,7 @@ class Registry(Generic[T]):
         """
         self._load()
         if name not in self._entries:
-            raise unknown(f"{self.kind}={name}", self.kind, name, sorted(self._entries))
+            raise unknown(f"{self.kind}={name}", self.noun, name, sorted(self._entries))
         return self._entries[name]
 
     def build(self, name: str, /, **values: Any) -> T:
@@ -90,21 +90,42 @@ class Registry(Generic[T]):
         Raises:
             UserError: the name or an argument is unknown, or a value has the wrong type.
         """
-        component = self.get(name)
+        return self.configured({**values, "name": name})
+
+    def configured(
+        self, settings: Mapping[str, Any], *, key: str | None = None, **supplied: Any
+    ) -> T:
+        """Build the component that ``settings["name"]`` names, by ``build``.
+
+        Args:
+            settings: name and arguments of the component.
+            key: where the user typed them, for messages; by default ``key_of`` the name.
+            supplied: arguments that the run supplies.
+        """
+        name = settings["name"]
+        with typed_as({} if key is None else {self.kind: key}):
+            component = self.get(name)
+        key = key or self.key_of(name)
         accepted = arguments(component)
-        values = {k: v for k, v in values.items() if k in accepted or k not in self.supplied}
-        checked = check_arguments(f"{self.kind} '{name}'", accepted, values)
+        given = {k: v for k, v in settings.items() if k != "name"} | supplied
+        values = {k: v for k, v in given.items() if k in accepted or k not in self.supplied}
+        checked = check_arguments(key, accepted, values)
         try:
-            return component(**checked)
+            with typed_as({k: f"{key}.{k}" for k in accepted if k not in self.supplied}):
+                return component(**checked)
         except ValueError as error:
             if self.kind in ("engine", "data") or isinstance(error, UserError):
                 raise
             raise UserError(f"{self.kind}={name}: {error}") from error
 
-    def configured(self, settings: Mapping[str, Any], **supplied: Any) -> T:
-        """Build the component that ``settings["name"]`` names, by ``build``."""
-        values = {key: value for key, value in settings.items() if key != "name"}
-        return self.build(settings["name"], **values, **supplied)
+    def key_of(self, name: str) -> str:
+        """Return the key of a component's settings: ``optimizer``, or ``stopping.early``."""
+        return f"{self.kind}.{name}" if self.several else self.kind
+
+    @property
+    def noun(self) -> str:
+        """The kind in words: ``optimizer``, ``stopping rule``."""
+        return {"data": "data source", "stopping": "stopping rule"}.get(self.kind, self.kind)
 
     def settings(self, name: str) -> dict[str, Argument]:
         """Return the arguments of ``name`` that a config sets."""

@@ -54,12 +54,12 @@ def _arguments(component: Callable[..., Any]) -> dict[str, Argument]:
 
 
 def check_arguments(
-    owner: str, accepted: Mapping[str, Argument], values: Mapping[str, Any]
+    key: str, accepted: Mapping[str, Argument], values: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return ``values`` with numbers converted to the annotated types.
 
     Args:
-        owner: name of the component in messages, such as ``optimizer 'momentum'``.
+        key: of the component in messages, such as ``optimizer`` or ``stopping.early``.
         accepted: arguments of the component.
         values: values to check.
 
@@ -69,16 +69,41 @@ def check_arguments(
     checked = {}
     for name, value in values.items():
         if name not in accepted:
-            raise unknown(f"{owner}, {name}={value!r}", "argument", name, accepted)
-        argument = accepted[name]
-        fits, converted = fit(value, argument.annotation)
-        if not fits:
-            raise bad_value(f"{owner}, {name}={value!r}", describe(argument.annotation))
-        checked[name] = converted
+            raise unknown(f"{key}.{name}={shown(value)}", "setting", name, accepted)
+        checked[name] = fitted(f"{key}.{name}", value, accepted[name].annotation)
     missing = [a.name for a in accepted.values() if a.default is REQUIRED and a.name not in values]
     if missing:
-        raise UserError(f"{owner} needs {in_words(missing)}")
+        raise UserError(f"{key} needs {in_words(missing)}")
     return checked
+
+
+def fitted(key: str, value: Any, annotation: Any) -> Any:
+    """Return ``value`` converted to the type of an annotation.
+
+    Args:
+        key: of the value in messages.
+        value: as the user gave it.
+        annotation: of the argument.
+
+    Raises:
+        UserError: the value has another type.
+    """
+    fits, converted = fit(value, annotation)
+    if not fits:
+        expected = describe(annotation)
+        needs_brackets = "a list" in expected and isinstance(value, (str, int, float))
+        example = f"write {key}=[{shown(value)}]" if needs_brackets else ""
+        raise bad_value(f"{key}={shown(value)}", expected, example)
+    return converted
+
+
+def shown(value: Any) -> str:
+    """Return a value as it is typed on the command line."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(map(shown, value)) + "]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def fit(value: Any, annotation: Any) -> tuple[bool, Any]:
@@ -117,6 +142,10 @@ def _fit_sequence(value: Any, origin: Any, options: tuple[Any, ...]) -> tuple[bo
     return all(ok for ok, _ in results), container(item for _, item in results)
 
 
+PLURALS = {float: "numbers", int: "whole numbers", str: "texts"}
+"""Types of the entries of a list, in words."""
+
+
 def describe(annotation: Any) -> str:
     """Return the values of an annotation in words: ``a number``, ``a number or null``."""
     origin, options = typing.get_origin(annotation), typing.get_args(annotation)
@@ -125,9 +154,8 @@ def describe(annotation: Any) -> str:
     if origin is typing.Literal:
         return "one of " + ", ".join(map(repr, options))
     if origin in (list, tuple, Sequence):
-        return "a list" + (
-            f", each {describe(options[0])}" if options and options[0] is not Any else ""
-        )
+        plural = PLURALS.get(options[0]) if options else None
+        return f"a list of {plural}" if plural else "a list"
     words = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
     if annotation in (None, type(None)):
         return "null"

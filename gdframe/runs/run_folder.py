@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import yaml
 
 from gdframe.errors import UserError
-from gdframe.runs.files import Flush, remove_unfinished, replacing
+from gdframe.runs.files import Flush, remove_unfinished, replacing, require_folder
 from gdframe.runs.folder import DamagedError, Folder
 from gdframe.runs.lock import is_locked
 
@@ -200,10 +200,11 @@ class RunFolder(Folder):
         """
         from gdframe.runs.model_file import read_model
 
+        expected = "the folder of a run that has ended"
+        require_folder(self.path, expected)
         path = self.file(MODEL)
         if not path.is_file():
-            problem = "does not exist" if not self.path.is_dir() else f"has no {MODEL}"
-            raise UserError(f"{self}: {problem}; give the folder of a run that has ended")
+            raise UserError(f"{self}: has no {MODEL}; give {expected}")
         return read_model(path)
 
     def write_model(self, model: nn.Module, metadata: Mapping[str, Any]) -> None:

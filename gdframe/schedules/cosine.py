@@ -29,11 +29,9 @@ class Cosine(Schedule):
 
     def __init__(self, *, epochs: float | None = None, final: float = 0.0) -> None:
         if epochs is not None and not epochs > 0:
-            raise bad_value(
-                f"cosine: epochs={epochs:g}", "a number above 0, or null for the run's length"
-            )
+            raise bad_value(f"epochs={epochs:g}", "a number above 0, or null for the run's length")
         if not 0 <= final <= 1:
-            raise bad_value(f"cosine: final={final:g}", "a number in [0, 1]")
+            raise bad_value(f"final={final:g}", "a number in [0, 1]")
         self.epochs, self.final = epochs, final
         self.uses_run_length = epochs is None
 

@@ -24,7 +24,7 @@ class Exponential(Schedule):
 
     def __init__(self, *, gamma: float = 0.95) -> None:
         if not 0 < gamma <= 1:
-            raise bad_value(f"exponential: gamma={gamma:g}", "a number in (0, 1]")
+            raise bad_value(f"gamma={gamma:g}", "a number above 0 and at most 1")
         self.gamma = gamma
 
     def factor(self, epochs: NDArray[np.float64], clock: Clock) -> NDArray[np.float64]:

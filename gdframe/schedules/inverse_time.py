@@ -28,8 +28,9 @@ class InverseTime(Schedule):
     """
 
     def __init__(self, *, decay: float = 1.0, power: float = 1.0) -> None:
-        if not (decay > 0 and power > 0):
-            raise bad_value(f"inverse_time: decay={decay:g}, power={power:g}", "numbers above 0")
+        for name, value in (("decay", decay), ("power", power)):
+            if not value > 0:
+                raise bad_value(f"{name}={value:g}", "a number above 0")
         self.decay, self.power = decay, power
 
     def factor(self, epochs: NDArray[np.float64], clock: Clock) -> NDArray[np.float64]:

@@ -24,10 +24,10 @@ class Step(Schedule):
     """
 
     def __init__(self, *, every: float = 30.0, gamma: float = 0.1) -> None:
-        if not (every > 0 and 0 < gamma <= 1):
-            raise bad_value(
-                f"step: every={every:g}, gamma={gamma:g}", "every above 0, gamma in (0, 1]"
-            )
+        if not every > 0:
+            raise bad_value(f"every={every:g}", "a number above 0")
+        if not 0 < gamma <= 1:
+            raise bad_value(f"gamma={gamma:g}", "a number above 0 and at most 1")
         self.every, self.gamma = every, gamma
 
     def factor(self, epochs: NDArray[np.float64], clock: Clock) -> NDArray[np.float64]:

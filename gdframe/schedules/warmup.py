@@ -39,10 +39,10 @@ class Warmup(Schedule):
         start: float = 0.1,
         then: str | Mapping[str, Any] | Schedule = "constant",
     ) -> None:
-        if not (epochs > 0 and 0 <= start <= 1):
-            raise bad_value(
-                f"warmup: epochs={epochs:g}, start={start:g}", "epochs above 0, start in [0, 1]"
-            )
+        if not epochs > 0:
+            raise bad_value(f"epochs={epochs:g}", "a number above 0")
+        if not 0 <= start <= 1:
+            raise bad_value(f"start={start:g}", "a number in [0, 1]")
         self.epochs, self.start = epochs, start
         self.then = _schedule(then)
         self.uses_run_length = self.then.uses_run_length
@@ -63,6 +63,6 @@ def _schedule(then: str | Mapping[str, Any] | Schedule) -> Schedule:
         return then
     settings = {"name": then} if isinstance(then, str) else dict(then)
     if "name" not in settings:
-        raise bad_value(f"warmup: then={dict(settings)}", "a name, as in {name: cosine}")
-    built: Schedule = SCHEDULES.configured(settings)
+        raise bad_value(f"then={dict(settings)}", "a name, as in {name: cosine}")
+    built: Schedule = SCHEDULES.configured(settings, key="then")
     return built

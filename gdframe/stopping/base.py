@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from gdframe.errors import counted
+
 Memory = dict[str, float]
 """A rule's memory of a run: numbers by name, saved in checkpoints."""
 
@@ -122,4 +124,4 @@ def smaller_lr(lr: float) -> str:
 
 def epochs_text(count: int) -> str:
     """Return a number of epochs as text: ``1 epoch``, ``5,000 epochs``."""
-    return f"{count:,} epoch{'' if count == 1 else 's'}"
+    return counted(count, "epoch")

@@ -30,7 +30,7 @@ class Divergence(StoppingRule):
 
     def __init__(self, *, factor: float = 1e6) -> None:
         if not factor > 1:
-            raise bad_value(f"stopping.divergence_factor={factor:g}", "a number above 1")
+            raise bad_value(f"factor={factor:g}", "a number above 1")
         self.factor = factor
 
     def judge(self, memory: Memory, end: EpochEnd) -> Verdict | None:

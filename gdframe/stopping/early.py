@@ -27,9 +27,9 @@ class Early(StoppingRule):
 
     def __init__(self, *, metric: str = "loss", patience: int = 10, min_delta: float = 0.0) -> None:
         if patience < 1:
-            raise bad_value(f"stopping.early.patience={patience}", "a whole number of at least 1")
+            raise bad_value(f"patience={patience}", "a whole number of at least 1")
         if not (math.isfinite(min_delta) and min_delta >= 0):
-            raise bad_value(f"stopping.early.min_delta={min_delta:g}", "a number of at least 0")
+            raise bad_value(f"min_delta={min_delta:g}", "a number of at least 0")
         self.metric, self.patience, self.min_delta = metric, patience, min_delta
         is_maximized = metric != "loss" and getattr(METRICS.get(metric), "maximize", False)
         self._sign = -1.0 if is_maximized else 1.0

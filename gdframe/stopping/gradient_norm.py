@@ -22,9 +22,7 @@ class GradientNorm(StoppingRule):
 
     def __init__(self, *, tolerance: float | None = 1e-10) -> None:
         if tolerance is not None and not (math.isfinite(tolerance) and tolerance >= 0):
-            raise bad_value(
-                f"stopping.gradient_tolerance={tolerance:g}", "a number of at least 0, or null"
-            )
+            raise bad_value(f"tolerance={tolerance:g}", "a number of at least 0, or null")
         self.tolerance = tolerance
 
     def judge(self, memory: Memory, end: EpochEnd) -> Verdict | None:

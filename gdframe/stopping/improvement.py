@@ -31,9 +31,9 @@ class Improvement(StoppingRule):
 
     def __init__(self, *, tolerance: float | None = 1e-6, patience: int = 5) -> None:
         if tolerance is not None and not (math.isfinite(tolerance) and tolerance >= 0):
-            raise bad_value(f"stopping.tolerance={tolerance:g}", "a number of at least 0, or null")
+            raise bad_value(f"tolerance={tolerance:g}", "a number of at least 0, or null")
         if patience < 1:
-            raise bad_value(f"stopping.patience={patience}", "a whole number of at least 1")
+            raise bad_value(f"patience={patience}", "a whole number of at least 1")
         self.tolerance, self.patience = tolerance, patience
 
     def follow(self, memory: Memory, end: EpochEnd) -> bool:

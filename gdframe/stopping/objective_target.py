@@ -22,7 +22,7 @@ class ObjectiveTarget(StoppingRule):
 
     def __init__(self, *, target: float | None = None) -> None:
         if target is not None and not math.isfinite(target):
-            raise bad_value(f"stopping.target={target}", "a finite number, or null")
+            raise bad_value(f"target={target}", "a finite number, or null")
         self.target = target
 
     def judge(self, memory: Memory, end: EpochEnd) -> Verdict | None:

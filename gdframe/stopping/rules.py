@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
-from gdframe.errors import UserError
-from gdframe.registry import STOPPING
+from gdframe.errors import UserError, in_words, typed_as
+from gdframe.registry import METRICS, STOPPING
 from gdframe.stopping.base import EpochEnd, Memory, Status, StoppingRule, Verdict, epochs_text
 from gdframe.stopping.divergence import Divergence
 from gdframe.stopping.gradient_norm import GradientNorm
@@ -42,21 +43,24 @@ class Stopping:
         target: float | None = None,
         time_limit: float | None = None,
         divergence_factor: float = 1e6,
-        rules: Sequence[StoppingRule] = (),
+        rules: Sequence[Any] = (),
     ) -> None:
         for rule in rules:
             if not isinstance(rule, StoppingRule):
+                name = rule.__name__ if isinstance(rule, type) else type(rule).__name__
                 raise UserError(
-                    f"stopping rule was given as {type(rule).__name__}: expected a "
-                    "gdframe.StoppingRule"
+                    f"stopping rule was given as {name}: expected a gdframe.StoppingRule, such as "
+                    "gdframe.Early()"
                 )
-        defaults: list[StoppingRule] = [
-            Divergence(factor=divergence_factor),
-            ObjectiveTarget(target=target),
-            GradientNorm(tolerance=gradient_tolerance),
-            Improvement(tolerance=tolerance, patience=patience),
-            TimeLimit(seconds=time_limit),
-        ]
+        defaults: list[StoppingRule] = []
+        with typed_as({"factor": "divergence_factor"}):
+            defaults.append(Divergence(factor=divergence_factor))
+        defaults.append(ObjectiveTarget(target=target))
+        with typed_as({"tolerance": "gradient_tolerance"}):
+            defaults.append(GradientNorm(tolerance=gradient_tolerance))
+        defaults.append(Improvement(tolerance=tolerance, patience=patience))
+        with typed_as({"seconds": "time_limit"}):
+            defaults.append(TimeLimit(seconds=time_limit))
         replaced = {type(rule) for rule in rules}
         active = [rule for rule in defaults if type(rule) not in replaced] + list(rules)
         self.rules = {STOPPING.name_of(rule): rule for rule in active}
@@ -72,8 +76,12 @@ class Stopping:
         """Columns of the history that the rules need and that not every run has."""
         return [column for rule in self.rules.values() for column in rule.columns]
 
-    def check(self, columns: Container[str]) -> None:
+    def check(self, columns: Collection[str], task: str) -> None:
         """Check that a history has the columns that the rules need.
+
+        Args:
+            columns: of the history.
+            task: of the data.
 
         Raises:
             UserError: a column is missing.
@@ -83,9 +91,7 @@ class Stopping:
                 if column not in columns:
                     words = column.replace("_", " ").replace("/", " ")
                     raise UserError(
-                        f"stopping rule {name} needs the {words}, which this run does not measure: "
-                        "use rows for validation (data.validation=0.2), and name the metric "
-                        "(metric=[NAME])"
+                        f"stopping={name} needs the {words}: {_remedy(column, columns, task)}"
                     )
 
     def follow(self, memories: dict[str, Memory], end: EpochEnd) -> Iterator[str]:
@@ -114,3 +120,15 @@ class Stopping:
         """Return the first verdict on the training time, or None."""
         verdicts = (rule.judge_time(seconds) for rule in self.rules.values())
         return next((verdict for verdict in verdicts if verdict), None)
+
+
+def _remedy(column: str, columns: Collection[str], task: str) -> str:
+    """Return what to do about a column that a run does not measure."""
+    if column.startswith("validation") and "validation_loss" not in columns:
+        return "the run has no validation rows; set data.validation=0.2"
+    part, _, name = column.rpartition("/")
+    measured = [other.rpartition("/")[2] for other in columns if other.startswith(f"{part}/")]
+    of = getattr(METRICS.get(name), "task", None) if name in METRICS else None
+    if of not in (None, task):
+        return f"{name} is for {of}, and the data are for {task}; choose from {in_words(measured)}"
+    return f"the run does not measure it; add metric=[{','.join([*measured, name])}]"

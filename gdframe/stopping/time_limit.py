@@ -20,7 +20,7 @@ class TimeLimit(StoppingRule):
 
     def __init__(self, *, seconds: float | None = None) -> None:
         if seconds is not None and not seconds > 0:
-            raise bad_value(f"stopping.time_limit={seconds:g}", "a number above 0, or null")
+            raise bad_value(f"seconds={seconds:g}", "a number above 0, or null")
         self.seconds = seconds
 
     def judge(self, memory: Memory, end: EpochEnd) -> Verdict | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Integral
 from typing import Any
@@ -30,7 +30,7 @@ KINDS: dict[str, tuple[Any, str]] = {
     "data": (Dataset, "a gdframe.Dataset, such as gdframe.Dataset.from_arrays(x, y)"),
     "penalty": ((Penalty, type(None)), "a gdframe.Penalty, such as gdframe.L2()"),
     "schedule": ((Schedule, type(None)), "a gdframe.Schedule, such as gdframe.Cosine()"),
-    "stopping": (Stopping, "a gdframe.Stopping"),
+    "stopping": (Stopping, "a list of stopping rules, or a gdframe.Stopping"),
     "metrics": ((Mapping, type(None)), "metrics by name"),
     "metric": (Metric, "a gdframe.Metric, or the name of a registered one"),
     "observer": (Observer, "a gdframe.Observer"),
@@ -52,18 +52,45 @@ def check_kinds(parts: Mapping[str, Any]) -> None:
     for name, value in parts.items():
         classes, expected = KINDS[name]
         if not isinstance(value, classes) or isinstance(value, bool):
-            kind = f"{type(value).__module__}.{type(value).__name__}".removeprefix("builtins.")
-            raise UserError(f"{name} was given as {kind}: expected {expected}")
+            raise UserError(
+                f"{name} was given as {_kind(value)}: expected {expected}{_hint(value)}"
+            )
 
 
-def check_observers(observers: Sequence[Any]) -> None:
-    """Check that all observers are Observers.
+def check_list(name: str, values: Any) -> list[Any]:
+    """Return the entries of an argument that takes a list.
 
     Raises:
-        UserError: names the class of the first that is none.
+        UserError: the argument is not a list.
     """
-    for observer in observers:
+    if not isinstance(values, (list, tuple)):
+        given = repr(values) if isinstance(values, str) else _kind(values)
+        raise UserError(f"{name} was given as {given}: expected a list, as in {name}=[...]")
+    return list(values)
+
+
+def _kind(value: Any) -> str:
+    """Return the class of a value in words, or the name of a class."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    return f"{type(value).__module__}.{type(value).__name__}".removeprefix("builtins.")
+
+
+def _hint(value: Any) -> str:
+    """Return what to do about a class that was given for an object of it."""
+    return f"; build one, as in {value.__name__}(...)" if isinstance(value, type) else ""
+
+
+def check_observers(observers: Any) -> list[Observer]:
+    """Return a list of observers.
+
+    Raises:
+        UserError: it is not a list, or an entry is not an Observer.
+    """
+    listed = check_list("observers", observers)
+    for observer in listed:
         check_kinds({"observer": observer})
+    return listed
 
 
 def check_metrics(metrics: Mapping[str, Any], problem: Problem, data: Dataset) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from gdframe.diagnostics.base import Diagnosis, Guarded
 from gdframe.engines.base import CannotExecute, Engine, Trace
 from gdframe.engines.eager import Eager
-from gdframe.errors import UserError
+from gdframe.errors import bad_value
 from gdframe.observers.base import Observer
 from gdframe.registry import ENGINES
 from gdframe.runs.checkpoint_file import Capture
@@ -64,7 +64,7 @@ class Run:
         max_points: int = 1000,
     ) -> None:
         if max_points < 1:
-            raise UserError(f"logging.max_points={max_points}: must be at least 1")
+            raise bad_value(f"max_points={max_points}", "a whole number of at least 1")
         self.spec = spec
         self.observers = observers
         self.diagnosis = Guarded(diagnosis or Diagnosis())
@@ -87,8 +87,7 @@ class Run:
 
     @observers.setter
     def observers(self, observers: Sequence[Observer]) -> None:
-        check_observers(observers)
-        self._watchers = Watchers(self, list(observers))
+        self._watchers = Watchers(self, check_observers(observers))
 
     @property
     def clock(self) -> Clock:
@@ -131,7 +130,7 @@ class Run:
         verdict = None
         if not len(self.history):
             row = self._evaluate()
-            self.spec.stopping.check(row)
+            self.spec.stopping.check(row, self.spec.data.task)
             self._add(row)
             if bad := first_not_finite(row):
                 verdict = diverged(*bad, step=0, lr=self.spec.lr, parameter=None)

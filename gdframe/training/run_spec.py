@@ -11,7 +11,7 @@ from torch import nn
 
 from gdframe.data.dataset import Dataset
 from gdframe.engines.base import Problem
-from gdframe.errors import UserError
+from gdframe.errors import UserError, bad_value
 from gdframe.loaders.base import Loader
 from gdframe.losses.base import Loss
 from gdframe.metrics.base import Metric
@@ -60,7 +60,7 @@ class RunSpec:
     def __post_init__(self) -> None:
         check_kinds(vars(self))
         if self.epochs < 1:
-            raise UserError(f"epochs={self.epochs}: must be at least 1")
+            raise bad_value(f"epochs={self.epochs}", "a whole number of at least 1")
         loader, data = self.loader, self.data
         if loader.rows != data.rows:
             raise UserError(f"the loader is for {loader.rows} rows, and the data has {data.rows}")
@@ -69,11 +69,8 @@ class RunSpec:
         self.objective.check(data, smallest=smallest)
         if self.metrics is not None:
             check_metrics(self.metrics, self.problem, data)
-        measured = {f"train/{name}" for name in self.named_metrics}
-        if data.validation is not None:
-            measured |= {"validation_loss", *(f"validation/{name}" for name in self.named_metrics)}
-        others = {c for c in self.stopping.columns if not c.startswith(("train/", "validation"))}
-        self.stopping.check(measured | others)
+        others = [c for c in self.stopping.columns if not c.startswith(("train/", "validation"))]
+        self.stopping.check([*self.measured, *others], data.task)
 
     @cached_property
     def objective(self) -> Objective:
@@ -92,6 +89,14 @@ class RunSpec:
         if self.loss is None:
             return {}
         return default_metrics(self.data.task) if self.metrics is None else self.metrics
+
+    @property
+    def measured(self) -> list[str]:
+        """Columns of the history that not every run has: its metrics and its validation loss."""
+        columns = [f"train/{name}" for name in self.named_metrics]
+        if self.data.validation is not None:
+            columns += ["validation_loss", *(f"validation/{name}" for name in self.named_metrics)]
+        return columns
 
     @cached_property
     def clock(self) -> Clock:

@@ -25,6 +25,7 @@ from gdframe.runs.result import Result
 from gdframe.schedules import Schedule
 from gdframe.stopping import Status, Stopping, StoppingRule, Verdict
 from gdframe.training.blocks import BlockSizer
+from gdframe.training.checks import check_list
 from gdframe.training.run import Run
 from gdframe.training.run_group import RunGroup
 from gdframe.training.run_spec import RunSpec
@@ -174,9 +175,10 @@ class Trainer:
         max_points: int = 1000,
         diagnosis: Diagnosis | None = None,
     ) -> None:
+        named = None if metrics is None else named_metrics(check_list("metrics", metrics))
         spec = RunSpec(
-            model, loss, optimizer, loader, data, penalty, schedule, _stopping(stopping),
-            None if metrics is None else named_metrics(metrics), epochs, seed,
+            model, loss, optimizer, loader, data, penalty, schedule, _stopping(stopping), named,
+            epochs, seed,
         )  # fmt: skip
         self.run = Run(spec, observers=observers, diagnosis=diagnosis, max_points=max_points)
         built = build_engine(engine, [spec.problem], data, loader, epochs=epochs)
@@ -207,4 +209,6 @@ class Trainer:
 def _stopping(stopping: Stopping | Sequence[StoppingRule] | None) -> Stopping:
     if stopping is None:
         return Stopping()
-    return Stopping(rules=stopping) if isinstance(stopping, (list, tuple)) else stopping  # type: ignore[return-value]
+    if isinstance(stopping, Stopping):
+        return stopping
+    return Stopping(rules=check_list("stopping", stopping))

@@ -159,3 +159,36 @@ def test_lazy_models_are_a_function_of_the_seed_and_predict(tmp_path, gdframe):
         ends.append((tmp_path / f"{run}.csv").read_text().split())
     assert ends[0] == ends[1]
     assert len(set(ends[0])) > 5
+
+
+class Doubling(gd.Early):
+    """A rule that is given as a class."""
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: trainer(loss=gd.MSE), ["loss", "the class MSE", "MSE(...)"]),
+        (lambda: trainer(penalty=gd.L2), ["penalty", "the class L2", "L2(...)"]),
+        (lambda: trainer(observers=gd.Observer()), ["observers", "expected a list"]),
+        (lambda: trainer(observers=[gd.CSVHistory]), ["the class CSVHistory", "CSVHistory(...)"]),
+        (lambda: trainer(stopping=gd.Early()), ["stopping", "expected a list"]),
+        (lambda: trainer(stopping=[Doubling]), ["Doubling", "gdframe.StoppingRule"]),
+        (lambda: trainer(metrics="r2"), ["metrics", "'r2'", "expected a list"]),
+        (lambda: trainer(metrics=gd.R2()), ["metrics", "expected a list"]),
+        (lambda: gd.train(["lr=0.1"]), ["list", "texts"]),
+        (lambda: gd.train({"lr": 0.1}), ["dict", "texts"]),
+        (lambda: gd.sweep(["lr=0.1,1"]), ["list", "texts"]),
+        (lambda: gd.lr_range(["lr=0.1"]), ["list", "texts"]),
+        (lambda: gd.train("lr=0.1,0.2"), ["lr=0.1,0.2", "gdframe.sweep"]),
+        (lambda: gd.Stopping(time_limit=-1), ["time_limit=-1"]),
+        (lambda: gd.Stopping(gradient_tolerance=-1), ["gradient_tolerance=-1"]),
+        (lambda: gd.METRICS.build("r3"), ["metric=r3", "'r2'"]),
+    ],
+)
+def test_what_python_was_given_is_told(make, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(gd.UserError) as caught:
+        make()
+    assert [word for word in words if word not in str(caught.value)] == [], caught.value
+    assert not list(tmp_path.iterdir())

@@ -57,16 +57,32 @@ def value_of(result: Mapping[str, Any], metric: str | None) -> float | None:
 
 
 def check_metric(metric: str | None) -> None:
-    """Raise unless a metric is a number in ``result.json``.
+    """Raise unless runs can be ranked by a metric.
 
     Raises:
-        UserError: no run has such a number.
+        UserError: no run has such a metric.
     """
     if metric is None or re.fullmatch(r"metrics\.(train|validation)\.\w+", metric):
         return
     if metric not in COLUMNS:
         known = (*COLUMNS, "metrics.train.NAME", "metrics.validation.NAME")
-        raise unknown(f"sweep.metric={metric}", "number in result.json", metric, known)
+        raise unknown(f"sweep.metric={metric}", "metric of a sweep", metric, known)
+
+
+def check_measured(metric: str | None, columns: Iterable[str]) -> None:
+    """Raise unless one of the runs measures a metric.
+
+    Args:
+        metric: a field of ``result.json``, or None.
+        columns: that the runs measure, such as ``validation/r2``.
+
+    Raises:
+        UserError: no run measures it.
+    """
+    known = [name.replace("/", ".") for name in dict.fromkeys(columns)]
+    known = ["objective", *(f"metrics.{name}" if "." in name else name for name in known)]
+    if metric is not None and metric.startswith(("metrics.", "validation")) and metric not in known:
+        raise unknown(f"sweep.metric={metric}", "metric of these runs", metric, known)
 
 
 def worst(metric: str | None) -> float:

@@ -16,6 +16,7 @@ from gdframe.engines.base import Problem
 from gdframe.engines.structure import difference
 from gdframe.errors import UserError, bad_value
 from gdframe.runs.checkpoint_file import Capture
+from gdframe.sweeps.comparing.sweep_metric import check_measured
 from gdframe.sweeps.executing.job import Job
 from gdframe.training.run_spec import RunSpec
 
@@ -63,6 +64,7 @@ class Structure:
         jobs: the runs.
         bytes: approximate memory of one run.
         has_event_files: whether each run keeps an event file open.
+        measured: columns of metrics that the runs measure.
     """
 
     key: str
@@ -70,18 +72,23 @@ class Structure:
     jobs: list[Job]
     bytes: int
     has_event_files: bool
+    measured: Sequence[str]
 
 
-def plan(jobs: Sequence[Job], datasets: Datasets, *, most: int | None = None) -> list[list[Job]]:
+def plan(
+    jobs: Sequence[Job], datasets: Datasets, *, most: int | None = None, metric: str | None = None
+) -> list[list[Job]]:
     """Check every run by building it once; return the runs in run groups.
 
     Args:
         jobs: the runs.
         datasets: loads the data of the runs.
         most: most runs of a run group; by default as many as fit in memory.
+        metric: that the runs are compared by.
 
     Raises:
-        UserError: a run cannot be trained; the message names its number and overrides.
+        UserError: a run cannot be trained; the message names its number and overrides. Or no run
+            measures the metric.
     """
     if most is not None and not (isinstance(most, int) and most >= 1):
         raise bad_value(f"batch={most}", "a whole number of at least 1, or null")
@@ -94,6 +101,8 @@ def plan(jobs: Sequence[Job], datasets: Datasets, *, most: int | None = None) ->
             raise UserError(f"{job.name}: {error}" if len(jobs) > 1 else str(error)) from error
         except Exception:  # of a third-party component: the run fails alone when it is trained
             groups.append([job])
+    if structures and not groups:
+        check_measured(metric, (column for item in structures for column in item.measured))
     for structure in structures:
         fitting = max(1, int(_memory() * MEMORY_SHARE) // structure.bytes)
         size = min(most or (MOST_FILES if structure.has_event_files else fitting), fitting)
@@ -119,7 +128,9 @@ def _sort_in(job: Job, structures: list[Structure], datasets: Datasets) -> None:
         build_engine(name, [spec.problem], spec.data, spec.loader, epochs=config["epochs"])
     logging = config["logging"]
     has_event_files = logging["tensorboard"] and logging["runs"] == "all"
-    structures.append(Structure(key, spec.problem, [job], _bytes(spec), has_event_files))
+    structures.append(
+        Structure(key, spec.problem, [job], _bytes(spec), has_event_files, spec.measured)
+    )
 
 
 def starting_point(job: Job) -> Capture | None:

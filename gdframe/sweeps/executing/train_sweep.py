@@ -109,7 +109,7 @@ def train_sweep(
         if has_ended(known_results.get(job.number))
     } | (before.results if before else {})
     pending = list({job.number: job for job in requested if job.number not in results}.values())
-    groups = plan(pending, datasets, most=most)
+    groups = plan(pending, datasets, most=most, metric=metric)
     folder.mkdir(parents=True, exist_ok=True)
     with SweepFolder(folder).lock(), patient_collector(), interruptible() as stop:
         for job in known:

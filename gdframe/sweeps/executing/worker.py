@@ -40,9 +40,10 @@ def pack(
     Raises:
         UserError: a run cannot be trained; no run was trained.
     """
-    groups = plan(jobs, Datasets(), most=RUNS if most is None else most)
+    metric = jobs[0].config["sweep"]["metric"]
+    groups = plan(jobs, Datasets(), most=RUNS if most is None else most, metric=metric)
     folder.mkdir(parents=True, exist_ok=True)
-    write_jobs(folder, [*before, *jobs], jobs[0].config["sweep"]["metric"])
+    write_jobs(folder, [*before, *jobs], metric)
     packed = []
     for number, group in enumerate(groups, start=first):
         overrides = [word for word in group[0].overrides if not word.startswith("sweep.")]

@@ -29,7 +29,7 @@ from gdframe.sweeps.comparing.comparison import (
 from gdframe.sweeps.comparing.minima import Minimum, minima
 from gdframe.sweeps.comparing.scales import scale_keys
 from gdframe.sweeps.comparing.sweep_metric import default_metric, goes_up, value_of
-from gdframe.sweeps.writing.summary import Row, csv_text, flatten, row
+from gdframe.sweeps.writing.summary_rows import Row, csv_text, flatten, row
 
 MOST_LINES = 20
 """Most configurations in the table on the console."""
