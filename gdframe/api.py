@@ -25,6 +25,7 @@ from gdframe.config.messages import (
     refuse_choices,
     with_plugins,
 )
+from gdframe.config.overrides import refuse_unheard
 from gdframe.config.schema import register_nodes
 from gdframe.config.train_run import train_run
 from gdframe.config.trusted_plugins import digests, load_named
@@ -210,6 +211,7 @@ def composed(overrides: Sequence[str], several: str = "give them to gdframe.swee
 def _prepare(overrides: Sequence[str]) -> list[str]:
     """Load the plugins that overrides name; return their absolute paths."""
     check_texts(overrides)
+    refuse_unheard(overrides)
     plugins = load_named(named_plugins(overrides))
     register_nodes()
     refuse_choices(overrides)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import IntEnum
+from pathlib import Path
 
 
 class Exit(IntEnum):
@@ -150,3 +152,50 @@ def positive(name: str, value: float) -> float:
     if not (math.isfinite(float(value)) and float(value) > 0):
         raise bad_value(f"{name}={value:g}", "a finite number above 0")
     return value
+
+
+def require_memory(what: str, size: float) -> None:
+    """Refuse what does not fit in free memory, before it is allocated.
+
+    Args:
+        what: named in the message.
+        size: its approximate size in bytes.
+
+    Raises:
+        UserError: fewer bytes are free.
+    """
+    if size > (free := free_memory()):
+        raise UserError(
+            f"{what}: needs about {size / 1e9:,.3g} GB, and {free / 1e9:,.3g} GB are free; "
+            "choose a smaller number"
+        )
+
+
+def free_memory() -> float:
+    """Return the bytes that this process may still allocate; infinite if the system cannot say."""
+    free = math.inf
+    with suppress(OSError, ValueError, AttributeError):  # another system than Linux
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        available = next(line for line in lines if line.startswith("MemAvailable"))
+        free = 1024 * int(available.split()[1])
+    with suppress(OSError, ValueError):  # "max" is no limit
+        free = min(free, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    with suppress(ImportError, OSError):
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if limit != resource.RLIM_INFINITY:
+            used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+            free = min(free, max(0, limit - used))
+    return free
+
+
+def reason_of(error: BaseException) -> str | None:
+    """Return in words why memory or a factorisation failed, or None for any other error."""
+    words = ("allocate memory", "out of memory", "Storage size calculation overflowed")
+    is_memory = isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    if is_memory or isinstance(error, MemoryError):
+        return f"there is not enough memory ({first_line(error)}): choose smaller numbers"
+    if type(error).__name__ == "LinAlgError":  # of NumPy or of torch
+        return f"a matrix cannot be factorised ({first_line(error)}): choose less extreme numbers"
+    return None

@@ -1,4 +1,4 @@
-"""Turns Ctrl-C into a request to stop, which a run follows at the next step where it can save."""
+"""Turns Ctrl-C, SIGTERM and SIGHUP into a request to stop, which a run follows when it can save."""
 
 from __future__ import annotations
 
@@ -9,6 +9,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
+
+
+def signals() -> list[signal.Signals]:
+    """Return the signals that end a run: Ctrl-C, SIGTERM, and a closed terminal unless ignored."""
+    ending = [signal.SIGINT, signal.SIGTERM]
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none, and nohup ignores it
+    if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
+        ending.append(hangup)
+    return ending
 
 
 def raise_outside_imports(number: int, frame: FrameType | None) -> None:
@@ -36,7 +45,7 @@ _CAN_WAIT = hasattr(signal, "setitimer")  # Windows cannot
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], str | None]]:
-    """Catch SIGINT and SIGTERM; yield a function that returns the signal's name, or None.
+    """Catch SIGINT, SIGTERM and SIGHUP; yield a function that returns the signal's name, or None.
 
     Another signal more than a second after the first raises KeyboardInterrupt at once. Outside the
     main thread Python delivers no signals, so nothing is caught.
@@ -60,7 +69,7 @@ def interruptible() -> Iterator[Callable[[], str | None]]:
         return
     if forget():
         received.append("Ctrl-C")
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, note) for number in signals()}
     try:
         yield name
     finally:

@@ -69,11 +69,16 @@ def call_script(script: Path, folder: Path) -> int:
     return fork(_script, [str(script)], folder)
 
 
-def fork(run: Callable[[Sequence[str]], int], arguments: Sequence[str], folder: Path) -> int:
+def fork(
+    run: Callable[[Sequence[str]], int],
+    arguments: Sequence[str],
+    folder: Path,
+    limit: float = LIMIT,
+) -> int:
     """Call a function of a command line in a forked process in ``folder``; return its exit code.
 
     Raises:
-        TimeoutError: it took longer than ``LIMIT``.
+        TimeoutError: it took longer than ``limit`` seconds.
     """
     files = [folder.parent / f"{folder.name}.{end}" for end in ("out", "err")]
     for file in files:
@@ -82,10 +87,11 @@ def fork(run: Callable[[Sequence[str]], int], arguments: Sequence[str], folder: 
         target=_run, args=(run, arguments, folder, dict(os.environ), files)
     )
     process.start()
-    process.join(LIMIT)
+    process.join(limit)
     if process.exitcode is None:
         process.kill()
-        raise TimeoutError(f"{' '.join(arguments)} took more than {LIMIT:g} s")
+        process.join()
+        raise TimeoutError(f"{' '.join(arguments)} took more than {limit:g} s")
     return process.exitcode
 
 

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
 
 from gdframe.cli.task import Task
 from gdframe.config.folders import (
@@ -26,17 +24,18 @@ from gdframe.config.folders import (
     register_resolver,
     unwritable,
 )
-from gdframe.config.hints import strange_word
-from gdframe.config.hydra_internals import unknown_words, wrapping_launchers
+from gdframe.config.hydra_internals import is_of_hydra, split, wrapping_launchers
 from gdframe.config.messages import (
     explain,
     named_folder,
     named_plugins,
+    parse,
     quoted,
     refuse_choices,
     refuse_several,
     with_plugins,
 )
+from gdframe.config.overrides import refuse_many, refuse_unheard
 from gdframe.config.schema import config_folder, register_nodes
 from gdframe.config.trusted_plugins import load_named, load_stored
 from gdframe.errors import Exit, FailedError, UserError
@@ -51,10 +50,11 @@ def run_application(argv: list[str]) -> int:
         UserError: the command line, the data or a plugin cannot be used; nothing was written.
     """
     task = Task(started=time.perf_counter())
-    strange, flags = unknown_words(argv)
-    if strange:
-        raise strange_word(strange[0], argv, flags)
-    overrides = [word for word in argv if "=" in word and not word.startswith("-")]
+    flags, overrides = split(argv)
+    parsed = parse(overrides)
+    refuse_unheard(overrides)
+    if is_sweep := bool({"-m", "--multirun"} & set(flags)):
+        refuse_many(parsed)
     plugins = load_named(named_plugins(overrides))
     register_nodes()
     refuse_choices(overrides)
@@ -72,19 +72,22 @@ def run_application(argv: list[str]) -> int:
     application = hydra.main(
         version_base="1.3", config_path=str(config_folder()), config_name="config"
     )(task)
-    words = [with_plugins(word, plugins) for word in argv]
+    words = [*flags, *(with_plugins(word, plugins) for word in overrides)]
     with ExitStack() as stack:
         for folder in named_folders:
             stack.enter_context(hold(folder))
             (refuse_run if reuse else refuse_occupied)(folder)
-        words += _sweep_folder(argv, named_folders)
+        if is_sweep:
+            words += _sweep_folder(overrides, named_folders)
         try:
             with _hydra_environment(words), _plugins_of_hydra(), wrapping_launchers(_in_groups):
                 application()
             if task.error is not None:
                 raise task.error
-        except (HydraException, OmegaConfBaseException) as error:
-            raise explain(error, overrides) from error
+        except Exception as error:
+            if is_of_hydra(error) and not isinstance(error, OSError):
+                raise explain(error, overrides) from error
+            raise
         finally:
             if not task.codes:
                 for folder in (*claimed(), *named_folders):
@@ -93,13 +96,11 @@ def run_application(argv: list[str]) -> int:
     return _exit_code(task)
 
 
-def _sweep_folder(argv: Sequence[str], named: Sequence[Path]) -> list[str]:
+def _sweep_folder(overrides: Sequence[str], named: Sequence[Path]) -> list[str]:
     """Return the override that names the sweep folder for workers in other processes."""
-    if not {"-m", "--multirun"} & set(argv):
+    if any(word.startswith("hydra.sweep.dir=") for word in overrides):
         return []
-    if any(word.startswith("hydra.sweep.dir=") for word in argv):
-        return []
-    folder = named[0] if any(word.startswith("sweep.dir=") for word in argv) else new_sweep()
+    folder = named[0] if any(word.startswith("sweep.dir=") for word in overrides) else new_sweep()
     return [f"hydra.sweep.dir={quoted(str(folder))}"]
 
 

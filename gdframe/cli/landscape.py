@@ -25,7 +25,7 @@ from gdframe.diagnostics.plane import (
 )  # fmt: skip
 from gdframe.diagnostics.trajectory import Trajectory, flatten, retrace
 from gdframe.engines.auto import build_engine
-from gdframe.errors import UserError, bad_value
+from gdframe.errors import UserError, bad_value, require_memory
 from gdframe.models import Function
 from gdframe.runs.run_folder import RunFolder
 from gdframe.runs.sweep_folder import SweepFolder
@@ -38,6 +38,9 @@ FEWEST_FINITE = 0.2
 
 MOST_RUNS = 8
 """Most paths in a picture, so that colours are distinct."""
+
+BYTES_OF_POINT = 100
+"""Approximate memory of a grid point: its coordinates, its objective, and their copies."""
 
 AGREES = 1e-3
 """Largest relative distance between the end of a path and the end of its run."""
@@ -117,6 +120,8 @@ def landscape(
     """
     if points < 2 or rows < 1:
         raise bad_value(f"--points {points} --rows {rows}", "at least 2 points and at least 1 row")
+    axes_of_grid = 1 if between or len(parameters) == 1 else 2
+    require_memory(f"--points {points}", BYTES_OF_POINT * float(points) ** axes_of_grid)
     if len(runs) > MOST_RUNS:
         raise bad_value(f"{len(runs)} runs", f"at most {MOST_RUNS}")
     if between and len(runs) != 2:

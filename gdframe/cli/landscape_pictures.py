@@ -21,7 +21,7 @@ from gdframe.cli.landscape import Landscape, RetracedRun, landscape, minima
 from gdframe.config.folders import claim
 from gdframe.drawing import COLORS, WARM, new_axes, png
 from gdframe.errors import UserError, bad_value
-from gdframe.runs.files import remove_unfinished, write_atomically
+from gdframe.runs.files import remove_unfinished, require_place, write_atomically
 from gdframe.runs.picture_files import LANDSCAPE, picture_path
 
 FRAMES, FRAME_MILLISECONDS, HOLD_MILLISECONDS = 60, 60, 1500
@@ -52,6 +52,10 @@ def show(runs: Sequence[str], *, animate: str | None, output: str | None, **sett
         )
     if animate is not None and animate.endswith(".mp4") and shutil.which("ffmpeg") is None:
         raise UserError(f"--animate {animate}: ffmpeg is not installed; install it, or use .gif")
+    if animate is not None:
+        require_place(animate, "--animate")
+    if output is not None and Path(output).suffix == ".png":
+        require_place(output)
     result = landscape(*runs, **settings)
     if output is not None:
         path = Path(output)

@@ -20,7 +20,7 @@ from gdframe.diagnostics.rates import Ramp, RangeTest, try_ramp, try_rates
 from gdframe.drawing import COLORS, WARM, new_axes, png
 from gdframe.engines.auto import build_engine
 from gdframe.engines.base import Engine
-from gdframe.errors import bad_value
+from gdframe.errors import bad_value, require_memory
 from gdframe.runs.files import write_atomically
 from gdframe.runs.picture_files import LR_RANGE, picture_path, write_picture
 from gdframe.runs.result_table import shown_path
@@ -34,6 +34,9 @@ LOW, HIGH = 1e-5, 10.0
 
 SPAN = (1e-4, 4.0)
 """Default range as multiples of the stability limit, if it is known."""
+
+COPIES, NUMBERS_OF_RUN = 4, 2_000
+"""Copies of the parameters of a run, and other numbers that it keeps besides its curve."""
 
 FEWEST, MOST = 100, 1000
 """Fewest and most steps by default; between them, an epoch."""
@@ -77,6 +80,10 @@ def lr_range(
         if lr is not None and not 0 < lr < np.inf:
             raise bad_value(f"--{name} {lr:g}", "a finite number above 0")
     spec = build(config)
+    runs = 1 if ramp else points
+    parameters = sum(parameter.numel() for parameter in spec.model.parameters())
+    numbers = float(runs) * (COPIES * parameters + NUMBERS_OF_RUN + 2 * (steps or MOST))
+    require_memory(f"--points {points} --steps {steps or MOST}", 8 * numbers)
     diagnostics = build_diagnostics(config)
     diagnostics.begin(spec.problem, spec.data, spec.loader)
     limit = diagnostics.stability.lowest if diagnostics.stability else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import shutil
 import signal
@@ -16,8 +15,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from gdframe.errors import Exit, FailedError, UserError
-from gdframe.interrupt import forget, raise_outside_imports
+from gdframe.cli.streams import patient_streams
+from gdframe.errors import Exit, FailedError, UserError, reason_of
+from gdframe.interrupt import forget, raise_outside_imports, signals
 from gdframe.runs.files import DISK_FULL, NotWrittenError
 from gdframe.runs.sweep_folder import SweepFolder, sweep_of
 
@@ -29,14 +29,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     standard error. 3: a single run diverged. 130: interrupted, after saving.
     """
     argv = list(sys.argv[1:] if arguments is None else arguments)
+    with patient_streams():
+        return _interruptible(argv)
+
+
+def _interruptible(argv: list[str]) -> int:
+    """Run a command line, which a signal interrupts; return its exit code."""
     received: list[int] = []
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         received.append(number)
         raise_outside_imports(number, frame)
 
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, interrupt) for number in signals}
+    before = {number: signal.signal(number, interrupt) for number in signals()}
     try:
         return _run(argv)
     except KeyboardInterrupt:
@@ -71,25 +76,43 @@ def _run(argv: list[str]) -> int:
                 from gdframe.config.hints import unknown_word
 
                 raise unknown_word(argv, list(verbs))
-            return verbs[argv[0]](argv[1:])
-        return _train(argv)
+            code = verbs[argv[0]](argv[1:])
+        else:
+            code = _train(argv)
+        try:
+            sys.stdout.flush()
+        except OSError as error:  # the run is saved
+            return _print_error(f"standard output: {error.strerror}", debug, Exit.FAILED)
+        return code
     except UserError as error:
         code = Exit.FAILED if isinstance(error, FailedError) else Exit.WRONG_INPUT
         return _print_error(str(error), debug, code)
-    except BrokenPipeError:  # the reader of standard output has closed it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.OK
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
         hint = "; free some space" if error.errno in DISK_FULL else ""
         return _print_error(f"cannot read or write{where}: {error.strerror or error}{hint}", debug)
+    except Exception as error:
+        if (reason := reason_of(error)) is None:
+            raise
+        return _print_error(reason, debug)
 
 
 def _print_error(message: str, debug: bool, code: int = Exit.WRONG_INPUT) -> int:
     if debug:
         traceback.print_exc()
-    print(f"gdframe: {message}", file=sys.stderr)
+    print(f"gdframe: {_on_one_line(message)}", file=sys.stderr)
     return code
+
+
+def _on_one_line(message: str) -> str:
+    """Return a message with control characters escaped, and its middle left out if it is long."""
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
+    ends = MOST_SHOWN // 2
+    return text if len(text) <= MOST_SHOWN else f"{text[:ends]} [...] {text[-ends:]}"
+
+
+MOST_SHOWN = 2_000
+"""Most characters of an error message."""
 
 
 def _train(argv: list[str]) -> int:

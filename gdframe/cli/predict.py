@@ -19,7 +19,7 @@ from gdframe.errors import UserError, bad_value, counted
 from gdframe.losses import Loss
 from gdframe.objective import CHUNK
 from gdframe.registry import LOSSES
-from gdframe.runs.files import remove_unfinished, write_atomically
+from gdframe.runs.files import remove_unfinished, require_place, write_atomically
 from gdframe.runs.run_folder import RunFolder
 
 
@@ -85,11 +85,12 @@ PARQUET, CSV = (".parquet", ".pq"), (".csv",)
 
 
 def check_output(output: str | Path) -> None:
-    """Check the ending of the file to write.
+    """Check the ending and the folder of the file to write.
 
     Raises:
-        UserError: the ending is neither that of CSV nor that of Parquet.
+        UserError: the ending is neither that of CSV nor that of Parquet, or there is no folder.
     """
+    require_place(output)
     if Path(output).suffix.lower() not in (*PARQUET, *CSV):
         raise bad_value(f"--output {output}", "a file that ends in .csv or .parquet")
 

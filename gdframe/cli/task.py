@@ -18,7 +18,7 @@ from gdframe.config.folders import discard, refuse_occupied, register_resolver, 
 from gdframe.config.trusted_plugins import digests
 from gdframe.config.validation import check
 from gdframe.config.values import anchor, dump, plain
-from gdframe.errors import Exit, UserError
+from gdframe.errors import Exit, FailedError, UserError, reason_of
 from gdframe.registry.plugins import load_plugins
 from gdframe.runs.files import NotWrittenError
 from gdframe.runs.run_folder import RunFolder
@@ -73,9 +73,13 @@ class Task:
             if in_sweep:
                 log.error("run %s failed: %s", folder.name, error)
                 _write_failure(folder, error)
-            elif isinstance(error, UserError):
+                self.error = self.error or error
+                return None
+            if (reason := reason_of(error)) is not None:
+                error = (FailedError if RunFolder(folder).is_trained() else UserError)(reason)
+            if isinstance(error, UserError):
                 discard(folder)
-            self.error = self.error or error
+            self.error = error
         return None
 
     def _train(self, config: DictConfig, folder: Path) -> float | None:

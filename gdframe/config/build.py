@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import torch
@@ -13,7 +16,7 @@ from gdframe.config.validation import components, stopping_settings
 from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.diagnostics import Diagnostics
 from gdframe.engines.device import gpu_is_faster
-from gdframe.errors import UserError, in_words, typed_as
+from gdframe.errors import UserError, in_words, require_memory, typed_as
 from gdframe.initializers import initialize
 from gdframe.loaders import FullBatch
 from gdframe.metrics import Metric
@@ -32,6 +35,7 @@ from gdframe.registry import (
     SCHEDULES,
     STOPPING,
     Registry,
+    is_own,
 )
 from gdframe.registry.signatures import arguments
 from gdframe.stopping import Stopping
@@ -171,6 +175,8 @@ def build_model(
     Raises:
         UserError: the model is not a module, has nothing to train, or fails on the rows.
     """
+    if is_own(MODELS.get(settings["name"])):
+        _require_memory(settings, features, outputs)
     with seeded(seed, Purpose.INITIALIZE):
         model = MODELS.configured(settings, features=features, outputs=outputs)
         if isinstance(model, nn.Module) and example is not None and is_lazy(model):
@@ -187,6 +193,27 @@ def build_model(
     if not any(p.requires_grad for p in model.parameters()):
         raise UserError(f"model '{settings['name']}' has no parameters to train")
     return model
+
+
+def _require_memory(settings: Mapping[str, Any], features: int, outputs: int) -> None:
+    """Refuse one of gdframe's models whose parameters do not fit in memory."""
+    numbers = _numbers(json.dumps(settings), features, outputs)
+    require_memory(f"model={settings['name']}", 4 * COPIES * numbers)
+
+
+@cache
+def _numbers(settings: str, features: int, outputs: int) -> float:
+    """Build a model without memory for its parameters; return their number, or infinity."""
+    try:
+        with torch.device("meta"):
+            model = MODELS.configured(json.loads(settings), features=features, outputs=outputs)
+    except (TypeError, OverflowError, RuntimeError):  # a size above 2^63
+        return math.inf
+    return float(sum(tensor.numel() for tensor in model.parameters()))
+
+
+COPIES = 4
+"""How often the parameters are in memory: with gradients, states and copies."""
 
 
 def pick_device(name: str) -> str:

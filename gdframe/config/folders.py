@@ -14,10 +14,13 @@ from gdframe.config.command import resume_command
 from gdframe.errors import FailedError, UserError
 from gdframe.runs.files import DISK_FULL
 from gdframe.runs.folder import Folder
-from gdframe.runs.run_folder import RunFolder
-from gdframe.runs.sweep_folder import SweepFolder
+from gdframe.runs.run_folder import HYDRA, RunFolder
+from gdframe.runs.sweep_folder import HYDRA_CONFIG, SweepFolder
 
 _claimed: dict[str, str] = {}
+
+_present: dict[Path, set[str]] = {}
+"""What is in the folders that are held, from before the launch."""
 
 
 def new_sweep() -> Path:
@@ -95,6 +98,7 @@ def hold(folder: Path) -> Iterator[None]:
                     f"cannot write to {folder}: {error.strerror}; choose another folder"
                 ) from error
             break
+        _present[folder.resolve()] = {path.name for path in folder.iterdir()}
         yield
 
 
@@ -146,15 +150,19 @@ def discard(folder: Path) -> None:
     """
     if _is_trained(folder):
         return
+    present = _present.get(folder.resolve(), set())
     for handler in list(logging.getLogger().handlers):
         if isinstance(handler, logging.FileHandler):
             path = Path(handler.baseFilename)
             if path.parent == folder.resolve():
                 handler.close()
                 logging.getLogger().removeHandler(handler)
-                path.unlink(missing_ok=True)
-    RunFolder(folder).remove_start()
-    SweepFolder(folder).remove_hydra_config()
+                if path.name not in present:
+                    path.unlink(missing_ok=True)
+    if HYDRA not in present:
+        RunFolder(folder).remove_start()
+    if HYDRA_CONFIG not in present:
+        SweepFolder(folder).remove_hydra_config()
     for path in (folder, *list(folder.parents)[:3]):
         if path.resolve() in (Path.cwd(), *Path.cwd().parents):
             return

@@ -45,8 +45,6 @@ def strange_word(word: str, words: Sequence[str], flags: Sequence[str]) -> UserE
         if meant:
             return InputError(word, f"there is no such flag; write {meant}, without dashes")
         return unknown(word, "flag", word.partition("=")[0], flags)
-    if "=" in word:
-        return InputError(word, "flags stand before or after all KEY=VALUE words, not between them")
     return InputError(f"'{word}'", f"expected KEY=VALUE; write {meant or 'it as in lr=0.1'}")
 
 

@@ -1,48 +1,70 @@
 """The parts of Hydra that gdframe needs and that have no public interface.
 
+- Hydra's parser of flags prints its usage and ends the process for an unknown flag, and takes no
+  flag between overrides. A launch uses a copy of it that does neither.
 - Only Hydra's basic sweeper makes every combination of values. The sweeper in ``gdframe/_hydra/``
   derives from it, and imports it there: Hydra loads the class again when it looks for plugins, so
   that a class imported before is a different class.
-- The parser of the command line prints its usage for a flag that it does not know.
 - Each launcher receives run groups, whichever sweeper drives it. A plugin cannot change how Hydra
   makes launchers. So the method that makes them is wrapped while the application runs.
 """
 
 from __future__ import annotations
 
+import traceback
+from argparse import ArgumentError
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Any
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 
+from gdframe.config.hints import strange_word
+from gdframe.config.overrides import refuse_many
 from gdframe.errors import UserError
+
+
+def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the flags of a command line with their values, and its overrides.
+
+    Raises:
+        UserError: a flag is unknown, or its value is missing or wrong.
+    """
+    parser = get_args_parser()
+    parser.exit_on_error = False
+    try:
+        chosen, unknown = parser.parse_known_intermixed_args(list(argv))
+    except ArgumentError as error:
+        raise UserError(f"{error}; python -m gdframe --hydra-help shows all flags") from error
+    overrides = list(chosen.overrides)
+    unknown += [word for word in overrides if "=" not in word and not word.startswith("~")]
+    if unknown:
+        raise strange_word(unknown[0], argv, list(parser._option_string_actions))
+    return [word for word in argv if word not in overrides], overrides
+
+
+def is_of_hydra(error: BaseException) -> bool:
+    """Return whether Hydra, or what it is built on, raised an error: of wrong overrides, it thinks.
+
+    Not all that it raises for them is a HydraException.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    parts = Path(frames[-1].filename).parts if frames else ()
+    is_inside = bool({"hydra", "omegaconf", "antlr4", "yaml"} & set(parts))
+    return is_inside or isinstance(error, (HydraException, OmegaConfBaseException))
 
 
 def combinations(overrides: Sequence[Override]) -> list[list[str]]:
     """Return the overrides of each run: every combination of the values in ``overrides``."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
+    refuse_many(overrides)
     return [list(words) for words in BasicSweeper.split_arguments(list(overrides), None)[0]]
-
-
-def unknown_words(argv: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the words of a command line that Hydra cannot read, and the flags that it knows.
-
-    Raises:
-        UserError: a flag of Hydra's has no value, or another one.
-    """
-    parser = get_args_parser()
-
-    def error(message: str) -> NoReturn:
-        raise UserError(f"{message}; see python -m gdframe --hydra-help")
-
-    parser.error = error  # type: ignore[method-assign]
-    chosen, strange = parser.parse_known_args(argv)
-    strange += [word for word in chosen.overrides if "=" not in word and not word.startswith("~")]
-    return strange, list(parser._option_string_actions)
 
 
 @contextmanager

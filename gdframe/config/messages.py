@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -19,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from gdframe.config.hints import instead_of_choice, instead_of_number, suggestion
 from gdframe.config.schema import GROUPS, SEVERAL_GROUPS, Schema, config_folder, names
 from gdframe.config.values import escaped
-from gdframe.errors import InputError, UserError, bad_value, in_words, unknown
+from gdframe.errors import InputError, UserError, bad_value, first_line, in_words, unknown
 from gdframe.registry import REGISTRIES
 from gdframe.registry.signatures import describe, shown
 
@@ -39,6 +40,8 @@ def parse(overrides: Sequence[str]) -> list[Override]:
                 f"cannot read '{text}': expected KEY=VALUE, as in lr=0.01; text with commas, "
                 "spaces, brackets or = needs quotes, as in 'data.target=\"my column\"'"
             ) from error
+        if not str(parsed[-1].key_or_group).strip():
+            raise UserError(f"cannot read '{text}': expected KEY=VALUE, as in lr=0.01")
     return parsed
 
 
@@ -79,9 +82,12 @@ def named_folder(override: str) -> Path:
     """Return the folder in an override such as ``sweep.dir=FOLDER``.
 
     Raises:
-        UserError: the override is malformed.
+        UserError: the override is malformed, or names no folder.
     """
-    return Path(str(parse([override])[0].value()))
+    value = parse([override])[0].value()
+    if not isinstance(value, str) or not value.strip():
+        raise UserError(f"{override}: expected the name of a folder")
+    return Path(value)
 
 
 def check_texts(overrides: Sequence[Any]) -> None:
@@ -140,7 +146,7 @@ def explain(error: BaseException, overrides: Sequence[str], several: str = SWEEP
     for cause in _chain(error):
         if isinstance(cause, UserError):
             return cause
-    message = str(error).splitlines()[0]
+    message = first_line(error)
     if message.startswith("Ambiguous value") or "requires --multirun" in message:
         given = message.split("'")[1]
         return InputError(
@@ -182,10 +188,14 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _values(override: Override) -> list[Any]:
-    """Return the values of an override; a sweep override has several."""
-    if override.is_sweep_override():
-        return list(override.sweep_string_iterator())
+    """Return the values of an override; a sweep override has several, of which some suffice."""
+    if override.is_discrete_sweep() and not isinstance(override.value(), Glob):
+        return list(islice(override.sweep_string_iterator(), MOST_CHECKED))
     return [override.value()]
+
+
+MOST_CHECKED = 1000
+"""Most values of a sweep that are checked to explain an error."""
 
 
 EXTRAS = {

@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from gdframe.config.build import unused_settings
 from gdframe.config.messages import apply_override, named_plugins, parse
 from gdframe.config.observers import build_observers
+from gdframe.config.overrides import refuse_unheard
 from gdframe.config.prepare import PreparedRun, make_group, prepare
 from gdframe.config.trusted_plugins import digests, load_stored
 from gdframe.config.validation import check
@@ -126,6 +127,7 @@ def resume_run(folder: Path, overrides: Sequence[str], *, started: float | None 
     run_folder = RunFolder(folder)
     named, stored = named_plugins(overrides), run_folder.read_plugins()
     plugins = load_stored(folder, before["plugins"], stored, named, "plugins=[...]:")
+    refuse_unheard(overrides)
     for override in parse(overrides):
         key = override.key_or_group
         if override.is_sweep_override():

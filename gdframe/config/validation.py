@@ -87,7 +87,7 @@ def stopping_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_component(group: str, component: Any, place: str | None = None) -> None:
-    if not isinstance(component, Mapping) or "name" not in component:
+    if not isinstance(component, Mapping) or not isinstance(component.get("name"), str):
         raise bad_value(f"{group}={component}", "a name", f"see python -m gdframe list {group}")
     name = component["name"]
     settings = {key: value for key, value in component.items() if key != "name"}

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gdframe.data.frame import Column, Frame
 from gdframe.data.source import Source
-from gdframe.errors import UserError, bad_value
+from gdframe.errors import UserError, bad_value, require_memory
 from gdframe.randomness import Purpose, generator
 from gdframe.registry import DATASETS
 
@@ -35,10 +35,18 @@ def _features(rows: int, features: int, condition_number: float, seed: int) -> T
     return features_of_rows
 
 
-def _check(rows: int, features: int, noise: float, condition_number: float) -> None:
+COPIES = 5
+"""How often the features are in memory while they are drawn, split and standardised."""
+
+
+def _check(
+    rows: int, features: int, noise: float, condition_number: float, classes: int = 1
+) -> None:
     for name, number in (("rows", rows), ("features", features)):
         if number < 1:
             raise bad_value(f"{name}={number}", "a whole number of at least 1")
+    numbers = COPIES * rows * (features + classes) + (3 * features + classes) * features
+    require_memory(f"rows={rows} features={features} classes={classes}", 8 * numbers)
     if not (math.isfinite(noise) and noise >= 0):
         raise bad_value(f"noise={noise:g}", "a finite number of at least 0")
     if not (math.isfinite(condition_number) and condition_number >= 1):
@@ -129,7 +137,7 @@ class Classification(Source):
         seed: int = 0,
     ) -> None:
         super().__init__(validation=validation, standardize=standardize, seed=seed)
-        _check(rows, features, noise, condition_number)
+        _check(rows, features, noise, condition_number, classes)
         if classes < 2:
             raise bad_value(f"classes={classes}", "a whole number of at least 2")
         self.rows, self.features, self.classes = rows, features, classes

@@ -28,7 +28,7 @@ class DoubleWell(Function):
     """
 
     def __init__(self, *, tilt: float = 0.3, start: list[float] | None = None) -> None:
-        super().__init__([1.5] if start is None else start, 1)
+        super().__init__([1.5], 1, start)
         if not math.isfinite(tilt):
             raise bad_value(f"tilt={tilt}", "a finite number")
         self.tilt = tilt

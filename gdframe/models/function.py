@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from gdframe.errors import bad_value
+from gdframe.errors import bad_value, require_memory
 
 
 class Function(nn.Module):
@@ -19,22 +19,28 @@ class Function(nn.Module):
     other parameter.
 
     Args:
-        start: starting point, with one number for each dimension.
+        start: starting point, with one number for each dimension; or fewer, which are repeated.
         dimension: number of dimensions, at least 1.
+        given: starting point that the user chose instead, if any.
 
     Raises:
-        UserError: ``start`` has another number of entries, or ``dimension`` is below 1.
+        UserError: ``given`` has another number of entries, ``dimension`` is below 1, or the
+            parameter does not fit in memory.
     """
 
     default_initializer: ClassVar[None] = None
 
-    def __init__(self, start: Sequence[float], dimension: int) -> None:
+    def __init__(
+        self, start: Sequence[float], dimension: int, given: Sequence[float] | None = None
+    ) -> None:
         super().__init__()
         if dimension < 1:
             raise bad_value(f"dimension={dimension}", "a whole number of at least 1")
-        if len(start) != dimension:
-            raise bad_value(f"start={list(start)}", f"{dimension} entries")
-        self.x = nn.Parameter(torch.tensor([float(value) for value in start]))
+        require_memory(f"dimension={dimension}", 100.0 * dimension)
+        if given is not None and len(given) != dimension:
+            raise bad_value(f"start={list(given)}", f"{dimension} entries")
+        point = torch.tensor([float(value) for value in (start if given is None else given)])
+        self.x = nn.Parameter(point.repeat(-(-dimension // len(point)))[:dimension])
 
     @abstractmethod
     def value(self, x: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ class Himmelblau(Function):
     """
 
     def __init__(self, *, start: list[float] | None = None) -> None:
-        super().__init__([0.0, 0.0] if start is None else start, 2)
+        super().__init__([0.0], 2, start)
 
     def value(self, x: Tensor) -> Tensor:
         """Return (x^2 + y - 11)^2 + (x + y^2 - 7)^2."""

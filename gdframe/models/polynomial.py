@@ -8,7 +8,7 @@ from math import comb
 import torch
 from torch import Tensor
 
-from gdframe.errors import InputError, bad_value, counted
+from gdframe.errors import InputError, bad_value, counted, require_memory
 from gdframe.models.linear_model import LinearModel
 from gdframe.registry import MODELS
 
@@ -54,6 +54,8 @@ class Polynomial(LinearModel):
                 f"makes {terms:,} terms of {counted(features, 'feature')}, more than "
                 f"{MOST_TERMS:,}; lower it, or set model.interactions=false",
             )
+        # as numbers of Python, of which each takes 8 bytes in a list, then as a tensor
+        require_memory(f"model.degree={degree} of {features} features", 24.0 * terms * degree)
         products = [
             product
             for power in range(1, degree + 1)

@@ -37,7 +37,7 @@ class Quadratic(Function):
         condition_number: float = 10.0,
         start: list[float] | None = None,
     ) -> None:
-        super().__init__([1.0] * dimension if start is None else start, dimension)
+        super().__init__([1.0], dimension, start)
         if not (math.isfinite(condition_number) and condition_number >= 1):
             raise bad_value(
                 f"condition_number={condition_number:g}", "a finite number of at least 1"

@@ -28,7 +28,7 @@ class Rastrigin(Function):
     """
 
     def __init__(self, *, dimension: int = 2, start: list[float] | None = None) -> None:
-        super().__init__([2.2] * dimension if start is None else start, dimension)
+        super().__init__([2.2], dimension, start)
 
     def value(self, x: Tensor) -> Tensor:
         """Return 10 d + sum_i x_i^2 - 10 cos(2 pi x_i)."""

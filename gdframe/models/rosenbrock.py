@@ -29,8 +29,7 @@ class Rosenbrock(Function):
     def __init__(self, *, dimension: int = 2, start: list[float] | None = None) -> None:
         if dimension < 2:
             raise bad_value(f"dimension={dimension}", "a whole number of at least 2")
-        classic = [-1.2 if i % 2 == 0 else 1.0 for i in range(dimension)]
-        super().__init__(classic if start is None else start, dimension)
+        super().__init__([-1.2, 1.0], dimension, start)
 
     def value(self, x: Tensor) -> Tensor:
         """Return sum_i 100 (x_{i+1} - x_i^2)^2 + (1 - x_i)^2."""

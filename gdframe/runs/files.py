@@ -48,6 +48,25 @@ Flush = Literal["folder", "file", "nothing"]
 nothing, where it can be made again. Each survives the end of the process."""
 
 
+def require_place(output: str | Path, option: str = "--output") -> None:
+    """Refuse a file to write that is a folder, or whose folder does not exist.
+
+    Args:
+        output: the file that the user names.
+        option: by which the user names it.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    path = Path(output)
+    if path.is_dir():
+        raise UserError(f"{option} {output}: is a folder; give a file")
+    if not path.parent.is_dir():
+        raise UserError(
+            f"{option} {output}: the folder {path.parent} does not exist; make it first"
+        )
+
+
 def write_atomically(path: Path, content: bytes | str, *, flush: Flush = "folder") -> None:
     """Write a file whole or not at all: a temporary file is written and renamed.
 

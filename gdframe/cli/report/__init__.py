@@ -8,7 +8,7 @@ from gdframe.cli.report.page import render
 from gdframe.cli.report.run_page import describe_run
 from gdframe.cli.report.sweep_page import describe_sweep
 from gdframe.errors import UserError
-from gdframe.runs.files import remove_unfinished, require_folder, write_atomically
+from gdframe.runs.files import remove_unfinished, require_folder, require_place, write_atomically
 from gdframe.runs.run_folder import CONFIG, REPORT, RunFolder
 from gdframe.runs.sweep_folder import SweepFolder
 
@@ -31,8 +31,7 @@ def report(folder: str | Path, *, output: str | Path | None = None, landscape: b
     folder = Path(folder)
     require_folder(folder, "a run folder or a sweep folder")
     target = folder / REPORT if output is None else Path(output)
-    if target.is_dir():
-        raise UserError(f"--output {target}: is a folder; give a file")
+    require_place(target)
     if SweepFolder(folder).is_sweep():
         page = describe_sweep(folder)
     elif RunFolder(folder).is_run():

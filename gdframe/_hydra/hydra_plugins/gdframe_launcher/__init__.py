@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
@@ -58,6 +59,16 @@ class CombinationSweeper(BasicSweeper):
     ) -> None:
         super().__init__(max_batch_size, params)
         self.batch = batch
+
+    @staticmethod
+    def split_arguments(
+        overrides: list[Override], max_batch_size: int | None
+    ) -> list[list[list[str]]]:
+        """Return the overrides of each run, in batches of at most ``max_batch_size``."""
+        from gdframe.config.overrides import refuse_many
+
+        refuse_many(overrides)
+        return BasicSweeper.split_arguments(overrides, max_batch_size)
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Check nothing: the launchers compose all configs before they train the first run."""

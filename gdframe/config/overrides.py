@@ -1,0 +1,53 @@
+"""Checks the overrides of a launch as a whole, before any config is composed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
+
+from gdframe.config.messages import parse
+from gdframe.errors import UserError, require_memory
+
+BYTES_OF_RUN = 4_000
+"""Approximate memory that a run of a sweep takes before it is trained."""
+
+
+def refuse_unheard(overrides: Sequence[str]) -> None:
+    """Refuse overrides that would have no effect, or a wrong one, without a word.
+
+    Raises:
+        UserError: a key is given twice, would make Hydra write files of its own, or is malformed.
+    """
+    first: dict[str, str] = {}
+    for text in overrides:
+        override = parse([text])[0]
+        key = f"{override.key_or_group}@{override.package}"
+        if override.key_or_group == "hydra.output_subdir":
+            raise UserError(f"{text}: gdframe writes the config of a run itself; leave it out")
+        if key in first:
+            raise UserError(f"{first[key]} {text}: gives one key twice; leave one of them out")
+        first[key] = text
+
+
+def refuse_many(overrides: Sequence[Override]) -> None:
+    """Refuse a sweep whose runs do not fit in memory, before they are listed.
+
+    Raises:
+        UserError: there are too many combinations of values.
+    """
+    runs = math.prod(max(1.0, _values(override)) for override in overrides)
+    require_memory(f"a sweep of {runs:,.3g} runs", BYTES_OF_RUN * runs)
+
+
+def _values(override: Override) -> float:
+    """Return the number of values of an override."""
+    value = override.value()
+    if isinstance(value, ChoiceSweep):
+        return len(value.list)
+    if isinstance(value, RangeSweep) and value.step:
+        assert value.start is not None
+        assert value.stop is not None
+        return abs(value.stop - value.start) / abs(value.step)
+    return 1
