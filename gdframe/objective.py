@@ -16,7 +16,6 @@ from gdframe.data.dataset import Dataset, Rows
 from gdframe.errors import UserError, first_line
 from gdframe.hidden_state import undisturbed
 from gdframe.losses.base import Loss
-from gdframe.metrics.base import Metric
 from gdframe.metrics.tally import Tally, default_metrics
 from gdframe.models.function import Function
 from gdframe.optimizers.tensors import global_norm
@@ -181,7 +180,7 @@ class Objective:
         data: Dataset,
         *,
         gradient: bool,
-        metrics: Mapping[str, Metric] | None = None,
+        tally: Tally | None = None,
     ) -> Evaluation:
         """Return the objective over ``rows``, with the model in evaluation mode.
 
@@ -189,9 +188,9 @@ class Objective:
 
         Args:
             rows: with targets encoded for the loss.
-            data: whose task decides the metrics where none are given.
+            data: whose task decides the metrics where there is no tally.
             gradient: whether to compute the norms of the objective's gradient.
-            metrics: by name.
+            tally: of the metrics, empty; by default that of the task's metrics.
         """
         training = self.model.training
         self.model.eval()
@@ -199,8 +198,7 @@ class Objective:
         parameters = {name: parameter for name, parameter in named if parameter.requires_grad}
         sums = [torch.zeros_like(p) for p in parameters.values()] if gradient else []
         total = torch.zeros((), dtype=torch.float64, device=rows.targets.device)
-        metrics = default_metrics(data.task) if metrics is None else metrics
-        tally = Tally(metrics, self.loss, rows)
+        tally = tally or Tally(default_metrics(data.task), self.loss, rows)
         with torch.set_grad_enabled(gradient):
             for start in range(0, len(rows), CHUNK):
                 features = rows.features[start : start + CHUNK]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import random
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,6 @@ from gdframe.registry import is_own
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size)
 """Types whose values never change in place."""
-
-LIBRARIES = ("torch", "numpy", "gdframe", "scipy", "pandas", "sklearn", "pyarrow", "numba")
-"""Packages whose functions and classes are not searched for state."""
 
 
 def same(a: Any, b: Any) -> bool:
@@ -38,16 +34,12 @@ def same_values(a: Tensor, b: Tensor) -> bool:
     return bool(((a == b) | ((a != a) & (b != b))).all())
 
 
-def is_library(module: str | None) -> bool:
-    """Return whether a module is of a package in ``LIBRARIES`` or of Python itself."""
-    package = (module or "").partition(".")[0]
-    return package in LIBRARIES or (package in sys.stdlib_module_names and package != "__main__")
-
-
 def generator_access(value: Any) -> tuple[Callable[[], Any], Callable[[Any], Any]] | None:
     """Return functions that read and write a random generator's state; None for other values."""
     if isinstance(value, torch.Generator):
         return value.get_state, value.set_state
+    if isinstance(value, random.SystemRandom):
+        return None
     if value is random or isinstance(value, random.Random):
         return value.getstate, value.setstate
     if isinstance(value, np.random.RandomState):
@@ -95,27 +87,3 @@ def has_hooks(parameter: Tensor) -> bool:
     """Return whether something is called with, or changes, a parameter's gradient."""
     names = ("_backward_hooks", "_post_accumulate_grad_hooks")
     return any(getattr(parameter, name, None) for name in names)
-
-
-def slots_of(value: Any) -> list[str]:
-    """Return the names of the slots of a value's class."""
-    names: list[str] = []
-    for owner in type(value).__mro__:
-        slots = vars(owner).get("__slots__", ())
-        names += (slots,) if isinstance(slots, str) else slots
-    return [name for name in names if not name.startswith("__")]
-
-
-def new_names(owner: type, saved: Mapping[str, Any]) -> list[str]:
-    """Return the names that a class has gained since ``saved`` was taken.
-
-    ``step`` is left out: PyTorch wraps it when an optimizer class gets its first instance.
-    """
-    names = vars(owner).keys() - saved.keys() - {"step"}
-    return [name for name in names if not name.startswith("__")]
-
-
-def delete_names(owner: type, names: Sequence[str]) -> None:
-    """Delete names from a class."""
-    for name in names:
-        delattr(owner, name)

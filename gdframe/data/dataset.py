@@ -83,6 +83,12 @@ class Dataset:
         return self.train.features.shape[1]
 
     @property
+    def tensors(self) -> list[Tensor]:
+        """Features and targets of training rows, and of validation rows where there are any."""
+        parts = [self.train] if self.validation is None else [self.train, self.validation]
+        return [tensor for rows in parts for tensor in (rows.features, rows.targets)]
+
+    @property
     def classes(self) -> tuple[Any, ...] | None:
         """Labels of a classification target, in the order of their indices."""
         return self.encoding.classes

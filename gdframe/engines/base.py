@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.errors import UserError
+from gdframe.hidden_state import Guard
 from gdframe.loaders.base import Loader
 from gdframe.metrics.base import Metric
 from gdframe.metrics.tally import Tally, default_metrics
@@ -56,12 +58,19 @@ class Problem:
 
     def evaluate(self, rows: Rows, data: Dataset, *, gradient: bool) -> Evaluation:
         """Return the objective and the metrics over rows, as ``Objective.evaluate`` does."""
-        return self.objective.evaluate(rows, data, gradient=gradient, metrics=self.metrics)
+        return self.objective.evaluate(rows, data, gradient=gradient, tally=self.tally(data, rows))
 
     def tally(self, data: Dataset, rows: Rows) -> Tally:
         """Return an empty tally of the run's metrics over rows, which are encoded."""
         metrics = default_metrics(data.task) if self.metrics is None else self.metrics
-        return Tally(metrics, self.objective.loss, rows)
+        return Tally(metrics, self.objective.loss, rows, self.guard)
+
+    @cached_property
+    def guard(self) -> Guard:
+        """The guard around calls of components that nothing may change but steps."""
+        o = self.objective
+        parts = {"model": o.model, "loss": o.loss, "penalty": o.penalty}
+        return Guard({**parts, "optimizer": self.optimizer})
 
 
 @dataclass(frozen=True)

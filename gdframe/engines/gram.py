@@ -30,6 +30,7 @@ from gdframe.engines.structure import why_not_pure, why_not_together
 from gdframe.engines.verification import check_steps, compare_evaluation, runs_to_check
 from gdframe.hidden_state import undisturbed
 from gdframe.loaders.base import Loader
+from gdframe.losses.base import Loss
 from gdframe.metrics.tally import Tally, from_squared_error
 from gdframe.objective import Evaluation
 from gdframe.registry import ENGINES
@@ -69,7 +70,8 @@ class Gram(Engine):
         self, runs: Sequence[Problem], data: Dataset, loader: Loader, *, epochs: int
     ) -> None:
         super().__init__(runs, data, loader, epochs=epochs)
-        self.measures_all = data.train.features.numel() <= CHEAP
+        is_small = data.train.features.numel() <= CHEAP
+        self.measures_all = is_small or not all(map(_predicts_outputs, self.runs))
         self.rebuild_seconds = self.estimate(runs, data, loader).setup
         model = self.runs[0].objective.model
         self._stack = columns(self.runs)
@@ -276,6 +278,12 @@ class Gram(Engine):
         """Copy the state into the stack."""
         self._cached = None
         self._stack.write(run, state)
+
+
+def _predicts_outputs(run: Problem) -> bool:
+    """Return whether a run's predictions are the outputs, whose squared error is known."""
+    loss = run.objective.loss
+    return type(loss).predict is Loss.predict and "predict" not in vars(loss)  # type: ignore[union-attr]
 
 
 def _columns(run: Problem) -> int:

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gdframe.sameness import has_hooks, same_values, slots_of
+from gdframe.hidden_state.transparency import slots_of
+from gdframe.sameness import has_hooks, same_values
 
 VALUES = (
     bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size,

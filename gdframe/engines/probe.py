@@ -56,7 +56,7 @@ def _why_not_functional(run: Problem, data: Dataset, size: int) -> str | None:
     parts = {"model": model, "loss": objective.loss, "penalty": objective.penalty}
     with HiddenState(parts) as saved:
         if saved.opaque:
-            return f"its {saved.opaque} is an iterator, which gives another value each time"
+            return f"its {saved.opaque} hides its state, as an iterator does"
         for call, mode in ((train, "training"), (evaluate, "evaluation")):
             try:
                 first, second = call(), call()
@@ -151,7 +151,7 @@ def why_not_stateless(run: Problem) -> str | None:
     name = f"its optimizer ({rule.__name__})"
     with HiddenState({"optimizer": rule}) as saved:
         if saved.opaque:
-            return f"its {saved.opaque} is an iterator, which gives another value each time"
+            return f"its {saved.opaque} hides its state, as an iterator does"
         try:
             reason = _try_rule(run, optimizer, saved.changed)
         except Exception as error:  # a rule may raise anything

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from gdframe.data.dataset import Rows, Task
 from gdframe.errors import UserError
+from gdframe.hidden_state import Guard
 from gdframe.losses.base import Loss
 from gdframe.metrics.base import Metric, SumMetric, squared_error
-from gdframe.registry import METRICS
+from gdframe.registry import METRICS, is_own
 
 DEFAULTS: dict[Task, tuple[str, ...]] = {
     "regression": ("r2", "rmse", "mae"),
@@ -48,14 +50,21 @@ class Tally:
         metrics: the metrics by name.
         loss: turns outputs into predictions or probabilities; None for a function, without metrics.
         rows: all rows to predict, with targets encoded by the loss.
+        guard: notices that a metric changes the run.
 
     Attributes:
         sums: sums over the chunks so far, 0-d tensors.
     """
 
-    def __init__(self, metrics: Mapping[str, Metric], loss: Loss | None, rows: Rows) -> None:
+    def __init__(
+        self,
+        metrics: Mapping[str, Metric],
+        loss: Loss | None,
+        rows: Rows,
+        guard: Guard | None = None,
+    ) -> None:
         self.metrics = metrics if loss is not None else {}
-        self.loss, self.rows = loss, rows
+        self.loss, self.rows, self._guard = loss, rows, guard or Guard({})
         self.sums: list[Tensor] = []
         summed = [m for m in self.metrics.values() if isinstance(m, SumMetric)]
         self._functions = list(dict.fromkeys((m.needs, f) for m in summed for f in m.sums))
@@ -72,10 +81,24 @@ class Tally:
         assert self.loss is not None
         targets = self.labels(targets)
         views = {needs: self._view(needs, outputs) for needs, _ in self._functions}
-        chunk = [function(views[needs], targets) for needs, function in self._functions]
+        chunk = [self._sum(function, views[needs], targets) for needs, function in self._functions]
         self.sums = [a + b for a, b in zip(self.sums, chunk, strict=True)] if self.sums else chunk
         for needs, chunks in self._views.items():
             chunks.append(views[needs] if needs in views else self._view(needs, outputs))
+
+    def _sum(
+        self, function: Callable[[Tensor, Tensor], Tensor], predicted: Tensor, targets: Tensor
+    ) -> Tensor:
+        """Return a sum over a chunk."""
+        names = (n for n, m in self.metrics.items() if function in getattr(m, "sums", ()))
+        total: Tensor = self._call(next(names), function, predicted, targets)
+        return total
+
+    def _call(self, name: str, function: Any, predicted: Tensor, targets: Tensor) -> Any:
+        """Call a metric, or one of its functions, which must leave all it is given as it is."""
+        given = {"predictions": predicted, "targets": targets}
+        with self._guard.around(f"metric {name}", function, **given):
+            return function(predicted, targets)
 
     def labels(self, targets: Tensor) -> Tensor:
         """Return targets in the form for metrics: values, or class indices."""
@@ -86,7 +109,7 @@ class Tally:
     def _view(self, needs: str, outputs: Tensor) -> Tensor:
         assert self.loss is not None
         if needs == "predictions":
-            return self.loss.predict(outputs)
+            return self.loss.predict(outputs if is_own(self.loss) else outputs.clone())
         if needs == "scores":
             return outputs
         probabilities = self.loss.probabilities(outputs)
@@ -113,10 +136,12 @@ class Tally:
         for name, metric in self.metrics.items():
             if isinstance(metric, SumMetric):
                 metric_sums = [by_function[metric.needs, function] for function in metric.sums]
-                values[name] = metric.from_sums(metric_sums, self.rows)
+                with self._guard.around(f"metric {name}", metric):
+                    values[name] = metric.from_sums(metric_sums, self.rows)
             else:
                 predicted = torch.cat(self._views[metric.needs])
-                values[name] = _number(name, metric(predicted, self.labels(self.rows.targets)))
+                targets = self.labels(self.rows.targets)
+                values[name] = _number(name, self._call(name, metric, predicted, targets))
         return values
 
 

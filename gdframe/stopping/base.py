@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gdframe.errors import counted
+from gdframe.errors import UserError, counted, in_words
 
 Memory = dict[str, float]
 """A rule's memory of a run: numbers by name, saved in checkpoints."""
@@ -35,12 +35,25 @@ class Verdict:
         reason: why it ended, with numbers.
         advice: what to do, or an empty text.
         restores_best: whether the run returns to the parameters that its rule saved as the best.
+
+    Raises:
+        UserError: the status is none of ``Status``.
     """
 
     status: Status
     reason: str
     advice: str = ""
     restores_best: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the status.
+
+        Raises:
+            UserError: there is no such status.
+        """
+        if self.status not in list(Status):
+            raise UserError(f"status={self.status!r}: expected one of {in_words(Status)}")
+        object.__setattr__(self, "status", Status(self.status))
 
     def __str__(self) -> str:
         """Return reason and advice in one sentence."""

@@ -6,13 +6,20 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from gdframe.errors import UserError, in_words, typed_as
-from gdframe.registry import METRICS, STOPPING
+from gdframe.hidden_state import Guard
+from gdframe.registry import METRICS, STOPPING, is_own
 from gdframe.stopping.base import EpochEnd, Memory, Status, StoppingRule, Verdict, epochs_text
 from gdframe.stopping.divergence import Divergence
 from gdframe.stopping.gradient_norm import GradientNorm
 from gdframe.stopping.improvement import Improvement
 from gdframe.stopping.objective_target import ObjectiveTarget
 from gdframe.stopping.time_limit import TimeLimit
+
+UNGUARDED = Guard({})
+
+
+class RuleError(Exception):
+    """A stopping rule that fails; the message names it."""
 
 
 class Stopping:
@@ -72,6 +79,11 @@ class Stopping:
         return rule.target if isinstance(rule, ObjectiveTarget) else None
 
     @property
+    def is_own(self) -> bool:
+        """Whether all rules are gdframe's."""
+        return all(map(is_own, self.rules.values()))
+
+    @property
     def columns(self) -> list[str]:
         """Columns of the history that the rules need and that not every run has."""
         return [column for rule in self.rules.values() for column in rule.columns]
@@ -94,32 +106,79 @@ class Stopping:
                         f"stopping={name} needs the {words}: {_remedy(column, columns, task)}"
                     )
 
-    def follow(self, memories: dict[str, Memory], end: EpochEnd) -> Iterator[str]:
-        """Update the memories of all rules; yield names of rules whose run is the best so far."""
+    def follow(
+        self, memories: dict[str, Memory], end: EpochEnd, guard: Guard = UNGUARDED
+    ) -> Iterator[str]:
+        """Update the memories of all rules; yield names of rules whose run is the best so far.
+
+        Raises:
+            RuleError: a rule raised.
+        """
         for name, rule in self.rules.items():
-            if rule.follow(memories.setdefault(name, {}), end):
+            if _call(guard, name, rule, "follow", memories.setdefault(name, {}), end):
                 yield name
 
     def judge(
-        self, memories: dict[str, Memory], end: EpochEnd
+        self, memories: dict[str, Memory], end: EpochEnd, guard: Guard = UNGUARDED
     ) -> tuple[Verdict | None, str | None]:
         """Return the verdict of the first rule that ends a run at an epoch's end, and its name.
 
         Both are None if the run continues. The name is None at the limit on epochs.
+
+        Raises:
+            RuleError: a rule raised, or returned something else than a verdict.
         """
         for name, rule in self.rules.items():
-            verdict = rule.judge(memories.setdefault(name, {}), end)
+            verdict = _call(guard, name, rule, "judge", memories.setdefault(name, {}), end)
             if verdict is not None:
-                return verdict, name
+                return _verdict(name, verdict), name
         if end.epoch >= end.epochs:
             limit = f"reached the limit of {epochs_text(end.epochs)}"
             return Verdict(Status.MAX_EPOCHS, limit), None
         return None, None
 
-    def judge_time(self, seconds: float) -> Verdict | None:
-        """Return the first verdict on the training time, or None."""
-        verdicts = (rule.judge_time(seconds) for rule in self.rules.values())
-        return next((verdict for verdict in verdicts if verdict), None)
+    def judge_time(self, seconds: float, guard: Guard = UNGUARDED) -> Verdict | None:
+        """Return the first verdict on the training time, or None.
+
+        Raises:
+            RuleError: a rule raised, or returned something else than a verdict.
+        """
+        for name, rule in self.rules.items():
+            if type(rule).judge_time is StoppingRule.judge_time:
+                continue
+            verdict = _call(guard, name, rule, "judge_time", seconds)
+            if verdict is not None:
+                return _verdict(name, verdict)
+        return None
+
+
+def _call(guard: Guard, name: str, rule: StoppingRule, event: str, *arguments: Any) -> Any:
+    """Return what a rule returns.
+
+    Raises:
+        RuleError: the rule raised.
+    """
+    with guard.around(f"stopping rule {name}", rule):
+        try:
+            return getattr(rule, event)(*arguments)
+        except Exception as error:
+            raise RuleError(
+                f"stopping rule {name} raised {type(error).__name__} in {event}: {error}"
+            ) from error
+
+
+def _verdict(name: str, verdict: Any) -> Verdict:
+    """Return a verdict.
+
+    Raises:
+        RuleError: it is something else.
+    """
+    if isinstance(verdict, Verdict):
+        return verdict
+    raise RuleError(
+        f"stopping rule {name} returned a {type(verdict).__name__}: expected a gdframe.Verdict, "
+        "or None to continue"
+    )
 
 
 def _remedy(column: str, columns: Collection[str], task: str) -> str:

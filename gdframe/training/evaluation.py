@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-import numpy as np
-
 from gdframe.engines.base import Engine, Part
 from gdframe.objective import Evaluation
+from gdframe.registry import is_own
+from gdframe.schedules.base import factors
 
 
 class Evaluator:
@@ -38,7 +38,8 @@ class Evaluator:
         engine = self.engine
         train = self._evaluate("train", whole)[run]
         schedule, optimizer = engine.runs[run].schedule, engine.runs[run].optimizer
-        factor = schedule(np.array([max(step - 1, 0)]), engine.clock)[0]
+        last = max(step - 1, 0)
+        factor = factors([schedule], last, last + 1, engine.clock)[0].item()
         row: dict[str, float] = {
             "epoch": step // engine.clock.steps_per_epoch,
             "step": step,
@@ -62,6 +63,11 @@ class Evaluator:
         for key in ((part, True), (part, whole)):
             if key in self._evaluations:
                 return self._evaluations[key]
+        for index, run in enumerate(self.engine.runs):
+            if index not in self.engine.retired and not all(
+                map(is_own, (run.metrics or {}).values())
+            ):
+                self.engine.settle(index)  # the metrics may read the module
         self._evaluations[part, whole] = self.engine.evaluate(part, whole=whole)
         return self._evaluations[part, whole]
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from torch import Tensor
 
 from gdframe.diagnostics.base import Diagnosis, Guarded
-from gdframe.engines.base import CannotExecute, Engine, Trace
-from gdframe.engines.eager import Eager
+from gdframe.engines.base import Engine, Trace
 from gdframe.errors import bad_value
 from gdframe.observers.base import Observer
-from gdframe.registry import ENGINES
+from gdframe.registry import ENGINES, is_own
 from gdframe.runs.checkpoint_file import Capture
 from gdframe.runs.history import History
 from gdframe.runs.result import Result
 from gdframe.schedules import Clock
-from gdframe.stopping import EpochEnd, Memory, Verdict, diverged
+from gdframe.stopping import EpochEnd, Memory, Status, Verdict, diverged
+from gdframe.stopping.rules import RuleError
 from gdframe.training.capture import Best, capture, copied, restore
 from gdframe.training.checks import check_observers
 from gdframe.training.evaluation import Evaluator, first_not_finite
@@ -26,6 +28,8 @@ from gdframe.training.replay import Snapshots
 from gdframe.training.run_spec import RunSpec
 from gdframe.training.stopwatch import SharedStopwatch
 from gdframe.training.watching import Watchers
+
+log = logging.getLogger("gdframe")
 
 
 class Run:
@@ -78,6 +82,7 @@ class Run:
         self.snapshots: Snapshots | None = None
         self.seconds_before = 0.0
         self.observer_states: dict[str, Tensor] = {}
+        self._is_advised = False
         self._stopwatch: SharedStopwatch | None = None
 
     @property
@@ -88,6 +93,12 @@ class Run:
     @observers.setter
     def observers(self, observers: Sequence[Observer]) -> None:
         self._watchers = Watchers(self, check_observers(observers))
+
+    @property
+    def _reads_all(self) -> bool:
+        """Return whether somebody else's component may read any column of the history."""
+        stopping = self.spec.stopping
+        return bool(stopping.columns) or not stopping.is_own or not all(map(is_own, self.observers))
 
     @property
     def clock(self) -> Clock:
@@ -135,7 +146,7 @@ class Run:
             if bad := first_not_finite(row):
                 verdict = diverged(*bad, step=0, lr=self.spec.lr, parameter=None)
             else:
-                self._follow(self._epoch_end())
+                verdict = self._follow(self._epoch_end())
         self.snapshots = Snapshots(self.step, self.engine.state(self.index))
         failure = self._watchers.start(self.observer_states)
         return failure or verdict or self._catch_up()
@@ -167,29 +178,55 @@ class Run:
 
     def end_epoch(self) -> Verdict | None:
         """Evaluate an epoch's end, and judge it."""
-        row = self._evaluate(whole=bool(self.spec.stopping.columns))
+        row = self._evaluate(whole=self._reads_all)
         if bad := first_not_finite(row):
             return self._diverge(*bad, step=self.step)
         self._add(row)
         end = self._epoch_end()
-        self._follow(end)
-        return self._watchers.tell("on_epoch") or self._judge(end)
+        return self._follow(end) or self._watchers.tell("on_epoch") or self._judge(end)
 
     def out_of_time(self) -> Verdict | None:
         """Judge the training time."""
-        return self.spec.stopping.judge_time(self.seconds)
+        try:
+            return self.spec.stopping.judge_time(self.seconds, self.spec.problem.guard)
+        except RuleError as error:
+            return self._failure(error)
 
     def _judge(self, end: EpochEnd) -> Verdict | None:
-        verdict, rule = self.spec.stopping.judge(self.memories, end)
-        if verdict is not None and verdict.restores_best and rule is not None:
-            self._return_to(self.best[rule])
+        stopping = self.spec.stopping
+        try:
+            verdict, name = stopping.judge(self.memories, end, self.spec.problem.guard)
+        except RuleError as error:
+            return self._failure(error)
+        if verdict is None or name is None:
+            return verdict
+        if verdict.restores_best:
+            if name not in self.best:
+                return self._failure(
+                    f"stopping rule {name} returns to the best parameters, but its follow never "
+                    "returned True to keep any"
+                )
+            self._return_to(self.best[name])
+        self._is_advised = bool(verdict.advice) and not is_own(stopping.rules[name])
         return verdict
 
-    def _follow(self, end: EpochEnd) -> None:
+    def _follow(self, end: EpochEnd) -> Verdict | None:
         """Update the memories of the stopping rules; keep parameters that are the best so far."""
-        for rule in self.spec.stopping.follow(self.memories, end):
-            state = self.engine.state(self.index)
-            self.best[rule] = Best(self.step, state, copied(self.memories))
+        if not self.spec.stopping.is_own:
+            self.engine.settle(self.index)  # the rules may read the module
+        try:
+            for rule in self.spec.stopping.follow(self.memories, end, self.spec.problem.guard):
+                state = self.engine.state(self.index)
+                self.best[rule] = Best(self.step, state, copied(self.memories))
+        except RuleError as error:
+            return self._failure(error)
+        return None
+
+    def _failure(self, error: RuleError | str) -> Verdict:
+        """Return the verdict on a run with a stopping rule that fails."""
+        cause = error.__cause__ if isinstance(error, RuleError) else None
+        log.error("%s", error, exc_info=cause)
+        return Verdict(Status.FAILED, str(error))
 
     def _epoch_end(self) -> EpochEnd:
         return EpochEnd(
@@ -241,7 +278,8 @@ class Run:
         row = self.history.last
         if row["step"] != self.step or not self.engine.measures_all:
             row = self._evaluate()
-        verdict = self.diagnosis.explain(verdict, self.history, self.parameters())
+        explained = self.diagnosis.explain(verdict, self.history, self.parameters())
+        verdict = replace(explained, advice=verdict.advice) if self._is_advised else explained
         result = make_result(self, verdict, row)
         if failure := self._watchers.tell("on_end", result):
             result.status, result.reason = failure.status, str(failure)
@@ -250,23 +288,6 @@ class Run:
     def failed(self, error: Exception) -> Result | None:
         """Return the result of a run that raised, from what it had measured; None if it cannot."""
         return failed_result(self, error)
-
-    def move_to_own_engine(self, engine: Engine) -> Engine:
-        """Return an engine of the same kind for this run alone, at the step it has recorded.
-
-        Args:
-            engine: trained the run in a group, and may be in any state.
-        """
-        spec = self.spec
-        try:
-            own = type(engine)([spec.problem], spec.data, spec.loader, epochs=spec.epochs)
-        except CannotExecute:  # compiling one run is another matter than compiling a group
-            own = Eager([spec.problem], spec.data, spec.loader, epochs=spec.epochs)
-        own.reason = engine.reason
-        if self.snapshots is not None:
-            self.snapshots.replay(own, 0, self.step)
-            own.settle(0)  # it begins from what its module holds
-        return own
 
     def pause(self) -> None:
         """Stop the watch."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from gdframe.engines.base import Engine, Trace
+from gdframe.engines.base import CannotExecute, Engine, Trace
+from gdframe.engines.eager import Eager
 from gdframe.stopping import Verdict
 from gdframe.training.evaluation import Evaluator
 from gdframe.training.replay import SnapshotTimer
@@ -115,4 +116,23 @@ class RunGroup:
 
 def _alone(run: Run, engine: Engine) -> RunGroup:
     """Return a group of one run that was trained on an engine in another group."""
-    return RunGroup([run], run.move_to_own_engine(engine))
+    return RunGroup([run], _own_engine(run, engine))
+
+
+def _own_engine(run: Run, engine: Engine) -> Engine:
+    """Return an engine of the same kind for a run alone, at the step it has recorded.
+
+    Args:
+        run: continues.
+        engine: trained the run in a group, and may be in any state.
+    """
+    spec = run.spec
+    try:
+        own = type(engine)([spec.problem], spec.data, spec.loader, epochs=spec.epochs)
+    except CannotExecute:  # compiling one run is another matter than compiling a group
+        own = Eager([spec.problem], spec.data, spec.loader, epochs=spec.epochs)
+    own.reason = engine.reason
+    if run.snapshots is not None:
+        run.snapshots.replay(own, 0, run.step)
+        own.settle(0)  # it begins from what its module holds
+    return own

@@ -81,7 +81,9 @@ class RunSpec:
     def problem(self) -> Problem:
         """Return the problem that an engine executes."""
         schedule = self.schedule or Constant()
-        return Problem(self.objective, self.optimizer, schedule, int(self.seed), self.metrics)
+        problem = Problem(self.objective, self.optimizer, schedule, int(self.seed), self.metrics)
+        problem.guard.data = self.data.tensors
+        return problem
 
     @property
     def named_metrics(self) -> Mapping[str, Metric]:

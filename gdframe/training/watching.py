@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from gdframe.errors import UserError
-from gdframe.hidden_state import HiddenState
 from gdframe.observers.base import Observer
 from gdframe.registry import OBSERVERS, is_own
 from gdframe.runs.files import NotWrittenError, storing
@@ -85,23 +84,11 @@ class Watchers:
 
         Raises:
             NotWrittenError: the disk refused what gdframe's own observer was writing.
-            UserError: somebody else's observer has changed the run; the change is undone.
+            UserError: somebody else's observer has changed the run.
         """
         if is_own(observer):
             with storing():
                 yield
             return
-        spec = self._run.spec
-        parts = {
-            "model": spec.model,
-            "loss": spec.loss,
-            "penalty": spec.penalty,
-            "optimizer": spec.optimizer,
-        }
-        with HiddenState(parts, draws=False) as state:
+        with self._run.spec.problem.guard.around(f"observer {type(observer).__name__}", observer):
             yield
-            if (place := state.changed()) is not None:
-                raise UserError(
-                    f"observer {type(observer).__name__}: changes the run's {place}; an observer "
-                    "watches, and cannot change the run"
-                )

@@ -7,12 +7,13 @@ buffers, closures, globals that functions name, default arguments, class attribu
 
 from __future__ import annotations
 
+import functools
 import random
 import sys
 import types
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import AbstractContextManager, nullcontext
 from itertools import count as counting
 from typing import Any
@@ -21,23 +22,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gdframe.sameness import (
-    PLAIN,
+from gdframe.hidden_state.transparency import (
+    CLASS_FACTS,
     delete_names,
-    generator_access,
+    hides_state,
     is_library,
-    is_stateless,
+    names_in,
     new_names,
-    same,
-    same_values,
     slots_of,
-    state_text,
 )
+from gdframe.sameness import PLAIN, generator_access, is_stateless, same, same_values, state_text
 
 Restore = Callable[[], None]
 Changed = Callable[[], bool]
 
 DRAWS = "random numbers"
+
+DATA = (*PLAIN, list, set, deque, MutableMapping)
+"""Types of a library's globals that a component may use as its memory."""
 
 
 class HiddenState:
@@ -60,12 +62,13 @@ class HiddenState:
     def __init__(self, roots: Mapping[str, Any], *, draws: bool = True) -> None:
         self._seen: set[int] = set()
         self._classes: set[int] = set()
+        self._modules: dict[int, set[str]] = {}  # names that were saved, by module
         self._references: list[Any] = []  # keeps objects alive, so that their ids stay unique
         self._pending: deque[tuple[str, Any]] = deque()
         self._items: list[tuple[str, Changed, Restore]] = []
         self._modes: list[tuple[torch.nn.Module, bool]] = []
         self.opaque: str | None = None
-        """The place of a value that cannot be restored, such as an iterator; None without one."""
+        """The place of a value that hides its state, such as an iterator; None without one."""
         for generator in (torch.default_generator, random, np.random.mtrand._rand) * draws:
             self._enqueue(DRAWS, generator)
         if draws and torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
@@ -110,7 +113,7 @@ class HiddenState:
             self._tensor(path, value)
         elif isinstance(value, np.ndarray):
             self._array(path, value)
-        elif self._generator(path, value):
+        elif isinstance(value, types.ModuleType) or self._generator(path, value):
             pass
         elif isinstance(value, dict):
             self._dict(path, value)
@@ -123,14 +126,21 @@ class HiddenState:
         elif isinstance(value, types.MethodType):
             self._enqueue(path, value.__func__)
             self._enqueue(path, value.__self__)
+        elif isinstance(value, types.BuiltinMethodType):
+            if not isinstance(value.__self__, types.ModuleType):
+                self._enqueue(path, value.__self__)
         elif isinstance(value, (staticmethod, classmethod)):
             self._enqueue(path, value.__func__)
         elif isinstance(value, property):
-            self._enqueue(path, value.fget)
+            for function in (value.fget, value.fset, value.fdel):
+                self._enqueue(path, function)
+        elif isinstance(value, functools.partial):
+            self._enqueue(path, value.func)
+            for name, part in (("args", value.args), ("keywords", value.keywords)):
+                self._enqueue(f"{path}.{name}", part)
+            self._attributes(path, value)
         elif isinstance(value, type):
             self._class(path, value)
-        elif isinstance(value, types.ModuleType):
-            pass
         elif isinstance(value, (Iterator, type(counting()))):
             self.opaque = self.opaque or path
         else:
@@ -138,7 +148,8 @@ class HiddenState:
 
     def _tensor(self, path: str, value: Tensor) -> None:
         if type(value) not in (Tensor, torch.nn.Parameter) or value.layout != torch.strided:
-            return  # a lazy parameter, or a subclass from another library
+            self.opaque = self.opaque or path  # a subclass from another library
+            return
         saved, grad = value.detach().clone(), value.grad
 
         def restore() -> None:
@@ -158,16 +169,12 @@ class HiddenState:
         self._note(path, lambda: value.tobytes() != saved.tobytes(), restore)
 
     def _buffer(self, path: str, value: bytearray | array[Any]) -> None:
-        saved = bytes(value)
+        saved, text = value[:], bytes(value)
 
         def restore() -> None:
-            if isinstance(value, bytearray):
-                value[:] = saved
-            else:
-                del value[:]
-                value.frombytes(saved)
+            value[:] = saved  # type: ignore[assignment]
 
-        self._note(path, lambda: bytes(value) != saved, restore)
+        self._note(path, lambda: bytes(value) != text, restore)
 
     def _generator(self, path: str, value: Any) -> bool:
         """Save the state of a random generator; return whether the value is a generator."""
@@ -204,14 +211,8 @@ class HiddenState:
             )
 
         def restore() -> None:
-            if isinstance(value, list):
-                value[:] = saved
-            elif isinstance(value, set):
-                value.clear()
-                value.update(saved)
-            else:
-                value.clear()
-                value.extend(saved)
+            value.clear()
+            (value.update if isinstance(value, set) else value.extend)(saved)
 
         if isinstance(value, (list, set, deque)):
             self._note(path, has_changed, restore)
@@ -220,14 +221,9 @@ class HiddenState:
         self._attributes(path, value)
 
     def _function(self, path: str, function: types.FunctionType) -> None:
-        if is_library(function.__module__):
+        if is_library(function):
             return
-        code, names = function.__code__, set[str]()
-        codes = [code]
-        while codes:
-            part = codes.pop()
-            names.update(part.co_names)
-            codes += [c for c in part.co_consts if isinstance(c, types.CodeType)]
+        code, names = function.__code__, names_in(function.__code__)
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
             try:
                 content = cell.cell_contents
@@ -246,18 +242,22 @@ class HiddenState:
         for name in names & sys.modules.keys():  # modules that the function imports when called
             self._module(f"{path} {name}", sys.modules[name], names)
 
-    def _names(self, path: str, namespace: dict[str, Any], names: set[str]) -> None:
-        """Save the values of names in a module, and record which names are not defined yet."""
+    def _names(
+        self, path: str, namespace: dict[str, Any], names: set[str], kinds: Any = object
+    ) -> None:
+        """Save values of some kinds in a module, and record which names are not defined yet."""
         for name in names:
             if name not in namespace:
                 if namespace.get("__builtins__") is not None:
                     self._note(
                         f"{path} {name}",
-                        lambda n=name: n in namespace,  # type: ignore[misc]
+                        lambda n=name: n in namespace and isinstance(namespace[n], kinds),  # type: ignore[misc]
                         lambda n=name: namespace.pop(n, None),  # type: ignore[misc]
                     )
                 continue
             value = namespace[name]
+            if not isinstance(value, kinds):
+                continue
             self._note(
                 f"{path} {name}",
                 lambda n=name, v=value: not same(namespace.get(n), v),  # type: ignore[misc]
@@ -270,34 +270,35 @@ class HiddenState:
 
     def _module(self, path: str, module: types.ModuleType, names: set[str]) -> None:
         """Save the values in a module that a function may name."""
-        if not is_library(module.__name__) and id(module) not in self._seen:
-            self._seen.add(id(module))
-            self._names(path, vars(module), names)
+        done = self._modules.setdefault(id(module), set())
+        names = names - done
+        done |= names
+        self._names(path, vars(module), names, DATA if is_library(module) else object)
 
     def _class(self, path: str, kind: type) -> None:
-        for owner in kind.__mro__:
-            if owner is object or is_library(owner.__module__) or id(owner) in self._classes:
+        for owner in kind.__mro__ + type(kind).__mro__:  # type: ignore[operator]
+            if owner is object or is_library(owner) or id(owner) in self._classes:
                 continue
             self._classes.add(id(owner))
-            attributes = dict(vars(owner))
-            saved = {k: v for k, v in attributes.items() if not k.startswith("__")}
+            saved = {k: v for k, v in vars(owner).items() if k not in CLASS_FACTS}
             self._note(
                 f"{path} {owner.__name__}",
-                lambda o=owner, k=saved: bool(new_names(o, k)),  # type: ignore[misc]
-                lambda o=owner, k=saved: delete_names(o, new_names(o, k)),  # type: ignore[misc]
+                lambda o=owner, k=[*saved]: bool(new_names(o, k)),  # type: ignore[misc]
+                lambda o=owner, k=[*saved]: delete_names(o, new_names(o, k)),  # type: ignore[misc]
             )
             for name, value in saved.items():
+                at = f"{path} {owner.__name__}.{name}"
                 self._note(
-                    f"{path} {owner.__name__}.{name}",
+                    at,
                     lambda o=owner, n=name, v=value: not same(vars(o).get(n), v),  # type: ignore[misc]
                     lambda o=owner, n=name, v=value: setattr(o, n, v),  # type: ignore[misc]
                 )
-                self._enqueue(f"{path} {owner.__name__}.{name}", value)
-            for name, value in attributes.items():
-                if name.startswith("__") and isinstance(value, types.FunctionType):
-                    self._enqueue(path, value)
+                if name != "_abc_impl":
+                    self._enqueue(at, value)
 
     def _object(self, path: str, value: Any) -> None:
+        if hides_state(value):
+            self.opaque = self.opaque or path
         self._attributes(path, value)
         for name in slots_of(value):
             if not hasattr(value, name):
@@ -319,7 +320,7 @@ class HiddenState:
         self._seen.add(id(attributes))
         saved = dict(attributes)
         inner = isinstance(value, torch.nn.Module)
-        if isinstance(value, torch.nn.Module):  # callers set its mode, so a change is not reported
+        if inner:  # callers set its mode, so a change is not reported
             self._modes.append((value, value.training))
 
         def restore() -> None:

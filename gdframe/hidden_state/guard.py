@@ -1,0 +1,68 @@
+"""The guard around somebody else's components that a run calls: they must leave it as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from threading import RLock
+from typing import Any
+
+from torch import Tensor
+
+from gdframe.errors import UserError
+from gdframe.hidden_state.state import HiddenState
+from gdframe.registry import is_own
+
+
+class Guard:
+    """Notices that a component changes a run.
+
+    The parts are copied before a call, but only if they have changed since the last copy: several
+    calls between two updates share one.
+
+    Args:
+        parts: what calls must leave as it is, by the names of messages.
+
+    Attributes:
+        data: tensors that calls must leave too; they are not copied, so that writes by torch alone
+            are noticed.
+    """
+
+    def __init__(self, parts: Mapping[str, Any]) -> None:
+        self._parts = parts
+        self.data: Sequence[Tensor] = ()
+        self._saved: HiddenState | None = None
+        self._lock = RLock()
+
+    @contextmanager
+    def around(self, who: str, component: object, **arguments: Any) -> Iterator[None]:
+        """Surround a call of a component; gdframe's own ones are not watched.
+
+        Args:
+            who: the component in messages, such as ``stopping rule Plateau``.
+            component: is called.
+            arguments: of the call, which it must leave as they are, too.
+
+        Raises:
+            UserError: somebody else's component has changed a part, which is undone, or the data.
+        """
+        if is_own(component):
+            yield
+            return
+        with self._lock:
+            if self._saved is None or self._saved.changed() is not None:
+                self._saved = HiddenState(self._parts, draws=False)
+            saved, given = self._saved, HiddenState(arguments, draws=False)
+            versions = [tensor._version for tensor in self.data]
+            try:
+                yield
+                place = saved.changed() or given.changed()
+                if place is None and versions != [tensor._version for tensor in self.data]:
+                    place = "data"
+            finally:
+                saved.restore()
+            if place is not None:
+                raise UserError(
+                    f"{who}: changes the run's {place}; nothing but updates may change a run, "
+                    "since engines read it at different times: compute on copies"
+                )

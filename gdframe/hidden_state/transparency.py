@@ -1,0 +1,127 @@
+"""What a search for hidden state must look into: code of users, and values that show their state.
+
+Code of Python and of the libraries below is known to keep no state that a component may use as its
+memory. A file counts as theirs by its folder, not by the name of its module.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import functools
+import logging
+import operator
+import os
+import re
+import struct
+import sys
+import threading
+import types
+import typing
+import weakref
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+LIBRARIES = ("torch", "numpy", "gdframe", "scipy", "pandas", "sklearn", "pyarrow", "numba")
+"""Packages whose functions and classes are not searched for state."""
+
+_SITES = {Path(str(package.__file__)).parent.parent for package in (torch, np)}
+_FOLDERS = (
+    *(f"{site / name}{os.sep}" for site in _SITES for name in LIBRARIES),
+    f"{Path(__file__).parents[1]}{os.sep}",
+)
+_PYTHON = f"{Path(os.__file__).parent}{os.sep}"
+
+SHOWN = (
+    range, slice, type(...), type(NotImplemented), re.Pattern, struct.Struct, weakref.ref,
+    types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType,
+    types.MethodWrapperType, types.ClassMethodDescriptorType, types.GetSetDescriptorType,
+    types.MemberDescriptorType, types.CodeType, types.GenericAlias, types.UnionType,
+    types.MappingProxyType, types.SimpleNamespace, BaseException, decimal.Decimal, datetime.date,
+    datetime.time, datetime.timedelta, datetime.tzinfo, operator.itemgetter, operator.attrgetter,
+    operator.methodcaller, functools._lru_cache_wrapper, type(threading.Lock()),
+    type(threading.RLock()), np.ufunc, np.dtype, np.generic, torch.layout, torch.memory_format,
+    torch.finfo, torch.iinfo, torch.jit.ScriptFunction, typing.TypeVar,
+)  # fmt: skip
+"""Types written in C whose values never change, or show in attributes all that may change."""
+
+_PLAIN_BASES = (object, int, float, complex, str, bytes, tuple, dict, list, set, frozenset)
+
+HEAP_TYPE, IMMUTABLE_TYPE = 1 << 9, 1 << 8
+"""Flags of classes: not compiled into an extension; not to be changed, as C classes are."""
+
+CLASS_FACTS = ("__annotations__", "__dataclass_fields__", "__dict__", "__doc__", "__weakref__")
+"""Names of a class that Python sets, and changes when it likes."""
+
+
+def is_library(value: types.FunctionType | type | types.ModuleType) -> bool:
+    """Return whether a function, class or module is of Python itself or of ``LIBRARIES``."""
+    if isinstance(value, types.FunctionType):
+        return _is_library_file(value.__code__.co_filename)
+    module = sys.modules.get(value.__module__) if isinstance(value, type) else value
+    file = getattr(module, "__file__", None)
+    if file is not None:
+        return _is_library_file(file)
+    return getattr(getattr(module, "__spec__", None), "origin", None) in ("built-in", "frozen")
+
+
+@lru_cache(maxsize=4096)
+def _is_library_file(file: str) -> bool:
+    if file.startswith(_FOLDERS) or file.startswith("<frozen "):
+        return True
+    inner = file.removeprefix(_PYTHON)
+    return inner != file and not inner.startswith(("site-packages", "dist-packages"))
+
+
+def hides_state(value: Any) -> bool:
+    """Return whether a value may keep state in C that its attributes do not show."""
+    if isinstance(value, (*SHOWN, logging.Logger)):
+        return False
+    return any(_is_compiled(owner) for owner in type(value).__mro__ if owner not in _PLAIN_BASES)
+
+
+def _is_compiled(owner: type) -> bool:
+    """Return whether a class is written in C."""
+    if not owner.__flags__ & HEAP_TYPE or owner.__flags__ & IMMUTABLE_TYPE:
+        return True
+    file = getattr(sys.modules.get(owner.__module__), "__file__", None) or ""
+    return file.endswith(tuple(EXTENSION_SUFFIXES))
+
+
+def names_in(code: types.CodeType) -> set[str]:
+    """Return the names that code and the functions in it use: globals, modules and attributes."""
+    names, codes = set[str](), [code]
+    while codes:
+        part = codes.pop()
+        names.update(part.co_names)
+        codes += [c for c in part.co_consts if isinstance(c, types.CodeType)]
+    return names
+
+
+def slots_of(value: Any) -> list[str]:
+    """Return the names of the slots of a value's class."""
+    names: list[str] = []
+    for owner in type(value).__mro__:
+        slots = vars(owner).get("__slots__", ())
+        names += (slots,) if isinstance(slots, str) else slots
+    return [name for name in names if not name.startswith("__")]
+
+
+def new_names(owner: type, known: Sequence[str]) -> list[str]:
+    """Return the names that a class has gained since it had the ``known`` ones.
+
+    ``step`` is left out: PyTorch wraps it when an optimizer class gets its first instance.
+    """
+    return list(vars(owner).keys() - {*known, *CLASS_FACTS, "step"})
+
+
+def delete_names(owner: type, names: Sequence[str]) -> None:
+    """Delete names from a class."""
+    for name in names:
+        delattr(owner, name)

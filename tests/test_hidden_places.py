@@ -1,0 +1,156 @@
+"""HiddenState sees state in unusual places, and tells where it cannot see."""
+
+from __future__ import annotations
+
+import contextvars
+import ctypes
+import functools
+import importlib.util
+import os
+import sys
+import threading
+from types import MappingProxyType
+
+import numpy as np
+import pytest
+import torch
+
+import gdframe as gd
+from gdframe.hidden_state import HiddenState
+from gdframe.hidden_state.transparency import hides_state, is_library
+
+NUMBER, VARIABLE = ctypes.c_int(0), contextvars.ContextVar("number", default=0)
+
+
+def counted(values, *, memory):
+    memory["n"] += 1
+    return values
+
+
+class Meta(type):
+    calls = 0
+
+
+class Counting(metaclass=Meta):
+    __memory__ = {"n": 0}  # noqa: RUF012
+
+    def by_metaclass(self):
+        type(type(self)).calls += 1
+
+    def by_dunder(self):
+        self.__memory__["n"] += 1
+
+
+@functools.wraps(torch.relu)
+def wrapped(values, past=[]):  # noqa: B006
+    past.append(1)
+    return values
+
+
+def by_environment():
+    os.environ["GDFRAME_TEST_CALLS"] = os.environ.get("GDFRAME_TEST_CALLS", "") + "x"
+
+
+def bound():
+    past = []
+    push = past.append
+    return lambda: push(1)
+
+
+SEEN = {
+    "a partial's arguments": lambda: functools.partial(counted, 1, memory={"n": 0}),
+    "a metaclass": lambda: Counting().by_metaclass,
+    "a class attribute with underscores": lambda: Counting().by_dunder,
+    "a wrapper with a library's name": lambda: functools.partial(wrapped, 1),
+    "the environment": lambda: by_environment,
+    "a bound method of a list": bound,
+}
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_a_change_in_an_unusual_place_is_reported_and_restored(name, monkeypatch):
+    monkeypatch.setenv("GDFRAME_TEST_CALLS", "")
+    call = SEEN[name]()
+    with HiddenState({"it": call}) as saved:
+        assert saved.changed() is None
+        call()
+        assert saved.changed() is not None
+    assert saved.changed() is None
+
+
+@pytest.mark.parametrize(
+    "value", [NUMBER, VARIABLE, threading.local(), memoryview(bytearray(2)), np.random.PCG64(0)]
+)
+def test_values_that_hide_their_state_are_named(value):
+    assert HiddenState({"it": [value]}).opaque == "it[0]"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        torch.nn.Linear(1, 1), gd.GD([torch.zeros(1, requires_grad=True)], lr=0.1), range(3),
+        functools.lru_cache(len), threading.Lock(), np.float64(1.0), MappingProxyType({}),
+        functools.cached_property(len), ValueError(), gd.Status.FAILED, torch.relu, np.add,
+    ],
+)  # fmt: skip
+def test_usual_values_show_their_state(value):
+    assert not hides_state(value)
+    assert HiddenState({"it": value}).opaque is None
+
+
+def test_names_of_one_module_are_seen_from_every_function(tmp_path):
+    module = load(tmp_path / "two_functions_of_one.py", "a = [0]\nb = [0]\n")
+    source = "def first(): return m.a\ndef second(): m.b.append(1)\n"
+    names = {"m": module, "__builtins__": __builtins__}
+    exec(source, names)
+    saved = HiddenState({"first": names["first"], "second": names["second"]})
+    names["second"]()
+    assert saved.changed() is not None
+
+
+def load(path, source):
+    path.write_text(source)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+RULE = """
+import gdframe as gd
+calls = 0
+class Late(gd.Optimizer):
+    def __init__(self, params, lr):
+        super().__init__(params, {"lr": lr})
+    @staticmethod
+    def update(params, grads, state, hyper):
+        global calls
+        calls += 1
+        return [p - hyper["lr"] * g / calls for p, g in zip(params, grads)], state
+"""
+
+
+@pytest.mark.parametrize("name", ["graphlib", "code", "scipy"])
+def test_a_file_named_like_a_library_is_not_a_library(name, tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    try:
+        module = load(tmp_path / f"{name}.py", RULE)
+        assert not is_library(module)
+        assert not is_library(module.Late)
+        data = gd.Regression(rows=40, features=3).load()
+        model = gd.Linear(3)
+        with pytest.raises(gd.CannotExecute, match="changes its optimizer"):
+            gd.Trainer(
+                model, gd.MSE(), module.Late(model.parameters(), lr=0.1),
+                gd.FullBatch(data.rows), data, engine="linear",
+            )  # fmt: skip
+    finally:
+        sys.modules.pop(name, None)
+
+
+def test_python_and_the_libraries_are_libraries():
+    assert all(map(is_library, [os, os.makedirs, torch.nn.Linear, gd.Loss]))
+    assert all(map(is_library, [sys, int, np.linalg.norm.__wrapped__, threading.Thread]))
+    assert not is_library(pytest)
+    assert not is_library(wrapped)
