@@ -192,7 +192,7 @@ def refuse_stray_text(name: str, array: pa.Array) -> None:
         shown = in_words(repr(array[int(row)].as_py()) for row in bad[:3])
         raise UserError(
             f"column '{name}' has text in {len(bad)} of {present} rows where the others are "
-            f"numbers, first in {first_rows(bad)} ({shown}): correct them, or leave them empty"
+            f"numbers: {shown}, first in {first_rows(bad)}: correct them, or leave them empty"
         )
 
 

@@ -37,10 +37,11 @@ def split_rows(
     if count == 0 or count == rows:
         change = "larger" if count == 0 else "smaller"
         example = ", such as 0.2" if rows > 2 else ""
+        other = f"a {change} share{example}, or " if rows > 1 else ""
         raise InputError(
             f"validation={share:g}",
             f"leaves none of {counted(rows, 'row')} to {'validate' if count == 0 else 'train'}; "
-            f"use a {change} share{example}, or 0 for no validation",
+            f"use {other}0 for no validation",
         )
     shuffled = torch.randperm(rows, generator=generator(seed, Purpose.SPLIT)).numpy()
     if classes is None:

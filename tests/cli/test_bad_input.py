@@ -31,7 +31,7 @@ CASES: list[tuple[list[str], str]] = [
     (["+extra=1"], "extra: there is no such key"),
     (["+optimizer.extra=1"], "optimizer.extra: there is no such key"),
     (["~lr"], "lr has no value"),
-    (["lr="], "lr=: expected a number, got nothing"),
+    (["lr="], "lr=: expected a number"),
     (["lr=fast"], "lr=fast: expected a number"),
     (["lr=nan"], "expected a finite number above 0"),
     (["lr=inf"], "expected a finite number above 0"),
@@ -54,17 +54,14 @@ CASES: list[tuple[list[str], str]] = [
     (["model=mlp", "model.hidden=[0]"], "model.hidden=[0]: expected widths of at least 1"),
     (["model=mlp", "model.activation=sin"], "one of 'relu', 'tanh'"),
     (["model=cnn"], "square"),
-    (["schedule=warmup", "schedule.then=none"], "schedule=none: there is no such schedule"),
+    (["schedule=warmup", "schedule.then=none"], "schedule.then=none: there is no such schedule"),
     (["initializer=xavier", "model=rosenbrock"], "initializer=normal"),
     (["data.validation=1"], "data.validation=1"),
     (["data=iris", "loss=mse"], "loss MSE is for regression"),
     (["loss=cross_entropy"], "loss CrossEntropy is for classification"),
     (["data=iris", "loss=hinge"], "two classes"),
     (["data=regression", "loss=poisson"], "Poisson is for counts"),
-    (
-        ["data=regression", "data.rows=0"],
-        "rows=0, features=20: expected whole numbers of at least 1",
-    ),
+    (["data=regression", "data.rows=0"], "data.rows=0: expected a whole number of at least 1"),
     (["data=table"], "needs data.path=..., data.target=..."),
     (["data=table", "data.path=none.csv", "data.target=y"], "none.csv does not exist"),
     (["data=table", "data.path=.", "data.target=y"], "is a folder"),
@@ -78,13 +75,13 @@ CASES: list[tuple[list[str], str]] = [
         [*TABLE, "data.features=[x,w]"],
         "t.csv: there is no such column; choose from x, c, y",
     ),
-    (["data=table", "data.path=holes.csv", "data.target=y"], "column 'x' has 1 missing values"),
-    (["data=table", "data.path=inf.csv", "data.target=y"], "column 'x' has 1 infinite values"),
+    (["data=table", "data.path=holes.csv", "data.target=y"], "column 'x' has 1 missing value,"),
+    (["data=table", "data.path=inf.csv", "data.target=y"], "column 'x' has 1 infinite value,"),
     (["data=table", "data.path=text.csv", "data.target=y"], "has text in 1 of 5 rows"),
     (["data=table", "data.path=one.csv", "data.target=y"], "one class only"),
     ([*TABLE, "data.missing=zero"], "one of 'error', 'mean'"),
     (["stopping.patience=0"], "stopping.patience=0"),
-    (["stopping.patience=long"], "patience='long': expected a whole number"),
+    (["stopping.patience=long"], "patience=long: expected a whole number"),
     (["checkpoint.every=often"], "checkpoint.every=often"),
     (["checkpoint.keep=0"], "checkpoint.keep=0"),
     (["logging.max_points=0"], "logging.max_points=0"),
@@ -152,7 +149,8 @@ def test_debug_shows_the_traceback(gdframe):
 def test_unknown_flags(gdframe):
     done = gdframe("--optimizer", "adam")
     assert done.code == 2
-    assert "Traceback" not in done.err
+    assert done.err.count("\n") == 1
+    assert "optimizer=adam" in done.err
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
@@ -227,8 +225,8 @@ def test_a_run_folder_is_not_overwritten(gdframe, tmp_path):
     [
         ("schedule=null", "schedule=null: expected a name"),
         ("~schedule", "schedule has no value: set schedule=NAME"),
-        ("lr=0.1,0.2", "lr=0.1,0.2 gives several values: add -m"),
-        ("seed=range(3)", "seed=range(3) gives several values: add -m"),
+        ("lr=0.1,0.2", "lr=0.1,0.2: gives several values; add -m"),
+        ("seed=range(3)", "seed=range(3): gives several values; add -m"),
         ("sweep.metric=objective,steps", "expected one value for the whole sweep"),
         ("sweep.reuse=true", "sweep.reuse=true adds to a sweep: name its folder with sweep.dir="),
     ],

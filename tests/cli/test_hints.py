@@ -108,7 +108,7 @@ FILES = {
     "decimals.csv": "a;b;y\n1,5;2,5;3\n4;5;6\n",
     "ragged.csv": "a,b,y\n1,2,3\n4,5\n7,8,9\n",
     "headless.csv": "1,2\n3,4\n",
-    "one.csv": "x,y\n1,5\n",
+    "one.csv": "x,y\n3,1\n",
     "holes.csv": "x,y\n,1.5\n2,2.5\n3,3.5\n",
 }
 

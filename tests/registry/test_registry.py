@@ -106,10 +106,10 @@ def test_arguments_are_checked_and_numbers_converted():
     assert built.beta == 1.0
     assert isinstance(built.beta, float)
     for wrong, words in (
-        ({"beta": "x"}, "rule 'mine', beta='x': expected a number"),
+        ({"beta": "x"}, "^rule.beta=x: expected a number"),
         ({"beta": True}, "expected a number"),
-        ({"names": [1]}, "expected a list, each text or null"),
-        ({"bta": 1}, "rule 'mine', bta=1: there is no such argument; did you mean 'beta'"),
+        ({"names": [1]}, "expected a list of texts or null"),
+        ({"bta": 1}, "^rule.bta=1: there is no such setting; did you mean 'beta'"),
     ):
         with pytest.raises(gd.UserError, match=words):
             registry.build("mine", params=[1], **wrong)
