@@ -53,7 +53,12 @@ def load_data(config: Mapping[str, Any]) -> Dataset:
         return Dataset.none(dtype=dtype)
     source = DATASETS.configured(config["data"])
     with typed_as({name: f"data.{name}" for name in config["data"]}):
-        loaded: Dataset = source.load(dtype=dtype, device="cpu")
+        loaded = source.load(dtype=dtype, device="cpu")
+    if not isinstance(loaded, Dataset):
+        raise UserError(
+            f"data={config['data']['name']}: load returned a {type(loaded).__name__}; expected a "
+            "gdframe.Dataset"
+        )
     return loaded
 
 

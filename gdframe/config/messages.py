@@ -14,7 +14,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from gdframe.config.hints import instead_of_choice, instead_of_number, suggestion
@@ -297,11 +297,31 @@ def _check_key(config: DictConfig, key: str) -> None:
 def apply_override(config: DictConfig, override: Override) -> None:
     """Set a key of a composed config to the value of an override.
 
+    Of a group that takes several components, an override chooses them all, as for a new run;
+    those in the config keep their settings.
+
     Raises:
         UserError: the key does not exist, or the value has the wrong type.
     """
+    if (group := override.key_or_group) in SEVERAL_GROUPS and not override.is_delete():
+        _choose(config, group, str(override.input_line))
+        return
     _check_key(config, override.key_or_group)
     _check_value(config, override.key_or_group, override.value())
+
+
+def _choose(config: DictConfig, group: str, line: str) -> None:
+    """Choose the components of a group that takes several."""
+    refuse_choices([line])
+    try:
+        chosen = compose_config([line])[group]
+    except (HydraException, OmegaConfBaseException) as error:
+        raise explain(error, [line]) from error
+    before = config[group] or {}
+    settings = {k: v for k, v in before.items() if not isinstance(v, DictConfig)}
+    named = {k: before.get(k, v) for k, v in chosen.items() if isinstance(v, DictConfig)}
+    with open_dict(config):
+        config[group] = {**settings, **named}
 
 
 def _check_value(config: DictConfig, key: str, value: Any) -> None:

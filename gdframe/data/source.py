@@ -9,6 +9,7 @@ import torch
 
 from gdframe.data.dataset import Dataset, prepare
 from gdframe.data.frame import Frame
+from gdframe.errors import UserError
 
 
 class Source(ABC):
@@ -42,8 +43,14 @@ class Source(ABC):
         Raises:
             UserError: the data cannot be read or used.
         """
+        frame = self.read()
+        if not isinstance(frame, Frame):
+            raise UserError(
+                f"{type(self).__name__}.read: returned a {type(frame).__name__}; expected a "
+                "gdframe.Frame"
+            )
         return prepare(
-            self.read(),
+            frame,
             validation=self.validation,
             standardize=self.standardize,
             seed=self.seed,

@@ -80,10 +80,10 @@ def build_engine(
         CannotExecute: the engine cannot execute the runs, or computes another result.
         UserError: a component is wrong on any engine.
     """
-    check_loader(loader, runs[0].seed)
+    check_loader(loader, runs, epochs)
     clock = Clock(loader.steps_per_epoch, epochs)
-    for schedule in {id(run.schedule): run.schedule for run in runs}.values():
-        check_schedule(schedule, clock)
+    for run in {id(run.schedule): run for run in runs}.values():
+        check_schedule(run.schedule, clock, run.parts)
     try:
         engine: Engine = ENGINES.build(name, runs=runs, data=data, loader=loader, epochs=epochs)
         if isinstance(ENGINES.get(name), type):  # "auto" has already verified its choice

@@ -68,9 +68,14 @@ class Problem:
     @cached_property
     def guard(self) -> Guard:
         """The guard around calls of components that nothing may change but steps."""
+        return Guard(self.parts)
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """What nothing but steps may change, by the names of messages."""
         o = self.objective
         parts = {"model": o.model, "loss": o.loss, "penalty": o.penalty}
-        return Guard({**parts, "optimizer": self.optimizer})
+        return {**parts, "optimizer": self.optimizer}
 
 
 @dataclass(frozen=True)

@@ -290,7 +290,7 @@ class Compiled(Engine):
             seeds = [self.runs[0].seed] if self._shared else [run.seed for run in self.runs]
             orders = []
             for seed in seeds:
-                order = row_order(self.loader, epoch, seed)
+                order = row_order(self.loader, epoch, seed, self.runs)
                 orders.append(torch.arange(self.loader.rows) if order is None else order)
             order = orders[0] if self._shared else torch.stack(orders)
             self._orders = (epoch, order.to(self._stack.params[0].device))
@@ -341,5 +341,5 @@ class Compiled(Engine):
         return state
 
     def load_state(self, run: int, state: Mapping[str, Tensor]) -> None:
-        """Copy the state into the stack; buffers never change, so they are left out."""
+        """Copy the state into the stack; buffers and frozen parameters never change."""
         self._stack.write(run, state)

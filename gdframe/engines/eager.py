@@ -89,7 +89,7 @@ class Eager(Engine):
     def _epoch_order(self, seed: int, epoch: int) -> Tensor | None:
         """Return the order of an epoch's rows on the data's device; cached for one epoch."""
         if self._order is None or self._order[0] != (seed, epoch):
-            order = row_order(self.loader, epoch, seed)
+            order = row_order(self.loader, epoch, seed, self.runs)
             if order is not None:
                 order = order.to(self.data.train.targets.device)
             self._order = ((seed, epoch), order)

@@ -15,6 +15,7 @@ from torch import Tensor
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.base import CannotExecute, Engine, Estimate, Part, Problem, Trace
 from gdframe.engines.columns import columns
+from gdframe.engines.constants import constants_of
 from gdframe.engines.expansion import (
     Array,
     as_array,
@@ -272,7 +273,7 @@ class Gram(Engine):
 
     def state(self, run: int) -> dict[str, Tensor]:
         """Return copies of parameters and the optimizer's state."""
-        return self._stack.read(run)
+        return self._stack.read(run) | constants_of(self.runs[run].objective.model)
 
     def load_state(self, run: int, state: Mapping[str, Tensor]) -> None:
         """Copy the state into the stack."""

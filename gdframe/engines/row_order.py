@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import ExitStack
+
 import torch
 from torch import Tensor
 
+from gdframe.engines.base import Problem
 from gdframe.errors import UserError
 from gdframe.hidden_state import HiddenState
 from gdframe.loaders.base import Loader
+
+TRIED = 3
+"""First epochs, whose orders are compared when they are asked for forwards and backwards."""
 
 
 def has_own_order(loader: Loader) -> bool:
@@ -25,17 +32,29 @@ def takes_all_rows(loader: Loader) -> bool:
     return loader.batch_size == loader.rows and not has_own_order(loader)
 
 
-def row_order(loader: Loader, epoch: int, seed: int) -> Tensor | None:
+def row_order(loader: Loader, epoch: int, seed: int, runs: Sequence[Problem]) -> Tensor | None:
     """Return the order of an epoch's rows, (rows,) int64; None for the order of the data.
 
     Rows may be repeated and left out.
 
+    Args:
+        loader: decides.
+        epoch: counted from 0.
+        seed: of a run.
+        runs: those that train on the rows, which the loader must leave as they are.
+
     Raises:
-        UserError: the loader returns anything else.
+        UserError: the loader returns anything else, or changes a run.
     """
-    order = loader.order(epoch, seed)
-    if order is None or not has_own_order(loader):
-        return order
+    if not has_own_order(loader):
+        return loader.order(epoch, seed)
+    with ExitStack() as guards:
+        for run in runs:
+            around = run.guard.around(f"loader {type(loader).__name__}", loader)
+            guards.enter_context(around)
+        order = loader.order(epoch, seed)
+    if order is None:
+        return None
     name, rows = type(loader).__name__, loader.rows
     if not isinstance(order, Tensor) or order.dtype not in (torch.int64, torch.int32):
         kind = f"{order.dtype} tensor" if isinstance(order, Tensor) else type(order).__name__
@@ -55,13 +74,13 @@ def row_order(loader: Loader, epoch: int, seed: int) -> Tensor | None:
     return order.to(torch.int64).contiguous()
 
 
-def check_loader(loader: Loader, seed: int) -> None:
+def check_loader(loader: Loader, runs: Sequence[Problem], epochs: int) -> None:
     """Check that a loader's order is a function of (epoch, seed), and that its steps fit its rows.
 
     Raises:
         UserError: the order or the number of steps is wrong.
     """
-    name = type(loader).__name__
+    name, seed = type(loader).__name__, runs[0].seed
     steps, most_steps = loader.steps_per_epoch, -(-loader.rows // loader.batch_size)
     if not 1 <= steps <= most_steps:
         raise UserError(
@@ -70,14 +89,19 @@ def check_loader(loader: Loader, seed: int) -> None:
         )
     if not has_own_order(loader):
         return
+
+    def order_of(epoch: int, seed: int) -> Tensor:
+        order = row_order(loader, epoch, seed, runs[:1])
+        return torch.arange(loader.rows) if order is None else order.clone()
+
     with HiddenState({"loader": loader}):
-        first = row_order(loader, 0, seed)
-        with HiddenState({"loader": loader}) as saved:  # the first call may have filled a cache
-            second = row_order(loader, 0, seed)
+        tried = range(min(TRIED, epochs))
+        first = [order_of(epoch, seed) for epoch in tried]
+        order_of(tried[-1], seed + 1)  # other runs may share the loader
+        with HiddenState({"loader": loader}) as saved:  # the first calls may have filled a cache
+            second = [order_of(epoch, seed) for epoch in reversed(tried)]
             place = saved.changed()
-    is_same = first is second or (
-        first is not None and second is not None and torch.equal(first, second)
-    )
+    is_same = all(map(torch.equal, first, reversed(second)))
     if not is_same or place is not None:
         what = f"changes its {place}" if is_same else "returns another order when called again"
         raise UserError(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gdframe.engines.base import Problem
+from gdframe.engines.constants import trained_values
 from gdframe.engines.starting_state import keep_state, starting_state, trained_parameters
 from gdframe.engines.structure import is_number
 from gdframe.errors import UserError
@@ -152,8 +153,9 @@ class Stack:
         Raises:
             ValueError: the state is of another model.
         """
-        expected = {f"model.{n}": v.shape[1:] for n, v in zip(self.names, self.params, strict=True)}
-        shapes = {name: value.shape for name, value in state.items() if name in expected}
+        model = trained_values(self.runs[run].objective.model, state)
+        expected = {n: v.shape[1:] for n, v in zip(self.names, self.params, strict=True)}
+        shapes = {name: value.shape for name, value in model.items() if name in expected}
         if expected != shapes:
             raise ValueError(
                 f"the state is of another model: {sorted(shapes)} for {sorted(expected)}"
@@ -163,7 +165,7 @@ class Stack:
             self.state = {key: [v.clone() for v in values] for key, values in self.state.items()}
             self._is_owner = True
         for name, param in zip(self.names, self.params, strict=True):
-            param[run] = state[f"model.{name}"]
+            param[run] = model[name]
         initial = None
         for key, values in self.state.items():
             for index, value in enumerate(values):
@@ -171,13 +173,8 @@ class Stack:
                 if name in state:
                     value[run] = state[name]
                 else:
-                    initial = initial or starting_state(self.runs[run], _parameters(state))
+                    initial = initial or starting_state(self.runs[run], model)
                     value[run] = initial[key][index]
-
-
-def _parameters(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the parameters of a checkpoint's state by name."""
-    return {k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")}
 
 
 def _rule(run: Problem) -> type[Optimizer]:

@@ -35,13 +35,13 @@ class Guard:
         self._lock = RLock()
 
     @contextmanager
-    def around(self, who: str, component: object, **arguments: Any) -> Iterator[None]:
+    def around(self, who: str, component: object, **arguments: Tensor) -> Iterator[None]:
         """Surround a call of a component; gdframe's own ones are not watched.
 
         Args:
             who: the component in messages, such as ``stopping rule Plateau``.
             component: is called.
-            arguments: of the call, which it must leave as they are, too.
+            arguments: of the call by name, which it must leave as they are, too.
 
         Raises:
             UserError: somebody else's component has changed a part, which is undone, or the data.
@@ -53,14 +53,19 @@ class Guard:
             if self._saved is None or self._saved.changed() is not None:
                 self._saved = HiddenState(self._parts, draws=False)
             saved, given = self._saved, HiddenState(arguments, draws=False)
-            versions = [tensor._version for tensor in self.data]
+            tensors = [*(("data", t) for t in self.data), *arguments.items()]
+            versions = [tensor._version for _, tensor in tensors]
             try:
                 yield
-                place = saved.changed() or given.changed()
-                if place is None and versions != [tensor._version for tensor in self.data]:
-                    place = "data"
+                places = [
+                    name
+                    for (name, tensor), before in zip(tensors, versions, strict=True)
+                    if tensor._version != before
+                ]
+                place = saved.changed() or given.changed() or next(iter(places), None)
             finally:
                 saved.restore()
+                given.restore()
             if place is not None:
                 raise UserError(
                     f"{who}: changes the run's {place}; nothing but updates may change a run, "

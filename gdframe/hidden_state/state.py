@@ -13,7 +13,7 @@ import sys
 import types
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import AbstractContextManager, nullcontext
 from itertools import count as counting
 from typing import Any
@@ -48,6 +48,7 @@ class HiddenState:
     Args:
         roots: the components, by the names that messages use for them.
         draws: whether global random generators are saved too.
+        skip: objects that may change.
 
     Example:
         >>> calls = {"n": 0}
@@ -59,8 +60,10 @@ class HiddenState:
         {'n': 0}
     """
 
-    def __init__(self, roots: Mapping[str, Any], *, draws: bool = True) -> None:
-        self._seen: set[int] = set()
+    def __init__(
+        self, roots: Mapping[str, Any], *, draws: bool = True, skip: Iterable[object] = ()
+    ) -> None:
+        self._seen = set(map(id, skip))
         self._classes: set[int] = set()
         self._modules: dict[int, set[str]] = {}  # names that were saved, by module
         self._references: list[Any] = []  # keeps objects alive, so that their ids stay unique
@@ -113,7 +116,7 @@ class HiddenState:
             self._tensor(path, value)
         elif isinstance(value, np.ndarray):
             self._array(path, value)
-        elif isinstance(value, types.ModuleType) or self._generator(path, value):
+        elif self._generator(path, value) or isinstance(value, types.ModuleType):
             pass
         elif isinstance(value, dict):
             self._dict(path, value)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gdframe.errors import UserError
+from gdframe.optimizers.tensors import described
 from gdframe.randomness import Purpose, generator
 
 
@@ -25,13 +26,22 @@ def initialize(model: nn.Module, initializer: Initializer, *, seed: int) -> None
 
     Each parameter has its own random stream, and values are drawn in float64 on the CPU. So the
     start depends on the seed alone, not on the type, the device or the other parameters.
+
+    Raises:
+        UserError: the initializer returns something else than a tensor of the parameter's shape.
     """
     for index, (name, parameter) in enumerate(model.named_parameters()):
         if name.split(".")[-1].endswith("bias"):
             parameter.zero_()
             continue
         random = generator(seed, Purpose.INITIALIZE, index)
-        parameter.copy_(initializer.draw(name, parameter.shape, random))
+        values = initializer.draw(name, parameter.shape, random)
+        if not isinstance(values, Tensor) or values.shape != parameter.shape:
+            raise UserError(
+                f"{type(initializer).__name__}.draw: returned {described(values)} for parameter "
+                f"'{name}'; expected a tensor of shape {tuple(parameter.shape)}"
+            )
+        parameter.copy_(values)
 
 
 def fans(name: str, shape: torch.Size) -> tuple[int, int]:

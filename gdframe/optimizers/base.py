@@ -79,6 +79,13 @@ class Optimizer(torch.optim.Optimizer):
                     f"{type(self).__name__}.{name} takes an instance: make it a staticmethod, with "
                     "settings from hyper, and state from state"
                 )
+        try:
+            inspect.signature(type(self).update).bind("params", "grads", "state", "hyper")
+        except TypeError as error:
+            raise UserError(
+                f"{type(self).__name__}.update: {error}; expected a staticmethod "
+                "update(params, grads, state, hyper)"
+            ) from error
         super().__init__(params, self._in_torch_names({"clip_norm": None, **defaults}, {}))
 
     # the first call of torch's wrappers imports its compiler, which takes a second
@@ -170,10 +177,23 @@ class Optimizer(torch.optim.Optimizer):
         """Return ``update`` of gradients that are clipped to ``hyper["clip_norm"]``.
 
         A state that ``update`` does not return stays unchanged.
+
+        Raises:
+            UserError: ``update`` returns something else.
         """
         if hyper.get("clip_norm") is not None:
             grads = clip_norm(grads, hyper["clip_norm"])
-        new_params, new_state = cls.update(params, grads, dict(state), hyper)
+        after = cls.update(params, grads, dict(state), hyper)
+        if (
+            not isinstance(after, (tuple, list))
+            or len(after) != 2
+            or not isinstance(after[1], Mapping)
+        ):
+            raise UserError(
+                f"{cls.__name__}.update: returned {described(after)}; expected a tuple of two: a "
+                "list of the new parameters, and the new state, a dict"
+            )
+        new_params, new_state = after
         return new_params, {**state, **new_state}
 
     @classmethod

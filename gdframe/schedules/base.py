@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdframe.errors import UserError
-from gdframe.hidden_state import HiddenState
+from gdframe.hidden_state import Guard, HiddenState
 from gdframe.registry import is_own
+
+SPAN = 1024
+"""Most steps for which somebody else's schedule is asked at a time."""
+
+MOST_TRIALS = 512
+"""Epochs, and other steps, at which a schedule is tried."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +68,19 @@ def factors(
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return the factors of many runs; equal schedules are evaluated once.
 
+    Somebody else's schedule is always asked for the same spans of an epoch, however an engine cuts
+    it into blocks.
+
+    Args:
+        schedules: of the runs.
+        first: the first step.
+        last: the step after the last one, in the same epoch.
+        clock: of the runs.
+
     Returns:
         The factors (distinct schedules, steps) of steps ``first`` to ``last - 1``, and the row of
         each run in them, (runs,).
     """
-    steps = np.arange(first, last)
     rows: list[NDArray[np.float64]] = []
     places: dict[Any, int] = {}
     which = []
@@ -73,45 +88,109 @@ def factors(
         key = _key(schedule)
         if key not in places:
             places[key] = len(rows)
-            rows.append(_checked(schedule, schedule(steps, clock), len(steps)))
+            rows.append(_factors(schedule, first, last, clock))
         which.append(places[key])
     return np.array(rows), np.array(which)
 
 
-def check_schedule(schedule: Schedule, clock: Clock) -> None:
-    """Check that a user's schedule is a function of the step alone.
+def _factors(schedule: Schedule, first: int, last: int, clock: Clock) -> NDArray[np.float64]:
+    if _is_known(schedule):
+        return _called(schedule, np.arange(first, last), clock)
+    begin, end = _span(first, clock)[0], _span(last - 1, clock)[1]
+    spans = [_span(step, clock) for step in range(begin, end, SPAN)]
+    values = np.concatenate([_called(schedule, np.arange(*span), clock) for span in spans])
+    return values[first - begin : last - begin]
+
+
+def _span(step: int, clock: Clock) -> tuple[int, int]:
+    """Return the steps for which a schedule is asked together with ``step``."""
+    epoch_end = clock.epoch_end(step)
+    offset = (step - epoch_end) % clock.steps_per_epoch
+    begin = step - offset % SPAN
+    return begin, min(begin + SPAN, epoch_end)
+
+
+def check_schedule(schedule: Schedule, clock: Clock, parts: Mapping[str, Any]) -> None:
+    """Check that a user's schedule is a function of the step alone, over the whole run.
+
+    Args:
+        schedule: is called for spans of steps, for single steps and for steps of many epochs; the
+            ends of epochs and a sample of steps, if there are too many for all.
+        clock: of the run.
+        parts: of the run, which the schedule must leave as they are.
 
     Raises:
-        UserError: a second call returns other factors, or changes the schedule's state.
+        UserError: a call returns other factors than another, or changes the schedule or the run.
     """
-    if is_own(schedule):
+    if _is_known(schedule):
         return
-    steps = np.arange(min(64, clock.steps_per_epoch * max(1, int(clock.epochs))))
-    with HiddenState({"schedule": schedule}):
-        first = _checked(schedule, schedule(steps, clock), len(steps))
-        with HiddenState({"schedule": schedule}) as saved:  # the first call may have filled a cache
-            alone = [_checked(schedule, schedule(steps[i : i + 1], clock), 1) for i in steps]
-            second = np.concatenate(alone)  # an engine asks for as many steps as it executes
+    steps = _steps_to_try(clock)
+    name = type(schedule).__name__
+    with HiddenState({**parts, "schedule": schedule}):
+        guard = Guard(parts)
+        with guard.around(f"schedule {name}", schedule):
+            spans = list(dict.fromkeys(_span(int(step), clock) for step in steps))
+            values = {
+                step: factor
+                for span in spans
+                for step, factor in zip(
+                    range(*span), _called(schedule, np.arange(*span), clock), strict=True
+                )
+            }
+        first = np.array([values[step] for step in steps.tolist()])
+        _called(schedule, steps, clock)
+        with HiddenState({"schedule": schedule}) as saved:  # the first calls may fill a cache
+            with guard.around(f"schedule {name}", schedule):
+                together = _called(schedule, steps, clock)
+                singles = np.split(steps, len(steps))[::-1]
+                alone = [_called(schedule, step, clock) for step in singles]
             place = saved.changed()
-    if place is not None or not np.array_equal(first, second, equal_nan=True):
+    second = np.concatenate(alone[::-1])
+    is_same = all(
+        np.allclose(first, other, rtol=1e-12, atol=0, equal_nan=True)
+        for other in (together, second)
+    )
+    if place is not None or not is_same:
         raise UserError(
-            f"{type(schedule).__name__}.factor: gives another factor when it is called again; "
-            "expected a function of the time since the start alone"
+            f"{name}.factor: gives another factor when it is called again, or for other steps at "
+            "a time; expected a function of each time since the start alone, as in "
+            "np.where(epochs < 1, 1.0, 0.1)"
         )
+
+
+def _steps_to_try(clock: Clock) -> NDArray[np.int64]:
+    """Return steps of a run, in order: the ends of epochs, and a seeded sample of the others."""
+    epochs, length = max(1, math.ceil(clock.epochs)), clock.steps_per_epoch
+    random = np.random.default_rng(0)
+    ends = np.arange(epochs) * length
+    if epochs > MOST_TRIALS:
+        ends = np.concatenate([ends[:2], random.choice(ends, MOST_TRIALS), ends[-2:]])
+    sample = random.integers(0, epochs * length, MOST_TRIALS)
+    steps = np.concatenate([ends, ends + 1, ends + length - 1, sample])
+    if epochs * length <= MOST_TRIALS:
+        steps = np.arange(epochs * length)
+    return np.unique(steps[steps < epochs * length])
 
 
 def _key(schedule: Schedule) -> Any:
     """Return a key that only equal schedules share."""
-    if not is_own(schedule):
+    if not _is_known(schedule):
         return id(schedule)  # it may hold values that cannot be compared
     return (type(schedule), *((name, type(v), v) for name, v in vars(schedule).items()))
 
 
-def _checked(schedule: Schedule, factors: Any, steps: int) -> NDArray[np.float64]:
-    values = np.asarray(factors, dtype=np.float64)
-    if values.shape != (steps,):
+def _is_known(schedule: Schedule) -> bool:
+    """Return whether a schedule and those in it are gdframe's."""
+    inner = (value for value in vars(schedule).values() if isinstance(value, Schedule))
+    return is_own(schedule) and all(map(_is_known, inner))
+
+
+def _called(schedule: Schedule, steps: NDArray[np.int64], clock: Clock) -> NDArray[np.float64]:
+    """Return a schedule's factors of steps, checked."""
+    values = np.asarray(schedule(steps, clock), dtype=np.float64)
+    if values.shape != (len(steps),):
         raise UserError(
-            f"{type(schedule).__name__}.factor: returned shape {values.shape} for {steps} steps; "
-            f"expected ({steps},), one factor for each step"
+            f"{type(schedule).__name__}.factor: returned shape {values.shape} for {len(steps)} "
+            f"steps; expected ({len(steps)},), one factor for each step"
         )
     return values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
@@ -35,7 +36,8 @@ class Stopping:
         target: objective at which the run ends.
         time_limit: training time in seconds after which the run ends.
         divergence_factor: ratio of objective and start above which the run has diverged.
-        rules: further rules, such as ``Early()``; a rule replaces the rule of its class above.
+        rules: further rules, such as ``Early()``; a rule replaces the rule of its class above, but
+            for numbers that are given above and that the rule leaves at their defaults.
 
     Raises:
         UserError: a value is out of its range, or a rule is not a StoppingRule.
@@ -68,8 +70,10 @@ class Stopping:
         defaults.append(Improvement(tolerance=tolerance, patience=patience))
         with typed_as({"seconds": "time_limit"}):
             defaults.append(TimeLimit(seconds=time_limit))
+        by_class = {type(rule): rule for rule in defaults}
         replaced = {type(rule) for rule in rules}
-        active = [rule for rule in defaults if type(rule) not in replaced] + list(rules)
+        active = [rule for rule in defaults if type(rule) not in replaced]
+        active += [_merged(rule, by_class.get(type(rule))) for rule in rules]
         self.rules = {STOPPING.name_of(rule): rule for rule in active}
 
     @property
@@ -107,14 +111,25 @@ class Stopping:
                     )
 
     def follow(
-        self, memories: dict[str, Memory], end: EpochEnd, guard: Guard = UNGUARDED
+        self,
+        memories: dict[str, Memory],
+        end: EpochEnd,
+        guard: Guard = UNGUARDED,
+        names: Collection[str] | None = None,
     ) -> Iterator[str]:
-        """Update the memories of all rules; yield names of rules whose run is the best so far.
+        """Update the memories of rules; yield names of rules whose run is the best so far.
+
+        Args:
+            memories: of the run, by rule.
+            end: of an epoch.
+            guard: surrounds the calls of the rules.
+            names: of the rules; by default all.
 
         Raises:
             RuleError: a rule raised.
         """
-        for name, rule in self.rules.items():
+        for name in self.rules if names is None else names:
+            rule = self.rules[name]
             if _call(guard, name, rule, "follow", memories.setdefault(name, {}), end):
                 yield name
 
@@ -123,13 +138,14 @@ class Stopping:
     ) -> tuple[Verdict | None, str | None]:
         """Return the verdict of the first rule that ends a run at an epoch's end, and its name.
 
-        Both are None if the run continues. The name is None at the limit on epochs.
+        Both are None if the run continues. The name is None at the limit on epochs. A rule that
+        has not followed the run yet does not judge it.
 
         Raises:
             RuleError: a rule raised, or returned something else than a verdict.
         """
-        for name, rule in self.rules.items():
-            verdict = _call(guard, name, rule, "judge", memories.setdefault(name, {}), end)
+        for name in [name for name in self.rules if name in memories]:
+            verdict = _call(guard, name, self.rules[name], "judge", memories[name], end)
             if verdict is not None:
                 return _verdict(name, verdict), name
         if end.epoch >= end.epochs:
@@ -150,6 +166,19 @@ class Stopping:
             if verdict is not None:
                 return _verdict(name, verdict)
         return None
+
+
+def _merged(rule: StoppingRule, default: StoppingRule | None) -> StoppingRule:
+    """Return a rule, with the settings that were given for all runs where it has its defaults."""
+    if default is None:
+        return rule
+    plain, merged = vars(type(default)()), copy.copy(rule)
+    vars(merged).update(
+        (name, value)
+        for name, value in vars(default).items()
+        if value is not None and vars(rule)[name] == plain[name]
+    )
+    return merged
 
 
 def _call(guard: Guard, name: str, rule: StoppingRule, event: str, *arguments: Any) -> Any:

@@ -12,6 +12,7 @@ from torch import Tensor
 from gdframe.diagnostics.base import Diagnosis, Guarded
 from gdframe.engines.base import Engine, Trace
 from gdframe.errors import bad_value
+from gdframe.hidden_state import HiddenState
 from gdframe.observers.base import Observer
 from gdframe.registry import ENGINES, is_own
 from gdframe.runs.checkpoint_file import Capture
@@ -46,6 +47,7 @@ class Run:
         history: what was measured so far.
         memories: what each stopping rule remembers.
         best: for each rule that keeps the best parameters, where they are.
+        settings: what the parts were when the engine was built; None if nobody can change them.
         executed: steps executed, also those that a return to better parameters undid.
         engine: executes the run; set by ``seat``.
         index: which of the engine's runs this is.
@@ -82,6 +84,7 @@ class Run:
         self.snapshots: Snapshots | None = None
         self.seconds_before = 0.0
         self.observer_states: dict[str, Tensor] = {}
+        self.settings: HiddenState | None = None
         self._is_advised = False
         self._stopwatch: SharedStopwatch | None = None
 
@@ -147,6 +150,9 @@ class Run:
                 verdict = diverged(*bad, step=0, lr=self.spec.lr, parameter=None)
             else:
                 verdict = self._follow(self._epoch_end())
+        elif self.step == self.history.last["step"]:  # a resumed run may have new rules
+            new = [name for name in self.spec.stopping.rules if name not in self.memories]
+            verdict = self._follow(self._epoch_end(), new)
         self.snapshots = Snapshots(self.step, self.engine.state(self.index))
         failure = self._watchers.start(self.observer_states)
         return failure or verdict or self._catch_up()
@@ -210,12 +216,13 @@ class Run:
         self._is_advised = bool(verdict.advice) and not is_own(stopping.rules[name])
         return verdict
 
-    def _follow(self, end: EpochEnd) -> Verdict | None:
-        """Update the memories of the stopping rules; keep parameters that are the best so far."""
-        if not self.spec.stopping.is_own:
+    def _follow(self, end: EpochEnd, names: Sequence[str] | None = None) -> Verdict | None:
+        """Update the memories of stopping rules; keep parameters that are the best so far."""
+        stopping, problem = self.spec.stopping, self.spec.problem
+        if not stopping.is_own:
             self.engine.settle(self.index)  # the rules may read the module
         try:
-            for rule in self.spec.stopping.follow(self.memories, end, self.spec.problem.guard):
+            for rule in stopping.follow(self.memories, end, problem.guard, names):
                 state = self.engine.state(self.index)
                 self.best[rule] = Best(self.step, state, copied(self.memories))
         except RuleError as error:
@@ -312,6 +319,8 @@ class Run:
             ValueError: it is of another model.
         """
         restore(self, captured)
+        if self.settings is not None:
+            self.settings = self.spec.settings()
 
     def _evaluate(self, *, whole: bool = True) -> dict[str, float]:
         """Return a row of the history, evaluated at the current parameters."""

@@ -12,6 +12,7 @@ from torch import nn
 from gdframe.data.dataset import Dataset
 from gdframe.engines.base import Problem
 from gdframe.errors import UserError, bad_value
+from gdframe.hidden_state import HiddenState
 from gdframe.loaders.base import Loader
 from gdframe.losses.base import Loss
 from gdframe.metrics.base import Metric
@@ -99,6 +100,20 @@ class RunSpec:
         if self.data.validation is not None:
             columns += ["validation_loss", *(f"validation/{name}" for name in self.named_metrics)]
         return columns
+
+    def settings(self) -> HiddenState:
+        """Return a copy of all that an engine is built from, but for parameters and data."""
+        parts = {
+            **self.problem.parts,
+            "optimizer": self.optimizer.param_groups,
+            "update rule": type(self.optimizer),
+            "schedule": self.schedule,
+            "loader": self.loader,
+            "stopping": self.stopping.rules,
+            "metric": self.metrics,
+        }
+        trained = (p for p in self.model.parameters() if p.requires_grad)
+        return HiddenState(parts, draws=False, skip=trained)
 
     @cached_property
     def clock(self) -> Clock:

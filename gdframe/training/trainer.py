@@ -183,6 +183,8 @@ class Trainer:
         self.run = Run(spec, observers=observers, diagnosis=diagnosis, max_points=max_points)
         built = build_engine(engine, [spec.problem], data, loader, epochs=epochs)
         self._group = RunGroup([self.run], built)
+        self._checksum = data.checksum()
+        self.run.settings = spec.settings()
 
     @property
     def engine(self) -> Engine:
@@ -203,7 +205,18 @@ class Trainer:
                 f"the run was changed after its trainer was built, and engine={name} cannot "
                 f"execute it any more: {reason}; build the trainer after the change"
             )
-        return train_alone(self._group)
+        place = self.run.settings.changed() if self.run.settings is not None else None
+        if place is None and self._checksum != spec.data.checksum():
+            place = "data"
+        if place is not None:
+            raise UserError(
+                f"the run's {place} was changed after its trainer was built: build the trainer "
+                "after the change"
+            )
+        try:
+            return train_alone(self._group)
+        finally:
+            self.run.settings = spec.settings()
 
 
 def _stopping(stopping: Stopping | Sequence[StoppingRule] | None) -> Stopping:

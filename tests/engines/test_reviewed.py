@@ -163,7 +163,7 @@ class Together(gd.Schedule):
 
 def test_a_schedule_that_depends_on_what_is_asked_together_is_refused():
     with pytest.raises(gd.UserError, match="another factor when it is called again"):
-        check_schedule(Together(), gd.Clock(10, 5))
+        check_schedule(Together(), gd.Clock(10, 5), {})
 
 
 class Trimmed(gd.MSE):

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.base import Engine, Estimate, Part, Problem, Trace
+from gdframe.engines.constants import constants_of, trained_values
 from gdframe.engines.declared import check_kernels
 from gdframe.engines.linear.block import MANY, Block, Sums, groups_of, penalizes_biases
 from gdframe.engines.linear.pool import side_by_side
@@ -258,7 +259,7 @@ class LinearLoops(Engine):
         """Return the order of an epoch's rows, kept until the next one."""
         entry = self._orders.get(seed)
         if entry is None or entry[0] != epoch:
-            order = row_order(self.loader, epoch, seed)
+            order = row_order(self.loader, epoch, seed, self.runs)
             entry = (epoch, self._stored_order if order is None else order.numpy())
             if len(self._orders) >= MOST_ORDERS:
                 self._orders.clear()
@@ -314,6 +315,7 @@ class LinearLoops(Engine):
         """Copy parameters and the rule's state."""
         block, at = self._place[run]
         state = {f"model.{name}": value for name, value in block.model(at).items()}
+        state |= constants_of(self.runs[run].objective.model)
         for index, values in enumerate(block.optimizer_states(at)):
             for name, value in values.items():
                 state[f"optimizer.{index}.{name}"] = torch.from_numpy(np.array(value))
@@ -323,9 +325,8 @@ class LinearLoops(Engine):
         """Copy the state into the arrays; what the rule's state lacks is as at the start."""
         block, at = self._place[run]
         self._sums.clear()
-        model = {
-            k.removeprefix("model."): v.cpu() for k, v in state.items() if k.startswith("model.")
-        }
+        values = trained_values(self.runs[run].objective.model, state)
+        model = {name: value.cpu() for name, value in values.items()}
         expected = block.model(at)
         if {k: v.shape for k, v in expected.items()} != {k: v.shape for k, v in model.items()}:
             raise ValueError(
