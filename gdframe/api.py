@@ -27,10 +27,11 @@ from gdframe.config.messages import (
 )
 from gdframe.config.overrides import refuse_unheard
 from gdframe.config.schema import register_nodes
+from gdframe.config.stored import escaped, resolve
 from gdframe.config.train_run import train_run
 from gdframe.config.trusted_plugins import digests, load_named
 from gdframe.config.validation import check
-from gdframe.config.values import anchor, dump, escaped, plain
+from gdframe.config.values import anchor, dump, plain
 from gdframe.errors import UserError
 from gdframe.observers.base import Observer
 from gdframe.runs.result import Result
@@ -203,7 +204,7 @@ def composed(overrides: Sequence[str], several: str = "give them to gdframe.swee
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error, overrides, several) from error
     config.plugins = [escaped(plugin) for plugin in plugins]
-    check(plain(config))
+    check(plain(resolve(config)))
     anchor(config)
     return config
 

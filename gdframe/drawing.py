@@ -8,6 +8,9 @@ from pathlib import Path
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from gdframe.errors import printable
 
 if Path(matplotlib.matplotlib_fname()).resolve().parent == Path.cwd():
     # settings name programs and modules, and somebody may have sent this folder
@@ -35,7 +38,17 @@ def new_axes() -> tuple[Figure, Axes]:
 
 
 def png(figure: Figure) -> bytes:
-    """Return a figure as a PNG file."""
+    """Return a figure as a PNG file; texts are shown as they are, without formulas."""
+    ticks = {
+        id(label)
+        for axes in figure.axes
+        for axis in (axes.xaxis, axes.yaxis)
+        for label in axis.get_ticklabels(which="both")
+    }
+    for text in figure.findobj(Text):
+        if isinstance(text, Text) and id(text) not in ticks:  # ticks write powers as formulas
+            text.set_text(printable(text.get_text(), lines=True))
+            text.set_parse_math(False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI)
     return buffer.getvalue()

@@ -132,6 +132,25 @@ def first_line(error: BaseException) -> str:
     return text[0] if text else type(error).__name__
 
 
+def printable(text: object, *, lines: bool = False) -> str:
+    """Return text that is safe in a terminal: other characters than printable ones are escaped.
+
+    Args:
+        text: from a file or an error.
+        lines: whether line breaks stay.
+
+    Example:
+        >>> printable(f"{chr(27)}[31m") == chr(92) + "x1b[31m"
+        True
+    """
+    characters = str(text)
+    if lines:
+        return "\n".join(map(printable, characters.split("\n")))
+    if characters.isprintable():
+        return characters
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in characters)
+
+
 def fraction(name: str, value: float) -> float:
     """Return ``value`` if it lies in [0, 1), the range of decay rates.
 

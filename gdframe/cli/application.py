@@ -38,8 +38,9 @@ from gdframe.config.messages import (
 from gdframe.config.overrides import refuse_many, refuse_unheard
 from gdframe.config.schema import config_folder, register_nodes
 from gdframe.config.trusted_plugins import load_named, load_stored
+from gdframe.config.values import name_data
 from gdframe.errors import Exit, FailedError, UserError
-from gdframe.runs.run_folder import configure_log
+from gdframe.runs.log import configure_log
 from gdframe.runs.sweep_folder import SweepFolder
 
 
@@ -126,6 +127,8 @@ def resume_sweep(folder: Path, plugins: Sequence[str] = ()) -> int:
     settings = task.expect(folder, jobs)
     task.metric = named_metric(folder)
     configure_log()
+    for path in dict.fromkeys(str(job.config["data"].get("path") or "") for job in jobs):
+        name_data(path)
     try:
         show = settings["logging"]["progress"]
         task.add(train_sweep(folder, None, metric=task.metric, show=show))

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gdframe.config.build import build
+from gdframe.config.build import build, check_model, load_data
 from gdframe.config.command import resume_command
 from gdframe.config.trusted_plugins import load_stored
-from gdframe.config.values import plain, read_config
+from gdframe.config.values import name_data, plain, read_config
 from gdframe.data.dataset import Rows
 from gdframe.diagnostics.plane import (
     Plane,
@@ -41,6 +41,11 @@ MOST_RUNS = 8
 
 BYTES_OF_POINT = 100
 """Approximate memory of a grid point: its coordinates, its objective, and their copies."""
+
+LONGEST_SECONDS = 3600.0
+"""Longest training of a run that is trained again."""
+
+EMPTY = torch.zeros(0)
 
 AGREES = 1e-3
 """Largest relative distance between the end of a path and the end of its run."""
@@ -98,6 +103,7 @@ def landscape(
     points: int = 50,
     rows: int = 500,
     plugins: Sequence[str] = (),
+    seconds: float = LONGEST_SECONDS,
 ) -> Landscape:
     """Return the objective around the paths of runs.
 
@@ -113,10 +119,11 @@ def landscape(
         rows: most training rows to evaluate the loss on, evenly spaced.
         plugins: files or modules with components of the runs, if it is not known that you trained
             with them.
+        seconds: longest training of a run, as estimated.
 
     Raises:
-        UserError: a folder has no ended run, the runs have different objectives, or a parameter
-            does not exist.
+        UserError: a folder has no ended run, a run would train for too long, the runs have
+            different objectives, or a parameter does not exist.
     """
     if points < 2 or rows < 1:
         raise bad_value(f"--points {points} --rows {rows}", "at least 2 points and at least 1 row")
@@ -126,7 +133,7 @@ def landscape(
         raise bad_value(f"{len(runs)} runs", f"at most {MOST_RUNS}")
     if between and len(runs) != 2:
         raise bad_value(f"--between with {len(runs)} runs", "two runs")
-    retraced = [retrace_run(Path(run), plugins) for run in runs]
+    retraced = [retrace_run(Path(run), plugins, seconds) for run in runs]
     first = retraced[0]
     for other in retraced[1:]:
         if part := _difference(first, other):
@@ -174,15 +181,19 @@ def _difference(a: RetracedRun, b: RetracedRun) -> str | None:
     return None if a.spec.data.digest == b.spec.data.digest else "data"
 
 
-def retrace_run(folder: Path, plugins: Sequence[str] = ()) -> RetracedRun:
+def retrace_run(
+    folder: Path, plugins: Sequence[str] = (), seconds: float = LONGEST_SECONDS
+) -> RetracedRun:
     """Train a run again and return it with its path.
 
     Args:
         folder: of the run.
         plugins: that the user names again.
+        seconds: longest training, as estimated.
 
     Raises:
-        UserError: the folder has no run, or the run has not ended, or it ends elsewhere this time.
+        UserError: the folder has no run, or the run has not ended, would train for too long, or
+            ends elsewhere this time.
     """
     if SweepFolder(folder).has_jobs():
         raise UserError(f"{folder}: is a sweep folder; give a run of it, such as {folder / '0'}")
@@ -193,19 +204,42 @@ def retrace_run(folder: Path, plugins: Sequence[str] = ()) -> RetracedRun:
             f"{folder}: has no result yet; wait until the run ends, or finish it by "
             f"{resume_command(folder)}"
         )
-    _, last_parameters = RunFolder(folder).read_model()
+    metadata, last_parameters = RunFolder(folder).read_model()
     if not result.get("steps"):
         raise UserError(
             f"{folder}: the run made no step ({result.get('reason')}); there is no path to show"
         )
     load_stored(folder, config["plugins"], RunFolder(folder).read_plugins(), plugins)
-    spec = build(config)
+    name_data(config["data"].get("path"))
+    data = load_data(config)
+    try:
+        check_model(
+            config["model"], features=data.features, outputs=metadata["outputs"] or 1,
+            tensors=last_parameters,
+        )  # fmt: skip
+    except UserError as error:
+        raise UserError(f"{folder}: {error}") from error
+    spec = build(config, lambda _: data)
+    if result["steps"] > config["epochs"] * spec.clock.steps_per_epoch:
+        raise UserError(
+            f"{folder}: {result['steps']:,} steps are more than the {config['epochs']:,} epochs of "
+            "its config; resume the run to write its result again"
+        )
     engine = build_engine(
-        result["engine"], [spec.problem], spec.data, spec.loader, epochs=config["epochs"]
-    )
+        result.get("engine", "auto"), [spec.problem], spec.data, spec.loader,
+        epochs=config["epochs"],
+    )  # fmt: skip
+    estimate = type(engine).estimate([spec.problem], spec.data, spec.loader)
+    if (needed := estimate.step * result["steps"]) > seconds:
+        raise UserError(
+            f"{folder}: {result['steps']:,} steps would train again for about {needed:,.0f} s, "
+            f"more than {seconds:,.0f} s; choose a shorter run"
+        )
     path = retrace(engine, result["steps"])
-    names = [name for name, _ in spec.model.named_parameters()]
-    end = flatten({name: last_parameters[name] for name in names})
+    shapes = {name: p.shape for name, p in spec.model.named_parameters()}
+    if any(shape != last_parameters.get(n, EMPTY).shape for n, shape in shapes.items()):
+        raise UserError(f"{folder}: its model has other parameters than its config gives")
+    end = flatten({name: last_parameters[name] for name in shapes})
     if np.abs(path.points[-1] - end).max() > AGREES * max(float(np.abs(end).max()), 1e-300):
         raise UserError(
             f"{folder}: the run ends at another point when trained again; its data or the versions "

@@ -20,7 +20,7 @@ from PIL import Image
 from gdframe.cli.landscape import Landscape, RetracedRun, landscape, minima
 from gdframe.config.folders import claim
 from gdframe.drawing import COLORS, WARM, new_axes, png
-from gdframe.errors import UserError, bad_value
+from gdframe.errors import UserError, bad_value, printable
 from gdframe.runs.files import remove_unfinished, require_place, write_atomically
 from gdframe.runs.picture_files import LANDSCAPE, picture_path
 
@@ -73,7 +73,7 @@ def show(runs: Sequence[str], *, animate: str | None, output: str | None, **sett
     if animate is not None:
         animation(result, Path(animate))
         lines.append(("animation", animate))
-    return "\n".join(f"{name:<14}{value}" for name, value in lines)
+    return "\n".join(printable(f"{name:<14}{value}") for name, value in lines)
 
 
 def picture(result: Landscape) -> bytes:

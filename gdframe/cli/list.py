@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gdframe.config.schema import config_folder, defaults
-from gdframe.errors import unknown
+from gdframe.errors import printable, unknown
 from gdframe.registry import REGISTRIES, Registry, origin
 from gdframe.registry.signatures import REQUIRED, shown
 
@@ -102,4 +102,5 @@ def show(kinds: list[str], width: int) -> str:
             if entry.origin:
                 lines.append(f"  {'':<22}from {entry.origin}")
         lines.append("")
-    return "\n".join(line if len(line) <= width else line[: width - 3] + "..." for line in lines)
+    texts = map(printable, lines)
+    return "\n".join(text if len(text) <= width else text[: width - 3] + "..." for text in texts)

@@ -20,7 +20,7 @@ from gdframe.diagnostics.rates import Ramp, RangeTest, try_ramp, try_rates
 from gdframe.drawing import COLORS, WARM, new_axes, png
 from gdframe.engines.auto import build_engine
 from gdframe.engines.base import Engine
-from gdframe.errors import bad_value, require_memory
+from gdframe.errors import bad_value, printable, require_memory
 from gdframe.runs.files import write_atomically
 from gdframe.runs.picture_files import LR_RANGE, picture_path, write_picture
 from gdframe.runs.result_table import shown_path
@@ -116,7 +116,7 @@ def report(result: RangeTest, folder: Path) -> str:
     span = f"{result.rates[0]:.3g} to {result.rates[-1]:.3g}"
     lines.append(("tested", f"lr {span}, {method}, {result.steps:,} steps"))
     lines.append(("picture", str(shown_path(picture_path(folder, LR_RANGE)))))
-    return "\n".join(f"{name:<14}{value}" for name, value in lines)
+    return "\n".join(printable(f"{name:<14}{value}") for name, value in lines)
 
 
 def _engine(

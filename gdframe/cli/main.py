@@ -16,9 +16,10 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from gdframe.cli.streams import patient_streams
-from gdframe.errors import Exit, FailedError, UserError, reason_of
+from gdframe.errors import Exit, FailedError, UserError, printable, reason_of
 from gdframe.interrupt import forget, raise_outside_imports, signals
 from gdframe.runs.files import DISK_FULL, NotWrittenError
+from gdframe.runs.log import configure_log
 from gdframe.runs.sweep_folder import SweepFolder, sweep_of
 
 
@@ -71,6 +72,8 @@ def _run(argv: list[str]) -> int:
     }
     debug = "debug=true" in [argument.lower() for argument in argv]
     try:
+        if argv and argv[0] in ("predict", "landscape", "report", "watch"):
+            configure_log(sys.stderr)  # what they print goes to standard output
         if argv and not argv[0].startswith(("-", "+", "~")) and "=" not in argv[0]:
             if argv[0] not in verbs:
                 from gdframe.config.hints import unknown_word
@@ -100,7 +103,7 @@ def _run(argv: list[str]) -> int:
 def _print_error(message: str, debug: bool, code: int = Exit.WRONG_INPUT) -> int:
     if debug:
         traceback.print_exc()
-    print(f"gdframe: {_on_one_line(message)}", file=sys.stderr)
+    print(f"gdframe: {printable(_on_one_line(message))}", file=sys.stderr)
     return code
 
 
@@ -155,7 +158,6 @@ def _resume(argv: list[str]) -> int:
     from gdframe.cli.task import exit_code, finish
     from gdframe.config.folders import unwritable
     from gdframe.config.train_run import resume_run
-    from gdframe.runs.run_folder import configure_log
 
     configure_log()
     sweep = sweep_of(folder)
@@ -189,18 +191,18 @@ def _predict(argv: list[str]) -> int:
     parser.add_argument("--output", help="a .csv or .parquet file; by default standard output")
     _add_plugins(parser)
     chosen = parser.parse_args(argv)
-    from gdframe.cli.predict import check_output, predict, write_table
+    from gdframe.cli.predict import check_output, csv_bytes, predict, write_table
 
     if chosen.output:
         check_output(chosen.output)
     table = predict(chosen.run, chosen.data, plugins=chosen.plugins)
     if chosen.output:
         write_table(table, chosen.output)
-        print(f"{table.num_rows:,} predictions in {chosen.output}")
+        print(f"{table.num_rows:,} predictions in {printable(chosen.output)}")
+    elif sys.stdout.isatty():
+        print(printable(csv_bytes(table).decode(), lines=True), end="")
     else:
-        import pyarrow.csv
-
-        pyarrow.csv.write_csv(table, sys.stdout.buffer)
+        sys.stdout.buffer.write(csv_bytes(table))
     return Exit.OK
 
 
@@ -248,7 +250,7 @@ def _report(argv: list[str]) -> int:
     from gdframe.runs.result_table import shown_path
 
     path = report(chosen.folder, output=chosen.output, landscape=not chosen.no_landscape)
-    print(f"report        {shown_path(path)} ({path.stat().st_size / 1e6:.1f} MB)")
+    print(f"report        {printable(shown_path(path))} ({path.stat().st_size / 1e6:.1f} MB)")
     return Exit.OK
 
 

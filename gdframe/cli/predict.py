@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +10,18 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from gdframe.config.build import build_model
+from gdframe.config.build import build_model, check_model
 from gdframe.config.trusted_plugins import load_stored
 from gdframe.data.dataset import first_rows
 from gdframe.data.encoding import Encoding
 from gdframe.data.reader import feature_values, pick, read_file
-from gdframe.errors import UserError, bad_value, counted
+from gdframe.errors import UserError, bad_value, counted, first_line
 from gdframe.losses import Loss
 from gdframe.objective import CHUNK
 from gdframe.registry import LOSSES
 from gdframe.runs.files import remove_unfinished, require_place, write_atomically
 from gdframe.runs.run_folder import RunFolder
+from gdframe.runs.spreadsheet import cell
 
 
 def predict(run: str | Path, path: str | Path, *, plugins: Sequence[str] = ()) -> pa.Table:
@@ -46,16 +47,19 @@ def predict(run: str | Path, path: str | Path, *, plugins: Sequence[str] = ()) -
         )
     config = metadata["config"]
     load_stored(Path(run), config["plugins"], RunFolder(run).read_plugins(), plugins)
-    encoding = Encoding.from_json(metadata["encoding"])
-    features = _features(encoding, Path(path), np.dtype(config["dtype"]))
-    model = build_model(
-        config["model"], features=features.shape[1], outputs=metadata["outputs"]
-    ).to(getattr(torch, config["dtype"]))
     try:
+        encoding = Encoding.from_json(metadata["encoding"])
+        sizes = {"features": len(encoding.mean), "outputs": metadata["outputs"]}
+        check_model(config["model"], **sizes, tensors=tensors)
+        loss = _loss(metadata, encoding.classes)
+        model = build_model(config["model"], **sizes).to(getattr(torch, config["dtype"]))
         model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise UserError(f"{run}: the model does not fit its config: {error}") from error
-    loss: Loss = LOSSES.configured(metadata["loss"])
+    except (ValueError, RuntimeError) as error:
+        raise UserError(
+            f"{run}: the model cannot be used: {first_line(error)}; resume the run to write it "
+            "again"
+        ) from error
+    features = _features(encoding, Path(path), np.dtype(config["dtype"]))
     model.eval()
     with torch.no_grad():
         parts = [
@@ -64,6 +68,21 @@ def predict(run: str | Path, path: str | Path, *, plugins: Sequence[str] = ()) -
         ]
         outputs = torch.cat(parts)
         return _table(loss, outputs, encoding.classes)
+
+
+def _loss(metadata: Mapping[str, Any], classes: tuple[Any, ...] | None) -> Loss:
+    """Return the loss of a run.
+
+    Raises:
+        ValueError: it does not fit the outputs of the model.
+    """
+    if metadata["loss"] is None:
+        raise ValueError("it has no loss")
+    loss: Loss = LOSSES.configured(metadata["loss"])
+    outputs, count = metadata["outputs"], None if classes is None else len(classes)
+    if count not in (None, outputs) and (outputs, count) != (1, 2):
+        raise ValueError(f"{outputs} outputs do not fit {count} classes")
+    return loss
 
 
 def _table(loss: Loss, outputs: torch.Tensor, classes: tuple[Any, ...] | None) -> pa.Table:
@@ -95,6 +114,20 @@ def check_output(output: str | Path) -> None:
         raise bad_value(f"--output {output}", "a file that ends in .csv or .parquet")
 
 
+def csv_bytes(table: pa.Table) -> bytes:
+    """Return a table as CSV, in which no text is a formula of a spreadsheet."""
+    import pyarrow.csv
+
+    columns = [
+        pa.array(map(cell, column.to_pylist())) if pa.types.is_string(column.type) else column
+        for column in table.columns
+    ]
+    sink = pa.BufferOutputStream()
+    pyarrow.csv.write_csv(pa.table(columns, names=list(map(cell, table.column_names))), sink)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
 def write_table(table: pa.Table, output: str | Path) -> None:
     """Write predictions as CSV or Parquet, by the file's ending.
 
@@ -103,18 +136,17 @@ def write_table(table: pa.Table, output: str | Path) -> None:
     """
     check_output(output)
     path = Path(output)
-    sink = pa.BufferOutputStream()
     if path.suffix.lower() in PARQUET:
         import pyarrow.parquet
 
+        sink = pa.BufferOutputStream()
         pyarrow.parquet.write_table(table, sink)
+        content = sink.getvalue().to_pybytes()
     else:
-        import pyarrow.csv
-
-        pyarrow.csv.write_csv(table, sink)
+        content = csv_bytes(table)
     try:
         remove_unfinished(path.parent, path.name)
-        write_atomically(path, sink.getvalue().to_pybytes())
+        write_atomically(path, content)
     except OSError as error:
         raise UserError(f"--output {path}: cannot be written: {error.strerror}") from error
 

@@ -15,12 +15,14 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from gdframe.config.folders import discard, refuse_occupied, register_resolver, unwritable
+from gdframe.config.stored import resolve
 from gdframe.config.trusted_plugins import digests
 from gdframe.config.validation import check
 from gdframe.config.values import anchor, dump, plain
 from gdframe.errors import Exit, FailedError, UserError, reason_of
 from gdframe.registry.plugins import load_plugins
 from gdframe.runs.files import NotWrittenError
+from gdframe.runs.log import add_log
 from gdframe.runs.run_folder import RunFolder
 from gdframe.stopping import Status
 
@@ -83,7 +85,7 @@ class Task:
         return None
 
     def _train(self, config: DictConfig, folder: Path) -> float | None:
-        values = plain(config)
+        values = plain(resolve(config))
         if os.getpid() != self._process:  # a worker, which has loaded no plugins
             load_plugins(values["plugins"])
             register_resolver()
@@ -104,7 +106,7 @@ class Task:
         with run.lock():
             if settings.mode != RunMode.MULTIRUN:
                 refuse_occupied(folder)
-            run.log()
+            add_log(run)
             plugins = digests(values["plugins"])
             result = train_run(
                 plain(config), run, started=self.started,
@@ -179,7 +181,7 @@ class Task:
 def _write_failure(folder: Path, error: Exception) -> None:
     """Write the result of a failed run that has none."""
     run = RunFolder(folder)
-    if run.read_result() is None:
+    if run.find_result()[0] is None:
         run.write_result({"status": "failed", "reason": f"{type(error).__name__}: {error}"})
 
 

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from gdframe.config.command import resume_command
 from gdframe.config.values import plain, read_config
-from gdframe.errors import UserError, bad_value
+from gdframe.errors import UserError, bad_value, printable
 from gdframe.runs.files import require_folder
 from gdframe.runs.recorded_history import Array, RecordedHistory
 from gdframe.runs.run_folder import CONFIG, RunFolder
@@ -119,13 +119,15 @@ class RunView:
         """Return the table of the run as it is now."""
         run = RunFolder(self.folder)
         is_training = run.is_training()
-        result = _result(run, is_training=is_training)
+        result, damage = _result(run, is_training=is_training)
         self.is_over = not is_training
         history = run.read_history(result)
-        status = _status(result, is_training=is_training)
+        status = _status(result, damage, is_training=is_training)
         table = Table.grid(padding=(0, 2))
-        table.add_row("run", Text(f"{self.folder}, lr {self._lr:g}"))
-        reason = "" if result is None else f": {result.get('reason')}"
+        table.add_row("run", Text(printable(f"{self.folder}, lr {self._lr:g}")))
+        reason = f": {damage}" if damage else ""
+        if result is not None:
+            reason = f": {printable(result['reason'])}"
         if status == NOT_ENDED:
             reason = f": finish it by {resume_command(self.folder)}"
         table.add_row("status", Text(f"{status}{reason}", style=COLORS.get(status, "")))
@@ -138,6 +140,8 @@ class RunView:
             table.add_row(label, line)
         if "epoch" not in epochs:
             table.add_row("", "there are no measurements yet, or logging.tensorboard=false")
+        for message in history.damages:
+            table.add_row("damaged", Text(printable(message)))
         return table
 
 
@@ -159,6 +163,7 @@ class SweepView:
     is_wide: bool = True
     is_over: bool = False
     _results: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    _damages: dict[str, str] = field(default_factory=dict)
     _epochs: dict[str, dict[str, Array]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -167,11 +172,11 @@ class SweepView:
     def _read_jobs(self) -> None:
         """Read the list of runs, to which a sweeper or another launch may add."""
         folder = SweepFolder(self.folder)
-        try:
-            content = folder.read_jobs()
-            jobs = [(str(job["folder"]), settings(job["overrides"])) for job in content["jobs"]]
-        except (KeyError, TypeError, AttributeError) as error:
-            raise folder.unreadable(error) from error
+        jobs = [
+            (str(folder.subfolder(job["folder"]).path.relative_to(folder.path)),
+             settings(job["overrides"]))
+            for job in folder.read_jobs()["jobs"]
+        ]  # fmt: skip
         self._jobs = dict(jobs)
         keys = dict.fromkeys(key for _, overrides in jobs for key in overrides)
         self._varied = [key for key in keys if len({words.get(key) for _, words in jobs}) > 1]
@@ -182,15 +187,17 @@ class SweepView:
         self._read_jobs()
         for name in self._jobs:
             if not self._is_final(name):
-                result = _result(RunFolder(self.folder / name), is_training=not self.is_over)
+                run = RunFolder(self.folder / name)
+                result, self._damages[name] = _result(run, is_training=not self.is_over)
                 self._results.pop(name, None)
                 if result is not None:
                     self._results[name] = result
         results = self._results
-        counts = Counter(str(result.get("status")) for result in results.values())
+        counts = Counter(printable(result["status"]) for result in results.values())
+        counts += Counter("damaged" for damage in self._damages.values() if damage)
         head = Table.grid(padding=(0, 2))
         state = "training" if not self.is_over else "not training"
-        head.add_row("sweep", Text(f"{self.folder}: {state}"))
+        head.add_row("sweep", Text(printable(f"{self.folder}: {state}")))
         statuses = ", ".join(f"{count:,} {status}" for status, count in counts.most_common())
         ended = f"{len(results):,} of {len(self._jobs):,} ended"
         head.add_row("runs", Text(f"{ended}{f': {statuses}' if statuses else ''}"))
@@ -199,7 +206,10 @@ class SweepView:
         values = {name: value_of(result, metric) for name, result in results.items()}
         ranked = sorted(values, key=lambda name: _last_if_none(values[name], sign))
         if ranked and (best := values[ranked[0]]) is not None:
-            head.add_row("best", Text(f"{best:.6g} (run {ranked[0]}: {self._settings(ranked[0])})"))
+            head.add_row(
+                "best",
+                Text(f"{best:.6g} (run {printable(ranked[0])}: {self._settings(ranked[0])})"),
+            )
         started = [n for n in self._jobs if n not in results and (self.folder / n).is_dir()]
         shown = started + ranked
         parts: list[RenderableType] = [head, self._runs(shown[:MOST_ROWS])]
@@ -223,7 +233,8 @@ class SweepView:
 
     def _settings(self, name: str) -> str:
         overrides = self._jobs[name]
-        return " ".join(f"{key}={overrides[key]}" for key in self._varied if key in overrides)
+        words = " ".join(f"{key}={overrides[key]}" for key in self._varied if key in overrides)
+        return printable(words)
 
     def _runs(self, names: Sequence[str]) -> Table:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -235,8 +246,9 @@ class SweepView:
             result = self._results.get(name)
             with suppress(OSError):
                 epochs = self._history(name)
-                status = _status(result, is_training=not self.is_over)
-                cells = [Text(name), Text(self._settings(name)),
+                damage = self._damages.get(name, "")
+                status = _status(result, damage, is_training=not self.is_over)
+                cells = [Text(printable(name)), Text(self._settings(name)),
                          Text(status, style=COLORS.get(status, ""))]  # fmt: skip
                 cells.append(Text(f"{int(epochs['epoch'][-1]):,}" if "epoch" in epochs else ""))
                 for column in measures:
@@ -247,20 +259,22 @@ class SweepView:
         return table
 
 
-def _result(run: RunFolder, *, is_training: bool) -> dict[str, Any] | None:
-    """Return the result of a run, or None if an earlier launch wrote it."""
-    result = run.read_result()
+def _result(run: RunFolder, *, is_training: bool) -> tuple[dict[str, Any] | None, str]:
+    """Return the result of a run, and a message if it is damaged; not that of an earlier launch."""
+    result, damage = run.find_result()
     is_earlier = is_training and (result or {}).get("status") in (None, "interrupted")
-    return None if is_earlier else result
+    return (None, "") if is_earlier else (result, printable(damage))
 
 
 def _last_if_none(value: float | None, sign: float) -> tuple[bool, float]:
     return (True, 0.0) if value is None else (False, sign * value)
 
 
-def _status(result: Mapping[str, Any] | None, *, is_training: bool) -> str:
+def _status(result: Mapping[str, Any] | None, damage: str, *, is_training: bool) -> str:
     if result is not None:
-        return str(result.get("status", "unknown"))
+        return printable(result["status"])
+    if damage:
+        return "damaged"
     return "training" if is_training else NOT_ENDED
 
 

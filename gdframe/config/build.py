@@ -160,6 +160,34 @@ def _choice(value: Any) -> Any:
     return value.get("name", list(value))
 
 
+def check_model(
+    settings: Mapping[str, Any], *, features: int, outputs: int, tensors: Mapping[str, Tensor]
+) -> None:
+    """Check that gdframe's own model has the shapes of stored tensors, without building it.
+
+    Args:
+        settings: name and arguments of the model, which may ask for any size.
+        features: number of features.
+        outputs: number of outputs.
+        tensors: of its ``state_dict``.
+
+    Raises:
+        UserError: the model has other parameters or shapes.
+    """
+    if settings["name"] in MODELS.third_party():
+        return
+    with torch.device("meta"):
+        model = MODELS.configured(settings, features=features, outputs=outputs)
+    shapes = {name: tuple(values.shape) for name, values in model.state_dict().items()}
+    stored = {name: tuple(values.shape) for name, values in tensors.items()}
+    for name in shapes | stored:
+        if shapes.get(name) != stored.get(name):
+            raise UserError(
+                f"its parameter '{name}' has the shape {stored.get(name)}, but the config gives "
+                f"{shapes.get(name)}"
+            )
+
+
 def build_model(
     settings: Mapping[str, Any],
     *,

@@ -16,8 +16,10 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
 
 from gdframe.config.messages import parse
-from gdframe.config.schema import GROUPS, Schema
+from gdframe.config.schema import GROUPS
+from gdframe.config.stored import parse_config, resolve, resolved
 from gdframe.config.values import absolute_path, dump, dump_settings, plain
+from gdframe.runs.parsing import parse_yaml
 
 Values = dict[str, Any]
 
@@ -67,8 +69,12 @@ class Base:
     def text(self, values: Values) -> str:
         """Return the config as YAML, with interpolations unresolved."""
         if not self._are_independent(values):
-            return dump(_unresolved(self._with(values)))
+            return dump(_unresolved(resolve(self._with(values))))
         return dump_settings(self.plain(values))
+
+    def resolved(self, values: Values) -> Values:
+        """Return the values of the keys whose text has resolvers, by dotted key."""
+        return {} if self._are_independent(values) else resolved(self._with(values))
 
     def _with(self, values: Values) -> DictConfig:
         config = copy.deepcopy(self.config)
@@ -101,12 +107,18 @@ class Base:
 
     @classmethod
     def from_text(cls, config: str, hydra: str) -> Base:
-        """Return the base whose ``text`` and ``hydra_text`` these are."""
-        merged = OmegaConf.merge(OmegaConf.structured(Schema), OmegaConf.create(config))
-        assert isinstance(merged, DictConfig)
-        base = cls(merged)
+        """Return the base whose ``text`` and ``hydra_text`` these are.
+
+        Raises:
+            ValueError: the config is damaged, or has a resolver.
+            KeyError: Hydra's config is damaged. TypeError, AttributeError, YAMLError: likewise.
+        """
+        base = cls(parse_config(config))
         if hydra:
+            if not isinstance(parse_yaml(hydra), dict):
+                raise ValueError("Hydra's settings are not a mapping")
             base.hydra = OmegaConf.select(OmegaConf.create(hydra), "hydra")
+            base.hydra_text()  # raises if it lacks a key
         return base
 
     def hydra_text(
@@ -152,6 +164,14 @@ class Composition:
     def plain(self) -> dict[str, Any]:
         """Return the config as plain values."""
         return self.base.plain(self.values)
+
+    def stored(self) -> Values:
+        """Return the values of ``sweep.json``, from which resolvers are gone.
+
+        Raises:
+            OmegaConfBaseException: a resolver fails.
+        """
+        return {**self.values, **self.base.resolved(self.values)}
 
     def text(self) -> str:
         """Return the text of ``.hydra/config.yaml``."""

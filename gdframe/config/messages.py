@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gdframe.config.hints import instead_of_choice, instead_of_number, suggestion
 from gdframe.config.schema import GROUPS, SEVERAL_GROUPS, Schema, config_folder, names
-from gdframe.config.values import escaped
+from gdframe.config.stored import escaped
 from gdframe.errors import InputError, UserError, bad_value, first_line, in_words, unknown
 from gdframe.registry import REGISTRIES
 from gdframe.registry.signatures import describe, shown

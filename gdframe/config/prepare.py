@@ -11,7 +11,7 @@ from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.diagnostics import Diagnostics
 from gdframe.diagnostics.preflight import advice_on_curvature, advice_on_data, advice_on_rate
 from gdframe.engines.auto import build_engine
-from gdframe.errors import UserError, typed_as
+from gdframe.errors import UserError, first_line, typed_as
 from gdframe.runs.checkpoint_file import Capture
 from gdframe.runs.result import Result
 from gdframe.runs.run_folder import RunFolder
@@ -135,6 +135,9 @@ def make_group(
             item.run.restore(capture)
         except UserError:
             raise
-        except (KeyError, ValueError, TypeError) as error:
-            raise UserError(f"the checkpoint in {item.folder} does not fit: {error}") from error
+        except (KeyError, ValueError, TypeError, RuntimeError, IndexError) as error:
+            raise UserError(
+                f"the checkpoint in {item.folder} does not fit the config: {first_line(error)}; "
+                "remove its folder to train the run from the start"
+            ) from error
     return group

@@ -16,13 +16,15 @@ from gdframe.config.messages import apply_override, named_plugins, parse
 from gdframe.config.observers import build_observers
 from gdframe.config.overrides import refuse_unheard
 from gdframe.config.prepare import PreparedRun, make_group, prepare
+from gdframe.config.stored import escaped, resolve
 from gdframe.config.trusted_plugins import digests, load_stored
 from gdframe.config.validation import check
-from gdframe.config.values import escaped, plain, read_config
+from gdframe.config.values import name_data, plain, read_config
 from gdframe.errors import UserError, in_words
 from gdframe.observers import Observer, preparing
 from gdframe.registry import ENGINES, SCHEDULES
 from gdframe.runs.files import NotWrittenError, storing
+from gdframe.runs.log import add_log
 from gdframe.runs.result import Result
 from gdframe.runs.run_folder import RunFolder
 from gdframe.schedules import Schedule
@@ -140,7 +142,7 @@ def resume_run(folder: Path, overrides: Sequence[str], *, started: float | None 
             )
         apply_override(config, override)
     config.plugins = [escaped(plugin) for plugin in plugins]
-    after = plain(config)
+    after = plain(resolve(config))
     check(after)
     schedule: Schedule = SCHEDULES.configured(after["schedule"])
     if schedule.uses_run_length and after["epochs"] != before["epochs"]:
@@ -157,5 +159,6 @@ def resume_run(folder: Path, overrides: Sequence[str], *, started: float | None 
         run_folder.write_config_text(OmegaConf.to_yaml(config))
 
     with run_folder.lock():
-        run_folder.log()
+        add_log(run_folder)
+        name_data(after["data"].get("path"))
         return train_run(after, run_folder, start=start, resume=True, started=started)

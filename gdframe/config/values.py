@@ -2,43 +2,42 @@
 
 from __future__ import annotations
 
-import re
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from gdframe.config.schema import Schema
-from gdframe.errors import UserError
+from gdframe.config.stored import escaped, parse_config
+from gdframe.errors import UserError, printable
 from gdframe.runs.files import require_folder
+from gdframe.runs.folder import DamagedError
 from gdframe.runs.run_folder import CONFIG, RunFolder
+
+log = logging.getLogger("gdframe")
 
 
 def read_config(folder: Path) -> DictConfig:
     """Return the config that a run was started with.
 
     Raises:
-        UserError: the folder is not a run folder, or its config cannot be read.
+        UserError: the folder is not a run folder, or its config is damaged.
     """
     require_folder(folder, "a run folder, such as outputs/DATE/TIME")
     run = RunFolder(folder)
     path = folder / CONFIG
     if not run.is_run():
         raise UserError(f"{folder}: is not a run folder; it has no {CONFIG}")
+    text = run.read_config_text()
     try:
-        stored = OmegaConf.create(run.read_config_text())
-        is_run = isinstance(stored, DictConfig) and "stopping" in stored
-        config = OmegaConf.merge(OmegaConf.structured(Schema), stored) if is_run else None
-        OmegaConf.to_container(config or stored, resolve=True)
-    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path}: cannot be read: {reason}") from error
-    if not isinstance(config, DictConfig):
-        raise UserError(f"{path}: is not a config of gdframe")
-    return config
+        return parse_config(text)
+    except ValueError as error:
+        raise DamagedError(
+            f"{path}: is damaged: {error}; the other files of the run are whole, and predict needs "
+            "no config"
+        ) from error
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -46,6 +45,12 @@ def plain(config: DictConfig) -> dict[str, Any]:
     values = OmegaConf.to_container(config, resolve=True)
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
+
+
+def name_data(path: Any) -> None:
+    """Log which file is read, since the config of a folder names it in ``data.path``."""
+    if path:
+        log.info("data          %s (named by the folder)", printable(path))
 
 
 def anchor(config: DictConfig) -> None:
@@ -63,16 +68,6 @@ def absolute_path(data: Any) -> str | None:
     if not isinstance(path, str) or path == "???":
         return None
     return escaped(str(Path(path).expanduser().resolve()))
-
-
-def escaped(text: str) -> str:
-    r"""Return the text of a config that resolves to ``text``, without interpolation.
-
-    Example:
-        >>> escaped("$a ${b}")
-        '$a \\${b}'
-    """
-    return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gdframe.data.frame import Column, take
+from gdframe.data.frame import Column, Kind, take
 
 BLOCK = 8192
 """Rows preprocessed at a time, so that memory never holds a second copy of all features."""
@@ -71,8 +71,12 @@ class Encoding:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Encoding:
-        """Return the encoding that ``to_json`` has stored."""
-        return cls(
+        """Return the encoding that ``to_json`` has stored.
+
+        Raises:
+            ValueError: its parts do not fit each other.
+        """
+        encoding = cls(
             columns=[
                 Column(c["name"], c["kind"], tuple(c["categories"])) for c in stored["columns"]
             ],
@@ -82,6 +86,20 @@ class Encoding:
             target_name=stored["target"],
             classes=None if stored["classes"] is None else tuple(stored["classes"]),
         )
+        encoding._check()
+        return encoding
+
+    def _check(self) -> None:
+        for column in self.columns:
+            is_text = all(isinstance(text, str) for text in column.categories)
+            if column.kind not in get_args(Kind) or not is_text:
+                raise ValueError(f"column '{column.name}' is of an unknown kind")
+        width = len(self.feature_names)
+        for name, values in (("mean", self.mean), ("scale", self.scale), ("fill", self.fill)):
+            if values is not None and len(values) != width:
+                raise ValueError(f"{len(values)} numbers of {name} do not fit {width} features")
+        if not self.scale.all():
+            raise ValueError("scale has a zero")
 
 
 def fit_moments(

@@ -16,12 +16,20 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from gdframe.errors import UserError
+from gdframe.errors import UserError, first_line
 from gdframe.runs.files import write_atomically
-from gdframe.runs.folder import Folder
+from gdframe.runs.folder import DamagedError, Folder
+from gdframe.runs.parsing import conform, parse_json
 
 FORMAT, READABLE = 2, (1, 2)
 """Versions of the checkpoint format: the one to write, and those that can be read."""
+
+EPOCH_COLUMNS = ("epoch", "step", "samples", "seconds", "lr", "objective", "gradient_norm")
+STEP_COLUMNS = ("step", "loss", "gradient_norm")
+"""Columns that every history has."""
+
+HISTORY_TYPES = (torch.float64, torch.int64)
+"""Types of columns: of numbers, and of counts alone."""
 
 _NAME = re.compile(r"step-(\d{12})\.safetensors")
 
@@ -53,13 +61,18 @@ def save_checkpoint(folder: Path, capture: Capture, *, keep: int) -> Path:
     Raises:
         OSError: the disk is full or not writable; earlier checkpoints remain.
     """
-    path = folder / f"step-{capture.facts['step']:012d}.safetensors"
+    path = folder / file_name(capture.facts["step"])
     facts = json.dumps({"format": FORMAT, **capture.facts})
-    metadata = {"facts": facts, "digest": _digest(capture.tensors, facts)}
+    metadata = {"facts": facts, "digest": content_digest(capture.tensors, facts)}
     write_atomically(path, safetensors.torch.save(capture.tensors, metadata))
     for old in _checkpoints(folder)[keep:]:
         old.unlink(missing_ok=True)
     return path
+
+
+def file_name(step: int) -> str:
+    """Return the name of the checkpoint at a step."""
+    return f"step-{step:012d}.safetensors"
 
 
 def load_checkpoint(folder: Path) -> tuple[Capture | None, list[str]]:
@@ -76,34 +89,63 @@ def load_checkpoint(folder: Path) -> tuple[Capture | None, list[str]]:
     for path in paths:
         try:
             return _read(path), problems
-        except (SafetensorError, OSError, KeyError, json.JSONDecodeError, _DamagedError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            problems.append(f"checkpoint {path.name} is damaged ({reason})")
+        except UserError:
+            raise
+        except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+            problems.append(f"checkpoint {path.name} is damaged ({first_line(error)})")
     if paths:
-        raise UserError(f"{folder}: all checkpoints are damaged: {'; '.join(problems)}")
+        raise DamagedError(
+            f"{folder}: all checkpoints are damaged: {'; '.join(problems)}; remove the folder to "
+            "train the run from its start"
+        )
     return None, problems
-
-
-class _DamagedError(Exception):
-    pass
 
 
 def _read(path: Path) -> Capture:
     with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-        facts = json.loads(metadata["facts"])
-        if facts.get("format") not in READABLE:
+        metadata = {"facts": "null", "digest": "", **(file.metadata() or {})}
+        facts = parse_json(metadata["facts"])
+        version = facts.get("format") if isinstance(facts, dict) else None
+        if type(version) is int and version not in READABLE:
             raise UserError(
-                f"{path}: has checkpoint format {facts.get('format')}, but this version of gdframe "
+                f"{path}: has checkpoint format {version}, but this version of gdframe "
                 f"reads formats {READABLE[0]} to {FORMAT}; resume with the version that wrote it"
             )
+        conform(facts, "CheckpointFacts")
+        if version not in READABLE or path.name != file_name(facts["step"]):
+            raise ValueError("its format or its step is another than its name tells")
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    if _digest(tensors, metadata["facts"]) != metadata["digest"]:
-        raise _DamagedError("its content does not match its digest")
-    return Capture(tensors, facts)
+    if content_digest(tensors, metadata["facts"]) != metadata["digest"]:
+        raise ValueError("its content does not match its digest")
+    capture = Capture(tensors, facts)
+    _check_history(capture)
+    return capture
 
 
-def _digest(tensors: dict[str, Tensor], facts: str) -> str:
+def _check_history(capture: Capture) -> None:
+    """Raise ValueError unless the history has equally long columns, and a row to go on from.
+
+    Rows may be later than the checkpoint: the run has returned to earlier parameters.
+    """
+    columns = {n: v for n, v in capture.tensors.items() if n.startswith("history.")}
+    if any(v.dtype not in HISTORY_TYPES or v.ndim != 1 for v in columns.values()):
+        raise ValueError("its history has a column that is no list of numbers")
+    for kind, needed in (("epochs", EPOCH_COLUMNS), ("steps", STEP_COLUMNS)):
+        prefix = f"history.{kind}/"
+        lengths = {len(v) for n, v in columns.items() if n.startswith(prefix)}
+        if missing := [name for name in needed if prefix + name not in columns]:
+            raise ValueError(f"its history has no column {missing[0]}")
+        is_rising = bool((columns[f"{prefix}step"].diff() > 0).all())
+        if len(lengths) > 1 or not is_rising or (kind == "epochs" and lengths == {0}):
+            raise ValueError(f"its history of {kind} has columns that do not fit each other")
+    if not 0 <= columns["history.epochs/step"][0] <= capture.facts["step"]:
+        raise ValueError(f"its history has no row before step {capture.facts['step']}")
+    if any(name.split("/")[0] not in ("history.epochs", "history.steps") for name in columns):
+        raise ValueError("its history has an unknown part")
+
+
+def content_digest(tensors: dict[str, Tensor], facts: str) -> str:
+    """Return the digest of a checkpoint's tensors and of the text of its facts."""
     digest = hashlib.blake2b(facts.encode(), digest_size=16)
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()

@@ -158,13 +158,16 @@ class Checkpointed:
         return bool(event.step <= self.epoch and event.step % stride == 0)
 
 
-def rewind(paths: Sequence[Path], checkpointed: Checkpointed, file: BinaryIO) -> bool:
+def rewind(
+    paths: Sequence[Path], checkpointed: Checkpointed, file: BinaryIO, damages: list[str]
+) -> bool:
     """Copy the events of files that an uninterrupted run has written at a checkpoint.
 
     Args:
         paths: of the event files. An event that several of them hold is copied once.
         checkpointed: the checkpoint.
         file: to copy to.
+        damages: gets a message about each damaged file.
 
     Returns:
         Whether any events remain.
@@ -175,7 +178,7 @@ def rewind(paths: Sequence[Path], checkpointed: Checkpointed, file: BinaryIO) ->
     copied: set[bytes] = set()
     has_events = False
     for index, path in enumerate(paths):
-        for content in read_records(path):
+        for content in read_records(path, damages):
             event = Event.FromString(content)
             if content in copied or (event.HasField("file_version") and index):
                 continue

@@ -5,64 +5,108 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.util.tensor_util import make_ndarray
 
 from gdframe.runs.event_records import masked_checksum
+from gdframe.runs.folder import Folder
 
 Array = NDArray[np.float64]
 
 _HEADER, _CHECKSUM_SIZE = struct.Struct("<QI"), 4
 
+MOST_BYTES = 1 << 28
+"""Most bytes of an event."""
+
 LARGEST_SCALAR = 400
 """Most bytes of an event with a scalar; larger events are histograms, texts and pictures."""
 
 
-def read_records(path: Path) -> Iterator[bytes]:
+def read_records(path: Path, damages: list[str] | None = None) -> Iterator[bytes]:
     """Return the serialized events of a file, up to the first damaged or incomplete one.
 
     TensorBoard's own reader computes checksums in Python and is a hundred times slower.
+
+    Args:
+        path: of the file.
+        damages: gets a message about a damaged event. The last event of a run in training may be
+            incomplete; that is no damage.
     """
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return
+    messages = [] if damages is None else damages
     at = 0
-    while at + _HEADER.size <= len(content):
-        length, _ = _HEADER.unpack_from(content, at)
-        start = at + _HEADER.size
-        at = start + length + _CHECKSUM_SIZE
-        if at > len(content):
-            return
-        event = content[start : start + length]
-        if content[start + length : at] != masked_checksum(event):
-            return
-        yield event
+    try:
+        with Folder(path.parent).open(path.name) as file:
+            while len(head := file.read(_HEADER.size)) == _HEADER.size:
+                event = _read_event(file, head)
+                if event is None:
+                    return
+                yield event
+                at = file.tell()
+    except ValueError:
+        messages.append(f"{path}: is damaged from byte {at:,} on; the events before it are used")
+    except OSError as error:
+        messages.append(f"{path}: cannot be read: {error.strerror}")
 
 
-def read_curves(paths: Iterable[Path]) -> dict[str, tuple[Array, Array]]:
-    """Return the scalars in event files by tag: steps and values, (points,) each."""
+def _read_event(file: BinaryIO, head: bytes) -> bytes | None:
+    """Return the next event of a file, or None if the file ends before it does.
+
+    Raises:
+        ValueError: the event is damaged.
+    """
+    length = int.from_bytes(head[:8], "little")
+    if head[8:] != masked_checksum(head[:8]) or length > MOST_BYTES:
+        raise ValueError
+    event, check = file.read(length), file.read(_CHECKSUM_SIZE)
+    if len(check) < _CHECKSUM_SIZE:
+        return None
+    if check != masked_checksum(event):
+        raise ValueError
+    try:
+        Event.FromString(event)
+    except DecodeError as error:
+        raise ValueError from error
+    return event
+
+
+def read_curves(
+    paths: Iterable[Path], damages: list[str] | None = None
+) -> dict[str, tuple[Array, Array]]:
+    """Return the scalars in event files by tag: steps and values, (points,) each.
+
+    Args:
+        paths: of the files.
+        damages: gets a message about each damaged file.
+    """
     curves: dict[str, tuple[list[float], list[float]]] = {}
     for path in paths:
-        for content in read_records(path):
+        for content in read_records(path, damages):
             if len(content) >= LARGEST_SCALAR:
                 continue
             event = Event.FromString(content)
             for value in event.summary.value:
-                kind = value.WhichOneof("value")
-                if kind == "simple_value":
-                    number = value.simple_value
-                elif kind == "tensor" and not value.tensor.tensor_shape.dim:
-                    array = make_ndarray(value.tensor)
-                    if array.dtype.kind != "f":
-                        continue
-                    number = float(array)
-                else:
-                    continue
-                steps, values = curves.setdefault(value.tag, ([], []))
-                steps.append(float(event.step))
-                values.append(number)
+                number = _scalar(value)
+                if number is not None:
+                    steps, values = curves.setdefault(value.tag, ([], []))
+                    steps.append(float(event.step))
+                    values.append(number)
     return {tag: (np.array(x), np.array(y)) for tag, (x, y) in curves.items()}
+
+
+def _scalar(value: Any) -> float | None:
+    """Return the number of a point of a curve; None for anything else."""
+    kind = value.WhichOneof("value")
+    if kind == "simple_value":
+        return float(value.simple_value)
+    if kind != "tensor" or value.tensor.tensor_shape.dim:
+        return None
+    try:
+        array = make_ndarray(value.tensor)
+    except (TypeError, ValueError, IndexError):  # of a type that has no numbers
+        return None
+    return float(array) if array.dtype.kind == "f" and array.size == 1 else None

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from gdframe.errors import UserError
 from gdframe.runs.files import Flush, write_atomically
 from gdframe.runs.lock import exclusive, is_locked
+from gdframe.runs.parsing import conform, parse_json, parse_yaml
 
 MOST_BYTES = 1 << 30
 """Most bytes of a file that is read whole."""
@@ -88,31 +89,71 @@ class Folder:
             FileNotFoundError: there is no such file.
             DamagedError: it cannot be read, is no file, or has more than ``most`` bytes.
         """
+        with self.open(name) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > most:
+                raise DamagedError(
+                    f"{self.path / name}: has {size:,} bytes; at most {most:,} are read"
+                )
+            return file.read()
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[BinaryIO]:
+        """Open a file to read it.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            DamagedError: it cannot be read, or is no file.
+        """
         path = self.file(name)
         try:
             with open(path, "rb", opener=_without_following) as file:
-                size = os.fstat(file.fileno()).st_size
-                if size > most:
-                    raise DamagedError(f"{path}: has {size:,} bytes; at most {most:,} are read")
-                return file.read()
+                yield file
         except FileNotFoundError:
             raise
         except OSError as error:
             raise DamagedError(f"{path}: cannot be read: {error.strerror}") from error
 
-    def read_text(self, name: str) -> str:
+    def read_text(self, name: str, *, most: int = MOST_BYTES) -> str:
         """Return the content of a text file.
 
         Raises:
             FileNotFoundError: there is no such file.
-            DamagedError: it cannot be read, or is not UTF-8.
+            DamagedError: it cannot be read, is not UTF-8, or has more than ``most`` bytes.
         """
         try:
-            return self.read(name).decode()
+            return self.read(name, most=most).decode()
         except UnicodeDecodeError as error:
             raise DamagedError(
                 f"{self.path / name}: is damaged: byte {error.start} is not UTF-8"
             ) from error
+
+    def read_json(self, name: str, schema: str, *, advice: str = "remove it") -> Any:
+        """Return the content of a JSON file.
+
+        Args:
+            name: of the file.
+            schema: name of its class in ``schemas.py``.
+            advice: what to do about a damaged file, for the message.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            DamagedError: it cannot be read, is no JSON, or does not conform to the schema.
+        """
+        return self._parsed(name, schema, parse_json, advice)
+
+    def read_yaml(self, name: str, schema: str, *, advice: str = "remove it") -> Any:
+        """Return the content of a YAML file, as ``read_json`` does."""
+        return self._parsed(name, schema, parse_yaml, advice)
+
+    def _parsed(self, name: str, schema: str, parse: Callable[[str], Any], advice: str) -> Any:
+        text = self.read_text(name)
+        try:
+            content = parse(text)
+            conform(content, schema)
+        except ValueError as error:
+            raise DamagedError(f"{self.path / name}: is damaged: {error}; {advice}") from error
+        return content
 
     def write(self, name: str, content: str | bytes, *, flush: Flush = "folder") -> None:
         """Write a file whole or not at all; see ``write_atomically``.

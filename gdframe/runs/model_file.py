@@ -11,8 +11,10 @@ import safetensors.torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from gdframe.errors import UserError
+from gdframe.errors import UserError, first_line
 from gdframe.runs.files import write_atomically
+from gdframe.runs.folder import DamagedError
+from gdframe.runs.parsing import conform, parse_json
 
 FORMAT = 1
 """Version of the format of ``model.safetensors``."""
@@ -46,13 +48,21 @@ def read_model(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = {key: json.loads(text) for key, text in (file.metadata() or {}).items()}
-        tensors = safetensors.torch.load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"{path}: is damaged: {str(error).splitlines()[0]}") from error
-    if metadata.get("format") != FORMAT:
-        raise UserError(
-            f"{path}: has format {metadata.get('format')}, but this version of gdframe reads "
-            f"format {FORMAT}; predict with the version that wrote it"
-        )
+            metadata = {key: parse_json(text) for key, text in (file.metadata() or {}).items()}
+            version = metadata.get("format")
+            if type(version) is int and version != FORMAT:
+                raise UserError(
+                    f"{path}: has format {version}, but this version of gdframe reads format "
+                    f"{FORMAT}; predict with the version that wrote it"
+                )
+            if version != FORMAT:
+                raise ValueError("its metadata have no format")
+            conform(metadata, "ModelMetadata")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except UserError:
+        raise
+    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+        raise DamagedError(
+            f"{path}: is damaged: {first_line(error)}; resume the run to write it again"
+        ) from error
     return metadata, tensors

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from gdframe.runs.files import write_atomically
-from gdframe.runs.folder import Folder
+from gdframe.runs.folder import DamagedError, Folder
 
 LANDSCAPE = "landscape"
 LR_RANGE = "lr_range"
 LEARNING_RATES = "learning_rates"
 HEAT_MAP = "heat_map"
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+"""The first bytes of a PNG file."""
+
+MOST_BYTES = 1 << 25
+"""Most bytes of a picture that is shown."""
+
+log = logging.getLogger("gdframe")
 
 
 def picture_path(folder: Path, name: str, part: str = "") -> Path:
@@ -38,14 +47,19 @@ def write_picture(folder: Path, name: str, png: bytes, part: str = "") -> Path:
 def read_pictures(folder: Path, name: str) -> dict[str, bytes]:
     """Return the pictures of one name by the part of the sweep that each shows.
 
-    Raises:
-        DamagedError: a picture cannot be read.
+    A file that is no picture is left out with a warning.
     """
-    inside = Folder(folder)
-    return {
-        path.stem.removeprefix(name).removeprefix("-"): inside.read(path.name)
-        for path in inside.files(f"{name}*.png")
-    }
+    inside, pictures = Folder(folder), {}
+    for path in inside.files(f"{name}*.png"):
+        try:
+            content = inside.read(path.name, most=MOST_BYTES)
+            if not content.startswith(SIGNATURE):
+                raise DamagedError(f"{path}: is no PNG picture; remove it")
+        except (OSError, DamagedError) as error:
+            log.warning("warning: %s", error)
+        else:
+            pictures[path.stem.removeprefix(name).removeprefix("-")] = content
+    return pictures
 
 
 def remove_pictures(folder: Path, name: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gdframe.errors import UserError
 from gdframe.runs.event_tags import STEP_TAGS, column_of
 
 if TYPE_CHECKING:
@@ -27,11 +28,13 @@ class RecordedHistory:
         steps: columns ``step``, ``loss`` and ``gradient_norm``, thinned.
         source: ``checkpoint`` or ``events``, or empty if there is neither. Event files hold no
             steps, samples and seconds of an epoch; they are interpolated from the run's totals.
+        damages: messages on files that are damaged.
     """
 
     epochs: dict[str, Array] = field(default_factory=dict)
     steps: dict[str, Array] = field(default_factory=dict)
     source: str = ""
+    damages: list[str] = field(default_factory=list)
 
     def add_updates(self, curves: Curves) -> None:
         """Add columns that only event files hold: the update ratio of each parameter."""
@@ -54,15 +57,21 @@ def read_history(folder: RunFolder, result: Mapping[str, Any] | None) -> Recorde
         folder: the run folder.
         result: content of ``result.json``, if any.
     """
+    damages: list[str] = []
     if result is not None:
-        capture, _ = folder.load_checkpoint()
+        try:
+            capture, damages = folder.load_checkpoint()
+        except UserError as error:
+            capture, damages = None, [str(error)]
         if capture is not None and capture.facts["step"] == result.get("steps"):
             parts: dict[str, dict[str, Array]] = {"epochs": {}, "steps": {}}
             for name, values in capture.history().items():
                 kind, _, column = name.partition("/")
                 parts[kind][column] = values
-            return RecordedHistory(parts["epochs"], parts["steps"], "checkpoint")
-    return _from_curves(folder.read_curves(), result or {})
+            return RecordedHistory(parts["epochs"], parts["steps"], "checkpoint", damages)
+    history = _from_curves(folder.read_curves(damages), result or {})
+    history.damages = damages
+    return history
 
 
 def _from_curves(curves: Curves, result: Mapping[str, Any]) -> RecordedHistory:

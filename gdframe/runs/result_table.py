@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
+from gdframe.errors import printable
 from gdframe.runs.result import Result
 
 
@@ -34,7 +35,7 @@ def table(result: Result) -> str:
         folder = shlex.quote(str(shown_path(result.folder)))
         lines.append(("folder", folder))
         lines.append(("TensorBoard", f"tensorboard --logdir {folder}{_thinned(result)}"))
-    return "\n".join(f"{name:<14}{value}" for name, value in lines)
+    return "\n".join(printable(f"{name:<14}{value}") for name, value in lines)
 
 
 def shown_path(path: Path) -> Path:

@@ -8,9 +8,8 @@ import json
 import logging
 import os
 import socket
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TextIO
@@ -38,9 +37,13 @@ RESULT = "result.json"
 MODEL = "model.safetensors"
 CHECKPOINTS = "checkpoint"
 EVENTS = "events.out.tfevents.*"
-LOG = "gdframe.log"
 HISTORY = "history.csv"
 REPORT = "report.html"
+
+MOST_CONFIG = 1 << 20
+"""Most bytes of a config, which is slow to parse."""
+
+log = logging.getLogger("gdframe")
 
 
 class RunFolder(Folder):
@@ -97,7 +100,7 @@ class RunFolder(Folder):
             FileNotFoundError: there is none.
             DamagedError: it cannot be read.
         """
-        return self.read_text(CONFIG)
+        return self.read_text(CONFIG, most=MOST_CONFIG)
 
     def write_config_text(self, text: str) -> None:
         """Write the config, atomically.
@@ -155,20 +158,14 @@ class RunFolder(Folder):
         self.write(PLUGINS, json.dumps(dict(digests)) + "\n", flush="nothing")
 
     def read_plugins(self) -> dict[str, str]:
-        """Return the digests of the run's plugins by their paths; empty if they cannot be read."""
-        try:
-            content = json.loads(self.read_text(PLUGINS))
-        except (OSError, ValueError):
-            return {}
-        return content if isinstance(content, dict) else {}
+        """Return the digests of the run's plugins by their paths; empty if they are damaged."""
+        digests: dict[str, str] = optional(lambda: self.read_json(PLUGINS, "Plugins"), {})
+        return digests
 
     def read_overrides(self) -> list[str]:
-        """Return the overrides of the run; an empty list if they cannot be read."""
-        try:
-            content = yaml.safe_load(self.read_text(OVERRIDES))
-            return [str(line) for line in content]
-        except (OSError, yaml.YAMLError, TypeError, ValueError):
-            return []
+        """Return the overrides of the run; an empty list if they are damaged."""
+        overrides: list[str] = optional(lambda: self.read_yaml(OVERRIDES, "Overrides"), [])
+        return overrides
 
     def read_hydra_config(self) -> Mapping[str, Any]:
         """Return Hydra's own config; empty if it cannot be read."""
@@ -177,12 +174,24 @@ class RunFolder(Folder):
     # result and model
 
     def read_result(self) -> dict[str, Any] | None:
-        """Return the content of ``result.json``, or None if it cannot be read."""
+        """Return the content of ``result.json``, or None if there is none.
+
+        Raises:
+            DamagedError: it is damaged.
+        """
+        advice = "its checkpoints are other files: resume the run to write the result again"
         try:
-            content = json.loads(self.read_text(RESULT))
-        except (OSError, ValueError):
+            result: dict[str, Any] = self.read_json(RESULT, "ResultFile", advice=advice)
+        except FileNotFoundError:
             return None
-        return content if isinstance(content, dict) else None
+        return result
+
+    def find_result(self) -> tuple[dict[str, Any] | None, str]:
+        """Return the content of ``result.json``, if it is whole, and a message if it is damaged."""
+        try:
+            return self.read_result(), ""
+        except DamagedError as error:
+            return None, str(error)
 
     def write_result(self, content: Mapping[str, Any]) -> None:
         """Write ``result.json``, atomically.
@@ -265,11 +274,13 @@ class RunFolder(Folder):
         """
         from gdframe.runs.event_file import rewind
 
-        paths = self.files(EVENTS)
+        paths, damages = self.files(EVENTS), list[str]()
         if not paths:
             return False
         with replacing(paths[0], "events") as file:
-            has_events = rewind(paths, checkpointed, file)
+            has_events = rewind(paths, checkpointed, file, damages)
+        for damage in damages:
+            log.warning("warning: %s", damage)
         for path in paths[1:]:
             path.unlink()
         return has_events
@@ -283,11 +294,15 @@ class RunFolder(Folder):
         for path in self.files(EVENTS):
             path.unlink()
 
-    def read_curves(self) -> Curves:
-        """Return the scalars in the event files by tag: steps and values, (points,) each."""
+    def read_curves(self, damages: list[str] | None = None) -> Curves:
+        """Return the scalars in the event files by tag: steps and values, (points,) each.
+
+        Args:
+            damages: gets a message about each damaged file.
+        """
         from gdframe.runs.event_reader import read_curves
 
-        return read_curves(self.files(EVENTS))
+        return read_curves(self.files(EVENTS), damages)
 
     def read_history(self, result: Mapping[str, Any] | None) -> RecordedHistory:
         """Return the history of the run, while it trains or after it has ended.
@@ -300,13 +315,19 @@ class RunFolder(Folder):
         return read_history(self, result)
 
     def read_history_table(self) -> list[dict[str, str]]:
-        """Return the rows of ``history.csv``; an empty list if it cannot be read."""
+        """Return the rows of ``history.csv`` up to the first that is damaged, and warn of it."""
+        lines: list[str] = optional(lambda: self.read_text(HISTORY).splitlines(), [])
+        rows: list[dict[str, str]] = []
         try:
-            lines = self.read_text(HISTORY).splitlines()
-        except (OSError, ValueError):
-            return []
-        rows = list(csv.DictReader(lines))
-        return [row for row in rows if None not in row.values() and row.get("step")]
+            for row in csv.DictReader(lines, strict=True):
+                for value in row.values():
+                    float(value or "nan")
+                if not float(row["step"]) >= 0:
+                    raise ValueError
+                rows.append(row)
+        except (ValueError, KeyError, TypeError, csv.Error):
+            log.warning("warning: %s: is damaged after %d rows", self.path / HISTORY, len(rows))
+        return rows
 
     def write_history_table(self, text: str) -> None:
         """Write ``history.csv``, atomically.
@@ -324,38 +345,19 @@ class RunFolder(Folder):
         """
         return io.TextIOWrapper(self.append(HISTORY), encoding="utf-8", newline="")
 
-    # the log
-
-    def log(self) -> None:
-        """Write this process's messages to the log too. The caller holds the lock.
-
-        Raises:
-            DamagedError: there is a link or a folder in place of the log.
-        """
-        handler = logging.FileHandler(self.file(LOG), delay=True, encoding="utf-8")
-        handler.setFormatter(logging.Formatter("[%(asctime)s][%(levelname)s] %(message)s"))
-        logging.getLogger().addHandler(handler)
-
-    def append_log(self, text: str, level: str = "INFO") -> None:
-        """Append a line to the log as a single run would, if it can be written."""
-        stamp = time.strftime("%Y-%m-%d %H:%M:%S")
-        with suppress(OSError, DamagedError), self.append(LOG) as file:
-            file.write(f"[{stamp}][{level}] {text}\n".encode())
-
 
 def read_hydra(folder: Folder, name: str) -> Mapping[str, Any]:
-    """Return the key ``hydra`` of a YAML file; an empty mapping if it cannot be read."""
+    """Return the key ``hydra`` of a YAML file; empty if there is none, or it is damaged."""
+    settings: Mapping[str, Any] = optional(lambda: folder.read_yaml(name, "HydraFile")["hydra"], {})
+    return settings
+
+
+def optional(read: Callable[[], Any], default: Any) -> Any:
+    """Return what ``read`` returns, or ``default`` without the file; warn if it is damaged."""
     try:
-        content = yaml.safe_load(folder.read_text(name))
-    except (OSError, ValueError, yaml.YAMLError):
-        return {}
-    part = content.get("hydra") if isinstance(content, dict) else None
-    return part if isinstance(part, dict) else {}
-
-
-def configure_log() -> None:
-    """Log gdframe's messages, and only warnings of libraries, to standard output."""
-    console = logging.StreamHandler(sys.stdout)
-    console.setFormatter(logging.Formatter("%(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[console], force=True)
-    logging.getLogger("gdframe").setLevel(logging.INFO)
+        return read()
+    except FileNotFoundError:
+        return default
+    except DamagedError as error:
+        log.warning("warning: %s", error)
+        return default

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from gdframe.errors import UserError
 from gdframe.runs.files import remove_unfinished
-from gdframe.runs.folder import Folder
-from gdframe.runs.run_folder import CONFIG, EVENTS, RunFolder, read_hydra
+from gdframe.runs.folder import DamagedError, Folder
+from gdframe.runs.run_folder import CONFIG, EVENTS, RunFolder, optional, read_hydra
 
 if TYPE_CHECKING:
     from gdframe.runs.event_file import EventFile
@@ -22,6 +22,9 @@ SUMMARY = "summary.json"
 HYDRA_CONFIG = "multirun.yaml"
 MEANS = "mean"
 WORKERS = ".batches"
+
+ADVICE = "its runs are whole folders of their own: resume or report them one by one"
+"""What to do about a list of runs that is damaged."""
 
 
 class SweepFolder(Folder):
@@ -85,13 +88,12 @@ class SweepFolder(Folder):
             UserError: there is no list, or it cannot be read.
         """
         try:
-            content = json.loads(self.read_text(JOBS))
+            content: dict[str, Any] = self.read_json(JOBS, "SweepFile", advice=ADVICE)
         except FileNotFoundError:
             raise UserError(f"{self}: is not a sweep folder; it has no {JOBS}") from None
-        except (OSError, ValueError) as error:
-            raise self.unreadable(error) from error
-        if not isinstance(content, dict):
-            raise self.unreadable("it is not a JSON object")
+        for key, kind in (("number", int), ("folder", Path)):
+            if len({kind(job[key]) for job in content["jobs"]}) < len(content["jobs"]):
+                raise self.damaged(f"two runs have the same {key}")
         return content
 
     def read_plugins(self) -> dict[str, str]:
@@ -100,12 +102,12 @@ class SweepFolder(Folder):
         Raises:
             UserError: the list of runs cannot be read.
         """
-        digests = self.read_jobs().get("plugins")
-        return digests if isinstance(digests, dict) else {}
+        digests: dict[str, str] = self.read_jobs().get("plugins", {})
+        return digests
 
-    def unreadable(self, reason: object) -> UserError:
-        """Return the error for a list of runs that cannot be read."""
-        return UserError(f"{self.path / JOBS}: cannot be read: {reason}")
+    def damaged(self, reason: object) -> DamagedError:
+        """Return the error for a list of runs that cannot be used."""
+        return DamagedError(f"{self.path / JOBS}: is damaged: {reason}; {ADVICE}")
 
     # Hydra's config
 
@@ -141,12 +143,9 @@ class SweepFolder(Folder):
         self.write(SUMMARY, content)
 
     def read_summary(self) -> Mapping[str, Any]:
-        """Return the content of ``summary.json``; empty if it cannot be read."""
-        try:
-            content = json.loads(self.read_text(SUMMARY))
-        except (OSError, ValueError):
-            return {}
-        return content if isinstance(content, dict) else {}
+        """Return the content of ``summary.json``; empty if it is damaged."""
+        content: Mapping[str, Any] = optional(lambda: self.read_json(SUMMARY, "SummaryFile"), {})
+        return content
 
     def clear_means(self) -> None:
         """Remove the mean curves of earlier launches.

@@ -100,8 +100,10 @@ def restore(run: Run, capture: Capture) -> None:
     run.best = {}
     for rule, facts in capture.facts.get("best", {}).items():
         own = f"{rule}."
-        state = {n.removeprefix(own): v for n, v in parts["best"].items() if n.startswith(own)}
-        run.best[rule] = Best(facts["step"], state, copied(facts["stopping"]))
+        best = {n.removeprefix(own): v for n, v in parts["best"].items() if n.startswith(own)}
+        if {n: v.shape for n, v in best.items()} != {n: v.shape for n, v in state.items()}:
+            raise ValueError(f"the best parameters of the rule '{rule}' have other names or shapes")
+        run.best[rule] = Best(facts["step"], best, copied(facts["stopping"]))
 
 
 def _memories(facts: Mapping[str, Any]) -> dict[str, Memory]:

@@ -213,7 +213,7 @@ def test_a_run_that_is_training_cannot_be_resumed(gdframe, tmp_path):
 def test_damaged_configs_are_refused(gdframe, tmp_path):
     (tmp_path / "other" / ".hydra").mkdir(parents=True)
     (tmp_path / "other" / ".hydra" / "config.yaml").write_text("lr: [")
-    assert "cannot be read" in gdframe("resume", "other").err
+    assert "is damaged" in gdframe("resume", "other").err
     (tmp_path / "other" / ".hydra" / "config.yaml").write_text("lr: 1")
     done = gdframe("resume", "other")
     assert done.code == 2

@@ -169,7 +169,7 @@ def test_other_folders_are_refused(tmp_path, capsys):
     assert main(["watch", str(tmp_path), "--every", "0"]) == 2
     (tmp_path / "sweep.json").write_text("{")
     assert main(["watch", str(tmp_path)]) == 2
-    assert "cannot be read" in capsys.readouterr().err
+    assert "is damaged" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])

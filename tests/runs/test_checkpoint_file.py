@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import json
+import math
+
 import pytest
 import torch
+from damage import signed
+from safetensors import safe_open
 
 import gdframe as gd
 from gdframe.runs import files
-from gdframe.runs.checkpoint_file import Capture, load_checkpoint, save_checkpoint
+from gdframe.runs.checkpoint_file import (
+    EPOCH_COLUMNS,
+    STEP_COLUMNS,
+    Capture,
+    load_checkpoint,
+    save_checkpoint,
+)
 
 
 def capture(step: int) -> Capture:
     tensors = {
         "model.weight": torch.full((2, 3), float(step)),
         "optimizer.0.step": torch.tensor(step / 3, dtype=torch.float64),
-        "history.epochs/epoch": torch.arange(step + 1, dtype=torch.float64),
     }
-    return Capture(tensors, {"step": step, "course": {"best": 0.1 + 0.2}})
+    for kind, names in (("epochs", EPOCH_COLUMNS), ("steps", STEP_COLUMNS)):
+        column = torch.arange(step + 1, dtype=torch.float64)
+        tensors |= {f"history.{kind}/{name}": column.clone() for name in names}
+    facts = {"step": step, "seconds": 0.1, "stopping": {"improvement": {"best": 0.1 + 0.2}},
+             "data": "digest", "engine": "eager", "engine_reason": ""}  # fmt: skip
+    return Capture(tensors, facts)
 
 
 def test_round_trip_is_exact(tmp_path):
@@ -24,7 +39,7 @@ def test_round_trip_is_exact(tmp_path):
     loaded, problems = load_checkpoint(tmp_path)
     assert loaded is not None
     assert problems == []
-    assert loaded.facts["course"]["best"] == 0.1 + 0.2
+    assert loaded.facts["stopping"]["improvement"]["best"] == 0.1 + 0.2
     for name, values in capture(5).tensors.items():
         assert torch.equal(values, loaded.tensors[name])
         assert values.dtype == loaded.tensors[name].dtype
@@ -60,6 +75,40 @@ def test_only_damaged_checkpoints_are_an_error_and_no_checkpoint_is_not(tmp_path
     save_checkpoint(tmp_path, capture(1), keep=3).write_bytes(b"")
     with pytest.raises(gd.UserError, match="checkpoint step-000000000001"):
         load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("facts", "tensors"),
+    [
+        ({"step": 1e15}, {}),
+        ({"step": "2"}, {}),
+        ({"step": 1 << 70}, {}),
+        ({"seconds": math.nan}, {}),
+        ({"seconds": math.inf}, {}),
+        ({"engine": None}, {}),
+        ({"stopping": []}, {}),
+        ({"stopping": {"improvement": {"best": "low"}}}, {}),
+        ({"step": 1}, {}),  # fewer than its history has
+        ({}, {"history.epochs/step": torch.zeros(3, dtype=torch.float64)}),
+        ({}, {"history.epochs/step": torch.arange(5, dtype=torch.float64)}),
+        ({}, {"history.epochs/objective": torch.zeros(3, dtype=torch.bfloat16)}),
+        ({}, {"history.steps/loss": torch.zeros(3, 1, dtype=torch.float64)}),
+        ({}, {"history.other/loss": torch.zeros(3, dtype=torch.float64)}),
+        ({}, {"history.epochs/lr": None}),
+    ],
+)
+def test_a_signed_checkpoint_that_makes_no_sense_is_damaged(tmp_path, facts, tensors):
+    save_checkpoint(tmp_path, capture(1), keep=3)
+    whole = capture(2)
+    changed = {name: v for name, v in (whole.tensors | tensors).items() if v is not None}
+    path = save_checkpoint(tmp_path, Capture(changed, whole.facts), keep=3)
+    with safe_open(path, framework="pt") as file:
+        stored = json.loads(file.metadata()["facts"]) | facts
+    path.write_bytes(signed(changed, stored))
+    loaded, problems = load_checkpoint(tmp_path)
+    assert loaded is not None
+    assert loaded.facts["step"] == 1
+    assert len(problems) == 1
 
 
 def test_another_format_is_refused(tmp_path, monkeypatch):

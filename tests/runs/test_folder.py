@@ -11,6 +11,7 @@ from command import locked_elsewhere
 
 from gdframe.errors import UserError
 from gdframe.runs.folder import DamagedError, Folder
+from gdframe.runs.log import append_log
 from gdframe.runs.picture_files import read_pictures, remove_pictures
 from gdframe.runs.run_folder import RunFolder
 from gdframe.runs.sweep_folder import SweepFolder
@@ -108,14 +109,15 @@ def test_linked_results_checkpoints_events_logs_and_pictures_are_not_used(tmp_pa
         (run.path / name).symlink_to(secret)
     (run.path / NAMES[2]).symlink_to(secret)
     before = secret.read_text()
-    assert run.read_result() is None
+    with pytest.raises(DamagedError, match=r"result\.json: is a link"):
+        run.read_result()
     assert not run.is_trained()
     assert run.load_checkpoint() == (None, [])
     assert run.read_curves() == {}
     assert read_pictures(run.path, "heat_map") == {}
     remove_pictures(run.path, "heat_map")
     run.clear_events()
-    run.append_log("text")
+    append_log(run, "text")
     with pytest.raises(DamagedError, match=r"gdframe\.log: is a link"):
         run.file("gdframe.log")
     assert secret.read_text() == before

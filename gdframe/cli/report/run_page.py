@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,8 @@ from gdframe.runs.recorded_history import RecordedHistory
 from gdframe.runs.result import versions
 from gdframe.runs.run_folder import RunFolder
 
-QUICK_SECONDS = 5.0
-"""Longest training of a run that is trained again for its landscape."""
+QUICK_SECONDS, QUICK_BYTES = 5.0, 1 << 28
+"""Longest training of a run that is trained again for its landscape, and most bytes of its data."""
 
 MOST_PARAMETERS = 8
 """Most parameters in a figure of gradient norms."""
@@ -42,11 +44,11 @@ def describe_run(folder: Path, *, landscape: bool) -> Page:
     """
     config = plain(read_config(folder))
     run = RunFolder(folder)
-    result = run.read_result()
+    result, damage = run.find_result()
     history = run.read_history(result)
     if history.source == "checkpoint":
-        history.add_updates(run.read_curves())
-    status, verdict = _verdict(folder, result, history)
+        history.add_updates(run.read_curves(history.damages))
+    status, verdict = _verdict(folder, result, history, damage)
     page = Page(
         title=f"Run {folder.resolve().name}",
         status=status,
@@ -66,17 +68,18 @@ def describe_run(folder: Path, *, landscape: bool) -> Page:
             "The curves come from the event file: steps, samples and seconds of an epoch are "
             "interpolated from the totals of the run."
         )
+    page.notes += [f"{message}." for message in history.damages]
     if result is not None:
         page.tables["Result"] = _outcome(result)
         if result.get("diagnostics"):
             page.tables["Stability and theory"] = [_evidence(result)]
     page.tables["Versions"] = [versions_of([] if result is None else [result], page.notes)]
-    page.pictures = _pictures(folder, result, page.notes, draw=landscape)
+    page.pictures = _pictures(folder, config, result, page.notes, draw=landscape)
     return page
 
 
 def _verdict(
-    folder: Path, result: Mapping[str, Any] | None, history: RecordedHistory
+    folder: Path, result: Mapping[str, Any] | None, history: RecordedHistory, damage: str
 ) -> tuple[str, list[str]]:
     """Return the status, and sentences that explain it."""
     is_training = RunFolder(folder).is_training()
@@ -84,6 +87,8 @@ def _verdict(
         epochs = history.epochs.get("epoch", np.zeros(0))
         done = f"{int(epochs[-1]):,} epochs are done" if len(epochs) else "no epoch is done"
         return "training", [f"The run is in progress: {done} when this page is written."]
+    if damage:
+        return "damaged", [f"{damage}."]
     if result is None:
         return "not ended", [
             "The run has no result: it was killed, or has not started. "
@@ -234,6 +239,7 @@ def _figures(history: RecordedHistory) -> tuple[list[Figure], list[dict[str, Any
 
 def _pictures(
     folder: Path,
+    config: Mapping[str, Any],
     result: Mapping[str, Any] | None,
     notes: list[str],
     *,
@@ -243,7 +249,8 @@ def _pictures(
     pictures = pictures_in(folder, PICTURES)
     if any(picture.title == LANDSCAPE[0] for picture in pictures) or not draw or result is None:
         return pictures
-    if float((result.get("seconds") or {}).get("train") or 0) > QUICK_SECONDS:
+    seconds = float((result.get("seconds") or {}).get("train") or 0)
+    if seconds > QUICK_SECONDS or _bytes_of_data(config) > QUICK_BYTES:
         notes.append(
             "No landscape: it needs another training of the run. To add it, use "
             f"python -m gdframe landscape {shlex.quote(str(folder))} and write the report again."
@@ -253,8 +260,18 @@ def _pictures(
     from gdframe.cli.landscape_pictures import picture
 
     try:
-        png = picture(landscape(str(folder)))
+        png = picture(landscape(str(folder), seconds=QUICK_SECONDS))
     except UserError as error:
         notes.append(f"No landscape: {error}.")
         return pictures
     return [Picture(png, LANDSCAPE[1], LANDSCAPE[0]), *pictures]
+
+
+def _bytes_of_data(config: Mapping[str, Any]) -> int:
+    """Return about how many bytes of data a config names: a file, or rows and features."""
+    data = config["data"]
+    sizes = [data.get(key) for key in ("rows", "features") if isinstance(data.get(key), int)]
+    with suppress(OSError, ValueError):  # ValueError: the path has a null character
+        if isinstance(path := data.get("path"), str):
+            return Path(path).stat().st_size
+    return int(8 * math.prod(sizes))

@@ -33,6 +33,9 @@ from gdframe.sweeps.writing.sweep_table import METHOD, command_of, sentence, sta
 MOST_CONFIGURATIONS = 100
 """Most rows of the comparison; the summary has all."""
 
+MOST_DAMAGES = 5
+"""Most messages on damaged files."""
+
 MEASURES = ("objective", "validation_loss", "train_loss", "gradient_norm")
 """Columns in the figure of all runs."""
 
@@ -108,9 +111,13 @@ def _verdict(records: Sequence[Record], ranked: Sequence[Configuration], metric:
         elif len(winning.records) > 1:
             text += f" (mean of {len(winning.values)} seeds, too few for an interval)"
         lines.append(f"{text}.")
-    missing = sum(record.result is None for record in records)
+    missing = sum(record.status == "not ended" for record in records)
     if missing:
         lines.append(f"{missing:,} runs have not ended.")
+    damages = [record.damage for record in records if record.damage]
+    lines += [f"{damage}." for damage in damages[:MOST_DAMAGES]]
+    if len(damages) > MOST_DAMAGES:
+        lines.append(f"{len(damages) - MOST_DAMAGES:,} more results are damaged.")
     return lines or ["No run has a value to compare."]
 
 
@@ -163,7 +170,7 @@ def _runs(records: Sequence[Record], keys: Sequence[str], metric: str) -> Table:
                 Path(record.folder).name,
                 *(record.settings.get(key) for key in keys),
                 None if record.result is None else value_of(result, metric),
-                str(result.get("status", "not ended")),
+                record.status,
                 *(result.get(key) for key in ("epochs", "steps", "samples")),
                 (result.get("seconds") or {}).get("train"),
                 lr / limit if limit and lr else None,
@@ -180,6 +187,8 @@ def _figures(
     histories = {
         record.folder: RunFolder(record.folder).read_history(record.result) for record in records
     }
+    damages = [message for history in histories.values() for message in history.damages]
+    notes += [f"{damage}." for damage in damages[:MOST_DAMAGES]]
     measures = [name for name in MEASURES
                 if any(name in history.epochs for history in histories.values())]  # fmt: skip
     if metric in measures:

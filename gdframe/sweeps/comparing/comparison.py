@@ -52,13 +52,22 @@ class Record:
 
     Args:
         settings: overrides by key.
-        result: content of ``result.json``; None if the run has not ended.
+        result: content of ``result.json``; None if the run has not ended, or it is damaged.
         folder: the run folder.
+        damage: a message if ``result.json`` is damaged.
     """
 
     settings: Mapping[str, str]
     result: Mapping[str, Any] | None
     folder: str
+    damage: str = ""
+
+    @property
+    def status(self) -> str:
+        """How the run ended, in one or two words."""
+        if self.result is None:
+            return "damaged" if self.damage else "not ended"
+        return str(self.result["status"])
 
 
 @dataclass
@@ -219,7 +228,7 @@ def configurations(
             tuple(settings.items()), Configuration(settings, problem)
         )
         configuration.records.append(record)
-        configuration.statuses[str((record.result or {}).get("status", "not ended"))] += 1
+        configuration.statuses[record.status] += 1
         value = None if record.result is None else value_of(record.result, metric)
         if value is not None:
             seed = record.settings.get("seed") or str((record.result or {}).get("seed", 0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from gdframe.runs.sweep_folder import SweepFolder
@@ -12,7 +13,11 @@ from gdframe.sweeps.comparing.sweep_metric import default_metric
 from gdframe.sweeps.executing.job import Job, has_changed, named_metric, read_jobs, read_results
 
 
-def records_of(jobs: Sequence[Job], results: Mapping[int, Mapping[str, Any]]) -> list[Record]:
+def records_of(
+    jobs: Sequence[Job],
+    results: Mapping[int, Mapping[str, Any]],
+    damages: Mapping[int, str] = MappingProxyType({}),
+) -> list[Record]:
     """Return the runs of a sweep with their results.
 
     A key that only some runs override is a setting of all; the others have its default.
@@ -20,6 +25,7 @@ def records_of(jobs: Sequence[Job], results: Mapping[int, Mapping[str, Any]]) ->
     Args:
         jobs: the runs.
         results: content of ``result.json`` by the number of the run.
+        damages: messages on those that are damaged.
     """
     all_settings = [settings(job.overrides) for job in jobs]
     keys = dict.fromkeys(key for run_settings in all_settings for key in run_settings)
@@ -28,7 +34,7 @@ def records_of(jobs: Sequence[Job], results: Mapping[int, Mapping[str, Any]]) ->
             _fill(key, jobs, all_settings)
     return [
         Record({key: run_settings[key] for key in keys if key in run_settings},
-               results.get(job.number), str(job.folder))
+               results.get(job.number), str(job.folder), damages.get(job.number, ""))
         for job, run_settings in zip(jobs, all_settings, strict=True)
     ]  # fmt: skip
 
@@ -68,11 +74,13 @@ def read_records(folder: Path) -> list[Record]:
     sweep = SweepFolder(folder)
     if sweep.has_jobs():
         jobs = read_jobs(folder)
-        results = read_results(jobs)
+        results, damages = read_results(jobs)
         unchanged = [job for job in jobs if not has_changed(job, results.get(job.number))]
-        return records_of(unchanged, results)
+        return records_of(unchanged, results, damages)
+    found = [(run, *run.find_result()) for run in sweep.runs()]
     return [
-        Record(settings(run.read_overrides()), run.read_result(), str(run)) for run in sweep.runs()
+        Record(settings(run.read_overrides()), result, str(run), damage)
+        for run, result, damage in found
     ]
 
 

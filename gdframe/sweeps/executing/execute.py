@@ -14,6 +14,7 @@ from gdframe.config.prepare import PreparedRun, make_group, prepare
 from gdframe.diagnostics.preflight import is_strictly_convex
 from gdframe.observers import Observer, TensorBoard
 from gdframe.runs.files import NotWrittenError, storing
+from gdframe.runs.log import append_log
 from gdframe.runs.result import Result, versions
 from gdframe.runs.result_table import table
 from gdframe.stopping import Status
@@ -140,7 +141,7 @@ class Execution:
             else:
                 content = unmeasured(job, error)
                 job.run_folder.write_result(content)
-        job.run_folder.append_log("".join(traceback.format_exception(error)), level="ERROR")
+        append_log(job.run_folder, "".join(traceback.format_exception(error)), level="ERROR")
         log.error("%s failed: %s", job.name, error)
         self._add_result(job, content)
 
@@ -167,7 +168,7 @@ def _save(prepared: PreparedRun, result: Result) -> Mapping[str, Any]:
     with storing():
         content = prepared.save(result)
     reason = f"engine: {result.engine} ({result.engine_reason})\n"
-    prepared.folder.append_log((reason if result.engine_reason else "") + table(result))
+    append_log(prepared.folder, (reason if result.engine_reason else "") + table(result))
     return content
 
 

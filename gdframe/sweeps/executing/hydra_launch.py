@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from gdframe.config.composer import Composer, anchored
 from gdframe.config.messages import explain
 from gdframe.errors import UserError
-from gdframe.runs.run_folder import configure_log
+from gdframe.runs.log import configure_log
 from gdframe.runs.sweep_folder import SweepFolder
 from gdframe.sweeps.executing.job import Job
 from gdframe.sweeps.executing.worker import gather, pack

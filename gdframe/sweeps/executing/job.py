@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,16 +13,21 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf.errors import OmegaConfBaseException
 
 from gdframe.config.composer import Base, Composition, anchored
+from gdframe.config.stored import check_resolved, check_values
 from gdframe.config.trusted_plugins import digests
 from gdframe.config.values import anchor, plain, read_config
-from gdframe.errors import UserError
+from gdframe.errors import UserError, printable
 from gdframe.runs.files import storing
+from gdframe.runs.folder import DamagedError
 from gdframe.runs.run_folder import RunFolder
 from gdframe.runs.sweep_folder import SweepFolder
 from gdframe.stopping import Status
+
+log = logging.getLogger("gdframe")
 
 NEUTRAL_KEYS = ("sweep", "debug", "logging", "checkpoint", "observer", "preflight")
 """Keys that do not change the computation of a run."""
@@ -56,7 +62,7 @@ class Job:
     @property
     def name(self) -> str:
         """The name of the run in messages."""
-        return f"run {self.number} ({' '.join(self.overrides)})"
+        return printable(f"run {self.number} ({' '.join(self.overrides)})")
 
     def write_start(self) -> None:
         """Write the files that Hydra writes in the folder of a single run.
@@ -141,7 +147,7 @@ def write_jobs(folder: Path, jobs: Sequence[Job], metric: str | None) -> None:
                 "folder": os.path.relpath(job.folder, folder),
                 "overrides": job.overrides,
                 "base": at[job.composition.base],
-                "values": job.composition.values,
+                "values": job.composition.stored(),
             }
             for job in jobs
         ],
@@ -158,18 +164,26 @@ def read_jobs(folder: Path) -> list[Job]:
     sweep = SweepFolder(folder)
     content = sweep.read_jobs()
     try:
+        for item in content["jobs"]:
+            check_values(item["values"])
         bases = [Base.from_text(base["config"], base["hydra"]) for base in content["bases"]]
-        return [
+        jobs = [
             Job(
-                number=job["number"],
-                overrides=tuple(job["overrides"]),
-                composition=anchored(Composition(bases[job["base"]], job["values"])),
-                folder=sweep.subfolder(job["folder"]).path,
+                number=item["number"],
+                overrides=tuple(item["overrides"]),
+                composition=anchored(Composition(bases[item["base"]], item["values"])),
+                folder=sweep.subfolder(item["folder"]).path,
             )
-            for job in content["jobs"]
+            for item in content["jobs"]
         ]
-    except (ValueError, KeyError, TypeError, OmegaConfBaseException) as error:
-        raise sweep.unreadable(error) from error
+        for job in jobs:
+            check_resolved(job.config)
+        return jobs
+    except DamagedError:
+        raise
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError,
+            yaml.YAMLError, OmegaConfBaseException) as error:  # fmt: skip
+        raise sweep.damaged(" ".join(str(error).split())) from error
 
 
 def named_metric(folder: Path) -> str | None:
@@ -185,10 +199,24 @@ def named_metric(folder: Path) -> str | None:
     return content.get("metric")
 
 
-def read_results(jobs: Sequence[Job]) -> dict[int, Mapping[str, Any]]:
-    """Return the content of each ``result.json`` that there is, by the number of the run."""
-    contents = ((job.number, job.run_folder.read_result()) for job in jobs)
-    return {number: content for number, content in contents if content is not None}
+def read_results(jobs: Sequence[Job]) -> tuple[dict[int, Mapping[str, Any]], dict[int, str]]:
+    """Return the content of each whole ``result.json``, and messages on those that are damaged.
+
+    Both are by the number of the run.
+    """
+    found = {job.number: job.run_folder.find_result() for job in jobs}
+    results: dict[int, Mapping[str, Any]] = {
+        number: result for number, (result, _) in found.items() if result is not None
+    }
+    return results, {number: damage for number, (_, damage) in found.items() if damage}
+
+
+def whole_results(jobs: Sequence[Job]) -> dict[int, Mapping[str, Any]]:
+    """Return the content of each whole ``result.json``, and warn of those that are damaged."""
+    results, damages = read_results(jobs)
+    for damage in damages.values():
+        log.warning("warning: %s", damage)
+    return results
 
 
 def has_ended(result: Mapping[str, Any] | None) -> bool:

@@ -104,7 +104,7 @@ def plan(
     if structures and not groups:
         check_measured(metric, (column for item in structures for column in item.measured))
     for structure in structures:
-        fitting = max(1, int(_memory() * MEMORY_SHARE) // structure.bytes)
+        fitting = max(1, int(_total_memory() * MEMORY_SHARE) // structure.bytes)
         size = min(most or (MOST_FILES if structure.has_event_files else fitting), fitting)
         parts = -(-len(structure.jobs) // size)
         groups += [structure.jobs[i::parts] for i in range(parts)]
@@ -146,8 +146,9 @@ def _bytes(spec: RunSpec) -> int:
     return max(1, 8 * values)
 
 
-def _memory() -> int:
+def _total_memory() -> int:
+    """Return the bytes of memory that this machine has; 8 GiB if that is unknown."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError, AttributeError):  # unknown on this system
+    except (ValueError, OSError, AttributeError):
         return 1 << 33

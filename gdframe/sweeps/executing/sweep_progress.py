@@ -9,8 +9,10 @@ from types import TracebackType
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from gdframe.errors import printable
 from gdframe.sweeps.comparing.sweep_metric import better, value_of
 from gdframe.sweeps.executing.job import Job
 
@@ -73,6 +75,7 @@ class SweepProgress:
         if value is not None and (self._best is None or better(value, self._best[0], self.metric)):
             self._best = value, " ".join(o for o in job.overrides if o not in self._common)
         best = "" if self._best is None else f"best {self._best[0]:.6g} ({self._best[1]})"
+        best = escape(printable(best))
         statuses = ", ".join(f"{count:,} {name}" for name, count in self._statuses.most_common())
         self._done += 1
         self._bar.update(self._task, done=self._done, statuses=statuses, best=best)

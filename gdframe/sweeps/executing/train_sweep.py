@@ -22,7 +22,7 @@ from gdframe.sweeps.executing.job import (
     has_changed,
     has_ended,
     read_jobs,
-    read_results,
+    whole_results,
     write_jobs,
 )
 from gdframe.sweeps.executing.plan import Datasets, plan, starting_point
@@ -83,7 +83,7 @@ def train_sweep(
     datasets = Datasets()
     if jobs is None:
         known = requested = read_jobs(folder)
-        known_results = read_results(known)
+        known_results = whole_results(known)
         changed = frozenset(
             job.number for job in known if has_changed(job, known_results.get(job.number))
         )
@@ -92,7 +92,7 @@ def train_sweep(
         if reuse and not has_jobs:
             refuse_run(folder)
         known = read_jobs(folder) if reuse and has_jobs else []
-        known_results = read_results(known)
+        known_results = whole_results(known)
         changed = frozenset(
             job.number
             for job in known

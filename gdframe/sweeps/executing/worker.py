@@ -7,7 +7,7 @@ the configs of the runs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from gdframe.config.messages import quoted
 from gdframe.interrupt import interruptible
 from gdframe.runs.sweep_folder import SweepFolder
 from gdframe.sweeps.executing.execute import Execution
-from gdframe.sweeps.executing.job import Job, read_jobs, write_jobs
+from gdframe.sweeps.executing.job import Job, read_jobs, whole_results, write_jobs
 from gdframe.sweeps.executing.plan import Datasets, plan
 from gdframe.sweeps.executing.sweep_progress import SweepProgress
 from gdframe.sweeps.executing.train_sweep import Outcome, allow_files
@@ -76,8 +76,6 @@ def train_pack(settings: dict[str, Any]) -> None:
 
 def gather(jobs: Sequence[Job]) -> Outcome:
     """Return the results that the workers have written."""
-    results: dict[int, Mapping[str, Any]] = {
-        job.number: result for job in jobs if (result := job.run_folder.read_result()) is not None
-    }
+    results = whole_results(jobs)
     interrupted = any(result["status"] == "interrupted" for result in results.values())
     return Outcome(list(jobs), list(jobs), results, interrupted, Curves())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gdframe.errors import UserError
 from gdframe.observers.tensorboard import TensorBoard
 from gdframe.runs.event_tags import STEP_TAGS, tag_of
 from gdframe.runs.result import Result
@@ -19,6 +21,8 @@ from gdframe.sweeps.comparing.comparison import Configuration, Record
 from gdframe.sweeps.comparing.sweep_metric import WORTHLESS
 
 Arrays = dict[str, NDArray[np.float64]]
+
+log = logging.getLogger("gdframe")
 
 LONGEST_NAME = 120
 """Most characters of a folder of mean curves; longer names are cut and get a digest."""
@@ -84,7 +88,11 @@ class Curves:
         """Return a run's history, from its checkpoint if it is not stored."""
         if folder in self._histories:
             return self._histories[folder]
-        capture, _ = RunFolder(folder).load_checkpoint()
+        try:
+            capture, _ = RunFolder(folder).load_checkpoint()
+        except UserError as error:
+            log.warning("warning: %s", error)
+            return None
         return None if capture is None else capture.history()
 
 

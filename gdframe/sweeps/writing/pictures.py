@@ -18,6 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from gdframe.drawing import COLORS, WARM, new_axes, png
+from gdframe.errors import printable
 from gdframe.runs.picture_files import HEAT_MAP, LEARNING_RATES, remove_pictures, write_picture
 from gdframe.sweeps.comparing.comparison import Configuration, results_of
 from gdframe.sweeps.comparing.sweep_metric import goes_up
@@ -240,10 +241,12 @@ def _crossed(column: float, row: float) -> Any:
 
 def _ticks(axes: Axes, columns: Sequence[str], rows: Sequence[str]) -> None:
     step = -(-len(columns) // 20)
-    labels = [_short(level) for level in columns[::step]]
-    axes.set_xticks(range(0, len(columns), step), labels, rotation=45, ha="right")
+    labels = [printable(_short(level)) for level in columns[::step]]
+    x = range(0, len(columns), step)
+    axes.set_xticks(x, labels, rotation=45, ha="right", parse_math=False)
     step = -(-len(rows) // 20)
-    axes.set_yticks(range(0, len(rows), step), [_short(level) for level in rows[::step]])
+    labels = [printable(_short(level)) for level in rows[::step]]
+    axes.set_yticks(range(0, len(rows), step), labels, parse_math=False)
 
 
 def _short(level: str) -> str:

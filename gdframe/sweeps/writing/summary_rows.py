@@ -7,6 +7,8 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gdframe.runs.spreadsheet import cell
+
 Row = dict[str, Any]
 
 
@@ -34,9 +36,12 @@ def csv_text(rows: Sequence[Row], first: Sequence[str]) -> str:
     named = (key for row in rows for key in row if key != "folder")
     columns = list(dict.fromkeys([*first, *named]))
     text = io.StringIO()
-    writer = csv.DictWriter(text, [*columns, "folder"], restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    writer = csv.writer(text, lineterminator="\n")
+    for line in (
+        [*columns, "folder"],
+        *([row.get(c, "") for c in [*columns, "folder"]] for row in rows),
+    ):
+        writer.writerow(map(cell, line))
     return text.getvalue()
 
 

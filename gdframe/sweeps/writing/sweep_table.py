@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gdframe.config.command import command
-from gdframe.errors import in_words
+from gdframe.errors import in_words, printable
 from gdframe.runs.result import finite
 from gdframe.runs.result_table import shown_path
 from gdframe.runs.sweep_folder import SUMMARY_TABLE, SweepFolder
@@ -110,7 +110,7 @@ def compare(
         folder, records, name, ranked, compared, minimum_table, winners, sorted(left_out)
     )
     columns = [key for record in records for key in record.settings]
-    return Summary(name, rows, ranked, compared, "\n".join(lines), content, columns)
+    return Summary(name, rows, ranked, compared, "\n".join(map(printable, lines)), content, columns)
 
 
 def _json_lines(content: Mapping[str, Any]) -> str:
@@ -126,7 +126,7 @@ def _json_lines(content: Mapping[str, Any]) -> str:
 
 def statuses(records: Sequence[Record]) -> Counter[str]:
     """Return the number of runs by status."""
-    return Counter(str((record.result or {}).get("status", "not ended")) for record in records)
+    return Counter(record.status for record in records)
 
 
 def command_of(record: Record) -> str:
@@ -226,6 +226,7 @@ def _minimum_lines(minimum_table: Sequence[Minimum]) -> list[str]:
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return rows as lines with aligned columns."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return [
         "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()

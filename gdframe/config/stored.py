@@ -1,0 +1,145 @@
+"""Configs in folders, which may come from strangers: they are read without running anything.
+
+A config may refer to its own keys, as ``${seed}``. A resolver, as ``${oc.env:HOME}``, would read
+what is not in the folder, so that configs are written with the values that resolvers had.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from gdframe.config.schema import Schema
+from gdframe.runs.parsing import conform, parse_yaml
+
+MOST_REFERENCES = 16
+"""Most references to keys in a stored config, since each may double its size."""
+
+_REFERENCE = re.compile(r"\$\{\.*[\w\[\].-]+\}")
+_INTERPOLATION = re.compile(r"(?<!\\)(?:\\\\)*\$\{")
+
+
+def parse_config(text: str) -> DictConfig:
+    """Return the config that a folder holds as YAML.
+
+    Raises:
+        ValueError: it is damaged, is not a config of gdframe, or has a resolver.
+    """
+    try:
+        content = parse_yaml(text)
+        if not isinstance(content, dict) or "stopping" not in content:
+            raise ValueError("it is not a config of gdframe")
+        stored = OmegaConf.create(text)  # which reads more texts as numbers
+        check_values(OmegaConf.to_container(stored, resolve=False))
+        config = OmegaConf.merge(OmegaConf.structured(Schema), stored)
+        check_resolved(OmegaConf.to_container(config, resolve=True))
+    except (yaml.YAMLError, OmegaConfBaseException, TypeError, AttributeError) as error:
+        raise ValueError(" ".join(str(error).split())) from error
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    assert isinstance(config, DictConfig)
+    return config
+
+
+def check_values(content: Any) -> None:
+    """Check that stored values have no resolvers and few references.
+
+    Raises:
+        ValueError: names the text that is refused.
+    """
+    references = 0
+    for text in _texts(content):
+        if has_resolver(text):
+            raise ValueError(
+                f"'{text}' is an interpolation that a folder may not have; if you trust it, write "
+                "its value there"
+            )
+        references += len(_INTERPOLATION.findall(text))
+    if references > MOST_REFERENCES:
+        raise ValueError(f"it has {references} interpolations, more than {MOST_REFERENCES}")
+
+
+def check_resolved(content: Any) -> None:
+    """Check the keys and types of a config, and the size of its whole numbers.
+
+    Raises:
+        ValueError: names the place, what was expected and what is there.
+    """
+    conform(content, "ConfigFile")
+    for number in _leaves(content, int):
+        if not -(1 << 63) <= number < 1 << 63:
+            raise ValueError("it has a whole number of more than 64 bits")
+
+
+def _leaves(content: Any, kind: type) -> Iterator[Any]:
+    if isinstance(content, Mapping):
+        for value in content.values():
+            yield from _leaves(value, kind)
+    elif isinstance(content, list):
+        for value in content:
+            yield from _leaves(value, kind)
+    elif isinstance(content, kind):
+        yield content
+
+
+def _texts(content: Any) -> Iterator[str]:
+    return _leaves(content, str)
+
+
+def has_resolver(text: str) -> bool:
+    r"""Return whether text has an interpolation other than a reference to a key.
+
+    Example:
+        >>> [has_resolver(text) for text in ("${seed}", "${oc.env:HOME}", r"\${oc.env:HOME}")]
+        [False, True, False]
+    """
+    before = None
+    while before != text:  # references may be inside others
+        before, text = text, _REFERENCE.sub("0", text)
+    return _INTERPOLATION.search(text) is not None
+
+
+def resolve(config: DictConfig) -> DictConfig:
+    """Replace resolvers in a config by their values, in place; references to keys stay."""
+    for key, value in resolved(config).items():
+        OmegaConf.update(config, key, value, merge=False)
+    return config
+
+
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """Return the values of the keys whose text has resolvers, by dotted key."""
+    raw = OmegaConf.to_container(config, resolve=False, enum_to_str=True)
+    if not any(map(has_resolver, _texts(raw))):
+        return {}
+    return dict(_resolved(raw, OmegaConf.to_container(config, resolve=True, enum_to_str=True)))
+
+
+def _resolved(raw: Any, values: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    for key, text in raw.items():
+        if isinstance(text, Mapping):
+            yield from _resolved(text, values[key], f"{place}{key}.")
+        elif any(map(has_resolver, _texts(text))):
+            yield f"{place}{key}", _escaped(values[key])
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _escaped(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_escaped(item) for item in value]
+    return escaped(value) if isinstance(value, str) else value
+
+
+def escaped(text: str) -> str:
+    r"""Return the text of a config that resolves to ``text``, without interpolation.
+
+    Example:
+        >>> escaped("$a ${b}")
+        '$a \\${b}'
+    """
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)

@@ -1,0 +1,52 @@
+"""Log handlers: to the console and to the log of a run, without control characters."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from contextlib import suppress
+from typing import TextIO
+
+from gdframe.errors import printable
+from gdframe.runs.folder import DamagedError, Folder
+
+LOG = "gdframe.log"
+
+
+class Printable(logging.Formatter):
+    """Escapes control characters."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the text of a record."""
+        return printable(super().format(record), lines=True)
+
+
+def configure_log(stream: TextIO | None = None) -> None:
+    """Log gdframe's messages, and only warnings of libraries.
+
+    Args:
+        stream: where to; by default standard output.
+    """
+    console = logging.StreamHandler(stream or sys.stdout)
+    console.setFormatter(Printable("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[console], force=True)
+    logging.getLogger("gdframe").setLevel(logging.INFO)
+
+
+def add_log(folder: Folder) -> None:
+    """Write this process's messages to the log of a run too. The caller holds the lock.
+
+    Raises:
+        DamagedError: there is a link or a folder in place of the log.
+    """
+    handler = logging.FileHandler(folder.file(LOG), delay=True, encoding="utf-8")
+    handler.setFormatter(Printable("[%(asctime)s][%(levelname)s] %(message)s"))
+    logging.getLogger().addHandler(handler)
+
+
+def append_log(folder: Folder, text: str, level: str = "INFO") -> None:
+    """Append lines to the log as a single run would, if it can be written."""
+    stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+    with suppress(OSError, DamagedError), folder.append(LOG) as file:
+        file.write(f"[{stamp}][{level}] {printable(text, lines=True)}\n".encode())

@@ -1,0 +1,264 @@
+"""The formats of the files of runs and sweeps, one class for each file.
+
+Readers check what they read against these classes and return the content as it is, so that keys of
+later versions stay. A key that is not listed may hold anything.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
+
+from msgspec import Meta
+
+Count = Annotated[int, Meta(ge=0, le=1 << 53)]
+"""A number of steps, rows or epochs."""
+
+Index = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+
+Finite = Annotated[float, Meta(ge=-1.797e308, le=1.797e308)]
+
+Number = Finite | None
+"""A finite number, or null for one that is not finite."""
+
+Label = str | bool | Index | Finite
+
+
+class Component(TypedDict):
+    """A component in a config: its name, beside its settings."""
+
+    name: str
+
+
+class Logging(TypedDict):
+    """Key ``logging`` of a config."""
+
+    progress: bool
+    tensorboard: bool
+    max_points: Count
+
+
+class ConfigFile(TypedDict):
+    """``.hydra/config.yaml``, with interpolations resolved."""
+
+    variant: str
+    lr: Finite
+    epochs: Count
+    batch_size: Count
+    seed: Index
+    device: str
+    dtype: Literal["float32", "float64"]
+    plugins: list[str]
+    preflight: bool
+    debug: bool
+    data: Component
+    loader: Component
+    model: Component
+    loss: Component | None
+    metric: dict[str, Component] | None
+    penalty: Component
+    initializer: Component | None
+    optimizer: Component
+    schedule: Component
+    engine: Component
+    stopping: dict[str, Any]
+    logging: Logging
+    checkpoint: dict[str, Any]
+    diagnostics: dict[str, Any]
+    observer: dict[str, Component] | None
+    sweep: dict[str, Any]
+
+
+Overrides = list[str]
+"""``.hydra/overrides.yaml``."""
+
+Plugins = dict[str, str]
+"""``.hydra/plugins.json``: digests of plugins by their paths."""
+
+
+class HydraOverrides(TypedDict):
+    """The overrides of a launch."""
+
+    task: NotRequired[list[str] | None]
+    hydra: NotRequired[list[str] | None]
+
+
+class HydraSource(TypedDict):
+    """A folder of configs."""
+
+    path: NotRequired[str | None]
+    provider: NotRequired[str | None]
+
+
+class HydraRuntime(TypedDict):
+    """Where Hydra was started."""
+
+    config_sources: NotRequired[list[HydraSource] | None]
+
+
+class HydraSettings(TypedDict):
+    """Hydra's own config."""
+
+    overrides: NotRequired[HydraOverrides | None]
+    runtime: NotRequired[HydraRuntime | None]
+
+
+class HydraFile(TypedDict):
+    """``.hydra/hydra.yaml``, and ``multirun.yaml`` of a sweep."""
+
+    hydra: HydraSettings
+
+
+class Metrics(TypedDict, total=False):
+    """Metrics of the rows of each part, by name."""
+
+    train: dict[str, Number] | None
+    validation: dict[str, Number] | None
+
+
+class Seconds(TypedDict, total=False):
+    """Durations."""
+
+    setup: Number
+    train: Number
+
+
+class Facts(TypedDict, total=False):
+    """Figures of the diagnostics."""
+
+    lambda_max: Number
+    lambda_min: Number
+    stability_limit: Number
+    noisy_limit: Number
+    minimum: Number
+    condition_number: Number
+
+
+class ResultFile(TypedDict):
+    """``result.json``. A run that failed before its first measurement has status and reason."""
+
+    status: str
+    reason: str
+    variant: NotRequired[str]
+    engine: NotRequired[str]
+    engine_reason: NotRequired[str]
+    model: NotRequired[str]
+    loss: NotRequired[str | None]
+    optimizer: NotRequired[str]
+    lr: NotRequired[Number]
+    seed: NotRequired[Index]
+    epochs: NotRequired[Count]
+    steps: NotRequired[Count]
+    samples: NotRequired[Count]
+    gradient_evaluations: NotRequired[Count]
+    parameter_count: NotRequired[Count]
+    objective: NotRequired[Number]
+    train_loss: NotRequired[Number]
+    validation_loss: NotRequired[Number]
+    gradient_norm: NotRequired[Number]
+    metrics: NotRequired[Metrics | None]
+    maximize: NotRequired[list[str]]
+    seconds: NotRequired[Seconds | None]
+    diagnostics: NotRequired[Facts | None]
+    point: NotRequired[list[Number] | None]
+    target: NotRequired[Number]
+    data_digest: NotRequired[str]
+    versions: NotRequired[dict[str, str] | None]
+
+
+class SweepBase(TypedDict):
+    """The config that runs of a sweep share, and Hydra's own, as YAML."""
+
+    config: str
+    hydra: str
+
+
+class SweepJob(TypedDict):
+    """A run of a sweep: what differs from the base with the index ``base``."""
+
+    number: Count
+    folder: str
+    overrides: list[str]
+    base: Count
+    values: dict[str, Any]
+
+
+class SweepFile(TypedDict):
+    """``sweep.json``."""
+
+    metric: NotRequired[str | None]
+    plugins: NotRequired[Plugins]
+    bases: list[SweepBase]
+    jobs: list[SweepJob]
+
+
+class SummaryFile(TypedDict):
+    """``summary.json``."""
+
+    metric: NotRequired[str | None]
+
+
+class BestFacts(TypedDict):
+    """Where a stopping rule keeps the best parameters of a run."""
+
+    step: Count
+    stopping: dict[str, dict[str, float]]
+
+
+class Course(TypedDict):
+    """The memory of the stopping rules in checkpoints of version 0.1."""
+
+    best: float
+    last: float
+    stale: float
+    rising: float
+
+
+class CheckpointFacts(TypedDict):
+    """``facts`` in the header of a checkpoint."""
+
+    step: Count
+    executed: NotRequired[Count]
+    seconds: Annotated[float, Meta(ge=0, le=1.797e308)]
+    stopping: NotRequired[dict[str, dict[str, float]]]
+    course: NotRequired[Course]
+    best: NotRequired[dict[str, BestFacts]]
+    data: str
+    engine: str
+    engine_reason: str
+
+
+class EncodedColumn(TypedDict):
+    """A column of the training data."""
+
+    name: str
+    kind: str
+    categories: list[Label]
+
+
+class StoredEncoding(TypedDict):
+    """How the model's features are made of the columns of a table."""
+
+    columns: list[EncodedColumn]
+    mean: list[Finite]
+    scale: list[Finite]
+    fill: list[Finite] | None
+    target: str
+    classes: list[Label] | None
+
+
+class ModelConfig(TypedDict):
+    """What ``predict`` needs of a config."""
+
+    model: Component
+    dtype: Literal["float32", "float64"]
+    plugins: list[str]
+
+
+class ModelMetadata(TypedDict):
+    """The header of ``model.safetensors``."""
+
+    config: ModelConfig
+    encoding: StoredEncoding
+    task: str
+    outputs: Count
+    loss: Component | None

@@ -1,0 +1,123 @@
+"""Damaged and hostile folders: every verb answers in one line or works, and touches nothing else.
+
+``pytest -m slow tests/runs/test_damage.py`` tries 2,000 cases, which differ by their seed.
+"""
+
+from __future__ import annotations
+
+import random
+import resource
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import command
+import pytest
+from command import call, command_line, fork, output
+from damage import DAMAGES, snapshot
+
+CASES, SAMPLE = 2_000, 24
+"""Cases of the long test, and of the short one."""
+
+SECONDS, BYTES = 60.0, 2 << 30
+"""Most seconds of a case, and most memory."""
+
+RUN_VERBS = (
+    ("resume", "run", "epochs=4", "stopping.time_limit=1"),
+    ("report", "run"),
+    ("watch", "run"),
+    ("landscape", "run", "--points", "5"),
+    ("predict", "run", "rows.csv"),
+    ("hydra.run.dir=run", "epochs=2"),
+)
+SWEEP_VERBS = (
+    ("resume", "sweep"),
+    ("report", "sweep"),
+    ("watch", "sweep"),
+    ("-m", "epochs=2", "seed=0,1,2", "sweep.dir=sweep", "sweep.reuse=true", "engine=eager"),
+)
+VERBS = RUN_VERBS + SWEEP_VERBS
+
+LARGEST = "largest.txt"
+
+
+def limited(arguments: Sequence[str]) -> int:
+    """Run a command line, and write its most memory into a file beside its folder."""
+    code = command_line(arguments)
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    (Path.cwd().parent / LARGEST).write_text(str(most))
+    return code
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """Return a folder with a run, a sweep, rows to predict, and files outside of both."""
+    folder = tmp_path_factory.mktemp("stored") / "cwd"
+    folder.mkdir()
+    for arguments in (
+        ["epochs=3", "hydra.run.dir=run", "observer=csv", "engine=eager", "stopping=early",
+         "checkpoint.every=1"],
+        ["-m", "epochs=2", "seed=0,1", "sweep.dir=sweep", "engine=eager", "checkpoint.every=1"],
+    ):  # fmt: skip
+        assert call(arguments, folder, {}) == 0, output(folder)
+    (folder / "outside").mkdir()
+    (folder / "outside" / "secret").write_text('{"status": "secret", "reason": "secret"}')
+    (folder / "outside" / "config.yaml").write_text("lr: secret\n")
+    names = "age,sex,bmi,bp,s1,s2,s3,s4,s5,s6"
+    (folder / "rows.csv").write_text(f"{names}\n{','.join(['0.01'] * 10)}\n")
+    return folder
+
+
+def owned(verb: Sequence[str]) -> tuple[str, ...]:
+    """Return what a verb may write, as beginnings of paths."""
+    if verb[0] == "report":
+        return (f"{verb[1]}/report.html",)
+    if verb[0] == "landscape":
+        return (f"{verb[1]}/landscape.png",)
+    if verb[0] in ("watch", "predict"):
+        return ()
+    return ("run/", "sweep/")
+
+
+def check(stored: Path, tmp_path: Path, seed: int, monkeypatch) -> None:
+    """Damage a file by a seed, run a verb, and check what it prints, takes and leaves."""
+    draw = random.Random(seed)
+    folder = tmp_path / "cwd"
+    shutil.copytree(stored, folder)
+    verb = draw.choice(VERBS)
+    inner = folder / ("run" if verb in RUN_VERBS else "sweep")
+    files = [path for path in sorted(inner.rglob("*")) if path.is_file()]
+    path, damage = draw.choice(files), draw.choice(DAMAGES)
+    what = f"{' '.join(verb)}: {damage.__name__} {path.relative_to(folder)}, seed {seed}"
+    damage(path, draw)
+    before = snapshot(folder)
+    monkeypatch.setattr(command, "LIMIT", SECONDS)
+    monkeypatch.setenv("SECRET", "secret")
+    code = fork(limited, verb, folder)
+    out, err = output(folder)
+    shown = f"{what}: exit code {code}\n{out}\n{err}"
+    assert code in (0, 1, 2, 3), shown
+    assert "Traceback" not in out + err, shown
+    assert "secret" not in out + err, shown
+    assert all(line.isprintable() for line in (out + err).split("\n")), shown
+    if code == 2:
+        assert len([line for line in err.splitlines() if line.startswith("gdframe: ")]) == 1, shown
+    assert int((tmp_path / LARGEST).read_text()) < BYTES, shown
+    after = snapshot(folder)
+    changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    assert not [name for name in changed if not name.startswith(owned(verb))], (shown, changed)
+
+
+@pytest.mark.parametrize("seed", range(SAMPLE))
+def test_sample(stored, tmp_path, seed, monkeypatch):
+    check(stored, tmp_path, seed, monkeypatch)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", range(SAMPLE, CASES, 100), ids=lambda block: f"{block}-")
+def test_cases(stored, tmp_path, block, monkeypatch):
+    for seed in range(block, min(block + 100, CASES)):
+        case = tmp_path / str(seed)
+        case.mkdir()
+        check(stored, case, seed, monkeypatch)
+        shutil.rmtree(case)
