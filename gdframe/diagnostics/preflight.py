@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.stability import Stability
-from gdframe.engines.declared import declares
+from gdframe.engines.kernels import why_not_quadratic_penalty
 from gdframe.objective import Objective
 from gdframe.penalties.elastic_net import ElasticNet
 
@@ -85,7 +85,7 @@ def is_strictly_convex(objective: Objective) -> bool:
         return False
     if type(penalty) is ElasticNet:
         return penalty.strength > 0 and penalty.ratio < 1
-    return declares(penalty, "curvature", "value") and penalty.curvature != 0
+    return why_not_quadratic_penalty(objective) is None and penalty.curvature != 0
 
 
 def _advice_on_dependence(scaled: Tensor, noise: Tensor, names: list[str]) -> str | None:

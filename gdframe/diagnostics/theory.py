@@ -23,6 +23,7 @@ from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.least_squares import CHEAP, least_squares
 from gdframe.diagnostics.linear_rule import LinearRule
 from gdframe.engines.expansion import penalized_columns
+from gdframe.engines.kernels import why_not_quadratic_penalty
 from gdframe.losses.binary_cross_entropy import BinaryCrossEntropy
 from gdframe.models.plain import is_linear_in_parameters
 from gdframe.objective import Objective
@@ -64,6 +65,7 @@ def theory_of(objective: Objective, data: Dataset) -> Theory | None:
         not is_linear_in_parameters(model)
         or type(objective.loss) is not BinaryCrossEntropy
         or not objective.penalized
+        or why_not_quadratic_penalty(objective) is not None
         or not objective.penalty.curvature
     ):
         return None

@@ -29,7 +29,7 @@ from gdframe.engines.row_order import depends_on_seed, row_order
 from gdframe.engines.stack import Stack
 from gdframe.engines.structure import why_not_pure, why_not_together
 from gdframe.engines.together import evaluate_together
-from gdframe.engines.verification import check_steps, compare_evaluation, runs_to_check
+from gdframe.engines.verification import check_evaluations, check_steps, runs_to_check
 from gdframe.errors import first_line
 from gdframe.loaders.base import Loader
 from gdframe.objective import Evaluation
@@ -77,6 +77,7 @@ class Compiled(Engine):
         for run in self.runs:
             run.objective.model.train()
         self._step = Step(self._stack, shared=self._shared)
+        self._step.check(self._sample())
         try:
             with RefuseInexact():  # type: ignore[no-untyped-call]
                 self._try_step()
@@ -159,12 +160,10 @@ class Compiled(Engine):
 
                 check_steps(self, run, batches, rates, execute)
         if not self._is_single:
-            sample = Rows(rows.features[:SAMPLE], rows.targets[:SAMPLE])
-            evaluations = evaluate_together(
-                self._stack, self._step.strengths, sample, self.data, gradient=True
+            sample = self._sample()
+            check_evaluations(
+                self, sample, lambda runs: [*map(self._together(sample).__getitem__, runs)]
             )
-            for run in runs_to_check(len(self.runs)):
-                compare_evaluation(evaluations[run].loss, self.runs[run], sample, self.data)
 
     @property
     def _is_single(self) -> bool:
@@ -299,12 +298,17 @@ class Compiled(Engine):
     def evaluate(self, part: Part, *, whole: bool = True) -> list[Evaluation]:
         """Return the evaluation of each run; all at once, or in the module for a single run."""
         if len(self.runs) > 1:
-            rows, gradient = self._part(part), part == "train"
-            return evaluate_together(
-                self._stack, self._step.strengths, rows, self.data, gradient=gradient
-            )
+            return self._together(self._part(part), gradient=part == "train")
         self.settle(0)
         return super().evaluate(part, whole=whole)
+
+    def _together(self, rows: Rows, *, gradient: bool = True) -> list[Evaluation]:
+        strengths = self._step.strengths
+        return evaluate_together(self._stack, strengths, rows, self.data, gradient=gradient)
+
+    def _sample(self) -> Rows:
+        rows = self._part("train")
+        return Rows(rows.features[:SAMPLE], rows.targets[:SAMPLE])
 
     def alone(self, run: int) -> Engine:
         """Return the plain loop for one run, which needs no compilation."""

@@ -10,10 +10,13 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
+from gdframe.data.dataset import Rows
 from gdframe.engines.base import Problem
+from gdframe.engines.functional import check_functional
 from gdframe.engines.narrow import narrowed
 from gdframe.engines.stack import Stack
-from gdframe.engines.structure import is_number
+from gdframe.engines.structure import numbers_of
+from gdframe.engines.verification import is_known
 from gdframe.objective import FunctionalObjective
 from gdframe.registry import is_own
 
@@ -37,6 +40,17 @@ class Step:
         self.read_strengths()
         # a rule may compute in place, and the arguments of a step are needed after it
         self._copies = not is_own(stack.rule)
+
+    def check(self, rows: Rows) -> None:
+        """Compare the objectives with those of users' modules, on some rows.
+
+        Raises:
+            DifferenceError: they differ.
+        """
+        for index, run in enumerate(self._stack.runs):
+            if not is_known(run):
+                own = {name: values[index] for name, values in self.strengths.items()}
+                check_functional(run, rows, own)
 
     def read_strengths(self) -> None:
         """Take the numbers of the runs' penalties as they are now."""
@@ -84,11 +98,8 @@ def _penalty(runs: Sequence[Problem]) -> tuple[Any, dict[str, Tensor]]:
     """Return the first run's penalty, and those of its numbers that differ, (runs,) each."""
     penalties = [run.objective.penalty for run in runs]
     device = next(runs[0].objective.model.parameters()).device
-    numbers = {
-        name: [vars(penalty)[name] for penalty in penalties]
-        for name, value in vars(penalties[0]).items()
-        if is_number(value) and len(runs) > 1
-    }
+    names = numbers_of(penalties[0]) if len(runs) > 1 else ()
+    numbers = {name: [vars(penalty)[name] for penalty in penalties] for name in names}
     return penalties[0], {
         name: torch.tensor(values, dtype=torch.float64, device=device)
         for name, values in numbers.items()

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from gdframe.data.dataset import Rows
-from gdframe.engines.declared import declares
+from gdframe.engines.kernels import why_not_quadratic_penalty
 from gdframe.losses.mse import MSE
 from gdframe.models.plain import is_linear_in_parameters
 from gdframe.objective import Objective
@@ -176,14 +176,12 @@ def pseudo_inverse(gram: Tensor) -> Tensor:
 
 def why_not_quadratic(objective: Objective) -> str | None:
     """Return why an objective is not least squares with a quadratic penalty, or None."""
-    model, loss, penalty = objective.model, objective.loss, objective.penalty
+    model, loss = objective.model, objective.loss
     if not is_linear_in_parameters(model):
         return f"its model ({type(model).__name__}) is not linear in its parameters"
     if loss is None or type(loss).__call__ is not MSE.__call__:
         return "its loss is not the mean squared error: loss=mse"
-    if objective.penalized and not declares(penalty, "curvature", "value"):
-        return f"its penalty ({type(penalty).__name__}) is not quadratic: penalty=l2 or none"
-    return None
+    return why_not_quadratic_penalty(objective)
 
 
 def penalized_columns(objective: Objective, columns: int) -> Tensor:

@@ -28,7 +28,7 @@ from gdframe.engines.expansion import (
 from gdframe.engines.probe import why_not_as_declared, why_not_stateless
 from gdframe.engines.row_order import takes_all_rows
 from gdframe.engines.structure import why_not_pure, why_not_together
-from gdframe.engines.verification import check_steps, compare_evaluation, runs_to_check
+from gdframe.engines.verification import check_evaluations, check_steps, runs_to_check
 from gdframe.hidden_state import undisturbed
 from gdframe.loaders.base import Loader
 from gdframe.losses.base import Loss
@@ -163,8 +163,22 @@ class Gram(Engine):
         for run in runs_to_check(len(self.runs)):
             rate = float(self._stack.rates[run])
             check_steps(self, run, [sample], [rate], partial(self._descend_on, run, sample))
-            loss, _ = self._on_rows(run, sample)
-            compare_evaluation(loss, self.runs[run], sample, self.data)
+        check_evaluations(self, sample, partial(self._evaluate_on, sample))
+
+    def _evaluate_on(self, rows: Rows, runs: Sequence[int]) -> list[Evaluation]:
+        """Return evaluations of some runs on some rows, without metrics."""
+        evaluations = []
+        for run in runs:
+            loss, gradient = self._on_rows(run, rows)
+            points = torch.as_tensor(self._stack.points()).cpu().numpy()[run]
+            penalty, width = 0.0, self._stack.width
+            if self._penalty is not None:
+                factors = torch.as_tensor(self._penalty).cpu().numpy()[run]
+                penalty = float((factors * points * points).sum())
+            parts = zip(self._stack.names, (gradient[:, :width], gradient[:, width:]), strict=False)
+            norms = {name: float(np.linalg.norm(part)) for name, part in parts}
+            evaluations.append(Evaluation(loss, loss + penalty, norms, {}))
+        return evaluations
 
     def _descend_on(self, run: int, rows: Rows) -> tuple[list[float], list[float]]:
         """Update a run from a few rows; return loss and gradient norm."""

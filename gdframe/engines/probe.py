@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.base import Problem
-from gdframe.engines.starting_state import starting_state, trained_parameters
+from gdframe.engines.starting_state import holding, starting_state, trained_parameters
 from gdframe.errors import first_line
 from gdframe.hidden_state import DRAWS, HiddenState
 from gdframe.loaders.base import Loader
@@ -120,13 +121,12 @@ def _why_not_by_row(run: Problem, data: Dataset) -> str | None:
     model: Any = run.objective.model
     if is_own(model) or not hasattr(model, "design"):
         return None
-    features = data.train.features[:MOST_ROWS]
+    features = data.train.features[telling_rows(data.train.features, MOST_ROWS)]
     with HiddenState({"model": model}):
         together = model.design(features)
         separate = torch.cat([model.design(part) for part in torch.split(features, 3)])
-        for parameter in model.parameters():
-            parameter.add_(1.0)
-        moved = model.design(features)
+        if not _is_design_of_features(model, features, together):
+            return "its model's design depends on its parameters"
         training = model.training
         model.train(not training)
         other_mode = model.design(features)
@@ -134,11 +134,53 @@ def _why_not_by_row(run: Problem, data: Dataset) -> str | None:
     limit = 1e3 * torch.finfo(together.dtype).eps * float(together.abs().max())
     if together.shape != separate.shape or not bool(((together - separate).abs() <= limit).all()):
         return "its model's design of a row depends on the other rows of a batch"
-    if not same_values(together, moved):
-        return "its model's design depends on its parameters"
     if not same_values(together, other_mode):
         return "its model's design differs between training and evaluation"
     return None
+
+
+class _Design(nn.Module):
+    """The design of a linear model as a module, for calls with other parameters."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, features: Tensor) -> Any:
+        """(rows, features) -> (rows, terms)."""
+        model: Any = self.model
+        return model.design(features)
+
+
+def _is_design_of_features(model: Any, features: Tensor, expected: Tensor) -> bool:
+    """Return whether a design is the same for parameters that have other values, or none at all."""
+    named = dict(model.named_parameters())
+    for number in (torch.nan, torch.inf, -torch.inf, 0.0, 1.0):
+        with holding(model, {n: torch.full_like(p, number) for n, p in named.items()}):
+            if not same_values(expected, model.design(features)):
+                return False
+    # tensors on the device "meta" have a shape and a type, and no values to compute with
+    without = {f"model.{name}": p.to("meta") for name, p in named.items()}
+    try:
+        design = functional_call(_Design(model), without, (features,))
+    except Exception:  # it reads the parameters; a design may raise anything
+        return False
+    return not design.is_meta and same_values(expected, design)
+
+
+def telling_rows(values: Tensor, most: int) -> Tensor:
+    """Return up to ``most`` row numbers: those with the largest values, and others at random.
+
+    Args:
+        values: (rows, ...).
+        most: at least 4.
+    """
+    if len(values) <= most:
+        return torch.arange(len(values), device=values.device)
+    sizes = values.reshape(len(values), -1).abs().amax(dim=1)
+    random = torch.Generator().manual_seed(0)
+    others = torch.randperm(len(values), generator=random)[: most - 4]
+    return torch.cat([sizes.topk(4).indices, others.to(values.device)])
 
 
 def why_not_stateless(run: Problem) -> str | None:

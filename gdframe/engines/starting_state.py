@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from gdframe.engines.base import Problem
 from gdframe.optimizers.base import Optimizer, State
@@ -74,3 +75,20 @@ def as_states(run: Problem, state: State) -> list[dict[str, Tensor]]:
     """Return a state by parameter and name, from a state by name and parameter."""
     count = len(trained_parameters(run))
     return [{name: values[i] for name, values in state.items()} for i in range(count)]
+
+
+@contextmanager
+def holding(model: nn.Module, values: Mapping[str, Tensor]) -> Iterator[None]:
+    """Have a module's parameters hold other values, by name, until the context exits.
+
+    The parameters stay the same objects, with all that is attached to them.
+    """
+    named = dict(model.named_parameters())
+    before = {name: named[name].data for name in values}
+    try:
+        for name, value in values.items():
+            named[name].data = value
+        yield
+    finally:
+        for name, value in before.items():
+            named[name].data = value

@@ -82,6 +82,11 @@ def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+def numbers_of(component: object) -> dict[str, float]:
+    """Return the numbers that a component holds, by name: all that differs in a run group."""
+    return {name: value for name, value in vars(component).items() if is_number(value)}
+
+
 def _is_known(objective: Objective) -> bool:
     """Return whether the loss is gdframe's; its numbers then do not affect encoded targets."""
     return is_own(objective.loss)

@@ -6,23 +6,28 @@ the first steps already. An engine whose steps differ is refused.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.base import Engine, Problem
 from gdframe.engines.eager import one_step
-from gdframe.engines.starting_state import keep_state, starting_state, trained_parameters
+from gdframe.engines.starting_state import holding, keep_state, starting_state, trained_parameters
 from gdframe.hidden_state import HiddenState, undisturbed
+from gdframe.objective import Evaluation
 from gdframe.randomness import Purpose, seeded
+from gdframe.sameness import is_stateless
 
-SPREAD = 0.1
-"""Standard deviation of the noise added to each starting value."""
+SPREADS = (0.1, 1e-3, 1e-6)
+"""Standard deviations of the noise added to each starting value: the first that leaves it finite,
+for a model that is defined near its start only."""
 
 ALLOWED = {torch.float64: 1e-10, torch.float32: 5e-4}
 """Largest difference of an update, relative to the largest entry of that update."""
@@ -70,8 +75,11 @@ def check_steps(
         DifferenceError: the results differ by more than rounding.
     """
     for trial in range(TRIALS):
-        start = random_start(engine.runs[run], trial)
-        expected = by_definition(engine.runs[run], batches, start, rates)
+        for spread in SPREADS:
+            start = random_start(engine.runs[run], trial, spread)
+            expected = by_definition(engine.runs[run], batches, start, rates)
+            if np.isfinite([*expected.losses, *expected.norms]).all():
+                break
         engine.load_state(run, start)
         losses, norms = execute()
         compare_steps(Steps(losses, norms, engine.state(run)), expected, start)
@@ -83,7 +91,12 @@ def runs_to_check(count: int) -> list[int]:
     return sorted({0, count // 2, count - 1})
 
 
-def random_start(run: Problem, trial: int) -> dict[str, Tensor]:
+def start_of(run: Problem) -> dict[str, Tensor]:
+    """Return the parameters that a run starts from, by the names of ``Engine.state``."""
+    return {f"model.{name}": p.detach().clone() for name, p in trained_parameters(run).items()}
+
+
+def random_start(run: Problem, trial: int, spread: float = SPREADS[0]) -> dict[str, Tensor]:
     """Return random parameters; from the second trial on, also a random optimizer state."""
     random = torch.Generator().manual_seed(trial)
 
@@ -98,7 +111,7 @@ def random_start(run: Problem, trial: int) -> dict[str, Tensor]:
     start = {}
     for name, p in trained_parameters(run).items():
         noise = torch.randn(p.shape, generator=random, dtype=torch.float64)
-        start[f"model.{name}"] = p.detach() + (SPREAD * noise).to(p)
+        start[f"model.{name}"] = p.detach() + (spread * noise).to(p)
     for key, values in starting_state(run).items():
         for index, value in enumerate(values):
             start[f"optimizer.{index}.{key}"] = draw(value) if trial else value.clone()
@@ -170,22 +183,64 @@ def _restored(run: Problem) -> Iterator[None]:
                 p.grad = grad
 
 
-def compare_evaluation(loss: float, run: Problem, rows: Rows, data: Dataset) -> None:
-    """Compare an engine's mean loss at a run's parameters with the plain loop's.
+def is_known(run: Problem) -> bool:
+    """Return whether model, loss and penalty are gdframe's, with nothing attached to them."""
+    objective = run.objective
+    return all(map(is_stateless, (objective.model, objective.loss, objective.penalty)))
+
+
+def check_evaluations(
+    engine: Engine, rows: Rows, evaluate: Callable[[Sequence[int]], Sequence[Evaluation]]
+) -> None:
+    """Compare evaluations with the plain loop's, then reset the engine to its modules.
+
+    Some runs are compared at random values, and all runs with users' parts where they start.
+
+    Args:
+        engine: the engine; its runs equal their modules and optimizers.
+        rows: encoded, to evaluate on.
+        evaluate: makes the engine evaluate these runs on the rows.
 
     Raises:
-        DifferenceError: the losses differ by more than rounding.
+        DifferenceError: a loss, a penalty or a gradient differs by more than rounding.
     """
-    objective = run.objective
+    some = {run: random_start(engine.runs[run], 0) for run in runs_to_check(len(engine.runs))}
+    users = {run: start_of(problem) for run, problem in enumerate(engine.runs)
+             if not is_known(problem)}  # fmt: skip
+    for starts in (some, users):
+        if starts is some:
+            for run, start in starts.items():
+                engine.load_state(run, start)
+        for run, evaluation in zip(starts, evaluate(list(starts)), strict=True):
+            _compare_evaluations(evaluation, engine.runs[run], rows, engine.data, starts[run])
+        engine.take_up()
+
+
+def _compare_evaluations(
+    actual: Evaluation, run: Problem, rows: Rows, data: Dataset, start: Mapping[str, Tensor]
+) -> None:
+    objective, params = run.objective, trained_parameters(run)
     with (
         undisturbed(model=objective.model, loss=objective.loss, penalty=objective.penalty),
+        holding(objective.model, {name: start[f"model.{name}"] for name in params}),
         seeded(run.seed, Purpose.EVALUATION, device=rows.targets.device),
     ):
-        expected = objective.evaluate(rows, data, gradient=False).loss
-    values = torch.tensor([loss]).double(), torch.tensor([expected]).double()
-    dtype = rows.features.dtype
-    if not _is_close(*values, None, (ALLOWED[dtype], 64 * torch.finfo(dtype).eps, 0.0)):
-        raise DifferenceError("compared with the plain loop, its loss in evaluation differs")
+        expected = objective.evaluate(rows, data, gradient=True, metrics={})
+    dtype = next(iter(params.values())).dtype
+    eps, loss = 64 * torch.finfo(dtype).eps, abs(expected.loss)
+    sums = eps * (loss + math.sqrt(loss) + expected.gradient_norm)
+    values = [
+        [e.loss, e.objective - e.loss, *(e.gradient_norms[name] for name in params)]
+        for e in (actual, expected)
+    ]
+    names = ["loss", "penalty", *(f"gradient by '{name}'" for name in params)]
+    for name, value, reference in zip(names, *values, strict=True):
+        pair = torch.tensor(value).double(), torch.tensor(reference).double()
+        floor = 0.0 if name == "loss" or not math.isfinite(sums) else sums
+        if not is_close(*pair, None, (ALLOWED[dtype], eps, floor)):
+            raise DifferenceError(
+                f"compared with the plain loop, its {name} differs in an evaluation"
+            )
 
 
 def compare_steps(actual: Steps, expected: Steps, start: Mapping[str, Tensor]) -> None:
@@ -213,15 +268,24 @@ def compare_steps(actual: Steps, expected: Steps, start: Mapping[str, Tensor]) -
     for what, value, reference, before in pairs:
         at = re.match(r"'optimizer\.(\d+)\.", what)
         floor = floors[int(at[1])] if at else 0.0
-        if value.shape != reference.shape or not _is_close(
+        if value.shape != reference.shape or not is_close(
             value, reference, before, (allowed, eps, floor)
         ):
             raise DifferenceError(f"compared with the plain loop, its {what} differs")
 
 
-def _is_close(
+def is_close(
     value: Tensor, reference: Tensor, before: Tensor | None, tolerance: tuple[float, float, float]
-) -> bool:  # fmt: skip
+) -> bool:
+    """Return whether values equal others up to rounding, and are not finite where these are not.
+
+    Args:
+        value: any shape.
+        reference: of that shape.
+        before: the values before an update, if they are the result of one.
+        tolerance: largest difference relative to the largest change and to the largest value, and
+            a part of it that is absolute.
+    """
     value, reference = value.detach().double().cpu(), reference.detach().double().cpu()
     finite = reference.isfinite()
     if not torch.equal(finite, value.isfinite()):

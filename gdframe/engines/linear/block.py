@@ -18,9 +18,9 @@ from gdframe.engines.linear.pool import shares, side_by_side
 from gdframe.engines.row_order import depends_on_seed
 from gdframe.engines.rule import Rule
 from gdframe.engines.stack import refuse_changes, settings_of
-from gdframe.engines.starting_state import as_states, starting_state, trained_parameters
+from gdframe.engines.starting_state import as_states, holding, starting_state, trained_parameters
 from gdframe.loaders.base import Loader
-from gdframe.objective import Objective
+from gdframe.objective import Evaluation, Objective
 
 Array = NDArray[Any]
 
@@ -302,20 +302,28 @@ class Block:
             self.functions["mean_gradient"](*arguments)
         return gradient, bias_gradient
 
-    def norms(self, gradient: tuple[Array, Array], run: int) -> dict[str, float]:
-        """Return the norms of a run's gradient, by parameter."""
-        names = ("weight", "bias")[: 1 + self.has_bias]
-        parts = zip(names, gradient, strict=False)
-        return {name: float(np.linalg.norm(self.of(part, run))) for name, part in parts}
+    def evaluations(self, sums: Sums, terms: int, *, gradient: bool) -> list[Evaluation]:
+        """Return the objective of each run from the sums over all rows, without metrics."""
+        gradients = self.mean_gradient(sums, terms) if gradient else ()
+        named = list(zip(("weight", "bias")[: 1 + self.has_bias], gradients, strict=False))
+        losses = (np.atleast_1d(sums.loss) / terms).tolist()
+        return [
+            Evaluation(
+                loss=loss,
+                objective=loss + self.penalty_value(run),
+                gradient_norms={n: float(np.linalg.norm(self.of(g, run))) for n, g in named},
+                metrics={},
+            )
+            for run, loss in enumerate(losses)
+        ]
 
     def penalty_value(self, run: int) -> float:
         """Return the penalty at a run's parameters."""
         objective = self.runs[run].objective
         if not objective.penalized:
             return 0.0
-        own, chosen = self.model(run), {id(p) for p in objective.penalized}
-        weights = [own[n] for n, p in objective.model.named_parameters() if id(p) in chosen]
-        return float(objective.penalty.value(weights))
+        with torch.no_grad(), holding(objective.model, self.model(run)):
+            return float(objective.penalty_value())
 
 
 def groups_of(runs: Sequence[Problem], loader: Loader) -> list[list[int]]:

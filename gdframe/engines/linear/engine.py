@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -14,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gdframe.data.dataset import Dataset, Rows
-from gdframe.engines.base import Engine, Estimate, Part, Problem, Trace
+from gdframe.engines.base import CannotExecute, Engine, Estimate, Part, Problem, Trace
 from gdframe.engines.constants import constants_of, trained_values
-from gdframe.engines.declared import check_kernels
+from gdframe.engines.kernels import check_kernels
 from gdframe.engines.linear.block import MANY, Block, Sums, groups_of, penalizes_biases
 from gdframe.engines.linear.pool import side_by_side
 from gdframe.engines.linear.refusals import why_not_linear
@@ -25,12 +26,7 @@ from gdframe.engines.recording import rule_of
 from gdframe.engines.row_order import depends_on_seed, row_order, takes_all_rows
 from gdframe.engines.starting_state import as_states, keep_state, starting_state
 from gdframe.engines.structure import why_not_pure, why_not_together
-from gdframe.engines.verification import (
-    DifferenceError,
-    check_steps,
-    compare_evaluation,
-    runs_to_check,
-)
+from gdframe.engines.verification import check_evaluations, check_steps, runs_to_check
 from gdframe.hidden_state import undisturbed
 from gdframe.loaders.base import Loader
 from gdframe.metrics.tally import Tally
@@ -76,8 +72,6 @@ class LinearLoops(Engine):
         self._whole = takes_all_rows(loader) and not loader.shuffle
         self._large = self._whole or work >= LARGE
         self._sums: dict[int, Sums] = {}
-        for block, _ in self._blocks[:1] + self._blocks[1:][-1:]:  # all others are as the first
-            self._compile(block)
 
     def _arrays_of(self, rows: Rows) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:
         """Return design, targets and order of rows for the loops, copied only if they must be."""
@@ -85,7 +79,7 @@ class LinearLoops(Engine):
         with torch.no_grad(), undisturbed(model=model) as state:
             design = model.design(rows.features)
             if state is not None and (place := state.changed()) is not None:
-                raise DifferenceError(f"its {place} changes when its design is computed")
+                raise CannotExecute(self, f"its {place} changes when its design is computed")
         x = np.ascontiguousarray(design.numpy())
         y = np.ascontiguousarray(rows.targets.numpy().reshape(len(rows), -1))
         return x, y, np.arange(len(rows))
@@ -109,19 +103,24 @@ class LinearLoops(Engine):
         functions = specialized(spec)
         return Block(runs, self._rule, functions), members
 
-    def _compile(self, block: Block) -> None:
+    def _compile(self) -> None:
         """Have everything compiled that training will call, by calling it on next to nothing."""
-        sums = block.sums(self._x, self._y, self._stored_order, 0, 1)
-        block.mean_gradient(sums, 1)
-        if self._large:
-            block.step(sums, 1, np.zeros(len(block.runs)))
-            block.reset()
-        else:
-            none = np.empty((1, 0))
-            size = self.loader.batch_size
-            block.steps(
-                self._x, self._y, self._stored_order[:0], 0, size, none, np.zeros(MANY, np.int64)
-            )
+        order, which = self._stored_order, np.zeros(MANY, np.int64)
+        for block, _ in self._blocks[:1] + self._blocks[1:][-1:]:  # all others are as the first
+            sums = block.sums(self._x, self._y, order, 0, 1)
+            block.mean_gradient(sums, 1)
+            if self._large:
+                block.step(sums, 1, np.zeros(len(block.runs)))
+                block.reset()
+            else:
+                size, none = self.loader.batch_size, np.empty((1, 0))
+                block.steps(self._x, self._y, order[:0], 0, size, none, which)
+
+    def only(self, runs: Sequence[int]) -> Engine:
+        """Return an engine that continues with some of the runs, compiled already."""
+        engine: Any = super().only(runs)
+        engine._compile()
+        return engine  # type: ignore[no-any-return]
 
     @classmethod
     def why_not(cls, runs: Sequence[Problem], data: Dataset, loader: Loader) -> str | None:
@@ -159,8 +158,8 @@ class LinearLoops(Engine):
     def verify(self) -> None:
         """Compare two steps on a few rows with the plain loop's."""
         rows = self._part("train")
-        for run in runs_to_check(len(self.runs)):
-            check_kernels(self.runs[run].objective, rows.targets)
+        check_kernels(self.runs, rows)
+        self._compile()
         most = FEW if is_own(self.runs[0].objective.loss) else MANY_ROWS
         size = min(self.loader.batch_size, len(rows), most)
         rest = len(rows) % self.loader.batch_size
@@ -179,10 +178,18 @@ class LinearLoops(Engine):
                 return losses[at].tolist(), norms[at].tolist()
 
             check_steps(self, run, batches, (factors[0] * lr).tolist(), execute)
-            few = Rows(rows.features[: cuts[-1][1]], rows.targets[: cuts[-1][1]])
-            sums = block.sums(self._x, self._y, self._stored_order, 0, len(few))
-            loss = float(np.atleast_1d(sums.loss)[at]) / self._terms(len(few))
-            compare_evaluation(loss, self.runs[run], few, self.data)
+        few = Rows(rows.features[: cuts[-1][1]], rows.targets[: cuts[-1][1]])
+        check_evaluations(self, few, partial(self._evaluate_on, len(few)))
+
+    def _evaluate_on(self, rows: int, runs: Sequence[int]) -> list[Evaluation]:
+        """Return evaluations of some runs on the first rows, without metrics."""
+        evaluations: dict[int, Evaluation] = {}
+        for block, members in self._blocks:
+            if not evaluations.keys() >= set(members) & set(runs):
+                sums = block.sums(self._x, self._y, self._stored_order, 0, rows)
+                values = block.evaluations(sums, self._terms(rows), gradient=True)
+                evaluations.update(zip(members, values, strict=True))
+        return [evaluations[run] for run in runs]
 
     def _few_steps(
         self, block: Block, cuts: Sequence[tuple[int, int]], factors: NDArray[Any]
@@ -278,17 +285,9 @@ class LinearLoops(Engine):
             sums = block.sums(x, y, order, 0, len(rows), watch)
             if part == "train" and self._whole:
                 self._sums[id(block)] = sums
-            terms = self._terms(len(rows))
-            gradient = block.mean_gradient(sums, terms) if part == "train" else None
-            losses = np.atleast_1d(sums.loss) / terms
-            for at, member in enumerate(members):
-                loss = float(losses[at])
-                evaluations[member] = Evaluation(
-                    loss=loss,
-                    objective=loss + block.penalty_value(at),
-                    gradient_norms=block.norms(gradient, at) if gradient else {},
-                    metrics=tallies[at].values(),
-                )
+            values = block.evaluations(sums, self._terms(len(rows)), gradient=part == "train")
+            for member, value, tally in zip(members, values, tallies, strict=True):
+                evaluations[member] = replace(value, metrics=tally.values())
         return [evaluations[i] for i in range(len(self.runs))]
 
     def settle(self, run: int) -> None:
