@@ -16,16 +16,14 @@ from gdframe.config.composer import Composer, anchored
 from gdframe.config.folders import claim, discard, hold, refuse_occupied, register_resolver
 from gdframe.config.hydra_internals import combinations
 from gdframe.config.messages import (
-    check_texts,
     compose_config,
     explain,
-    named_folder,
     named_plugins,
     parse,
     refuse_choices,
     with_plugins,
 )
-from gdframe.config.overrides import refuse_unheard
+from gdframe.config.overrides import check_texts, named_folder, refuse_unheard
 from gdframe.config.schema import register_nodes
 from gdframe.config.stored import escaped, resolve
 from gdframe.config.train_run import train_run

@@ -27,7 +27,6 @@ from gdframe.config.folders import (
 from gdframe.config.hydra_internals import is_of_hydra, split, wrapping_launchers
 from gdframe.config.messages import (
     explain,
-    named_folder,
     named_plugins,
     parse,
     quoted,
@@ -35,7 +34,7 @@ from gdframe.config.messages import (
     refuse_several,
     with_plugins,
 )
-from gdframe.config.overrides import refuse_many, refuse_unheard
+from gdframe.config.overrides import named_folder, refuse_many, refuse_unheard
 from gdframe.config.schema import config_folder, register_nodes
 from gdframe.config.trusted_plugins import load_named, load_stored
 from gdframe.config.values import name_data

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -76,32 +75,6 @@ def named_plugins(overrides: Sequence[str]) -> list[str]:
     if not isinstance(value, list):
         raise bad_value(matches[-1], "a list", f"write plugins=[{value}]")
     return [str(plugin) for plugin in value]
-
-
-def named_folder(override: str) -> Path:
-    """Return the folder in an override such as ``sweep.dir=FOLDER``.
-
-    Raises:
-        UserError: the override is malformed, or names no folder.
-    """
-    value = parse([override])[0].value()
-    if not isinstance(value, str) or not value.strip():
-        raise UserError(f"{override}: expected the name of a folder")
-    return Path(value)
-
-
-def check_texts(overrides: Sequence[Any]) -> None:
-    """Check that each override that Python was given is a text.
-
-    Raises:
-        UserError: one is of another kind.
-    """
-    for override in overrides:
-        if not isinstance(override, str):
-            raise UserError(
-                f"an override was given as a {type(override).__name__}: expected texts, as in "
-                'gdframe.train("variant=sgd", "lr=0.01")'
-            )
 
 
 def refuse_choices(overrides: Sequence[str]) -> None:

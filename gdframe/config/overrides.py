@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
 
@@ -12,6 +14,32 @@ from gdframe.errors import UserError, require_memory
 
 BYTES_OF_RUN = 4_000
 """Approximate memory that a run of a sweep takes before it is trained."""
+
+
+def named_folder(override: str) -> Path:
+    """Return the folder in an override such as ``sweep.dir=FOLDER``.
+
+    Raises:
+        UserError: the override is malformed, or names no folder.
+    """
+    value = parse([override])[0].value()
+    if not isinstance(value, str) or not value.strip():
+        raise UserError(f"{override}: expected the name of a folder")
+    return Path(value)
+
+
+def check_texts(overrides: Sequence[Any]) -> None:
+    """Check that each override that Python was given is a text.
+
+    Raises:
+        UserError: one is of another kind.
+    """
+    for override in overrides:
+        if not isinstance(override, str):
+            raise UserError(
+                f"an override was given as a {type(override).__name__}: expected texts, as in "
+                'gdframe.train("variant=sgd", "lr=0.01")'
+            )
 
 
 def refuse_unheard(overrides: Sequence[str]) -> None:

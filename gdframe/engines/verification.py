@@ -21,6 +21,7 @@ from gdframe.engines.base import Engine, Problem
 from gdframe.engines.eager import one_step
 from gdframe.engines.starting_state import holding, keep_state, starting_state, trained_parameters
 from gdframe.hidden_state import HiddenState, undisturbed
+from gdframe.metrics.tally import Tally
 from gdframe.objective import Evaluation
 from gdframe.randomness import Purpose, seeded
 from gdframe.sameness import is_stateless
@@ -225,7 +226,9 @@ def _compare_evaluations(
         holding(objective.model, {name: start[f"model.{name}"] for name in params}),
         seeded(run.seed, Purpose.EVALUATION, device=rows.targets.device),
     ):
-        expected = objective.evaluate(rows, data, gradient=True, metrics={})
+        expected = objective.evaluate(
+            rows, data, gradient=True, tally=Tally({}, objective.loss, rows)
+        )
     dtype = next(iter(params.values())).dtype
     eps, loss = 64 * torch.finfo(dtype).eps, abs(expected.loss)
     sums = eps * (loss + math.sqrt(loss) + expected.gradient_norm)

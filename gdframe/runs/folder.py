@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,6 +14,8 @@ from gdframe.errors import UserError
 from gdframe.runs.files import Flush, write_atomically
 from gdframe.runs.lock import exclusive, is_locked
 from gdframe.runs.parsing import conform, parse_json, parse_yaml
+
+log = logging.getLogger("gdframe")
 
 MOST_BYTES = 1 << 30
 """Most bytes of a file that is read whole."""
@@ -212,3 +215,20 @@ def _kind(mode: int) -> str:
         stat.S_IFSOCK: "a socket", stat.S_IFREG: "a file",
     }  # fmt: skip
     return kinds.get(stat.S_IFMT(mode), "a device")
+
+
+def read_hydra(folder: Folder, name: str) -> Mapping[str, Any]:
+    """Return the key ``hydra`` of a YAML file; empty if there is none, or it is damaged."""
+    settings: Mapping[str, Any] = optional(lambda: folder.read_yaml(name, "HydraFile")["hydra"], {})
+    return settings
+
+
+def optional(read: Callable[[], Any], default: Any) -> Any:
+    """Return what ``read`` returns, or ``default`` without the file; warn if it is damaged."""
+    try:
+        return read()
+    except FileNotFoundError:
+        return default
+    except DamagedError as error:
+        log.warning("warning: %s", error)
+        return default

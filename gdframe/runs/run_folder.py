@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TextIO
@@ -18,7 +18,7 @@ import yaml
 
 from gdframe.errors import UserError
 from gdframe.runs.files import Flush, remove_unfinished, replacing, require_folder
-from gdframe.runs.folder import DamagedError, Folder
+from gdframe.runs.folder import DamagedError, Folder, optional, read_hydra
 from gdframe.runs.lock import is_locked
 
 if TYPE_CHECKING:
@@ -344,20 +344,3 @@ class RunFolder(Folder):
             OSError: the file cannot be written.
         """
         return io.TextIOWrapper(self.append(HISTORY), encoding="utf-8", newline="")
-
-
-def read_hydra(folder: Folder, name: str) -> Mapping[str, Any]:
-    """Return the key ``hydra`` of a YAML file; empty if there is none, or it is damaged."""
-    settings: Mapping[str, Any] = optional(lambda: folder.read_yaml(name, "HydraFile")["hydra"], {})
-    return settings
-
-
-def optional(read: Callable[[], Any], default: Any) -> Any:
-    """Return what ``read`` returns, or ``default`` without the file; warn if it is damaged."""
-    try:
-        return read()
-    except FileNotFoundError:
-        return default
-    except DamagedError as error:
-        log.warning("warning: %s", error)
-        return default

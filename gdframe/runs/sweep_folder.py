@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from gdframe.errors import UserError
 from gdframe.runs.files import remove_unfinished
-from gdframe.runs.folder import DamagedError, Folder
-from gdframe.runs.run_folder import CONFIG, EVENTS, RunFolder, optional, read_hydra
+from gdframe.runs.folder import DamagedError, Folder, optional, read_hydra
+from gdframe.runs.run_folder import CONFIG, EVENTS, RunFolder
 
 if TYPE_CHECKING:
     from gdframe.runs.event_file import EventFile
