@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from threading import RLock
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from gdframe.errors import UserError
 from gdframe.hidden_state.state import HiddenState
 from gdframe.registry import is_own
+from gdframe.sameness import is_stateless
 
 
 class Guard:
@@ -71,3 +72,12 @@ class Guard:
                     f"{who}: changes the run's {place}; nothing but updates may change a run, "
                     "since engines read it at different times: compute on copies"
                 )
+
+
+def undisturbed(**parts: Any) -> AbstractContextManager[Any]:
+    """Return a context manager that restores the state of components when it exits.
+
+    Components of gdframe keep no state, unless a user has attached hooks to them.
+    """
+    foreign = {name: part for name, part in parts.items() if not is_stateless(part)}
+    return HiddenState(foreign) if foreign else nullcontext()

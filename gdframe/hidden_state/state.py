@@ -14,7 +14,6 @@ import types
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from contextlib import AbstractContextManager, nullcontext
 from itertools import count as counting
 from typing import Any
 
@@ -31,7 +30,7 @@ from gdframe.hidden_state.transparency import (
     new_names,
     slots_of,
 )
-from gdframe.sameness import PLAIN, generator_access, is_stateless, same, same_values, state_text
+from gdframe.sameness import PLAIN, generator_access, same, same_values, state_text
 
 Restore = Callable[[], None]
 Changed = Callable[[], bool]
@@ -341,12 +340,3 @@ class HiddenState:
                 self._dict(path, content, place_format=f"{path}.{{}}")
             else:
                 self._enqueue(f"{path}.{name}", content)
-
-
-def undisturbed(**parts: Any) -> AbstractContextManager[Any]:
-    """Return a context manager that restores the state of components when it exits.
-
-    Components of gdframe keep no state, unless a user has attached hooks to them.
-    """
-    foreign = {name: part for name, part in parts.items() if not is_stateless(part)}
-    return HiddenState(foreign) if foreign else nullcontext()
