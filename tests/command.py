@@ -80,6 +80,20 @@ def fork(
     Raises:
         TimeoutError: it took longer than ``limit`` seconds.
     """
+    process = begin(run, arguments, folder)
+    process.join(limit)
+    if process.exitcode is None:
+        process.kill()
+        process.join()
+        raise TimeoutError(f"{' '.join(arguments)} took more than {limit:g} s")
+    return process.exitcode
+
+
+def begin(run: Callable[[Sequence[str]], int], arguments: Sequence[str], folder: Path) -> Any:
+    """Call a function of a command line in a forked process, and do not wait; return the process.
+
+    Its output is in files, as that of ``fork``.
+    """
     files = [folder.parent / f"{folder.name}.{end}" for end in ("out", "err")]
     for file in files:
         file.write_text("")
@@ -87,12 +101,7 @@ def fork(
         target=_run, args=(run, arguments, folder, dict(os.environ), files)
     )
     process.start()
-    process.join(limit)
-    if process.exitcode is None:
-        process.kill()
-        process.join()
-        raise TimeoutError(f"{' '.join(arguments)} took more than {limit:g} s")
-    return process.exitcode
+    return process
 
 
 def start(folder: Path, *arguments: str, **options: Any) -> subprocess.Popen[str]:

@@ -87,3 +87,36 @@ def test_a_missing_plugin_and_a_wrong_list_say_so(gdframe):
     assert "is not a file" in gdframe("plugins=[none.py]").err
     assert "No module named 'none_such'" in gdframe("plugins=[none_such]").err
     assert "expected a list" in gdframe("plugins=mine.py").err
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["raise SystemExit(3)", "import sys; sys.exit()", "raise KeyboardInterrupt", "raise Ended"],
+)
+def test_a_plugin_that_ends_the_process_is_refused(gdframe, tmp_path, line):
+    (tmp_path / "mine.py").write_text(f"class Ended(BaseException): ...\n{line}\n")
+    done = gdframe("plugins=[mine.py]", *QUICK)
+    assert done.code == 2
+    assert "cannot be imported" in done.err
+    assert done.err.count("\n") == 1
+    assert not (tmp_path / "outputs").exists()
+
+
+FILLED = """
+import torch
+from gdframe import INITIALIZERS, Initializer
+@INITIALIZERS.register("{name}")
+class Filled(Initializer):
+    def __init__(self, *, std: float = 0.5): self.std = std
+    def draw(self, name, shape, random): return torch.full(shape, {sign}self.std)
+"""
+
+
+@pytest.mark.parametrize("engine", [(), ("hydra/launcher=basic", "hydra/sweeper=basic")])
+def test_a_sweep_over_components_of_plugins_varies_their_settings(gdframe, tmp_path, engine):
+    for name, sign in (("left", ""), ("right", "-")):
+        (tmp_path / f"{name}.py").write_text(FILLED.format(name=name, sign=sign))
+    chosen = ("initializer=left,right", "initializer.std=0.1,0.2")
+    done = gdframe("-m", "plugins=[left.py,right.py]", *chosen, *engine, *QUICK)
+    assert done.code == 0, done.err
+    assert len(done.runs) == 4
