@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.errors import HydraException
 
 from gdframe.cli.task import Task
 from gdframe.config.folders import (
@@ -85,7 +86,8 @@ def run_application(argv: list[str]) -> int:
             if task.error is not None:
                 raise task.error
         except Exception as error:
-            if is_of_hydra(error) and not isinstance(error, OSError):
+            is_of_system = isinstance(error, OSError) and not isinstance(error, HydraException)
+            if is_of_hydra(error) and not is_of_system:
                 raise explain(error, overrides) from error
             raise
         finally:

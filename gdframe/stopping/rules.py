@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 from gdframe.errors import UserError, in_words, typed_as
-from gdframe.hidden_state import Guard
 from gdframe.registry import METRICS, STOPPING, is_own
 from gdframe.stopping.base import EpochEnd, Memory, Status, StoppingRule, Verdict, epochs_text
 from gdframe.stopping.divergence import Divergence
@@ -16,7 +16,8 @@ from gdframe.stopping.improvement import Improvement
 from gdframe.stopping.objective_target import ObjectiveTarget
 from gdframe.stopping.time_limit import TimeLimit
 
-UNGUARDED = Guard({})
+if TYPE_CHECKING:
+    from gdframe.hidden_state import Guard  # imports torch, without which the command line starts
 
 
 class RuleError(Exception):
@@ -114,7 +115,7 @@ class Stopping:
         self,
         memories: dict[str, Memory],
         end: EpochEnd,
-        guard: Guard = UNGUARDED,
+        guard: Guard | None = None,
         names: Collection[str] | None = None,
     ) -> Iterator[str]:
         """Update the memories of rules; yield names of rules whose run is the best so far.
@@ -122,7 +123,7 @@ class Stopping:
         Args:
             memories: of the run, by rule.
             end: of an epoch.
-            guard: surrounds the calls of the rules.
+            guard: surrounds the calls of the rules, if any.
             names: of the rules; by default all.
 
         Raises:
@@ -134,7 +135,7 @@ class Stopping:
                 yield name
 
     def judge(
-        self, memories: dict[str, Memory], end: EpochEnd, guard: Guard = UNGUARDED
+        self, memories: dict[str, Memory], end: EpochEnd, guard: Guard | None = None
     ) -> tuple[Verdict | None, str | None]:
         """Return the verdict of the first rule that ends a run at an epoch's end, and its name.
 
@@ -153,7 +154,7 @@ class Stopping:
             return Verdict(Status.MAX_EPOCHS, limit), None
         return None, None
 
-    def judge_time(self, seconds: float, guard: Guard = UNGUARDED) -> Verdict | None:
+    def judge_time(self, seconds: float, guard: Guard | None = None) -> Verdict | None:
         """Return the first verdict on the training time, or None.
 
         Raises:
@@ -181,13 +182,13 @@ def _merged(rule: StoppingRule, default: StoppingRule | None) -> StoppingRule:
     return merged
 
 
-def _call(guard: Guard, name: str, rule: StoppingRule, event: str, *arguments: Any) -> Any:
+def _call(guard: Guard | None, name: str, rule: StoppingRule, event: str, *arguments: Any) -> Any:
     """Return what a rule returns.
 
     Raises:
         RuleError: the rule raised.
     """
-    with guard.around(f"stopping rule {name}", rule):
+    with guard.around(f"stopping rule {name}", rule) if guard else nullcontext():
         try:
             return getattr(rule, event)(*arguments)
         except Exception as error:
