@@ -100,8 +100,7 @@ class LinearLoops(Engine):
             many=len(runs) > 1,
             own=is_own(runs[0].optimizer),
         )
-        functions = specialized(spec)
-        return Block(runs, self._rule, functions), members
+        return Block(runs, self._rule, specialized(spec)), members
 
     def _compile(self) -> None:
         """Have everything compiled that training will call, by calling it on next to nothing."""
@@ -120,6 +119,8 @@ class LinearLoops(Engine):
         """Return an engine that continues with some of the runs, compiled already."""
         engine: Any = super().only(runs)
         engine._compile()
+        for at, run in enumerate(runs):  # compiling ends with what the modules hold
+            engine.load_state(at, self.state(run))
         return engine  # type: ignore[no-any-return]
 
     @classmethod
