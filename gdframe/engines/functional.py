@@ -58,9 +58,12 @@ def check_functional(run: Problem, rows: Rows, strengths: Mapping[str, Tensor]) 
                 with holding(objective.model, values):
                     value, slopes = value_and_gradient(own, list(params.values()))
                 gradient, again = grad_and_value(functional)(values)
+                with torch.no_grad():  # compiled code traces tensors that require no gradient
+                    plain = functional(values)
             size = max(float(s.abs().max()) for s in slopes)
             tolerance = close, 0.0, close * size if math.isfinite(size) else 0.0
-            pairs = zip([again, *gradient.values()], [value, *slopes], strict=True)
+            results = [again, plain, *gradient.values()], [value, value, *slopes]
+            pairs = zip(*results, strict=True)
             if not all(is_close(a, b, None, tolerance) for a, b in pairs):
                 raise DifferenceError(
                     f"its {name} is another one for tensors than for the module's parameters; it "

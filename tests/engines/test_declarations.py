@@ -89,7 +89,7 @@ def test_a_penalty_of_biases_alone_is_refused_by_the_loops_only(kind):
     assert_follows_eager("gram", lambda: [problem(penalty=kind(strength=1e-4))])
 
 
-@pytest.mark.parametrize("penalty", [Typed, Marked])
+@pytest.mark.parametrize("penalty", [Trained, Typed, Marked])
 @pytest.mark.parametrize("data", [DATA, SINGLE])
 def test_an_objective_of_tensors_is_that_of_the_module(penalty, data):
     rows = problem(data=data).objective.encode(data.train)
@@ -98,7 +98,7 @@ def test_an_objective_of_tensors_is_that_of_the_module(penalty, data):
         check_functional(run, rows, {})
     with pytest.raises(gd.CannotExecute, match="penalty is another one"):
         build("compiled", [run], data)
-    check_functional(problem(marked(data), penalty=Trained(), data=data), rows, {})
+    check_functional(problem(marked(data), penalty=Ridge(), data=data), rows, {})
 
 
 class Scaled(nn.Module):
