@@ -50,8 +50,8 @@ def show(topic: str | None, console: Console) -> None:
         console.print("\n".join(lines), highlight=False, soft_wrap=True)
         return
     if topic not in subjects:
-        raise unknown(
-            f"'{topic}'", "page of the guide", topic, subjects, suggestion=_page_of(topic)
-        )
+        is_page = any(topic in name or name in topic for name in subjects)
+        section = None if is_page else _page_of(topic)
+        raise unknown(f"'{topic}'", "page of the guide", topic, subjects, suggestion=section)
     text = (PAGES / f"{topic}.md").read_text(encoding="utf-8")
     console.print(Markdown(text, code_theme="ansi_dark", hyperlinks=False))

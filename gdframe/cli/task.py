@@ -21,7 +21,7 @@ from gdframe.config.validation import check
 from gdframe.config.values import anchor, dump, plain
 from gdframe.errors import Exit, FailedError, UserError, reason_of
 from gdframe.registry.plugins import load_plugins
-from gdframe.runs.files import NotWrittenError
+from gdframe.runs.files import NotWrittenError, storing
 from gdframe.runs.log import add_log
 from gdframe.runs.run_folder import RunFolder
 from gdframe.stopping import Status
@@ -96,6 +96,8 @@ class Task:
         if values["sweep"]["pack"]:
             from gdframe.sweeps.executing.worker import train_pack
 
+            with storing():
+                RunFolder(folder).write_config_text(OmegaConf.to_yaml(config))
             train_pack(values["sweep"])
             return None
         self.metric = values["sweep"]["metric"]

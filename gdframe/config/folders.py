@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -86,6 +86,7 @@ def hold(folder: Path) -> Iterator[None]:
     Raises:
         UserError: the folder cannot be made, or another process trains in it.
     """
+    is_new = not folder.exists()
     with ExitStack() as stack:
         while True:
             try:
@@ -99,7 +100,13 @@ def hold(folder: Path) -> Iterator[None]:
                 ) from error
             break
         _present[folder.resolve()] = {path.name for path in folder.iterdir()}
-        yield
+        try:
+            yield
+        except UserError:
+            if is_new:
+                with suppress(OSError):  # something was trained in it
+                    folder.rmdir()
+            raise
 
 
 def refuse_occupied(folder: Path) -> None:

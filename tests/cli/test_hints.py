@@ -44,7 +44,6 @@ CASES: list[tuple[list[str], list[str]]] = [
     (["lr:0.1"], ["write lr=0.1"]),
     (["--epochs", "10"], ["--epochs:", "write epochs=10"]),
     (["--lr=0.1"], ["--lr=0.1:", "write lr=0.1"]),
-    (["lr=0.1", "-m", "seed=0,1"], ["seed=0,1:", "before or after"]),
     (["train", "lr=0.1"], ["'train':", "no verb"]),
     (["help"], ["--help"]),
     (["report", "--otput", "x", "run"], ["--otput:", "'--output'?"]),

@@ -117,7 +117,10 @@ def test_legends_are_unique(tmp_path):
 def test_the_output_can_be_a_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     train(tmp_path / "run", "epochs=2")
-    assert main(["landscape", "run", "--points", "4", "--output", "here/mine.png"]) == 0
+    command = ["landscape", "run", "--points", "4", "--output", "here/mine.png"]
+    assert main(command) == 2  # there is no such folder
+    (tmp_path / "here").mkdir()
+    assert main(command) == 0
     assert (tmp_path / "here" / "mine.png").read_bytes().startswith(b"\x89PNG")
 
 

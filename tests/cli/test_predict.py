@@ -182,4 +182,8 @@ def test_the_command_line_prints_or_writes(gdframe, houses, tmp_path):
     unread = gdframe("predict", run, "nowhere.csv", "--output", "p.xlsx")
     assert "--output p.xlsx" in unread.err  # before the data are read
     done = gdframe("predict", run, data, "--output", "nowhere/deep/p.csv")
+    assert done.code == 2
+    assert "nowhere/deep does not exist" in done.err
+    (done.folder / "nowhere" / "deep").mkdir(parents=True)
+    done = gdframe("predict", run, data, "--output", "nowhere/deep/p.csv")
     assert done.code == 0

@@ -7,13 +7,13 @@ import json
 
 import pyarrow as pa
 import pytest
-from gdframe.sweeps.writing.summary import csv_text
 
 import gdframe as gd
 from gdframe.cli.predict import csv_bytes
 from gdframe.cli.report import report
 from gdframe.drawing import new_axes, png
 from gdframe.errors import printable
+from gdframe.sweeps.writing.summary_rows import csv_text
 
 NASTY = "\x1b[31m\x07\x9b\u202e\u2066\r\nline"
 

@@ -32,7 +32,9 @@ def assert_same(run: Path, expected: Path) -> None:
 
 
 def start_eager(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    return start(folder.parent, *SETTINGS, "engine=eager", f"hydra.run.dir={folder}", *arguments)
+    keys = {argument.partition("=")[0] for argument in arguments}
+    rest = [text for text in SETTINGS if text.partition("=")[0] not in keys]
+    return start(folder.parent, *rest, "engine=eager", f"hydra.run.dir={folder}", *arguments)
 
 
 @pytest.mark.parametrize(

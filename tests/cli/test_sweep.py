@@ -113,7 +113,7 @@ def test_invalid_values_are_refused_before_training(gdframe):
     assert "did you mean 'adam'?" in done.err
     done = gdframe("-m", "optimizer=momentum", "optimizer.beta=0.5,2")
     assert done.code == 2
-    assert "run 1 (optimizer=momentum optimizer.beta=2): beta=2" in done.err
+    assert "run 1 (optimizer=momentum optimizer.beta=2): optimizer.beta=2" in done.err
     done = gdframe("-m", "engine=gram", "variant=batch,sgd")
     assert done.code == 2
     assert "run 1" in done.err

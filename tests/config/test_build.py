@@ -93,7 +93,9 @@ def test_a_report_reads_event_files_once(tmp_path, monkeypatch, words):
     gd.train("epochs=2", *words, folder=tmp_path)
     reads, read = [], RunFolder.read_curves
     monkeypatch.setattr(
-        RunFolder, "read_curves", lambda self: (reads.append(self.path), read(self))[1]
+        RunFolder,
+        "read_curves",
+        lambda self, *more: (reads.append(self.path), read(self, *more))[1],
     )
     assert main(["report", str(tmp_path), "--no-landscape"]) == 0
     assert reads == [tmp_path]

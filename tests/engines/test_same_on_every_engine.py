@@ -62,7 +62,7 @@ def test_settings_that_change_after_an_engine_was_built_are_refused(engine, load
     optimizer = gd.Momentum(model.parameters(), lr=0.02)
     trainer = gd.Trainer(model, gd.MSE(), optimizer, loader, DATA, engine=engine, epochs=3)
     optimizer.param_groups[0]["momentum"] = 0.5
-    with pytest.raises(gd.UserError, match=r"beta=0\.5: the optimizer was changed after"):
+    with pytest.raises(gd.UserError, match=r"momentum.* was changed after"):
         trainer.fit()
 
 

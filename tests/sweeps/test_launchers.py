@@ -86,7 +86,7 @@ def test_a_failed_run_in_a_worker_fails_the_sweep(gdframe, bad_rule):
 def test_invalid_values_are_refused_before_a_worker_starts(gdframe):
     done = gdframe("-m", "hydra/launcher=joblib", "optimizer=momentum", "optimizer.beta=0.5,2")
     assert done.code == 2
-    assert "run 1 (optimizer=momentum optimizer.beta=2): beta=2" in done.err
+    assert "run 1 (optimizer=momentum optimizer.beta=2): optimizer.beta=2" in done.err
     assert not (done.folder / "outputs").exists()
 
 

@@ -300,7 +300,7 @@ def test_parts_that_do_not_fit_are_refused():
     rule = gd.GD(gd.Linear(3).parameters(), lr=0.1)
     with pytest.raises(gd.UserError, match="not the model's"):
         gd.Trainer(gd.Linear(3), gd.MSE(), rule, gd.FullBatch(48), DATA)
-    with pytest.raises(gd.UserError, match="no engine is called 'warp'"):
+    with pytest.raises(gd.UserError, match="engine=warp: there is no such engine"):
         make(engine="warp")
 
 
