@@ -95,8 +95,8 @@ def check(expected, scenario, engine, at, opened, tmp_path):
 
 
 SAMPLE = [
-    ("run", "linear", 9), ("run", "eager", 13), ("resume", "linear", 7), ("sweep", "linear", 31),
-    ("resumed sweep", "eager", 11), ("report", "linear", 1), ("prediction", "linear", 1),
+    ("run", "linear", 17), ("resume", "linear", 13), ("sweep", "linear", 61),
+    ("prediction", "linear", 2),
 ]  # fmt: skip
 """Scenario, engine, and every how many operations it is killed."""
 

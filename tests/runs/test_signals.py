@@ -74,6 +74,7 @@ def check(number, folder):
     assert not problems, (words, problems)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [1000, 1001])
 def test_signals_at_random_moments_lose_nothing(number, tmp_path):
     check(number, tmp_path)
