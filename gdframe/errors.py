@@ -23,7 +23,7 @@ class Exit(IntEnum):
 
 
 class UserError(ValueError):
-    """Wrong input; the message states what was given, what is wrong and what to do.
+    """Wrong input; the message states what was typed, what is wrong and what to do.
 
     The command line prints it without a traceback and exits with code 2.
     """
@@ -33,17 +33,17 @@ class InputError(UserError):
     """Wrong input that the user typed.
 
     Args:
-        given: what was typed, such as ``beta=2``.
+        typed: what was typed, such as ``beta=2``.
         problem: what is wrong, and what to do.
     """
 
-    def __init__(self, given: str, problem: str) -> None:
-        super().__init__(given, problem)
-        self.given, self.problem = given, problem
+    def __init__(self, typed: str, problem: str) -> None:
+        super().__init__(typed, problem)
+        self.typed, self.problem = typed, problem
 
     def __str__(self) -> str:
         """Return the message."""
-        return f"{self.given}: {self.problem}"
+        return f"{self.typed}: {self.problem}"
 
 
 class FailedError(UserError):
@@ -54,12 +54,12 @@ class FailedError(UserError):
 
 
 def unknown(
-    given: str, kind: str, name: str, known: Iterable[str], *, suggestion: str | None = None
+    typed: str, kind: str, name: str, known: Iterable[str], *, suggestion: str | None = None
 ) -> InputError:
     """Return the error for a name that does not exist; it suggests the closest and lists all.
 
     Args:
-        given: what the user typed, with the name.
+        typed: what the user typed, with the name.
         kind: what the name should name, such as ``optimizer``.
         name: the name, as it is compared with ``known``.
         known: the names that exist.
@@ -75,14 +75,14 @@ def unknown(
     hints = [f"did you mean {suggestion}?"] if suggestion else []
     if known or not hints:
         hints.append(f"choose from {in_words(known)}")
-    return InputError(given, f"there is no such {kind}; {' '.join(hints)}")
+    return InputError(typed, f"there is no such {kind}; {' '.join(hints)}")
 
 
-def bad_value(given: str, expected: str, advice: str = "") -> InputError:
+def bad_value(typed: str, expected: str, advice: str = "") -> InputError:
     """Return the error for a value that cannot be used.
 
     Args:
-        given: what the user typed.
+        typed: what the user typed.
         expected: the values that can be used.
         advice: what to do.
 
@@ -90,7 +90,7 @@ def bad_value(given: str, expected: str, advice: str = "") -> InputError:
         >>> print(bad_value("epochs=0", "a whole number of at least 1"))
         epochs=0: expected a whole number of at least 1
     """
-    return InputError(given, f"expected {expected}{f'; {advice}' if advice else ''}")
+    return InputError(typed, f"expected {expected}{f'; {advice}' if advice else ''}")
 
 
 @contextmanager
@@ -109,11 +109,11 @@ def typed_as(keys: Mapping[str, str]) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        argument = re.match(r"\w*", error.given)[0]  # type: ignore[index]
+        argument = re.match(r"\w*", error.typed)[0]  # type: ignore[index]
         if argument not in keys:
             raise
-        given = keys[argument] + error.given.removeprefix(argument)
-        raise InputError(given, error.problem) from error
+        typed = keys[argument] + error.typed.removeprefix(argument)
+        raise InputError(typed, error.problem) from error
 
 
 def counted(count: int, noun: str) -> str:

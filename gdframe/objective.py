@@ -109,10 +109,10 @@ class Objective:
                 self._check_rows(self.loss, data)
                 if smallest == 1:
                     self.model.train()
-                    one = self.encode(Rows(data.train.features[:1], data.train.targets[:1]))
+                    row = self.encode(Rows(data.train.features[:1], data.train.targets[:1]))
                     self._try(
                         f"model {model} in a batch of one row, in training",
-                        lambda: self.batch_loss(one.features.clone(), one.targets.clone()),
+                        lambda: self.batch_loss(row.features.clone(), row.targets.clone()),
                         "; choose a batch_size that leaves no batch of one row",
                     )
             finally:

@@ -1,4 +1,4 @@
-"""What all tests share: one thread, and the command line as a user runs it."""
+"""Fixtures of all tests: one thread, and the command line as a user runs it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # of processes that tests start
 
 @dataclass(frozen=True)
 class Finished:
-    """What a command line left: its exit code, its output and the runs below its folder."""
+    """The end of a command line: its exit code, its output and the runs below its folder."""
 
     code: int
     out: str

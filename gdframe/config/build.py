@@ -246,7 +246,7 @@ def _numbers(settings: str, features: int, outputs: int) -> float:
 
 
 COPIES = 4
-"""How often the parameters are in memory: with gradients, states and copies."""
+"""Copies of the parameters in memory: with gradients, states and captures."""
 
 
 def pick_device(name: str) -> str:

@@ -20,7 +20,7 @@ from gdframe.runs.sweep_folder import HYDRA_CONFIG, SweepFolder
 _claimed: dict[str, str] = {}
 
 _present: dict[Path, set[str]] = {}
-"""What is in the folders that are held, from before the launch."""
+"""Names of the entries that each held folder had before the launch."""
 
 
 def new_sweep() -> Path:

@@ -22,8 +22,8 @@ def unknown_word(words: Sequence[str], verbs: Sequence[str]) -> UserError:
         verbs: that exist.
     """
     word = words[0]
-    if meant := override_of(words):
-        return InputError(f"'{word}'", f"expected KEY=VALUE; write {meant}")
+    if override := override_of(words):
+        return InputError(f"'{word}'", f"expected KEY=VALUE; write {override}")
     if word in TRAINING:
         return InputError(f"'{word}'", "training has no verb; leave it out, as in lr=0.1")
     if word == "help":
@@ -40,12 +40,12 @@ def strange_word(word: str, words: Sequence[str], flags: Sequence[str]) -> UserE
         words: of the command line.
         flags: that exist.
     """
-    meant = override_of(words[words.index(word) :])
+    override = override_of(words[words.index(word) :])
     if word.startswith("-"):
-        if meant:
-            return InputError(word, f"there is no such flag; write {meant}, without dashes")
+        if override:
+            return InputError(word, f"there is no such flag; write {override}, without dashes")
         return unknown(word, "flag", word.partition("=")[0], flags)
-    return InputError(f"'{word}'", f"expected KEY=VALUE; write {meant or 'it as in lr=0.1'}")
+    return InputError(f"'{word}'", f"expected KEY=VALUE; write {override or 'it as in lr=0.1'}")
 
 
 def override_of(words: Sequence[str]) -> str | None:
@@ -100,9 +100,9 @@ def _somewhere(key: str, config: Mapping[str, Any]) -> str | None:
 
 def _owners(registry: Registry[Any], setting: str) -> list[str]:
     """Return the components of a kind that have a setting."""
-    own = [name for name in names(registry.kind) if setting in _settings(registry.kind, name)]
+    built_in = [name for name in names(registry.kind) if setting in _settings(registry.kind, name)]
     third_party = [name for name in registry.third_party() if setting in registry.settings(name)]
-    return list(dict.fromkeys([*own, *third_party]))
+    return list(dict.fromkeys([*built_in, *third_party]))
 
 
 def _settings(group: str, name: str) -> Mapping[str, Any]:

@@ -121,10 +121,8 @@ def explain(error: BaseException, overrides: Sequence[str], several: str = SWEEP
             return cause
     message = first_line(error)
     if message.startswith("Ambiguous value") or "requires --multirun" in message:
-        given = message.split("'")[1]
-        return InputError(
-            given, f"gives several values; {several}{_or_as_a_list(given, overrides)}"
-        )
+        text = message.split("'")[1]
+        return InputError(text, f"gives several values; {several}{_or_as_a_list(text, overrides)}")
     try:
         parsed = parse(overrides)
         _check_choices(parsed)
@@ -136,9 +134,9 @@ def explain(error: BaseException, overrides: Sequence[str], several: str = SWEEP
     return UserError(message)
 
 
-def _or_as_a_list(given: str, overrides: Sequence[str]) -> str:
+def _or_as_a_list(text: str, overrides: Sequence[str]) -> str:
     """Return how to write several values as one: as a list, or as text with commas."""
-    key, _, values = given.lstrip("+").partition("=")
+    key, _, values = text.lstrip("+").partition("=")
     if not values or "(" in values:
         return ""
     group = key.partition(".")[0]
@@ -221,10 +219,10 @@ def _check_choices(parsed: Sequence[Override]) -> None:
             choices = value if isinstance(value, list) else [value]
             for choice in (str(choice).strip("'\"") for choice in choices if choice is not None):
                 if choice not in names(group):
-                    given = str(override.input_line) if choices is value else f"{group}={choice}"
+                    typed = str(override.input_line) if choices is value else f"{group}={choice}"
                     noun += f" as '{choice}'" if choices is value else ""
-                    meant = instead_of_choice(group, choice)
-                    raise unknown(given, noun, choice, known, suggestion=meant)
+                    remedy = instead_of_choice(group, choice)
+                    raise unknown(typed, noun, choice, known, suggestion=remedy)
 
 
 def _check_keys(parsed: Sequence[Override]) -> None:
@@ -262,8 +260,8 @@ def _check_key(config: DictConfig, key: str) -> None:
             owner = f" of {parts[0]}={name}" if name else ""
             settings = [other for other in known if other != "name" or not place]
             is_misplaced = place and part in Schema.__dataclass_fields__
-            meant = f"'{part}', without '{place}.'" if is_misplaced else suggestion(key, config)
-            raise unknown(key, f"key{owner}", part, settings, suggestion=meant)
+            remedy = f"'{part}', without '{place}.'" if is_misplaced else suggestion(key, config)
+            raise unknown(key, f"key{owner}", part, settings, suggestion=remedy)
         node = OmegaConf.select(node, part, throw_on_missing=False)
 
 

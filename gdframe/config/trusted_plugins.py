@@ -64,16 +64,16 @@ def load_stored(
         UserError: a plugin is not known to be the user's, and he does not name it.
     """
     replaced = {Path(plugin).name for plugin in again}
-    kept = [plugin for plugin in plugins if Path(plugin).name not in replaced]
-    for plugin in kept:
+    unchanged = [plugin for plugin in plugins if Path(plugin).name not in replaced]
+    for plugin in unchanged:
         if reason := why_not(folder, plugin, stored):
             raise UserError(
                 f"{folder}: was trained with the plugin {plugin}, which {reason}. gdframe runs no "
                 f"code that only a folder names: if you trust it, name it again with {option} "
                 f"{plugin if plugin.endswith('.py') else 'and its name'}"
             )
-    load_plugins(kept)
-    return [*kept, *load_named(again)]
+    load_plugins(unchanged)
+    return [*unchanged, *load_named(again)]
 
 
 def why_not(folder: Path, plugin: str, stored: Mapping[str, str]) -> str | None:
@@ -109,5 +109,5 @@ def _installed_packages() -> set[str]:
     """Return the names of installed modules, without those in the working folder."""
     paths = {*site.getsitepackages(), site.getusersitepackages()}
     paths |= {sysconfig.get_path(name) for name in ("purelib", "platlib")}
-    files = (file for found in distributions(path=sorted(paths)) for file in found.files or ())
+    files = (file for package in distributions(path=sorted(paths)) for file in package.files or ())
     return {file.parts[0].removesuffix(".py") for file in files if file.suffix == ".py"}

@@ -36,7 +36,7 @@ def _features(rows: int, features: int, condition_number: float, seed: int) -> T
 
 
 COPIES = 5
-"""How often the features are in memory while they are drawn, split and standardised."""
+"""Copies of the features in memory while they are drawn, split and standardised."""
 
 
 def _check(

@@ -56,12 +56,12 @@ def _settings(part: Any) -> Hashable:
     """Return attributes, slots and tensors of a component or of one module, without submodules."""
     if not isinstance(part, nn.Module):
         return _encoded(object.__getstate__(part))
-    own = {name: value for name, value in vars(part).items() if name not in INTERNALS}
+    attributes = {name: value for name, value in vars(part).items() if name not in INTERNALS}
     parameters = {
         name: (p.shape, p.dtype, p.device) if p.requires_grad else p
         for name, p in part.named_parameters(recurse=False)
     }
-    return _encoded([own, dict(part.named_buffers(recurse=False)), parameters])
+    return _encoded([attributes, dict(part.named_buffers(recurse=False)), parameters])
 
 
 def _encoded(value: Any) -> Hashable:

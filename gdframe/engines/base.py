@@ -72,7 +72,7 @@ class Problem:
 
     @property
     def parts(self) -> dict[str, Any]:
-        """What nothing but steps may change, by the names of messages."""
+        """Return the parts that only steps may change, by their names in messages."""
         o = self.objective
         parts = {"model": o.model, "loss": o.loss, "penalty": o.penalty}
         return {**parts, "optimizer": self.optimizer}

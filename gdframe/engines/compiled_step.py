@@ -49,8 +49,8 @@ class Step:
         """
         for index, run in enumerate(self._stack.runs):
             if not is_known(run):
-                own = {name: values[index] for name, values in self.strengths.items()}
-                check_functional(run, rows, own)
+                strengths = {name: values[index] for name, values in self.strengths.items()}
+                check_functional(run, rows, strengths)
 
     def read_strengths(self) -> None:
         """Take the numbers of the runs' penalties as they are now."""
@@ -67,14 +67,14 @@ class Step:
     ) -> tuple[list[Tensor], dict[str, list[Tensor]], Tensor, Tensor]:
         """Execute one step of all runs; features (batch, ...) are shared or (runs, batch, ...)."""
         if len(self._stack.runs) == 1:  # whose tensors have no axis of runs
-            return self._one(params, state, {"lr": rate}, {}, features, targets)
+            return self._step_of_one_run(params, state, {"lr": rate}, {}, features, targets)
         rates = {**varying, "lr": rate}
         rows = None if self._shared else 0
-        every = torch.vmap(self._one, in_dims=(0, 0, 0, 0, rows, rows))
+        every = torch.vmap(self._step_of_one_run, in_dims=(0, 0, 0, 0, rows, rows))
         results: tuple[Any, ...] = every(params, state, rates, self.strengths, features, targets)
         return results
 
-    def _one(
+    def _step_of_one_run(
         self,
         params: list[Tensor],
         state: dict[str, list[Tensor]],

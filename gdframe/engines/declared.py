@@ -1,4 +1,4 @@
-"""Whether a component's declarations, such as its kernel, belong to its definition."""
+"""Checks that a component's declarations, such as its kernel, belong to its definition."""
 
 from __future__ import annotations
 

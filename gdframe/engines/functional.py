@@ -52,11 +52,11 @@ def check_functional(run: Problem, rows: Rows, strengths: Mapping[str, Tensor]) 
     close = CLOSE[next(iter(params.values())).dtype]
     for start in (start_of(run), random_start(run, 0)):
         values = {name: start[f"model.{name}"] for name in params}
-        for name, own, functional in terms:
+        for name, of_module, functional in terms:
             parts = {"model": objective.model, "loss": objective.loss, "penalty": objective.penalty}
             with undisturbed(**parts):
                 with holding(objective.model, values):
-                    value, slopes = value_and_gradient(own, list(params.values()))
+                    value, slopes = value_and_gradient(of_module, list(params.values()))
                 gradient, again = grad_and_value(functional)(values)
                 with torch.no_grad():  # compiled code traces tensors that require no gradient
                     plain = functional(values)

@@ -120,8 +120,8 @@ def _check_loss(objective: Objective, rows: Rows) -> None:
     y = few.repeat(2 * len(jumps))
     z = np.concatenate([few[:, None] + jumps, np.broadcast_to(jumps, (len(few), len(jumps)))], 1)
     batches.append((z.reshape(-1), y))
-    outputs, own = _start(objective, rows)
-    batches.append((outputs.reshape(-1), own.double().reshape(-1).numpy()))
+    outputs, labels = _start(objective, rows)
+    batches.append((outputs.reshape(-1), labels.double().reshape(-1).numpy()))
     mixed = [np.concatenate([batch[i][::16] for batch in batches[:7]]) for i in range(2)]
     batches.append((mixed[0], mixed[1]))
 
@@ -138,7 +138,7 @@ def _check_loss(objective: Objective, rows: Rows) -> None:
 def _check_coupled(objective: Objective, rows: Rows) -> None:
     """Compare the kernel of a loss of all outputs of a row; tied outputs included."""
     loss: Any = objective.loss
-    outputs, own = _start(objective, rows)
+    outputs, labels = _start(objective, rows)
     random, width = np.random.default_rng(0), outputs.shape[1]
     count = max(4, min(PLACES, 2000 // width))
     shape = (count, width)
@@ -147,7 +147,7 @@ def _check_coupled(objective: Objective, rows: Rows) -> None:
 
     def evaluate(z: Array) -> tuple[float, Array, Array, Array]:
         at = np.arange(len(z)) if z is outputs else random.integers(0, len(rows), len(z))
-        y = own if z is outputs else rows.targets[torch.from_numpy(at)]
+        y = labels if z is outputs else rows.targets[torch.from_numpy(at)]
         leaf = torch.from_numpy(z).requires_grad_()
         value = loss(leaf, y)
         (slopes,) = torch.autograd.grad(value, leaf)
@@ -188,11 +188,16 @@ def _check_penalty(
             numbers, at = np.unique(values[name].double().cpu().numpy(), return_inverse=True)
             pair = formula(numbers) if id(p) in chosen else (0 * numbers, 0 * numbers)
             parts.append([part[at].reshape(-1) for part in pair])
-        own, own_slopes = (np.concatenate(part) for part in zip(*parts, strict=True))
+        kernel_values, kernel_slopes = (np.concatenate(part) for part in zip(*parts, strict=True))
         expected = np.concatenate([s.double().cpu().numpy().reshape(-1) for s in gradient])
         if scale == 1.0:
-            units = float(np.abs(own).mean()), float(np.abs(own_slopes).max())
-        _compare(what, (value.item() / len(own), expected, own, own_slopes), close, units)
+            units = float(np.abs(kernel_values).mean()), float(np.abs(kernel_slopes).max())
+        _compare(
+            what,
+            (value.item() / len(kernel_values), expected, kernel_values, kernel_slopes),
+            close,
+            units,
+        )
 
 
 def _distances() -> Array:

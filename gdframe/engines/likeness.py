@@ -87,12 +87,12 @@ class _Comparison:
             return here
         return self._attributes(path, a, b, top=top)
 
-    def _varies(self, one: Any, other: Any) -> bool:
+    def _varies(self, a: Any, b: Any) -> bool:
         """Return whether attributes that may differ do differ."""
         if self._skip is None:
             return False
-        others = vars(other)
-        return any(self._skip(n, v) and v != others.get(n) for n, v in vars(one).items())
+        others = vars(b)
+        return any(self._skip(n, v) and v != others.get(n) for n, v in vars(a).items())
 
     def _container(
         self, path: str, a: Any, b: Any, place_format: str = "{}[{!r}]"

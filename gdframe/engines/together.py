@@ -56,15 +56,15 @@ def evaluate_together(
             params = [p[part] for p in stack.params]
             if gradient:
                 grads, (_, (values, outputs)) = every(params, x, y)
-                for whole, own in zip(sums, grads, strict=True):
-                    whole[part] += own
+                for whole, gradient_of_rows in zip(sums, grads, strict=True):
+                    whole[part] += gradient_of_rows
             else:
                 with torch.no_grad():
                     _, (values, outputs) = every(params, x, y)
             total[part] += values
             if function.loss is not None:
-                for tally, own in zip(tallies[part], outputs, strict=True):
-                    tally.add(own, y)
+                for tally, outputs_of_run in zip(tallies[part], outputs, strict=True):
+                    tally.add(outputs_of_run, y)
     model.train(training)
     penalties = _penalties(stack, function, strengths, sums)
     norms = [torch.linalg.vector_norm(s.reshape(runs, -1), dim=1) for s in sums]

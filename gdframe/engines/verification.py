@@ -205,11 +205,13 @@ def check_evaluations(
     Raises:
         DifferenceError: a loss, a penalty or a gradient differs by more than rounding.
     """
-    some = {run: random_start(engine.runs[run], 0) for run in runs_to_check(len(engine.runs))}
-    users = {run: start_of(problem) for run, problem in enumerate(engine.runs)
-             if not is_known(problem)}  # fmt: skip
-    for starts in (some, users):
-        if starts is some:
+    chosen = runs_to_check(len(engine.runs))
+    random_starts = {run: random_start(engine.runs[run], 0) for run in chosen}
+    user_starts = {
+        run: start_of(problem) for run, problem in enumerate(engine.runs) if not is_known(problem)
+    }
+    for starts in (random_starts, user_starts):
+        if starts is random_starts:
             for run, start in starts.items():
                 engine.load_state(run, start)
         for run, evaluation in zip(starts, evaluate(list(starts)), strict=True):

@@ -53,7 +53,7 @@ class Guard:
         with self._lock:
             if self._saved is None or self._saved.changed() is not None:
                 self._saved = HiddenState(self._parts, draws=False)
-            saved, given = self._saved, HiddenState(arguments, draws=False)
+            saved, arguments_before = self._saved, HiddenState(arguments, draws=False)
             tensors = [*(("data", t) for t in self.data), *arguments.items()]
             versions = [tensor._version for _, tensor in tensors]
             try:
@@ -63,10 +63,10 @@ class Guard:
                     for (name, tensor), before in zip(tensors, versions, strict=True)
                     if tensor._version != before
                 ]
-                place = saved.changed() or given.changed() or next(iter(places), None)
+                place = saved.changed() or arguments_before.changed() or next(iter(places), None)
             finally:
                 saved.restore()
-                given.restore()
+                arguments_before.restore()
             if place is not None:
                 raise UserError(
                     f"{who}: changes the run's {place}; nothing but updates may change a run, "

@@ -21,25 +21,25 @@ class Function(nn.Module):
     Args:
         start: starting point, with one number for each dimension; or fewer, which are repeated.
         dimension: number of dimensions, at least 1.
-        given: starting point that the user chose instead, if any.
+        chosen: starting point that the user chose instead, if any.
 
     Raises:
-        UserError: ``given`` has another number of entries, ``dimension`` is below 1, or the
+        UserError: ``chosen`` has another number of entries, ``dimension`` is below 1, or the
             parameter does not fit in memory.
     """
 
     default_initializer: ClassVar[None] = None
 
     def __init__(
-        self, start: Sequence[float], dimension: int, given: Sequence[float] | None = None
+        self, start: Sequence[float], dimension: int, chosen: Sequence[float] | None = None
     ) -> None:
         super().__init__()
         if dimension < 1:
             raise bad_value(f"dimension={dimension}", "a whole number of at least 1")
         require_memory(f"dimension={dimension}", 100.0 * dimension)
-        if given is not None and len(given) != dimension:
-            raise bad_value(f"start={list(given)}", f"{dimension} entries")
-        point = torch.tensor([float(value) for value in (start if given is None else given)])
+        if chosen is not None and len(chosen) != dimension:
+            raise bad_value(f"start={list(chosen)}", f"{dimension} entries")
+        point = torch.tensor([float(value) for value in (start if chosen is None else chosen)])
         self.x = nn.Parameter(point.repeat(-(-dimension // len(point)))[:dimension])
 
     @abstractmethod

@@ -9,7 +9,7 @@ from gdframe.models.linear_model import LinearModel
 from gdframe.sameness import has_attachments
 
 COMPUTATION = ("forward", "__call__", "_call_impl", "__getattr__", "__getattribute__")
-"""What turns a design into outputs; a subclass that replaces any of it may be another function."""
+"""Methods from design to outputs; a subclass that replaces one may be another function."""
 
 
 def is_linear_in_parameters(model: nn.Module) -> bool:

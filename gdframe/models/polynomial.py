@@ -73,8 +73,8 @@ class Polynomial(LinearModel):
 
     def design(self, features: Tensor) -> Tensor:
         """Return the monomials: (rows, features) -> (rows, terms)."""
-        one = torch.ones_like(features[:, :1])
-        padded = torch.cat([features, one], dim=1)
+        ones = torch.ones_like(features[:, :1])
+        padded = torch.cat([features, ones], dim=1)
         terms = padded[:, self.factors[:, 0]]  # (rows, terms)
         for factor in self.factors.T[1:]:
             terms = terms * padded[:, factor]

@@ -37,7 +37,7 @@ class Penalty(ABC):
         ]
 
     kinked: ClassVar[bool] = False
-    """Whether the slope jumps at zero."""
+    """True if the slope jumps at zero."""
 
     kernel: ClassVar[Callable[..., Any] | None] = None
     """Value and slope in plain Python for the linear engine; None for the other engines only.

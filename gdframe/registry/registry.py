@@ -107,8 +107,8 @@ class Registry(Generic[T]):
             component = self.get(name)
         key = key or self.key_of(name)
         accepted = arguments(component)
-        given = {k: v for k, v in settings.items() if k != "name"} | supplied
-        values = {k: v for k, v in given.items() if k in accepted or k not in self.supplied}
+        everything = {k: v for k, v in settings.items() if k != "name"} | supplied
+        values = {k: v for k, v in everything.items() if k in accepted or k not in self.supplied}
         checked = check_arguments(key, accepted, values)
         try:
             with typed_as({k: f"{key}.{k}" for k in accepted if k not in self.supplied}):

@@ -132,7 +132,7 @@ class EventFile:
 
 @dataclass(frozen=True)
 class Checkpointed:
-    """What an uninterrupted run has written at a checkpoint.
+    """The events that an uninterrupted run has written at a checkpoint.
 
     Args:
         step: steps done.

@@ -44,7 +44,7 @@ def require_folder(path: Path, expected: str) -> None:
 
 
 Flush = Literal["folder", "file", "nothing"]
-"""What is flushed to disk, to survive a power cut: the new file and its name, the new file, or
+"""Kinds of flushing to disk, to survive a power cut: the new file and its name, the new file, or
 nothing, where it can be made again. Each survives the end of the process."""
 
 

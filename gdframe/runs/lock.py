@@ -15,7 +15,7 @@ from gdframe.errors import UserError
 log = logging.getLogger("gdframe")
 
 PATIENCE_SECONDS = 0.3
-"""How long to wait for the lock: ``is_locked`` in another process holds it for microseconds."""
+"""Longest wait for the lock: ``is_locked`` in another process holds it for microseconds."""
 
 _held: set[tuple[int, int]] = set()
 """Device and inode of the folders that this process has locked."""

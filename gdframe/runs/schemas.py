@@ -236,7 +236,7 @@ class EncodedColumn(TypedDict):
 
 
 class StoredEncoding(TypedDict):
-    """How the model's features are made of the columns of a table."""
+    """The encoding of a table's columns as the model's features."""
 
     columns: list[EncodedColumn]
     mean: list[Finite]
@@ -247,7 +247,7 @@ class StoredEncoding(TypedDict):
 
 
 class ModelConfig(TypedDict):
-    """What ``predict`` needs of a config."""
+    """The keys of a config that ``predict`` reads."""
 
     model: Component
     dtype: Literal["float32", "float64"]

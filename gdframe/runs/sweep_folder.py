@@ -24,7 +24,7 @@ MEANS = "mean"
 WORKERS = ".batches"
 
 ADVICE = "its runs are whole folders of their own: resume or report them one by one"
-"""What to do about a list of runs that is damaged."""
+"""Advice on a damaged list of runs."""
 
 
 class SweepFolder(Folder):

@@ -85,7 +85,7 @@ class Stopping:
 
     @property
     def is_own(self) -> bool:
-        """Whether all rules are gdframe's."""
+        """Return whether all rules are gdframe's."""
         return all(map(is_own, self.rules.values()))
 
     @property

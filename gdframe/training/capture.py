@@ -99,8 +99,8 @@ def restore(run: Run, capture: Capture) -> None:
     run.memories = _memories(capture.facts)
     run.best = {}
     for rule, facts in capture.facts.get("best", {}).items():
-        own = f"{rule}."
-        best = {n.removeprefix(own): v for n, v in parts["best"].items() if n.startswith(own)}
+        prefix = f"{rule}."
+        best = {n.removeprefix(prefix): v for n, v in parts["best"].items() if n.startswith(prefix)}
         if {n: v.shape for n, v in best.items()} != {n: v.shape for n, v in state.items()}:
             raise ValueError(f"the best parameters of the rule '{rule}' have other names or shapes")
         run.best[rule] = Best(facts["step"], best, copied(facts["stopping"]))

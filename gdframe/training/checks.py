@@ -64,8 +64,8 @@ def check_list(name: str, values: Any) -> list[Any]:
         UserError: the argument is not a list.
     """
     if not isinstance(values, (list, tuple)):
-        given = repr(values) if isinstance(values, str) else _kind(values)
-        raise UserError(f"{name} was given as {given}: expected a list, as in {name}=[...]")
+        shown = repr(values) if isinstance(values, str) else _kind(values)
+        raise UserError(f"{name} was given as {shown}: expected a list, as in {name}=[...]")
     return list(values)
 
 

@@ -128,11 +128,11 @@ def _own_engine(run: Run, engine: Engine) -> Engine:
     """
     spec = run.spec
     try:
-        own = type(engine)([spec.problem], spec.data, spec.loader, epochs=spec.epochs)
+        alone = type(engine)([spec.problem], spec.data, spec.loader, epochs=spec.epochs)
     except CannotExecute:  # compiling one run is another matter than compiling a group
-        own = Eager([spec.problem], spec.data, spec.loader, epochs=spec.epochs)
-    own.reason = engine.reason
+        alone = Eager([spec.problem], spec.data, spec.loader, epochs=spec.epochs)
+    alone.reason = engine.reason
     if run.snapshots is not None:
-        run.snapshots.replay(own, 0, run.step)
-        own.settle(0)  # it begins from what its module holds
-    return own
+        run.snapshots.replay(alone, 0, run.step)
+        alone.settle(0)  # it begins from what its module holds
+    return alone

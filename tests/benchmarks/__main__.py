@@ -144,7 +144,7 @@ def summary(problem: Problem, found: dict[str, list[dict[str, Any]]]) -> dict[st
 
 
 def agreement(problem: Problem, who: str, ours: Any, theirs: Any) -> str:
-    """Say whether two contenders end at the same parameters, in the order the rows lie in."""
+    """Return in words whether two contenders end at the same parameters, rows in stored order."""
     shared = [count for count in theirs if count in ours]
     if not shared:
         return "another result"

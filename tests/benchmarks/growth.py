@@ -1,4 +1,4 @@
-"""How the cost of a step grows with N, d, the batch size and R: two decades each, and the slope."""
+"""Measures the growth of a step's cost with N, d, the batch size and R, over two decades each."""
 
 from __future__ import annotations
 

@@ -305,7 +305,9 @@ def tree(folder: Path) -> dict[str, int]:
     }
 
 
-def check(numbers: Sequence[int], template: Path, folder: Path, monkeypatch: Any) -> None:
+def assert_refused_or_trained(
+    numbers: Sequence[int], template: Path, folder: Path, monkeypatch: Any
+) -> None:
     """Run the cases with these numbers."""
     codes, failed = Counter(), []
     for number in numbers:
@@ -327,10 +329,10 @@ def shown(words: Sequence[str]) -> str:
 
 
 def test_a_sample_of_hostile_command_lines_is_refused_or_trained(template, tmp_path, monkeypatch):
-    check(SAMPLE, template, tmp_path, monkeypatch)
+    assert_refused_or_trained(SAMPLE, template, tmp_path, monkeypatch)
 
 
 @pytest.mark.slow
 def test_hostile_command_lines_are_refused_or_trained(template, tmp_path, monkeypatch):
     first, _, end = os.environ.get("GDFRAME_FUZZ", f"0:{CASES}").partition(":")
-    check(range(int(first), int(end)), template, tmp_path, monkeypatch)
+    assert_refused_or_trained(range(int(first), int(end)), template, tmp_path, monkeypatch)

@@ -1,4 +1,4 @@
-"""What a user is told who has typed what another program, or a look at the guide, suggests."""
+"""Messages for words that another program, or a look at the guide, suggests."""
 
 from __future__ import annotations
 

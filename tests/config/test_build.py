@@ -1,4 +1,4 @@
-"""What a config names is built once: data are loaded on the CPU, then moved."""
+"""Components of a config are built once: data are loaded on the CPU, then moved."""
 
 from __future__ import annotations
 

@@ -27,7 +27,8 @@ def build(engine, runs, data=DATA, loader=None, epochs=5):
     return gd.build_engine(engine, runs, data, loader, epochs=epochs)
 
 
-def refused(engine, runs, words, data=DATA):
+def assert_refused(engine, runs, words, data=DATA):
+    """Build an engine, which must refuse with these words."""
     with pytest.raises(gd.CannotExecute, match=words):
         build(engine, runs, data)
 

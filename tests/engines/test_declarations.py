@@ -17,7 +17,7 @@ from gdframe.engines.functional import check_functional
 from gdframe.engines.kernels import why_not_quadratic_penalty
 from gdframe.engines.verification import DifferenceError
 
-from .declaring import DATA, SINGLE, TWO, assert_follows_eager, build, problem, refused
+from .declaring import DATA, SINGLE, TWO, assert_follows_eager, assert_refused, build, problem
 
 # penalties
 
@@ -79,13 +79,13 @@ def marked(data):
 @pytest.mark.parametrize("penalty", [Marked, Half, Twice, Inner, Far])
 def test_a_small_penalty_hides_no_difference(engine, penalty, strength):
     run = problem(marked(SINGLE), penalty=penalty(strength=strength), data=SINGLE)
-    refused(engine, [run], "penalty", SINGLE)
+    assert_refused(engine, [run], "penalty", SINGLE)
 
 
 @pytest.mark.parametrize("kind", [BiasOnly, type("Own", (gd.L2,), {"select": BiasOnly.select})])
 def test_a_penalty_of_biases_alone_is_refused_by_the_loops_only(kind):
     runs = [problem(penalty=kind(strength=1e-4), data=SINGLE)]
-    refused("linear", runs, "penalises something else than all weights", SINGLE)
+    assert_refused("linear", runs, "penalises something else than all weights", SINGLE)
     assert_follows_eager("gram", lambda: [problem(penalty=kind(strength=1e-4))])
 
 
@@ -168,13 +168,13 @@ class Sometimes(Bridge):
 def test_each_run_of_a_group_is_checked(engine, kind):
     for powers in ([2, 1.5, 2, 2, 2], [2, 2, 2, 1.5, 2], [2, 3, 2], [2] * 17 + [3, 2]):
         runs = [problem(penalty=kind(power=float(power))) for power in powers]
-        refused(engine, runs, "penalty")
+        assert_refused(engine, runs, "penalty")
     assert_follows_eager(engine, lambda: [problem(penalty=kind(strength=s)) for s in (0.1, 0.2)])
 
 
 def test_the_runs_of_a_group_have_one_kernel():
     runs = [problem(penalty=Sometimes(power=power)) for power in (2.0, 4.0)]
-    refused("linear", runs, "differ in the kernel of its penalty")
+    assert_refused("linear", runs, "differ in the kernel of its penalty")
     for run in runs:
         build("linear", [run])
 
@@ -232,14 +232,14 @@ class Shrunk(gd.LinearModel):
     (Remembered, "depends on its parameters"), (Bounded, "is not linear in its parameters"),
 ])  # fmt: skip
 def test_a_model_that_is_not_linear_is_refused(engine, model, words):
-    refused(engine, [problem(model(3))], words)
+    assert_refused(engine, [problem(model(3))], words)
 
 
 def test_a_design_is_tried_on_the_rows_with_the_largest_values():
     values = np.random.default_rng(0).normal(size=(700, 3))
     values[650] = 40.0
     data = gd.Dataset.from_arrays(values, values.sum(axis=1), dtype=torch.float64)
-    refused("linear", [problem(Shrunk(3), data=data)], "depends on the other rows", data)
+    assert_refused("linear", [problem(Shrunk(3), data=data)], "depends on the other rows", data)
 
 
 # diagnostics

@@ -12,7 +12,7 @@ from torch import nn
 import gdframe as gd
 from gdframe.losses import BinaryLoss
 
-from .declaring import CLASSES, DATA, TWO, build, problem, refused
+from .declaring import CLASSES, DATA, TWO, assert_refused, build, problem
 
 # losses
 
@@ -132,7 +132,7 @@ class Stable(gd.MSE):
     (Trimmed(), DATA), (Stable(), DATA),
 ])  # fmt: skip
 def test_a_kernel_that_is_wrong_somewhere_is_refused(loss, data):
-    refused("linear", [problem(loss=loss, data=data)], "kernel of its loss", data)
+    assert_refused("linear", [problem(loss=loss, data=data)], "kernel of its loss", data)
 
 
 def sign(value):

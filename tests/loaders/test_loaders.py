@@ -44,3 +44,26 @@ def test_without_shuffling_rows_come_in_the_order_of_the_data():
 def test_sizes_out_of_range_are_refused(size):
     with pytest.raises(gd.UserError, match=f"batch_size={size}"):
         gd.MiniBatch(10, size)
+
+
+class Walk(gd.MiniBatch):
+    """Shuffles the last epoch's order again, from the second epoch on."""
+
+    def order(self, epoch, seed):
+        if epoch == 0:
+            return torch.arange(self.rows)
+        self.last = getattr(self, "last", torch.arange(self.rows))[
+            torch.randperm(self.rows, generator=gd.generator(seed, gd.Purpose.ORDER, epoch))
+        ]
+        return self.last
+
+
+@pytest.mark.parametrize("engine", ["eager", "linear"])
+def test_an_order_that_remembers_the_last_epoch_is_refused(engine):
+    data = gd.Regression(rows=64, features=3).load(dtype=torch.float64)
+    model = gd.Linear(3).double()
+    with pytest.raises(gd.UserError, match="expected a function of \\(epoch, seed\\)"):
+        gd.Trainer(
+            model, gd.MSE(), gd.GD(model.parameters(), lr=0.1), Walk(data.rows, batch_size=4),
+            data, engine=engine, epochs=4,
+        )  # fmt: skip

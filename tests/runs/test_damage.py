@@ -79,7 +79,7 @@ def owned(verb: Sequence[str]) -> tuple[str, ...]:
     return ("run/", "sweep/")
 
 
-def check(stored: Path, tmp_path: Path, seed: int, monkeypatch) -> None:
+def assert_named_or_used(stored: Path, tmp_path: Path, seed: int, monkeypatch) -> None:
     """Damage a file by a seed, run a verb, and check what it prints, takes and leaves."""
     draw = random.Random(seed)
     folder = tmp_path / "cwd"
@@ -110,7 +110,7 @@ def check(stored: Path, tmp_path: Path, seed: int, monkeypatch) -> None:
 
 @pytest.mark.parametrize("seed", range(SAMPLE))
 def test_sample(stored, tmp_path, seed, monkeypatch):
-    check(stored, tmp_path, seed, monkeypatch)
+    assert_named_or_used(stored, tmp_path, seed, monkeypatch)
 
 
 @pytest.mark.slow
@@ -119,5 +119,5 @@ def test_cases(stored, tmp_path, block, monkeypatch):
     for seed in range(block, min(block + 100, CASES)):
         case = tmp_path / str(seed)
         case.mkdir()
-        check(stored, case, seed, monkeypatch)
+        assert_named_or_used(stored, case, seed, monkeypatch)
         shutil.rmtree(case)

@@ -1,4 +1,4 @@
-"""What verbs say about files that are damaged in known ways."""
+"""Messages of verbs about files that are damaged in known ways."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def expected(tmp_path_factory):
     return find
 
 
-def check(expected, scenario, engine, at, opened, tmp_path):
+def assert_nothing_is_lost(expected, scenario, engine, at, opened, tmp_path):
     """Kill a command line at an operation, go on, and compare with the command line at once."""
     start, whole, operations = expected(scenario, engine)
     folder = tmp_path / f"{at}-{opened}" / "there"
@@ -106,7 +106,7 @@ def test_a_sample_of_kills_loses_nothing(expected, scenario, engine, stride, tmp
     operations = expected(scenario, engine)[2]
     assert operations
     for at in range(stride // 2, len(operations), stride):
-        check(expected, scenario, engine, at, at % 2 == 0, tmp_path)
+        assert_nothing_is_lost(expected, scenario, engine, at, at % 2 == 0, tmp_path)
 
 
 @pytest.mark.slow
@@ -118,7 +118,7 @@ def test_a_kill_at_any_operation_loses_nothing(expected, scenario, engine, tmp_p
     for at, (event, _) in enumerate(operations):
         for opened in (False, True) if event == "open" else (False,):
             try:
-                check(expected, scenario, engine, at, opened, tmp_path)
+                assert_nothing_is_lost(expected, scenario, engine, at, opened, tmp_path)
             except AssertionError as error:
                 failed.append(str(error))
     points = sum(1 + (event == "open") for event, _ in operations)

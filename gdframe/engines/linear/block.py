@@ -157,11 +157,11 @@ class Block:
             ValueError: weight and bias have counted differently.
         """
         for name in self.rule.counters:
-            if len({float(own[name]) for own in states}) > 1:
+            if len({float(state[name]) for state in states}) > 1:
                 raise ValueError(f"weight and bias have counted '{name}' differently")
-        for arrays, own in zip(self.optimizer_states(run), states, strict=True):
+        for arrays, state in zip(self.optimizer_states(run), states, strict=True):
             for name, array in arrays.items():
-                array[...] = own[name].cpu().numpy()
+                array[...] = state[name].cpu().numpy()
 
     def steps(
         self, x: Array, y: Array, order: Array, first: int, size: int, factors: Array, which: Array
@@ -175,19 +175,20 @@ class Block:
             self.hyper, self.loss_arguments, self.penalty_arguments,
         )  # fmt: skip
         rates = (factors, which) if self.many else (np.ascontiguousarray(factors[which[0]]),)
-        own = (self.values,) if self.many else ()
+        values = (self.values,) if self.many else ()
         ahead = rows_ahead(x)
         if size == 1 and bool(np.all(self.clip == np.inf)):
             z = np.empty_like(self.bias)
             self.functions["row_steps"](
-                x, y, order, first, ahead, *parameters, *rates, losses, norms, z, self.slope, *own
-            )
+                x, y, order, first, ahead, *parameters, *rates, losses, norms, z, self.slope,
+                *values,
+            )  # fmt: skip
         else:
             responses = np.empty((min(size, len(x)), *self.bias.shape), self.dtype)
             buffers = (self.gradient, self.bias_gradient, responses, self._scratch())
             self.functions["batch_steps"](
                 x, y, order, first, size, ahead, *parameters, self.clip, *rates, losses, norms,
-                *buffers, *own,
+                *buffers, *values,
             )  # fmt: skip
         return (losses.T, norms.T) if self.many else (losses[None], norms[None])
 
@@ -332,12 +333,12 @@ def groups_of(runs: Sequence[Problem], loader: Loader) -> list[list[int]]:
     for index, run in enumerate(runs):
         by_order[run.seed if depends_on_seed(loader) else 0].append(index)
     groups: list[list[int]] = []
-    for members in by_order.values():
-        if len(members) < MANY:
-            groups += [[member] for member in members]
+    for indices in by_order.values():
+        if len(indices) < MANY:
+            groups += [[index] for index in indices]
         else:
-            parts = -(-len(members) // WIDEST)
-            groups += [members[i::parts] for i in range(parts)]
+            parts = -(-len(indices) // WIDEST)
+            groups += [indices[i::parts] for i in range(parts)]
     return groups
 
 

@@ -66,7 +66,7 @@ class LinearLoops(Engine):
         self._arrays = {part: self._arrays_of(rows) for part, rows in self.rows.items() if rows}
         self._x, self._y, self._stored_order = self._arrays["train"]
         self._blocks = [self._block(group) for group in groups_of(self.runs, loader)]
-        self._place = {i: (b, at) for b, members in self._blocks for at, i in enumerate(members)}
+        self._place = {i: (b, at) for b, indices in self._blocks for at, i in enumerate(indices)}
         self._orders: dict[int, tuple[int, NDArray[np.int64]]] = {}
         work = loader.batch_size * self._x.shape[1] * self._blocks[0][0].bias.size
         self._whole = takes_all_rows(loader) and not loader.shuffle
@@ -84,8 +84,8 @@ class LinearLoops(Engine):
         y = np.ascontiguousarray(rows.targets.numpy().reshape(len(rows), -1))
         return x, y, np.arange(len(rows))
 
-    def _block(self, members: Sequence[int]) -> tuple[Block, Sequence[int]]:
-        runs = [self.runs[i] for i in members]
+    def _block(self, indices: Sequence[int]) -> tuple[Block, Sequence[int]]:
+        runs = [self.runs[i] for i in indices]
         objective = runs[0].objective
         assert objective.loss is not None and objective.loss.kernel is not None  # noqa: PT018
         penalty = objective.penalty.kernel if objective.penalized else None
@@ -98,9 +98,9 @@ class LinearLoops(Engine):
             dtype=str(self._x.dtype),
             outputs=int(objective.model.weight.shape[0] == 1),  # type: ignore[index]
             many=len(runs) > 1,
-            own=is_own(runs[0].optimizer),
+            is_own=is_own(runs[0].optimizer),
         )
-        return Block(runs, self._rule, specialized(spec)), members
+        return Block(runs, self._rule, specialized(spec)), indices
 
     def _compile(self) -> None:
         """Have everything compiled that training will call, by calling it on next to nothing."""
@@ -185,11 +185,11 @@ class LinearLoops(Engine):
     def _evaluate_on(self, rows: int, runs: Sequence[int]) -> list[Evaluation]:
         """Return evaluations of some runs on the first rows, without metrics."""
         evaluations: dict[int, Evaluation] = {}
-        for block, members in self._blocks:
-            if not evaluations.keys() >= set(members) & set(runs):
+        for block, indices in self._blocks:
+            if not evaluations.keys() >= set(indices) & set(runs):
                 sums = block.sums(self._x, self._y, self._stored_order, 0, rows)
                 values = block.evaluations(sums, self._terms(rows), gradient=True)
-                evaluations.update(zip(members, values, strict=True))
+                evaluations.update(zip(indices, values, strict=True))
         return [evaluations[run] for run in runs]
 
     def _few_steps(
@@ -203,8 +203,8 @@ class LinearLoops(Engine):
         traces = []
         for t, (begin, end) in enumerate(cuts):
             sums = block.sums(self._x, self._y, self._stored_order, begin, end)
-            own = np.full(len(block.runs), factors[0, t])
-            traces.append(block.step(sums, self._terms(end - begin), own))
+            schedule = np.full(len(block.runs), factors[0, t])
+            traces.append(block.step(sums, self._terms(end - begin), schedule))
         losses, norms = zip(*traces, strict=True)
         return np.concatenate(losses, axis=1), np.concatenate(norms, axis=1)
 
@@ -240,8 +240,8 @@ class LinearLoops(Engine):
             return Trace(*traces[0])
         shape = (len(self.runs), traces[0][0].shape[1])
         trace = Trace(np.empty(shape, self._x.dtype), np.empty(shape, self._x.dtype))
-        for (_, members), (losses, norms) in zip(self._blocks, traces, strict=True):
-            trace.loss[members], trace.gradient_norm[members] = losses, norms
+        for (_, indices), (losses, norms) in zip(self._blocks, traces, strict=True):
+            trace.loss[indices], trace.gradient_norm[indices] = losses, norms
         return trace
 
     def _large_steps(
@@ -280,29 +280,29 @@ class LinearLoops(Engine):
         rows = self._part(part)
         x, y, order = self._arrays[part]
         evaluations: dict[int, Evaluation] = {}
-        for block, members in self._blocks:
-            tallies = [self.runs[i].tally(self.data, rows) for i in members]
+        for block, indices in self._blocks:
+            tallies = [self.runs[i].tally(self.data, rows) for i in indices]
             watch = partial(_add_outputs, block, tallies, rows)
             sums = block.sums(x, y, order, 0, len(rows), watch)
             if part == "train" and self._whole:
                 self._sums[id(block)] = sums
             values = block.evaluations(sums, self._terms(len(rows)), gradient=part == "train")
-            for member, value, tally in zip(members, values, tallies, strict=True):
-                evaluations[member] = replace(value, metrics=tally.values())
+            for index, value, tally in zip(indices, values, tallies, strict=True):
+                evaluations[index] = replace(value, metrics=tally.values())
         return [evaluations[i] for i in range(len(self.runs))]
 
     def settle(self, run: int) -> None:
         """Hand a run's parameters to its module, and its state to its optimizer."""
         block, at = self._place[run]
-        own, values = self.runs[run], block.model(at)
+        problem, values = self.runs[run], block.model(at)
         with torch.no_grad():
-            for name, parameter in own.objective.model.named_parameters():
+            for name, parameter in problem.objective.model.named_parameters():
                 parameter.copy_(values[name])
         states = [
             {name: torch.from_numpy(np.array(value)) for name, value in arrays.items()}
             for arrays in block.optimizer_states(at)
         ]
-        keep_state(own, states)
+        keep_state(problem, states)
 
     def parameters(self, run: int) -> dict[str, Tensor]:
         """Return a copy of a run's parameters."""
@@ -335,8 +335,8 @@ class LinearLoops(Engine):
         block.load_model(at, model)
         initial = as_states(self.runs[run], starting_state(self.runs[run], model))
         stored = [
-            {name: state.get(f"optimizer.{index}.{name}", value) for name, value in own.items()}
-            for index, own in enumerate(initial)
+            {name: state.get(f"optimizer.{index}.{name}", value) for name, value in values.items()}
+            for index, values in enumerate(initial)
         ]
         block.load_states(at, stored)
 

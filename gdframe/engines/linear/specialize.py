@@ -114,7 +114,7 @@ class LoopSpec:
         dtype: ``float32`` or ``float64``.
         outputs: of the model, where that is one; else 0.
         many: whether the loops are those of ``many.py``.
-        own: whether the rule is one of gdframe's.
+        is_own: whether the rule is one of gdframe's.
     """
 
     rule: Rule
@@ -125,7 +125,7 @@ class LoopSpec:
     dtype: str
     outputs: int
     many: bool
-    own: bool = True
+    is_own: bool = True
 
 
 def write_module(spec: LoopSpec, *, cached: bool = True) -> str:
@@ -159,7 +159,7 @@ def write_module(spec: LoopSpec, *, cached: bool = True) -> str:
     text = parts[0]
     for part in parts[1:]:
         name = part[len("def ") : part.index("(")]
-        exact = name in RULE and not spec.own
+        exact = name in RULE and not spec.is_own
         kind = "compiled" if name in ENTRIES else "exact" if exact else "inner"
         text += f"\n\n@{kind}\n{part.strip()}\n"
     return text

@@ -64,7 +64,7 @@ class Record:
 
     @property
     def status(self) -> str:
-        """How the run ended, in one or two words."""
+        """Return the run's status, in one or two words."""
         if self.result is None:
             return "damaged" if self.damage else "not ended"
         return str(self.result["status"])

@@ -77,10 +77,10 @@ def read_records(folder: Path) -> list[Record]:
         results, damages = read_results(jobs)
         unchanged = [job for job in jobs if not has_changed(job, results.get(job.number))]
         return records_of(unchanged, results, damages)
-    found = [(run, *run.find_result()) for run in sweep.runs()]
+    results_of_runs = [(run, *run.find_result()) for run in sweep.runs()]
     return [
         Record(settings(run.read_overrides()), result, str(run), damage)
-        for run, result, damage in found
+        for run, result, damage in results_of_runs
     ]
 
 

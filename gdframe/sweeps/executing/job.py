@@ -204,11 +204,11 @@ def read_results(jobs: Sequence[Job]) -> tuple[dict[int, Mapping[str, Any]], dic
 
     Both are by the number of the run.
     """
-    found = {job.number: job.run_folder.find_result() for job in jobs}
+    results_by_number = {job.number: job.run_folder.find_result() for job in jobs}
     results: dict[int, Mapping[str, Any]] = {
-        number: result for number, (result, _) in found.items() if result is not None
+        number: result for number, (result, _) in results_by_number.items() if result is not None
     }
-    return results, {number: damage for number, (_, damage) in found.items() if damage}
+    return results, {number: damage for number, (_, damage) in results_by_number.items() if damage}
 
 
 def whole_results(jobs: Sequence[Job]) -> dict[int, Mapping[str, Any]]:

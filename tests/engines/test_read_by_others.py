@@ -1,0 +1,54 @@
+"""Rules and losses of others read what they would read on the plain loop."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import gdframe as gd
+
+from .writing import dataset
+
+
+class Reads(gd.StoppingRule):
+    """Ends at a weight of the module, and at a metric, that it reads by itself."""
+
+    def __init__(self, model):
+        self.model, self.seen = model, []
+
+    def judge(self, memory, end):
+        self.seen.append((self.model.weight[0, 0].item(), end.row["train/mae"]))
+        return
+
+
+@pytest.mark.parametrize("engine", ["linear", "gram"])
+def test_a_rule_may_read_the_module_and_any_column(engine, monkeypatch):
+    monkeypatch.setattr("gdframe.engines.gram.CHEAP", 10)
+    seen = []
+    for name in ("eager", engine):
+        data, model = dataset(), gd.Linear(3).double()
+        rule = Reads(model)
+        gd.Trainer(
+            model, gd.MSE(), gd.GD(model.parameters(), lr=0.1), gd.FullBatch(data.rows), data,
+            engine=name, epochs=4, stopping=[rule],
+        ).fit()  # fmt: skip
+        seen.append(rule.seen)
+    np.testing.assert_allclose(seen[0], seen[1], rtol=1e-9)
+
+
+class NonNegative(gd.MSE):
+    def predict(self, outputs):
+        return outputs.clamp_(min=0)
+
+
+def test_gram_measures_what_a_loss_predicts(monkeypatch):
+    monkeypatch.setattr("gdframe.engines.gram.CHEAP", 10)
+    histories = []
+    for engine in ("eager", "gram"):
+        data, model = dataset(), gd.Linear(3).double()
+        histories.append(gd.Trainer(
+            model, NonNegative(), gd.GD(model.parameters(), lr=0.1), gd.FullBatch(data.rows), data,
+            engine=engine, epochs=4,
+        ).fit().history)  # fmt: skip
+    for column in ("train/r2", "train/rmse"):
+        np.testing.assert_allclose(*(history[column] for history in histories), rtol=1e-9)
