@@ -17,6 +17,9 @@ from gdframe.runs.folder import Folder
 from gdframe.runs.run_folder import HYDRA, RunFolder
 from gdframe.runs.sweep_folder import HYDRA_CONFIG, SweepFolder
 
+ATTEMPTS = 10
+"""Attempts to make and lock a folder that other processes remove."""
+
 _claimed: dict[str, str] = {}
 
 _present: dict[Path, set[str]] = {}
@@ -88,13 +91,14 @@ def hold(folder: Path) -> Iterator[None]:
     """
     is_new = not folder.exists()
     with ExitStack() as stack:
-        while True:
+        for attempt in range(ATTEMPTS):
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(Folder(folder).lock())
-            except FileNotFoundError:  # another process has removed the folder that it did not use
-                continue
             except OSError as error:
+                # another process may have removed the folder that it did not use
+                if isinstance(error, FileNotFoundError) and attempt < ATTEMPTS - 1:
+                    continue
                 raise UserError(
                     f"cannot write to {folder}: {error.strerror}; choose another folder"
                 ) from error

@@ -124,6 +124,6 @@ def _check_like(group: str, settings: Mapping[str, Any], expected: Mapping[str, 
         if key not in expected:
             raise unknown(f"{group}.{key}", "key", key, expected)
         default = expected[key]
-        if default is None or isinstance(default, str) or value is None:
+        if default is None or isinstance(default, str):
             continue
         fitted(f"{group}.{key}", value, list[Any] if isinstance(default, list) else type(default))
