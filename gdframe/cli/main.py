@@ -26,8 +26,9 @@ from gdframe.runs.sweep_folder import SweepFolder, sweep_of
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line; return its exit code.
 
-    0: the run or the sweep ended. 1: a run failed. 2: the input is wrong; one message is on
-    standard error. 3: a single run diverged. 130: interrupted, after saving.
+    0: the run or the sweep ended. 1: a run failed. 2: the input is wrong, a file cannot be read or
+    written, or memory does not suffice; one message is on standard error. 3: a single run diverged.
+    130: interrupted, after saving.
     """
     argv = list(sys.argv[1:] if arguments is None else arguments)
     with patient_streams():

@@ -16,6 +16,7 @@ from gdframe.config.messages import apply_override, named_plugins, parse
 from gdframe.config.observers import build_observers
 from gdframe.config.overrides import refuse_unheard
 from gdframe.config.prepare import PreparedRun, make_group, prepare
+from gdframe.config.schema import register_nodes
 from gdframe.config.stored import escaped, resolve
 from gdframe.config.trusted_plugins import digests, load_stored
 from gdframe.config.validation import check
@@ -127,6 +128,7 @@ def resume_run(folder: Path, overrides: Sequence[str], *, started: float | None 
     config = read_config(folder)
     before = plain(config)
     run_folder = RunFolder(folder)
+    register_nodes()
     named, stored = named_plugins(overrides), run_folder.read_plugins()
     plugins = load_stored(folder, before["plugins"], stored, named, "plugins=[...]:")
     refuse_unheard(overrides)

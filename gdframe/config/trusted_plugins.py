@@ -72,7 +72,7 @@ def load_stored(
                 f"code that only a folder names: if you trust it, name it again with {option} "
                 f"{plugin if plugin.endswith('.py') else 'and its name'}"
             )
-    load_plugins(unchanged)
+    load_plugins(unchanged, search_here=False)
     return [*unchanged, *load_named(again)]
 
 

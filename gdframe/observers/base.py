@@ -72,11 +72,15 @@ class Observer:
         """Pass buffered output to the operating system, before a checkpoint is written."""
 
     def state(self) -> dict[str, Tensor]:
-        """Return the tensors that the observer needs from a checkpoint after a resume."""
+        """Return the tensors that each checkpoint holds for the observer."""
         return {}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Restore a state of this observer or another of its class, before ``on_start``."""
+        """Restore a state of this observer or another of its class; called before ``on_start``.
+
+        Args:
+            state: what all observers of the run had returned; empty for a new run.
+        """
 
     def close(self) -> None:
         """Release all resources; called once, at last, also if the run failed."""

@@ -82,6 +82,7 @@ class TensorBoard(Observer):
         self._steps: list[NDArray[np.float64]] = []
         self._before: dict[str, NDArray[Any]] | None = None
         self._loaded: dict[str, NDArray[Any]] | None = None
+        self._is_amid_epoch = False
 
     def on_start(self, run: Watched) -> None:
         """Open the event file; after a resume, drop events beyond the checkpoint."""
@@ -108,12 +109,14 @@ class TensorBoard(Observer):
 
     def on_block(self, run: Watched, steps: NDArray[np.float64]) -> None:
         """Collect the thinned steps, and write them at intervals, because that costs less."""
+        self._is_amid_epoch = True
         if len(steps):
             self._steps.append(steps)
         self._flush_if_due()
 
     def on_epoch(self, run: Watched) -> None:
         """Write the epoch's evaluation, update and histograms if they are due."""
+        self._is_amid_epoch = False
         assert self._file is not None
         epoch = int(run.history.last["epoch"])
         if epoch % self._stride == 0:
@@ -143,8 +146,9 @@ class TensorBoard(Observer):
             self._flushed = time.monotonic()
 
     def state(self) -> dict[str, Tensor]:
-        """Return the parameters at the beginning of the epoch."""
-        return {f"before.{n}": torch.from_numpy(p) for n, p in (self._before or {}).items()}
+        """Return the parameters at the beginning of the epoch, if the run is amid an epoch."""
+        before = self._before if self._is_amid_epoch and self._before else {}
+        return {f"before.{name}": torch.from_numpy(p) for name, p in before.items()}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Restore the parameters at the beginning of the epoch."""

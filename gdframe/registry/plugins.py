@@ -17,11 +17,13 @@ GROUP = "gdframe.plugins"
 _loaded: list[str] = []
 
 
-def load_plugins(named: list[str]) -> None:
+def load_plugins(named: list[str], *, search_here: bool = True) -> None:
     """Import installed plugins and those in ``named``; the import registers their components.
 
     Args:
         named: paths of Python files, or names of importable modules.
+        search_here: whether modules in ``named`` may be in the working folder, where Python may not
+            look; only for those that the user names.
 
     Raises:
         UserError: a plugin does not exist, raises, or registers a name that is taken.
@@ -29,11 +31,11 @@ def load_plugins(named: list[str]) -> None:
     for entry in entry_points(group=GROUP):
         label = f"plugin '{entry.name}' (of package {entry.dist.name if entry.dist else '?'})"
         if label not in _loaded:
-            _load(label, entry.module)
+            _load(label, entry.module, search_here=False)
             _loaded.append(label)
     for plugin in named:
         if plugin not in _loaded:
-            _load(f"plugin '{plugin}'", plugin)
+            _load(f"plugin '{plugin}'", plugin, search_here=search_here)
             _loaded.append(plugin)
 
 
@@ -47,14 +49,16 @@ def absolute(plugin: str) -> str:
     return str(Path(plugin).expanduser().resolve()) if plugin.endswith(".py") else plugin
 
 
-def _load(label: str, plugin: str) -> None:
+def _load(label: str, plugin: str, *, search_here: bool) -> None:
     if plugin.endswith(".py") and not Path(plugin).is_file():
         raise UserError(f"{label} cannot be loaded: {plugin} is not a file")
     try:
         if plugin.endswith(".py"):
             _load_file(Path(plugin))
+        elif search_here:
+            _load_from_here(plugin)
         else:
-            _load_module(plugin)
+            importlib.import_module(plugin)
     except UserError as error:
         raise UserError(f"{label} cannot be used: {error}") from error
     except BaseException as error:  # also sys.exit(); Ctrl-C waits for the end of an import
@@ -68,8 +72,8 @@ def _load(label: str, plugin: str) -> None:
         ) from error
 
 
-def _load_module(name: str) -> None:
-    """Import a module, also from the working folder, where Python may not look for modules."""
+def _load_from_here(name: str) -> None:
+    """Import a module, also from the working folder."""
     before = list(sys.path)
     sys.path.append(str(Path.cwd()))
     try:

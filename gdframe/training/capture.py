@@ -46,9 +46,8 @@ def capture(run: Run) -> Capture:
     tensors = run.engine.state(run.index)
     tensors |= {f"history.{name}": torch.from_numpy(values) for name, values in columns.items()}
     tensors |= {f"diagnosis.{name}": value for name, value in run.diagnosis.state().items()}
-    if run.step != run.history.last["step"]:  # amid an epoch
-        for observer in run.observers:
-            tensors |= {f"observer.{name}": value for name, value in observer.state().items()}
+    for observer in run.observers:
+        tensors |= {f"observer.{name}": value for name, value in observer.state().items()}
     for rule, best in run.best.items():
         tensors |= {f"best.{rule}.{name}": value for name, value in best.state.items()}
     facts = {

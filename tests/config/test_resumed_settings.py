@@ -43,6 +43,13 @@ def test_names_that_do_not_exist_are_refused(folder, override):
     assert read_config(folder) == before
 
 
+def test_components_are_added_by_a_process_that_has_not_trained(folder, gdframe):
+    resumed = gdframe("resume", str(folder), "epochs=3", "observer=csv", "stopping=early", HOME="/")
+    assert resumed.code == 0, resumed.err
+    assert (folder / "history.csv").is_file()
+    assert "early" in plain(read_config(folder))["stopping"]
+
+
 def test_components_that_return_the_wrong_thing_are_named(tmp_path):
     class ListOnly(gd.Optimizer):
         def __init__(self, params, lr):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,19 @@ def test_an_installed_package_is_found_swept_and_listed(gdframe, installed):
     assert "beta=0.9" in listed
     assert "from gdframe_sign.rules" in listed
     assert "log_cosh" in listed
+
+
+def test_an_installed_plugin_imports_nothing_from_the_working_folder(gdframe, installed, tmp_path):
+    site = tmp_path / "site"
+    shutil.copytree(installed, site)
+    rules = site / "gdframe_sign" / "rules.py"
+    optional = "try:\n    import speedups\nexcept ImportError:\n    pass\n"
+    rules.write_text(rules.read_text().replace("import torch\n", f"import torch\n{optional}", 1))
+    assert "speedups" in rules.read_text()
+    (tmp_path / "speedups.py").write_text("from pathlib import Path\nPath('ran').touch()\n")
+    done = gdframe("optimizer=sign", *QUICK, PYTHONPATH=str(site))
+    assert done.code == 0, done.err
+    assert not (tmp_path / "ran").exists()
 
 
 PLUGINS = [

@@ -13,30 +13,15 @@ from pathlib import Path
 
 import command
 import pytest
-from command import call, command_line, fork, output
+from command import command_line, fork, output
 from damage import DAMAGES, snapshot
+from scenarios import RUN_VERBS, VERBS, store
 
 CASES, SAMPLE = 2_000, 24
 """Cases of the long test, and of the short one."""
 
 SECONDS, BYTES = 60.0, 2 << 30
 """Most seconds of a case, and most memory."""
-
-RUN_VERBS = (
-    ("resume", "run", "epochs=4", "stopping.time_limit=1"),
-    ("report", "run"),
-    ("watch", "run"),
-    ("landscape", "run", "--points", "5"),
-    ("predict", "run", "rows.csv"),
-    ("hydra.run.dir=run", "epochs=2"),
-)
-SWEEP_VERBS = (
-    ("resume", "sweep"),
-    ("report", "sweep"),
-    ("watch", "sweep"),
-    ("-m", "epochs=2", "seed=0,1,2", "sweep.dir=sweep", "sweep.reuse=true", "engine=eager"),
-)
-VERBS = RUN_VERBS + SWEEP_VERBS
 
 LARGEST = "largest.txt"
 
@@ -54,17 +39,7 @@ def stored(tmp_path_factory):
     """Return a folder with a run, a sweep, rows to predict, and files outside of both."""
     folder = tmp_path_factory.mktemp("stored") / "cwd"
     folder.mkdir()
-    for arguments in (
-        ["epochs=3", "hydra.run.dir=run", "observer=csv", "engine=eager", "stopping=early",
-         "checkpoint.every=1"],
-        ["-m", "epochs=2", "seed=0,1", "sweep.dir=sweep", "engine=eager", "checkpoint.every=1"],
-    ):  # fmt: skip
-        assert call(arguments, folder, {}) == 0, output(folder)
-    (folder / "outside").mkdir()
-    (folder / "outside" / "secret").write_text('{"status": "secret", "reason": "secret"}')
-    (folder / "outside" / "config.yaml").write_text("lr: secret\n")
-    names = "age,sex,bmi,bp,s1,s2,s3,s4,s5,s6"
-    (folder / "rows.csv").write_text(f"{names}\n{','.join(['0.01'] * 10)}\n")
+    store(folder)
     return folder
 
 

@@ -12,50 +12,7 @@ import shutil
 import pytest
 from command import call, fork, output
 from kills import OPERATIONS, Kill, contents, differing
-
-SETTINGS = (
-    "data=regression", "data.rows=40", "lr=0.05", "epochs=5", "checkpoint.every=2",
-    "logging.progress=false", "logging.max_points=4", "logging.histograms=3", "observer=csv",
-    "stopping.tolerance=null",
-)  # fmt: skip
-RESUMED = ("epochs=9",)
-
-
-def sweep(engine):
-    return ("-m", *SETTINGS, f"engine={engine}", "seed=0,1", "optimizer=gd,adam", "sweep.dir=made")
-
-
-COMMANDS = {
-    "run": lambda engine: (*SETTINGS, f"engine={engine}", "hydra.run.dir=made"),
-    "resume": lambda engine: ("resume", "made", *RESUMED),
-    "sweep": sweep,
-    "resumed sweep": lambda engine: ("resume", "made"),
-    "report": lambda engine: ("report", "made"),
-    "prediction": lambda engine: ("predict", "made", "rows.csv", "--output", "made/rows.out.csv"),
-}
-"""The command that is killed, by scenario."""
-
-
-def prepare(scenario, engine, folder):
-    """Make what a scenario starts from."""
-    folder.mkdir(parents=True)
-    if scenario in ("resume", "report", "prediction"):
-        assert call(COMMANDS["run"](engine), folder, {}) == 0, output(folder)
-        names = ",".join(f"x{i}" for i in range(20))
-        (folder / "rows.csv").write_text(f"{names}\n{','.join('1' * 20)}\n")
-    if scenario == "resumed sweep":
-        assert call(sweep(engine), folder, {}) == 0, output(folder)
-        for number in "02":
-            (folder / "made" / number / "result.json").unlink()
-
-
-def again(scenario, engine, folder):
-    """Return the command line that goes on after a kill."""
-    made = folder / "made"
-    if scenario in ("run", "sweep"):
-        begun = made / (".hydra/config.yaml" if scenario == "run" else "sweep.json")
-        return ("resume", "made") if begun.is_file() else COMMANDS[scenario](engine)
-    return COMMANDS[scenario](engine)
+from scenarios import COMMANDS, again, prepare
 
 
 @pytest.fixture(scope="module")

@@ -98,6 +98,42 @@ def test_a_run_cut_anywhere_goes_on_bit_for_bit(engine, optimizer, loader, sched
             assert np.array_equal(values, again.history.steps[column]), column
 
 
+def test_an_observer_gets_its_state_back_amid_and_after_an_epoch():
+    class Counts(gd.Observer):
+        def __init__(self):
+            self.blocks, self.epochs = 0, 0
+            self.states: list = []
+            self.loaded: dict = {}
+
+        def on_block(self, run, kept):
+            self.blocks += 1
+            captures.append(run.capture())
+            self.states.append((self.blocks, self.epochs))
+
+        def on_epoch(self, run):
+            self.epochs += 1
+            captures.append(run.capture())
+            self.states.append((self.blocks, self.epochs))
+
+        def state(self):
+            return {"counts": torch.tensor([self.blocks, self.epochs])}
+
+        def load_state(self, state):
+            self.loaded = dict(state)
+
+    captures: list = []
+    first = Counts()
+    make(epochs=3, observers=[first]).fit()
+    assert first.loaded == {}
+    assert {epochs for _, epochs in first.states} == {0, 1, 2, 3}
+    for capture, state in zip(list(captures), first.states, strict=True):
+        again = Counts()
+        resumed = make(epochs=4, observers=[again])
+        resumed.run.restore(capture)
+        resumed.fit()
+        assert again.loaded["counts"].tolist() == list(state)
+
+
 def test_divergence_names_the_step_and_keeps_the_last_finite_state():
     trainer = make(100.0, dtype=torch.float32, loader=gd.PerSample(48), data=gd.Regression(
         rows=60, features=3, noise=0.5).load())  # fmt: skip

@@ -23,7 +23,9 @@ from gdframe.engines.linear.pieces import (
     PENALIZE_BIASES,
     ZERO,
     F,
+    compiled,
     coupled_loss,
+    inner,
     loss,
     penalty,
     prefetch,
@@ -32,7 +34,10 @@ from gdframe.engines.linear.pieces import (
     update_bias,
 )
 
+# copied from here on
 
+
+@inner
 def respond(
     x: Any, y: Any, weight: Any, bias: Any, loss_arguments: Any, z: Any, slope: Any, total: Any
 ) -> None:
@@ -57,6 +62,7 @@ def respond(
             total[r] += coupled_loss(z[:, r], y[0], slope[:, r], loss_arguments, r)
 
 
+@compiled
 def accumulate(
     x: Any,
     y: Any,
@@ -100,6 +106,7 @@ def accumulate(
                     g[r] += s[r] * xj
 
 
+@compiled
 def mean_gradient(
     weight: Any,
     bias: Any,
@@ -130,18 +137,21 @@ def mean_gradient(
                 squared[r] += gr * gr
 
 
+@inner
 def renew(w: Any, g: Any, states: Any, scale: Any, values: Any) -> None:
     """Update one coordinate of all runs, w (runs,)."""
     for r in range(len(w)):
         w[r] = update(w[r], g[r] * scale[r], states, r, values)
 
 
+@inner
 def renew_bias(w: Any, g: Any, states: Any, scale: Any, values: Any) -> None:
     """Update one bias of all runs, w (runs,)."""
     for r in range(len(w)):
         w[r] = update_bias(w[r], g[r] * scale[r], states, r, values)
 
 
+@inner
 def descend(
     weight: Any,
     bias: Any,
@@ -162,6 +172,7 @@ def descend(
             renew_bias(bias[k], bias_gradient[k], bias_states[k], scale, values)
 
 
+@inner
 def descend_at_row(
     x: Any,
     slope: Any,
@@ -202,6 +213,7 @@ def descend_at_row(
             renew_bias(w, g, bias_states[k], scale, values)
 
 
+@compiled
 def finish(
     gradient: Any,
     bias_gradient: Any,
@@ -232,6 +244,7 @@ def finish(
     descend(weight, bias, states, bias_states, gradient, bias_gradient, has_bias, scale, values)
 
 
+@compiled
 def row_steps(
     x: Any,
     y: Any,
@@ -283,6 +296,7 @@ def row_steps(
             norm_row[r] = sqrt(squared[r])
 
 
+@compiled
 def batch_steps(
     x: Any,
     y: Any,

@@ -8,12 +8,23 @@ tuples here, and columns of an array where many runs are trained at once.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 F = np.float32
 ZERO, ONE = F(0), F(1)
+
+
+def compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a function that is called from Python."""
+    return loop
+
+
+def inner(loop: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a function that becomes part of those that call it."""
+    return loop
 
 
 def prefetch(rows: Any, row: int) -> None:

@@ -19,7 +19,9 @@ from gdframe.engines.linear.pieces import (
     PENALIZE_BIASES,
     ZERO,
     F,
+    compiled,
     coupled_loss,
+    inner,
     loss,
     penalty,
     prefetch,
@@ -28,7 +30,10 @@ from gdframe.engines.linear.pieces import (
     update_bias,
 )
 
+# copied from here on
 
+
+@inner
 def respond(x: Any, y: Any, weight: Any, bias: Any, loss_arguments: Any, z: Any, slope: Any) -> Any:
     """Predict one row x (features,); return its loss, fill in outputs and slopes (outputs,)."""
     outputs, features = OUTPUTS or weight.shape[0], weight.shape[1]
@@ -48,6 +53,7 @@ def respond(x: Any, y: Any, weight: Any, bias: Any, loss_arguments: Any, z: Any,
     return total
 
 
+@compiled
 def accumulate(
     x: Any,
     y: Any,
@@ -122,6 +128,7 @@ def accumulate(
     return total
 
 
+@compiled
 def mean_gradient(
     weight: Any,
     bias: Any,
@@ -149,6 +156,7 @@ def mean_gradient(
     return squared
 
 
+@inner
 def descend(
     weight: Any,
     bias: Any,
@@ -170,6 +178,7 @@ def descend(
             bias[k] = update_bias(bias[k], bias_gradient[k] * scale, bias_states[k], 0, values)
 
 
+@inner
 def descend_at_row(
     x: Any,
     slope: Any,
@@ -201,12 +210,14 @@ def descend_at_row(
     return squared
 
 
+@inner
 def clipping(squared: Any, clip: Any) -> Any:
     """Return the factor that brings a gradient's norm down to ``clip``."""
     norm = sqrt(squared)
     return clip / norm if norm > clip else ONE
 
 
+@compiled
 def finish(
     gradient: Any,
     bias_gradient: Any,
@@ -233,6 +244,7 @@ def finish(
     return sqrt(squared)
 
 
+@compiled
 def row_steps(
     x: Any,
     y: Any,
@@ -275,6 +287,7 @@ def row_steps(
         norms[t] = sqrt(squared)
 
 
+@compiled
 def batch_steps(
     x: Any,
     y: Any,

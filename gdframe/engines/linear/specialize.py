@@ -12,7 +12,6 @@ import hashlib
 import importlib.util
 import inspect
 import math
-import re
 import sys
 import textwrap
 from collections.abc import Callable, Mapping
@@ -25,12 +24,8 @@ from typing import Any
 from gdframe.engines.rule import Rule, Update
 from gdframe.runs.files import cache_folder, write_atomically
 
-ENTRIES = ("row_steps", "batch_steps", "accumulate", "mean_gradient", "finish")
-"""The functions that are called from Python."""
-
-RULE = ("prepare", "update", "update_bias")
-"""The functions that an update rule makes. Of somebody else's, sums are not regrouped: a rule that
-sums with compensation relies on their order."""
+COPIED = "\n# copied from here on\n"
+"""The line of ``single.py`` and ``many.py`` after which a generated module holds their text."""
 
 _HEADER = '''\
 """Loops of gdframe's linear engine for one loss, penalty, update rule and type."""
@@ -137,32 +132,31 @@ def write_module(spec: LoopSpec, *, cached: bool = True) -> str:
     """
     rule, loss, penalty = spec.rule, spec.loss, spec.penalty
     coupled, many, dtype = spec.coupled, spec.many, spec.dtype
-    parts = [
-        _HEADER.format(
-            dtype=dtype,
-            coupled=coupled,
-            biases=spec.biases,
-            outputs=spec.outputs,
-            cached=cached,
-            series=_series(_EXPONENTIAL[dtype]["terms"]),
-            **_EXPONENTIAL[dtype],
-        ),
+    kernels = [
         _NO_LOSS if coupled else _kernel(loss, "loss", many=many),
         _kernel(loss, "coupled_loss", many=many) if coupled else _NO_COUPLED_LOSS,
         _NO_PENALTY if penalty is None else _kernel(penalty, "penalty", many=many),
+    ]
+    rules = [
         _prepare(rule, many=many),
         _update(rule, rule.updates[0], "update", many=many),
         _update(rule, rule.updates[-1], "update_bias", many=many),
     ]
+    # sums of somebody else's rule are not regrouped: one that compensates relies on their order
+    kind = "inner" if spec.is_own else "exact"
+    text = _HEADER.format(
+        dtype=dtype,
+        coupled=coupled,
+        biases=spec.biases,
+        outputs=spec.outputs,
+        cached=cached,
+        series=_series(_EXPONENTIAL[dtype]["terms"]),
+        **_EXPONENTIAL[dtype],
+    )
+    text += "".join(f"\n\n@inner\n{kernel.strip()}\n" for kernel in kernels)
+    text += "".join(f"\n\n@{kind}\n{rule}\n" for rule in rules)
     loops = Path(__file__).with_name("many.py" if many else "single.py").read_text()
-    parts += re.split(r"\n(?=def )", loops)[1:]
-    text = parts[0]
-    for part in parts[1:]:
-        name = part[len("def ") : part.index("(")]
-        exact = name in RULE and not spec.is_own
-        kind = "compiled" if name in ENTRIES else "exact" if exact else "inner"
-        text += f"\n\n@{kind}\n{part.strip()}\n"
-    return text
+    return text + loops.partition(COPIED)[2]
 
 
 def _kernel(kernel: Callable[..., Any], name: str, *, many: bool) -> str:

@@ -1,0 +1,81 @@
+"""A disk that becomes full at any moment of a command line: one message, and nothing is lost.
+
+A sample runs with the other tests. ``python -m pytest -m slow tests/runs/test_full_disk.py`` leaves
+every number of pages free, up to what a command line needs.
+"""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from command import call, fork, output
+from kills import contents, differing
+from scenarios import COMMANDS, again, prepare
+from surroundings import LEFT, OnSmallDisk
+
+PAGE = 4096
+
+MOST = 400
+"""Pages in which each command line has room."""
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    """Return what a scenario starts from, and its contents at the end on a large disk."""
+    folder = tmp_path_factory.mktemp("probe") / "there"
+    folder.mkdir()
+    if fork(OnSmallDisk(None), (), folder) != 0:
+        pytest.skip("small disks cannot be mounted here")
+    known = {}
+
+    def find(scenario):
+        if scenario not in known:
+            folder = tmp_path_factory.mktemp("whole") / "there"
+            prepare(scenario, "linear", folder)
+            start = folder.with_name("start")
+            shutil.copytree(folder, start)
+            assert call(COMMANDS[scenario]("linear"), folder, {}) == 0, output(folder)
+            known[scenario] = start, contents(folder / "made")
+        return known[scenario]
+
+    return find
+
+
+def has_room(expected, scenario, pages, tmp_path):
+    """Return whether some pages suffice; if not, check the message, and what goes on later."""
+    start, whole = expected(scenario)
+    folder = tmp_path / f"{pages}" / "there"
+    shutil.copytree(start, folder)
+    command = COMMANDS[scenario]("linear")
+    code = fork(OnSmallDisk(pages * PAGE), command, folder)
+    shown = f"{scenario} with {pages} pages: exit code {code}\n{output(folder)}"
+    assert code in (0, 1, 2), shown
+    out, err = output(folder)
+    assert "Traceback" not in out + err, shown
+    if code:
+        assert err.count("No space left on device") == 1, shown
+    left = folder.with_name(LEFT)
+    if code:
+        command = again(scenario, "linear", left)
+        assert call(command, left, {}) == 0, (shown, command, output(left))
+    problems = list(differing(whole, contents(left / "made")))
+    assert not problems, (shown, problems)
+    shutil.rmtree(folder.parent)
+    return code == 0
+
+
+SAMPLE = [("run", 7), ("resume", 9), ("sweep", 41), ("report", 61), ("prediction", 1)]
+"""Scenario, and every how many pages it is tried."""
+
+
+@pytest.mark.parametrize(("scenario", "stride"), SAMPLE)
+def test_a_sample_of_full_disks_loses_nothing(expected, scenario, stride, tmp_path):
+    assert any(has_room(expected, scenario, p, tmp_path) for p in range(0, MOST, stride))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", COMMANDS)
+def test_a_full_disk_loses_nothing(expected, scenario, tmp_path):
+    pages = next(p for p in range(MOST) if has_room(expected, scenario, p, tmp_path))
+    print(f"{scenario}: disks with 0 to {pages - 1} free pages lost nothing")
