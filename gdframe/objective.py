@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +48,17 @@ class Evaluation:
     def gradient_norm(self) -> float:
         """Norm of the whole gradient."""
         return math.hypot(*self.gradient_norms.values())
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Put a model in evaluation mode for a while."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
 
 
 class Objective:
@@ -192,14 +204,12 @@ class Objective:
             gradient: whether to compute the norms of the objective's gradient.
             tally: of the metrics, empty; by default that of the task's metrics.
         """
-        training = self.model.training
-        self.model.eval()
         named = self.model.named_parameters()
         parameters = {name: parameter for name, parameter in named if parameter.requires_grad}
         sums = [torch.zeros_like(p) for p in parameters.values()] if gradient else []
         total = torch.zeros((), dtype=torch.float64, device=rows.targets.device)
         tally = tally or Tally(default_metrics(data.task), self.loss, rows)
-        with torch.set_grad_enabled(gradient):
+        with evaluation_mode(self.model), torch.set_grad_enabled(gradient):
             for start in range(0, len(rows), CHUNK):
                 features = rows.features[start : start + CHUNK]
                 targets = rows.targets[start : start + CHUNK]
@@ -215,7 +225,6 @@ class Objective:
             penalty = self.penalty_value()
             if isinstance(penalty, Tensor):
                 _accumulate(sums, penalty, parameters)
-        self.model.train(training)
         norms = [global_norm([s]) for s in sums]
         if not isinstance(penalty, Tensor):
             penalty = torch.tensor(penalty, dtype=torch.float64)

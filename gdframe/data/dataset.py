@@ -99,7 +99,7 @@ class Dataset:
 
         It distinguishes data sets, at a cost that does not grow with the features.
         """
-        return self._digest()
+        return _digest(self.train)
 
     def checksum(self) -> tuple[Any, ...]:
         """Return a key that changes with the values of any row, validation rows included.
@@ -108,14 +108,8 @@ class Dataset:
         """
         kinds = {1: torch.uint8, 4: torch.int32, 8: torch.int64}
         bits = [t.detach().contiguous().view(kinds[t.element_size()]) for t in self.tensors]
-        return (self._digest(), *(int(b.sum()) for b in bits))
-
-    def _digest(self) -> str:
-        features = self.train.features.reshape(-1)
-        digest = hashlib.blake2b(repr(tuple(self.train.features.shape)).encode(), digest_size=16)
-        for part in (self.train.targets, features[:: max(1, len(features) // 65536)]):
-            digest.update(part.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        digests = [_digest(rows) for rows in (self.train, self.validation) if rows is not None]
+        return (*digests, *(int(b.sum()) for b in bits))
 
     @classmethod
     def none(cls, *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Dataset:
@@ -269,6 +263,15 @@ def _check(frame: Frame, missing: str) -> None:
         finite = np.isfinite(block) | (np.isnan(block) & (missing == "mean"))
         if not finite.all():
             _report(frame, missing)
+
+
+def _digest(rows: Rows) -> str:
+    """Return the digest of the targets and of a sample of the features."""
+    features = rows.features.reshape(-1)
+    digest = hashlib.blake2b(repr(tuple(rows.features.shape)).encode(), digest_size=16)
+    for part in (rows.targets, features[:: max(1, len(features) // 65536)]):
+        digest.update(part.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _report(frame: Frame, missing: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,6 +26,9 @@ STEP_SECONDS, TENSOR_SECONDS, WORK_SECONDS = 200e-6, 40e-6, 0.5e-9
 
 Measured on two cores of a server; only the ratios to other engines' constants matter.
 """
+
+NUMBER = "number."
+"""Begins the name of a value that an optimizer of another library keeps as a Python number."""
 
 
 @ENGINES.register("eager")
@@ -66,16 +70,18 @@ class Eager(Engine):
         losses, norms = [], []
         run.objective.model.train()
         device = rows.targets.device
-        with torch.random.fork_rng(devices=gpus(device)):
-            for step, factor in zip(range(first, last), factors.tolist(), strict=True):
-                batch = self._batch(rows, order, step - epoch * self.clock.steps_per_epoch)
-                seed_generators(derive(run.seed, Purpose.MODEL, step), device)
-                rates = [lr * factor for lr in self._rates[index]]
-                loss, norm = one_step(run, parameters, batch, rates)
-                losses.append(loss)
-                norms.append(norm)
-        for group, lr in zip(run.optimizer.param_groups, self._rates[index], strict=True):
-            group["lr"] = lr
+        try:
+            with torch.random.fork_rng(devices=gpus(device)):
+                for step, factor in zip(range(first, last), factors.tolist(), strict=True):
+                    batch = self._batch(rows, order, step - epoch * self.clock.steps_per_epoch)
+                    seed_generators(derive(run.seed, Purpose.MODEL, step), device)
+                    rates = [lr * factor for lr in self._rates[index]]
+                    loss, norm = one_step(run, parameters, batch, rates)
+                    losses.append(loss)
+                    norms.append(norm)
+        finally:
+            for group, lr in zip(run.optimizer.param_groups, self._rates[index], strict=True):
+                group["lr"] = lr
         return torch.stack(losses), torch.stack(norms)
 
     def _rows_of(self, run: Problem) -> dict[str, Rows | None]:
@@ -112,8 +118,8 @@ class Eager(Engine):
             for key, value in optimizer.state.get(parameter, {}).items():
                 if value is None:
                     continue
-                name = f"optimizer.{index}.{key}"
-                state[name] = torch.as_tensor(value).detach().clone()
+                kind = "" if isinstance(value, Tensor) else NUMBER
+                state[f"optimizer.{index}.{kind}{key}"] = torch.as_tensor(value).detach().clone()
         return state
 
     def load_state(self, run: int, state: Mapping[str, Tensor]) -> None:
@@ -128,6 +134,7 @@ class Eager(Engine):
         model.load_state_dict(values)
         optimizer.state.clear()
         parameters = _optimized(optimizer)
+        groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
         stored: dict[int, dict[str, Tensor]] = defaultdict(dict)
         for name, value in state.items():
             if name.startswith("optimizer."):
@@ -140,9 +147,11 @@ class Eager(Engine):
         for index, entries in stored.items():
             parameter = parameters[index]
             optimizer.state[parameter] = {
-                key: restored(value, like[key][places[id(parameter)]])
+                key.removeprefix(NUMBER): restored(value, like[key][places[id(parameter)]])
                 if key in like
-                else value.detach().clone().to(parameter.device)
+                else value.item()
+                if key.startswith(NUMBER)
+                else _placed(value, parameter, groups[id(parameter)])
                 for key, value in entries.items()
             }
 
@@ -188,6 +197,12 @@ def one_step(
                 optimizer.prepare([p for p in group["params"] if p.grad is not None])
     optimizer.step()
     return loss.detach(), norm
+
+
+def _placed(value: Tensor, parameter: Tensor, group: Mapping[str, Any]) -> Tensor:
+    """Return a copy of another library's state where PyTorch keeps it: counters on the CPU."""
+    stays = value.ndim == 0 and not (group.get("capturable") or group.get("fused"))
+    return value.detach().clone() if stays else value.detach().clone().to(parameter.device)
 
 
 def _optimized(optimizer: torch.optim.Optimizer) -> list[Tensor]:

@@ -50,7 +50,7 @@ def first_difference(
 class _Comparison:
     def __init__(self, skip: Callable[[str, Any], bool] | None) -> None:
         self._skip = skip
-        self._visited: set[tuple[int, int]] = set()
+        self._visited: dict[tuple[int, int], tuple[Any, Any]] = {}  # held, so that ids stay theirs
         self._top: tuple[int, int] | None = None
 
     def compare(self, path: str, a: Any, b: Any, *, top: bool = False) -> str | None:
@@ -65,7 +65,7 @@ class _Comparison:
             return here if is_top and self._varies(a, b) else None
         if top:
             self._top = id(a), id(b)
-        self._visited.add((id(a), id(b)))
+        self._visited[id(a), id(b)] = a, b
         if isinstance(a, VALUES):
             return None if a == b or (a != a and b != b) else here
         if isinstance(a, Tensor):

@@ -11,7 +11,7 @@ from torch.func import grad, grad_and_value
 
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.stack import Stack
-from gdframe.objective import CHUNK, Evaluation, FunctionalObjective
+from gdframe.objective import CHUNK, Evaluation, FunctionalObjective, evaluation_mode
 
 
 def evaluate_together(
@@ -28,8 +28,6 @@ def evaluate_together(
     """
     objective, runs = stack.runs[0].objective, len(stack.runs)
     function, model = FunctionalObjective(objective, stack.names), objective.model
-    training = model.training
-    model.eval()
 
     def share_of(
         params: list[Tensor], features: Tensor, targets: Tensor
@@ -49,23 +47,23 @@ def evaluate_together(
     every = torch.vmap(
         grad_and_value(share_of, has_aux=True) if gradient else share_of, in_dims=(0, None, None)
     )
-    for start in range(0, len(rows), size):
-        x, y = rows.features[start : start + size], rows.targets[start : start + size]
-        for low in range(0, runs, several):
-            part = slice(low, low + several)
-            params = [p[part] for p in stack.params]
-            if gradient:
-                grads, (_, (values, outputs)) = every(params, x, y)
-                for whole, gradient_of_rows in zip(sums, grads, strict=True):
-                    whole[part] += gradient_of_rows
-            else:
-                with torch.no_grad():
-                    _, (values, outputs) = every(params, x, y)
-            total[part] += values
-            if function.loss is not None:
-                for tally, outputs_of_run in zip(tallies[part], outputs, strict=True):
-                    tally.add(outputs_of_run, y)
-    model.train(training)
+    with evaluation_mode(model):
+        for start in range(0, len(rows), size):
+            x, y = rows.features[start : start + size], rows.targets[start : start + size]
+            for low in range(0, runs, several):
+                part = slice(low, low + several)
+                params = [p[part] for p in stack.params]
+                if gradient:
+                    grads, (_, (values, outputs)) = every(params, x, y)
+                    for whole, gradient_of_rows in zip(sums, grads, strict=True):
+                        whole[part] += gradient_of_rows
+                else:
+                    with torch.no_grad():
+                        _, (values, outputs) = every(params, x, y)
+                total[part] += values
+                if function.loss is not None:
+                    for tally, outputs_of_run in zip(tallies[part], outputs, strict=True):
+                        tally.add(outputs_of_run, y)
     penalties = _penalties(stack, function, strengths, sums)
     norms = [torch.linalg.vector_norm(s.reshape(runs, -1), dim=1) for s in sums]
     # one wait for a GPU, not one for each number

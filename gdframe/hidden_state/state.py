@@ -156,9 +156,19 @@ class HiddenState:
 
         def restore() -> None:
             with torch.no_grad():
-                value.copy_(saved)
+                if value.shape == saved.shape:
+                    value.copy_(saved)
+                else:
+                    value.data = saved.clone()
 
         self._note(path, lambda: not same_values(value.detach(), saved), restore)
+        if value.is_leaf:
+            trained = value.requires_grad
+            self._note(
+                f"{path}.requires_grad",
+                lambda: value.requires_grad != trained,
+                lambda: value.requires_grad_(trained),
+            )
         if value.is_leaf and grad is not None:
             self._enqueue(f"{path}.grad", grad)
 

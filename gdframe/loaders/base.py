@@ -61,4 +61,5 @@ class Loader:
     def samples(self, steps: int) -> int:
         """Return the number of rows that the first ``steps`` steps of a run see."""
         epochs, rest = divmod(steps, self.steps_per_epoch)
-        return epochs * self.rows + rest * self.batch_size
+        rows_per_epoch = min(self.rows, self.steps_per_epoch * self.batch_size)
+        return epochs * rows_per_epoch + rest * self.batch_size

@@ -55,14 +55,17 @@ class MLflow(Observer):
             ) from error
         try:
             self._client = MlflowClient(tracking_uri=uri)
-            existing = self._client.get_experiment_by_name(experiment)
+            self._client.get_experiment_by_name(experiment)
         except (MlflowException, OSError, ValueError) as error:
             raise InputError(f"uri={uri}", str(error)) from error
-        self._experiment_id = None if existing is None else existing.experiment_id
 
     def on_start(self, run: Watched) -> None:
         """Create the MLflow run, with its hyperparameters and the first evaluation."""
-        experiment = self._experiment_id or self._client.create_experiment(self.experiment)
+        existing = self._client.get_experiment_by_name(self.experiment)  # another run may make it
+        if existing is not None:
+            experiment = existing.experiment_id
+        else:
+            experiment = self._client.create_experiment(self.experiment)
         created = self._client.create_run(experiment, run_name=str(self.folder))
         self._run = created.info.run_id
         for name, value in self.hyperparameters.items():

@@ -101,10 +101,11 @@ class TensorBoard(Observer):
                 self._file.text(title, page)
             self._write_epoch(run)
             self._write_histograms(run)
-        if run.step == run.history.last["step"]:
-            self._remember(run, epoch)
-        else:  # the checkpoint was saved within an epoch
+        self._is_amid_epoch = run.step != run.history.last["step"]
+        if self._is_amid_epoch:
             self._before = self._loaded
+        else:
+            self._remember(run, epoch)
         self.flush()
 
     def on_block(self, run: Watched, steps: NDArray[np.float64]) -> None:

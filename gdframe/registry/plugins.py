@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import sys
@@ -82,10 +83,21 @@ def _load_from_here(name: str) -> None:
         sys.path[:] = before
 
 
+def _is_taken(name: str, path: Path) -> bool:
+    """Return whether a name is that of another module than the file, imported or not."""
+    if name in sys.modules:
+        return True
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return True
+    return spec is not None and spec.origin != str(path.resolve())
+
+
 def _load_file(path: Path) -> None:
     name = path.stem
-    if name in sys.modules:  # must not replace a loaded module
-        name = f"{name}_{abs(hash(str(path.resolve()))):x}"
+    if _is_taken(name, path):
+        name = f"{name}_{hashlib.blake2b(bytes(path.resolve()), digest_size=8).hexdigest()}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise UserError(f"{path} is not a Python file")

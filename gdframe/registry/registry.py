@@ -147,7 +147,14 @@ class Registry(Generic[T]):
         """Import the package and each of its files that registers a component."""
         if self._is_loaded:
             return
-        self._is_loaded = True
+        self._is_loaded = True  # before the imports, which may ask for names
+        try:
+            self._import()
+        except BaseException:
+            self._is_loaded = False
+            raise
+
+    def _import(self) -> None:
         package = importlib.import_module(self.package)
         for path in sorted(Path(package.__path__[0]).glob("*.py")):
             if b"\n@" in (source := path.read_bytes()) and b".register(" in source:

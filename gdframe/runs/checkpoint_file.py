@@ -65,7 +65,9 @@ def save_checkpoint(folder: Path, capture: Capture, *, keep: int) -> Path:
     facts = json.dumps({"format": FORMAT, **capture.facts})
     metadata = {"facts": facts, "digest": content_digest(capture.tensors, facts)}
     write_atomically(path, safetensors.torch.save(capture.tensors, metadata))
-    for old in _checkpoints(folder)[keep:]:
+    stored = _checkpoints(folder)
+    undone = [other for other in stored if other.name > path.name]  # the run has returned from them
+    for old in [*undone, *stored[len(undone) + keep :]]:
         old.unlink(missing_ok=True)
     return path
 

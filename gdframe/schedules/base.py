@@ -162,9 +162,10 @@ def _steps_to_try(clock: Clock) -> NDArray[np.int64]:
     """Return steps of a run, in order: the ends of epochs, and a seeded sample of the others."""
     epochs, length = max(1, math.ceil(clock.epochs)), clock.steps_per_epoch
     random = np.random.default_rng(0)
-    ends = np.arange(epochs) * length
+    ends = np.arange(min(epochs, MOST_TRIALS))
     if epochs > MOST_TRIALS:
-        ends = np.concatenate([ends[:2], random.choice(ends, MOST_TRIALS), ends[-2:]])
+        ends = np.array([0, 1, *random.integers(0, epochs, MOST_TRIALS), epochs - 2, epochs - 1])
+    ends *= length
     sample = random.integers(0, epochs * length, MOST_TRIALS)
     steps = np.concatenate([ends, ends + 1, ends + length - 1, sample])
     if epochs * length <= MOST_TRIALS:

@@ -42,11 +42,17 @@ class Early(StoppingRule):
     def follow(self, memory: Memory, end: EpochEnd) -> bool:
         """Store the best value and its epoch; return whether the value is the best so far."""
         value = end.row[self.columns[0]]
-        if memory and not self._sign * (memory["best"] - value) > self.min_delta:
-            memory["stale"] += 1
+        if memory and not self._is_better(value, memory["best"]):
+            memory["stale"] += not math.isnan(memory["best"])
             return False
         memory |= {"best": value, "epoch": end.epoch, "stale": 0}
         return True
+
+    def _is_better(self, value: float, best: float) -> bool:
+        """Return whether a value improves the best one; any number improves NaN."""
+        if math.isnan(best):
+            return not math.isnan(value)
+        return self._sign * (best - value) > self.min_delta
 
     def judge(self, memory: Memory, end: EpochEnd) -> Verdict | None:
         """Return a verdict if the value has not improved for ``patience`` epochs."""

@@ -69,7 +69,7 @@ class Improvement(StoppingRule):
 
 
 def _still_steep(gradient_norm: float, start: float) -> str:
-    if gradient_norm <= STEEP * start:
+    if start == 0 or gradient_norm <= STEEP * start:
         return ""
     return (
         f"but the gradient norm {gradient_norm:.3g} is still {gradient_norm / start:.0%} of its "

@@ -177,7 +177,7 @@ def _merged(rule: StoppingRule, default: StoppingRule | None) -> StoppingRule:
     vars(merged).update(
         (name, value)
         for name, value in vars(default).items()
-        if value is not None and vars(rule)[name] == plain[name]
+        if value != plain[name] == vars(rule)[name]
     )
     return merged
 

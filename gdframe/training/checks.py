@@ -13,12 +13,14 @@ from torch import nn
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.base import Problem
 from gdframe.errors import UserError
+from gdframe.hidden_state import undisturbed
 from gdframe.loaders.base import Loader
 from gdframe.losses.base import Loss
 from gdframe.metrics.base import Metric
 from gdframe.models.plain import is_lazy
 from gdframe.observers.base import Observer
 from gdframe.penalties.base import Penalty
+from gdframe.randomness import Purpose, seeded
 from gdframe.schedules.base import Schedule
 from gdframe.stopping import Stopping
 
@@ -106,7 +108,11 @@ def check_metrics(metrics: Mapping[str, Any], problem: Problem, data: Dataset) -
             raise UserError(f"metric {name} is for {metric.task}, and the data for {data.task}")
         tried = replace(problem, metrics={name: metric})
         try:
-            tried.evaluate(rows, data, gradient=False)
+            with (
+                undisturbed(model=problem.objective.model, metric=metric),
+                seeded(problem.seed, Purpose.MODEL),
+            ):
+                tried.evaluate(rows, data, gradient=False)
         except UserError:
             raise
         except Exception as error:

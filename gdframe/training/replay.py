@@ -16,9 +16,9 @@ SNAPSHOT_SHARE = 0.1
 
 
 class Snapshots:
-    """Keeps two snapshots of a run, renewed while it trains.
+    """Keeps the last two snapshots of a run, and the last before its objective was evaluated.
 
-    Two, because the newest may be younger than the last finite state, and the older one is not.
+    The newest may lie after the last finite state. Then an older one is used.
 
     Args:
         step: updates done.
@@ -26,11 +26,19 @@ class Snapshots:
     """
 
     def __init__(self, step: int, state: dict[str, Tensor]) -> None:
-        self._snapshots = [(step, state)] * 2
+        self._snapshots = [(step, state)]
 
-    def add(self, step: int, state: dict[str, Tensor]) -> None:
-        """Add a snapshot in place of the older one."""
-        self._snapshots = [self._snapshots[1], (step, state)]
+    def add(self, step: int, state: dict[str, Tensor], evaluated: int) -> None:
+        """Add a snapshot, and drop those that are not needed any more.
+
+        Args:
+            step: updates done.
+            state: of the run at that step.
+            evaluated: the step at which the objective was evaluated last.
+        """
+        before = [kept for kept in self._snapshots if kept[0] <= evaluated][-1:]
+        after = [kept for kept in self._snapshots if kept[0] > evaluated][-1:]
+        self._snapshots = [*before, *after, (step, state)]
 
     def replay(self, engine: Engine, run: int, step: int) -> int:
         """Bring a run to ``step``, or to the oldest snapshot if that is younger.
@@ -43,8 +51,8 @@ class Snapshots:
         Returns:
             Updates done.
         """
-        older, newer = self._snapshots
-        done, state = newer if newer[0] <= step else older
+        earlier = [kept for kept in self._snapshots if kept[0] <= step]
+        done, state = (earlier or self._snapshots)[-1 if earlier else 0]
         engine.load_state(run, state)
         while done < step:
             last = min(engine.clock.epoch_end(done), step)

@@ -144,8 +144,8 @@ class Run:
         verdict = None
         if not len(self.history):
             row = self._evaluate()
-            self.spec.stopping.check(row, self.spec.data.task)
             self._add(row)
+            self.spec.stopping.check(self.history.last, self.spec.data.task)
             if bad := first_not_finite(row):
                 verdict = diverged(*bad, step=0, lr=self.spec.lr, parameter=None)
             else:
@@ -269,11 +269,32 @@ class Run:
         updates = self.step
         self._replay(updates)
         broken = [name for name, p in self.parameters().items() if not p.isfinite().all()]
-        while not self.is_finite() and self.step == updates:
-            updates -= 1
-            self._replay(updates)
+        if not self.is_finite():
+            self._go_back(updates)
         parameter = broken[0] if broken else None
         return diverged(what, value, step=step, lr=self.spec.lr, parameter=parameter)
+
+    def _go_back(self, updates: int) -> None:
+        """Go back to the last update after which the objective is finite, by doubling and halving.
+
+        Args:
+            updates: after which it is not.
+        """
+        distance, too_late = 1, updates
+        self._replay(updates - distance)
+        while not self.is_finite():
+            if self.step > updates - distance:  # the oldest snapshot
+                return
+            too_late, distance = self.step, 2 * distance
+            self._replay(updates - distance)
+        finite = self.step
+        while too_late - finite > 1:
+            self._replay((finite + too_late) // 2)
+            if self.is_finite():
+                finite = self.step
+            else:
+                too_late = self.step
+        self._replay(finite)
 
     def _replay(self, step: int) -> None:
         assert self.snapshots is not None

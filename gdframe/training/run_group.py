@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 
 from gdframe.engines.base import CannotExecute, Engine, Trace
@@ -23,11 +25,13 @@ class RunGroup:
 
     Attributes:
         runs: those that are still training.
+        verdicts: of the last judgement, on runs that end; also if a run raised before its end.
     """
 
     def __init__(self, runs: Sequence[Run], engine: Engine) -> None:
         self.runs = list(runs)
-        self._wasted = 0.0
+        self.verdicts: dict[Run, Verdict] = {}
+        self._wasted, self._rebuild_seconds = 0.0, engine.rebuild_seconds
         self._seat(engine)
 
     def _seat(self, engine: Engine) -> None:
@@ -43,8 +47,9 @@ class RunGroup:
     def begin(self) -> dict[Run, Verdict]:
         """Begin all runs; return the verdicts on those that end at once."""
         self.engine.take_up()
+        self._evaluator.reset()
         self._stopwatch, self._snapshot_timer = SharedStopwatch(len(self.runs)), SnapshotTimer()
-        return self._verdicts(lambda run: run.begin(self._stopwatch))
+        return self._judge_all(lambda run: run.begin(self._stopwatch))
 
     def execute(self, steps: int) -> Trace:
         """Execute steps of all runs, at least 1 and at most to the end of the epoch."""
@@ -65,17 +70,22 @@ class RunGroup:
                 verdict = run.end_epoch()
             return verdict or run.out_of_time()
 
-        return self._verdicts(judge)
+        return self._judge_all(judge)
 
-    def _verdicts(self, judge: Callable[[Run], Verdict | None]) -> dict[Run, Verdict]:
-        return {run: verdict for run in self.runs if (verdict := judge(run))}
+    def _judge_all(self, judge: Callable[[Run], Verdict | None]) -> dict[Run, Verdict]:
+        self.verdicts = {}
+        for run in self.runs:
+            if verdict := judge(run):
+                self.verdicts[run] = verdict
+        return self.verdicts
 
     def snapshot(self) -> None:
         """Take snapshots of all runs if the last ones are old."""
         if self._snapshot_timer.is_due():
             for run in self.runs:
                 assert run.snapshots is not None
-                run.snapshots.add(run.step, self.engine.state(run.index))
+                evaluated = int(run.history.last["step"])
+                run.snapshots.add(run.step, self.engine.state(run.index), evaluated)
             self._snapshot_timer.restart()
 
     def remove(self, run: Run) -> None:
@@ -95,9 +105,10 @@ class RunGroup:
         if not self.runs or total == training:
             return
         self._wasted += block_seconds * (total - training) / total
-        if self._wasted > self.engine.rebuild_seconds:
+        if self._wasted > self._rebuild_seconds:
+            begun = time.perf_counter()
             self._seat(self.engine.only([run.index for run in self.runs]))
-            self._wasted = 0.0
+            self._wasted, self._rebuild_seconds = 0.0, time.perf_counter() - begun
 
     def separate(self) -> Iterator[tuple[Run, Callable[[], RunGroup]]]:
         """Split the group: yield each run and the factory of its own group."""
@@ -110,8 +121,9 @@ class RunGroup:
 
     def close(self) -> None:
         """Close the runs that are still here."""
-        for run in self.runs:
-            run.close()
+        with ExitStack() as stack:  # each is closed, also after an error of another
+            for run in reversed(self.runs):
+                stack.callback(run.close)
 
 
 def _alone(run: Run, engine: Engine) -> RunGroup:

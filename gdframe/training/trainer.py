@@ -26,6 +26,7 @@ from gdframe.schedules import Schedule
 from gdframe.stopping import Status, Stopping, StoppingRule, Verdict
 from gdframe.training.blocks import BlockSizer
 from gdframe.training.checks import check_list
+from gdframe.training.evaluation import Evaluator
 from gdframe.training.run import Run
 from gdframe.training.run_group import RunGroup
 from gdframe.training.run_spec import RunSpec
@@ -62,6 +63,7 @@ def train(
         if failed is None:
             raise
         if len(group.runs) > 1:
+            _end(group, group.verdicts, ended, failed)
             _one_by_one(group, stop, ended, failed)
         elif group.runs:
             failed(group.runs[0], error)
@@ -88,12 +90,16 @@ def _loop(
 def _end(
     group: RunGroup, verdicts: Mapping[Run, Verdict], ended: Ended, failed: Failed | None
 ) -> None:
-    """End the runs that have a verdict."""
+    """End the runs that have a verdict and have not ended; one that raises harms no other."""
     for run, verdict in verdicts.items():
-        result = run.finish(verdict)
-        run.close()
-        group.remove(run)
+        if run not in group.runs:
+            continue
         try:
+            try:
+                result = run.finish(verdict)
+            finally:
+                group.remove(run)
+                run.close()
             ended(run, result)
         except NotWrittenError:
             raise
@@ -182,19 +188,20 @@ class Trainer:
         )  # fmt: skip
         self.run = Run(spec, observers=observers, diagnosis=diagnosis, max_points=max_points)
         built = build_engine(engine, [spec.problem], data, loader, epochs=epochs)
-        self._group = RunGroup([self.run], built)
+        self._engine = built
+        self.run.seat(Evaluator(built), 0)
         self._checksum = data.checksum()
         self.run.settings = spec.settings()
 
     @property
     def engine(self) -> Engine:
         """The engine that executes the run."""
-        return self._group.engine
+        return self._engine
 
     def fit(self) -> Result:
         """Train until a rule ends the run; return how it ended and what it measured.
 
-        A run that was restored goes on from there. Ctrl-C ends the run at the next block with the
+        A run that was restored goes on from there, and one that has ended from its end. Ctrl-C ends the run at the next block with the
         status ``interrupted``.
         """
         spec = self.run.spec
@@ -214,7 +221,7 @@ class Trainer:
                 "after the change"
             )
         try:
-            return train_alone(self._group)
+            return train_alone(RunGroup([self.run], self._engine))
         finally:
             self.run.settings = spec.settings()
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -32,7 +32,7 @@ class Watchers:
     def __init__(self, run: Run, observers: list[Observer]) -> None:
         self.observers = observers
         self._run = run
-        self._failed: set[Observer] = set()
+        self._failed: set[int] = set()
 
     def start(self, states: Mapping[str, Tensor]) -> Verdict | None:
         """Give the observers what a checkpoint holds of them, and tell them of the start."""
@@ -56,12 +56,19 @@ class Watchers:
     def close(self) -> None:
         """Close the observers, also those that raised."""
         self._failed.clear()
-        self._call("close", lambda observer: observer.close())
+        with ExitStack() as stack:  # each is closed, also after an error of another
+            for observer in reversed(self.observers):
+                stack.callback(self._call, "close", lambda observer: observer.close(), [observer])
 
-    def _call(self, event: str, call: Callable[[Observer], None]) -> Verdict | None:
+    def _call(
+        self,
+        event: str,
+        call: Callable[[Observer], None],
+        observers: Sequence[Observer] | None = None,
+    ) -> Verdict | None:
         verdict = None
-        for observer in self.observers:
-            if observer in self._failed:
+        for observer in self.observers if observers is None else observers:
+            if id(observer) in self._failed:
                 continue
             try:
                 with self._unchanged(observer):
@@ -69,7 +76,7 @@ class Watchers:
             except (UserError, NotWrittenError, MemoryError):
                 raise
             except Exception as error:
-                self._failed.add(observer)
+                self._failed.add(id(observer))
                 name = OBSERVERS.name_of(observer)
                 verdict = Verdict(
                     Status.FAILED,

@@ -105,7 +105,7 @@ class LinearLoops(Engine):
     def _compile(self) -> None:
         """Have everything compiled that training will call, by calling it on next to nothing."""
         order, which = self._stored_order, np.zeros(MANY, np.int64)
-        for block, _ in self._blocks[:1] + self._blocks[1:][-1:]:  # all others are as the first
+        for block in {len(block.runs) > 1: block for block, _ in self._blocks}.values():
             sums = block.sums(self._x, self._y, order, 0, 1)
             block.mean_gradient(sums, 1)
             if self._large:
