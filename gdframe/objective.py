@@ -194,9 +194,7 @@ class Objective:
         gradient: bool,
         tally: Tally | None = None,
     ) -> Evaluation:
-        """Return the objective over ``rows``, with the model in evaluation mode.
-
-        The parameters' ``grad`` stays as it is.
+        """Return the objective over ``rows``, in evaluation mode; parameters keep their ``grad``.
 
         Args:
             rows: with targets encoded for the loss.

@@ -116,11 +116,16 @@ def resume_sweep(folder: Path, plugins: Sequence[str] = ()) -> int:
     Raises:
         UserError: the folder is not a sweep folder, or a run can no longer be trained.
     """
+    register_nodes()
+    task = Task(started=time.perf_counter())
+    with SweepFolder(folder).lock():  # before its list of runs is read
+        return _resume(task, folder, plugins)
+
+
+def _resume(task: Task, folder: Path, plugins: Sequence[str]) -> int:
     from gdframe.sweeps.executing.job import named_metric, read_jobs
     from gdframe.sweeps.executing.train_sweep import train_sweep
 
-    register_nodes()
-    task = Task(started=time.perf_counter())
     jobs = read_jobs(folder)
     stored = SweepFolder(folder).read_plugins()
     used = list(dict.fromkeys(plugin for job in jobs for plugin in job.config["plugins"]))

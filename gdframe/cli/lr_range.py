@@ -100,7 +100,8 @@ def lr_range(
         result = try_rates(_engine(config, spec.data, lrs, steps), lrs, steps, limit)
     target = claim(Path("outputs/lr-range")) if folder is None else Path(folder)
     target.mkdir(parents=True, exist_ok=True)
-    _write(target, result, overrides)
+    with RunFolder(target).lock():  # a run may train in it
+        _write(target, result, overrides)
     return result, target
 
 

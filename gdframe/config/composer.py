@@ -115,7 +115,8 @@ class Base:
         """
         base = cls(parse_config(config))
         if hydra:
-            if not isinstance(parse_yaml(hydra), dict):
+            content = parse_yaml(hydra)
+            if not isinstance(content, dict) or not isinstance(content.get("hydra"), dict):
                 raise ValueError("Hydra's settings are not a mapping")
             base.hydra = OmegaConf.select(OmegaConf.create(hydra), "hydra")
             base.hydra_text()  # raises if it lacks a key

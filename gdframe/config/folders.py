@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -21,6 +21,9 @@ ATTEMPTS = 10
 """Attempts to make and lock a folder that other processes remove."""
 
 _claimed: dict[str, str] = {}
+
+_made: set[Path] = set()
+"""Folders that did not exist before."""
 
 _present: dict[Path, set[str]] = {}
 """Names of the entries that each held folder had before the launch."""
@@ -68,7 +71,7 @@ def claim(root: Path) -> Path:
     while True:
         folder = day / (now.strftime("%H-%M-%S") + (f"-{attempt}" if attempt else ""))
         try:
-            folder.mkdir(parents=True)
+            _make(folder, exist_ok=False)
         except FileExistsError:
             if not day.is_dir():
                 raise UserError(f"cannot write to {day}: it is not a folder") from None
@@ -82,6 +85,24 @@ def claim(root: Path) -> Path:
             return folder
 
 
+def _make(folder: Path, *, exist_ok: bool) -> None:
+    """Make a folder and those that it is in; remember which are new."""
+    new = [path.resolve() for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=exist_ok)
+    _made.update(new)
+
+
+def _remove_made(folder: Path) -> None:
+    """Remove a folder, and those that it is in, as long as they are new and empty."""
+    for path in (folder, *folder.parents):
+        if path.resolve() not in _made:
+            return
+        try:
+            path.rmdir()
+        except OSError:
+            return
+
+
 @contextmanager
 def hold(folder: Path) -> Iterator[None]:
     """Keep other processes from a folder that is named, from before anything is written in it.
@@ -89,11 +110,10 @@ def hold(folder: Path) -> Iterator[None]:
     Raises:
         UserError: the folder cannot be made, or another process trains in it.
     """
-    is_new = not folder.exists()
     with ExitStack() as stack:
         for attempt in range(ATTEMPTS):
             try:
-                folder.mkdir(parents=True, exist_ok=True)
+                _make(folder, exist_ok=True)
                 stack.enter_context(Folder(folder).lock())
             except OSError as error:
                 # another process may have removed the folder that it did not use
@@ -107,9 +127,7 @@ def hold(folder: Path) -> Iterator[None]:
         try:
             yield
         except UserError:
-            if is_new:
-                with suppress(OSError):  # something was trained in it
-                    folder.rmdir()
+            _remove_made(folder)
             raise
 
 
@@ -157,7 +175,7 @@ def discard(folder: Path) -> None:
     """Remove the files of a launch that trained nothing, and no other file.
 
     A folder in which a run was trained stays unchanged.
-    The folder is removed if it is then empty, and so are the folders of its date and its root.
+    The folder is removed if it is new and then empty, and so are those that it is in.
     """
     if _is_trained(folder):
         return
@@ -174,10 +192,4 @@ def discard(folder: Path) -> None:
         RunFolder(folder).remove_start()
     if HYDRA_CONFIG not in present:
         SweepFolder(folder).remove_hydra_config()
-    for path in (folder, *list(folder.parents)[:3]):
-        if path.resolve() in (Path.cwd(), *Path.cwd().parents):
-            return
-        try:
-            path.rmdir()
-        except OSError:
-            return
+    _remove_made(folder)

@@ -125,9 +125,15 @@ def resume_run(folder: Path, overrides: Sequence[str], *, started: float | None 
         UserError: the folder is not a run folder, an override would change the steps, or its
             plugins are not known to be the user's.
     """
+    read_config(folder)  # refuses what is no run folder
+    with RunFolder(folder).lock():
+        return _resume(RunFolder(folder), overrides, started)
+
+
+def _resume(run_folder: RunFolder, overrides: Sequence[str], started: float | None) -> Result:
+    folder = run_folder.path
     config = read_config(folder)
     before = plain(config)
-    run_folder = RunFolder(folder)
     register_nodes()
     named, stored = named_plugins(overrides), run_folder.read_plugins()
     plugins = load_stored(folder, before["plugins"], stored, named, "plugins=[...]:")
@@ -160,7 +166,6 @@ def resume_run(folder: Path, overrides: Sequence[str], *, started: float | None 
             run_folder.write_plugins(digests(plugins))
         run_folder.write_config_text(OmegaConf.to_yaml(config))
 
-    with run_folder.lock():
-        add_log(run_folder)
-        name_data(after["data"].get("path"))
-        return train_run(after, run_folder, start=start, resume=True, started=started)
+    add_log(run_folder)
+    name_data(after["data"].get("path"))
+    return train_run(after, run_folder, start=start, resume=True, started=started)

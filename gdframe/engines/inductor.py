@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
+
+from gdframe.runs.files import cache_folder
 
 OPTIONS: dict[str, Any] = {
     "cpp_wrapper": True,
@@ -21,8 +24,19 @@ OPTIONS: dict[str, Any] = {
 """Options of Inductor: no Python between steps, and a cache of compiled code on disk."""
 
 
+_temporary: list[tempfile.TemporaryDirectory[str]] = []
+
+
 def options() -> dict[str, Any]:
-    """Return the options for Inductor."""
+    """Return the options for Inductor; its cache moves to the user's, unless he named one.
+
+    PyTorch keeps it in the folder for temporary files, where others can put code in advance.
+    """
+    if "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
+        folder = cache_folder("inductor")
+        if folder is None:
+            _temporary.append(tempfile.TemporaryDirectory(prefix="gdframe-"))
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder or _temporary[-1].name)
     from gdframe.engines.products import OneDNN, is_faster  # these import Inductor
 
     return OPTIONS | ({"post_grad_custom_post_pass": OneDNN()} if is_faster() else {})

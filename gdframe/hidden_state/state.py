@@ -156,10 +156,9 @@ class HiddenState:
 
         def restore() -> None:
             with torch.no_grad():
-                if value.shape == saved.shape:
-                    value.copy_(saved)
-                else:
-                    value.data = saved.clone()
+                if value.shape != saved.shape:
+                    value.data = torch.empty_like(saved)
+                value.copy_(saved)
 
         self._note(path, lambda: not same_values(value.detach(), saved), restore)
         if value.is_leaf:
@@ -169,8 +168,8 @@ class HiddenState:
                 lambda: value.requires_grad != trained,
                 lambda: value.requires_grad_(trained),
             )
-        if value.is_leaf and grad is not None:
-            self._enqueue(f"{path}.grad", grad)
+            if grad is not None:
+                self._enqueue(f"{path}.grad", grad)
 
     def _array(self, path: str, value: np.ndarray[Any, Any]) -> None:
         saved = value.copy()

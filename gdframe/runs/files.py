@@ -144,16 +144,24 @@ def _is_alive(process: int) -> bool:
 
 
 def cache_folder(name: str) -> Path | None:
-    """Return a cache folder, or None if it cannot be written.
+    """Return a cache folder, or None if it cannot be written, or others can write it.
 
-    It is in ``$GDFRAME_CACHE``, else ``$XDG_CACHE_HOME/gdframe``, else ``~/.cache/gdframe``.
+    It is in ``$GDFRAME_CACHE``, which is trusted, else in ``$XDG_CACHE_HOME/gdframe``, else in
+    ``~/.cache/gdframe``. It holds compiled code, which runs.
     """
-    root = os.environ.get("GDFRAME_CACHE") or os.path.join(  # noqa: PTH118
-        os.environ.get("XDG_CACHE_HOME") or "~/.cache", "gdframe"
-    )
+    named = os.environ.get("GDFRAME_CACHE")
+    root = named or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "gdframe")  # noqa: PTH118
     try:
         folder = Path(root).expanduser() / name
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        is_safe = bool(named) or all(map(_is_ours, (folder, folder.parent)))
     except (OSError, RuntimeError):  # RuntimeError: there is no home folder
         return None
-    return folder if os.access(folder, os.W_OK) else None
+    return folder if is_safe and os.access(folder, os.W_OK) else None
+
+
+def _is_ours(folder: Path) -> bool:
+    """Return whether a folder belongs to this user, and not everybody may write in it."""
+    status = folder.stat()
+    user = os.getuid() if hasattr(os, "getuid") else status.st_uid
+    return status.st_uid == user and not status.st_mode & stat.S_IWOTH

@@ -17,8 +17,8 @@ log = logging.getLogger("gdframe")
 PATIENCE_SECONDS = 0.3
 """Longest wait for the lock: ``is_locked`` in another process holds it for microseconds."""
 
-_held: set[tuple[int, int]] = set()
-"""Device and inode of the folders that this process has locked."""
+_held: dict[tuple[int, int], int] = {}
+"""Descriptors of the folders that this process has locked, by device and inode."""
 
 
 @contextmanager
@@ -26,8 +26,8 @@ def exclusive(folder: Path, *, shared: bool = False) -> Iterator[None]:
     """Keep other processes from training in ``folder`` at the same time.
 
     The operating system releases the lock when this process ends. A process may take a lock that it
-    holds again. Systems without ``flock``, such as Windows, lock nothing; so do some network file
-    systems, and then a warning says so.
+    holds again; with ``shared``, it then lets other shared locks in. Systems without ``flock``,
+    such as Windows, lock nothing; so do some network file systems, and then a warning says so.
 
     Args:
         folder: of a run or a sweep.
@@ -42,6 +42,8 @@ def exclusive(folder: Path, *, shared: bool = False) -> Iterator[None]:
         status = os.fstat(descriptor)
         key = status.st_dev, status.st_ino
         if key in _held:
+            if shared:
+                _take(_held[key], shared=True, patience=0.0)
             yield
             return
         try:
@@ -58,11 +60,11 @@ def exclusive(folder: Path, *, shared: bool = False) -> Iterator[None]:
         now = folder.stat()
         if key != (now.st_dev, now.st_ino):
             raise FileNotFoundError(errno.ENOENT, "another process has removed it", str(folder))
-        _held.add(key)
+        _held[key] = descriptor
         try:
             yield
         finally:
-            _held.discard(key)
+            del _held[key]
     finally:
         os.close(descriptor)
 

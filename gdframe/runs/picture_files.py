@@ -50,7 +50,7 @@ def read_pictures(folder: Path, name: str) -> dict[str, bytes]:
     A file that is no picture is left out with a warning.
     """
     inside, pictures = Folder(folder), {}
-    for path in inside.files(f"{name}*.png"):
+    for path in _pictures(inside, name):
         try:
             content = inside.read(path.name, most=MOST_BYTES)
             if not content.startswith(SIGNATURE):
@@ -68,5 +68,9 @@ def remove_pictures(folder: Path, name: str) -> None:
     Raises:
         OSError: a file cannot be removed.
     """
-    for path in Folder(folder).files(f"{name}*.png"):
+    for path in _pictures(Folder(folder), name):
         path.unlink()
+
+
+def _pictures(folder: Folder, name: str) -> list[Path]:
+    return folder.files(f"{name}.png") + folder.files(f"{name}-*.png")

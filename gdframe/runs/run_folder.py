@@ -64,8 +64,8 @@ class RunFolder(Folder):
         return self.has(CONFIG)
 
     def is_occupied(self) -> bool:
-        """Return whether a run was started here, or there is a result."""
-        return self.has(CONFIG) or self.has(RESULT)
+        """Return whether a run was started here, or there are files of its names."""
+        return self.is_trained() or any(self.has(name) for name in (CONFIG, MODEL, HISTORY))
 
     def is_trained(self) -> bool:
         """Return whether a run was trained here."""

@@ -47,8 +47,8 @@ class SweepFolder(Folder):
         return self.has_jobs() or bool(self.runs())
 
     def is_occupied(self) -> bool:
-        """Return whether a sweep was started here."""
-        return self.has_jobs() or self.has_runs()
+        """Return whether a sweep was started here, or there are files of its names."""
+        return self.has_jobs() or self.has_runs() or self.has(SUMMARY_TABLE) or self.has(SUMMARY)
 
     def runs(self) -> list[RunFolder]:
         """Return the run folders of the sweep by number."""
@@ -159,8 +159,12 @@ class SweepFolder(Folder):
                 path.parent.rmdir()
 
     def mean(self, name: str) -> RunFolder:
-        """Return the folder for the mean curves of a configuration."""
-        return RunFolder(self.path / MEANS / name)
+        """Return the folder for the mean curves of a configuration.
+
+        Raises:
+            DamagedError: there is a link or a file.
+        """
+        return RunFolder(self.subfolder(f"{MEANS}/{name}").path)
 
     def worker(self, number: int) -> str:
         """Return the folder of a worker, relative to the sweep folder."""

@@ -275,18 +275,15 @@ class Run:
         return diverged(what, value, step=step, lr=self.spec.lr, parameter=parameter)
 
     def _go_back(self, updates: int) -> None:
-        """Go back to the last update after which the objective is finite, by doubling and halving.
-
-        Args:
-            updates: after which it is not.
-        """
+        """Go back to the last of fewer updates after which the objective is finite."""
         distance, too_late = 1, updates
-        self._replay(updates - distance)
-        while not self.is_finite():
+        while True:
+            self._replay(updates - distance)
+            if self.is_finite():
+                break
             if self.step > updates - distance:  # the oldest snapshot
                 return
             too_late, distance = self.step, 2 * distance
-            self._replay(updates - distance)
         finite = self.step
         while too_late - finite > 1:
             self._replay((finite + too_late) // 2)

@@ -201,8 +201,8 @@ class Trainer:
     def fit(self) -> Result:
         """Train until a rule ends the run; return how it ended and what it measured.
 
-        A run that was restored goes on from there, and one that has ended from its end. Ctrl-C ends the run at the next block with the
-        status ``interrupted``.
+        A run that was restored goes on from there, and one that has ended from its end. Ctrl-C ends
+        the run at the next block with the status ``interrupted``.
         """
         spec = self.run.spec
         reason = type(self.engine).why_not([spec.problem], spec.data, spec.loader)

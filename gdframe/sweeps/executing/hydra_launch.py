@@ -67,7 +67,7 @@ def launch_packed(
     task.expect(folder, jobs)
     before = task.outcome.jobs if task.outcome is not None else []
     packed = pack(folder, jobs, before, most=packing.batch, first=first)
-    with SweepFolder(folder).lock():
+    with SweepFolder(folder).lock(shared=True):  # the workers share it
         for returned in packing.launcher.launch(packed, initial_job_idx=first):
             _ = returned.return_value  # raises the error of the worker
     configure_log()

@@ -65,11 +65,11 @@ def train_pack(settings: dict[str, Any]) -> None:
     Args:
         settings: ``sweep`` of the config.
     """
-    numbers = set(settings["pack"])
-    jobs = [job for job in read_jobs(Path(settings["dir"])) if job.number in numbers]
+    numbers, folder = set(settings["pack"]), Path(settings["dir"])
+    jobs = [job for job in read_jobs(folder) if job.number in numbers]
     allow_files(2 * len(jobs))
     datasets = Datasets()
-    with interruptible() as stop:
+    with SweepFolder(folder).lock(shared=True), interruptible() as stop:  # also after a launch died
         execution = Execution(datasets, stop, SweepProgress(jobs, None, show=False), Curves())
         execution.train(plan(jobs, datasets, most=len(jobs)))
 
