@@ -152,7 +152,7 @@ class HiddenState:
         if type(value) not in (Tensor, torch.nn.Parameter) or value.layout != torch.strided:
             self.opaque = self.opaque or path  # a subclass from another library
             return
-        saved, grad = value.detach().clone(), value.grad
+        saved = value.detach().clone()
 
         def restore() -> None:
             with torch.no_grad():
@@ -168,8 +168,7 @@ class HiddenState:
                 lambda: value.requires_grad != trained,
                 lambda: value.requires_grad_(trained),
             )
-            if grad is not None:
-                self._enqueue(f"{path}.grad", grad)
+            self._enqueue(f"{path}.grad", value.grad)  # None is not queued
 
     def _array(self, path: str, value: np.ndarray[Any, Any]) -> None:
         saved = value.copy()
