@@ -204,3 +204,16 @@ def test_a_loss_with_another_method_may_keep_state():
     loss = gd.MSE()
     loss.check = lambda data: None
     assert isinstance(undisturbed(loss=loss), HiddenState)
+
+
+def test_a_parameter_that_is_frozen_or_reshaped_is_noticed_and_put_back():
+    model = nn.Linear(2, 1)
+    saved, weight = HiddenState({"model": model}), model.weight.detach().clone()
+    model.weight.requires_grad_(False)
+    assert saved.changed().endswith("weight'].requires_grad")
+    saved.restore()
+    assert model.weight.requires_grad
+    model.weight.data = torch.zeros(3, 3)
+    assert saved.changed() is not None
+    saved.restore()
+    assert torch.equal(model.weight, weight)

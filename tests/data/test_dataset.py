@@ -180,3 +180,14 @@ def test_synthetic_classes_follow_the_softmax():
 def test_wrong_settings_are_refused(name, wrong):
     with pytest.raises(gd.UserError):
         gd.DATASETS.build(name, **wrong).load()
+
+
+def test_the_checksum_changes_when_rows_change_places():
+    x = np.random.default_rng(0).standard_normal((40, 3))
+    for part in ("train", "validation"):
+        for name in ("features", "targets"):
+            data = gd.Dataset.from_arrays(x, x[:, 0], validation=0.25)
+            before = data.checksum()
+            values = getattr(getattr(data, part), name)
+            values.copy_(values.flip(0).clone())
+            assert data.checksum() != before, (part, name)

@@ -190,3 +190,32 @@ def test_cuda_equals_the_cpu(optimizer):
     _, losses, _ = train(gd.MiniBatch(24, 5), [run], data=data)
     _, expected, _ = train(gd.MiniBatch(24, 5), [run_of(optimizer=optimizer)])
     np.testing.assert_allclose(losses, expected, rtol=1e-10)
+
+
+class Counting(torch.optim.Optimizer):
+    """Keeps its counter as a Python number, as optimizers of other libraries do."""
+
+    def __init__(self, params, lr):
+        super().__init__(params, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                state = self.state[p]
+                state["step"] = state.get("step", 0) + 1
+                p -= group["lr"] * (1 - 0.9 ** state["step"]) * p.grad
+
+
+@pytest.mark.parametrize("make", [Counting, torch.optim.Adam])
+def test_state_of_other_optimizers_comes_back_as_it_was(make):
+    model = gd.Linear(DATA.features).double()
+    run = Problem(gd.Objective(model, gd.MSE()), make(model.parameters(), lr=0.1), gd.Constant(), 0)
+    engine = Eager([run], DATA, gd.FullBatch(DATA.rows), epochs=9)
+    engine.advance(0, 1)
+    before = {key: type(value) for key, value in run.optimizer.state[model.weight].items()}
+    state = engine.state(0)
+    engine.load_state(0, state)
+    after = run.optimizer.state[model.weight]
+    assert {key: type(value) for key, value in after.items()} == before
+    assert float(after["step"]) == 1

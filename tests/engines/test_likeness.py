@@ -90,3 +90,15 @@ def test_frozen_parameters_and_hooks_are_compared():
 def test_the_path_of_the_difference_is_returned():
     a, b = (nn.Sequential(nn.Linear(2, 2), nn.Softplus(beta)) for beta in (1.0, 2.0))
     assert first_difference(a, b) == "1.beta"
+
+
+@pytest.mark.parametrize("kind", [
+    "register_forward_hook", "register_forward_pre_hook", "register_full_backward_hook",
+    "register_full_backward_pre_hook",
+])  # fmt: skip
+@pytest.mark.parametrize("place", range(4))
+def test_a_hook_on_one_of_many_modules_is_a_difference(kind, place):
+    a, b = (nn.Sequential(*(nn.Linear(2, 2) for _ in range(4))) for _ in range(2))
+    getattr(b[place], kind)(lambda *_: None)
+    assert first_difference(a, b) is not None
+    assert first_difference(b, a) is not None

@@ -67,3 +67,11 @@ def test_an_order_that_remembers_the_last_epoch_is_refused(engine):
             model, gd.MSE(), gd.GD(model.parameters(), lr=0.1), Walk(data.rows, batch_size=4),
             data, engine=engine, epochs=4,
         )  # fmt: skip
+
+
+def test_samples_count_the_rows_of_shorter_epochs():
+    class Short(gd.Loader):
+        steps_per_epoch = 2
+
+    assert [Short(10, 3).samples(steps) for steps in range(5)] == [0, 3, 6, 9, 12]
+    assert [gd.MiniBatch(10, 4).samples(steps) for steps in range(5)] == [0, 4, 8, 10, 14]

@@ -134,3 +134,13 @@ def test_a_sweep_over_components_of_plugins_varies_their_settings(gdframe, tmp_p
     done = gdframe("-m", "plugins=[left.py,right.py]", *chosen, *engine, *QUICK)
     assert done.code == 0, done.err
     assert len(done.runs) == 4
+
+
+def test_a_plugin_file_does_not_take_the_name_of_another_module(gdframe, tmp_path):
+    (tmp_path / "colorsys.py").write_text(RULES.read_text())
+    code = (
+        "from gdframe.registry.plugins import load_plugins; load_plugins(['colorsys.py'])\n"
+        "import colorsys; assert colorsys.rgb_to_hsv(0, 0, 0) == (0.0, 0.0, 0)"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()

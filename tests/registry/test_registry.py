@@ -141,3 +141,13 @@ def test_public_names_exist_and_are_sorted():
         assert getattr(gd, name) is not None
     with pytest.raises(AttributeError, match="nothing"):
         _ = gd.nothing
+
+
+def test_a_package_that_fails_to_load_is_loaded_again(tmp_path, monkeypatch):
+    (tmp_path / "parts_of_mine").mkdir()
+    (tmp_path / "parts_of_mine" / "__init__.py").write_text("raise RuntimeError('not yet')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    registry = Registry("part", package="parts_of_mine")
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="not yet"):
+            list(registry)

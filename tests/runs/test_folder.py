@@ -10,6 +10,7 @@ import pytest
 from command import locked_elsewhere
 
 from gdframe.errors import UserError
+from gdframe.runs.files import cache_folder
 from gdframe.runs.folder import DamagedError, Folder
 from gdframe.runs.log import append_log
 from gdframe.runs.picture_files import read_pictures, remove_pictures
@@ -180,3 +181,52 @@ def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch, caplog):
     assert str(tmp_path) in caplog.text
     assert "no locks" in caplog.text
     assert not RunFolder(tmp_path).is_training()
+
+
+def test_mean_curves_are_not_written_through_a_link(tmp_path):
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "mean").symlink_to(tmp_path / "outside")
+    with pytest.raises(DamagedError, match="is a link"):
+        SweepFolder(tmp_path / "sweep").mean("all")
+
+
+OTHERS = (
+    "events.out.tfevents.1.other", "model.safetensors", "history.csv", "summary.csv", "result.json",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("words", [("hydra.run.dir=made",), ("-m", "sweep.dir=made", "seed=0,1")])
+def test_a_folder_with_files_of_our_names_is_refused(gdframe, tmp_path, name, words):
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / name).write_text("of somebody else")
+    done = gdframe(*words, "epochs=1", "logging.progress=false")
+    assert done.code == 2
+    assert [path.name for path in (tmp_path / "made").iterdir()] == [name]
+    assert (tmp_path / "made" / name).read_text() == "of somebody else"
+
+
+def test_pictures_of_users_stay(tmp_path):
+    for name in ("heat_map.png", "heat_map-a=1.png", "heat_map_paper.png"):
+        (tmp_path / name).write_bytes(b"x")
+    remove_pictures(tmp_path, "heat_map")
+    assert [path.name for path in tmp_path.iterdir()] == ["heat_map_paper.png"]
+
+
+def test_a_refused_launch_leaves_folders_that_were_there(gdframe, tmp_path):
+    (tmp_path / "exp" / "keep").mkdir(parents=True)
+    for folder in ("exp/keep/new/run", "exp/keep"):
+        assert gdframe(f"hydra.run.dir={folder}", "lr=-1").code == 2
+        assert [str(p.relative_to(tmp_path)) for p in sorted(tmp_path.rglob("*"))] == [
+            "exp", "exp/keep"
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o777])
+def test_a_cache_that_all_may_write_is_not_used(tmp_path, monkeypatch, mode):
+    monkeypatch.delenv("GDFRAME_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "gdframe").mkdir()
+    (tmp_path / "gdframe").chmod(mode)
+    assert (cache_folder("linear") is not None) == (mode == 0o700)

@@ -8,7 +8,8 @@ import torch
 
 import gdframe as gd
 from gdframe.registry import ENGINES
-from gdframe.stopping import Status
+from gdframe.runs.run_folder import RunFolder
+from gdframe.stopping import EpochEnd, Status
 from gdframe.training.run import Run
 from gdframe.training.run_group import RunGroup
 from gdframe.training.run_spec import RunSpec
@@ -104,3 +105,31 @@ def test_early_stopping_needs_validation_rows():
         ).fit()  # fmt: skip
     with pytest.raises(gd.UserError, match="metric=r3: there is no such metric"):
         gd.Early(metric="r3")
+
+
+def follow(values, **settings):
+    """Return which values are the best so far, and the epoch in which the rule ends the run."""
+    rule, memory, best = gd.Early(**settings), {}, []
+    for epoch, value in enumerate(values):
+        end = EpochEnd({"epoch": epoch, "validation_loss": value}, {}, 100, 0.1, noisy=False)
+        best.append(rule.follow(memory, end))
+        if rule.judge(memory, end):
+            return best, epoch
+    return best, None
+
+
+def test_a_figure_that_is_not_a_number_is_worse_than_any_number():
+    nan = float("nan")
+    assert follow([nan, 3.0, nan, 2.0, nan, nan], patience=2) == (
+        [True, True, False, True, False, False], 5
+    )  # fmt: skip
+    assert follow([nan] * 9, patience=2) == ([True, *[False] * 8], None)
+
+
+def test_the_last_checkpoint_is_of_the_best_epoch(tmp_path):
+    gd.train("data=regression", "data.rows=60", "data.features=40", "data.noise=3", "lr=0.02",
+             "optimizer=momentum", "stopping=early", "stopping.early.patience=4", "epochs=400",
+             "stopping.tolerance=null", "checkpoint.every=1", folder=tmp_path)  # fmt: skip
+    capture, problems = RunFolder(tmp_path).load_checkpoint()
+    assert problems == []
+    assert capture.facts["step"] == RunFolder(tmp_path).read_result()["steps"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import gdframe as gd
-from gdframe.stopping import Status
+from gdframe.stopping import EpochEnd, Status
 
 
 def end_of(objective, *, start=1.0, noisy=True, **columns):
@@ -109,3 +109,36 @@ def test_early_knows_whether_a_metric_is_maximized():
 def test_values_out_of_range_are_refused(wrong):
     with pytest.raises(gd.UserError, match=next(iter(wrong))):
         gd.Stopping(**wrong)
+
+
+def test_null_for_every_run_holds_for_a_named_rule():
+    rules = gd.Stopping(tolerance=None, rules=[gd.Improvement(patience=3)]).rules
+    assert (rules["improvement"].tolerance, rules["improvement"].patience) == (None, 3)
+
+
+def test_a_start_without_slope_ends_by_improvement():
+    rule, memory = gd.Improvement(tolerance=1e-3, patience=1), {}
+    row = {"epoch": 0, "objective": 1.0, "gradient_norm": 0.0}
+    ends = [
+        EpochEnd({**row, "gradient_norm": n}, row, 9, 0.1, noisy=False) for n in (0.0, 1.0, 1.0)
+    ]
+    for end in ends:
+        rule.follow(memory, end)
+    assert rule.judge(memory, ends[-1]).status == Status.CONVERGED
+
+
+def test_a_rule_may_ask_for_a_column_of_the_diagnosis():
+    class Flat(gd.StoppingRule):
+        columns = ("curvature/lambda_max",)
+
+        def judge(self, memory, end):
+            seen.append(end.row["curvature/lambda_max"])
+
+    seen: list = []
+    data = gd.Regression(rows=40, features=3).load()
+    model = gd.Linear(3)
+    gd.Trainer(
+        model, gd.MSE(), gd.GD(model.parameters(), 0.1), gd.FullBatch(data.rows), data, epochs=2,
+        stopping=[Flat()], diagnosis=gd.Diagnostics(curvature=True),
+    ).fit()  # fmt: skip
+    assert len(seen) >= 2

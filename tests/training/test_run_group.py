@@ -149,3 +149,35 @@ def test_ended_runs_leave_the_engine():
     together("eager", [SETTINGS[0], SETTINGS[4]], observers=[Watch()])
     assert sizes[0] == 2
     assert sizes[-1] == 1
+
+
+def test_a_verdict_holds_when_a_later_run_raises_in_the_same_block():
+    class Raises(gd.Observer):
+        def on_epoch(self, run):
+            if run.history.last["epoch"] == 3:
+                raise gd.UserError("out of luck")
+
+    settings = [{"lr": 0.01, "stopping": {"target": 1e9}}, {"lr": 0.01}, {"lr": 0.02}]
+    runs = []
+    for number, values in enumerate(settings):
+        given, rest = parts(**values)
+        if number == 0:
+            rest["stopping"] = gd.Stopping(tolerance=None, rules=[AtThird()])
+        watchers = [Raises()] if number == 1 else []
+        runs.append(Run(RunSpec(*given, LOADERS["eager"], DATA, **rest), observers=watchers))
+    results, failures = {}, {}
+    problems = [run.spec.problem for run in runs]
+    engine = ENGINES.build("eager", runs=problems, data=DATA, loader=LOADERS["eager"], epochs=12)
+    train(RunGroup(runs, engine), lambda: None, ended=results.__setitem__,
+          failed=failures.__setitem__)  # fmt: skip
+    assert list(failures) == [runs[1]]
+    assert results[runs[0]].epochs == 3
+    assert results[runs[0]].gradient_evaluations == 3 * LOADERS["eager"].steps_per_epoch
+    assert results[runs[2]].epochs == 12
+
+
+class AtThird(gd.StoppingRule):
+    """Ends a run after three epochs."""
+
+    def judge(self, memory, end):
+        return gd.Verdict(Status.CONVERGED, "the third") if end.epoch == 3 else None
