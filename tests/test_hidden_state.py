@@ -210,7 +210,7 @@ def test_a_parameter_that_is_frozen_or_reshaped_is_noticed_and_put_back():
     model = nn.Linear(2, 1)
     saved, weight = HiddenState({"model": model}), model.weight.detach().clone()
     model.weight.requires_grad_(False)
-    assert saved.changed().endswith("weight'].requires_grad")
+    assert saved.changed().endswith("weight.requires_grad")
     saved.restore()
     assert model.weight.requires_grad
     model.weight.data = torch.zeros(3, 3)

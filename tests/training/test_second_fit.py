@@ -95,7 +95,7 @@ def test_a_state_far_back_is_found_in_few_replays(monkeypatch):
     model = gd.Linear(1, bias=False)
     with torch.no_grad():
         model.weight.fill_(1.0)
-    rule = gd.GD(model.parameters(), lr=-1e-3)
+    rule = gd.GD(model.parameters(), lr=1.001)  # it grows by 0.2 % a step
     loader = gd.PerSample(rows, shuffle=False)
     trainer = gd.Trainer(
         model, gd.MSE(), rule, loader, data, epochs=1, stopping=gd.Stopping(tolerance=None),
