@@ -124,7 +124,7 @@ def resume_sweep(folder: Path, plugins: Sequence[str] = ()) -> int:
     jobs = read_jobs(folder)
     stored = SweepFolder(folder).read_plugins()
     used = list(dict.fromkeys(plugin for job in jobs for plugin in job.config["plugins"]))
-    load_stored(folder, used, stored, plugins, "plugins=[...]:")
+    load_stored(folder, used, stored, plugins, "plugins=")
     settings = task.expect(folder, jobs)
     task.metric = named_metric(folder)
     configure_log()

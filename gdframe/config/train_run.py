@@ -130,7 +130,7 @@ def resume_run(folder: Path, overrides: Sequence[str], *, started: float | None 
     run_folder = RunFolder(folder)
     register_nodes()
     named, stored = named_plugins(overrides), run_folder.read_plugins()
-    plugins = load_stored(folder, before["plugins"], stored, named, "plugins=[...]:")
+    plugins = load_stored(folder, before["plugins"], stored, named, "plugins=")
     refuse_unheard(overrides)
     for override in parse(overrides):
         key = override.key_or_group
