@@ -101,8 +101,10 @@ def _somewhere(key: str, config: Mapping[str, Any]) -> str | None:
 def _owners(registry: Registry[Any], setting: str) -> list[str]:
     """Return the components of a kind that have a setting."""
     built_in = [name for name in names(registry.kind) if setting in _settings(registry.kind, name)]
-    third_party = [name for name in registry.third_party() if setting in registry.settings(name)]
-    return list(dict.fromkeys([*built_in, *third_party]))
+    user_components = [
+        name for name in registry.user_components() if setting in registry.settings(name)
+    ]
+    return list(dict.fromkeys([*built_in, *user_components]))
 
 
 def _settings(group: str, name: str) -> Mapping[str, Any]:

@@ -21,7 +21,7 @@ def choose_engine(runs: Sequence[Problem], data: Dataset, loader: Loader, *, epo
     """Return the engine that should execute the runs in the shortest time.
 
     Args:
-        runs: one for each run.
+        runs: the problem of each run.
         data: what they train on.
         loader: which rows each step sees.
         epochs: the limit on epochs.
@@ -71,7 +71,7 @@ def build_engine(
 
     Args:
         name: as registered; ``auto`` chooses an engine.
-        runs: one for each run.
+        runs: the problem of each run.
         data: what they train on.
         loader: which rows each step sees.
         epochs: the limit on epochs.

@@ -133,7 +133,7 @@ class Engine(ABC):
     """Base of engines. All R >= 1 runs share data, loader and structure.
 
     Args:
-        runs: one for each run.
+        runs: the problem of each run.
         data: what they train on.
         loader: which rows each update sees.
         epochs: the limit on epochs, for schedules that last as long as the run.

@@ -24,16 +24,16 @@ from gdframe.engines.compiled_step import Step
 from gdframe.engines.eager import Eager
 from gdframe.engines.inductor import cloned, compiler, options, selected
 from gdframe.engines.inexact import InexactOperationError, RefuseInexact
-from gdframe.engines.probe import why_not_functional, why_not_stateless
+from gdframe.engines.probe import why_not_functional, why_rule_not_pure
 from gdframe.engines.row_order import depends_on_seed, row_order
 from gdframe.engines.stack import Stack
-from gdframe.engines.structure import why_not_pure, why_not_together
+from gdframe.engines.structure import why_not_together, why_step_not_update
 from gdframe.engines.together import evaluate_together
 from gdframe.engines.verification import check_evaluations, check_steps, runs_to_check
 from gdframe.errors import first_line
 from gdframe.loaders.base import Loader
 from gdframe.objective import Evaluation
-from gdframe.registry import ENGINES, is_own
+from gdframe.registry import ENGINES, is_built_in
 
 SETUP_SECONDS, STEP_SECONDS, TENSOR_SECONDS, WORK_SECONDS = 20.0, 4e-6, 2e-6, 0.2e-9
 """Seconds for compilation, a step, each of its parameter tensors, each product of value and row."""
@@ -72,8 +72,7 @@ class Compiled(Engine):
         self._unrolled = UNROLLED if small and self._indexed else 1
         # the loop crashes if two states share memory, which happens where a rule computes them by
         # the same expression; selecting between new and old values gives each its own memory
-        is_foreign = not is_own(self._stack.rule)
-        self._selects = self._unrolled > 1 or is_foreign
+        self._selects = self._unrolled > 1 or not is_built_in(self._stack.rule)
         for run in self.runs:
             run.objective.model.train()
         self._step = Step(self._stack, shared=self._shared)
@@ -99,11 +98,11 @@ class Compiled(Engine):
         if device.type == "cpu" and compiler() is None:
             return "it needs a C++ compiler (g++, clang++ or $CXX), but there is none"
         for run in runs:
-            if reason := why_not_pure(run):
+            if reason := why_step_not_update(run):
                 return reason
         return (
             why_not_together(runs)
-            or why_not_stateless(runs[0])
+            or why_rule_not_pure(runs[0])
             or why_not_functional(runs[0], data, loader)
         )
 

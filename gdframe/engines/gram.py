@@ -25,9 +25,9 @@ from gdframe.engines.expansion import (
     penalized_columns,
     why_not_quadratic,
 )  # fmt: skip
-from gdframe.engines.probe import why_not_as_declared, why_not_stateless
+from gdframe.engines.probe import why_not_as_declared, why_rule_not_pure
 from gdframe.engines.row_order import takes_all_rows
-from gdframe.engines.structure import why_not_pure, why_not_together
+from gdframe.engines.structure import why_not_together, why_step_not_update
 from gdframe.engines.verification import check_evaluations, check_steps, runs_to_check
 from gdframe.hidden_state import undisturbed
 from gdframe.loaders.base import Loader
@@ -125,14 +125,14 @@ class Gram(Engine):
                 return reason
             if any(not p.requires_grad for p in objective.model.parameters()):
                 return "a parameter is frozen"
-            if reason := why_not_pure(run):
+            if reason := why_step_not_update(run):
                 return reason
         columns = _columns(runs[0])
         if columns > MOST_COLUMNS:
             return f"XᵀX would have {columns:,} columns (at most {MOST_COLUMNS:,})"
         return (
             why_not_together(runs)
-            or why_not_stateless(runs[0])
+            or why_rule_not_pure(runs[0])
             or why_not_as_declared(runs[0], data, loader)
         )
 

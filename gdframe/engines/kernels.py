@@ -24,7 +24,7 @@ from gdframe.engines.structure import numbers_of
 from gdframe.errors import first_line
 from gdframe.hidden_state import undisturbed
 from gdframe.objective import Objective
-from gdframe.registry import is_own
+from gdframe.registry import is_built_in
 
 Array = NDArray[np.float64]
 Formula = Callable[[Array], tuple[Array, Array]]
@@ -36,7 +36,7 @@ distances of each sign in each of them."""
 MOST, MOST_ROWS = 64, 1024
 """Most targets, and most rows, at which kernels are compared."""
 
-CLOSE = {torch.float64: 1e-9, torch.float32: 1e-5}
+LARGEST_DIFFERENCE = {torch.float64: 1e-9, torch.float32: 1e-5}
 """Largest difference, relative to the largest value of a batch and to that at distance one.
 
 Only a penalty on a run's own parameters is computed in their type; all else in float64."""
@@ -60,11 +60,11 @@ def check_kernels(runs: Sequence[Problem], rows: Rows) -> None:
     for run in runs:
         objective = run.objective
         loss, penalty, model = objective.loss, objective.penalty, objective.model
-        has_kernel = objective.penalized and not is_own(penalty)
-        if (loss is None or is_own(loss)) and not has_kernel:
+        has_kernel = objective.penalized and not is_built_in(penalty)
+        if (loss is None or is_built_in(loss)) and not has_kernel:
             continue
         with undisturbed(model=model, loss=loss, penalty=penalty):
-            if loss is not None and not is_own(loss) and (key := _key(loss)) not in seen:
+            if loss is not None and not is_built_in(loss) and (key := _key(loss)) not in seen:
                 seen.add(key)
                 (_check_coupled if loss.coupled else _check_loss)(objective, rows)
             if has_kernel:
@@ -87,7 +87,7 @@ def why_not_quadratic_penalty(objective: Objective) -> str | None:
     name = f"its penalty ({type(penalty).__name__})"
     if not declares(penalty, "curvature", "value"):
         return f"{name} is not quadratic: penalty=l2 or none"
-    if is_own(penalty):
+    if is_built_in(penalty):
         return None
     if not are_parameters(objective):
         return f"{name} penalises something else than parameters of the model"
@@ -172,7 +172,7 @@ def _check_penalty(
         _compare_all(what, results)
     named = {n: p for n, p in objective.model.named_parameters() if p.requires_grad}
     chosen = {id(p) for p in objective.penalized}
-    close = CLOSE[next(iter(named.values())).dtype]
+    close = LARGEST_DIFFERENCE[next(iter(named.values())).dtype]
     palette = torch.randn(MOST, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     units = 0.0, 0.0
     for scale in (1.0, 1e-3, 1e3, 0.0, None):
@@ -252,7 +252,7 @@ def _compare_all(what: str, results: Sequence[tuple[float, Array, Array, Array]]
     mean, slopes, _, _ = results[0]
     units = abs(mean), float(np.abs(slopes).max(initial=0.0))
     for result in results:
-        _compare(what, result, CLOSE[torch.float64], units)
+        _compare(what, result, LARGEST_DIFFERENCE[torch.float64], units)
 
 
 def _compare(

@@ -24,7 +24,7 @@ class Stack:
     """Parameters, optimizer state and hyperparameters of R runs.
 
     Args:
-        runs: runs of one structure; ``why_not_pure`` is None for their optimizers.
+        runs: runs of one structure; ``why_step_not_update`` is None for their optimizers.
 
     Attributes:
         names: names of the trained parameters, in order.

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from gdframe.errors import UserError, in_words, typed_as
-from gdframe.registry import METRICS, STOPPING, is_own
+from gdframe.registry import METRICS, STOPPING, is_built_in
 from gdframe.stopping.base import EpochEnd, Memory, Status, StoppingRule, Verdict, epochs_text
 from gdframe.stopping.divergence import Divergence
 from gdframe.stopping.gradient_norm import GradientNorm
@@ -84,9 +84,9 @@ class Stopping:
         return rule.target if isinstance(rule, ObjectiveTarget) else None
 
     @property
-    def is_own(self) -> bool:
-        """Return whether all rules are gdframe's."""
-        return all(map(is_own, self.rules.values()))
+    def is_built_in(self) -> bool:
+        """Return whether all rules are built in."""
+        return all(map(is_built_in, self.rules.values()))
 
     @property
     def columns(self) -> list[str]:

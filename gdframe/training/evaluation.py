@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from gdframe.engines.base import Engine, Part
 from gdframe.objective import Evaluation
-from gdframe.registry import is_own
+from gdframe.registry import is_built_in
 from gdframe.schedules.base import factors
 
 
@@ -65,7 +65,7 @@ class Evaluator:
                 return self._evaluations[key]
         for index, run in enumerate(self.engine.runs):
             if index not in self.engine.retired and not all(
-                map(is_own, (run.metrics or {}).values())
+                map(is_built_in, (run.metrics or {}).values())
             ):
                 self.engine.settle(index)  # the metrics may read the module
         self._evaluations[part, whole] = self.engine.evaluate(part, whole=whole)

@@ -14,7 +14,7 @@ from gdframe.engines.base import Engine, Trace
 from gdframe.errors import bad_value
 from gdframe.hidden_state import HiddenState
 from gdframe.observers.base import Observer
-from gdframe.registry import ENGINES, is_own
+from gdframe.registry import ENGINES, is_built_in
 from gdframe.runs.checkpoint_file import Capture
 from gdframe.runs.history import History
 from gdframe.runs.result import Result
@@ -99,9 +99,13 @@ class Run:
 
     @property
     def _reads_all(self) -> bool:
-        """Return whether somebody else's component may read any column of the history."""
+        """Return whether a user's component may read any column of the history."""
         stopping = self.spec.stopping
-        return bool(stopping.columns) or not stopping.is_own or not all(map(is_own, self.observers))
+        return (
+            bool(stopping.columns)
+            or not stopping.is_built_in
+            or not all(map(is_built_in, self.observers))
+        )
 
     @property
     def clock(self) -> Clock:
@@ -213,13 +217,13 @@ class Run:
                     "returned True to keep any"
                 )
             self._return_to(self.best[name])
-        self._is_advised = bool(verdict.advice) and not is_own(stopping.rules[name])
+        self._is_advised = bool(verdict.advice) and not is_built_in(stopping.rules[name])
         return verdict
 
     def _follow(self, end: EpochEnd, names: Sequence[str] | None = None) -> Verdict | None:
         """Update the memories of stopping rules; keep parameters that are the best so far."""
         stopping, problem = self.spec.stopping, self.spec.problem
-        if not stopping.is_own:
+        if not stopping.is_built_in:
             self.engine.settle(self.index)  # the rules may read the module
         try:
             for rule in stopping.follow(self.memories, end, problem.guard, names):

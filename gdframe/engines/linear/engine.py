@@ -25,17 +25,17 @@ from gdframe.engines.linear.specialize import LoopSpec, specialized
 from gdframe.engines.recording import rule_of
 from gdframe.engines.row_order import depends_on_seed, row_order, takes_all_rows
 from gdframe.engines.starting_state import as_states, keep_state, starting_state
-from gdframe.engines.structure import why_not_pure, why_not_together
+from gdframe.engines.structure import why_not_together, why_step_not_update
 from gdframe.engines.verification import check_evaluations, check_steps, runs_to_check
 from gdframe.hidden_state import undisturbed
 from gdframe.loaders.base import Loader
 from gdframe.metrics.tally import Tally
 from gdframe.objective import Evaluation
-from gdframe.registry import ENGINES, is_own
+from gdframe.registry import ENGINES, is_built_in
 from gdframe.schedules.base import factors
 
 FEW, MANY_ROWS = 32, 4096
-"""Most rows of a step that is compared with the plain loop's; with somebody else's loss in it."""
+"""Most rows of a step that is compared with the plain loop's; with a user's loss in it."""
 
 LARGE = 1 << 20
 """Products of a value and a parameter in a step from which on its rows are cut into chunks."""
@@ -98,7 +98,7 @@ class LinearLoops(Engine):
             dtype=str(self._x.dtype),
             outputs=int(objective.model.weight.shape[0] == 1),  # type: ignore[index]
             many=len(runs) > 1,
-            is_own=is_own(runs[0].optimizer),
+            is_built_in=is_built_in(runs[0].optimizer),
         )
         return Block(runs, self._rule, specialized(spec)), indices
 
@@ -127,7 +127,7 @@ class LinearLoops(Engine):
     def why_not(cls, runs: Sequence[Problem], data: Dataset, loader: Loader) -> str | None:
         """Linear models on the CPU, elementwise rules, and kernels of loss and penalty."""
         for run in runs:
-            if reason := why_not_pure(run):
+            if reason := why_step_not_update(run):
                 return reason
         reason = why_not_together(runs, losses_vary=True) or why_not_linear(runs, data, loader)
         if reason is not None:
@@ -161,7 +161,7 @@ class LinearLoops(Engine):
         rows = self._part("train")
         check_kernels(self.runs, rows)
         self._compile()
-        most = FEW if is_own(self.runs[0].objective.loss) else MANY_ROWS
+        most = FEW if is_built_in(self.runs[0].objective.loss) else MANY_ROWS
         size = min(self.loader.batch_size, len(rows), most)
         rest = len(rows) % self.loader.batch_size
         ends = [size * (i + 1) for i in range(min(2, len(rows) // size))]

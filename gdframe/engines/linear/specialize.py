@@ -109,7 +109,7 @@ class LoopSpec:
         dtype: ``float32`` or ``float64``.
         outputs: of the model, where that is one; else 0.
         many: whether the loops are those of ``many.py``.
-        is_own: whether the rule is one of gdframe's.
+        is_built_in: whether the rule is built in.
     """
 
     rule: Rule
@@ -120,7 +120,7 @@ class LoopSpec:
     dtype: str
     outputs: int
     many: bool
-    is_own: bool = True
+    is_built_in: bool = True
 
 
 def write_module(spec: LoopSpec, *, cached: bool = True) -> str:
@@ -142,8 +142,8 @@ def write_module(spec: LoopSpec, *, cached: bool = True) -> str:
         _update(rule, rule.updates[0], "update", many=many),
         _update(rule, rule.updates[-1], "update_bias", many=many),
     ]
-    # sums of somebody else's rule are not regrouped: one that compensates relies on their order
-    kind = "inner" if spec.is_own else "exact"
+    # sums of a user's rule keep their order: compensated summation needs the written one
+    kind = "inner" if spec.is_built_in else "exact"
     text = _HEADER.format(
         dtype=dtype,
         coupled=coupled,

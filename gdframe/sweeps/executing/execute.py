@@ -76,7 +76,7 @@ class Execution:
             group = make_group(prepared, [starting_point(job) for job in jobs])
         except NotWrittenError:
             raise
-        except Exception as error:  # of a third-party component, or of an engine
+        except Exception as error:  # of a user's component, or of an engine
             if len(jobs) > 1:  # one run must not fail the others
                 for job in jobs:
                     self._train([job])
