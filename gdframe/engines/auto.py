@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from gdframe.data.dataset import Dataset
 from gdframe.engines.base import CannotExecute, Engine, Problem
-from gdframe.engines.kernels import KernelError
+from gdframe.engines.kernel_checks import KernelError
 from gdframe.engines.nodes import NotElementwiseError
 from gdframe.engines.row_order import check_loader
 from gdframe.engines.verification import DifferenceError

@@ -12,7 +12,7 @@ from torch.func import grad_and_value
 
 from gdframe.data.dataset import Rows
 from gdframe.engines.base import Problem
-from gdframe.engines.starting_state import holding, trained_parameters
+from gdframe.engines.problem_state import holding, trained_parameters
 from gdframe.engines.verification import (
     DifferenceError,
     is_equal_up_to_rounding,

@@ -15,7 +15,7 @@ from torch.func import functional_call
 from gdframe.attachments import has_attachments
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.base import Problem
-from gdframe.engines.starting_state import holding, starting_state, trained_parameters
+from gdframe.engines.problem_state import holding, starting_state, trained_parameters
 from gdframe.errors import first_line
 from gdframe.hidden_state import DRAWS, HiddenState
 from gdframe.loaders.base import Loader

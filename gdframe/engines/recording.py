@@ -17,10 +17,10 @@ from torch import Tensor
 
 from gdframe.engines.base import Problem
 from gdframe.engines.nodes import SHARED, Node, NotElementwiseError
+from gdframe.engines.problem_state import starting_state, trained_parameters
 from gdframe.engines.recorder import Recorder
 from gdframe.engines.rule import Rule, Update
 from gdframe.engines.stack import settings_of
-from gdframe.engines.starting_state import starting_state, trained_parameters
 from gdframe.engines.structure import is_number
 from gdframe.engines.symbol import Symbol
 from gdframe.optimizers.base import Optimizer, State

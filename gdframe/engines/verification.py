@@ -20,7 +20,7 @@ from gdframe.attachments import is_untouched_built_in
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.base import Engine, Problem
 from gdframe.engines.eager import one_step
-from gdframe.engines.starting_state import holding, keep_state, starting_state, trained_parameters
+from gdframe.engines.problem_state import holding, keep_state, starting_state, trained_parameters
 from gdframe.hidden_state import HiddenState, undisturbed
 from gdframe.metrics.tally import Tally
 from gdframe.objective import Evaluation
@@ -86,7 +86,7 @@ def check_steps(
         engine.load_state(index, start)
         losses, norms = execute()
         compare_steps(Steps(losses, norms, engine.state(index)), expected, start)
-        engine.take_up()
+        engine.copy_from_modules()
 
 
 def runs_to_check(count: int) -> list[int]:
@@ -222,7 +222,7 @@ def check_evaluations(
                 engine.load_state(index, start)
         for index, evaluation in zip(starts, evaluate(list(starts)), strict=True):
             _compare_evaluations(evaluation, engine.runs[index], rows, engine.data, starts[index])
-        engine.take_up()
+        engine.copy_from_modules()
 
 
 def _compare_evaluations(

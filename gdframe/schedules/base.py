@@ -63,7 +63,7 @@ class Schedule(ABC):
         return self.factor(np.asarray(steps, dtype=np.float64) / clock.steps_per_epoch, clock)
 
 
-def factors(
+def factors_of(
     schedules: Sequence[Schedule], first: int, last: int, clock: Clock
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return the factors of many runs; equal schedules are evaluated once.

@@ -87,7 +87,7 @@ def restore(run: Run, capture: Capture) -> None:
         else:
             state[name] = values
     run.engine.load_state(run.index, state)
-    run.engine.settle(run.index)  # the run begins from what its module holds
+    run.engine.copy_to_module(run.index)  # the run begins from what its module holds
     run.diagnosis.load_state(parts["diagnosis"])
     run.observer_states = parts["observer"]
     run.engine.reason = capture.facts["engine_reason"]

@@ -224,7 +224,7 @@ class Run:
         """Update the memories of stopping rules; keep parameters that are the best so far."""
         stopping, problem = self.spec.stopping, self.spec.problem
         if not stopping.is_built_in:
-            self.engine.settle(self.index)  # the rules may read the module
+            self.engine.copy_to_module(self.index)  # the rules may read the module
         try:
             for rule in stopping.follow(self.memories, end, problem.guard, names):
                 state = self.engine.state(self.index)

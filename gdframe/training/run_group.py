@@ -42,7 +42,7 @@ class RunGroup:
 
     def begin(self) -> dict[Run, Verdict]:
         """Begin all runs; return the verdicts on those that end at once."""
-        self.engine.take_up()
+        self.engine.copy_from_modules()
         self._stopwatch, self._snapshot_timer = SharedStopwatch(len(self.runs)), SnapshotTimer()
         return self._verdicts(lambda run: run.begin(self._stopwatch))
 
@@ -106,7 +106,7 @@ class RunGroup:
         engine = self.engine
         while self.runs:
             run = self.runs.pop()
-            yield run, partial(_alone, run, engine)
+            yield run, partial(_group_of_one, run, engine)
 
     def close(self) -> None:
         """Close the runs that are still here."""
@@ -114,12 +114,12 @@ class RunGroup:
             run.close()
 
 
-def _alone(run: Run, engine: Engine) -> RunGroup:
+def _group_of_one(run: Run, engine: Engine) -> RunGroup:
     """Return a group of one run that was trained on an engine in another group."""
-    return RunGroup([run], _own_engine(run, engine))
+    return RunGroup([run], engine_for_one_run(run, engine))
 
 
-def _own_engine(run: Run, engine: Engine) -> Engine:
+def engine_for_one_run(run: Run, engine: Engine) -> Engine:
     """Return an engine of the same kind for a run alone, at the step it has recorded.
 
     Args:
@@ -134,5 +134,5 @@ def _own_engine(run: Run, engine: Engine) -> Engine:
     alone.reason = engine.reason
     if run.snapshots is not None:
         run.snapshots.replay(alone, 0, run.step)
-        alone.settle(0)  # it begins from what its module holds
+        alone.copy_to_module(0)  # it begins from what its module holds
     return alone

@@ -46,7 +46,7 @@ class Watchers:
         """
         run = self._run
         if not all(map(is_built_in, self.observers)):
-            run.engine.settle(run.index)
+            run.engine.copy_to_module(run.index)
         return self._call(event, lambda observer: getattr(observer, event)(run, *arguments))
 
     def flush(self) -> None:

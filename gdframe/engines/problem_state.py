@@ -1,4 +1,4 @@
-"""The optimizer state before the first step of a run, the same on every engine."""
+"""The state of a problem: trained parameters, and the optimizer's state before and after steps."""
 
 from __future__ import annotations
 
