@@ -88,7 +88,7 @@ def _registered_names(node: ast.ClassDef | ast.FunctionDef) -> Iterator[str]:
                 yield name
 
 
-def show(kinds: list[str], width: int) -> str:
+def table(kinds: list[str], width: int) -> str:
     """Return a text with a paragraph for each component of the kinds; no kinds means all."""
     lines = []
     for kind in kinds or list(REGISTRIES):

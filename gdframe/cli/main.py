@@ -129,7 +129,7 @@ def _list(argv: list[str]) -> int:
     parser = _Parser("list", "show every registered component")
     parser.add_argument("kind", nargs="*", help="optimizer, loss, ...; by default all")
     kinds = parser.parse_args([word for word in argv if "=" not in word]).kind
-    from gdframe.cli.list import show as table
+    from gdframe.cli.list import table
     from gdframe.config.trusted_plugins import load_named
 
     load_named(_plugins([word for word in argv if "=" in word]))
@@ -235,9 +235,9 @@ def _landscape(argv: list[str]) -> int:
     parser.add_argument("--output", help="picture file or folder; by default the run folder")
     _add_plugins(parser)
     chosen = vars(parser.parse_args(argv))
-    from gdframe.cli.landscape_pictures import show
+    from gdframe.cli.landscape_pictures import write_pictures
 
-    print(show(chosen.pop("runs"), **chosen))
+    print(write_pictures(chosen.pop("runs"), **chosen))
     return Exit.OK
 
 

@@ -78,7 +78,9 @@ class Task:
                 self.error = self.error or error
                 return None
             if (reason := reason_of(error)) is not None:
-                error = (FailedError if RunFolder(folder).is_trained() else UserError)(reason)
+                error = (FailedError if RunFolder(folder).has_training_output() else UserError)(
+                    reason
+                )
             if isinstance(error, UserError):
                 discard(folder)
             self.error = error
@@ -112,7 +114,7 @@ class Task:
             plugins = digests(values["plugins"])
             result = train_run(
                 plain(config), run, started=self.started,
-                start=lambda: run.write_start(*texts, plugins),
+                start=lambda: run.write_config_files(*texts, plugins),
             )  # fmt: skip
         self.started = time.perf_counter()
         self.codes.append(exit_code(result))

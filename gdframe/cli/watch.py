@@ -23,6 +23,7 @@ from gdframe.runs.files import require_folder
 from gdframe.runs.recorded_history import Array, RecordedHistory
 from gdframe.runs.run_folder import CONFIG, RunFolder
 from gdframe.runs.sweep_folder import JOBS, SweepFolder
+from gdframe.stopping import Status
 from gdframe.sweeps.comparing.records import metric_of, settings
 from gdframe.sweeps.comparing.sweep_metric import goes_up, value_of
 
@@ -41,8 +42,8 @@ MOST_ROWS = 15
 NOT_ENDED = "not ended"
 """Status of a run that is not training and has no result."""
 
-COLORS = {"converged": "green", "target_reached": "green", "diverged": "red", "failed": "red",
-          "training": "cyan"}  # fmt: skip
+COLORS = {Status.CONVERGED: "green", Status.TARGET_REACHED: "green", Status.DIVERGED: "red",
+          Status.FAILED: "red", "training": "cyan"}  # fmt: skip
 
 
 def watch(folder: str | Path, *, every: float = 1.0, console: Console | None = None) -> None:

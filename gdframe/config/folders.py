@@ -141,16 +141,16 @@ def refuse_run(folder: Path) -> None:
 def unwritable(error: OSError, folder: Path) -> UserError:
     """Return the error for a folder that cannot be written to; it tells how to resume."""
     free = "free some space" if error.errno in DISK_FULL else "make it writable"
-    kind = FailedError if _is_trained(folder) else UserError
+    kind = FailedError if _has_training_output(folder) else UserError
     return kind(
         f"cannot write to {folder}: {error.strerror or error}; {free}, then resume with "
         f"{resume_command(folder)}"
     )
 
 
-def _is_trained(folder: Path) -> bool:
+def _has_training_output(folder: Path) -> bool:
     """Return whether a run was trained in a folder."""
-    return RunFolder(folder).is_trained() or SweepFolder(folder).has_runs()
+    return RunFolder(folder).has_training_output() or SweepFolder(folder).has_runs()
 
 
 def discard(folder: Path) -> None:
@@ -159,7 +159,7 @@ def discard(folder: Path) -> None:
     A folder in which a run was trained stays unchanged.
     The folder is removed if it is then empty, and so are the folders of its date and its root.
     """
-    if _is_trained(folder):
+    if _has_training_output(folder):
         return
     present = _present.get(folder.resolve(), set())
     for handler in list(logging.getLogger().handlers):
@@ -171,7 +171,7 @@ def discard(folder: Path) -> None:
                 if path.name not in present:
                     path.unlink(missing_ok=True)
     if HYDRA not in present:
-        RunFolder(folder).remove_start()
+        RunFolder(folder).remove_config_files()
     if HYDRA_CONFIG not in present:
         SweepFolder(folder).remove_hydra_config()
     for path in (folder, *list(folder.parents)[:3]):

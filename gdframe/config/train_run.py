@@ -106,7 +106,7 @@ def _fit(prepared: PreparedRun, group: RunGroup) -> Result:
     except (NotWrittenError, UserError):
         raise
     except Exception as error:
-        if (failure := prepared.run.failed(error)) is not None:
+        if (failure := prepared.run.failed_result(error)) is not None:
             failure.save(prepared.folder.path)
         if isinstance(error, OSError):  # of a component, not of the run folder
             raise RuntimeError(f"{type(error).__name__}: {error}") from error

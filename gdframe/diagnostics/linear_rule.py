@@ -32,8 +32,10 @@ from gdframe.engines.structure import why_step_not_update
 Array = NDArray[np.float64]
 
 _linear: dict[Any, bool] = {}
+"""Whether a rule is linear, by arithmetic and hyperparameters without the learning rate."""
+
 _products: dict[Any, float] = {}
-"""Caches by arithmetic and hyperparameters, without the learning rate."""
+"""Largest stable products of learning rate and curvature, by the same keys."""
 
 _limits: dict[Any, float] = {}
 """Largest stable curvatures, by arithmetic and all hyperparameters."""

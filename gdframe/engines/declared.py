@@ -16,7 +16,7 @@ from gdframe.registry import is_built_in
 
 
 def declares(component: object, declaration: str, definition: str) -> bool:
-    """Return whether a declaration is in the class of the definition that it describes, or below.
+    """Return whether a declaration is in the class of the method that it describes, or a subclass.
 
     A subclass that overrides the definition alone makes an inherited declaration wrong.
 

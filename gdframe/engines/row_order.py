@@ -1,4 +1,4 @@
-"""The checked order in which an epoch visits rows."""
+"""Asks the loader for an epoch's order, and checks what a user's loader returns."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ PLUGINS = f"{HYDRA}/plugins.json"
 RESULT = "result.json"
 MODEL = "model.safetensors"
 CHECKPOINTS = "checkpoint"
-EVENTS = "events.out.tfevents.*"
+EVENTS_PATTERN = "events.out.tfevents.*"
 HISTORY = "history.csv"
 REPORT = "report.html"
 
@@ -67,9 +67,9 @@ class RunFolder(Folder):
         """Return whether a run was started here, or there is a result."""
         return self.has(CONFIG) or self.has(RESULT)
 
-    def is_trained(self) -> bool:
+    def has_training_output(self) -> bool:
         """Return whether a run was trained here."""
-        return any(self.files(name) for name in (f"{CHECKPOINTS}/*", RESULT, EVENTS))
+        return any(self.files(name) for name in (f"{CHECKPOINTS}/*", RESULT, EVENTS_PATTERN))
 
     def is_training(self) -> bool:
         """Return whether a process trains this run, or the sweep it belongs to."""
@@ -110,7 +110,7 @@ class RunFolder(Folder):
         """
         self.write(CONFIG, text)
 
-    def write_start(
+    def write_config_files(
         self,
         config: str,
         overrides: Sequence[str],
@@ -138,8 +138,8 @@ class RunFolder(Folder):
             self.write_plugins(plugins)
         self.write(CONFIG, config, flush=flush)  # the last: from now on this is a run
 
-    def remove_start(self) -> None:
-        """Remove what ``write_start`` wrote, and no other file.
+    def remove_config_files(self) -> None:
+        """Remove what ``write_config_files`` wrote, and no other file.
 
         Raises:
             OSError: a file cannot be removed.
@@ -258,7 +258,7 @@ class RunFolder(Folder):
         """
         from gdframe.runs.event_file import EventFile
 
-        existing = self.files(EVENTS)
+        existing = self.files(EVENTS_PATTERN)
         host = f"{int(time.time())}.{socket.gethostname()}.{os.getpid()}"
         name = existing[0].name if existing else f"events.out.tfevents.{host}"
         return EventFile(self.append(name, buffering=1 << 20), is_new=not existing)
@@ -274,7 +274,7 @@ class RunFolder(Folder):
         """
         from gdframe.runs.event_file import rewind
 
-        paths, damages = self.files(EVENTS), list[str]()
+        paths, damages = self.files(EVENTS_PATTERN), list[str]()
         if not paths:
             return False
         with replacing(paths[0], "events") as file:
@@ -291,7 +291,7 @@ class RunFolder(Folder):
         Raises:
             OSError: a file cannot be removed.
         """
-        for path in self.files(EVENTS):
+        for path in self.files(EVENTS_PATTERN):
             path.unlink()
 
     def read_curves(self, damages: list[str] | None = None) -> Curves:
@@ -302,7 +302,7 @@ class RunFolder(Folder):
         """
         from gdframe.runs.event_reader import read_curves
 
-        return read_curves(self.files(EVENTS), damages)
+        return read_curves(self.files(EVENTS_PATTERN), damages)
 
     def read_history(self, result: Mapping[str, Any] | None) -> RecordedHistory:
         """Return the history of the run, while it trains or after it has ended.

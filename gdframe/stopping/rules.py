@@ -37,8 +37,8 @@ class Stopping:
         target: objective at which the run ends.
         time_limit: training time in seconds after which the run ends.
         divergence_factor: ratio of objective and start above which the run has diverged.
-        rules: further rules, such as ``Early()``; a rule replaces the rule of its class above, but
-            for numbers that are given above and that the rule leaves at their defaults.
+        rules: further rules, such as ``Early()``. A rule replaces the one of its class. Settings
+            that it leaves at their defaults are taken from the arguments above.
 
     Raises:
         UserError: a value is out of its range, or a rule is not a StoppingRule.

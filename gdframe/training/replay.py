@@ -18,7 +18,7 @@ SNAPSHOT_SHARE = 0.1
 class Snapshots:
     """Keeps two snapshots of a run, renewed while it trains.
 
-    Two, because the newest may be younger than the last finite state, and the older one is not.
+    The newest may lie after the last finite state. Then the older one is used.
 
     Args:
         step: updates done.
@@ -33,7 +33,7 @@ class Snapshots:
         self._snapshots = [self._snapshots[1], (step, state)]
 
     def replay(self, engine: Engine, run: int, step: int) -> int:
-        """Bring a run to ``step``, or to the oldest snapshot if that is younger.
+        """Bring a run to ``step``, or to the older snapshot if that lies after it.
 
         Args:
             engine: its other runs may be anywhere afterwards.

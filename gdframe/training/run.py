@@ -47,7 +47,8 @@ class Run:
         history: what was measured so far.
         memories: what each stopping rule remembers.
         best: for each rule that keeps the best parameters, where they are.
-        settings: what the parts were when the engine was built; None if nobody can change them.
+        parts_at_build: copy of the parts, to notice changes before ``fit()``; None on the command
+            line.
         executed: steps executed, also those that a return to better parameters undid.
         engine: executes the run; set by ``seat``.
         index: which of the engine's runs this is.
@@ -84,13 +85,13 @@ class Run:
         self.snapshots: Snapshots | None = None
         self.seconds_before = 0.0
         self.observer_states: dict[str, Tensor] = {}
-        self.settings: HiddenState | None = None
+        self.parts_at_build: HiddenState | None = None
         self._is_advised = False
         self._stopwatch: SharedStopwatch | None = None
 
     @property
     def observers(self) -> list[Observer]:
-        """Watch the run."""
+        """The observers of the run."""
         return self._watchers.observers
 
     @observers.setter
@@ -98,7 +99,7 @@ class Run:
         self._watchers = Watchers(self, check_observers(observers))
 
     @property
-    def _reads_all(self) -> bool:
+    def _needs_all_metrics(self) -> bool:
         """Return whether a user's component may read any column of the history."""
         stopping = self.spec.stopping
         return (
@@ -140,7 +141,10 @@ class Run:
         self.engine, self.index, self._evaluator = evaluator.engine, index, evaluator
 
     def begin(self, stopwatch: SharedStopwatch) -> Verdict | None:
-        """Evaluate the start, or what a resumed run has yet to evaluate; tell the observers."""
+        """Evaluate a new run at its start; let a resumed run evaluate an epoch that it had not.
+
+        The observers are told of the start.
+        """
         self._stopwatch = stopwatch
         if self.snapshots is not None:  # it began before, in a group
             return self._catch_up()
@@ -162,8 +166,8 @@ class Run:
         return failure or verdict or self._catch_up()
 
     def _catch_up(self) -> Verdict | None:
-        at_an_end = self.step % self.clock.steps_per_epoch == 0
-        if at_an_end and self.history.last["step"] != self.step:
+        at_epoch_end = self.step % self.clock.steps_per_epoch == 0
+        if at_epoch_end and self.history.last["step"] != self.step:
             return self.end_epoch()  # it stopped before the epoch was evaluated
         return self._judge(self._epoch_end())
 
@@ -188,7 +192,7 @@ class Run:
 
     def end_epoch(self) -> Verdict | None:
         """Evaluate an epoch's end, and judge it."""
-        row = self._evaluate(whole=self._reads_all)
+        row = self._evaluate(whole=self._needs_all_metrics)
         if bad := first_not_finite(row):
             return self._diverge(*bad, step=self.step)
         self._add(row)
@@ -267,12 +271,13 @@ class Run:
         Args:
             what: is not finite at the current parameters.
             value: what it is.
-            step: the update that met it, counted from 1.
+            step: the step at which it appeared, counted from 1.
         """
         self._leave_group()
         updates = self.step
         self._replay(updates)
         broken = [name for name, p in self.parameters().items() if not p.isfinite().all()]
+        # go back one update at a time; stop at the oldest snapshot
         while not self.is_finite() and self.step == updates:
             updates -= 1
             self._replay(updates)
@@ -296,7 +301,7 @@ class Run:
             result.status, result.reason = failure.status, str(failure)
         return result
 
-    def failed(self, error: Exception) -> Result | None:
+    def failed_result(self, error: Exception) -> Result | None:
         """Return the result of a run that raised, from what it had measured; None if it cannot."""
         return failed_result(self, error)
 
@@ -323,8 +328,8 @@ class Run:
             ValueError: it is of another model.
         """
         restore(self, captured)
-        if self.settings is not None:
-            self.settings = self.spec.settings()
+        if self.parts_at_build is not None:
+            self.parts_at_build = self.spec.saved_parts()
 
     def _evaluate(self, *, whole: bool = True) -> dict[str, float]:
         """Return a row of the history, evaluated at the current parameters."""

@@ -86,7 +86,7 @@ class RunGroup:
         self._stopwatch.leave()
 
     def shrink(self, block_seconds: float) -> None:
-        """Continue on an engine for fewer runs, once ended ones have wasted what that costs.
+        """Continue on an engine for fewer runs when ended ones have cost more time than building it.
 
         Args:
             block_seconds: time that the last block took.
@@ -100,7 +100,7 @@ class RunGroup:
             self._wasted = 0.0
 
     def separate(self) -> Iterator[tuple[Run, Callable[[], RunGroup]]]:
-        """Split the group: yield each run and the factory of its own group."""
+        """Split the group: yield each run and a function that makes a group of it alone."""
         for run in self.runs:
             run.pause()
         engine = self.engine

@@ -102,7 +102,7 @@ class RunSpec:
             columns += ["validation_loss", *(f"validation/{name}" for name in self.named_metrics)]
         return columns
 
-    def settings(self) -> HiddenState:
+    def saved_parts(self) -> HiddenState:
         """Return a copy of all that an engine is built from, but for parameters and data."""
         parts = {
             **self.problem.parts,

@@ -1,4 +1,4 @@
-"""The loop: execute a block of steps, judge each run, let go of those that have ended."""
+"""The training loop: execute a block of steps, judge each run, remove those that have ended."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _loop(
     while group.runs:
         with blocks.measure(len(group.engine.runs)):
             group.snapshot()
-            trace = group.execute(blocks.steps)
+            trace = group.execute(blocks.next_steps)
         _end(group, group.judge(trace), ended, failed)
         group.shrink(blocks.seconds)
         if group.runs and (name := stop()):
@@ -184,7 +184,7 @@ class Trainer:
         built = build_engine(engine, [spec.problem], data, loader, epochs=epochs)
         self._group = RunGroup([self.run], built)
         self._checksum = data.checksum()
-        self.run.settings = spec.settings()
+        self.run.parts_at_build = spec.saved_parts()
 
     @property
     def engine(self) -> Engine:
@@ -205,7 +205,7 @@ class Trainer:
                 f"the run was changed after its trainer was built, and engine={name} cannot "
                 f"execute it any more: {reason}; build the trainer after the change"
             )
-        place = self.run.settings.changed() if self.run.settings is not None else None
+        place = self.run.parts_at_build.changed() if self.run.parts_at_build is not None else None
         if place is None and self._checksum != spec.data.checksum():
             place = "data"
         if place is not None:
@@ -216,7 +216,7 @@ class Trainer:
         try:
             return train_alone(self._group)
         finally:
-            self.run.settings = spec.settings()
+            self.run.parts_at_build = spec.saved_parts()
 
 
 def _stopping(stopping: Stopping | Sequence[StoppingRule] | None) -> Stopping:

@@ -97,7 +97,7 @@ class LinearLoops(Engine):
             biases=penalizes_biases(objective),
             dtype=str(self._x.dtype),
             outputs=int(objective.model.weight.shape[0] == 1),  # type: ignore[index]
-            many=len(runs) > 1,
+            has_many_runs=len(runs) > 1,
             is_built_in=is_built_in(runs[0].optimizer),
         )
         return Block(runs, self._rule, specialized(spec)), indices

@@ -111,7 +111,7 @@ class Execution:
             self._add_result(by_run.pop(run)[1], content)
 
         def failed(run: Run, error: Exception) -> None:
-            self._fail(by_run[run][1], run.failed(error), error)
+            self._fail(by_run[run][1], run.failed_result(error), error)
 
         def stop() -> str | None:
             for run in group.runs[:1]:  # all are at the same step
