@@ -18,6 +18,7 @@ from command import command_line
 from tensorboard.compat.proto.event_pb2 import Event
 
 from gdframe.runs.event_reader import read_records
+from gdframe.runs.history_table import read_rows
 from gdframe.runs.run_folder import EVENTS_PATTERN, MODEL, RunFolder
 from gdframe.runs.sweep_folder import SUMMARY_TABLE, SweepFolder
 
@@ -111,7 +112,7 @@ def _of_run(run: RunFolder) -> dict[str, Any]:
         "parameters": {name: tensor.tolist() for name, tensor in tensors.items()},
         "history": {k: v.tolist() for k, v in history.items() if "seconds" not in k},
         "table": [{k: v for k, v in row.items() if k != "seconds"}
-                  for row in run.read_history_table()],
+                  for row in read_rows(run)],
         "events": [] if events is None else _points(events),
     }  # fmt: skip
 

@@ -1,9 +1,7 @@
-"""The folder of a run: every file name, reader and writer."""
+"""The files of a run folder: names, readers and writers of all but log, pictures and history.csv."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import logging
 import os
@@ -12,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -37,7 +35,6 @@ RESULT = "result.json"
 MODEL = "model.safetensors"
 CHECKPOINTS = "checkpoint"
 EVENTS_PATTERN = "events.out.tfevents.*"
-HISTORY = "history.csv"
 REPORT = "report.html"
 
 MOST_CONFIG = 1 << 20
@@ -68,7 +65,7 @@ class RunFolder(Folder):
         return self.has(CONFIG) or self.has(RESULT)
 
     def has_training_output(self) -> bool:
-        """Return whether a run was trained here."""
+        """Return whether training has written a checkpoint, a result or events here."""
         return any(self.files(name) for name in (f"{CHECKPOINTS}/*", RESULT, EVENTS_PATTERN))
 
     def is_training(self) -> bool:
@@ -77,7 +74,7 @@ class RunFolder(Folder):
 
     @contextmanager
     def lock(self, *, shared: bool = False) -> Iterator[None]:
-        """Keep other processes from training here, and remove what dead ones left unfinished.
+        """Keep other processes from training here, and remove temporary files of dead ones.
 
         Raises:
             UserError: another process trains here.
@@ -87,7 +84,7 @@ class RunFolder(Folder):
             yield
 
     def remove_unfinished(self) -> None:
-        """Remove what processes that died left unfinished. The caller holds a lock."""
+        """Remove temporary files of processes that died. The caller holds a lock."""
         for name in (".", HYDRA, CHECKPOINTS):
             remove_unfinished(self.path if name == "." else self.subfolder(name).path)
 
@@ -126,7 +123,8 @@ class RunFolder(Folder):
             overrides: of the run.
             hydra: Hydra's own config as YAML, if Hydra started the run.
             plugins: digests of its plugins by their paths.
-            flush: whether the config is flushed to disk; that of a sweep's run can be made again.
+            flush: how the config is flushed; a sweep's run needs none, because ``sweep.json`` holds
+                its config too.
 
         Raises:
             OSError: a file cannot be written.
@@ -264,7 +262,7 @@ class RunFolder(Folder):
         return EventFile(self.append(name, buffering=1 << 20), is_new=not existing)
 
     def rewind_events(self, checkpointed: Checkpointed) -> bool:
-        """Join the event files into one, with what an uninterrupted run has at a checkpoint.
+        """Join the event files into one, and drop what was written after the checkpoint.
 
         Returns:
             Whether any events remain.
@@ -313,34 +311,3 @@ class RunFolder(Folder):
         from gdframe.runs.recorded_history import read_history
 
         return read_history(self, result)
-
-    def read_history_table(self) -> list[dict[str, str]]:
-        """Return the rows of ``history.csv`` up to the first that is damaged, and warn of it."""
-        lines: list[str] = optional(lambda: self.read_text(HISTORY).splitlines(), [])
-        rows: list[dict[str, str]] = []
-        try:
-            for row in csv.DictReader(lines, strict=True):
-                for value in row.values():
-                    float(value or "nan")
-                if not float(row["step"]) >= 0:
-                    raise ValueError
-                rows.append(row)
-        except (ValueError, KeyError, TypeError, csv.Error):
-            log.warning("warning: %s: is damaged after %d rows", self.path / HISTORY, len(rows))
-        return rows
-
-    def write_history_table(self, text: str) -> None:
-        """Write ``history.csv``, atomically.
-
-        Raises:
-            OSError: the file cannot be written.
-        """
-        self.write(HISTORY, text)
-
-    def append_history_table(self) -> TextIO:
-        """Open ``history.csv`` to append rows.
-
-        Raises:
-            OSError: the file cannot be written.
-        """
-        return io.TextIOWrapper(self.append(HISTORY), encoding="utf-8", newline="")

@@ -86,7 +86,7 @@ class RunGroup:
         self._stopwatch.leave()
 
     def shrink(self, block_seconds: float) -> None:
-        """Continue on an engine for fewer runs when ended ones have cost more time than building it.
+        """Continue on an engine for fewer runs when ended ones cost more time than building it.
 
         Args:
             block_seconds: time that the last block took.
