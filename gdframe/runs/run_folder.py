@@ -1,4 +1,4 @@
-"""The files of a run folder: names, readers and writers of all but log, pictures and history.csv."""
+"""The files of a run folder: names, readers and writers of all but log, pictures, history table."""
 
 from __future__ import annotations
 
