@@ -42,6 +42,7 @@ from gdframe.config.values import name_data
 from gdframe.errors import Exit, FailedError, UserError
 from gdframe.runs.log import configure_log
 from gdframe.runs.sweep_folder import SweepFolder
+from gdframe.stopping import Status
 
 
 def run_application(argv: list[str]) -> int:
@@ -163,7 +164,7 @@ def _write_summary(task: Task) -> None:
             summary = compare(task.folder, records, task.metric)
             print(summary.text)
             summary.write(task.folder)
-        failed = [r for r in records if (r.result or {}).get("status") == "failed"]
+        failed = [r for r in records if (r.result or {}).get("status") == Status.FAILED]
         task.codes += [Exit.FAILED for _ in failed]
 
 

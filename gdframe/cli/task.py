@@ -186,7 +186,7 @@ def _write_failure(folder: Path, error: Exception) -> None:
     """Write the result of a failed run that has none."""
     run = RunFolder(folder)
     if run.find_result()[0] is None:
-        run.write_result({"status": "failed", "reason": f"{type(error).__name__}: {error}"})
+        run.write_result({"status": Status.FAILED, "reason": f"{type(error).__name__}: {error}"})
 
 
 def _hydra_text(settings: Any) -> str:

@@ -221,7 +221,7 @@ class SweepView:
     def _is_final(self, name: str) -> bool:
         """Return whether no launch trains a run again, so that its files need no second look."""
         status = self._results.get(name, {}).get("status")
-        return status not in (None, "interrupted", "failed")
+        return status not in (None, Status.INTERRUPTED, Status.FAILED)
 
     def _history(self, name: str) -> dict[str, Array]:
         """Return the columns of a run by epoch."""
@@ -263,7 +263,7 @@ class SweepView:
 def _result(run: RunFolder, *, is_training: bool) -> tuple[dict[str, Any] | None, str]:
     """Return the result of a run, and a message if it is damaged; not that of an earlier launch."""
     result, damage = run.find_result()
-    is_earlier = is_training and (result or {}).get("status") in (None, "interrupted")
+    is_earlier = is_training and (result or {}).get("status") in (None, Status.INTERRUPTED)
     return (None, "") if is_earlier else (result, printable(damage))
 
 

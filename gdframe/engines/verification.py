@@ -65,7 +65,7 @@ def check_steps(
     rates: Sequence[float],
     execute: Callable[[], tuple[Sequence[float], Sequence[float]]],
 ) -> None:
-    """Compare steps of one run with the plain loop, then copy the modules' values into the engine.
+    """Compare steps of a run with the plain loop; copy the modules' values into the engine again.
 
     Args:
         engine: it holds the values of the modules and optimizers.
@@ -195,7 +195,7 @@ def has_untouched_built_ins(run: Problem) -> bool:
 def check_evaluations(
     engine: Engine, rows: Rows, evaluate: Callable[[Sequence[int]], Sequence[Evaluation]]
 ) -> None:
-    """Compare evaluations with the plain loop's, then copy the modules' values into the engine.
+    """Compare evaluations with the plain loop's; copy the modules' values into the engine again.
 
     Some runs are compared at random values, and every run with a user's component at its starting
     values.

@@ -116,10 +116,10 @@ class RunGroup:
 
 def _group_of_one(run: Run, engine: Engine) -> RunGroup:
     """Return a group of one run that was trained on an engine in another group."""
-    return RunGroup([run], engine_for_one_run(run, engine))
+    return RunGroup([run], _engine_for_one_run(run, engine))
 
 
-def engine_for_one_run(run: Run, engine: Engine) -> Engine:
+def _engine_for_one_run(run: Run, engine: Engine) -> Engine:
     """Return an engine of the same kind for a run alone, at the step it has recorded.
 
     Args:
