@@ -1,4 +1,4 @@
-"""``history.csv``: the history of a run as a table, with a row for each evaluation."""
+"""``history.csv``: the history of a run as a table, a row for the start and for ends of epochs."""
 
 from __future__ import annotations
 
