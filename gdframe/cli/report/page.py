@@ -16,7 +16,7 @@ from gdframe.runs.picture_files import read_pictures
 from gdframe.runs.result import finite
 from gdframe.stopping import Status
 
-SYMBOLS = {
+SYMBOLS: dict[str, str] = {
     Status.CONVERGED: "✓", Status.TARGET_REACHED: "✓", Status.MAX_EPOCHS: "■",
     Status.TIME_LIMIT: "■", Status.DIVERGED: "✗", Status.FAILED: "✗", Status.INTERRUPTED: "‖",
 }  # fmt: skip
