@@ -74,7 +74,7 @@ def train(
         try:
             return train_run(
                 plain(config), run_folder, started=started, observers=observers,
-                start=lambda: run_folder.write_start(text, words, plugins=plugins),
+                start=lambda: run_folder.write_config_files(text, words, plugins=plugins),
             )  # fmt: skip
         except UserError:
             discard(target)

@@ -8,9 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-
-from gdframe.registry import is_own
+from torch import Tensor
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size)
 """Types whose values never change in place."""
@@ -57,33 +55,3 @@ def state_text(state: Any) -> Any:
     if isinstance(state, tuple):
         return tuple(s.tobytes() if isinstance(s, np.ndarray) else s for s in state)
     return repr(state)
-
-
-def is_stateless(part: Any) -> bool:
-    """Return whether a component is one of gdframe's, with nothing attached to it, or None."""
-    if part is None:
-        return True
-    if not is_own(part):
-        return False
-    return not (has_attachments(part) if isinstance(part, nn.Module) else _is_changed(part))
-
-
-def has_attachments(model: nn.Module) -> bool:
-    """Return whether hooks, parametrizations or other methods change what a module does."""
-    return any(
-        _is_changed(module) or "parametrizations" in module._modules for module in model.modules()
-    ) or any(has_hooks(parameter) for parameter in model.parameters())
-
-
-def _is_changed(part: Any) -> bool:
-    """Return whether an object has hooks, or methods that are not those of its class."""
-    return any(
-        ("_hooks" in name and value) or callable(getattr(type(part), name, None))
-        for name, value in vars(part).items()
-    )
-
-
-def has_hooks(parameter: Tensor) -> bool:
-    """Return whether something is called with, or changes, a parameter's gradient."""
-    names = ("_backward_hooks", "_post_accumulate_grad_hooks")
-    return any(getattr(parameter, name, None) for name in names)

@@ -18,7 +18,8 @@ from command import command_line
 from tensorboard.compat.proto.event_pb2 import Event
 
 from gdframe.runs.event_reader import read_records
-from gdframe.runs.run_folder import EVENTS, MODEL, RunFolder
+from gdframe.runs.history_table import read_rows
+from gdframe.runs.run_folder import EVENTS_PATTERN, MODEL, RunFolder
 from gdframe.runs.sweep_folder import SUMMARY_TABLE, SweepFolder
 
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.link", "os.symlink"}
@@ -83,7 +84,7 @@ def contents(folder: Path) -> dict[str, Any]:
     rows = list(csv.DictReader(io.StringIO(summary.read_text()))) if summary.exists() else []
     means = {
         str(path.parent.relative_to(folder)): _points(path)
-        for path in SweepFolder(folder).files(f"mean/*/{EVENTS}")
+        for path in SweepFolder(folder).files(f"mean/*/{EVENTS_PATTERN}")
     }
     table = [
         {key: value for key, value in row.items() if not key.startswith(TIMES)} for row in rows
@@ -104,14 +105,14 @@ def _of_run(run: RunFolder) -> dict[str, Any]:
     assert problems == []
     history = {} if capture is None else capture.history()
     tensors = safetensors.torch.load_file(run.path / MODEL)
-    (events,) = run.files(EVENTS) or [None]
+    (events,) = run.files(EVENTS_PATTERN) or [None]
     return {
         "config": run.read_config_text().replace(str(run.path), "RUN"),
         "result": {key: value for key, value in result.items() if key not in TIMES},
         "parameters": {name: tensor.tolist() for name, tensor in tensors.items()},
         "history": {k: v.tolist() for k, v in history.items() if "seconds" not in k},
         "table": [{k: v for k, v in row.items() if k != "seconds"}
-                  for row in run.read_history_table()],
+                  for row in read_rows(run)],
         "events": [] if events is None else _points(events),
     }  # fmt: skip
 

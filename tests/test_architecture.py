@@ -18,7 +18,7 @@ ROOT = Path(gdframe.__file__).parent
 LAYERS = [
     {"errors", "interrupt", "drawing"},
     {"registry"},
-    {"sameness"},
+    {"attachments", "sameness"},
     {"hidden_state"},
     {"randomness"},
     {"data"},

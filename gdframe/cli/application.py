@@ -42,6 +42,7 @@ from gdframe.config.values import name_data
 from gdframe.errors import Exit, FailedError, UserError
 from gdframe.runs.log import configure_log
 from gdframe.runs.sweep_folder import SweepFolder
+from gdframe.stopping import Status
 
 
 def run_application(argv: list[str]) -> int:
@@ -129,7 +130,7 @@ def _resume(task: Task, folder: Path, plugins: Sequence[str]) -> int:
     jobs = read_jobs(folder)
     stored = SweepFolder(folder).read_plugins()
     used = list(dict.fromkeys(plugin for job in jobs for plugin in job.config["plugins"]))
-    load_stored(folder, used, stored, plugins, "plugins=[...]:")
+    load_stored(folder, used, stored, plugins, "plugins=")
     settings = task.expect(folder, jobs)
     task.metric = named_metric(folder)
     configure_log()
@@ -168,7 +169,7 @@ def _write_summary(task: Task) -> None:
             summary = compare(task.folder, records, task.metric)
             print(summary.text)
             summary.write(task.folder)
-        failed = [r for r in records if (r.result or {}).get("status") == "failed"]
+        failed = [r for r in records if (r.result or {}).get("status") == Status.FAILED]
         task.codes += [Exit.FAILED for _ in failed]
 
 

@@ -37,7 +37,9 @@ LINES = (*COLORS[1:], "#8B4513")
 """Colours of paths over one dimension; the first colour is the objective's."""
 
 
-def show(runs: Sequence[str], *, animate: str | None, output: str | None, **settings: Any) -> str:
+def write_pictures(
+    runs: Sequence[str], *, animate: str | None, output: str | None, **settings: Any
+) -> str:
     """Write the pictures that the command line requests, and return the text to print.
 
     Raises:

@@ -1,7 +1,7 @@
 """``python -m gdframe list``: the registered components with their arguments.
 
 Built-in components are read from their config files and source, without importing torch. Only
-third-party components are imported.
+users' components are imported.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Entry:
         name: name of the component.
         arguments: arguments with defaults; ``???`` for an argument without a default.
         description: first line of the docstring.
-        origin: source of a third-party component; empty for built-in ones.
+        origin: source of a user's component; empty for built-in ones.
     """
 
     kind: str
@@ -47,7 +47,7 @@ def entries(kind: str) -> list[Entry]:
     if kind not in REGISTRIES:
         raise unknown(f"'{kind}'", "kind of component", kind, REGISTRIES)
     registry = REGISTRIES[kind]
-    return [*_built_in(registry), *_third_party(registry)]
+    return [*_built_in(registry), *_user_components(registry)]
 
 
 def _built_in(registry: Registry[Any]) -> Iterator[Entry]:
@@ -59,8 +59,8 @@ def _built_in(registry: Registry[Any]) -> Iterator[Entry]:
         yield Entry(registry.kind, path.stem, arguments, descriptions.get(path.stem, ""))
 
 
-def _third_party(registry: Registry[Any]) -> Iterator[Entry]:
-    for name, component in sorted(registry.third_party().items()):
+def _user_components(registry: Registry[Any]) -> Iterator[Entry]:
+    for name, component in sorted(registry.user_components().items()):
         arguments = {
             argument.name: "???" if argument.default is REQUIRED else argument.default
             for argument in registry.settings(name).values()
@@ -88,7 +88,7 @@ def _registered_names(node: ast.ClassDef | ast.FunctionDef) -> Iterator[str]:
                 yield name
 
 
-def show(kinds: list[str], width: int) -> str:
+def table(kinds: list[str], width: int) -> str:
     """Return a text with a paragraph for each component of the kinds; no kinds means all."""
     lines = []
     for kind in kinds or list(REGISTRIES):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from gdframe.cli.streams import patient_streams
 from gdframe.errors import Exit, FailedError, UserError, printable, reason_of
@@ -59,28 +59,41 @@ def _interruptible(argv: list[str]) -> int:
     return Exit.INTERRUPTED
 
 
+class _Verb(NamedTuple):
+    """A verb.
+
+    Args:
+        run: takes the words after the verb; returns the exit code.
+        prints: whether its result goes to standard output, and so the log to standard error.
+    """
+
+    run: Callable[[list[str]], int]
+    prints: bool = False
+
+
 def _run(argv: list[str]) -> int:
     """Run a verb, or train; print an error as one message and return its exit code."""
-    verbs: dict[str, Callable[[list[str]], int]] = {
-        "list": _list,
-        "resume": _resume,
-        "predict": _predict,
-        "lr-range": _lr_range,
-        "landscape": _landscape,
-        "report": _report,
-        "watch": _watch,
-        "guide": _guide,
+    verbs = {
+        "list": _Verb(_list),
+        "resume": _Verb(_resume),
+        "predict": _Verb(_predict, prints=True),
+        "lr-range": _Verb(_lr_range),
+        "landscape": _Verb(_landscape, prints=True),
+        "report": _Verb(_report, prints=True),
+        "watch": _Verb(_watch, prints=True),
+        "guide": _Verb(_guide),
     }
     debug = "debug=true" in [argument.lower() for argument in argv]
     try:
-        if argv and argv[0] in ("predict", "landscape", "report", "watch"):
-            configure_log(sys.stderr)  # what they print goes to standard output
         if argv and not argv[0].startswith(("-", "+", "~")) and "=" not in argv[0]:
             if argv[0] not in verbs:
                 from gdframe.config.hints import unknown_word
 
                 raise unknown_word(argv, list(verbs))
-            code = verbs[argv[0]](argv[1:])
+            verb = verbs[argv[0]]
+            if verb.prints:
+                configure_log(sys.stderr)
+            code = verb.run(argv[1:])
         else:
             code = _train(argv)
         try:
@@ -129,7 +142,7 @@ def _list(argv: list[str]) -> int:
     parser = _Parser("list", "show every registered component")
     parser.add_argument("kind", nargs="*", help="optimizer, loss, ...; by default all")
     kinds = parser.parse_args([word for word in argv if "=" not in word]).kind
-    from gdframe.cli.list import show as table
+    from gdframe.cli.list import table
     from gdframe.config.trusted_plugins import load_named
 
     load_named(_plugins([word for word in argv if "=" in word]))
@@ -235,9 +248,9 @@ def _landscape(argv: list[str]) -> int:
     parser.add_argument("--output", help="picture file or folder; by default the run folder")
     _add_plugins(parser)
     chosen = vars(parser.parse_args(argv))
-    from gdframe.cli.landscape_pictures import show
+    from gdframe.cli.landscape_pictures import write_pictures
 
-    print(show(chosen.pop("runs"), **chosen))
+    print(write_pictures(chosen.pop("runs"), **chosen))
     return Exit.OK
 
 

@@ -78,7 +78,9 @@ class Task:
                 self.error = self.error or error
                 return None
             if (reason := reason_of(error)) is not None:
-                error = (FailedError if RunFolder(folder).is_trained() else UserError)(reason)
+                error = (FailedError if RunFolder(folder).has_training_output() else UserError)(
+                    reason
+                )
             if isinstance(error, UserError):
                 discard(folder)
             self.error = error
@@ -112,7 +114,7 @@ class Task:
             plugins = digests(values["plugins"])
             result = train_run(
                 plain(config), run, started=self.started,
-                start=lambda: run.write_start(*texts, plugins),
+                start=lambda: run.write_config_files(*texts, plugins),
             )  # fmt: skip
         self.started = time.perf_counter()
         self.codes.append(exit_code(result))
@@ -184,7 +186,7 @@ def _write_failure(folder: Path, error: Exception) -> None:
     """Write the result of a failed run that has none."""
     run = RunFolder(folder)
     if run.find_result()[0] is None:
-        run.write_result({"status": "failed", "reason": f"{type(error).__name__}: {error}"})
+        run.write_result({"status": Status.FAILED, "reason": f"{type(error).__name__}: {error}"})
 
 
 def _hydra_text(settings: Any) -> str:

@@ -23,6 +23,7 @@ from gdframe.runs.files import require_folder
 from gdframe.runs.recorded_history import Array, RecordedHistory
 from gdframe.runs.run_folder import CONFIG, RunFolder
 from gdframe.runs.sweep_folder import JOBS, SweepFolder
+from gdframe.stopping import Status
 from gdframe.sweeps.comparing.records import metric_of, settings
 from gdframe.sweeps.comparing.sweep_metric import goes_up, value_of
 
@@ -41,8 +42,8 @@ MOST_ROWS = 15
 NOT_ENDED = "not ended"
 """Status of a run that is not training and has no result."""
 
-COLORS = {"converged": "green", "target_reached": "green", "diverged": "red", "failed": "red",
-          "training": "cyan"}  # fmt: skip
+COLORS = {Status.CONVERGED: "green", Status.TARGET_REACHED: "green", Status.DIVERGED: "red",
+          Status.FAILED: "red", "training": "cyan"}  # fmt: skip
 
 
 def watch(folder: str | Path, *, every: float = 1.0, console: Console | None = None) -> None:
@@ -220,7 +221,7 @@ class SweepView:
     def _is_final(self, name: str) -> bool:
         """Return whether no launch trains a run again, so that its files need no second look."""
         status = self._results.get(name, {}).get("status")
-        return status not in (None, "interrupted", "failed")
+        return status not in (None, Status.INTERRUPTED, Status.FAILED)
 
     def _history(self, name: str) -> dict[str, Array]:
         """Return the columns of a run by epoch."""
@@ -262,7 +263,7 @@ class SweepView:
 def _result(run: RunFolder, *, is_training: bool) -> tuple[dict[str, Any] | None, str]:
     """Return the result of a run, and a message if it is damaged; not that of an earlier launch."""
     result, damage = run.find_result()
-    is_earlier = is_training and (result or {}).get("status") in (None, "interrupted")
+    is_earlier = is_training and (result or {}).get("status") in (None, Status.INTERRUPTED)
     return (None, "") if is_earlier else (result, printable(damage))
 
 

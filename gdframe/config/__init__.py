@@ -1,6 +1,6 @@
 """Configuration: what a user types becomes built objects.
 
-- ``schema``: the folder of config files, the types of keys, nodes for third-party components.
+- ``schema``: the folder of config files, the types of keys, nodes for users' components.
 - ``messages``: overrides, and Hydra's errors as one clear line.
 - ``composer``: the configs of many runs, composed once for each choice of groups.
 - ``values``: a composed config as plain values, and the config of a run folder.

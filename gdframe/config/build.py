@@ -35,7 +35,7 @@ from gdframe.registry import (
     SCHEDULES,
     STOPPING,
     Registry,
-    is_own,
+    is_built_in,
 )
 from gdframe.registry.signatures import arguments
 from gdframe.stopping import Stopping
@@ -163,7 +163,7 @@ def _choice(value: Any) -> Any:
 def check_model(
     settings: Mapping[str, Any], *, features: int, outputs: int, tensors: Mapping[str, Tensor]
 ) -> None:
-    """Check that gdframe's own model has the shapes of stored tensors, without building it.
+    """Check that a built-in model has the shapes of stored tensors, without building it.
 
     Args:
         settings: name and arguments of the model, which may ask for any size.
@@ -174,7 +174,7 @@ def check_model(
     Raises:
         UserError: the model has other parameters or shapes.
     """
-    if settings["name"] in MODELS.third_party():
+    if settings["name"] in MODELS.user_components():
         return
     with torch.device("meta"):
         model = MODELS.configured(settings, features=features, outputs=outputs)
@@ -208,7 +208,7 @@ def build_model(
     Raises:
         UserError: the model is not a module, has nothing to train, or fails on the rows.
     """
-    if is_own(MODELS.get(settings["name"])):
+    if is_built_in(MODELS.get(settings["name"])):
         _require_memory(settings, features, outputs)
     with seeded(seed, Purpose.INITIALIZE):
         model = MODELS.configured(settings, features=features, outputs=outputs)
@@ -229,7 +229,7 @@ def build_model(
 
 
 def _require_memory(settings: Mapping[str, Any], features: int, outputs: int) -> None:
-    """Refuse one of gdframe's models whose parameters do not fit in memory."""
+    """Refuse a built-in model whose parameters do not fit in memory."""
     numbers = _numbers(json.dumps(settings), features, outputs)
     require_memory(f"model={settings['name']}", 4 * COPIES * numbers)
 

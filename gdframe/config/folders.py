@@ -159,16 +159,16 @@ def refuse_run(folder: Path) -> None:
 def unwritable(error: OSError, folder: Path) -> UserError:
     """Return the error for a folder that cannot be written to; it tells how to resume."""
     free = "free some space" if error.errno in DISK_FULL else "make it writable"
-    kind = FailedError if _is_trained(folder) else UserError
+    kind = FailedError if _has_training_output(folder) else UserError
     return kind(
         f"cannot write to {folder}: {error.strerror or error}; {free}, then resume with "
         f"{resume_command(folder)}"
     )
 
 
-def _is_trained(folder: Path) -> bool:
+def _has_training_output(folder: Path) -> bool:
     """Return whether a run was trained in a folder."""
-    return RunFolder(folder).is_trained() or SweepFolder(folder).has_runs()
+    return RunFolder(folder).has_training_output() or SweepFolder(folder).has_runs()
 
 
 def discard(folder: Path) -> None:
@@ -177,7 +177,7 @@ def discard(folder: Path) -> None:
     A folder in which a run was trained stays unchanged.
     The folder is removed if it is new and then empty, and so are those that it is in.
     """
-    if _is_trained(folder):
+    if _has_training_output(folder):
         return
     present = _present.get(folder.resolve(), set())
     for handler in list(logging.getLogger().handlers):
@@ -189,7 +189,7 @@ def discard(folder: Path) -> None:
                 if path.name not in present:
                     path.unlink(missing_ok=True)
     if HYDRA not in present:
-        RunFolder(folder).remove_start()
+        RunFolder(folder).remove_config_files()
     if HYDRA_CONFIG not in present:
         SweepFolder(folder).remove_hydra_config()
     _remove_made(folder)

@@ -65,6 +65,8 @@ def override_of(words: Sequence[str]) -> str | None:
 def suggestion(key: str, config: Mapping[str, Any]) -> str | None:
     """Return what a key that does not exist may mean: a component, or a setting of one.
 
+    The text follows "did you mean" and brings its own quotes, as ``'lr'`` does.
+
     Args:
         key: such as ``momentum``, ``beta`` or ``optimizer.beta``.
         config: without the key.
@@ -101,8 +103,10 @@ def _somewhere(key: str, config: Mapping[str, Any]) -> str | None:
 def _owners(registry: Registry[Any], setting: str) -> list[str]:
     """Return the components of a kind that have a setting."""
     built_in = [name for name in names(registry.kind) if setting in _settings(registry.kind, name)]
-    third_party = [name for name in registry.third_party() if setting in registry.settings(name)]
-    return list(dict.fromkeys([*built_in, *third_party]))
+    user_components = [
+        name for name in registry.user_components() if setting in registry.settings(name)
+    ]
+    return list(dict.fromkeys([*built_in, *user_components]))
 
 
 def _settings(group: str, name: str) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""The folder of config files, the types of keys, and nodes for third-party components."""
+"""The folder of config files, the types of keys, and nodes for users' components."""
 
 from __future__ import annotations
 
@@ -118,14 +118,14 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def names(group: str) -> list[str]:
-    """Return the choices of a group: YAML files and third-party nodes."""
+    """Return the choices of a group: YAML files and nodes of users' components."""
     files = [path.stem for path in (config_folder() / group).glob("*.yaml")]
     stored = ConfigStore.instance().repo.get(group, {})
     return sorted({*files, *(name.removesuffix(".yaml") for name in stored)})
 
 
 def register_nodes() -> None:
-    """Register with Hydra the types of keys and of the arguments of third-party components.
+    """Register with Hydra the types of keys and of the arguments of users' components.
 
     Raises:
         UserError: a config cannot set the arguments of a component.
@@ -133,7 +133,7 @@ def register_nodes() -> None:
     store = ConfigStore.instance()
     store.store(name="schema", node=Schema)
     for group, registry in REGISTRIES.items():
-        for name in registry.third_party():
+        for name in registry.user_components():
             node = _node(name, registry.settings(name))
             package = f"{group}.{name}" if registry.several else None
             store.store(group=group, name=name, node=node, package=package, provider="gdframe")

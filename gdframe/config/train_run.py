@@ -106,7 +106,7 @@ def _fit(prepared: PreparedRun, group: RunGroup) -> Result:
     except (NotWrittenError, UserError):
         raise
     except Exception as error:
-        if (failure := prepared.run.failed(error)) is not None:
+        if (failure := prepared.run.failed_result(error)) is not None:
             failure.save(prepared.folder.path)
         if isinstance(error, OSError):  # of a component, not of the run folder
             raise RuntimeError(f"{type(error).__name__}: {error}") from error
@@ -136,7 +136,7 @@ def _resume(run_folder: RunFolder, overrides: Sequence[str], started: float | No
     before = plain(config)
     register_nodes()
     named, stored = named_plugins(overrides), run_folder.read_plugins()
-    plugins = load_stored(folder, before["plugins"], stored, named, "plugins=[...]:")
+    plugins = load_stored(folder, before["plugins"], stored, named, "plugins=")
     refuse_unheard(overrides)
     for override in parse(overrides):
         key = override.key_or_group

@@ -1,12 +1,14 @@
-"""Loads the plugins that the user names, and of a folder's those that are known to be his.
+"""Loads plugins that the user names.
 
-A folder may come from a stranger, so what its config names does not run by itself. The user's cache
-keeps a mark for each plugin file, with its content, that he has named.
+Of those that a folder names, it loads only what the user has named before, or has installed: a
+folder may come from a stranger. The user's cache keeps a mark for each pair of path and content of
+a plugin file that the user has named.
 """
 
 from __future__ import annotations
 
 import hashlib
+import shlex
 import site
 import sysconfig
 from collections.abc import Mapping, Sequence
@@ -30,7 +32,7 @@ def load_named(plugins: Sequence[str]) -> list[str]:
     marks = cache_folder("plugins")
     for plugin, digest in digests(named).items():
         if marks is not None:
-            with suppress(OSError):  # a full cache only means to be asked again
+            with suppress(OSError):  # without the mark the user is asked again
                 _mark(marks, plugin, digest).touch()
     return named
 
@@ -47,8 +49,8 @@ def digests(plugins: Sequence[str]) -> dict[str, str]:
 def load_stored(
     folder: Path,
     plugins: Sequence[str],
-    stored: Mapping[str, str],
-    again: Sequence[str] = (),
+    digests_in_folder: Mapping[str, str],
+    named_now: Sequence[str] = (),
     option: str = "--plugins",
 ) -> list[str]:
     """Load the plugins of a run or a sweep; return their names.
@@ -56,30 +58,40 @@ def load_stored(
     Args:
         folder: of the run or the sweep.
         plugins: that its config names.
-        stored: their digests when it was trained.
-        again: plugins that the user names now; one of them replaces one of the same file name.
-        option: with which the user names them.
+        digests_in_folder: of the plugins when the run was trained, by path.
+        named_now: plugins that the user names; one of them replaces one of the same file name.
+        option: with which the user names them: ``--plugins``, or ``plugins=`` for an override.
 
     Raises:
-        UserError: a plugin is not known to be the user's, and he does not name it.
+        UserError: a plugin is not known to be the user's, and the user does not name it.
     """
-    replaced = {Path(plugin).name for plugin in again}
+    replaced = {Path(plugin).name for plugin in named_now}
     unchanged = [plugin for plugin in plugins if Path(plugin).name not in replaced]
-    for plugin in unchanged:
-        if reason := why_not(folder, plugin, stored):
-            raise UserError(
-                f"{folder}: was trained with the plugin {plugin}, which {reason}. gdframe runs no "
-                f"code that only a folder names: if you trust it, name it again with {option} "
-                f"{plugin if plugin.endswith('.py') else 'and its name'}"
-            )
+    reasons = {plugin: why_not_trusted(folder, plugin, digests_in_folder) for plugin in unchanged}
+    refused = [plugin for plugin, reason in reasons.items() if reason]
+    if refused:
+        raise UserError(
+            f"{folder}: was trained with the plugin {refused[0]}, which {reasons[refused[0]]}. "
+            "gdframe runs no code that only a folder names: if you trust it, name it again: "
+            f"{_words([*named_now, *refused], option)}"
+        )
     load_plugins(unchanged, search_here=False)
-    return [*unchanged, *load_named(again)]
+    return [*unchanged, *load_named(named_now)]
 
 
-def why_not(folder: Path, plugin: str, stored: Mapping[str, str]) -> str | None:
+def _words(plugins: Sequence[str], option: str) -> str:
+    """Return the words of a command line that name plugins."""
+    if option.startswith("--"):
+        return shlex.join([option, *plugins])
+    from gdframe.config.messages import with_plugins  # it imports Hydra
+
+    return shlex.quote(with_plugins(option, plugins))
+
+
+def why_not_trusted(folder: Path, plugin: str, digests_in_folder: Mapping[str, str]) -> str | None:
     """Return why a plugin that a folder's config names is not known to be the user's, or None."""
     if not plugin.endswith(".py"):
-        is_installed = plugin.split(".")[0] in _installed_packages()
+        is_installed = plugin.split(".")[0] in _installed_modules()
         return None if is_installed else "is not part of an installed package"
     path = Path(plugin)
     if not path.is_absolute():
@@ -89,8 +101,8 @@ def why_not(folder: Path, plugin: str, stored: Mapping[str, str]) -> str | None:
     if path.resolve().is_relative_to(folder.resolve()):
         return "is inside the folder"
     digest = _digest(path)
-    if stored.get(plugin) != digest:
-        return "has changed since" if plugin in stored else "has no digest in the folder"
+    if digests_in_folder.get(plugin) != digest:
+        return "has changed since" if plugin in digests_in_folder else "has no digest in the folder"
     marks = cache_folder("plugins")
     if marks is None or not _mark(marks, plugin, digest).is_file():
         return "you have not trained with"
@@ -105,7 +117,7 @@ def _mark(folder: Path, plugin: str, digest: str) -> Path:
     return folder / hashlib.sha256(f"{plugin}\n{digest}".encode()).hexdigest()
 
 
-def _installed_packages() -> set[str]:
+def _installed_modules() -> set[str]:
     """Return the names of installed modules, without those in the working folder."""
     paths = {*site.getsitepackages(), site.getusersitepackages()}
     paths |= {sysconfig.get_path(name) for name in ("purelib", "platlib")}

@@ -92,10 +92,10 @@ def _check_component(group: str, component: Any, place: str | None = None) -> No
     name = component["name"]
     settings = {key: value for key, value in component.items() if key != "name"}
     required = [key for key, value in settings.items() if value == "???"]
-    third_party = REGISTRIES[group].third_party()
+    user_components = REGISTRIES[group].user_components()
     if required:
         missing = in_words(f"{place or group}.{key}=..." for key in required)
-        is_class = isinstance(third_party.get(name, object), type)
+        is_class = isinstance(user_components.get(name, object), type)
         hint = (
             ""
             if is_class
@@ -105,7 +105,7 @@ def _check_component(group: str, component: Any, place: str | None = None) -> No
             )
         )
         raise UserError(f"{group}={name} needs {missing}{hint}")
-    if name in third_party:
+    if name in user_components:
         accepted = REGISTRIES[group].settings(name)
         check_arguments(place or group, accepted, settings)
         return

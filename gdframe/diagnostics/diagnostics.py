@@ -35,7 +35,7 @@ from gdframe.loaders.base import Loader
 from gdframe.models.function import Function
 from gdframe.models.plain import is_linear_in_parameters
 from gdframe.penalties.none import NoPenalty
-from gdframe.registry import is_own
+from gdframe.registry import is_built_in
 from gdframe.runs.history import History
 from gdframe.schedules.constant import Constant
 from gdframe.stopping import Status, Verdict
@@ -107,8 +107,8 @@ class Diagnostics(Diagnosis):
         """
         self._objective, self._loader = run.objective, loader
         parts = (run.objective.model, run.objective.loss, run.objective.penalty)
-        # gdframe's own components have tested derivatives
-        self._is_checked = all(p is None or is_own(p) for p in parts)
+        # built-in components have tested derivatives
+        self._is_checked = all(p is None or is_built_in(p) for p in parts)
         loss = run.objective.loss
         if self.curvature and loss is not None and not loss.curved:
             raise UserError(

@@ -23,17 +23,19 @@ from numpy.typing import NDArray
 
 from gdframe.engines.base import Problem
 from gdframe.engines.nodes import NotElementwiseError
-from gdframe.engines.probe import why_not_stateless
+from gdframe.engines.probe import why_rule_not_pure
 from gdframe.engines.recording import rule_of
 from gdframe.engines.rule import Rule
 from gdframe.engines.stack import settings_of
-from gdframe.engines.structure import why_not_pure
+from gdframe.engines.structure import why_step_not_update
 
 Array = NDArray[np.float64]
 
 _linear: dict[Any, bool] = {}
+"""Whether a rule is linear, by arithmetic and hyperparameters without the learning rate."""
+
 _products: dict[Any, float] = {}
-"""Caches by arithmetic and hyperparameters, without the learning rate."""
+"""Largest stable products of learning rate and curvature, by the same keys."""
 
 _limits: dict[Any, float] = {}
 """Largest stable curvatures, by arithmetic and all hyperparameters."""
@@ -71,7 +73,7 @@ class LinearRule:
     @classmethod
     def of(cls, run: Problem) -> LinearRule | None:
         """Return the update rule of a run; None if it is not linear, e.g. adaptive or clipped."""
-        if why_not_pure(run) or why_not_stateless(run):
+        if why_step_not_update(run) or why_rule_not_pure(run):
             return None
         (hyper,) = settings_of([run])
         if hyper["clip_norm"] is not None or not hyper["lr"] > 0:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.stability import Stability
-from gdframe.engines.kernels import why_not_quadratic_penalty
+from gdframe.engines.expansion import why_not_quadratic_penalty
 from gdframe.objective import Objective
 from gdframe.penalties.elastic_net import ElasticNet
 

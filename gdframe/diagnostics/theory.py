@@ -22,8 +22,7 @@ from torch import Tensor
 from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.least_squares import CHEAP, least_squares
 from gdframe.diagnostics.linear_rule import LinearRule
-from gdframe.engines.expansion import penalized_columns
-from gdframe.engines.kernels import why_not_quadratic_penalty
+from gdframe.engines.expansion import penalized_columns, why_not_quadratic_penalty
 from gdframe.losses.binary_cross_entropy import BinaryCrossEntropy
 from gdframe.models.plain import is_linear_in_parameters
 from gdframe.objective import Objective

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from gdframe.data.dataset import Dataset
 from gdframe.engines.base import CannotExecute, Engine, Problem
-from gdframe.engines.kernels import KernelError
+from gdframe.engines.kernel_checks import KernelError
 from gdframe.engines.nodes import NotElementwiseError
 from gdframe.engines.row_order import check_loader
 from gdframe.engines.verification import DifferenceError
@@ -21,7 +21,7 @@ def choose_engine(runs: Sequence[Problem], data: Dataset, loader: Loader, *, epo
     """Return the engine that should execute the runs in the shortest time.
 
     Args:
-        runs: one for each run.
+        runs: the problem of each run.
         data: what they train on.
         loader: which rows each step sees.
         epochs: the limit on epochs.
@@ -71,7 +71,7 @@ def build_engine(
 
     Args:
         name: as registered; ``auto`` chooses an engine.
-        runs: one for each run.
+        runs: the problem of each run.
         data: what they train on.
         loader: which rows each step sees.
         epochs: the limit on epochs.

@@ -22,7 +22,7 @@ from gdframe.metrics.base import Metric
 from gdframe.metrics.tally import Tally, default_metrics
 from gdframe.objective import Evaluation, Objective
 from gdframe.registry import ENGINES
-from gdframe.schedules.base import Clock, Schedule, factors
+from gdframe.schedules.base import Clock, Schedule, factors_of
 
 UPDATES = {
     "batch": "full-batch updates",
@@ -133,7 +133,7 @@ class Engine(ABC):
     """Base of engines. All R >= 1 runs share data, loader and structure.
 
     Args:
-        runs: one for each run.
+        runs: the problem of each run.
         data: what they train on.
         loader: which rows each update sees.
         epochs: the limit on epochs, for schedules that last as long as the run.
@@ -181,7 +181,7 @@ class Engine(ABC):
         """Return a few words on what this engine does for such runs."""
         return UPDATES.get(loader.variant, "updates")
 
-    def take_up(self) -> None:  # noqa: B027 (most engines train the module itself)
+    def copy_from_modules(self) -> None:  # noqa: B027 (most engines train the module itself)
         """Copy parameters and optimizer states from the modules again, where the engine has copies.
 
         Raises:
@@ -197,7 +197,7 @@ class Engine(ABC):
 
     def schedule_factors(self, run: int, first: int, last: int) -> NDArray[np.float64]:
         """Return the factor of a run's learning rate at steps ``first`` to ``last - 1``."""
-        rows, _ = factors([self.runs[run].schedule], first, last, self.clock)
+        rows, _ = factors_of([self.runs[run].schedule], first, last, self.clock)
         row: NDArray[np.float64] = rows[0]
         return row
 
@@ -261,7 +261,7 @@ class Engine(ABC):
         """Return an engine that can execute steps of one run again at once."""
         return self if len(self.runs) == 1 else self.only([run])
 
-    def settle(self, run: int) -> None:  # noqa: B027 (most engines hold them in the module)
+    def copy_to_module(self, run: int) -> None:  # noqa: B027 (most engines hold them in the module)
         """Copy a run's parameters to its module, and its state to its optimizer."""
 
     def parameters(self, run: int) -> dict[str, Tensor]:

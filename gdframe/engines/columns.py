@@ -78,9 +78,9 @@ class RecordedColumns(Columns):
             bounds = [np.inf if limit is None else float(limit) for limit in limits]
             self._limits = np.array(bounds)[:, None, None]
 
-    def take_up(self) -> None:
+    def copy_from_modules(self) -> None:
         """Copy parameters and states from modules and optimizers, and store them as columns."""
-        super().take_up()
+        super().copy_from_modules()
         self._store_columns()
 
     def _store_columns(self) -> None:

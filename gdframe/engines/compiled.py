@@ -24,16 +24,16 @@ from gdframe.engines.compiled_step import Step
 from gdframe.engines.eager import Eager
 from gdframe.engines.inductor import cloned, compiler, options, selected
 from gdframe.engines.inexact import InexactOperationError, RefuseInexact
-from gdframe.engines.probe import why_not_functional, why_not_stateless
+from gdframe.engines.probe import why_not_functional, why_rule_not_pure
 from gdframe.engines.row_order import depends_on_seed, row_order
 from gdframe.engines.stack import Stack
-from gdframe.engines.structure import why_not_pure, why_not_together
+from gdframe.engines.structure import why_not_together, why_step_not_update
 from gdframe.engines.together import evaluate_together
 from gdframe.engines.verification import check_evaluations, check_steps, runs_to_check
 from gdframe.errors import first_line
 from gdframe.loaders.base import Loader
 from gdframe.objective import Evaluation
-from gdframe.registry import ENGINES, is_own
+from gdframe.registry import ENGINES, is_built_in
 
 SETUP_SECONDS, STEP_SECONDS, TENSOR_SECONDS, WORK_SECONDS = 20.0, 4e-6, 2e-6, 0.2e-9
 """Seconds for compilation, a step, each of its parameter tensors, each product of value and row."""
@@ -64,16 +64,15 @@ class Compiled(Engine):
         self._stack = Stack(self.runs)
         self._shared = not depends_on_seed(loader) or len({run.seed for run in self.runs}) == 1
         self._orders: tuple[int, Tensor] | None = None
-        self._indexed = depends_on_seed(loader) or loader.batch_size < loader.rows
+        self._picks_rows = depends_on_seed(loader) or loader.batch_size < loader.rows
         self._full_steps = loader.rows // loader.batch_size  # steps of an epoch with a full batch
         small = (
             self._products(self.runs, loader) < FEW_PRODUCTS and self._full_steps >= 4 * UNROLLED
         )
-        self._unrolled = UNROLLED if small and self._indexed else 1
+        self._unrolled = UNROLLED if small and self._picks_rows else 1
         # the loop crashes if two states share memory, which happens where a rule computes them by
         # the same expression; selecting between new and old values gives each its own memory
-        is_foreign = not is_own(self._stack.rule)
-        self._selects = self._unrolled > 1 or is_foreign
+        self._selects_by_activity = self._unrolled > 1 or not is_built_in(self._stack.rule)
         for run in self.runs:
             run.objective.model.train()
         self._step = Step(self._stack, shared=self._shared)
@@ -83,7 +82,7 @@ class Compiled(Engine):
                 self._try_step()
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # PyTorch warns about its own prototypes
-                self._epoch = self._compile()
+                self._compiled_loop = self._compile()
         except InexactOperationError as error:
             raise CannotExecute(self, f"a step uses {error}") from error
         except Exception as error:  # tracing and compiling may raise anything
@@ -99,11 +98,11 @@ class Compiled(Engine):
         if device.type == "cpu" and compiler() is None:
             return "it needs a C++ compiler (g++, clang++ or $CXX), but there is none"
         for run in runs:
-            if reason := why_not_pure(run):
+            if reason := why_step_not_update(run):
                 return reason
         return (
             why_not_together(runs)
-            or why_not_stateless(runs[0])
+            or why_rule_not_pure(runs[0])
             or why_not_functional(runs[0], data, loader)
         )
 
@@ -137,11 +136,11 @@ class Compiled(Engine):
                 rows.features[order], rows.targets[order],
             )  # fmt: skip
 
-    def take_up(self) -> None:
+    def copy_from_modules(self) -> None:
         """Copy parameters and states from modules and optimizers."""
         self._step.read_strengths()
         self._stack.check_settings()
-        self._stack.take_up()
+        self._stack.copy_from_modules()
 
     def verify(self) -> None:
         """Compare compiled steps, and an epoch's last smaller batch, with the plain loop."""
@@ -152,7 +151,7 @@ class Compiled(Engine):
             for first, last in (span for span in spans if span[0] < span[1]):
                 parts = [order[i * size : (i + 1) * size] for i in range(first, last)]
                 batches = [Rows(rows.features[p], rows.targets[p]) for p in parts]
-                rates = self._stack.factors(first, last, self.clock)[:, run].tolist()
+                rates = self._stack.learning_rates(first, last, self.clock)[:, run].tolist()
 
                 def execute(run: int = run, span: tuple[int, int] = (first, last)) -> Any:
                     trace = self.advance(*span)
@@ -183,7 +182,7 @@ class Compiled(Engine):
                 losses, norms = [], []
                 for k in range(self._unrolled):
                     x, y = features, targets
-                    if self._indexed:
+                    if self._picks_rows:
                         x, y = features[index[k]], targets[index[k]]
                     params, state = carried
                     *after, loss, norm = self._step(params, state, varying, rate[k], x, y)
@@ -226,15 +225,15 @@ class Compiled(Engine):
             all_rates[span] = rates
         if self._is_single:
             all_rates = all_rates[:, 0]
-        order = self._order(epoch) if self._indexed else torch.zeros(0, dtype=torch.int64)
+        order = self._order(epoch) if self._picks_rows else torch.zeros(0, dtype=torch.int64)
         order = order[..., begin * size : min(begin + padded, self._full_steps) * size].to(device)
-        width = size if self._indexed else 0
+        width = size if self._picks_rows else 0
         order = torch.nn.functional.pad(order, (0, padded * width - order.shape[-1]))
         indices = order.reshape(*order.shape[:-1], passes, steps_per_pass, width)
         if not self._shared:
             indices = indices.movedim(0, 2).contiguous()
         inputs = indices, all_rates.reshape(passes, steps_per_pass, *all_rates.shape[1:])
-        if not self._selects:
+        if not self._selects_by_activity:
             return inputs, span
         active = torch.zeros(padded, dtype=torch.bool, device=device)
         active[span] = True
@@ -257,13 +256,13 @@ class Compiled(Engine):
         """Execute full batches by the compiled loop, an epoch's smaller last batch by one step."""
         epoch = first // self.clock.steps_per_epoch
         offset = first - epoch * self.clock.steps_per_epoch
-        rates = torch.from_numpy(self._stack.factors(first, last, self.clock))
+        rates = torch.from_numpy(self._stack.learning_rates(first, last, self.clock))
         rates = rates.to(self._stack.params[0].device)
         whole = max(0, min(last - first, self._full_steps - offset))
         traces = []
         if whole:
             inputs = self._inputs(epoch, offset, whole, rates[:whole])
-            carried, trace = self._run(self._epoch, *inputs)
+            carried, trace = self._run(self._compiled_loop, *inputs)
             self._stack.store(*carried)
             traces.append(trace)
         if whole < last - first:
@@ -299,7 +298,7 @@ class Compiled(Engine):
         """Return the evaluation of each run; all at once, or in the module for a single run."""
         if len(self.runs) > 1:
             return self._together(self._part(part), gradient=part == "train")
-        self.settle(0)
+        self.copy_to_module(0)
         return super().evaluate(part, whole=whole)
 
     def _together(self, rows: Rows, *, gradient: bool = True) -> list[Evaluation]:
@@ -319,9 +318,9 @@ class Compiled(Engine):
         engine.reason = self.reason
         return engine
 
-    def settle(self, run: int) -> None:
-        """Hand a run's parameters to its module, and its state to its optimizer."""
-        self._stack.settle(run)
+    def copy_to_module(self, run: int) -> None:
+        """Copy a run's parameters to its module, and its state to its optimizer."""
+        self._stack.copy_to_module(run)
 
     def parameters(self, run: int) -> dict[str, Tensor]:
         """Return a run's parameters from the stack, and its frozen parameters."""

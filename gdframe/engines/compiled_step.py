@@ -16,9 +16,9 @@ from gdframe.engines.functional import check_functional
 from gdframe.engines.narrow import narrowed
 from gdframe.engines.stack import Stack
 from gdframe.engines.structure import numbers_of
-from gdframe.engines.verification import is_known
+from gdframe.engines.verification import has_untouched_built_ins
 from gdframe.objective import FunctionalObjective
-from gdframe.registry import is_own
+from gdframe.registry import is_built_in
 
 
 class Step:
@@ -39,7 +39,7 @@ class Step:
         self._objective = FunctionalObjective(objective, stack.names, model=model)
         self.read_strengths()
         # a rule may compute in place, and the arguments of a step are needed after it
-        self._copies = not is_own(stack.rule)
+        self._copies = not is_built_in(stack.rule)
 
     def check(self, rows: Rows) -> None:
         """Compare the objectives with those of users' modules, on some rows.
@@ -48,7 +48,7 @@ class Step:
             DifferenceError: they differ.
         """
         for index, run in enumerate(self._stack.runs):
-            if not is_known(run):
+            if not has_untouched_built_ins(run):
                 strengths = {name: values[index] for name, values in self.strengths.items()}
                 check_functional(run, rows, strengths)
 

@@ -12,11 +12,11 @@ import types
 from collections.abc import Sequence
 from typing import Any
 
-from gdframe.registry import is_own
+from gdframe.registry import is_built_in
 
 
 def declares(component: object, declaration: str, definition: str) -> bool:
-    """Return whether a declaration is in the class of the definition that it describes, or below.
+    """Return whether a declaration is in the class of the method that it describes, or a subclass.
 
     A subclass that overrides the definition alone makes an inherited declaration wrong.
 
@@ -56,7 +56,7 @@ def why_not_kernel(components: Sequence[Any], what: str, fixed: int) -> str | No
     others = {getattr(component.kernel, "__code__", None) for component in components}
     if others != {kernel.__code__}:
         return f"the runs differ in the kernel of {what}, which must be equal in a run group"
-    if is_own(kernel):
+    if is_built_in(kernel):
         return None
     names, known = kernel.__globals__, {**vars(builtins), "math": math}
     for name in _outer_names(kernel.__code__):

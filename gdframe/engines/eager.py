@@ -12,8 +12,8 @@ from torch import Tensor
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.base import UNKNOWN, Engine, Estimate, Part, Problem, Trace
 from gdframe.engines.likeness import first_difference
+from gdframe.engines.problem_state import starting_state
 from gdframe.engines.row_order import row_order
-from gdframe.engines.starting_state import starting_state
 from gdframe.loaders.base import Loader
 from gdframe.objective import Evaluation
 from gdframe.optimizers.base import Optimizer

@@ -17,10 +17,15 @@ import torch
 from torch import Tensor, nn
 
 from gdframe.data.dataset import Rows
-from gdframe.engines.kernels import why_not_quadratic_penalty
+from gdframe.engines.declared import declares
+from gdframe.engines.functional import are_parameters
+from gdframe.engines.kernel_checks import KernelError, check_penalty
+from gdframe.errors import first_line
+from gdframe.hidden_state import undisturbed
 from gdframe.losses.mse import MSE
 from gdframe.models.plain import is_linear_in_parameters
 from gdframe.objective import Objective
+from gdframe.registry import is_built_in
 
 WIDE = 512
 """Most columns for which the rounding of single precision is computed; more would take long."""
@@ -182,6 +187,33 @@ def why_not_quadratic(objective: Objective) -> str | None:
     if loss is None or type(loss).__call__ is not MSE.__call__:
         return "its loss is not the mean squared error: loss=mse"
     return why_not_quadratic_penalty(objective)
+
+
+def why_not_quadratic_penalty(objective: Objective) -> str | None:
+    """Return why the penalty is not ``curvature * sum(w^2)``, as it declares, or None."""
+    penalty = objective.penalty
+    if not objective.penalized:
+        return None
+    name = f"its penalty ({type(penalty).__name__})"
+    if not declares(penalty, "curvature", "value"):
+        return f"{name} is not quadratic: penalty=l2 or none"
+    if is_built_in(penalty):
+        return None
+    if not are_parameters(objective):
+        return f"{name} penalises something else than parameters of the model"
+    curvature = float(penalty.curvature)  # type: ignore[arg-type]
+
+    def formula(w: Array) -> tuple[Array, Array]:
+        return curvature * w * w, 2 * curvature * w
+
+    with undisturbed(model=objective.model, penalty=penalty):
+        try:
+            check_penalty(objective, "", formula, everywhere=True)
+        except KernelError:
+            return f"{name} has a curvature that is not half the second derivative of its value"
+        except Exception as error:  # a penalty may raise anything
+            return f"{name} fails ({first_line(error)})"
+    return None
 
 
 def penalized_columns(objective: Objective, columns: int) -> Tensor:

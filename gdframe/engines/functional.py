@@ -12,12 +12,17 @@ from torch.func import grad_and_value
 
 from gdframe.data.dataset import Rows
 from gdframe.engines.base import Problem
-from gdframe.engines.starting_state import holding, trained_parameters
-from gdframe.engines.verification import DifferenceError, is_close, random_start, start_of
+from gdframe.engines.problem_state import holding, trained_parameters
+from gdframe.engines.verification import (
+    DifferenceError,
+    is_equal_up_to_rounding,
+    random_start,
+    starting_parameters,
+)
 from gdframe.hidden_state import undisturbed
 from gdframe.objective import FunctionalObjective, Objective
 
-CLOSE = {torch.float64: 1e-10, torch.float32: 1e-5}
+LARGEST_DIFFERENCE = {torch.float64: 1e-10, torch.float32: 1e-5}
 """Largest difference of a term, relative to its largest value: both compute the same operations."""
 
 
@@ -49,8 +54,8 @@ def check_functional(run: Problem, rows: Rows, strengths: Mapping[str, Tensor]) 
     ]
     if not are_parameters(objective):
         raise DifferenceError("its penalty is of something else than parameters of the model")
-    close = CLOSE[next(iter(params.values())).dtype]
-    for start in (start_of(run), random_start(run, 0)):
+    close = LARGEST_DIFFERENCE[next(iter(params.values())).dtype]
+    for start in (starting_parameters(run), random_start(run, 0)):
         values = {name: start[f"model.{name}"] for name in params}
         for name, of_module, functional in terms:
             parts = {"model": objective.model, "loss": objective.loss, "penalty": objective.penalty}
@@ -64,7 +69,7 @@ def check_functional(run: Problem, rows: Rows, strengths: Mapping[str, Tensor]) 
             tolerance = close, 0.0, close * size if math.isfinite(size) else 0.0
             results = [again, plain, *gradient.values()], [value, value, *slopes]
             pairs = zip(*results, strict=True)
-            if not all(is_close(a, b, None, tolerance) for a, b in pairs):
+            if not all(is_equal_up_to_rounding(a, b, None, tolerance) for a, b in pairs):
                 raise DifferenceError(
                     f"its {name} is another one for tensors than for the module's parameters; it "
                     "may read an attribute or the type of a parameter"

@@ -25,9 +25,9 @@ from gdframe.engines.expansion import (
     penalized_columns,
     why_not_quadratic,
 )  # fmt: skip
-from gdframe.engines.probe import why_not_as_declared, why_not_stateless
+from gdframe.engines.probe import why_not_as_declared, why_rule_not_pure
 from gdframe.engines.row_order import takes_all_rows
-from gdframe.engines.structure import why_not_pure, why_not_together
+from gdframe.engines.structure import why_not_together, why_step_not_update
 from gdframe.engines.verification import check_evaluations, check_steps, runs_to_check
 from gdframe.hidden_state import undisturbed
 from gdframe.loaders.base import Loader
@@ -125,14 +125,14 @@ class Gram(Engine):
                 return reason
             if any(not p.requires_grad for p in objective.model.parameters()):
                 return "a parameter is frozen"
-            if reason := why_not_pure(run):
+            if reason := why_step_not_update(run):
                 return reason
         columns = _columns(runs[0])
         if columns > MOST_COLUMNS:
             return f"XᵀX would have {columns:,} columns (at most {MOST_COLUMNS:,})"
         return (
             why_not_together(runs)
-            or why_not_stateless(runs[0])
+            or why_rule_not_pure(runs[0])
             or why_not_as_declared(runs[0], data, loader)
         )
 
@@ -148,12 +148,12 @@ class Gram(Engine):
         """Return a description of the steps and why they are fast."""
         return "full-batch least squares, from XᵀX"
 
-    def take_up(self) -> None:
+    def copy_from_modules(self) -> None:
         """Copy parameters and states from modules and optimizers."""
         self._cached = None
         self._read_penalties()
         self._stack.check_settings()
-        self._stack.take_up()
+        self._stack.copy_from_modules()
 
     @np.errstate(all="ignore")
     def verify(self) -> None:
@@ -161,7 +161,7 @@ class Gram(Engine):
         rows = self._part("train")
         sample = Rows(rows.features[:SAMPLE], rows.targets[:SAMPLE])
         for run in runs_to_check(len(self.runs)):
-            rate = float(self._stack.rates[run])
+            rate = float(self._stack.base_rates[run])
             check_steps(self, run, [sample], [rate], partial(self._descend_on, run, sample))
         check_evaluations(self, sample, partial(self._evaluate_on, sample))
 
@@ -186,7 +186,7 @@ class Gram(Engine):
         gradients = np.zeros((len(self.runs), *gradient.shape))
         gradients[run] = gradient
         gradients = as_array(torch.from_numpy(gradients).to(rows.features.device))
-        self._stack.descend(gradients, self._stack.rates)
+        self._stack.descend(gradients, self._stack.base_rates)
         return [loss], [math.sqrt(float((gradient * gradient).sum()))]
 
     @torch.no_grad()
@@ -267,15 +267,15 @@ class Gram(Engine):
     def _metrics(self, run: int, tally: Tally) -> dict[str, float]:
         """Return all metrics of a run, computed from the rows."""
         model = self.runs[run].objective.model
-        self._stack.settle(run)
+        self._stack.copy_to_module(run)
         with torch.no_grad():
             for features, targets in blocks_of(tally.rows):
                 tally.add(model(features), targets)
         return tally.values()
 
-    def settle(self, run: int) -> None:
-        """Hand a run's parameters to its module, and its state to its optimizer."""
-        self._stack.settle(run)
+    def copy_to_module(self, run: int) -> None:
+        """Copy a run's parameters to its module, and its state to its optimizer."""
+        self._stack.copy_to_module(run)
 
     def parameters(self, run: int) -> dict[str, Tensor]:
         """Return copies of a run's parameters."""

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gdframe.attachments import has_hooks
 from gdframe.hidden_state.transparency import slots_of
-from gdframe.sameness import has_hooks, same_values
+from gdframe.sameness import same_values
 
 VALUES = (
     bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size,

@@ -12,15 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from gdframe.attachments import has_attachments
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.base import Problem
-from gdframe.engines.starting_state import holding, starting_state, trained_parameters
+from gdframe.engines.problem_state import holding, starting_state, trained_parameters
 from gdframe.errors import first_line
 from gdframe.hidden_state import DRAWS, HiddenState
 from gdframe.loaders.base import Loader
 from gdframe.optimizers.base import Optimizer, State
-from gdframe.registry import is_own
-from gdframe.sameness import has_attachments, same_values
+from gdframe.registry import is_built_in
+from gdframe.sameness import same_values
 
 MOST_ROWS = 512
 """Most rows for trial calls."""
@@ -105,12 +106,12 @@ def _change_message(name: str, model: nn.Module, place: str, mode: str) -> str:
 def why_not_as_declared(run: Problem, data: Dataset, loader: Loader) -> str | None:
     """Return what a user's model, loss or penalty do besides computing a value, or None.
 
-    Components of gdframe are checked only if hooks are attached to the model.
+    Built-in components are checked only if hooks are attached to the model.
     """
     objective = run.objective
     parts = (objective.model, objective.loss, objective.penalty)
-    are_known = all(p is None or is_own(p) for p in parts)
-    if are_known and not has_attachments(objective.model):
+    are_built_in = all(p is None or is_built_in(p) for p in parts)
+    if are_built_in and not has_attachments(objective.model):
         return None
     return why_not_functional(run, data, loader) or _why_not_by_row(run, data)
 
@@ -119,7 +120,7 @@ def why_not_as_declared(run: Problem, data: Dataset, loader: Loader) -> str | No
 def _why_not_by_row(run: Problem, data: Dataset) -> str | None:
     """Return why a linear model's design of a row depends on more than the row, or None."""
     model: Any = run.objective.model
-    if is_own(model) or not hasattr(model, "design"):
+    if is_built_in(model) or not hasattr(model, "design"):
         return None
     features = data.train.features[telling_rows(data.train.features, MOST_ROWS)]
     with HiddenState({"model": model}):
@@ -183,12 +184,12 @@ def telling_rows(values: Tensor, most: int) -> Tensor:
     return torch.cat([sizes.topk(4).indices, others.to(values.device)])
 
 
-def why_not_stateless(run: Problem) -> str | None:
+def why_rule_not_pure(run: Problem) -> str | None:
     """Return what a run's update rule depends on besides its arguments, or None."""
     optimizer = run.optimizer
     assert isinstance(optimizer, Optimizer)
     rule = type(optimizer)
-    if is_own(rule):
+    if is_built_in(rule):
         return None
     name = f"its optimizer ({rule.__name__})"
     with HiddenState({"optimizer": rule}) as saved:

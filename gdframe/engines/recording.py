@@ -17,17 +17,17 @@ from torch import Tensor
 
 from gdframe.engines.base import Problem
 from gdframe.engines.nodes import SHARED, Node, NotElementwiseError
+from gdframe.engines.problem_state import starting_state, trained_parameters
 from gdframe.engines.recorder import Recorder
 from gdframe.engines.rule import Rule, Update
 from gdframe.engines.stack import settings_of
-from gdframe.engines.starting_state import starting_state, trained_parameters
 from gdframe.engines.structure import is_number
 from gdframe.engines.symbol import Symbol
 from gdframe.optimizers.base import Optimizer, State
-from gdframe.registry import is_own
+from gdframe.registry import is_built_in
 
-_gdframe_rules: dict[Any, Rule] = {}
-"""Recorded rules of gdframe's optimizers, by class and by the parameters' shapes and types."""
+_built_in_rules: dict[Any, Rule] = {}
+"""Recorded rules of built-in optimizers, by class and by the parameters' shapes and types."""
 
 _rules: WeakKeyDictionary[Optimizer, tuple[Any, Rule]] = WeakKeyDictionary()
 """The last recorded rule of each other optimizer, with its settings and shapes."""
@@ -49,12 +49,12 @@ def rule_of(runs: Sequence[Problem]) -> Rule:
     params = [p.detach().cpu() for p in trained_parameters(runs[0]).values()]
     numbers = [n for n, value in settings[0].items() if is_number(value) and n != "clip_norm"]
     shapes = tuple((p.shape, p.dtype) for p in params)
-    if is_own(rule):  # these rules need no constants
-        if (rule, shapes) not in _gdframe_rules:
-            _gdframe_rules[rule, shapes] = _record_and_compare(
+    if is_built_in(rule):  # these rules need no constants
+        if (rule, shapes) not in _built_in_rules:
+            _built_in_rules[rule, shapes] = _record_and_compare(
                 runs[0], settings[0], params, numbers
             )
-        return _gdframe_rules[rule, shapes]
+        return _built_in_rules[rule, shapes]
     cached = _rules.get(optimizer)
     if cached is not None and cached[0] == (settings, shapes):
         return cached[1]

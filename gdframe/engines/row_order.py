@@ -1,4 +1,4 @@
-"""The checked order in which an epoch visits rows."""
+"""Asks the loader for an epoch's order, and checks what a user's loader returns."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ TRIED = 3
 """First epochs, whose orders are compared when they are asked for forwards and backwards."""
 
 
-def has_own_order(loader: Loader) -> bool:
+def overrides_order(loader: Loader) -> bool:
     """Return whether a loader overrides ``order``, so that it may be no permutation of the rows."""
     return type(loader).order is not Loader.order or "order" in vars(loader)
 
 
 def depends_on_seed(loader: Loader) -> bool:
     """Return whether runs with different seeds may see rows in different orders."""
-    return loader.shuffle or has_own_order(loader)
+    return loader.shuffle or overrides_order(loader)
 
 
 def takes_all_rows(loader: Loader) -> bool:
     """Return whether each step takes every row once."""
-    return loader.batch_size == loader.rows and not has_own_order(loader)
+    return loader.batch_size == loader.rows and not overrides_order(loader)
 
 
 def row_order(loader: Loader, epoch: int, seed: int, runs: Sequence[Problem]) -> Tensor | None:
@@ -46,7 +46,7 @@ def row_order(loader: Loader, epoch: int, seed: int, runs: Sequence[Problem]) ->
     Raises:
         UserError: the loader returns anything else, or changes a run.
     """
-    if not has_own_order(loader):
+    if not overrides_order(loader):
         return loader.order(epoch, seed)
     with ExitStack() as guards:
         for run in runs:
@@ -87,7 +87,7 @@ def check_loader(loader: Loader, runs: Sequence[Problem], epochs: int) -> None:
             f"{name}.steps_per_epoch={steps}: {loader.rows} rows in batches of "
             f"{loader.batch_size} make 1 to {most_steps} steps"
         )
-    if not has_own_order(loader):
+    if not overrides_order(loader):
         return
 
     def order_of(epoch: int, seed: int) -> Tensor:

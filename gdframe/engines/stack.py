@@ -12,21 +12,22 @@ from torch import Tensor
 
 from gdframe.engines.base import Problem
 from gdframe.engines.constants import trained_values
-from gdframe.engines.starting_state import keep_state, starting_state, trained_parameters
+from gdframe.engines.problem_state import keep_state, starting_state, trained_parameters
 from gdframe.engines.structure import is_number
 from gdframe.errors import UserError
 from gdframe.optimizers.base import Optimizer
 from gdframe.optimizers.tensors import owned, storage_of
-from gdframe.schedules.base import Clock, factors
+from gdframe.schedules.base import Clock, factors_of
 
 
 class Stack:
     """Parameters, optimizer state and hyperparameters of R runs.
 
     Args:
-        runs: runs of one structure; ``why_not_pure`` is None for their optimizers.
+        runs: runs of one structure; ``why_step_not_update`` is None for their optimizers.
 
     Attributes:
+        base_rates: the optimizers' learning rates, before the schedules' factors, (runs,).
         names: names of the trained parameters, in order.
         params: one tensor (runs, ...) for each parameter.
         state: by name, one tensor (runs, ...) for each parameter.
@@ -36,9 +37,9 @@ class Stack:
         self.runs = list(runs)
         self.rule = _rule(runs[0])
         self.names = list(trained_parameters(runs[0]))
-        self.take_up()
+        self.copy_from_modules()
         self._settings = settings_of(self.runs)
-        self.rates = np.array([hyper["lr"] for hyper in self._settings], dtype=np.float64)
+        self.base_rates = np.array([hyper["lr"] for hyper in self._settings], dtype=np.float64)
         self.constants: dict[str, Any] = {}
         self.varying: dict[str, Tensor] = {}
         device = self.params[0].device
@@ -51,7 +52,7 @@ class Stack:
             else:
                 self.constants[name] = values[0]
 
-    def take_up(self) -> None:
+    def copy_from_modules(self) -> None:
         """Copy parameters and states from modules and optimizers.
 
         Raises:
@@ -70,17 +71,17 @@ class Stack:
         """Raise if hyperparameters have changed since the stack was built."""
         refuse_changes(self._settings, self.runs)
 
-    def factors(self, first: int, last: int, clock: Clock) -> NDArray[np.float64]:
+    def learning_rates(self, first: int, last: int, clock: Clock) -> NDArray[np.float64]:
         """Return the learning rates of steps ``first`` to ``last - 1``, (steps, runs)."""
-        rows, which = factors([run.schedule for run in self.runs], first, last, clock)
-        return np.ascontiguousarray(rows[which].T) * self.rates
+        rows, which = factors_of([run.schedule for run in self.runs], first, last, clock)
+        return np.ascontiguousarray(rows[which].T) * self.base_rates
 
     def rates_of(self, first: int, last: int, clock: Clock) -> Any:
         """Return the learning rates of steps for ``update``, one entry (runs,) for each step.
 
         For many runs on a GPU they are copied there in one transfer.
         """
-        rates = self.factors(first, last, clock)
+        rates = self.learning_rates(first, last, clock)
         device = self.params[0].device
         if len(self.runs) > 1 and device.type == "cuda":
             return torch.from_numpy(rates).to(device)
@@ -123,7 +124,7 @@ class Stack:
             state = {k: [v[None] for v in vs] for k, vs in state.items()}
         self.params, self.state, self._is_owner = params, state, False
 
-    def settle(self, run: int) -> None:
+    def copy_to_module(self, run: int) -> None:
         """Copy a run's parameters into its module, and its state into its optimizer."""
         problem = self.runs[run]
         with torch.no_grad():

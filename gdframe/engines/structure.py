@@ -8,13 +8,12 @@ from typing import Any
 
 import torch
 
+from gdframe.attachments import has_hooks
 from gdframe.engines.base import Problem
 from gdframe.engines.likeness import first_difference
-from gdframe.objective import Objective
 from gdframe.optimizers.base import Optimizer
 from gdframe.optimizers.tensors import LOW_PRECISION
-from gdframe.registry import is_own
-from gdframe.sameness import has_hooks
+from gdframe.registry import is_built_in
 
 
 def why_not_together(runs: Sequence[Problem], *, losses_vary: bool = False) -> str | None:
@@ -42,7 +41,8 @@ def difference(a: Problem, b: Problem, *, losses_vary: bool = False) -> str | No
             "loss",
             first.loss,
             second.loss,
-            _is_numeric if losses_vary and _is_known(second) else None,
+            # the numbers of a built-in loss do not affect encoded targets
+            _is_numeric if losses_vary and is_built_in(second.loss) else None,
         ),
         ("penalty", first.penalty, second.penalty, _is_numeric),
     ]
@@ -87,11 +87,6 @@ def numbers_of(component: object) -> dict[str, float]:
     return {name: value for name, value in vars(component).items() if is_number(value)}
 
 
-def _is_known(objective: Objective) -> bool:
-    """Return whether the loss is gdframe's; its numbers then do not affect encoded targets."""
-    return is_own(objective.loss)
-
-
 def _is_numeric(name: str, value: Any) -> bool:
     return is_number(value)
 
@@ -112,7 +107,7 @@ def _base_definition(name: str) -> Any:
     return inspect.unwrap(getattr(method, "__func__", method))
 
 
-def why_not_pure(run: Problem) -> str | None:
+def why_step_not_update(run: Problem) -> str | None:
     """Return why a run's step is not one pure update of all trained parameters, or None."""
     optimizer = run.optimizer
     name = type(optimizer).__name__

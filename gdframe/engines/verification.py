@@ -16,21 +16,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gdframe.attachments import is_untouched_built_in
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.base import Engine, Problem
 from gdframe.engines.eager import one_step
-from gdframe.engines.starting_state import holding, keep_state, starting_state, trained_parameters
+from gdframe.engines.problem_state import holding, keep_state, starting_state, trained_parameters
 from gdframe.hidden_state import HiddenState, undisturbed
 from gdframe.metrics.tally import Tally
 from gdframe.objective import Evaluation
 from gdframe.randomness import Purpose, seeded
-from gdframe.sameness import is_stateless
 
-SPREADS = (0.1, 1e-3, 1e-6)
-"""Standard deviations of the noise added to each starting value: the first that leaves it finite,
-for a model that is defined near its start only."""
+NOISE_SIZES = (0.1, 1e-3, 1e-6)
+"""Standard deviations of the noise that is added to each starting value.
 
-ALLOWED = {torch.float64: 1e-10, torch.float32: 5e-4}
+They are tried in turn until the plain loop's values are finite: some models are defined only near
+their start."""
+
+LARGEST_DIFFERENCE = {torch.float64: 1e-10, torch.float32: 5e-4}
 """Largest difference of an update, relative to the largest entry of that update."""
 
 TRIALS = 2
@@ -58,16 +60,16 @@ class Steps:
 
 def check_steps(
     engine: Engine,
-    run: int,
+    index: int,
     batches: Sequence[Rows],
     rates: Sequence[float],
     execute: Callable[[], tuple[Sequence[float], Sequence[float]]],
 ) -> None:
-    """Compare steps of one run with the plain loop, then reset the engine to its modules.
+    """Compare steps of a run with the plain loop; copy the modules' values into the engine again.
 
     Args:
-        engine: the engine; its runs equal their modules and optimizers.
-        run: index of the run.
+        engine: it holds the values of the modules and optimizers.
+        index: of the run.
         batches: the encoded rows of each step.
         rates: the learning rate of each step.
         execute: makes the engine execute these steps; returns their losses and gradient norms.
@@ -76,15 +78,15 @@ def check_steps(
         DifferenceError: the results differ by more than rounding.
     """
     for trial in range(TRIALS):
-        for spread in SPREADS:
-            start = random_start(engine.runs[run], trial, spread)
-            expected = by_definition(engine.runs[run], batches, start, rates)
+        for noise_size in NOISE_SIZES:
+            start = random_start(engine.runs[index], trial, noise_size)
+            expected = steps_by_plain_loop(engine.runs[index], batches, start, rates)
             if np.isfinite([*expected.losses, *expected.norms]).all():
                 break
-        engine.load_state(run, start)
+        engine.load_state(index, start)
         losses, norms = execute()
-        compare_steps(Steps(losses, norms, engine.state(run)), expected, start)
-        engine.take_up()
+        compare_steps(Steps(losses, norms, engine.state(index)), expected, start)
+        engine.copy_from_modules()
 
 
 def runs_to_check(count: int) -> list[int]:
@@ -92,12 +94,12 @@ def runs_to_check(count: int) -> list[int]:
     return sorted({0, count // 2, count - 1})
 
 
-def start_of(run: Problem) -> dict[str, Tensor]:
+def starting_parameters(run: Problem) -> dict[str, Tensor]:
     """Return the parameters that a run starts from, by the names of ``Engine.state``."""
     return {f"model.{name}": p.detach().clone() for name, p in trained_parameters(run).items()}
 
 
-def random_start(run: Problem, trial: int, spread: float = SPREADS[0]) -> dict[str, Tensor]:
+def random_start(run: Problem, trial: int, noise_size: float = NOISE_SIZES[0]) -> dict[str, Tensor]:
     """Return random parameters; from the second trial on, also a random optimizer state."""
     random = torch.Generator().manual_seed(trial)
 
@@ -112,7 +114,7 @@ def random_start(run: Problem, trial: int, spread: float = SPREADS[0]) -> dict[s
     start = {}
     for name, p in trained_parameters(run).items():
         noise = torch.randn(p.shape, generator=random, dtype=torch.float64)
-        start[f"model.{name}"] = p.detach() + (spread * noise).to(p)
+        start[f"model.{name}"] = p.detach() + (noise_size * noise).to(p)
     for key, values in starting_state(run).items():
         for index, value in enumerate(values):
             start[f"optimizer.{index}.{key}"] = draw(value) if trial else value.clone()
@@ -120,7 +122,7 @@ def random_start(run: Problem, trial: int, spread: float = SPREADS[0]) -> dict[s
 
 
 @torch.no_grad()
-def by_definition(
+def steps_by_plain_loop(
     run: Problem, batches: Sequence[Rows], start: Mapping[str, Tensor], rates: Sequence[float]
 ) -> Steps:
     """Return the results of steps by the plain loop; leave the run unchanged.
@@ -184,39 +186,43 @@ def _restored(run: Problem) -> Iterator[None]:
                 p.grad = grad
 
 
-def is_known(run: Problem) -> bool:
-    """Return whether model, loss and penalty are gdframe's, with nothing attached to them."""
+def has_untouched_built_ins(run: Problem) -> bool:
+    """Return whether model, loss and penalty are built in, with nothing attached to them."""
     objective = run.objective
-    return all(map(is_stateless, (objective.model, objective.loss, objective.penalty)))
+    return all(map(is_untouched_built_in, (objective.model, objective.loss, objective.penalty)))
 
 
 def check_evaluations(
     engine: Engine, rows: Rows, evaluate: Callable[[Sequence[int]], Sequence[Evaluation]]
 ) -> None:
-    """Compare evaluations with the plain loop's, then reset the engine to its modules.
+    """Compare evaluations with the plain loop's; copy the modules' values into the engine again.
 
-    Some runs are compared at random values, and all runs with users' parts where they start.
+    Some runs are compared at random values, and every run with a user's component at its starting
+    values.
 
     Args:
-        engine: the engine; its runs equal their modules and optimizers.
+        engine: it holds the values of the modules and optimizers.
         rows: encoded, to evaluate on.
         evaluate: makes the engine evaluate these runs on the rows.
 
     Raises:
         DifferenceError: a loss, a penalty or a gradient differs by more than rounding.
     """
-    chosen = runs_to_check(len(engine.runs))
-    random_starts = {run: random_start(engine.runs[run], 0) for run in chosen}
+    random_starts = {
+        index: random_start(engine.runs[index], 0) for index in runs_to_check(len(engine.runs))
+    }
     user_starts = {
-        run: start_of(problem) for run, problem in enumerate(engine.runs) if not is_known(problem)
+        index: starting_parameters(run)
+        for index, run in enumerate(engine.runs)
+        if not has_untouched_built_ins(run)
     }
     for starts in (random_starts, user_starts):
         if starts is random_starts:
-            for run, start in starts.items():
-                engine.load_state(run, start)
-        for run, evaluation in zip(starts, evaluate(list(starts)), strict=True):
-            _compare_evaluations(evaluation, engine.runs[run], rows, engine.data, starts[run])
-        engine.take_up()
+            for index, start in starts.items():
+                engine.load_state(index, start)
+        for index, evaluation in zip(starts, evaluate(list(starts)), strict=True):
+            _compare_evaluations(evaluation, engine.runs[index], rows, engine.data, starts[index])
+        engine.copy_from_modules()
 
 
 def _compare_evaluations(
@@ -233,7 +239,8 @@ def _compare_evaluations(
         )
     dtype = next(iter(params.values())).dtype
     eps, loss = 64 * torch.finfo(dtype).eps, abs(expected.loss)
-    sums = eps * (loss + math.sqrt(loss) + expected.gradient_norm)
+    absolute_allowance = eps * (loss + math.sqrt(loss) + expected.gradient_norm)
+    has_floor = math.isfinite(absolute_allowance)
     values = [
         [e.loss, e.objective - e.loss, *(e.gradient_norms[name] for name in params)]
         for e in (actual, expected)
@@ -241,8 +248,8 @@ def _compare_evaluations(
     names = ["loss", "penalty", *(f"gradient by '{name}'" for name in params)]
     for name, value, reference in zip(names, *values, strict=True):
         pair = torch.tensor(value).double(), torch.tensor(reference).double()
-        floor = 0.0 if name == "loss" or not math.isfinite(sums) else sums
-        if not is_close(*pair, None, (ALLOWED[dtype], eps, floor)):
+        floor = absolute_allowance if has_floor and name != "loss" else 0.0
+        if not is_equal_up_to_rounding(*pair, None, (LARGEST_DIFFERENCE[dtype], eps, floor)):
             raise DifferenceError(
                 f"compared with the plain loop, its {name} differs in an evaluation"
             )
@@ -255,7 +262,7 @@ def compare_steps(actual: Steps, expected: Steps, start: Mapping[str, Tensor]) -
         DifferenceError: the results differ by more than rounding.
     """
     dtype = next(v.dtype for name, v in start.items() if name.startswith("model."))
-    allowed, eps = ALLOWED[dtype], 64 * torch.finfo(dtype).eps
+    allowed, eps = LARGEST_DIFFERENCE[dtype], 64 * torch.finfo(dtype).eps
     names = [name for name in start if name.startswith("model.")]
     # a state as small as the rounding of its parameter may consist of rounding alone
     floors = [eps * float(start[name].abs().max()) for name in names]
@@ -273,23 +280,23 @@ def compare_steps(actual: Steps, expected: Steps, start: Mapping[str, Tensor]) -
     for what, value, reference, before in pairs:
         at = re.match(r"'optimizer\.(\d+)\.", what)
         floor = floors[int(at[1])] if at else 0.0
-        if value.shape != reference.shape or not is_close(
+        if value.shape != reference.shape or not is_equal_up_to_rounding(
             value, reference, before, (allowed, eps, floor)
         ):
             raise DifferenceError(f"compared with the plain loop, its {what} differs")
 
 
-def is_close(
+def is_equal_up_to_rounding(
     value: Tensor, reference: Tensor, before: Tensor | None, tolerance: tuple[float, float, float]
 ) -> bool:
-    """Return whether values equal others up to rounding, and are not finite where these are not.
+    """Return whether values are equal up to rounding, with the same infinities and NaNs.
 
     Args:
         value: any shape.
         reference: of that shape.
         before: the values before an update, if they are the result of one.
-        tolerance: largest difference relative to the largest change and to the largest value, and
-            a part of it that is absolute.
+        tolerance: (share of the largest change, share of the largest value, absolute part); their
+            sum is allowed.
     """
     value, reference = value.detach().double().cpu(), reference.detach().double().cpu()
     finite = reference.isfinite()

@@ -1,4 +1,4 @@
-"""The guard around somebody else's components that a run calls: they must leave it as it is."""
+"""The guard around users' components that a run calls: they must leave it as it is."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
+from gdframe.attachments import is_untouched_built_in
 from gdframe.errors import UserError
 from gdframe.hidden_state.state import HiddenState
-from gdframe.registry import is_own
-from gdframe.sameness import is_stateless
+from gdframe.registry import is_built_in
 
 
 class Guard:
@@ -25,8 +25,8 @@ class Guard:
         parts: what calls must leave as it is, by the names of messages.
 
     Attributes:
-        data: tensors that calls must leave too; they are not copied, so that writes by torch alone
-            are noticed.
+        data: tensors that calls must leave too; they are not copied: only writes by torch are
+            noticed.
     """
 
     def __init__(self, parts: Mapping[str, Any]) -> None:
@@ -37,7 +37,7 @@ class Guard:
 
     @contextmanager
     def around(self, who: str, component: object, **arguments: Tensor) -> Iterator[None]:
-        """Surround a call of a component; gdframe's own ones are not watched.
+        """Surround a call of a component; built-in ones are not watched.
 
         Args:
             who: the component in messages, such as ``stopping rule Plateau``.
@@ -45,9 +45,9 @@ class Guard:
             arguments: of the call by name, which it must leave as they are, too.
 
         Raises:
-            UserError: somebody else's component has changed a part, which is undone, or the data.
+            UserError: a user's component has changed a part, which is undone, or the data.
         """
-        if is_own(component):
+        if is_built_in(component):
             yield
             return
         with self._lock:
@@ -77,7 +77,7 @@ class Guard:
 def undisturbed(**parts: Any) -> AbstractContextManager[Any]:
     """Return a context manager that restores the state of components when it exits.
 
-    Components of gdframe keep no state, unless a user has attached hooks to them.
+    Built-in components keep no state, unless a user has attached hooks to them.
     """
-    foreign = {name: part for name, part in parts.items() if not is_stateless(part)}
-    return HiddenState(foreign) if foreign else nullcontext()
+    changeable = {n: part for n, part in parts.items() if not is_untouched_built_in(part)}
+    return HiddenState(changeable) if changeable else nullcontext()

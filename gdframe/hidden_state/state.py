@@ -166,7 +166,7 @@ class HiddenState:
             self._note(
                 f"{path}.requires_grad",
                 lambda: value.requires_grad != trained,
-                lambda: value.requires_grad_(trained),
+                lambda: setattr(value, "requires_grad", trained),
             )
             self._enqueue(f"{path}.grad", value.grad)  # None is not queued
 

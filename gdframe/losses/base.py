@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gdframe.data.dataset import Dataset, Task
 from gdframe.errors import UserError, in_words
+from gdframe.registry import LOSSES
 
 
 class Loss(ABC):
@@ -22,7 +23,8 @@ class Loss(ABC):
 
     task: ClassVar[Task] = "regression"
     kernel: ClassVar[Callable[..., Any] | None] = None
-    """Value and slope in plain Python for the linear engine; None for the other engines only.
+    """Value and slope in plain Python for the linear engine; None: the loss does not run on the
+    linear engine.
 
     A static method ``kernel(z, y, *arguments)`` on numbers returns the value and the slope at one
     output; the loss is the mean value over outputs. Where ``coupled`` is true, ``kernel(z, label,
@@ -33,10 +35,10 @@ class Loss(ABC):
     """True if the kernel takes all outputs of a row together."""
 
     curved: ClassVar[bool] = True
-    """True if the second derivative is above zero somewhere."""
+    """True if the second derivative is above zero somewhere. Diagnostics read it."""
 
     kinked: ClassVar[bool] = False
-    """True if the slope or the curvature jumps somewhere."""
+    """True if the slope or the curvature jumps somewhere. Diagnostics read it."""
 
     @property
     def kernel_arguments(self) -> tuple[float, ...]:
@@ -64,8 +66,8 @@ class Loss(ABC):
                 + (
                     f"holds class labels ({_few(data)}): use loss=cross_entropy{_or_numbers(data)}"
                     if data.task == "classification"
-                    else "holds numbers: use loss=mse, mae or huber, or data.task=classification "
-                    "for a table"
+                    else f"holds numbers: use loss={_losses_for(data.task)}, or "
+                    "data.task=classification for a table"
                 )
             )
 
@@ -112,6 +114,12 @@ class BinaryLoss(Loss):
     def predict(self, outputs: Tensor) -> Tensor:
         """Return the second class where the score is positive, else the first."""
         return (outputs[:, 0] > 0).long()
+
+
+def _losses_for(task: Task) -> str:
+    """Return the names of the losses for a task, joined for a message."""
+    *others, last = (name for name in LOSSES if getattr(LOSSES.get(name), "task", None) == task)
+    return f"{', '.join(others)} or {last}"
 
 
 def _or_numbers(data: Dataset) -> str:

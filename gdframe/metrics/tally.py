@@ -14,7 +14,7 @@ from gdframe.errors import UserError
 from gdframe.hidden_state import Guard
 from gdframe.losses.base import Loss
 from gdframe.metrics.base import Metric, SumMetric, squared_error
-from gdframe.registry import METRICS, is_own
+from gdframe.registry import METRICS, is_built_in
 
 DEFAULTS: dict[Task, tuple[str, ...]] = {
     "regression": ("r2", "rmse", "mae"),
@@ -109,7 +109,7 @@ class Tally:
     def _view(self, needs: str, outputs: Tensor) -> Tensor:
         assert self.loss is not None
         if needs == "predictions":
-            return self.loss.predict(outputs if is_own(self.loss) else outputs.clone())
+            return self.loss.predict(outputs if is_built_in(self.loss) else outputs.clone())
         if needs == "scores":
             return outputs
         probabilities = self.loss.probabilities(outputs)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import nn
 from torch.nn.parameter import is_lazy as has_no_shape
 
+from gdframe.attachments import has_attachments
 from gdframe.models.linear_model import LinearModel
-from gdframe.sameness import has_attachments
 
 COMPUTATION = ("forward", "__call__", "_call_impl", "__getattr__", "__getattribute__")
 """Methods from design to outputs; a subclass that replaces one may be another function."""

@@ -13,8 +13,9 @@ from gdframe.observers.base import Observer, Watched
 from gdframe.registry import OBSERVERS
 from gdframe.runs.event_tags import tag_of
 from gdframe.runs.result import Result
+from gdframe.stopping import Status
 
-FAILURES = ("diverged", "failed")
+FAILURES = (Status.DIVERGED, Status.FAILED)
 """Statuses that MLflow shows as failed."""
 
 

@@ -15,7 +15,7 @@ from gdframe.registry.registries import (
     SCHEDULES,
     STOPPING,
 )
-from gdframe.registry.registry import Registry, is_own, origin
+from gdframe.registry.registry import Registry, is_built_in, origin
 
 __all__ = [
     "DATASETS",
@@ -32,6 +32,6 @@ __all__ = [
     "Registry",
     "SCHEDULES",
     "STOPPING",
-    "is_own",
+    "is_built_in",
     "origin",
 ]

@@ -57,8 +57,8 @@ class Registry(Generic[T]):
         """
 
         def decorate(component: C) -> C:
-            if not is_own(component):
-                self._load()  # a third-party name is compared with the built-in ones
+            if not is_built_in(component):
+                self._load()  # a user's name is compared with the built-in ones
             earlier = self._entries.get(name)
             if earlier is not None and not _is_redefinition(earlier, component):
                 raise UserError(
@@ -137,10 +137,12 @@ class Registry(Generic[T]):
         names = (name for name, entry in self._entries.items() if entry is type(component))
         return next(names, type(component).__name__)
 
-    def third_party(self) -> Mapping[str, Callable[..., T]]:
-        """Return the components from outside gdframe, without loading the built-in ones."""
+    def user_components(self) -> Mapping[str, Callable[..., T]]:
+        """Return the components that users add, without loading the built-in ones."""
         return {
-            name: component for name, component in self._entries.items() if not is_own(component)
+            name: component
+            for name, component in self._entries.items()
+            if not is_built_in(component)
         }
 
     def _load(self) -> None:
@@ -179,7 +181,7 @@ class Registry(Generic[T]):
 def _is_redefinition(earlier: Callable[..., Any], later: Callable[..., Any]) -> bool:
     """Return whether both have the same name in the same module, outside gdframe."""
     places = [(c.__module__, c.__qualname__, _file(c)) for c in (earlier, later)]
-    return places[0] == places[1] and not is_own(earlier)
+    return places[0] == places[1] and not is_built_in(earlier)
 
 
 def _file(component: Callable[..., Any]) -> str | None:
@@ -188,11 +190,11 @@ def _file(component: Callable[..., Any]) -> str | None:
     return getattr(module, "__file__", None)
 
 
-def is_own(component: object) -> bool:
-    """Return whether a class, a function, or the class of an instance is one of gdframe's.
+def is_built_in(component: object) -> bool:
+    """Return whether a class, a function, or the class of an instance is part of gdframe.
 
     Example:
-        >>> is_own(Registry("rule", package="gdframe")), is_own(dict)
+        >>> is_built_in(Registry("rule", package="gdframe")), is_built_in(dict)
         (True, False)
     """
     return str(getattr(component, "__module__", None)).startswith("gdframe.")
@@ -200,7 +202,7 @@ def is_own(component: object) -> bool:
 
 def origin(component: Callable[..., Any]) -> str:
     """Return where a component is defined: ``gdframe.optimizers.adam`` or a file path."""
-    if is_own(component):
+    if is_built_in(component):
         return component.__module__
     try:
         return f"{component.__module__} ({inspect.getfile(component)})"

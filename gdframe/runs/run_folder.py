@@ -1,9 +1,7 @@
-"""The folder of a run: every file name, reader and writer."""
+"""The files of a run folder: names, readers and writers of all but log, pictures, history table."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import logging
 import os
@@ -12,13 +10,14 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from gdframe.errors import UserError
 from gdframe.runs.files import Flush, remove_unfinished, replacing, require_folder
 from gdframe.runs.folder import DamagedError, Folder, optional, read_hydra
+from gdframe.runs.history_table import HISTORY
 from gdframe.runs.lock import is_locked
 
 if TYPE_CHECKING:
@@ -36,8 +35,7 @@ PLUGINS = f"{HYDRA}/plugins.json"
 RESULT = "result.json"
 MODEL = "model.safetensors"
 CHECKPOINTS = "checkpoint"
-EVENTS = "events.out.tfevents.*"
-HISTORY = "history.csv"
+EVENTS_PATTERN = "events.out.tfevents.*"
 REPORT = "report.html"
 
 MOST_CONFIG = 1 << 20
@@ -65,11 +63,11 @@ class RunFolder(Folder):
 
     def is_occupied(self) -> bool:
         """Return whether a run was started here, or there are files of its names."""
-        return self.is_trained() or any(self.has(name) for name in (CONFIG, MODEL, HISTORY))
+        return self.has_training_output() or any(map(self.has, (CONFIG, MODEL, HISTORY)))
 
-    def is_trained(self) -> bool:
-        """Return whether a run was trained here."""
-        return any(self.files(name) for name in (f"{CHECKPOINTS}/*", RESULT, EVENTS))
+    def has_training_output(self) -> bool:
+        """Return whether training has written a checkpoint, a result or events here."""
+        return any(self.files(name) for name in (f"{CHECKPOINTS}/*", RESULT, EVENTS_PATTERN))
 
     def is_training(self) -> bool:
         """Return whether a process trains this run, or the sweep it belongs to."""
@@ -77,7 +75,7 @@ class RunFolder(Folder):
 
     @contextmanager
     def lock(self, *, shared: bool = False) -> Iterator[None]:
-        """Keep other processes from training here, and remove what dead ones left unfinished.
+        """Keep other processes from training here, and remove temporary files of dead ones.
 
         Raises:
             UserError: another process trains here.
@@ -87,7 +85,7 @@ class RunFolder(Folder):
             yield
 
     def remove_unfinished(self) -> None:
-        """Remove what processes that died left unfinished. The caller holds a lock."""
+        """Remove temporary files of processes that died. The caller holds a lock."""
         for name in (".", HYDRA, CHECKPOINTS):
             remove_unfinished(self.path if name == "." else self.subfolder(name).path)
 
@@ -110,7 +108,7 @@ class RunFolder(Folder):
         """
         self.write(CONFIG, text)
 
-    def write_start(
+    def write_config_files(
         self,
         config: str,
         overrides: Sequence[str],
@@ -126,7 +124,8 @@ class RunFolder(Folder):
             overrides: of the run.
             hydra: Hydra's own config as YAML, if Hydra started the run.
             plugins: digests of its plugins by their paths.
-            flush: whether the config is flushed to disk; that of a sweep's run can be made again.
+            flush: how the config is flushed; a sweep's run needs none, because ``sweep.json`` holds
+                its config too.
 
         Raises:
             OSError: a file cannot be written.
@@ -138,8 +137,8 @@ class RunFolder(Folder):
             self.write_plugins(plugins)
         self.write(CONFIG, config, flush=flush)  # the last: from now on this is a run
 
-    def remove_start(self) -> None:
-        """Remove what ``write_start`` wrote, and no other file.
+    def remove_config_files(self) -> None:
+        """Remove what ``write_config_files`` wrote, and no other file.
 
         Raises:
             OSError: a file cannot be removed.
@@ -258,13 +257,13 @@ class RunFolder(Folder):
         """
         from gdframe.runs.event_file import EventFile
 
-        existing = self.files(EVENTS)
+        existing = self.files(EVENTS_PATTERN)
         host = f"{int(time.time())}.{socket.gethostname()}.{os.getpid()}"
         name = existing[0].name if existing else f"events.out.tfevents.{host}"
         return EventFile(self.append(name, buffering=1 << 20), is_new=not existing)
 
     def rewind_events(self, checkpointed: Checkpointed) -> bool:
-        """Join the event files into one, with what an uninterrupted run has at a checkpoint.
+        """Join the event files into one, and drop what was written after the checkpoint.
 
         Returns:
             Whether any events remain.
@@ -274,7 +273,7 @@ class RunFolder(Folder):
         """
         from gdframe.runs.event_file import rewind
 
-        paths, damages = self.files(EVENTS), list[str]()
+        paths, damages = self.files(EVENTS_PATTERN), list[str]()
         if not paths:
             return False
         with replacing(paths[0], "events") as file:
@@ -291,7 +290,7 @@ class RunFolder(Folder):
         Raises:
             OSError: a file cannot be removed.
         """
-        for path in self.files(EVENTS):
+        for path in self.files(EVENTS_PATTERN):
             path.unlink()
 
     def read_curves(self, damages: list[str] | None = None) -> Curves:
@@ -302,7 +301,7 @@ class RunFolder(Folder):
         """
         from gdframe.runs.event_reader import read_curves
 
-        return read_curves(self.files(EVENTS), damages)
+        return read_curves(self.files(EVENTS_PATTERN), damages)
 
     def read_history(self, result: Mapping[str, Any] | None) -> RecordedHistory:
         """Return the history of the run, while it trains or after it has ended.
@@ -313,34 +312,3 @@ class RunFolder(Folder):
         from gdframe.runs.recorded_history import read_history
 
         return read_history(self, result)
-
-    def read_history_table(self) -> list[dict[str, str]]:
-        """Return the rows of ``history.csv`` up to the first that is damaged, and warn of it."""
-        lines: list[str] = optional(lambda: self.read_text(HISTORY).splitlines(), [])
-        rows: list[dict[str, str]] = []
-        try:
-            for row in csv.DictReader(lines, strict=True):
-                for value in row.values():
-                    float(value or "nan")
-                if not float(row["step"]) >= 0:
-                    raise ValueError
-                rows.append(row)
-        except (ValueError, KeyError, TypeError, csv.Error):
-            log.warning("warning: %s: is damaged after %d rows", self.path / HISTORY, len(rows))
-        return rows
-
-    def write_history_table(self, text: str) -> None:
-        """Write ``history.csv``, atomically.
-
-        Raises:
-            OSError: the file cannot be written.
-        """
-        self.write(HISTORY, text)
-
-    def append_history_table(self) -> TextIO:
-        """Open ``history.csv`` to append rows.
-
-        Raises:
-            OSError: the file cannot be written.
-        """
-        return io.TextIOWrapper(self.append(HISTORY), encoding="utf-8", newline="")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gdframe.errors import UserError
 from gdframe.runs.files import remove_unfinished
 from gdframe.runs.folder import DamagedError, Folder, optional, read_hydra
-from gdframe.runs.run_folder import CONFIG, EVENTS, RunFolder
+from gdframe.runs.run_folder import CONFIG, EVENTS_PATTERN, RunFolder
 
 if TYPE_CHECKING:
     from gdframe.runs.event_file import EventFile
@@ -153,7 +153,7 @@ class SweepFolder(Folder):
         Raises:
             OSError: a file cannot be removed.
         """
-        for path in self.files(f"{MEANS}/*/{EVENTS}"):
+        for path in self.files(f"{MEANS}/*/{EVENTS_PATTERN}"):
             path.unlink()
             if not any(path.parent.iterdir()):
                 path.parent.rmdir()

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from gdframe.errors import UserError
 from gdframe.hidden_state import Guard, HiddenState
-from gdframe.registry import is_own
+from gdframe.registry import is_built_in
 
 SPAN = 1024
-"""Most steps for which somebody else's schedule is asked at a time."""
+"""Most steps for which a user's schedule is asked at a time."""
 
 MOST_TRIALS = 512
 """Epochs, and other steps, at which a schedule is tried."""
@@ -63,12 +63,12 @@ class Schedule(ABC):
         return self.factor(np.asarray(steps, dtype=np.float64) / clock.steps_per_epoch, clock)
 
 
-def factors(
+def factors_of(
     schedules: Sequence[Schedule], first: int, last: int, clock: Clock
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return the factors of many runs; equal schedules are evaluated once.
 
-    Somebody else's schedule is always asked for the same spans of an epoch, however an engine cuts
+    A user's schedule is always asked for the same spans of an epoch, however an engine cuts
     it into blocks.
 
     Args:
@@ -94,7 +94,7 @@ def factors(
 
 
 def _factors(schedule: Schedule, first: int, last: int, clock: Clock) -> NDArray[np.float64]:
-    if _is_known(schedule):
+    if _are_built_in(schedule):
         return _called(schedule, np.arange(first, last), clock)
     begin, end = _span(first, clock)[0], _span(last - 1, clock)[1]
     spans = [_span(step, clock) for step in range(begin, end, SPAN)]
@@ -122,7 +122,7 @@ def check_schedule(schedule: Schedule, clock: Clock, parts: Mapping[str, Any]) -
     Raises:
         UserError: a call returns other factors than another, or changes the schedule or the run.
     """
-    if _is_known(schedule):
+    if _are_built_in(schedule):
         return
     steps = _steps_to_try(clock)
     name = type(schedule).__name__
@@ -175,15 +175,15 @@ def _steps_to_try(clock: Clock) -> NDArray[np.int64]:
 
 def _key(schedule: Schedule) -> Any:
     """Return a key that only equal schedules share."""
-    if not _is_known(schedule):
+    if not _are_built_in(schedule):
         return id(schedule)  # it may hold values that cannot be compared
     return (type(schedule), *((name, type(v), v) for name, v in vars(schedule).items()))
 
 
-def _is_known(schedule: Schedule) -> bool:
-    """Return whether a schedule and those in it are gdframe's."""
+def _are_built_in(schedule: Schedule) -> bool:
+    """Return whether a schedule and those in it are built in."""
     inner = (value for value in vars(schedule).values() if isinstance(value, Schedule))
-    return is_own(schedule) and all(map(_is_known, inner))
+    return is_built_in(schedule) and all(map(_are_built_in, inner))
 
 
 def _called(schedule: Schedule, steps: NDArray[np.int64], clock: Clock) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from gdframe.errors import UserError, in_words, typed_as
-from gdframe.registry import METRICS, STOPPING, is_own
+from gdframe.registry import METRICS, STOPPING, is_built_in
 from gdframe.stopping.base import EpochEnd, Memory, Status, StoppingRule, Verdict, epochs_text
 from gdframe.stopping.divergence import Divergence
 from gdframe.stopping.gradient_norm import GradientNorm
@@ -37,8 +37,8 @@ class Stopping:
         target: objective at which the run ends.
         time_limit: training time in seconds after which the run ends.
         divergence_factor: ratio of objective and start above which the run has diverged.
-        rules: further rules, such as ``Early()``; a rule replaces the rule of its class above, but
-            for numbers that are given above and that the rule leaves at their defaults.
+        rules: further rules, such as ``Early()``. A rule replaces the one of its class. Settings
+            that it leaves at their defaults are taken from the arguments above.
 
     Raises:
         UserError: a value is out of its range, or a rule is not a StoppingRule.
@@ -84,9 +84,9 @@ class Stopping:
         return rule.target if isinstance(rule, ObjectiveTarget) else None
 
     @property
-    def is_own(self) -> bool:
-        """Return whether all rules are gdframe's."""
-        return all(map(is_own, self.rules.values()))
+    def is_built_in(self) -> bool:
+        """Return whether all rules are built in."""
+        return all(map(is_built_in, self.rules.values()))
 
     @property
     def columns(self) -> list[str]:

@@ -17,12 +17,12 @@ class BlockSizer:
     """Adapts the number of steps in a block so that a block takes about ``BLOCK_SECONDS``.
 
     Attributes:
-        steps: in the next block.
+        next_steps: steps in the next block.
         seconds: the last block took.
     """
 
     def __init__(self) -> None:
-        self.steps = FIRST_BLOCK
+        self.next_steps = FIRST_BLOCK
         self.seconds = 0.0
 
     @contextmanager
@@ -32,4 +32,4 @@ class BlockSizer:
         yield
         self.seconds = time.perf_counter() - start
         growth = min(8.0, BLOCK_SECONDS / max(self.seconds, 1e-9))
-        self.steps = min(max(1, int(self.steps * growth)), max(1, MOST_STEPS // runs))
+        self.next_steps = min(max(1, int(self.next_steps * growth)), max(1, MOST_STEPS // runs))

@@ -16,8 +16,10 @@ from gdframe.stopping import Memory
 if TYPE_CHECKING:
     from gdframe.training.run import Run
 
-PARTS = ("history", "diagnosis", "observer", "best")
-"""Prefixes of tensors that are not the engine's."""
+PREFIXES_OF_OTHERS = ("history", "diagnosis", "observer", "best")
+"""Prefixes of tensors that are not the engine's state.
+
+Add the prefix of a new kind of tensor here: what has another prefix is the engine's state."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def restore(run: Run, capture: Capture) -> None:
             "the data is not what the run was trained on: go on with the data as it was, or "
             "start a new run"
         )
-    parts: dict[str, dict[str, Tensor]] = {name: {} for name in PARTS}
+    parts: dict[str, dict[str, Tensor]] = {name: {} for name in PREFIXES_OF_OTHERS}
     state = {}
     for name, values in capture.tensors.items():
         part, _, rest = name.partition(".")
@@ -87,7 +89,7 @@ def restore(run: Run, capture: Capture) -> None:
         else:
             state[name] = values
     run.engine.load_state(run.index, state)
-    run.engine.settle(run.index)  # the run begins from what its module holds
+    run.engine.copy_to_module(run.index)  # the run begins from what its module holds
     run.diagnosis.load_state(parts["diagnosis"])
     run.observer_states = parts["observer"]
     run.engine.reason = capture.facts["engine_reason"]

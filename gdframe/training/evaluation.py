@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from gdframe.engines.base import Engine, Part
 from gdframe.objective import Evaluation
-from gdframe.registry import is_own
-from gdframe.schedules.base import factors
+from gdframe.registry import is_built_in
+from gdframe.schedules.base import factors_of
 
 
 class Evaluator:
@@ -39,7 +39,7 @@ class Evaluator:
         train = self._evaluate("train", whole)[run]
         schedule, optimizer = engine.runs[run].schedule, engine.runs[run].optimizer
         last = max(step - 1, 0)
-        factor = factors([schedule], last, last + 1, engine.clock)[0].item()
+        factor = factors_of([schedule], last, last + 1, engine.clock)[0].item()
         row: dict[str, float] = {
             "epoch": step // engine.clock.steps_per_epoch,
             "step": step,
@@ -65,9 +65,9 @@ class Evaluator:
                 return self._evaluations[key]
         for index, run in enumerate(self.engine.runs):
             if index not in self.engine.retired and not all(
-                map(is_own, (run.metrics or {}).values())
+                map(is_built_in, (run.metrics or {}).values())
             ):
-                self.engine.settle(index)  # the metrics may read the module
+                self.engine.copy_to_module(index)  # the metrics may read the module
         self._evaluations[part, whole] = self.engine.evaluate(part, whole=whole)
         return self._evaluations[part, whole]
 

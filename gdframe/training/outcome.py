@@ -21,7 +21,7 @@ def make_result(run: Run, verdict: Verdict, row: Mapping[str, float]) -> Result:
         verdict: how it ended.
         row: of its history, evaluated where it ended.
     """
-    run.engine.settle(run.index)
+    run.engine.copy_to_module(run.index)
     spec, model = run.spec, run.spec.model
     metrics = {
         part: {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from torch import Tensor
 
@@ -41,7 +42,7 @@ class Snapshots:
         self._snapshots = [*before, *after, (step, state)]
 
     def replay(self, engine: Engine, run: int, step: int) -> int:
-        """Bring a run to ``step``, or to the oldest snapshot if that is younger.
+        """Bring a run to ``step``, or to the older snapshot if that lies after it.
 
         Args:
             engine: its other runs may be anywhere afterwards.
@@ -59,6 +60,31 @@ class Snapshots:
             engine.advance(done, last)
             done = last
         return done
+
+
+def go_back(updates: int, replay: Callable[[int], int], is_finite: Callable[[], bool]) -> None:
+    """Go back to the last of fewer updates after which a run is finite, by doubling and halving.
+
+    Args:
+        updates: after which it is not.
+        replay: brings the run to a number of updates, or to its oldest snapshot; returns where.
+        is_finite: whether the run is finite there.
+    """
+    distance, too_late = 1, updates
+    while True:
+        finite = replay(updates - distance)
+        if is_finite():
+            break
+        if finite > updates - distance:  # the oldest snapshot
+            return
+        too_late, distance = finite, 2 * distance
+    while too_late - finite > 1:
+        middle = replay((finite + too_late) // 2)
+        if is_finite():
+            finite = middle
+        else:
+            too_late = middle
+    replay(finite)
 
 
 class SnapshotTimer:

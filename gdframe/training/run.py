@@ -14,7 +14,7 @@ from gdframe.engines.base import Engine, Trace
 from gdframe.errors import bad_value
 from gdframe.hidden_state import HiddenState
 from gdframe.observers.base import Observer
-from gdframe.registry import ENGINES, is_own
+from gdframe.registry import ENGINES, is_built_in
 from gdframe.runs.checkpoint_file import Capture
 from gdframe.runs.history import History
 from gdframe.runs.result import Result
@@ -25,7 +25,7 @@ from gdframe.training.capture import Best, capture, copied, restore
 from gdframe.training.checks import check_observers
 from gdframe.training.evaluation import Evaluator, first_not_finite
 from gdframe.training.outcome import failed_result, make_result
-from gdframe.training.replay import Snapshots
+from gdframe.training.replay import Snapshots, go_back
 from gdframe.training.run_spec import RunSpec
 from gdframe.training.stopwatch import SharedStopwatch
 from gdframe.training.watching import Watchers
@@ -47,7 +47,8 @@ class Run:
         history: what was measured so far.
         memories: what each stopping rule remembers.
         best: for each rule that keeps the best parameters, where they are.
-        settings: what the parts were when the engine was built; None if nobody can change them.
+        parts_at_build: copy of the parts, to notice changes before ``fit()``; None on the command
+            line.
         executed: steps executed, also those that a return to better parameters undid.
         engine: executes the run; set by ``seat``.
         index: which of the engine's runs this is.
@@ -84,13 +85,13 @@ class Run:
         self.snapshots: Snapshots | None = None
         self.seconds_before = 0.0
         self.observer_states: dict[str, Tensor] = {}
-        self.settings: HiddenState | None = None
+        self.parts_at_build: HiddenState | None = None
         self._is_advised = False
         self._stopwatch: SharedStopwatch | None = None
 
     @property
     def observers(self) -> list[Observer]:
-        """Watch the run."""
+        """The observers of the run."""
         return self._watchers.observers
 
     @observers.setter
@@ -98,10 +99,14 @@ class Run:
         self._watchers = Watchers(self, check_observers(observers))
 
     @property
-    def _reads_all(self) -> bool:
-        """Return whether somebody else's component may read any column of the history."""
+    def _needs_all_metrics(self) -> bool:
+        """Return whether a user's component may read any column of the history."""
         stopping = self.spec.stopping
-        return bool(stopping.columns) or not stopping.is_own or not all(map(is_own, self.observers))
+        return (
+            bool(stopping.columns)
+            or not stopping.is_built_in
+            or not all(map(is_built_in, self.observers))
+        )
 
     @property
     def clock(self) -> Clock:
@@ -136,7 +141,10 @@ class Run:
         self.engine, self.index, self._evaluator = evaluator.engine, index, evaluator
 
     def begin(self, stopwatch: SharedStopwatch) -> Verdict | None:
-        """Evaluate the start, or what a resumed run has yet to evaluate; tell the observers."""
+        """Evaluate a new run at its start; let a resumed run evaluate an epoch that it had not.
+
+        The observers are told of the start.
+        """
         self._stopwatch = stopwatch
         if self.snapshots is not None:  # it began before, in a group
             return self._catch_up()
@@ -158,8 +166,8 @@ class Run:
         return failure or verdict or self._catch_up()
 
     def _catch_up(self) -> Verdict | None:
-        at_an_end = self.step % self.clock.steps_per_epoch == 0
-        if at_an_end and self.history.last["step"] != self.step:
+        at_epoch_end = self.step % self.clock.steps_per_epoch == 0
+        if at_epoch_end and self.history.last["step"] != self.step:
             return self.end_epoch()  # it stopped before the epoch was evaluated
         return self._judge(self._epoch_end())
 
@@ -184,7 +192,7 @@ class Run:
 
     def end_epoch(self) -> Verdict | None:
         """Evaluate an epoch's end, and judge it."""
-        row = self._evaluate(whole=self._reads_all)
+        row = self._evaluate(whole=self._needs_all_metrics)
         if bad := first_not_finite(row):
             return self._diverge(*bad, step=self.step)
         self._add(row)
@@ -213,14 +221,14 @@ class Run:
                     "returned True to keep any"
                 )
             self._return_to(self.best[name])
-        self._is_advised = bool(verdict.advice) and not is_own(stopping.rules[name])
+        self._is_advised = bool(verdict.advice) and not is_built_in(stopping.rules[name])
         return verdict
 
     def _follow(self, end: EpochEnd, names: Sequence[str] | None = None) -> Verdict | None:
         """Update the memories of stopping rules; keep parameters that are the best so far."""
         stopping, problem = self.spec.stopping, self.spec.problem
-        if not stopping.is_own:
-            self.engine.settle(self.index)  # the rules may read the module
+        if not stopping.is_built_in:
+            self.engine.copy_to_module(self.index)  # the rules may read the module
         try:
             for rule in stopping.follow(self.memories, end, problem.guard, names):
                 state = self.engine.state(self.index)
@@ -263,40 +271,22 @@ class Run:
         Args:
             what: is not finite at the current parameters.
             value: what it is.
-            step: the update that met it, counted from 1.
+            step: the step at which it appeared, counted from 1.
         """
         self._leave_group()
         updates = self.step
         self._replay(updates)
         broken = [name for name, p in self.parameters().items() if not p.isfinite().all()]
         if not self.is_finite():
-            self._go_back(updates)
+            go_back(updates, self._replay, self.is_finite)
         parameter = broken[0] if broken else None
         return diverged(what, value, step=step, lr=self.spec.lr, parameter=parameter)
 
-    def _go_back(self, updates: int) -> None:
-        """Go back to the last of fewer updates after which the objective is finite."""
-        distance, too_late = 1, updates
-        while True:
-            self._replay(updates - distance)
-            if self.is_finite():
-                break
-            if self.step > updates - distance:  # the oldest snapshot
-                return
-            too_late, distance = self.step, 2 * distance
-        finite = self.step
-        while too_late - finite > 1:
-            self._replay((finite + too_late) // 2)
-            if self.is_finite():
-                finite = self.step
-            else:
-                too_late = self.step
-        self._replay(finite)
-
-    def _replay(self, step: int) -> None:
+    def _replay(self, step: int) -> int:
         assert self.snapshots is not None
         self.step = self.snapshots.replay(self.engine, self.index, step)
         self._evaluator.reset()
+        return self.step
 
     def finish(self, verdict: Verdict) -> Result:
         """End the run; return its result."""
@@ -310,7 +300,7 @@ class Run:
             result.status, result.reason = failure.status, str(failure)
         return result
 
-    def failed(self, error: Exception) -> Result | None:
+    def failed_result(self, error: Exception) -> Result | None:
         """Return the result of a run that raised, from what it had measured; None if it cannot."""
         return failed_result(self, error)
 
@@ -337,8 +327,8 @@ class Run:
             ValueError: it is of another model.
         """
         restore(self, captured)
-        if self.settings is not None:
-            self.settings = self.spec.settings()
+        if self.parts_at_build is not None:
+            self.parts_at_build = self.spec.saved_parts()
 
     def _evaluate(self, *, whole: bool = True) -> dict[str, float]:
         """Return a row of the history, evaluated at the current parameters."""

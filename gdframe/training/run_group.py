@@ -46,7 +46,7 @@ class RunGroup:
 
     def begin(self) -> dict[Run, Verdict]:
         """Begin all runs; return the verdicts on those that end at once."""
-        self.engine.take_up()
+        self.engine.copy_from_modules()
         self._evaluator.reset()
         self._stopwatch, self._snapshot_timer = SharedStopwatch(len(self.runs)), SnapshotTimer()
         return self._judge_all(lambda run: run.begin(self._stopwatch))
@@ -96,7 +96,7 @@ class RunGroup:
         self._stopwatch.leave()
 
     def shrink(self, block_seconds: float) -> None:
-        """Continue on an engine for fewer runs, once ended ones have wasted what that costs.
+        """Continue on an engine for fewer runs when ended ones cost more time than building it.
 
         Args:
             block_seconds: time that the last block took.
@@ -111,13 +111,13 @@ class RunGroup:
             self._wasted, self._rebuild_seconds = 0.0, time.perf_counter() - begun
 
     def separate(self) -> Iterator[tuple[Run, Callable[[], RunGroup]]]:
-        """Split the group: yield each run and the factory of its own group."""
+        """Split the group: yield each run and a function that makes a group of it alone."""
         for run in self.runs:
             run.pause()
         engine = self.engine
         while self.runs:
             run = self.runs.pop()
-            yield run, partial(_alone, run, engine)
+            yield run, partial(_group_of_one, run, engine)
 
     def close(self) -> None:
         """Close the runs that are still here."""
@@ -126,12 +126,12 @@ class RunGroup:
                 stack.callback(run.close)
 
 
-def _alone(run: Run, engine: Engine) -> RunGroup:
+def _group_of_one(run: Run, engine: Engine) -> RunGroup:
     """Return a group of one run that was trained on an engine in another group."""
-    return RunGroup([run], _own_engine(run, engine))
+    return RunGroup([run], _engine_for_one_run(run, engine))
 
 
-def _own_engine(run: Run, engine: Engine) -> Engine:
+def _engine_for_one_run(run: Run, engine: Engine) -> Engine:
     """Return an engine of the same kind for a run alone, at the step it has recorded.
 
     Args:
@@ -146,5 +146,5 @@ def _own_engine(run: Run, engine: Engine) -> Engine:
     alone.reason = engine.reason
     if run.snapshots is not None:
         run.snapshots.replay(alone, 0, run.step)
-        alone.settle(0)  # it begins from what its module holds
+        alone.copy_to_module(0)  # it begins from what its module holds
     return alone

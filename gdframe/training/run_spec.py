@@ -19,7 +19,7 @@ from gdframe.metrics.base import Metric
 from gdframe.metrics.tally import default_metrics
 from gdframe.objective import Objective
 from gdframe.penalties.base import Penalty
-from gdframe.registry import is_own
+from gdframe.registry import is_built_in
 from gdframe.schedules import Clock, Constant, Schedule
 from gdframe.stopping import Stopping
 from gdframe.training.checks import check_fit, check_kinds, check_metrics
@@ -102,12 +102,12 @@ class RunSpec:
             columns += ["validation_loss", *(f"validation/{name}" for name in self.named_metrics)]
         return columns
 
-    def settings(self) -> HiddenState:
+    def saved_parts(self) -> HiddenState:
         """Return a copy of all that an engine is built from, but for parameters and data."""
         parts = {
             **self.problem.parts,
-            # engines read the numbers of gdframe's penalties again before they begin
-            "penalty": type(self.penalty) if is_own(self.penalty) else self.penalty,
+            # engines read the numbers of built-in penalties again before they begin
+            "penalty": type(self.penalty) if is_built_in(self.penalty) else self.penalty,
             "optimizer": self.optimizer.param_groups,
             "update rule": type(self.optimizer),
             "schedule": self.schedule,

@@ -1,4 +1,4 @@
-"""The loop: execute a block of steps, judge each run, let go of those that have ended."""
+"""The training loop: execute a block of steps, judge each run, remove those that have ended."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _loop(
     while group.runs:
         with blocks.measure(len(group.engine.runs)):
             group.snapshot()
-            trace = group.execute(blocks.steps)
+            trace = group.execute(blocks.next_steps)
         _end(group, group.judge(trace), ended, failed)
         group.shrink(blocks.seconds)
         if group.runs and (name := stop()):
@@ -191,7 +191,7 @@ class Trainer:
         self._engine = built
         self.run.seat(Evaluator(built), 0)
         self._checksum = data.checksum()
-        self.run.settings = spec.settings()
+        self.run.parts_at_build = spec.saved_parts()
 
     @property
     def engine(self) -> Engine:
@@ -212,7 +212,7 @@ class Trainer:
                 f"the run was changed after its trainer was built, and engine={name} cannot "
                 f"execute it any more: {reason}; build the trainer after the change"
             )
-        place = self.run.settings.changed() if self.run.settings is not None else None
+        place = self.run.parts_at_build.changed() if self.run.parts_at_build is not None else None
         if place is None and self._checksum != spec.data.checksum():
             place = "data"
         if place is not None:
@@ -223,7 +223,7 @@ class Trainer:
         try:
             return train_alone(RunGroup([self.run], self._engine))
         finally:
-            self.run.settings = spec.settings()
+            self.run.parts_at_build = spec.saved_parts()
 
 
 def _stopping(stopping: Stopping | Sequence[StoppingRule] | None) -> Stopping:

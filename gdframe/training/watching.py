@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gdframe.errors import UserError
 from gdframe.observers.base import Observer
-from gdframe.registry import OBSERVERS, is_own
+from gdframe.registry import OBSERVERS, is_built_in
 from gdframe.runs.files import NotWrittenError, storing
 from gdframe.stopping import Status, Verdict
 
@@ -42,11 +42,11 @@ class Watchers:
     def tell(self, event: str, *arguments: Any) -> Verdict | None:
         """Tell each observer of an event; return the verdict on a run whose observer raised.
 
-        What observers of others may read of the module and the optimizer is settled before.
+        The module and the optimizer, which users' observers may read, get their values before.
         """
         run = self._run
-        if not all(map(is_own, self.observers)):
-            run.engine.settle(run.index)
+        if not all(map(is_built_in, self.observers)):
+            run.engine.copy_to_module(run.index)
         return self._call(event, lambda observer: getattr(observer, event)(run, *arguments))
 
     def flush(self) -> None:
@@ -90,10 +90,10 @@ class Watchers:
         """Surround a call of an observer.
 
         Raises:
-            NotWrittenError: the disk refused what gdframe's own observer was writing.
-            UserError: somebody else's observer has changed the run.
+            NotWrittenError: the disk refused what a built-in observer was writing.
+            UserError: a user's observer has changed the run.
         """
-        if is_own(observer):
+        if is_built_in(observer):
             with storing():
                 yield
             return

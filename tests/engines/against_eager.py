@@ -49,12 +49,12 @@ def trained(
 ) -> tuple[gd.Engine, dict[str, np.ndarray]]:
     """Train; return the engine, and its traces, evaluations and final states by name."""
     built = gd.build_engine(engine, runs, data, loader, epochs=EPOCHS)
-    built.take_up()
+    built.copy_from_modules()
     length = loader.steps_per_epoch
     traces = [built.advance(i * length, (i + 1) * length) for i in range(EPOCHS)]
     ends = [built.evaluate("train"), built.evaluate("validation")]
     for run in range(len(runs)):
-        built.settle(run)
+        built.copy_to_module(run)
     results = {
         "loss": np.concatenate([t.loss for t in traces], axis=1),
         "norm": np.concatenate([t.gradient_norm for t in traces], axis=1),

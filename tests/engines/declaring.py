@@ -38,7 +38,7 @@ def assert_follows_eager(engine, make, data=DATA, epochs=5):
     results = []
     for name in ("eager", engine):
         built = build(name, make(), data, epochs=epochs)
-        built.take_up()
+        built.copy_from_modules()
         for epoch in range(epochs):
             built.advance(epoch, epoch + 1)
         evaluations = built.evaluate("train")

@@ -13,7 +13,7 @@ import gdframe as gd
 from gdframe import objective
 from gdframe.engines import together
 from gdframe.engines.stack import Stack
-from gdframe.engines.structure import why_not_pure
+from gdframe.engines.structure import why_step_not_update
 from gdframe.engines.verification import DifferenceError, Steps, compare_steps
 
 DATA = gd.Regression(rows=20, features=3, validation=0.0).load(dtype=torch.float64)
@@ -46,19 +46,19 @@ def test_a_step_that_is_patched_on_an_instance_is_noticed():
     run = run_of()
     step = run.optimizer.step
     run.optimizer.step = lambda closure=None: step()
-    assert "more in a step" in why_not_pure(run)
+    assert "more in a step" in why_step_not_update(run)
 
 
 def test_torch_schedulers_do_not_count_as_a_patch():
     run = run_of()
     torch.optim.lr_scheduler.StepLR(run.optimizer, 1)
-    assert why_not_pure(run) is None
+    assert why_step_not_update(run) is None
 
 
 @pytest.mark.parametrize("method", ["hyper", "_store", "prepare", "apply", "initial_state"])
 def test_an_override_of_a_part_of_step_is_noticed(method):
     rule = type("Rule", (gd.GD,), {method: lambda self, *args: getattr(gd.GD, method)(*args)})
-    assert "more in a step" in why_not_pure(run_of(rule=rule))
+    assert "more in a step" in why_step_not_update(run_of(rule=rule))
 
 
 def test_a_penalty_that_overrides_only_its_value_loses_inherited_declarations():

@@ -75,7 +75,7 @@ def runs_of(
 def descended(stack: Columns, *, steps: int) -> list[dict[str, torch.Tensor]]:
     """Return the states after steps on the sum of squared parameters."""
     for _ in range(steps):
-        stack.descend(2.0 * stack.points(), stack.rates)
+        stack.descend(2.0 * stack.points(), stack.base_rates)
     return [stack.read(run) for run in range(len(stack.runs))]
 
 
@@ -103,7 +103,7 @@ def test_parameters_keep_their_type_and_position(outputs, bias):
     stack = columns(problems)
     assert stack.points().shape == (2, outputs, 3 + bias)
     descended(stack, steps=3)
-    stack.settle(1)
+    stack.copy_to_module(1)
     model = problems[1].objective.model
     assert model.weight.dtype == torch.float32
     np.testing.assert_array_equal(stack.points()[1, :, :3], model.weight.detach().double().numpy())
@@ -140,7 +140,7 @@ def test_writing_the_states_of_all_runs_copies_the_stack_once(make, count):
     if isinstance(stack, Columns):
         descended(stack, steps=1)
     else:
-        stack.update([torch.ones_like(p) for p in stack.params], stack.rates)
+        stack.update([torch.ones_like(p) for p in stack.params], stack.base_rates)
     states = [stack.read(run) for run in range(count)]
     stack.write(0, {name: value + 1 for name, value in states[0].items()})
     tensors = [*stack.params, *(v for values in stack.state.values() for v in values)]
@@ -175,7 +175,7 @@ class Shared(gd.Optimizer):
 def test_a_written_state_changes_no_tensor_of_others(count):
     stack = Columns(runs_of(Shared, {}, runs=count))
     grads = [torch.ones_like(p) for p in stack.params]
-    stack.update(grads, stack.rates)
+    stack.update(grads, stack.base_rates)
     state = {name: value + 5 * i for i, (name, value) in enumerate(stack.read(0).items())}
     stack.write(0, state)
     assert all((g == 1).all() for g in grads)

@@ -13,8 +13,8 @@ from torch import nn
 import gdframe as gd
 from gdframe.diagnostics.least_squares import least_squares
 from gdframe.diagnostics.theory import theory_of
+from gdframe.engines.expansion import why_not_quadratic_penalty
 from gdframe.engines.functional import check_functional
-from gdframe.engines.kernels import why_not_quadratic_penalty
 from gdframe.engines.verification import DifferenceError
 
 from .declaring import DATA, SINGLE, TWO, assert_follows_eager, assert_refused, build, problem

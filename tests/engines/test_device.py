@@ -93,12 +93,12 @@ def test_a_users_rule_gives_the_same_result_on_gpu_and_cpu(engine, loader, runs)
             problems.append(gd.Problem(gd.Objective(model, gd.MSE()), rule, gd.Constant(), seed))
         name = "eager" if device == "cpu" else engine
         built = gd.build_engine(name, problems, data, loader, epochs=3)
-        built.take_up()
+        built.copy_from_modules()
         for epoch in range(3):
             length = loader.steps_per_epoch
             built.advance(epoch * length, (epoch + 1) * length)
         for run in range(runs):
-            built.settle(run)
+            built.copy_to_module(run)
         ends.append([m.objective.model.weight.detach().cpu() for m in problems])
     for expected, actual in zip(*ends, strict=True):
         torch.testing.assert_close(actual, expected, rtol=1e-8, atol=1e-10)

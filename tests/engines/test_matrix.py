@@ -133,7 +133,7 @@ def test_engines_equal_eager_for_models_of_all_shapes(engine, loader, shape):
         length = loader.steps_per_epoch
         norms = [built.advance(i * length, (i + 1) * length).gradient_norm for i in range(5)]
         ends = [vars(built.evaluate(part)[0]) for part in ("train", "validation")]
-        built.settle(0)
+        built.copy_to_module(0)
         results.append((norms, ends, model.state_dict(), built.state(0)))
     (norms, ends, model, state), (others, finals, twin, memory) = results
     np.testing.assert_allclose(others, norms, rtol=1e-10)

@@ -1,4 +1,4 @@
-"""Rules and losses of others read what they would read on the plain loop."""
+"""Users' rules and losses read what they would read on the plain loop."""
 
 from __future__ import annotations
 

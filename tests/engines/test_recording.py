@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ import torch
 
 import gdframe as gd
 from gdframe.engines.nodes import NotElementwiseError
+from gdframe.engines.operations import ARITHMETIC, COMPARISONS, LOGIC
+from gdframe.engines.recorder import REWRITTEN
 from gdframe.engines.recording import compare, record, rule_of
 from gdframe.engines.rule import Rule, Update
 
@@ -235,3 +239,20 @@ def test_a_decision_by_a_counter_is_recorded():
             return new, {"t": t}
 
     assert recorded(Late).counters == ("t",)
+
+
+SPELLED = {
+    "+": ["add"], "-": ["sub", "rsub"], "*": ["mul"], "/": ["div"], "**": ["pow"],
+    "<": ["lt"], "<=": ["le"], ">": ["gt"], ">=": ["ge"], "==": ["eq"], "!=": ["ne"],
+    "&": ["bitwise_and"], "|": ["bitwise_or"], "^": ["bitwise_xor"], "~": ["bitwise_not"],
+    "to": ["_to_copy"], "copy_": ["copy"], "fill_": ["fill"], "zero_": ["zero"],
+}  # fmt: skip
+"""PyTorch's basic operations by the words for them in the guide, where these are others."""
+
+
+def test_the_guide_lists_every_operation_that_the_recorder_understands():
+    page = (Path(gd.__file__).parent / "guide" / "extending.md").read_text()
+    (passage,) = re.findall(r"forms and aliases for (.*?)\. A rule may", page, re.DOTALL)
+    words = " ".join(re.findall(r"`(.*?)`", passage)).split()
+    operations = [name for word in words for name in SPELLED.get(word, [word])]
+    assert sorted(operations) == sorted([*ARITHMETIC, *COMPARISONS, *LOGIC, *REWRITTEN])

@@ -189,7 +189,7 @@ def test_parameters_of_a_run_that_has_ended_stay(engine):
     runs = [problem(lr=lr) for lr in (0.05, 0.1)]
     group = gd.build_engine(engine, runs, DATA, gd.FullBatch(DATA.rows), epochs=9)
     group.advance(0, 1)
-    group.settle(0)
+    group.copy_to_module(0)
     before = {name: p.clone() for name, p in group.parameters(0).items()}
     group.retire(0)
     group.advance(1, 2)

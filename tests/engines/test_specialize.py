@@ -41,7 +41,7 @@ def test_a_users_kernel_is_compiled():
 def test_the_written_code_contains_kernels_and_rule():
     spec = specialize.LoopSpec(
         RULE, gd.Huber.kernel, gd.L1.kernel, coupled=False, biases=True, dtype="float32",
-        outputs=1, many=False,
+        outputs=1, has_many_runs=False,
     )  # fmt: skip
     text = specialize.write_module(spec)
     assert "delta = arguments[0]" in text
@@ -53,7 +53,14 @@ def test_the_written_code_contains_kernels_and_rule():
 def test_equal_specialisations_are_written_once(monkeypatch):
     def spec(loss):
         return specialize.LoopSpec(
-            RULE, loss, None, coupled=False, biases=False, dtype="float64", outputs=1, many=False
+            RULE,
+            loss,
+            None,
+            coupled=False,
+            biases=False,
+            dtype="float64",
+            outputs=1,
+            has_many_runs=False,
         )
 
     functions = specialize.specialized(spec(gd.MSE.kernel))
@@ -67,7 +74,7 @@ def test_equal_specialisations_are_written_once(monkeypatch):
 def test_the_exponential_is_numpys(dtype):
     spec = specialize.LoopSpec(
         rule=RULE, loss=gd.Poisson.kernel, penalty=None, coupled=False, biases=False, dtype=dtype,
-        outputs=1, many=False,
+        outputs=1, has_many_runs=False,
     )  # fmt: skip
     functions = specialize.specialized(spec)
     exponential = functions["exponential"]

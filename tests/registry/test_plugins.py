@@ -1,4 +1,4 @@
-"""Third-party components: by file, by entry point, typed, listed, swept and resumed."""
+"""Users' components: by file, by entry point, typed, listed, swept and resumed."""
 
 from __future__ import annotations
 

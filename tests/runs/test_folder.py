@@ -112,7 +112,7 @@ def test_linked_results_checkpoints_events_logs_and_pictures_are_not_used(tmp_pa
     before = secret.read_text()
     with pytest.raises(DamagedError, match=r"result\.json: is a link"):
         run.read_result()
-    assert not run.is_trained()
+    assert not run.has_training_output()
     assert run.load_checkpoint() == (None, [])
     assert run.read_curves() == {}
     assert read_pictures(run.path, "heat_map") == {}
@@ -126,13 +126,13 @@ def test_linked_results_checkpoints_events_logs_and_pictures_are_not_used(tmp_pa
 
 def test_the_files_of_a_start_are_removed_and_no_others(tmp_path):
     run = RunFolder(tmp_path / "run")
-    run.write_start("lr: 1", ["lr=1"], "hydra: {}", {"a.py": "1"})
+    run.write_config_files("lr: 1", ["lr=1"], "hydra: {}", {"a.py": "1"})
     assert run.is_run()
-    run.remove_start()
+    run.remove_config_files()
     assert list(run.path.iterdir()) == []
-    run.write_start("lr: 1", [])
+    run.write_config_files("lr: 1", [])
     (run.path / ".hydra" / "notes.txt").write_text("mine")
-    run.remove_start()
+    run.remove_config_files()
     assert [path.name for path in run.path.rglob("*")] == [".hydra", "notes.txt"]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import gdframe as gd
-from gdframe.schedules.base import check_schedule, factors
+from gdframe.schedules.base import check_schedule, factors_of
 
 
 class First(gd.Schedule):
@@ -38,9 +38,9 @@ def test_blocks_change_no_factor(length):
     check_schedule(schedule, clock, {})
     for epoch in range(3):
         begin, end = epoch * length, (epoch + 1) * length
-        whole = factors([schedule], begin, end, clock)[0][0]
+        whole = factors_of([schedule], begin, end, clock)[0][0]
         np.testing.assert_array_equal(whole, schedule(np.arange(begin, end), clock))
         for cut in {begin, (begin + end) // 2, end - 1}:
             np.testing.assert_array_equal(
-                factors([schedule], cut, end, clock)[0][0], whole[cut - begin :]
+                factors_of([schedule], cut, end, clock)[0][0], whole[cut - begin :]
             )

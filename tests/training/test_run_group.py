@@ -115,7 +115,7 @@ def test_a_run_that_raises_fails_alone():
     runs, results = together("eager", few, failed=lambda m, e: errors.update({m: e}))
     assert set(results) == {runs[0], runs[2]}
     assert str(errors[runs[1]]) == "too far"
-    assert runs[1].failed(errors[runs[1]]).status == Status.FAILED
+    assert runs[1].failed_result(errors[runs[1]]).status == Status.FAILED
     for at in (0, 2):
         again = {**few[at], "model": Fragile(math.inf)}
         assert_same(results[runs[at]], alone("eager", again))

@@ -14,10 +14,11 @@ from jinja2 import Environment, StrictUndefined
 
 from gdframe.runs.picture_files import read_pictures
 from gdframe.runs.result import finite
+from gdframe.stopping import Status
 
-SYMBOLS = {
-    "converged": "✓", "target_reached": "✓", "max_epochs": "■", "time_limit": "■",
-    "diverged": "✗", "failed": "✗", "interrupted": "‖",
+SYMBOLS: dict[str, str] = {
+    Status.CONVERGED: "✓", Status.TARGET_REACHED: "✓", Status.MAX_EPOCHS: "■",
+    Status.TIME_LIMIT: "■", Status.DIVERGED: "✗", Status.FAILED: "✗", Status.INTERRUPTED: "‖",
 }  # fmt: skip
 """Symbols of statuses, so that they do not depend on colour alone."""
 

@@ -20,6 +20,7 @@ from gdframe.runs import picture_files
 from gdframe.runs.recorded_history import RecordedHistory
 from gdframe.runs.result import versions
 from gdframe.runs.run_folder import RunFolder
+from gdframe.stopping import Status
 
 QUICK_SECONDS, QUICK_BYTES = 5.0, 1 << 28
 """Longest training of a run that is trained again for its landscape, and most bytes of its data."""
@@ -83,7 +84,7 @@ def _verdict(
 ) -> tuple[str, list[str]]:
     """Return the status, and sentences that explain it."""
     is_training = RunFolder(folder).is_training()
-    if is_training and (result is None or result.get("status") == "interrupted"):
+    if is_training and (result is None or result.get("status") == Status.INTERRUPTED):
         epochs = history.epochs.get("epoch", np.zeros(0))
         done = f"{int(epochs[-1]):,} epochs are done" if len(epochs) else "no epoch is done"
         return "training", [f"The run is in progress: {done} when this page is written."]

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from gdframe.engines.base import Problem
 from gdframe.engines.linear.pool import shares, side_by_side
+from gdframe.engines.problem_state import as_states, holding, starting_state, trained_parameters
 from gdframe.engines.row_order import depends_on_seed
 from gdframe.engines.rule import Rule
 from gdframe.engines.stack import refuse_changes, settings_of
-from gdframe.engines.starting_state import as_states, holding, starting_state, trained_parameters
 from gdframe.loaders.base import Loader
 from gdframe.objective import Evaluation, Objective
 

@@ -17,25 +17,25 @@ from torch import Tensor
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.base import CannotExecute, Engine, Estimate, Part, Problem, Trace
 from gdframe.engines.constants import constants_of, trained_values
-from gdframe.engines.kernels import check_kernels
+from gdframe.engines.kernel_checks import check_kernels
 from gdframe.engines.linear.block import MANY, Block, Sums, groups_of, penalizes_biases
 from gdframe.engines.linear.pool import side_by_side
 from gdframe.engines.linear.refusals import why_not_linear
 from gdframe.engines.linear.specialize import LoopSpec, specialized
+from gdframe.engines.problem_state import as_states, keep_state, starting_state
 from gdframe.engines.recording import rule_of
 from gdframe.engines.row_order import depends_on_seed, row_order, takes_all_rows
-from gdframe.engines.starting_state import as_states, keep_state, starting_state
-from gdframe.engines.structure import why_not_pure, why_not_together
+from gdframe.engines.structure import why_not_together, why_step_not_update
 from gdframe.engines.verification import check_evaluations, check_steps, runs_to_check
 from gdframe.hidden_state import undisturbed
 from gdframe.loaders.base import Loader
 from gdframe.metrics.tally import Tally
 from gdframe.objective import Evaluation
-from gdframe.registry import ENGINES, is_own
-from gdframe.schedules.base import factors
+from gdframe.registry import ENGINES, is_built_in
+from gdframe.schedules.base import factors_of
 
 FEW, MANY_ROWS = 32, 4096
-"""Most rows of a step that is compared with the plain loop's; with somebody else's loss in it."""
+"""Most rows of a step that is compared with the plain loop's; with a user's loss in it."""
 
 LARGE = 1 << 20
 """Products of a value and a parameter in a step from which on its rows are cut into chunks."""
@@ -97,8 +97,8 @@ class LinearLoops(Engine):
             biases=penalizes_biases(objective),
             dtype=str(self._x.dtype),
             outputs=int(objective.model.weight.shape[0] == 1),  # type: ignore[index]
-            many=len(runs) > 1,
-            is_own=is_own(runs[0].optimizer),
+            has_many_runs=len(runs) > 1,
+            is_built_in=is_built_in(runs[0].optimizer),
         )
         return Block(runs, self._rule, specialized(spec)), indices
 
@@ -127,7 +127,7 @@ class LinearLoops(Engine):
     def why_not(cls, runs: Sequence[Problem], data: Dataset, loader: Loader) -> str | None:
         """Linear models on the CPU, elementwise rules, and kernels of loss and penalty."""
         for run in runs:
-            if reason := why_not_pure(run):
+            if reason := why_step_not_update(run):
                 return reason
         reason = why_not_together(runs, losses_vary=True) or why_not_linear(runs, data, loader)
         if reason is not None:
@@ -149,7 +149,7 @@ class LinearLoops(Engine):
         """Return which updates it executes, of what."""
         return f"{super().describe(loader)} of a linear model"
 
-    def take_up(self) -> None:
+    def copy_from_modules(self) -> None:
         """Copy parameters and states from modules and optimizers again."""
         self._sums.clear()
         for block, _ in self._blocks:
@@ -161,7 +161,7 @@ class LinearLoops(Engine):
         rows = self._part("train")
         check_kernels(self.runs, rows)
         self._compile()
-        most = FEW if is_own(self.runs[0].objective.loss) else MANY_ROWS
+        most = FEW if is_built_in(self.runs[0].objective.loss) else MANY_ROWS
         size = min(self.loader.batch_size, len(rows), most)
         rest = len(rows) % self.loader.batch_size
         ends = [size * (i + 1) for i in range(min(2, len(rows) // size))]
@@ -219,12 +219,12 @@ class LinearLoops(Engine):
             block = self._blocks[index][0]
             order = self._order(block.runs[0].seed, epoch)
             schedules = [run.schedule for run in block.runs]
-            rates, which = factors(schedules, first, last, self.clock)
+            factors, which = factors_of(schedules, first, last, self.clock)
             if self._large:
-                traces[index] = self._large_steps(block, order, offset, rates[which])
+                traces[index] = self._large_steps(block, order, offset, factors[which])
             else:
                 size = self.loader.batch_size
-                traces[index] = block.steps(self._x, self._y, order, offset, size, rates, which)
+                traces[index] = block.steps(self._x, self._y, order, offset, size, factors, which)
 
         tasks = [partial(work, index) for index in range(len(self._blocks))]
         if self._large:  # threads share the rows of each block
@@ -291,8 +291,8 @@ class LinearLoops(Engine):
                 evaluations[index] = replace(value, metrics=tally.values())
         return [evaluations[i] for i in range(len(self.runs))]
 
-    def settle(self, run: int) -> None:
-        """Hand a run's parameters to its module, and its state to its optimizer."""
+    def copy_to_module(self, run: int) -> None:
+        """Copy a run's parameters to its module, and its state to its optimizer."""
         block, at = self._place[run]
         problem, values = self.runs[run], block.model(at)
         with torch.no_grad():

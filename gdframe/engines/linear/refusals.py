@@ -9,7 +9,7 @@ from gdframe.data.dataset import Dataset
 from gdframe.engines.base import Problem
 from gdframe.engines.declared import declares, why_not_kernel
 from gdframe.engines.nodes import NotElementwiseError
-from gdframe.engines.probe import why_not_as_declared, why_not_stateless
+from gdframe.engines.probe import why_not_as_declared, why_rule_not_pure
 from gdframe.engines.recording import rule_of
 from gdframe.loaders.base import Loader
 from gdframe.models.plain import is_linear_in_parameters
@@ -45,7 +45,7 @@ def why_not_linear(runs: Sequence[Problem], data: Dataset, loader: Loader) -> st
         return f"the model's {terms:,} terms of {data.rows:,} rows need much memory"
     if reason := _why_no_kernels([run.objective for run in runs]):
         return reason
-    if reason := why_not_stateless(runs[0]) or why_not_as_declared(runs[0], data, loader):
+    if reason := why_rule_not_pure(runs[0]) or why_not_as_declared(runs[0], data, loader):
         return reason
     try:
         rule_of(runs)

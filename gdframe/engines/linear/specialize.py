@@ -46,8 +46,7 @@ ZERO, ONE = F(0), F(1)
 COUPLED = {coupled}
 PENALIZE_BIASES = {biases}
 OUTPUTS = {outputs}
-# sums may be regrouped, so that they compile to vector instructions; what is not a number or
-# infinite stays so
+# sums may be regrouped, so that they compile to vector instructions; NaN and infinity are kept
 settings = {{
     "error_model": "numpy",
     "fastmath": {{"reassoc", "contract", "arcp", "nsz"}},
@@ -107,9 +106,9 @@ class LoopSpec:
         coupled: whether the loss couples the outputs of a row.
         biases: whether biases are penalised.
         dtype: ``float32`` or ``float64``.
-        outputs: of the model, where that is one; else 0.
-        many: whether the loops are those of ``many.py``.
-        is_own: whether the rule is one of gdframe's.
+        outputs: 1 if the model has one output, else 0.
+        has_many_runs: whether the loops are those of ``many.py``.
+        is_built_in: whether the rule is built in.
     """
 
     rule: Rule
@@ -119,8 +118,8 @@ class LoopSpec:
     biases: bool
     dtype: str
     outputs: int
-    many: bool
-    is_own: bool = True
+    has_many_runs: bool
+    is_built_in: bool = True
 
 
 def write_module(spec: LoopSpec, *, cached: bool = True) -> str:
@@ -131,7 +130,7 @@ def write_module(spec: LoopSpec, *, cached: bool = True) -> str:
         cached: whether Numba keeps what it compiles.
     """
     rule, loss, penalty = spec.rule, spec.loss, spec.penalty
-    coupled, many, dtype = spec.coupled, spec.many, spec.dtype
+    coupled, many, dtype = spec.coupled, spec.has_many_runs, spec.dtype
     kernels = [
         _NO_LOSS if coupled else _kernel(loss, "loss", many=many),
         _kernel(loss, "coupled_loss", many=many) if coupled else _NO_COUPLED_LOSS,
@@ -142,8 +141,8 @@ def write_module(spec: LoopSpec, *, cached: bool = True) -> str:
         _update(rule, rule.updates[0], "update", many=many),
         _update(rule, rule.updates[-1], "update_bias", many=many),
     ]
-    # sums of somebody else's rule are not regrouped: one that compensates relies on their order
-    kind = "inner" if spec.is_own else "exact"
+    # a rule with compensated summation needs the written order
+    kind = "inner" if spec.is_built_in else "exact"
     text = _HEADER.format(
         dtype=dtype,
         coupled=coupled,
@@ -167,9 +166,10 @@ def _kernel(kernel: Callable[..., Any], name: str, *, many: bool) -> str:
     signature = list(inspect.signature(kernel).parameters)
     fixed = 3 if name == "coupled_loss" else 1 if name == "penalty" else 2
     head = f"def {name}({', '.join([*signature[:fixed], 'arguments', 'r'])}):"
-    at = "[{}, r]" if many else "[{}]"
+    index_format = "[{}, r]" if many else "[{}]"
     arguments = [
-        f"    {name} = arguments{at.format(i)}" for i, name in enumerate(signature[fixed:])
+        f"    {name} = arguments{index_format.format(i)}"
+        for i, name in enumerate(signature[fixed:])
     ]
     lines = [ast.unparse(_InOneType().visit(statement)) for statement in body]
     return "\n".join([head, *arguments, *(textwrap.indent(line, "    ") for line in lines)])
@@ -200,13 +200,15 @@ def _series(terms: int) -> str:
 def _prepare(rule: Rule, *, many: bool) -> str:
     lines = ["def prepare(hyper, counters, factor, values, r):" if many
              else "def prepare(hyper, counters, factor):"]  # fmt: skip
-    at = "[{}, r]" if many else "[{}]"
+    index_format = "[{}, r]" if many else "[{}]"
     for i, name in enumerate(rule.hyper):
         factor = " * factor" if name == "lr" else ""
-        lines.append(f"    h{i} = hyper{at.format(i)}{factor}")
-    lines += [f"    c{i} = counters{at.format(i)}" for i in range(len(rule.counters))]
+        lines.append(f"    h{i} = hyper{index_format.format(i)}{factor}")
+    lines += [f"    c{i} = counters{index_format.format(i)}" for i in range(len(rule.counters))]
     lines += [f"    {line}" for line in rule.step_lines]
-    lines += [f"    counters{at.format(i)} = {v}" for i, v in enumerate(rule.new_counters)]
+    lines += [
+        f"    counters{index_format.format(i)} = {v}" for i, v in enumerate(rule.new_counters)
+    ]
     if many:
         lines += [f"    values[{i}, r] = F({v})" for i, v in enumerate(rule.step_values)]
     else:
@@ -225,8 +227,12 @@ def _update(rule: Rule, update: Update, name: str, *, many: bool) -> str:
 
 
 @cache
-def load(text: str, uncached: str) -> ModuleType:
-    """Return the module of a text, or of its twin that caches nothing where nothing can be kept."""
+def load_module(text: str, uncached_text: str) -> ModuleType:
+    """Return the module of a text.
+
+    If the cache folder cannot be written, return the module of ``uncached_text``, the same text
+    without Numba's cache.
+    """
     folder = cache_folder("linear")
     if folder is not None:
         name = f"loops_{hashlib.blake2b(text.encode(), digest_size=12).hexdigest()}"
@@ -245,12 +251,12 @@ def load(text: str, uncached: str) -> ModuleType:
         else:
             return module
     module = ModuleType("gdframe_linear_loops")
-    exec(compile(uncached, "<gdframe linear loops>", "exec"), module.__dict__)
+    exec(compile(uncached_text, "<gdframe linear loops>", "exec"), module.__dict__)
     return module
 
 
 @cache
 def specialized(spec: LoopSpec) -> Mapping[str, Any]:
     """Return the compiled functions of a specialisation by name."""
-    text, uncached = (write_module(spec, cached=cached) for cached in (True, False))
-    return vars(load(text, uncached))
+    text, uncached_text = (write_module(spec, cached=cached) for cached in (True, False))
+    return vars(load_module(text, uncached_text))

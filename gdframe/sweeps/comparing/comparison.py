@@ -104,7 +104,7 @@ class Configuration:
         return bootstrap_interval(list(self.values.values()))
 
     @property
-    def worthless(self) -> int:
+    def seeds_without_value(self) -> int:
         """Number of seeds without a value: their runs diverged, failed, or did not end."""
         return len({record.settings.get("seed", "") for record in self.records}) - len(self.values)
 
@@ -133,7 +133,7 @@ class Difference:
         other: the other level.
         problem: the settings that determine the scale of both levels.
         seeds: number of shared seeds.
-        of: number of all seeds.
+        all_seeds: number of all seeds.
         mean: of the differences, other minus better.
         interval: 95 % bootstrap interval of the mean, for all pairs of the key's levels together;
             None with too few seeds.
@@ -145,7 +145,7 @@ class Difference:
     other: str
     problem: dict[str, str]
     seeds: int
-    of: int
+    all_seeds: int
     mean: float
     interval: tuple[float, float] | None
     scale: float
@@ -153,7 +153,7 @@ class Difference:
     @property
     def words(self) -> str:
         """The verdict in words."""
-        seeds = f" on {self.seeds} of {self.of} seeds" if self.seeds < self.of else ""
+        seeds = f" on {self.seeds} of {self.all_seeds} seeds" if self.seeds < self.all_seeds else ""
         if self.interval is None:
             return f"too few seeds ({self.seeds}, needs at least {FEWEST_SEEDS})"
         low, high = self.interval
@@ -163,10 +163,17 @@ class Difference:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
-        interval = None if self.interval is None else list(self.interval)
-        content = {**vars(self), "interval": interval, "verdict": self.words}
-        del content["scale"]
-        return content
+        return {
+            "key": self.key,
+            "better": self.better,
+            "other": self.other,
+            "problem": self.problem,
+            "seeds": self.seeds,
+            "of": self.all_seeds,
+            "mean": self.mean,
+            "interval": None if self.interval is None else list(self.interval),
+            "verdict": self.words,
+        }
 
 
 def bootstrap_interval(
@@ -237,7 +244,7 @@ def configurations(
 
     def rank(configuration: Configuration) -> tuple[int, bool, bool, float]:
         mean, problem = configuration.mean, problems[repr(configuration.problem)]
-        return problem, math.isnan(mean), configuration.worthless > 0, sign * mean
+        return problem, math.isnan(mean), configuration.seeds_without_value > 0, sign * mean
 
     return sorted(by_settings.values(), key=rank)
 

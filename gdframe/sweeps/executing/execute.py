@@ -76,7 +76,7 @@ class Execution:
             group = make_group(prepared, [starting_point(job) for job in jobs])
         except NotWrittenError:
             raise
-        except Exception as error:  # of a third-party component, or of an engine
+        except Exception as error:  # of a user's component, or of an engine
             if len(jobs) > 1:  # one run must not fail the others
                 for job in jobs:
                     self._train([job])
@@ -111,7 +111,7 @@ class Execution:
             self._add_result(by_run.pop(run)[1], content)
 
         def failed(run: Run, error: Exception) -> None:
-            self._fail(by_run[run][1], run.failed(error), error)
+            self._fail(by_run[run][1], run.failed_result(error), error)
 
         def stop() -> str | None:
             for run in group.runs[:1]:  # all are at the same step

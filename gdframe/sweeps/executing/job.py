@@ -64,7 +64,7 @@ class Job:
         """The name of the run in messages."""
         return printable(f"run {self.number} ({' '.join(self.overrides)})")
 
-    def write_start(self) -> None:
+    def write_config_files(self) -> None:
         """Write the files that Hydra writes in the folder of a single run.
 
         Raises:
@@ -73,7 +73,7 @@ class Job:
         folder = os.path.abspath(self.folder)  # noqa: PTH100 (resolving links takes long)
         hydra = self.composition.base.hydra_text(self.number, self.overrides, folder)
         plugins = _digests(tuple(self.composition.plain()["plugins"]))
-        self.run_folder.write_start(
+        self.run_folder.write_config_files(
             self.composition.text(), self.overrides, hydra, plugins, flush="nothing"
         )
 
@@ -88,7 +88,7 @@ def write_folders(jobs: Sequence[Job]) -> None:
         NotWrittenError: a folder cannot be written to.
     """
     with storing(), ThreadPoolExecutor(4) as pool:
-        for done in [pool.submit(job.write_start) for job in jobs]:
+        for done in [pool.submit(job.write_config_files) for job in jobs]:
             done.result()
 
 

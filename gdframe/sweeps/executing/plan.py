@@ -99,7 +99,7 @@ def plan(
             _sort_in(job, structures, datasets)
         except UserError as error:
             raise UserError(f"{job.name}: {error}" if len(jobs) > 1 else str(error)) from error
-        except Exception:  # of a third-party component: the run fails alone when it is trained
+        except Exception:  # of a user's component: the run fails alone when it is trained
             groups.append([job])
     if structures and not groups:
         check_measured(metric, (column for item in structures for column in item.measured))

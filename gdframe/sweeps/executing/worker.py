@@ -14,6 +14,7 @@ from typing import Any
 from gdframe.config.messages import quoted
 from gdframe.interrupt import interruptible
 from gdframe.runs.sweep_folder import SweepFolder
+from gdframe.stopping import Status
 from gdframe.sweeps.executing.execute import Execution
 from gdframe.sweeps.executing.job import Job, read_jobs, whole_results, write_jobs
 from gdframe.sweeps.executing.plan import Datasets, plan
@@ -77,5 +78,5 @@ def train_pack(settings: dict[str, Any]) -> None:
 def gather(jobs: Sequence[Job]) -> Outcome:
     """Return the results that the workers have written."""
     results = whole_results(jobs)
-    interrupted = any(result["status"] == "interrupted" for result in results.values())
+    interrupted = any(result["status"] == Status.INTERRUPTED for result in results.values())
     return Outcome(list(jobs), list(jobs), results, interrupted, Curves())

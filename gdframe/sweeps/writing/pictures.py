@@ -20,6 +20,7 @@ from matplotlib.patches import Patch, Rectangle
 from gdframe.drawing import COLORS, WARM, new_axes, png
 from gdframe.errors import printable
 from gdframe.runs.picture_files import HEAT_MAP, LEARNING_RATES, remove_pictures, write_picture
+from gdframe.stopping import Status
 from gdframe.sweeps.comparing.comparison import Configuration, results_of
 from gdframe.sweeps.comparing.sweep_metric import goes_up
 
@@ -151,7 +152,7 @@ def _shade(axes: Axes, lines: Sequence[Sequence[tuple[float, Configuration]]]) -
         lr
         for lr, configurations in by_lr.items()
         if len(configurations) == len(lines)
-        and all(c.statuses.get("diverged", 0) == len(c.records) for c in configurations)
+        and all(c.statuses.get(Status.DIVERGED, 0) == len(c.records) for c in configurations)
     }
     edges = [
         lrs[0] ** 1.5 / lrs[1] ** 0.5,

@@ -16,6 +16,7 @@ from gdframe.errors import in_words, printable
 from gdframe.runs.result import finite
 from gdframe.runs.result_table import shown_path
 from gdframe.runs.sweep_folder import SUMMARY_TABLE, SweepFolder
+from gdframe.stopping import Status
 from gdframe.sweeps.comparing.comparison import (
     Configuration,
     Difference,
@@ -251,7 +252,7 @@ def sentence(difference: Difference) -> str:
 def _table(ranked: Sequence[Configuration], metric: str) -> list[str]:
     shown = ranked[:MOST_LINES]
     keys = list(dict.fromkeys(key for configuration in shown for key in configuration.settings))
-    is_target_reached = any("target_reached" in c.statuses for c in ranked)
+    is_target_reached = any(Status.TARGET_REACHED in c.statuses for c in ranked)
     costs = list(COSTS) if is_target_reached else []
     has_seeds = any(len(configuration.records) > 1 for configuration in ranked)
     head = [*keys, *(["runs"] if has_seeds else []), metric]
@@ -277,6 +278,6 @@ def _table(ranked: Sequence[Configuration], metric: str) -> list[str]:
 def _cost(configuration: Configuration, name: str) -> str:
     """Return the mean cost of the runs that reached the target."""
     results = results_of([configuration])
-    reached = [result for result in results if result and result["status"] == "target_reached"]
+    reached = [result for result in results if result and result["status"] == Status.TARGET_REACHED]
     values = [cost for result in reached if (cost := value_of(result, name)) is not None]
     return f"{sum(values) / len(values):,.4g}" if values else ""

@@ -16,15 +16,13 @@ from torch import Tensor, nn
 
 from gdframe.data.dataset import Rows
 from gdframe.engines.base import Problem
-from gdframe.engines.declared import declares
-from gdframe.engines.functional import are_parameters, value_and_gradient
+from gdframe.engines.functional import value_and_gradient
 from gdframe.engines.probe import telling_rows
-from gdframe.engines.starting_state import holding
+from gdframe.engines.problem_state import holding
 from gdframe.engines.structure import numbers_of
-from gdframe.errors import first_line
 from gdframe.hidden_state import undisturbed
 from gdframe.objective import Objective
-from gdframe.registry import is_own
+from gdframe.registry import is_built_in
 
 Array = NDArray[np.float64]
 Formula = Callable[[Array], tuple[Array, Array]]
@@ -36,7 +34,7 @@ distances of each sign in each of them."""
 MOST, MOST_ROWS = 64, 1024
 """Most targets, and most rows, at which kernels are compared."""
 
-CLOSE = {torch.float64: 1e-9, torch.float32: 1e-5}
+LARGEST_DIFFERENCE = {torch.float64: 1e-9, torch.float32: 1e-5}
 """Largest difference, relative to the largest value of a batch and to that at distance one.
 
 Only a penalty on a run's own parameters is computed in their type; all else in float64."""
@@ -60,50 +58,23 @@ def check_kernels(runs: Sequence[Problem], rows: Rows) -> None:
     for run in runs:
         objective = run.objective
         loss, penalty, model = objective.loss, objective.penalty, objective.model
-        has_kernel = objective.penalized and not is_own(penalty)
-        if (loss is None or is_own(loss)) and not has_kernel:
+        has_kernel = objective.penalized and not is_built_in(penalty)
+        if (loss is None or is_built_in(loss)) and not has_kernel:
             continue
         with undisturbed(model=model, loss=loss, penalty=penalty):
-            if loss is not None and not is_own(loss) and (key := _key(loss)) not in seen:
+            if loss is not None and not is_built_in(loss) and (key := _key(loss)) not in seen:
                 seen.add(key)
                 (_check_coupled if loss.coupled else _check_loss)(objective, rows)
             if has_kernel:
                 key = _key(penalty)
                 what = f"kernel of its penalty {type(penalty).__name__}"
-                _check_penalty(objective, what, _formula(penalty), everywhere=key not in seen)
+                check_penalty(objective, what, _formula(penalty), everywhere=key not in seen)
                 seen.add(key)
 
 
 def _key(component: object) -> Any:
     """Return what distinguishes a component from others of its run group."""
     return type(component), tuple(numbers_of(component).items())
-
-
-def why_not_quadratic_penalty(objective: Objective) -> str | None:
-    """Return why the penalty is not ``curvature * sum(w^2)``, as it declares, or None."""
-    penalty = objective.penalty
-    if not objective.penalized:
-        return None
-    name = f"its penalty ({type(penalty).__name__})"
-    if not declares(penalty, "curvature", "value"):
-        return f"{name} is not quadratic: penalty=l2 or none"
-    if is_own(penalty):
-        return None
-    if not are_parameters(objective):
-        return f"{name} penalises something else than parameters of the model"
-    curvature = float(penalty.curvature)  # type: ignore[arg-type]
-
-    def formula(w: Array) -> tuple[Array, Array]:
-        return curvature * w * w, 2 * curvature * w
-
-    with undisturbed(model=objective.model, penalty=penalty):
-        try:
-            _check_penalty(objective, "", formula, everywhere=True)
-        except KernelError:
-            return f"{name} has a curvature that is not half the second derivative of its value"
-        except Exception as error:  # a penalty may raise anything
-            return f"{name} fails ({first_line(error)})"
-    return None
 
 
 def _check_loss(objective: Objective, rows: Rows) -> None:
@@ -158,10 +129,20 @@ def _check_coupled(objective: Objective, rows: Rows) -> None:
     _compare_all(f"kernel of its loss {loss.name}", [evaluate(z) for z in batches])
 
 
-def _check_penalty(
+def check_penalty(
     objective: Objective, what: str, formula: Formula, *, everywhere: bool
 ) -> None:  # fmt: skip
-    """Compare a formula for one parameter with a penalty; ``everywhere``: at all distances too."""
+    """Compare a formula for one parameter with a penalty.
+
+    Args:
+        objective: of a run; its penalty is compared.
+        what: the formula in messages.
+        formula: returns values and slopes at parameters.
+        everywhere: whether it is compared at all distances, not only at values of the model.
+
+    Raises:
+        KernelError: a value or a slope differs.
+    """
     penalty, device = objective.penalty, objective.penalized[0].device
     if everywhere:
         results = []
@@ -172,7 +153,7 @@ def _check_penalty(
         _compare_all(what, results)
     named = {n: p for n, p in objective.model.named_parameters() if p.requires_grad}
     chosen = {id(p) for p in objective.penalized}
-    close = CLOSE[next(iter(named.values())).dtype]
+    close = LARGEST_DIFFERENCE[next(iter(named.values())).dtype]
     palette = torch.randn(MOST, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     units = 0.0, 0.0
     for scale in (1.0, 1e-3, 1e3, 0.0, None):
@@ -252,7 +233,7 @@ def _compare_all(what: str, results: Sequence[tuple[float, Array, Array, Array]]
     mean, slopes, _, _ = results[0]
     units = abs(mean), float(np.abs(slopes).max(initial=0.0))
     for result in results:
-        _compare(what, result, CLOSE[torch.float64], units)
+        _compare(what, result, LARGEST_DIFFERENCE[torch.float64], units)
 
 
 def _compare(

@@ -1,4 +1,4 @@
-"""The optimizer state before the first step of a run, the same on every engine."""
+"""The state of a problem: trained parameters, and the optimizer's state before and after steps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gdframe.engines.base import Problem
 from gdframe.optimizers.base import Optimizer, State
 from gdframe.optimizers.tensors import restored
 from gdframe.randomness import Purpose, seeded
-from gdframe.registry import is_own
+from gdframe.registry import is_built_in
 
 
 def trained_parameters(run: Problem) -> dict[str, Tensor]:
@@ -37,7 +37,7 @@ def starting_state(run: Problem, loaded: Mapping[str, Tensor] | None = None) -> 
     named = trained_parameters(run)
     params = list(named.values())
     values = params if loaded is None else [loaded[n].to(p.device) for n, p in named.items()]
-    if is_own(optimizer.init_state):  # these draw no random numbers
+    if is_built_in(optimizer.init_state):  # these draw no random numbers
         state = optimizer.initial_state(values)
     else:
         with seeded(run.seed, Purpose.STATE, device=params[0].device):

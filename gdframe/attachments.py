@@ -1,0 +1,39 @@
+"""Looks for hooks, parametrizations and other methods that a user attaches to components."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from gdframe.registry import is_built_in
+
+
+def is_untouched_built_in(part: Any) -> bool:
+    """Return whether a component is None, or is built in and has nothing attached."""
+    if part is None:
+        return True
+    if not is_built_in(part):
+        return False
+    return not (has_attachments(part) if isinstance(part, nn.Module) else _is_changed(part))
+
+
+def has_attachments(model: nn.Module) -> bool:
+    """Return whether hooks, parametrizations or other methods change what a module does."""
+    return any(
+        _is_changed(module) or "parametrizations" in module._modules for module in model.modules()
+    ) or any(has_hooks(parameter) for parameter in model.parameters())
+
+
+def _is_changed(part: Any) -> bool:
+    """Return whether an object has hooks, or methods that are not those of its class."""
+    return any(
+        ("_hooks" in name and value) or callable(getattr(type(part), name, None))
+        for name, value in vars(part).items()
+    )
+
+
+def has_hooks(parameter: Tensor) -> bool:
+    """Return whether something is called with, or changes, a parameter's gradient."""
+    names = ("_backward_hooks", "_post_accumulate_grad_hooks")
+    return any(getattr(parameter, name, None) for name in names)

@@ -1,0 +1,69 @@
+"""``history.csv``: the history of a run as a table, a row for the start and for ends of epochs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+from collections.abc import Mapping, Sequence
+
+from gdframe.runs.folder import Folder, optional
+
+HISTORY = "history.csv"
+
+log = logging.getLogger("gdframe")
+
+
+def read_rows(folder: Folder) -> list[dict[str, str]]:
+    """Return the rows of ``history.csv`` up to the first that is damaged, and warn of it.
+
+    Args:
+        folder: of the run.
+    """
+    lines: list[str] = optional(lambda: folder.read_text(HISTORY).splitlines(), [])
+    rows: list[dict[str, str]] = []
+    try:
+        for row in csv.DictReader(lines, strict=True):
+            for value in row.values():
+                float(value or "nan")
+            if not float(row["step"]) >= 0:
+                raise ValueError
+            rows.append(row)
+    except (ValueError, KeyError, TypeError, csv.Error):
+        log.warning("warning: %s: is damaged after %d rows", folder.path / HISTORY, len(rows))
+    return rows
+
+
+class HistoryTable:
+    """``history.csv``, open to add rows. Rows after a step are removed first.
+
+    Args:
+        folder: of the run.
+        columns: names, with ``step`` among them.
+        step: updates done; a resumed run may have fewer than the table.
+
+    Raises:
+        OSError: the file cannot be written; an earlier table remains.
+    """
+
+    def __init__(self, folder: Folder, columns: Sequence[str], step: int) -> None:
+        rows = [row for row in read_rows(folder) if float(row["step"]) <= step]
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+        folder.write(HISTORY, text.getvalue())
+        self._file = io.TextIOWrapper(folder.append(HISTORY), encoding="utf-8", newline="")
+        self._writer = csv.DictWriter(self._file, columns, restval="", extrasaction="ignore")
+        self._step = float(rows[-1]["step"]) if rows else -1.0
+
+    def add(self, row: Mapping[str, float]) -> None:
+        """Add a row, unless the table has one of its step or of a later one."""
+        if row["step"] > self._step:
+            self._writer.writerow(row)
+            self._file.flush()
+            self._step = row["step"]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
