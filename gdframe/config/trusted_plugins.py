@@ -2,7 +2,7 @@
 
 Of those that a folder names, it loads only what the user has named before, or has installed: a
 folder may come from a stranger. The user's cache keeps a mark for each pair of path and content of
-a plugin file that the user has named.
+a plugin that the user has named.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import site
 import sysconfig
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from importlib.metadata import distributions
+from importlib.metadata import distributions, entry_points
 from pathlib import Path
 
 from gdframe.errors import UserError
-from gdframe.registry.plugins import absolute, load_plugins
+from gdframe.registry.plugins import GROUP, absolute, load_plugins
 from gdframe.runs.files import cache_folder
 
 
@@ -29,11 +29,11 @@ def load_named(plugins: Sequence[str]) -> list[str]:
     """
     named = [absolute(plugin) for plugin in plugins]
     load_plugins(named)
-    marks = cache_folder("plugins")
-    for plugin, digest in digests(named).items():
+    marks, contents = cache_folder("plugins"), digests(named)
+    for plugin in named:
         if marks is not None:
             with suppress(OSError):  # without the mark the user is asked again
-                _mark(marks, plugin, digest).touch()
+                _mark(marks, plugin, contents.get(plugin, "")).touch()
     return named
 
 
@@ -91,8 +91,10 @@ def _words(plugins: Sequence[str], option: str) -> str:
 def why_not_trusted(folder: Path, plugin: str, digests_in_folder: Mapping[str, str]) -> str | None:
     """Return why a plugin that a folder's config names is not known to be the user's, or None."""
     if not plugin.endswith(".py"):
-        is_installed = plugin.split(".")[0] in _installed_modules()
-        return None if is_installed else "is not part of an installed package"
+        if plugin.split(".")[0] not in _installed_modules():
+            return "is not part of an installed package"
+        is_declared = plugin in {entry.module for entry in entry_points(group=GROUP)}
+        return None if is_declared or _is_marked(plugin, "") else "you have not named before"
     path = Path(plugin)
     if not path.is_absolute():
         return "has no absolute path"
@@ -103,10 +105,13 @@ def why_not_trusted(folder: Path, plugin: str, digests_in_folder: Mapping[str, s
     digest = _digest(path)
     if digests_in_folder.get(plugin) != digest:
         return "has changed since" if plugin in digests_in_folder else "has no digest in the folder"
+    return None if _is_marked(plugin, digest) else "you have not named before"
+
+
+def _is_marked(plugin: str, digest: str) -> bool:
+    """Return whether the user has named a plugin with this content."""
     marks = cache_folder("plugins")
-    if marks is None or not _mark(marks, plugin, digest).is_file():
-        return "you have not trained with"
-    return None
+    return marks is not None and _mark(marks, plugin, digest).is_file()
 
 
 def _digest(path: Path) -> str:

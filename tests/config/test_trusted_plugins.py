@@ -136,6 +136,10 @@ def a_module_beside_it(stranger):
     forge(stranger, "mine")
 
 
+def a_module_of_a_library(stranger):
+    forge(stranger, "numpy.testing")
+
+
 def a_users_other_script(stranger):
     other = stranger.folder / "script.py"
     shutil.copy(stranger.plugin, other)
@@ -155,7 +159,7 @@ def forge(stranger, plugin):
 
 FORGERIES = [
     changed, changed_with_its_digest, inside, linked_inside, relative, missing,
-    a_module_beside_it, a_users_other_script,
+    a_module_beside_it, a_module_of_a_library, a_users_other_script,
 ]  # fmt: skip
 
 

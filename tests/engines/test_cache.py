@@ -53,6 +53,17 @@ def test_a_changed_module_is_written_again(tmp_path):
     assert module.read_text() == text
 
 
+@pytest.mark.parametrize("ending", ["nbi", "nbc"])
+def test_a_damaged_cache_is_made_anew(tmp_path, ending):
+    first = train(tmp_path)
+    files = list(tmp_path.rglob(f"*.{ending}"))
+    for number, path in enumerate(files):
+        path.write_bytes(path.read_bytes()[: (0, 100, path.stat().st_size // 2)[number % 3]])
+    assert files
+    assert train(tmp_path) == first
+    assert all(path.stat().st_size > 200 for path in tmp_path.rglob("*.nb[ic]"))
+
+
 COMPILED = """
 import sys
 import gdframe as gd

@@ -238,7 +238,7 @@ def load_module(text: str, uncached_text: str) -> ModuleType:
         name = f"loops_{hashlib.blake2b(text.encode(), digest_size=12).hexdigest()}"
         path = folder / f"{name}.py"
         try:
-            if not path.is_file() or path.read_text() != text:
+            if not path.is_file() or path.read_bytes() != text.encode():
                 write_atomically(path, text)
             spec = importlib.util.spec_from_file_location(name, path)
             assert spec is not None
@@ -246,6 +246,7 @@ def load_module(text: str, uncached_text: str) -> ModuleType:
             module = importlib.util.module_from_spec(spec)
             sys.modules[name] = module  # where Numba looks for it when it loads what it compiled
             spec.loader.exec_module(module)
+            _forget_damaged(module)
         except (OSError, RuntimeError):  # Numba raises the latter where it cannot write
             sys.modules.pop(name, None)
         else:
@@ -253,6 +254,19 @@ def load_module(text: str, uncached_text: str) -> ModuleType:
     module = ModuleType("gdframe_linear_loops")
     exec(compile(uncached_text, "<gdframe linear loops>", "exec"), module.__dict__)
     return module
+
+
+def _forget_damaged(module: ModuleType) -> None:
+    """Empty Numba's caches whose files it cannot read, as after a power cut; it would raise."""
+    for function in vars(module).values():
+        if (file := getattr(getattr(function, "_cache", None), "_cache_file", None)) is not None:
+            try:
+                for name in file._load_index().values():
+                    file._load_data(name)
+            except OSError:  # Numba compiles anew
+                pass
+            except Exception:
+                file.flush()
 
 
 @cache
