@@ -40,7 +40,8 @@ class OnSmallDisk:
         shutil.copytree(start, folder, dirs_exist_ok=True)
         disk = os.statvfs(folder)
         used = (disk.f_blocks - disk.f_bfree) * disk.f_frsize
-        _check(_libc().mount(None, bytes(folder), None, MS_REMOUNT, _size(used + self.free)))
+        size = max(used + self.free, disk.f_frsize)  # 0 is no limit
+        _check(_libc().mount(None, bytes(folder), None, MS_REMOUNT, _size(size)))
         try:
             return command_line(arguments)
         finally:

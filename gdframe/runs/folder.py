@@ -74,9 +74,15 @@ class Folder:
         return Folder(self.path / name)
 
     def has(self, name: str) -> bool:
-        """Return whether a file is here, which is no link."""
+        """Return whether a file is here, which is no link.
+
+        Raises:
+            DamagedError: the folder may not be read.
+        """
         try:
             return self.file(name).is_file()
+        except PermissionError as error:
+            raise DamagedError(f"{self.path}: cannot be read: {error.strerror}") from error
         except (DamagedError, OSError):
             return False
 

@@ -71,7 +71,8 @@ SAMPLE = [("run", 7), ("resume", 9), ("sweep", 41), ("report", 61), ("prediction
 
 @pytest.mark.parametrize(("scenario", "stride"), SAMPLE)
 def test_a_sample_of_full_disks_loses_nothing(expected, scenario, stride, tmp_path):
-    assert any(has_room(expected, scenario, p, tmp_path) for p in range(0, MOST, stride))
+    assert not has_room(expected, scenario, 0, tmp_path)
+    assert any(has_room(expected, scenario, p, tmp_path) for p in range(stride, MOST, stride))
 
 
 @pytest.mark.slow
