@@ -37,7 +37,7 @@ def check(config: Mapping[str, Any]) -> None:
             raise bad_value(f"{key}={config[key]}", "a whole number of at least 1")
     if not 0 <= config["seed"] < 2**63:
         raise bad_value(f"seed={config['seed']}", "a whole number of at least 0 and below 2^63")
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", config["device"]):
+    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", config["device"]):
         raise bad_value(f"device={config['device']}", "auto, cpu, cuda or cuda:N")
     if config["dtype"] not in ("float32", "float64"):
         raise bad_value(f"dtype={config['dtype']}", "float32 or float64")

@@ -20,6 +20,7 @@ from gdframe.errors import UserError
 from gdframe.runs.files import Flush, remove_unfinished, replacing, require_folder
 from gdframe.runs.folder import DamagedError, Folder, optional, read_hydra
 from gdframe.runs.lock import is_locked
+from gdframe.runs.parsing import conform
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -184,6 +185,9 @@ class RunFolder(Folder):
             result: dict[str, Any] = self.read_json(RESULT, "ResultFile", advice=advice)
         except FileNotFoundError:
             return None
+        if result["status"] != "failed" or "objective" in result:
+            with self.naming(RESULT, advice):
+                conform(result, "MeasuredFile")
         return result
 
     def find_result(self) -> tuple[dict[str, Any] | None, str]:

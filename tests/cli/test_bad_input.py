@@ -91,6 +91,13 @@ CASES: list[tuple[list[str], str]] = [
     ([""], "there is no such verb"),
     (["trian"], "there is no such verb"),
     (["lsit"], "did you mean 'list'?"),
+    (["data=table", "data.path='~nosuchuser/t.csv'", "data.target=y"], "not the path of a file"),
+    (["data=table", "data.path=loop.csv", "data.target=y"], "loop.csv"),
+    (["plugins=['~nosuchuser/x.py']"], "not the path of a file"),
+    (["plugins=[loop.py]"], "loop.py"),
+    (["resume", "loop.py"], "loop.py"),
+    (["report", "loop.py"], "loop.py"),
+    (["hydra.run.dir=loop.py"], "cannot write to"),
     (["list", "optimisers"], "did you mean 'optimizer'?"),
     (["list", "lr=1"], "not 'lr=1'"),
     (["resume"], "required: run"),
@@ -115,7 +122,10 @@ def files(tmp_path):
     }
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
-    return sorted(texts)
+    loops = ["loop.csv", "loop.py"]
+    for name in loops:
+        (tmp_path / name).symlink_to(name)
+    return sorted([*texts, *loops])
 
 
 @pytest.mark.parametrize(("arguments", "words"), CASES, ids=[" ".join(c[0]) for c in CASES])
