@@ -17,6 +17,13 @@ from gdframe.stopping import Stopping
 OPTIONAL = ("loss", "initializer")
 """Groups that may be null: the data or the model then decide."""
 
+NEEDED = {
+    "stopping": ("tolerance", "patience"),
+    "checkpoint": ("every",),
+    "logging": ("progress", "tensorboard", "max_points", "histograms", "runs"),
+}
+"""Keys of groups that a run reads."""
+
 
 def check(config: Mapping[str, Any]) -> None:
     """Check a composed config.
@@ -62,6 +69,9 @@ def check(config: Mapping[str, Any]) -> None:
     check_arguments("stopping", arguments(Stopping), stopping_settings(config))
     for group in ("logging", "checkpoint", "diagnostics"):
         _check_like(group, _plain(config, group), defaults(group, "default") or {})
+    for group, keys in NEEDED.items():
+        if missing := [key for key in keys if key not in config[group]]:
+            raise UserError(f"{group}.{missing[0]} has no value: set {group}.{missing[0]}=VALUE")
     if config["logging"]["runs"] not in ("all", "best", "mean"):
         raise bad_value(f"logging.runs={config['logging']['runs']}", "all, best or mean")
 

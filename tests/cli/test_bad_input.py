@@ -31,6 +31,10 @@ CASES: list[tuple[list[str], str]] = [
     (["+extra=1"], "extra: there is no such key"),
     (["+optimizer.extra=1"], "optimizer.extra: there is no such key"),
     (["~lr"], "lr has no value"),
+    *(
+        ([f"~{key}"], f"{key} has no value")
+        for key in ("stopping.tolerance", "stopping.patience", "checkpoint.every", "logging.runs")
+    ),
     (["lr="], "lr=: expected a number"),
     (["lr=fast"], "lr=fast: expected a number"),
     (["lr=nan"], "expected a finite number above 0"),
