@@ -126,6 +126,24 @@ def in_words(names: Iterable[str]) -> str:
     return ", ".join(names) or "nothing"
 
 
+def user_path(path: str | Path, *, home: bool = True, links: bool = True) -> Path:
+    """Return the path of a file or a folder that a user names.
+
+    Args:
+        path: as the user gave it.
+        home: whether to replace ``~`` at its start by a home folder.
+        links: whether to make it absolute and to follow its links.
+
+    Raises:
+        UserError: there is no such user, or a link leads to itself.
+    """
+    try:
+        expanded = Path(path).expanduser() if home else Path(path)
+        return expanded.resolve() if links else expanded
+    except (RuntimeError, OSError, ValueError) as error:  # ValueError: a null character
+        raise UserError(f"{path}: is not the path of a file: {first_line(error)}") from error
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of an exception's message, or its class name."""
     text = str(error).strip().splitlines()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from gdframe.cli.task import Task
@@ -61,12 +62,17 @@ def run_application(argv: list[str]) -> int:
     register_nodes()
     refuse_choices(overrides)
     register_resolver()
-    named_folders = [
-        named_folder(override)
-        for override in overrides
-        if override.startswith(("hydra.run.dir=", "hydra.sweep.dir=", "sweep.dir="))
-        and "${" not in override  # Hydra makes the name
-    ]
+    folders = {
+        key: named_folder(word)
+        for word, override in zip(overrides, parsed, strict=True)
+        if (key := override.key_or_group) in ("hydra.run.dir", "hydra.sweep.dir", "sweep.dir")
+        and "${" not in word  # Hydra makes the name
+    }
+    if is_sweep and (len(folders) > 1 or "hydra.run.dir" in folders):
+        raise UserError(
+            f"{' and '.join(folders)}: name the folder of a sweep once, with sweep.dir=FOLDER"
+        )
+    named_folders = list(folders.values())
     reuse = "sweep.reuse=true" in [override.lower() for override in overrides]
     if reuse and not named_folders:
         raise UserError("sweep.reuse=true adds to a sweep: name its folder with sweep.dir=FOLDER")
@@ -80,7 +86,7 @@ def run_application(argv: list[str]) -> int:
             stack.enter_context(hold(folder))
             (refuse_run if reuse else refuse_occupied)(folder)
         if is_sweep:
-            words += _sweep_folder(overrides, named_folders)
+            words += _sweep_folder(parsed, folders.get("sweep.dir"))
         try:
             with _hydra_environment(words), _plugins_of_hydra(), wrapping_launchers(_in_groups):
                 application()
@@ -99,12 +105,12 @@ def run_application(argv: list[str]) -> int:
     return _exit_code(task)
 
 
-def _sweep_folder(overrides: Sequence[str], named: Sequence[Path]) -> list[str]:
+def _sweep_folder(overrides: Sequence[Override], named: Path | None) -> list[str]:
     """Return the override that names the sweep folder for workers in other processes."""
-    if any(word.startswith("hydra.sweep.dir=") for word in overrides):
+    keys = [override.key_or_group for override in overrides]
+    if "hydra.sweep.dir" in keys or (named is None and "sweep.dir" in keys):  # Hydra makes the name
         return []
-    folder = named[0] if any(word.startswith("sweep.dir=") for word in overrides) else new_sweep()
-    return [f"hydra.sweep.dir={quoted(str(folder))}"]
+    return [f"hydra.sweep.dir={quoted(str(named or new_sweep()))}"]
 
 
 def resume_sweep(folder: Path, plugins: Sequence[str] = ()) -> int:
@@ -130,7 +136,8 @@ def _resume(task: Task, folder: Path, plugins: Sequence[str]) -> int:
     jobs = read_jobs(folder)
     stored = SweepFolder(folder).read_plugins()
     used = list(dict.fromkeys(plugin for job in jobs for plugin in job.config["plugins"]))
-    load_stored(folder, used, stored, plugins, "plugins=")
+    names = load_stored(folder, used, stored, plugins, "plugins=")
+    jobs = [job.with_plugins(names) for job in jobs]
     settings = task.expect(folder, jobs)
     task.metric = named_metric(folder)
     configure_log()
@@ -138,7 +145,7 @@ def _resume(task: Task, folder: Path, plugins: Sequence[str]) -> int:
         name_data(path)
     try:
         show = settings["logging"]["progress"]
-        task.add(train_sweep(folder, None, metric=task.metric, show=show))
+        task.add(train_sweep(folder, None, metric=task.metric, show=show, plugins=names))
     except OSError as error:
         raise unwritable(error, folder) from error
     finally:

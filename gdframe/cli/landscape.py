@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from gdframe.config.build import build, check_model, load_data
 from gdframe.config.command import resume_command
 from gdframe.config.trusted_plugins import load_stored
+from gdframe.config.validation import check
 from gdframe.config.values import name_data, plain, read_config
 from gdframe.data.dataset import Rows
 from gdframe.diagnostics.plane import (
@@ -205,11 +206,13 @@ def retrace_run(
             f"{resume_command(folder)}"
         )
     metadata, last_parameters = RunFolder(folder).read_model()
-    if not result.get("steps"):
+    if not result.get("steps") or "objective" not in result:
         raise UserError(
             f"{folder}: the run made no step ({result.get('reason')}); there is no path to show"
         )
-    load_stored(folder, config["plugins"], RunFolder(folder).read_plugins(), plugins)
+    stored = RunFolder(folder).read_plugins()
+    config["plugins"] = load_stored(folder, config["plugins"], stored, plugins)
+    check(config)
     name_data(config["data"].get("path"))
     data = load_data(config)
     try:

@@ -21,7 +21,7 @@ from gdframe.cli.landscape import Landscape, RetracedRun, landscape, minima
 from gdframe.config.folders import claim
 from gdframe.drawing import COLORS, WARM, new_axes, png
 from gdframe.errors import UserError, bad_value, printable
-from gdframe.runs.files import remove_unfinished, require_place, write_atomically
+from gdframe.runs.files import remove_unfinished, require_place, require_writable, write_atomically
 from gdframe.runs.picture_files import LANDSCAPE, picture_path
 
 FRAMES, FRAME_MILLISECONDS, HOLD_MILLISECONDS = 60, 60, 1500
@@ -56,15 +56,17 @@ def write_pictures(
         raise UserError(f"--animate {animate}: ffmpeg is not installed; install it, or use .gif")
     if animate is not None:
         require_place(animate, "--animate")
-    if output is not None and Path(output).suffix == ".png":
-        require_place(output)
-    result = landscape(*runs, **settings)
-    if output is not None:
-        path = Path(output)
-        path = path if path.suffix == ".png" else picture_path(path, LANDSCAPE)
+    root = Path(output or (runs[0] if len(runs) == 1 else "outputs/landscape"))
+    is_picture = output is not None and root.suffix == ".png"
+    if output is not None and root.suffix not in ("", ".png") and not root.is_dir():
+        raise bad_value(f"--output {output}", "a folder, or a file that ends in .png")
+    if is_picture:
+        require_place(root)
     else:
-        folder = Path(runs[0]) if len(runs) == 1 else claim(Path("outputs/landscape"))
-        path = picture_path(folder, LANDSCAPE)
+        require_writable(root, f"{'' if output is None else '--output '}{root}")
+    result = landscape(*runs, **settings)
+    folder = root if output is not None or len(runs) == 1 else claim(root)
+    path = root if is_picture else picture_path(folder, LANDSCAPE)
     remove_unfinished(path.parent, path.name)
     write_atomically(path, picture(result))
     lines = [("picture", str(path))]

@@ -21,7 +21,7 @@ from gdframe.drawing import COLORS, WARM, new_axes, png
 from gdframe.engines.auto import build_engine
 from gdframe.engines.base import Engine
 from gdframe.errors import bad_value, printable, require_memory
-from gdframe.runs.files import write_atomically
+from gdframe.runs.files import require_writable, write_atomically
 from gdframe.runs.picture_files import LR_RANGE, picture_path, write_picture
 from gdframe.runs.result_table import shown_path
 from gdframe.runs.run_folder import RunFolder
@@ -71,6 +71,8 @@ def lr_range(
     Raises:
         UserError: an override, a learning rate or the data cannot be used; nothing was written.
     """
+    root = Path("outputs/lr-range" if folder is None else folder)
+    require_writable(root, f"{'' if folder is None else '--output '}{root}")
     config = plain(composed(overrides, f"lr-range takes one run; {CHOOSE}"))
     if points < 3:
         raise bad_value(f"--points {points}", "a whole number of at least 3")
@@ -98,7 +100,7 @@ def lr_range(
     else:
         lrs = np.geomspace(low, high, points).tolist()
         result = try_rates(_engine(config, spec.data, lrs, steps), lrs, steps, limit)
-    target = claim(Path("outputs/lr-range")) if folder is None else Path(folder)
+    target = claim(root) if folder is None else root
     target.mkdir(parents=True, exist_ok=True)
     with RunFolder(target).lock():  # a run may train in it
         _write(target, result, overrides)

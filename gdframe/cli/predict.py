@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from gdframe.config.trusted_plugins import load_stored
 from gdframe.data.dataset import first_rows
 from gdframe.data.encoding import Encoding
 from gdframe.data.reader import feature_values, pick, read_file
-from gdframe.errors import UserError, bad_value, counted, first_line
+from gdframe.errors import UserError, bad_value, counted, first_line, reason_of
 from gdframe.losses import Loss
 from gdframe.objective import CHUNK
 from gdframe.registry import LOSSES
@@ -47,27 +48,36 @@ def predict(run: str | Path, path: str | Path, *, plugins: Sequence[str] = ()) -
         )
     config = metadata["config"]
     load_stored(Path(run), config["plugins"], RunFolder(run).read_plugins(), plugins)
-    try:
+    with _usable(run):
         encoding = Encoding.from_json(metadata["encoding"])
         sizes = {"features": len(encoding.mean), "outputs": metadata["outputs"]}
         check_model(config["model"], **sizes, tensors=tensors)
         loss = _loss(metadata, encoding.classes)
         model = build_model(config["model"], **sizes).to(getattr(torch, config["dtype"]))
         model.load_state_dict(tensors)
-    except (ValueError, RuntimeError) as error:
-        raise UserError(
-            f"{run}: the model cannot be used: {first_line(error)}; resume the run to write it "
-            "again"
-        ) from error
     features = _features(encoding, Path(path), np.dtype(config["dtype"]))
     model.eval()
-    with torch.no_grad():
+    with torch.no_grad(), _usable(run):
         parts = [
             model(torch.from_numpy(features[start : start + CHUNK]))
             for start in range(0, len(features), CHUNK)
         ]
         outputs = torch.cat(parts)
         return _table(loss, outputs, encoding.classes)
+
+
+@contextmanager
+def _usable(run: str | Path) -> Iterator[None]:
+    """Raise errors of a model whose metadata do not fit each other as UserError."""
+    try:
+        yield
+    except (ValueError, RuntimeError, TypeError, LookupError, OverflowError) as error:
+        if reason_of(error) is not None:
+            raise
+        raise UserError(
+            f"{run}: the model cannot be used: {first_line(error)}; resume the run to write it "
+            "again"
+        ) from error
 
 
 def _loss(metadata: Mapping[str, Any], classes: tuple[Any, ...] | None) -> Loss:

@@ -39,6 +39,9 @@ WIDE = 110
 MOST_ROWS = 15
 """Most rows of a sweep's table."""
 
+LONGEST_SECONDS = 86_400
+"""Most seconds between two updates."""
+
 NOT_ENDED = "not ended"
 """Status of a run that is not training and has no result."""
 
@@ -51,14 +54,15 @@ def watch(folder: str | Path, *, every: float = 1.0, console: Console | None = N
 
     Args:
         folder: of a run or a sweep.
-        every: seconds between two updates, above 0.
+        every: seconds between two updates, above 0 and at most a day.
         console: the output; by default standard output.
 
     Raises:
         UserError: the folder has neither a run nor a sweep.
     """
-    if not every > 0:
-        raise bad_value(f"--every {every:g}", "a number of seconds above 0")
+    if not 0 < every <= LONGEST_SECONDS:
+        expected = f"a number of seconds above 0 and at most {LONGEST_SECONDS:,}"
+        raise bad_value(f"--every {every:g}", expected)
     folder = Path(folder)
     console = console or Console()
     view = view_of(folder, blocks=_blocks(console), width=console.width)
@@ -128,10 +132,11 @@ class RunView:
         table.add_row("run", Text(printable(f"{self.folder}, lr {self._lr:g}")))
         reason = f": {damage}" if damage else ""
         if result is not None:
-            reason = f": {printable(result['reason'])}"
+            reason = f": {result['reason']}"
         if status == NOT_ENDED:
             reason = f": finish it by {resume_command(self.folder)}"
-        table.add_row("status", Text(f"{status}{reason}", style=COLORS.get(status, "")))
+        text = Text(printable(f"{status}{reason}"), style=COLORS.get(status, ""))
+        table.add_row("status", text)
         epochs = history.epochs
         if "epoch" in epochs:
             table.add_row("epoch", f"{int(epochs['epoch'][-1]):,} of {self._epochs:,}")
@@ -312,8 +317,9 @@ def spark(values: Array, width: int, blocks: str = BLOCKS) -> str:
     finite = values[np.isfinite(values)]
     if len(finite) == 0:
         return ""
-    if (finite > 0).all():
-        values, finite = np.log(values), np.log(finite)
+    # halved, so that no difference is infinite
+    values = np.log(values) if (finite > 0).all() else values / 2
+    finite = values[np.isfinite(values)]
     low, high = float(finite.min()), float(finite.max())
     scale = (len(blocks) - 1) / (high - low) if high > low else 0.0
     return "".join(

@@ -16,7 +16,7 @@ from gdframe.config.validation import components, stopping_settings
 from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.diagnostics import Diagnostics
 from gdframe.engines.device import gpu_is_faster
-from gdframe.errors import UserError, in_words, require_memory, typed_as
+from gdframe.errors import UserError, first_line, in_words, require_memory, typed_as
 from gdframe.initializers import initialize
 from gdframe.loaders import FullBatch
 from gdframe.metrics import Metric
@@ -176,8 +176,13 @@ def check_model(
     """
     if settings["name"] in MODELS.user_components():
         return
-    with torch.device("meta"):
-        model = MODELS.configured(settings, features=features, outputs=outputs)
+    try:
+        with torch.device("meta"):
+            model = MODELS.configured(settings, features=features, outputs=outputs)
+    except (TypeError, OverflowError, RuntimeError) as error:  # a size above 2^63
+        raise UserError(
+            f"model={settings['name']}: cannot be built: {first_line(error)}"
+        ) from error
     shapes = {name: tuple(values.shape) for name, values in model.state_dict().items()}
     stored = {name: tuple(values.shape) for name, values in tensors.items()}
     for name in shapes | stored:

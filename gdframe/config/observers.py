@@ -22,6 +22,7 @@ def build_observers(
     *,
     overrides: Mapping[str, str] | None = None,
     progress: bool = False,
+    only: str | None = None,
 ) -> list[Observer]:
     """Build the observers of a run, by ``logging``, ``checkpoint`` and ``observer``.
 
@@ -30,6 +31,7 @@ def build_observers(
         folder: folder of the run.
         overrides: other keys that the sweep varies, with their values.
         progress: whether to show a progress bar, if ``logging.progress`` is on.
+        only: name of the only observer to build; by default all are built.
 
     Raises:
         UserError: an observer cannot be built.
@@ -55,6 +57,7 @@ def build_observers(
     return [
         OBSERVERS.configured({**settings, "name": name}, key=keys.get(name), **supplied)
         for name, settings in chosen.items()
+        if only in (None, name)
     ]
 
 

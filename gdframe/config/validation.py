@@ -17,6 +17,13 @@ from gdframe.stopping import Stopping
 OPTIONAL = ("loss", "initializer")
 """Groups that may be null: the data or the model then decide."""
 
+NEEDED = {
+    "stopping": ("tolerance", "patience"),
+    "checkpoint": ("every",),
+    "logging": ("progress", "tensorboard", "max_points", "histograms", "runs"),
+}
+"""Keys of groups that a run reads."""
+
 
 def check(config: Mapping[str, Any]) -> None:
     """Check a composed config.
@@ -37,7 +44,7 @@ def check(config: Mapping[str, Any]) -> None:
             raise bad_value(f"{key}={config[key]}", "a whole number of at least 1")
     if not 0 <= config["seed"] < 2**63:
         raise bad_value(f"seed={config['seed']}", "a whole number of at least 0 and below 2^63")
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", config["device"]):
+    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", config["device"]):
         raise bad_value(f"device={config['device']}", "auto, cpu, cuda or cuda:N")
     if config["dtype"] not in ("float32", "float64"):
         raise bad_value(f"dtype={config['dtype']}", "float32 or float64")
@@ -62,6 +69,9 @@ def check(config: Mapping[str, Any]) -> None:
     check_arguments("stopping", arguments(Stopping), stopping_settings(config))
     for group in ("logging", "checkpoint", "diagnostics"):
         _check_like(group, _plain(config, group), defaults(group, "default") or {})
+    for group, keys in NEEDED.items():
+        if missing := [key for key in keys if key not in config[group]]:
+            raise UserError(f"{group}.{missing[0]} has no value: set {group}.{missing[0]}=VALUE")
     if config["logging"]["runs"] not in ("all", "best", "mean"):
         raise bad_value(f"logging.runs={config['logging']['runs']}", "all, best or mean")
 

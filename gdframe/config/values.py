@@ -11,7 +11,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from gdframe.config.stored import escaped, parse_config
-from gdframe.errors import UserError, printable
+from gdframe.errors import UserError, printable, user_path
 from gdframe.runs.files import require_folder
 from gdframe.runs.folder import DamagedError
 from gdframe.runs.run_folder import CONFIG, RunFolder
@@ -67,7 +67,7 @@ def absolute_path(data: Any) -> str | None:
     path = data.get("path") if isinstance(data, Mapping) else None
     if not isinstance(path, str) or path == "???":
         return None
-    return escaped(str(Path(path).expanduser().resolve()))
+    return escaped(str(user_path(path)))
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gdframe.data.dataset import first_rows
 from gdframe.data.frame import Column
-from gdframe.errors import UserError, bad_value, counted, first_line, in_words, unknown
+from gdframe.errors import UserError, bad_value, counted, first_line, in_words, unknown, user_path
 
 MOSTLY_NUMBERS = 0.5
 """Share of numbers above which a text column counts as numbers with errors."""
@@ -32,7 +32,7 @@ def read_file(path: str | Path, *, text: Sequence[str] = ()) -> pa.Table:
         UserError: the file is missing, unreadable, of another kind, malformed, or has no rows, no
             columns, or two columns with one name.
     """
-    file = Path(path).expanduser()
+    file = user_path(path, links=False)
     suffixes = [suffix.lower() for suffix in file.suffixes]
     if not file.is_file():  # a pipe or a device might never end
         kind = "is a folder" if file.is_dir() else "is no regular file"
@@ -42,6 +42,7 @@ def read_file(path: str | Path, *, text: Sequence[str] = ()) -> pa.Table:
     try:
         if suffixes and suffixes[-1] in (".parquet", ".pq"):
             table = pa.parquet.read_table(file)
+            table.validate(full=True)  # text in UTF-8
         elif {".csv", ".tsv", ".txt"} & set(suffixes[-2:]):
             options = pa.csv.ParseOptions(delimiter="\t" if ".tsv" in suffixes else ",")
             table = pa.csv.read_csv(
@@ -219,8 +220,10 @@ def feature_values(column: Column, array: pa.Array) -> NDArray[Any]:
                 + (" or true/false" if column.kind == "boolean" else "")
             )
         return numbers(array)
-    if not is_text(array):
-        array = array.cast(pa.string())
+    try:
+        array = array if is_text(array) else array.cast(pa.string())
+    except pa.ArrowException as error:
+        raise UserError(f"column '{column.name}' is of type {array.type}: expected text") from error
     indices = codes(array, column.categories)
     bad = np.flatnonzero((indices < 0) & array.is_valid().to_numpy(zero_copy_only=False))
     if len(bad):

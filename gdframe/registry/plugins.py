@@ -10,7 +10,7 @@ import traceback
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from gdframe.errors import UserError
+from gdframe.errors import UserError, user_path
 
 GROUP = "gdframe.plugins"
 """The entry-point group of installed packages."""
@@ -46,8 +46,12 @@ def loaded() -> list[str]:
 
 
 def absolute(plugin: str) -> str:
-    """Return the absolute path of a plugin file, or the unchanged name of a module."""
-    return str(Path(plugin).expanduser().resolve()) if plugin.endswith(".py") else plugin
+    """Return the absolute path of a plugin file, or the unchanged name of a module.
+
+    Raises:
+        UserError: the path cannot be resolved.
+    """
+    return str(user_path(plugin)) if plugin.endswith(".py") else plugin
 
 
 def _load(label: str, plugin: str, *, search_here: bool) -> None:

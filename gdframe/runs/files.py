@@ -65,6 +65,26 @@ def require_place(output: str | Path, option: str = "--output") -> None:
         raise UserError(
             f"{option} {output}: the folder {path.parent} does not exist; make it first"
         )
+    require_writable(path.parent, f"{option} {output}")
+
+
+def require_writable(folder: Path, what: str) -> None:
+    """Refuse a folder that cannot be made or written to, before anything is computed.
+
+    Args:
+        folder: that need not exist.
+        what: named in the message.
+
+    Raises:
+        UserError: it cannot be written to.
+    """
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not existing.is_dir():
+        raise UserError(f"{what}: {existing} is a file; give a folder")
+    if not os.access(existing, os.W_OK):
+        raise UserError(
+            f"{what}: there is no permission to write to {existing}; choose another folder"
+        )
 
 
 def write_atomically(path: Path, content: bytes | str, *, flush: Flush = "folder") -> None:

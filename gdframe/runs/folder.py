@@ -45,7 +45,7 @@ class Folder:
             DamagedError: the name leads outside, or there is a link, a device or a folder.
         """
         parts = Path(name).parts
-        if not parts or Path(name).is_absolute() or ".." in parts:
+        if not parts or Path(name).is_absolute() or ".." in parts or "\0" in name:
             raise DamagedError(f"{self.path}: '{name}' is not inside this folder")
         path = self.path
         for depth, part in enumerate(parts, start=1):
@@ -157,12 +157,18 @@ class Folder:
 
     def _parsed(self, name: str, schema: str, parse: Callable[[str], Any], advice: str) -> Any:
         text = self.read_text(name)
-        try:
+        with self.naming(name, advice):
             content = parse(text)
             conform(content, schema)
+        return content
+
+    @contextmanager
+    def naming(self, name: str, advice: str) -> Iterator[None]:
+        """Raise any ValueError as DamagedError that names a file, with advice."""
+        try:
+            yield
         except ValueError as error:
             raise DamagedError(f"{self.path / name}: is damaged: {error}; {advice}") from error
-        return content
 
     def write(self, name: str, content: str | bytes, *, flush: Flush = "folder") -> None:
         """Write a file whole or not at all; see ``write_atomically``.
@@ -194,7 +200,7 @@ class Folder:
 
     @contextmanager
     def lock(self, *, shared: bool = False) -> Iterator[None]:
-        """Keep other processes from training here. A process may take its own lock again.
+        """Keep other processes and threads from training here. A thread may take its lock again.
 
         Args:
             shared: whether to allow other shared locks; a resumed run shares its sweep.

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import get_ident
 
 from gdframe.errors import UserError
 
@@ -17,15 +18,15 @@ log = logging.getLogger("gdframe")
 PATIENCE_SECONDS = 0.3
 """Longest wait for the lock: ``is_locked`` in another process holds it for microseconds."""
 
-_held: dict[tuple[int, int], int] = {}
-"""Descriptors of the folders that this process has locked, by device and inode."""
+_held: dict[tuple[int, int, int], int] = {}
+"""Descriptors of the folders that this process has locked, by device, inode and thread."""
 
 
 @contextmanager
 def exclusive(folder: Path, *, shared: bool = False) -> Iterator[None]:
-    """Keep other processes from training in ``folder`` at the same time.
+    """Keep other processes and threads from training in ``folder`` at the same time.
 
-    The operating system releases the lock when this process ends. A process may take a lock that it
+    The operating system releases the lock when this process ends. A thread may take a lock that it
     holds again; with ``shared``, it then lets other shared locks in. Systems without ``flock``,
     such as Windows, lock nothing; so do some network file systems, and then a warning says so.
 
@@ -34,13 +35,13 @@ def exclusive(folder: Path, *, shared: bool = False) -> Iterator[None]:
         shared: whether to allow other shared locks; a resumed run of a sweep shares the sweep.
 
     Raises:
-        UserError: another process holds the lock.
+        UserError: another process or thread holds the lock.
         OSError: the folder does not exist, or another process has just removed it.
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         status = os.fstat(descriptor)
-        key = status.st_dev, status.st_ino
+        key = status.st_dev, status.st_ino, get_ident()
         if key in _held:
             if shared:
                 _take(_held[key], shared=True, patience=0.0)
@@ -56,9 +57,11 @@ def exclusive(folder: Path, *, shared: bool = False) -> Iterator[None]:
                 folder, error.strerror,
             )  # fmt: skip
         if not is_free:
-            raise UserError(f"{folder}: another process trains here; wait until it ends")
+            raise UserError(
+                f"{folder}: another process trains here, or another thread; wait until it ends"
+            )
         now = folder.stat()
-        if key != (now.st_dev, now.st_ino):
+        if key[:2] != (now.st_dev, now.st_ino):
             raise FileNotFoundError(errno.ENOENT, "another process has removed it", str(folder))
         _held[key] = descriptor
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import yaml
@@ -10,17 +11,25 @@ import yaml
 DEEPEST = 50
 """Most mappings and lists inside each other."""
 
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+"""An escaped half of a character; most have their other half."""
+
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def parse_json(text: str) -> Any:
-    """Return the content of a JSON text.
+    """Return the content of a JSON text, with ``?`` for halves of characters.
+
+    JSON can hold half of a character, which no other file can.
 
     Raises:
         ValueError: it is no JSON, or nested too deeply.
     """
     try:
         content = json.loads(text)
+        if _HALF.search(text):
+            whole = json.dumps(content, ensure_ascii=False).encode(errors="replace")
+            content = json.loads(whole)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     return content

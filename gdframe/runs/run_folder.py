@@ -19,6 +19,7 @@ from gdframe.runs.files import Flush, remove_unfinished, replacing, require_fold
 from gdframe.runs.folder import DamagedError, Folder, optional, read_hydra
 from gdframe.runs.history_table import HISTORY
 from gdframe.runs.lock import is_locked
+from gdframe.runs.parsing import conform
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -183,6 +184,9 @@ class RunFolder(Folder):
             result: dict[str, Any] = self.read_json(RESULT, "ResultFile", advice=advice)
         except FileNotFoundError:
             return None
+        if result["status"] != "failed" or "objective" in result:
+            with self.naming(RESULT, advice):
+                conform(result, "MeasuredFile")
         return result
 
     def find_result(self) -> tuple[dict[str, Any] | None, str]:

@@ -35,6 +35,21 @@ class Logging(TypedDict):
     progress: bool
     tensorboard: bool
     max_points: Count
+    histograms: Index
+    runs: str
+
+
+class Stopping(TypedDict):
+    """Key ``stopping`` of a config, beside further rules."""
+
+    tolerance: Number
+    patience: Count
+
+
+class Checkpoint(TypedDict):
+    """Key ``checkpoint`` of a config."""
+
+    every: Any
 
 
 class ConfigFile(TypedDict):
@@ -60,9 +75,9 @@ class ConfigFile(TypedDict):
     optimizer: Component
     schedule: Component
     engine: Component
-    stopping: dict[str, Any]
+    stopping: Stopping
     logging: Logging
-    checkpoint: dict[str, Any]
+    checkpoint: Checkpoint
     diagnostics: dict[str, Any]
     observer: dict[str, Component] | None
     sweep: dict[str, Any]
@@ -163,6 +178,21 @@ class ResultFile(TypedDict):
     target: NotRequired[Number]
     data_digest: NotRequired[str]
     versions: NotRequired[dict[str, str] | None]
+
+
+class MeasuredFile(TypedDict):
+    """``result.json`` of a run that was measured, as every version writes it."""
+
+    variant: str
+    engine: str
+    model: str
+    optimizer: str
+    lr: Finite
+    seed: Index
+    epochs: Count
+    steps: Count
+    objective: Number
+    gradient_norm: Number
 
 
 class SweepBase(TypedDict):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""First characters of a formula."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""First characters of a formula, as OWASP lists them; the last four are full-width ``=+-@``."""
 
 
 def cell(value: Any) -> Any:

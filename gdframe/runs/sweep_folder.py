@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gdframe.errors import UserError
+from gdframe.errors import UserError, user_path
 from gdframe.runs.files import remove_unfinished
 from gdframe.runs.folder import DamagedError, Folder, optional, read_hydra
 from gdframe.runs.run_folder import CONFIG, EVENTS_PATTERN, RunFolder
@@ -182,11 +183,26 @@ class SweepFolder(Folder):
 
 
 def sweep_of(run: Path) -> SweepFolder | None:
-    """Return the folder of the sweep that a run belongs to, if any."""
-    parents: Sequence[Path] = run.resolve().parents[:3]
+    """Return the folder of the sweep that a run belongs to, if any.
+
+    Raises:
+        UserError: the path leads to itself.
+    """
+    parents: Sequence[Path] = user_path(run, home=False).parents[:3]
     folders = (SweepFolder(parent) for parent in parents)
     return next((folder for folder in folders if folder.has_jobs()), None)
 
 
-def _run_order(run: Path) -> tuple[int, int, str]:
-    return (0, int(run.name), "") if run.name.isdigit() else (1, 0, run.name)
+def job_number(name: str) -> int | None:
+    """Return the number that the name of a run folder is, or None for another name.
+
+    Example:
+        >>> job_number("12"), job_number("lr=1"), job_number("²"), job_number("9" * 20)
+        (12, None, None, None)
+    """
+    return int(name) if re.fullmatch("[0-9]{1,15}", name) else None
+
+
+def _run_order(run: Path) -> tuple[bool, int, str]:
+    number = job_number(run.name)
+    return number is None, number or 0, run.name

@@ -31,6 +31,10 @@ CASES: list[tuple[list[str], str]] = [
     (["+extra=1"], "extra: there is no such key"),
     (["+optimizer.extra=1"], "optimizer.extra: there is no such key"),
     (["~lr"], "lr has no value"),
+    *(
+        ([f"~{key}"], f"{key} has no value")
+        for key in ("stopping.tolerance", "stopping.patience", "checkpoint.every", "logging.runs")
+    ),
     (["lr="], "lr=: expected a number"),
     (["lr=fast"], "lr=fast: expected a number"),
     (["lr=nan"], "expected a finite number above 0"),
@@ -91,6 +95,13 @@ CASES: list[tuple[list[str], str]] = [
     ([""], "there is no such verb"),
     (["trian"], "there is no such verb"),
     (["lsit"], "did you mean 'list'?"),
+    (["data=table", "data.path='~nosuchuser/t.csv'", "data.target=y"], "not the path of a file"),
+    (["data=table", "data.path=loop.csv", "data.target=y"], "loop.csv"),
+    (["plugins=['~nosuchuser/x.py']"], "not the path of a file"),
+    (["plugins=[loop.py]"], "loop.py"),
+    (["resume", "loop.py"], "loop.py"),
+    (["report", "loop.py"], "loop.py"),
+    (["hydra.run.dir=loop.py"], "cannot write to"),
     (["list", "optimisers"], "did you mean 'optimizer'?"),
     (["list", "lr=1"], "not 'lr=1'"),
     (["resume"], "required: run"),
@@ -115,7 +126,10 @@ def files(tmp_path):
     }
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
-    return sorted(texts)
+    loops = ["loop.csv", "loop.py"]
+    for name in loops:
+        (tmp_path / name).symlink_to(name)
+    return sorted([*texts, *loops])
 
 
 @pytest.mark.parametrize(("arguments", "words"), CASES, ids=[" ".join(c[0]) for c in CASES])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from command import fork, output
+from surroundings import without_privileges
 
 import gdframe as gd
 from gdframe.cli.landscape import landscape
@@ -170,6 +172,29 @@ def test_an_animation_without_ffmpeg_is_refused_before_any_work(tmp_path, monkey
     assert main(["landscape", "run", "--animate", "descent.mp4"]) == 2
     assert "--animate descent.mp4: ffmpeg is not installed" in capsys.readouterr().err
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("output", ["x.jpg", "x.PNG", "file", "file/x", "nowhere/x.png"])
+def test_a_place_that_cannot_be_written_is_refused_before_any_work(
+    tmp_path, monkeypatch, capsys, output
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("gdframe.cli.landscape_pictures.landscape", None)
+    assert main(["landscape", "run", "--output", output]) == 2
+    assert f"--output {output}: " in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
+@pytest.mark.parametrize("words", [("landscape", "folder"), ("lr-range", "--output", "folder/new")])
+def test_a_folder_that_may_not_be_written_to_is_refused_before_any_work(
+    tmp_path, monkeypatch, words
+):
+    folder = tmp_path / "cwd" / "folder"
+    folder.mkdir(parents=True)
+    folder.chmod(0o555)
+    assert fork(without_privileges, words, folder.parent) == 2
+    assert "there is no permission to write to folder" in output(folder.parent)[1]
 
 
 def test_a_run_whose_data_have_changed_is_refused(gdframe, tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import gdframe as gd
+from gdframe.cli.main import main
 from gdframe.diagnostics.rates import RangeTest
 
 
@@ -26,6 +27,16 @@ def test_each_objective_equals_that_of_a_run(tmp_path):
     assert sorted(path.name for path in folder.iterdir() if "events" not in path.name) == [
         "lr_range.json", "lr_range.png",
     ]  # fmt: skip
+
+
+def test_a_file_as_the_folder_is_refused_before_any_work(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.setattr("gdframe.cli.lr_range.build", None)
+    for folder in ("file", "file/new"):
+        assert main(["lr-range", "--output", folder]) == 2
+        assert f"--output {folder}: file is a file" in capsys.readouterr().err
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_runs_diverge_above_the_stability_limit(tmp_path):

@@ -71,6 +71,22 @@ def test_files_that_do_not_fit_are_refused(houses, tmp_path, text, words):
         gd.predict(houses / "run", tmp_path / "new.csv")
 
 
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        pa.array([["flat"]]),
+        pa.array([b"\xff"]),
+        pa.Array.from_buffers(pa.string(), 1, [None, *pa.array([b"\xff"]).buffers()[1:]]),
+    ],
+    ids=lambda array: str(array.type),
+)
+def test_columns_of_a_parquet_file_that_are_no_text_are_refused(houses, tmp_path, kinds):
+    table = pa.table({"size": [1], "kind": kinds, "heated": [True]})
+    pa.parquet.write_table(table, tmp_path / "new.parquet")
+    with pytest.raises(gd.UserError, match=r"expected text|UTF-?8"):
+        gd.predict(houses / "run", tmp_path / "new.parquet")
+
+
 def test_categories_are_read_as_text_even_if_they_look_like_numbers(tmp_path):
     labels = ["01", "1", "A1", "true"]
     rows = "".join(f"{labels[i % 4]},{i % 4}.5\n" for i in range(40))

@@ -172,6 +172,15 @@ def test_a_function_shows_its_last_point(tmp_path):
     assert "The landscape around its path" in text
 
 
+def test_a_page_is_written_whatever_its_landscape_raises(run, tmp_path, monkeypatch):
+    def landscape(*words, **settings):
+        raise KeyError("out of luck")
+
+    monkeypatch.setattr("gdframe.cli.landscape.landscape", landscape)
+    page = report(run, output=tmp_path / "page.html").read_text()
+    assert "No landscape: KeyError: &#39;out of luck&#39;." in page
+
+
 def test_other_folders_are_refused(tmp_path, run, capsys):
     assert main(["report", str(tmp_path / "nowhere")]) == 2
     assert "does not exist" in capsys.readouterr().err

@@ -11,6 +11,7 @@ import pytest
 
 import gdframe as gd
 from gdframe.cli.main import main
+from gdframe.runs.sweep_folder import SweepFolder
 
 
 def test_a_run_whose_data_or_settings_have_changed_is_trained_again(tmp_path, monkeypatch):
@@ -121,6 +122,39 @@ def test_run_folders_are_named_by_hydras_subdir(gdframe, tmp_path):
     assert refused.code == 2
     assert "run 0 (lr=0.1 seed=0" in refused.err
     assert not (tmp_path / "b").exists()
+
+
+def test_the_name_of_a_sweep_folder_may_refer_to_keys(gdframe, tmp_path):
+    words = ["-m", "lr=0.1,0.2", "epochs=1", "logging.tensorboard=false"]
+    for attempt in range(2):
+        done = gdframe(*words, "sweep.dir='out/${seed}'")
+        assert done.code == 2 * attempt, done.err
+    assert "already holds" in done.err
+    assert (tmp_path / "out" / "0" / "summary.json").is_file()
+
+
+@pytest.mark.parametrize(
+    "folders", [["hydra.run.dir=a", "sweep.dir=b"], ["hydra.run.dir=a"],
+                ["hydra.sweep.dir=a", "++sweep.dir=b"]],
+)  # fmt: skip
+def test_a_sweep_folder_that_is_named_twice_is_refused(tmp_path, monkeypatch, capsys, folders):
+    monkeypatch.chdir(tmp_path)
+    assert main(["-m", "lr=0.1,0.2", "epochs=1", *folders]) == 2
+    assert "name the folder of a sweep once" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["²", "٣", "1" * 20, "007"])
+def test_a_sweep_numbers_its_runs_whatever_else_is_there(tmp_path, name):
+    words = "epochs=1", "logging.tensorboard=false", "checkpoint.every=null"
+    gd.sweep("lr=0.1", *words, folder=tmp_path)
+    (tmp_path / name / ".hydra").mkdir(parents=True)
+    (tmp_path / name / ".hydra" / "config.yaml").touch()
+    sweep = gd.sweep("lr=0.1,0.2", *words, folder=tmp_path)
+    added = "8" if name == "007" else "1"
+    assert [row["folder"] for row in sweep.runs] == [str(tmp_path / "0"), str(tmp_path / added)]
+    (tmp_path / "sweep.json").unlink()
+    assert SweepFolder(tmp_path).runs()[-1].path.name in (name, added)
 
 
 def test_an_experiment_has_its_own_combinations(tmp_path):

@@ -33,6 +33,7 @@ def test_a_sparkline_follows_its_values():
     assert spark(np.zeros(0), 10) == spark(np.array([np.inf]), 10) == ""
     assert len(spark(np.geomspace(1, 100, 1000), 48)) == 48
     assert spark(np.array([1.0, 100.0]), 10, PLAIN_BLOCKS) == "_#"
+    assert spark(np.array([-1.7e308, 0.0, 1.7e308]), 10) == "▁▅█"
 
 
 def test_a_run_that_ended_is_shown_once(tmp_path, capsys):
@@ -161,12 +162,22 @@ def test_a_run_is_shown_until_its_end_and_not_changed(tmp_path):
     }
 
 
+def test_the_name_of_a_folder_that_has_not_ended_is_printable(tmp_path):
+    folder = gd.train("epochs=1", folder=tmp_path / "a\x1b[31mb").folder
+    (folder / "result.json").unlink()
+    assert r"resume" in (shown := rendered(view_of(folder)))
+    assert r"a\x1b[31mb" in shown
+    assert "\x1b" not in shown
+
+
 def test_other_folders_are_refused(tmp_path, capsys):
     assert main(["watch", str(tmp_path / "nowhere")]) == 2
     assert "does not exist" in capsys.readouterr().err
     assert main(["watch", str(tmp_path)]) == 2
     assert "is not a run folder or sweep folder" in capsys.readouterr().err
-    assert main(["watch", str(tmp_path), "--every", "0"]) == 2
+    for every in ("0", "inf", "nan", "1e11"):
+        assert main(["watch", str(tmp_path), "--every", every]) == 2
+        assert "a number of seconds above 0" in capsys.readouterr().err
     (tmp_path / "sweep.json").write_text("{")
     assert main(["watch", str(tmp_path)]) == 2
     assert "is damaged" in capsys.readouterr().err

@@ -102,6 +102,26 @@ def test_a_strangers_sweep_waits_for_the_users_word(stranger, forget):
     assert (has_run, done.code) == (True, 0), done.err
 
 
+def test_a_sweep_resumes_with_a_plugin_that_has_moved(stranger):
+    stranger.train("-m", "lr=0.01,0.02", "sweep.dir=made")
+    folder = stranger.folder / "made"
+    before = (folder / "1" / "result.json").read_text()
+    (folder / "1" / "result.json").unlink()
+    moved = stranger.folder / "elsewhere" / "mine.py"
+    moved.parent.mkdir()
+    stranger.plugin.rename(moved)
+    _, done = stranger.runs_code("resume", "made")
+    assert done.code == 2
+    has_run, done = stranger.runs_code("resume", "made", "plugins=[elsewhere/mine.py]")
+    assert (has_run, done.code) == (True, 0), done.err
+    assert "excluded" not in done.out
+    after = (folder / "1" / "result.json").read_text()
+    assert json.loads(after)["objective"] == json.loads(before)["objective"]
+    assert list(json.loads((folder / "sweep.json").read_text())["plugins"]) == [str(moved)]
+    _, done = stranger.runs_code("resume", "made")
+    assert done.code == 0, done.err
+
+
 def changed(stranger):
     stranger.plugin.write_text(stranger.plugin.read_text() + "\n# changed\n")
 

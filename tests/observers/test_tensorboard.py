@@ -19,6 +19,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import gdframe as gd
+from gdframe.registry import OBSERVERS
 from gdframe.runs.run_folder import RunFolder
 from gdframe.sweeps.comparing.comparison import Configuration
 from gdframe.sweeps.writing.mean_curves import _name
@@ -270,11 +271,31 @@ def test_the_best_curves_are_kept_for_reused_runs(tmp_path):
     assert lengths == [5, 5, 1, 1]
 
 
-def test_long_names_of_mean_curves_are_different():
-    settings = {"lr": "0.1", "long": "x" * 200}
+def test_the_best_curves_are_those_of_runs_with_event_files(tmp_path, monkeypatch):
+    settings = "seed=0,1", "epochs=4", "logging.runs=best", "checkpoint.every=1", "observer=csv"
+    gd.sweep("lr=0.0001", *settings, folder=tmp_path)
+    built, build = [], OBSERVERS.configured
+
+    def counted(chosen, **words):
+        built.append(chosen["name"])
+        return build(chosen, **words)
+
+    monkeypatch.setattr(OBSERVERS, "configured", counted)
+    without = ("lr=0.01,0.0001", *settings, "logging.tensorboard=false", "sweep.reuse=true")
+    gd.sweep(*without, folder=tmp_path)
+    assert built == ["csv", "checkpoint"] * 2  # of the two new runs, to train them
+    assert not list((tmp_path / "2").glob("events*"))
+    gd.sweep("lr=0.0001", *settings, folder=tmp_path / "one")
+    assert built[4:].count("csv") == 2  # for the curves of the best, TensorBoard alone is built
+
+
+@pytest.mark.parametrize("value", ["x" * 200, "字" * 200, "a/b", "a\0b", "\ud800"])
+def test_names_of_mean_curves_are_different_and_can_be_made(tmp_path, value):
+    settings = {"lr": "0.1", "value": value}
     names = {_name(Configuration(settings | {"last": end})) for end in "ab"}
     assert len(names) == 2
-    assert all(len(name) < 150 for name in names)
+    for name in names:
+        (tmp_path / name).mkdir()
     assert _name(Configuration({"lr": "0.1"})) == "lr=0.1"
 
 

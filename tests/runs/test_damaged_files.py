@@ -7,6 +7,7 @@ import os
 import shutil
 
 import pytest
+import safetensors.torch
 import torch
 from damage import signed
 from safetensors import safe_open
@@ -17,6 +18,7 @@ from gdframe.errors import UserError
 from gdframe.runs.event_reader import read_records
 from gdframe.runs.folder import DamagedError
 from gdframe.runs.model_file import read_model, write_model
+from gdframe.runs.parsing import parse_json
 from gdframe.runs.run_folder import RunFolder
 from gdframe.sweeps.executing.job import read_jobs
 
@@ -55,6 +57,8 @@ DAMAGED_RESULTS = (
     b'{"status": "x", "reason": "", "steps": NaN}',
     b'{"status": "x", "reason": "", "objective": ' + b"9" * 5000 + b"}",
     b'{"status": "x", "reason": "", "metrics": {"train": {"r2": "high"}}}',
+    b'{"status": "converged", "reason": "", "point": [1.0]}',
+    b'{"status": "failed", "reason": "", "objective": 1.0}',
 )  # fmt: skip
 
 
@@ -71,6 +75,12 @@ def test_a_damaged_result_is_named_and_resumed(run, content, gdframe):
     page = (run / "report.html").read_text()
     assert "result.json" in page
     assert "has no result" not in page
+
+
+def test_halves_of_characters_become_question_marks():
+    assert parse_json(r'["\ud800", "\ud83d\ude00", "\\ud800", {"\uDFFF": 1}]') == [
+        "?", "\U0001f600", r"\ud800", {"?": 1},
+    ]  # fmt: skip
 
 
 def test_a_run_with_a_damaged_result_goes_on_from_its_checkpoint(run):
@@ -132,6 +142,14 @@ def test_signed_tensors_that_do_not_fit_are_refused(run, capsys):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
+        ("loss", {"name": "cross_entropy"}),
+        ("loss", {"name": "hinge"}),
+        ("encoding", {"classes": ["a"]}),
+        ("encoding", {"classes": ["a", "b"]}),
+        ("encoding", {"classes": ["a", 1]}),
+        ("config", {"model": {"name": "quadratic"}}),
+        ("config", {"model": {"name": "mlp", "hidden": [1 << 70]}}),
+        ("config", {"model": {"name": "mlp", "hidden": [1 << 62, 1 << 62]}}),
         ("config", {"model": {"name": "mlp", "hidden": [10**9, 10**9]}}),
         ("config", {"model": {"name": ["mlp"]}}),
         ("config", {"dtype": "float16"}),
@@ -164,6 +182,21 @@ def test_models_whose_metadata_do_not_fit_are_refused(run, key, value, capsys, t
     write_model(run / "model.safetensors", Stored(), metadata | {"format": old})
     assert main(["predict", str(run), str(tmp_path / "rows.csv")]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("classes", "loss"), [(["a", "b"], "cross_entropy"), (["a"], "mse"), (["a"], "hinge")]
+)
+def test_classes_that_do_not_fit_the_loss_are_refused(run, classes, loss, capsys, tmp_path):
+    path = run / "model.safetensors"
+    metadata, tensors = read_model(path)
+    metadata["encoding"]["classes"] = classes
+    metadata["loss"] = {"name": loss}
+    texts = {key: json.dumps(value) for key, value in metadata.items()}
+    path.write_bytes(safetensors.torch.save(tensors, texts))
+    assert main(["predict", str(run), str(tmp_path / "rows.csv")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "the model cannot be used" in line
 
 
 def test_event_files_are_read_up_to_the_damage(run):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from command import locked_elsewhere
@@ -169,6 +170,17 @@ def test_a_lock_keeps_other_processes_out_and_is_reentrant(tmp_path, kind):
         with pytest.raises(UserError, match="another process"), folder.lock():
             pass
     assert not folder.is_training()
+
+
+def test_a_lock_keeps_other_threads_out(tmp_path):
+    def lock() -> None:
+        with RunFolder(tmp_path).lock():
+            pass
+
+    with ThreadPoolExecutor(1) as pool:
+        with RunFolder(tmp_path).lock(), pytest.raises(UserError, match="another thread"):
+            pool.submit(lock).result()
+        pool.submit(lock).result()
 
 
 def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch, caplog):

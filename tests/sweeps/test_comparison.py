@@ -150,6 +150,25 @@ def test_only_ends_at_minima_are_minima():
     assert sum(m.share for m in reached) == pytest.approx(9 / 12)
 
 
+def test_points_of_several_sizes_and_values_without_numbers_are_no_minima():
+    ends = [end(1.0, 0.5, 0.0, 8.0)] * 10
+    ends += [end(1.0, None, 0.0, 8.0), end(1.0, 0.5, None, 8.0), end(1.0, 0.5, 0.0, None)]
+    other = end(1.0, 0.5, 0.0, 8.0)
+    other.result["point"] = [1.0, 2.0]
+    assert [m.runs for m in minima([*ends, other])] == [11]  # without lambda_min it converged
+
+
+def test_values_whose_squares_overflow_have_no_value():
+    sizes = (1.7e308, -1.7e308, 1e200)
+    (huge,) = configurations([record(v, seed=s) for s, v in enumerate(sizes * 3)], "objective")
+    assert math.isnan(huge.mean)
+    assert huge.interval is None
+    large = [record(v * 1e150, seed=s) for s, v in enumerate(np.linspace(-1, 1, 8))]
+    (large,) = configurations(large, "objective")
+    assert math.isfinite(large.deviation)
+    assert all(map(math.isfinite, large.interval))
+
+
 def test_configurations_with_diverged_runs_come_last_and_those_runs_have_no_value():
     records = [
         record(0.001, "diverged", lr=1, seed=0), record(0.2, lr=1, seed=1),

@@ -1,14 +1,38 @@
-"""Files of ended runs, written by several threads and reported in order."""
+"""Files of ended runs, written by several threads and reported in order, and their limits."""
 
 from __future__ import annotations
 
+import resource
 import threading
 import time
 
 import pytest
 
 from gdframe.runs.files import NotWrittenError
+from gdframe.runs.spreadsheet import cell
+from gdframe.sweeps.executing.train_sweep import allow_files
 from gdframe.sweeps.executing.write_pool import MOST_WAITING, Writing
+
+
+def test_the_limit_of_open_files_is_raised_as_far_as_the_system_allows(monkeypatch):
+    limits = []
+
+    def setrlimit(kind, values):
+        limits.append(values[0])
+        if values[0] > 10_240:
+            raise ValueError("not allowed to raise maximum limit")
+
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (256, resource.RLIM_INFINITY))
+    monkeypatch.setattr(resource, "setrlimit", setrlimit)
+    allow_files(50_000)
+    allow_files(1_000)
+    assert limits == [50_256, 10_240, 1_256]
+
+
+@pytest.mark.parametrize("first", "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+def test_no_cell_of_a_table_begins_like_a_formula(first):
+    assert cell(f"{first}SUM(A1)") == f"'{first}SUM(A1)"
+    assert cell(f"1{first}SUM(A1)") == f"1{first}SUM(A1)"
 
 
 def recorded() -> tuple[list, list, Writing]:

@@ -15,7 +15,7 @@ from gdframe.cli.report.page import Figure, Page, Picture, Table, pictures_in
 from gdframe.cli.report.page_curves import by_epoch, by_step, in_words, points
 from gdframe.config.command import command, resume_command
 from gdframe.config.values import plain, read_config
-from gdframe.errors import UserError
+from gdframe.errors import UserError, reason_of
 from gdframe.runs import picture_files
 from gdframe.runs.recorded_history import RecordedHistory
 from gdframe.runs.result import versions
@@ -164,7 +164,7 @@ def _evidence(result: Mapping[str, Any]) -> Table:
     rows = [[EVIDENCE.get(name, name), value] for name, value in facts.items()
             if not isinstance(value, (dict, list))]  # fmt: skip
     limit = facts.get("noisy_limit") or facts.get("stability_limit")
-    if limit:
+    if limit and result.get("lr") is not None:
         rows.append(["learning rate divided by that limit", result["lr"] / limit])
     if facts.get("minimum") is not None and result.get("objective") is not None:
         rows.append(["objective minus minimum", result["objective"] - facts["minimum"]])
@@ -262,8 +262,9 @@ def _pictures(
 
     try:
         png = picture(landscape(str(folder), seconds=QUICK_SECONDS))
-    except UserError as error:
-        notes.append(f"No landscape: {error}.")
+    except Exception as error:  # the rest of the page is worth more than its last picture
+        kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+        notes.append(f"No landscape: {reason_of(error) or f'{kind}{error}'}.")
         return pictures
     return [Picture(png, LANDSCAPE[1], LANDSCAPE[0]), *pictures]
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from gdframe.diagnostics.explain import is_stationary
 from gdframe.stopping import Status
 from gdframe.sweeps.comparing.comparison import Record
-from gdframe.sweeps.comparing.sweep_metric import WORTHLESS
+from gdframe.sweeps.comparing.sweep_metric import value_of
 
 NEAR = 0.02
 """Largest distance between end points of one minimum, in units of one plus their norm."""
@@ -47,13 +47,14 @@ class Minimum:
 
 def minima(records: Sequence[Record]) -> list[Minimum]:
     """Return the minima that runs of functions reached, lowest first for each function."""
-    by_model: dict[str, list[Record]] = {}
+    by_model: dict[tuple[str, int], list[Record]] = {}
     for record in records:
-        if record.result is not None and record.result.get("point"):
-            by_model.setdefault(str(record.result["model"]), []).append(record)
+        if record.result is not None and (point := record.result.get("point")):
+            key = str(record.result.get("model")), len(point)
+            by_model.setdefault(key, []).append(record)
     return [
         minimum
-        for model, runs in by_model.items()
+        for (model, _), runs in by_model.items()
         if len(runs) >= FEWEST
         for minimum in _minima_of(model, runs)
     ]
@@ -67,15 +68,15 @@ def _is_minimum(result: Mapping[str, Any]) -> bool:
     smallest = (result.get("diagnostics") or {}).get("lambda_min")
     if smallest is None:
         return str(result["status"]) == str(Status.CONVERGED)
-    point = np.asarray(result["point"])
-    return smallest > 0 and is_stationary(result["gradient_norm"], smallest, point, NEAR)
+    point, norm = np.asarray(result["point"]), result["gradient_norm"]
+    return smallest > 0 and norm is not None and is_stationary(norm, smallest, point, NEAR)
 
 
 def _minima_of(model: str, records: Sequence[Record]) -> list[Minimum]:
     ends = [
-        (float(r.result["objective"]), r.result["point"])
+        (value, r.result["point"])
         for r in records
-        if r.result is not None and r.result["status"] not in WORTHLESS
+        if r.result is not None and (value := value_of(r.result, "objective")) is not None
         and all(isinstance(x, float) and math.isfinite(x) for x in r.result["point"])
         and _is_minimum(r.result)
     ]  # fmt: skip

@@ -14,6 +14,9 @@ from gdframe.stopping import Status
 WORTHLESS = (str(Status.DIVERGED), str(Status.FAILED), str(Status.INTERRUPTED))
 """Statuses of runs whose values are not comparable."""
 
+LARGEST = 1e150
+"""Largest size of a comparable value: sums of squares of greater ones overflow."""
+
 COLUMNS = (
     "objective", "train_loss", "validation_loss", "gradient_norm", "epochs", "steps", "samples",
     "gradient_evaluations", "seconds.train", "seconds.setup",
@@ -53,7 +56,7 @@ def value_of(result: Mapping[str, Any], metric: str | None) -> float | None:
         value = value.get(part) if isinstance(value, Mapping) else None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return float(value) if math.isfinite(value) else None
+    return float(value) if abs(value) <= LARGEST else None
 
 
 def check_metric(metric: str | None) -> None:

@@ -8,7 +8,7 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import yaml
 from omegaconf.errors import OmegaConfBaseException
 
 from gdframe.config.composer import Base, Composition, anchored
-from gdframe.config.stored import check_resolved, check_values
+from gdframe.config.stored import check_resolved, check_values, escaped
 from gdframe.config.trusted_plugins import digests
 from gdframe.config.values import anchor, plain, read_config
 from gdframe.errors import UserError, printable
@@ -64,6 +64,16 @@ class Job:
         """The name of the run in messages."""
         return printable(f"run {self.number} ({' '.join(self.overrides)})")
 
+    def with_plugins(self, plugins: Sequence[str]) -> Job:
+        """Return the run with other plugins in place of those with the same file names."""
+        by_name = {Path(plugin).name: plugin for plugin in plugins}
+        used: list[str] = self.config["plugins"]
+        replaced = [by_name.get(Path(plugin).name, plugin) for plugin in used]
+        if replaced == used:
+            return self
+        values = {**self.composition.values, "plugins": list(map(escaped, replaced))}
+        return replace(self, composition=replace(self.composition, values=values))
+
     def write_config_files(self) -> None:
         """Write the files that Hydra writes in the folder of a single run.
 
@@ -95,11 +105,14 @@ def write_folders(jobs: Sequence[Job]) -> None:
 def digest(config: Mapping[str, Any]) -> str:
     """Return a hash of all settings that change the computation of a run.
 
+    A plugin counts by its file name: it may have moved.
+
     Example:
         >>> digest({"lr": 0.1, "debug": True}) == digest({"debug": False, "lr": 0.1})
         True
     """
     chosen = {key: value for key, value in config.items() if key not in NEUTRAL_KEYS}
+    chosen["plugins"] = [Path(plugin).name for plugin in config.get("plugins", ())]
     text = json.dumps(chosen, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 

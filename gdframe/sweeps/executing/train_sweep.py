@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from gdframe.config.folders import refuse_run
 from gdframe.errors import UserError
 from gdframe.interrupt import interruptible
-from gdframe.runs.sweep_folder import SweepFolder
+from gdframe.runs.sweep_folder import SweepFolder, job_number
 from gdframe.sweeps.comparing.sweep_metric import check_metric
 from gdframe.sweeps.executing.execute import Execution
 from gdframe.sweeps.executing.job import (
@@ -63,6 +63,7 @@ def train_sweep(
     reuse: bool = False,
     show: bool = True,
     before: Outcome | None = None,
+    plugins: Sequence[str] = (),
 ) -> Outcome:
     """Train the runs of a sweep; runs of one structure train together.
 
@@ -74,6 +75,7 @@ def train_sweep(
         reuse: whether to reuse the runs that ended in this folder before.
         show: whether to draw a progress bar if standard error is a terminal.
         before: the results so far, for a sweeper that requests runs repeatedly.
+        plugins: loaded ones, which replace those of the folder's runs that have their file names.
 
     Raises:
         UserError: a run cannot be trained; no run was trained.
@@ -82,7 +84,7 @@ def train_sweep(
     check_metric(metric)
     datasets = Datasets()
     if jobs is None:
-        known = requested = read_jobs(folder)
+        known = requested = [job.with_plugins(plugins) for job in read_jobs(folder)]
         known_results = whole_results(known)
         changed = frozenset(
             job.number for job in known if has_changed(job, known_results.get(job.number))
@@ -128,7 +130,7 @@ def train_sweep(
 
 def _reused(folder: Path, jobs: Sequence[Job], known: Sequence[Job]) -> list[Job]:
     """Return for each run the equal run in the folder, or the run with a new number."""
-    numbers = [int(path.name) for path in folder.glob("*") if path.name.isdigit()]
+    numbers = [n for path in folder.glob("*") if (n := job_number(path.name)) is not None]
     if not known and not numbers:
         return list(jobs)
     by_digest = {digest(job.config): job for job in known}
@@ -209,4 +211,11 @@ def allow_files(count: int) -> None:
     needed = count + 256
     if soft != resource.RLIM_INFINITY and soft < needed:
         most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        for limit in (most, min(most, OPEN_MAX)):
+            with suppress(ValueError, OSError):
+                resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+                return
+
+
+OPEN_MAX = 10_240
+"""Most open files that macOS allows, whatever its limit is."""

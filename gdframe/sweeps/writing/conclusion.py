@@ -36,8 +36,11 @@ def conclude(folder: Path, outcome: Outcome, metric: str | None) -> Summary:
     if config["logging"]["tensorboard"]:
         outcome.curves.write_means(folder, summary.configurations)
         if config["logging"]["runs"] == "best":
-            records = [r for winner in best(summary.configurations) for r in winner.records]
             jobs_by_folder = {str(job.folder): job for job in outcome.jobs}
+            records = [
+                record for winner in best(summary.configurations) for record in winner.records
+                if jobs_by_folder[record.folder].config["logging"]["tensorboard"]
+            ]  # fmt: skip
             outcome.curves.show(records, lambda record: _board(jobs_by_folder[record.folder]))
         show_pictures(folder, saved)
     return summary
@@ -45,8 +48,11 @@ def conclude(folder: Path, outcome: Outcome, metric: str | None) -> Summary:
 
 def _board(job: Job) -> TensorBoard:
     """Return the observer that writes a run's events."""
-    observers = build_observers(job.config, job.run_folder, overrides=settings(job.overrides))
-    return next(observer for observer in observers if isinstance(observer, TensorBoard))
+    (board,) = build_observers(
+        job.config, job.run_folder, overrides=settings(job.overrides), only="tensorboard"
+    )
+    assert isinstance(board, TensorBoard)
+    return board
 
 
 def show_pictures(folder: Path, pictures: Mapping[str, bytes]) -> None:

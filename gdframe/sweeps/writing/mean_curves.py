@@ -25,7 +25,7 @@ Arrays = dict[str, NDArray[np.float64]]
 log = logging.getLogger("gdframe")
 
 LONGEST_NAME = 120
-"""Most characters of a folder of mean curves; longer names are cut and get a digest."""
+"""Most bytes of a folder of mean curves; longer names are cut and get a digest."""
 
 
 class Curves:
@@ -99,11 +99,12 @@ class Curves:
 def _name(configuration: Configuration) -> str:
     """Return a unique folder name for a configuration."""
     name = ",".join(f"{k}={v}" for k, v in configuration.settings.items()) or "all"
-    safe = name.replace("/", "_")
-    if safe == name and len(name) <= LONGEST_NAME:
-        return name
-    digest = hashlib.blake2b(name.encode(), digest_size=4).hexdigest()
-    return f"{safe[:LONGEST_NAME]}...{digest}"
+    whole = name.encode(errors="replace")
+    safe = whole.replace(b"/", b"_").replace(b"\0", b"_")
+    if safe == whole and len(safe) <= LONGEST_NAME:
+        return safe.decode()
+    digest = hashlib.blake2b(whole, digest_size=4).hexdigest()
+    return f"{safe[:LONGEST_NAME].decode(errors='ignore')}...{digest}"
 
 
 def mean(runs: Sequence[Mapping[str, NDArray[np.float64]]]) -> Arrays:
