@@ -16,7 +16,7 @@ import gdframe
 ROOT = Path(gdframe.__file__).parent
 
 LAYERS = [
-    {"errors", "interrupt", "drawing"},
+    {"errors", "memory", "interrupt", "drawing"},
     {"registry"},
     {"sameness"},
     {"hidden_state"},
