@@ -35,6 +35,9 @@ WIDTH, NARROW = 48, 14
 WIDE = 110
 """Fewest columns of a terminal to show gradient norms of a sweep's runs."""
 
+LONGEST_PAUSE = 86_400.0
+"""Most seconds between two updates."""
+
 MOST_ROWS = 15
 """Most rows of a sweep's table."""
 
@@ -50,14 +53,14 @@ def watch(folder: str | Path, *, every: float = 1.0, console: Console | None = N
 
     Args:
         folder: of a run or a sweep.
-        every: seconds between two updates, above 0.
+        every: seconds between two updates, above 0 and up to a day.
         console: the output; by default standard output.
 
     Raises:
         UserError: the folder has neither a run nor a sweep.
     """
-    if not every > 0:
-        raise bad_value(f"--every {every:g}", "a number of seconds above 0")
+    if not 0 < every <= LONGEST_PAUSE:
+        raise bad_value(f"--every {every:g}", "a number of seconds above 0 and up to a day")
     folder = Path(folder)
     console = console or Console()
     view = view_of(folder, blocks=_blocks(console), width=console.width)

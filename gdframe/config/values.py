@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,9 @@ def absolute_path(data: Any) -> str | None:
     path = data.get("path") if isinstance(data, Mapping) else None
     if not isinstance(path, str) or path == "???":
         return None
-    return escaped(str(Path(path).expanduser().resolve()))
+    with suppress(ValueError, RuntimeError):  # it has a null character, or an unknown user's home
+        path = str(Path(path).expanduser().resolve())
+    return escaped(path)
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
