@@ -18,7 +18,7 @@ import yaml
 
 from gdframe.errors import UserError
 from gdframe.runs.files import Flush, remove_unfinished, replacing, require_folder
-from gdframe.runs.folder import DamagedError, Folder, optional, read_hydra
+from gdframe.runs.folder import MOST_OF_ALL, DamagedError, Folder, optional, read_hydra
 from gdframe.runs.lock import is_locked
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ EVENTS = "events.out.tfevents.*"
 HISTORY = "history.csv"
 REPORT = "report.html"
 
-MOST_CONFIG = 1 << 20
-"""Most bytes of a config, which is slow to parse."""
+MOST_CONFIG, MOST_RESULT = 1 << 20, 1 << 26
+"""Most bytes of a config, which is slow to parse, and of a result, which may have a long point."""
 
 log = logging.getLogger("gdframe")
 
@@ -181,7 +181,9 @@ class RunFolder(Folder):
         """
         advice = "its checkpoints are other files: resume the run to write the result again"
         try:
-            result: dict[str, Any] = self.read_json(RESULT, "ResultFile", advice=advice)
+            result: dict[str, Any] = self.read_json(
+                RESULT, "ResultFile", advice=advice, most=MOST_RESULT
+            )
         except FileNotFoundError:
             return None
         return result
@@ -312,11 +314,13 @@ class RunFolder(Folder):
         """
         from gdframe.runs.recorded_history import read_history
 
-        return read_history(self, result)
+        return read_history(self, result, self.files(f"{CHECKPOINTS}/*"))
 
     def read_history_table(self) -> list[dict[str, str]]:
         """Return the rows of ``history.csv`` up to the first that is damaged, and warn of it."""
-        lines: list[str] = optional(lambda: self.read_text(HISTORY).splitlines(), [])
+        lines: list[str] = optional(
+            lambda: self.read_text(HISTORY, most=MOST_OF_ALL).splitlines(), []
+        )
         rows: list[dict[str, str]] = []
         try:
             for row in csv.DictReader(lines, strict=True):
