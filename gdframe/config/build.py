@@ -21,9 +21,9 @@ from gdframe.initializers import initialize
 from gdframe.loaders import FullBatch
 from gdframe.metrics import Metric
 from gdframe.models import Function
+from gdframe.models.linear_model import LinearModel
 from gdframe.models.plain import is_lazy
 from gdframe.objective import CHUNK
-from gdframe.optimizers.tensors import storage_of
 from gdframe.randomness import Purpose, seeded
 from gdframe.registry import (
     DATASETS,
@@ -244,28 +244,20 @@ def _sizes(settings: str, features: int, outputs: int) -> tuple[float, float]:
     """Build a model without memory for its parameters.
 
     Returns:
-        The number of its parameters, and of activations that a gradient needs of each row; both
+        The number of its parameters, and at least how many activations it has for each row; both
         are infinite if they cannot be counted.
     """
-    stored: dict[int, int] = {}
-
-    def store(tensor: Tensor) -> Tensor:
-        stored[storage_of(tensor)] = tensor.numel()
-        return tensor
-
     try:
-        with torch.device("meta"), torch.autograd.graph.saved_tensors_hooks(store, lambda t: t):
+        with torch.device("meta"):
             model = MODELS.configured(json.loads(settings), features=features, outputs=outputs)
-            for parameter in model.parameters():
-                store(parameter)
-            numbers = sum(stored.values())
-            row = torch.zeros(1, features)
-            store(row)
-            if not isinstance(model, Function):
-                model(row)
     except (TypeError, OverflowError, RuntimeError):  # a size above 2^63
         return math.inf, math.inf
-    return float(numbers), float(sum(stored.values()) - numbers - features)
+    numbers = sum(tensor.numel() for tensor in model.parameters())
+    weights = [tensor for tensor in model.parameters() if tensor.ndim > 1]
+    activations = sum(weight.shape[0] for weight in weights)
+    if isinstance(model, LinearModel):  # of terms that are computed from the features
+        activations += weights[0].shape[1] - features
+    return float(numbers), float(activations)
 
 
 COPIES = 4
