@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from gdframe.config.composer import Composer, anchored
@@ -25,7 +25,7 @@ from gdframe.config.messages import (
 )
 from gdframe.config.overrides import check_texts, named_folder, refuse_unheard
 from gdframe.config.schema import register_nodes
-from gdframe.config.stored import escaped, resolve
+from gdframe.config.stored import config_text, escaped, resolve
 from gdframe.config.train_run import train_run
 from gdframe.config.trusted_plugins import digests, load_named
 from gdframe.config.validation import check
@@ -65,12 +65,13 @@ def train(
     """
     started = time.perf_counter()
     config = composed(overrides)
+    text = config_text(config)
     words = [with_plugins(word, config.plugins) for word in overrides]
     target = claim(Path("outputs")) if folder is None else Path(folder)
     with hold(target):
         refuse_occupied(target)
         run_folder = RunFolder(target)
-        text, plugins = OmegaConf.to_yaml(config), digests(config.plugins)
+        plugins = digests(config.plugins)
         try:
             return train_run(
                 plain(config), run_folder, started=started, observers=observers,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import math
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
+
+from gdframe.memory import free_memory
 
 
 class Exit(IntEnum):
@@ -191,40 +192,47 @@ def positive(name: str, value: float) -> float:
     return value
 
 
-def require_memory(what: str, size: float) -> None:
+LARGEST = 1 << 53
+"""Largest whole number of a config or an option; floating-point numbers hold each up to here."""
+
+
+def whole(name: str, value: int, least: int = 1) -> int:
+    """Return ``value`` if it is at least ``least``, and not too large to compute with.
+
+    Args:
+        name: of a key, or of an option, such as ``--points``.
+        value: of it.
+        least: the smallest value.
+
+    Raises:
+        UserError: ``value`` is below ``least`` or above 2^53.
+    """
+    if not least <= value <= LARGEST:
+        typed = f"{name}{' ' if name.startswith('--') else '='}{value}"
+        most = "" if value < least else " and at most 2^53"
+        raise bad_value(typed, f"a whole number of at least {least}{most}")
+    return value
+
+
+UNCHECKED = 1 << 22
+"""Bytes that are too few to ask the system for them."""
+
+
+def require_memory(what: str, size: float, advice: str = "choose a smaller number") -> None:
     """Refuse what does not fit in free memory, before it is allocated.
 
     Args:
         what: named in the message.
         size: its approximate size in bytes.
+        advice: what to do.
 
     Raises:
         UserError: fewer bytes are free.
     """
-    if size > (free := free_memory()):
+    if size > UNCHECKED and size > (free := free_memory()):
         raise UserError(
-            f"{what}: needs about {size / 1e9:,.3g} GB, and {free / 1e9:,.3g} GB are free; "
-            "choose a smaller number"
+            f"{what}: needs about {size / 1e9:,.3g} GB, and {free / 1e9:,.3g} GB are free; {advice}"
         )
-
-
-def free_memory() -> float:
-    """Return the bytes that this process may still allocate; infinite if the system cannot say."""
-    free = math.inf
-    with suppress(OSError, ValueError, AttributeError):  # another system than Linux
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        available = next(line for line in lines if line.startswith("MemAvailable"))
-        free = 1024 * int(available.split()[1])
-    with suppress(OSError, ValueError):  # "max" is no limit
-        free = min(free, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    with suppress(ImportError, OSError):
-        import resource
-
-        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-        if limit != resource.RLIM_INFINITY:
-            used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-            free = min(free, max(0, limit - used))
-    return free
 
 
 def reason_of(error: BaseException) -> str | None:

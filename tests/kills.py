@@ -15,7 +15,6 @@ from typing import Any
 
 import safetensors.torch
 from command import command_line
-from tensorboard.compat.proto.event_pb2 import Event
 
 from gdframe.runs.event_reader import read_records
 from gdframe.runs.history_table import read_rows
@@ -120,8 +119,7 @@ def _of_run(run: RunFolder) -> dict[str, Any]:
 def _points(path: Path) -> list[tuple[str, int, str]]:
     """Return tag, step and content of each value in an event file, sorted."""
     points: list[tuple[str, int, str]] = []
-    for content in read_records(path):
-        event = Event.FromString(content)
+    for _, event in read_records(path):
         for value in event.summary.value:
             is_timed = value.tag.startswith("_hparams_")  # with the times of start and end
             points.append((value.tag, event.step, "" if is_timed else _content(value)))

@@ -16,9 +16,9 @@ import gdframe
 ROOT = Path(gdframe.__file__).parent
 
 LAYERS = [
-    {"errors", "interrupt", "drawing"},
+    {"errors", "memory", "interrupt", "drawing"},
     {"registry"},
-    {"attachments", "sameness"},
+    {"sameness"},
     {"hidden_state"},
     {"randomness"},
     {"data"},

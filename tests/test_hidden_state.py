@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 import gdframe as gd
-from gdframe.attachments import has_attachments
 from gdframe.hidden_state import HiddenState, undisturbed
+from gdframe.hidden_state.attachments import has_attachments
 
 COUNT = 0
 TABLE = {"n": [0]}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,9 @@ from gdframe.diagnostics.plane import (
     principal_plane,
     span,
 )  # fmt: skip
-from gdframe.diagnostics.trajectory import Trajectory, flatten, retrace
+from gdframe.diagnostics.trajectory import COPIES, Trajectory, flatten, retrace
 from gdframe.engines.auto import build_engine
-from gdframe.errors import UserError, bad_value, require_memory
+from gdframe.errors import UserError, bad_value, counted, require_memory, whole
 from gdframe.models import Function
 from gdframe.runs.run_folder import RunFolder
 from gdframe.runs.sweep_folder import SweepFolder
@@ -126,8 +127,8 @@ def landscape(
         UserError: a folder has no ended run, a run would train for too long, the runs have
             different objectives, or a parameter does not exist.
     """
-    if points < 2 or rows < 1:
-        raise bad_value(f"--points {points} --rows {rows}", "at least 2 points and at least 1 row")
+    whole("--points", points, 2)
+    whole("--rows", rows)
     axes_of_grid = 1 if between or len(parameters) == 1 else 2
     require_memory(f"--points {points}", BYTES_OF_POINT * float(points) ** axes_of_grid)
     if len(runs) > MOST_RUNS:
@@ -143,6 +144,8 @@ def landscape(
                 "objective"
             )
     paths = [run.path.points for run in retraced]
+    size = 8.0 * (COPIES - 1) * sum(path.size for path in paths)
+    require_memory(f"the paths of {counted(len(paths), 'run')}", size, "choose fewer runs")
     plane = _plane(first, paths, parameters, between)
     spec = first.spec
     stride = -(-spec.data.rows // rows)
@@ -262,33 +265,31 @@ def _plane(
             raise UserError("--between: both runs end at the same point; give two other runs")
         label = "from the end of the first run (0) to that of the second (1)"
         return Plane(end, direction[None], (label,), 1.0)
-    labels = _labels(first)
     if parameters:
         if len(parameters) > 2:
             raise UserError(f"--parameters with {len(parameters)} names: give one or two")
-        missing = [name for name in parameters if name.replace(" ", "") not in labels]
+        names = [name.replace(" ", "") for name in parameters]
+        at = {label: index for index, label in enumerate(_labels(first)) if label in names}
+        missing = [name for name in parameters if name.replace(" ", "") not in at]
         if missing:
-            examples = ", ".join(f"'{label}'" for label in labels[:4])
+            examples = ", ".join(f"'{label}'" for label in islice(_labels(first), 4))
             raise UserError(
                 f"--parameters '{missing[0]}': does not exist; use a parameter such as {examples}"
             )
-        indices = [labels.index(name.replace(" ", "")) for name in parameters]
-        if len(set(indices)) < len(indices):
+        if len(at) < len(names):
             raise UserError(f"--parameters {' '.join(parameters)}: give two different names")
-        return parameter_plane(end, indices, [labels[i] for i in indices])
+        return parameter_plane(end, [at[name] for name in names], names)
     if size <= 2:
-        return parameter_plane(end, range(size), labels)
+        return parameter_plane(end, range(size), list(_labels(first)))
     return principal_plane(paths)
 
 
-def _labels(run: RetracedRun) -> list[str]:
-    """Return the label of each parameter, such as ``weight[0,3]``."""
-    labels = []
+def _labels(run: RetracedRun) -> Iterator[str]:
+    """Yield the label of each parameter, such as ``weight[0,3]``."""
     for name, shape in run.shapes.items():
         for index in np.ndindex(*shape):
             inner = ",".join(map(str, index))
-            labels.append(f"{name}[{inner}]" if inner else name)
-    return labels
+            yield f"{name}[{inner}]" if inner else name
 
 
 def minima(run: RetracedRun) -> Array:

@@ -20,7 +20,7 @@ from gdframe.diagnostics.rates import Ramp, RangeTest, try_ramp, try_rates
 from gdframe.drawing import COLORS, WARM, new_axes, png
 from gdframe.engines.auto import build_engine
 from gdframe.engines.base import Engine
-from gdframe.errors import bad_value, printable, require_memory
+from gdframe.errors import bad_value, printable, require_memory, whole
 from gdframe.runs.files import require_writable, write_atomically
 from gdframe.runs.picture_files import LR_RANGE, picture_path, write_picture
 from gdframe.runs.result_table import shown_path
@@ -74,10 +74,9 @@ def lr_range(
     root = Path("outputs/lr-range" if folder is None else folder)
     require_writable(root, f"{'' if folder is None else '--output '}{root}")
     config = plain(composed(overrides, f"lr-range takes one run; {CHOOSE}"))
-    if points < 3:
-        raise bad_value(f"--points {points}", "a whole number of at least 3")
-    if steps is not None and steps < 2:
-        raise bad_value(f"--steps {steps}", "a whole number of at least 2")
+    whole("--points", points, 3)
+    if steps is not None:
+        whole("--steps", steps, 2)
     for name, lr in (("low", low), ("high", high)):
         if lr is not None and not 0 < lr < np.inf:
             raise bad_value(f"--{name} {lr:g}", "a finite number above 0")

@@ -15,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from gdframe.config.folders import discard, refuse_occupied, register_resolver, unwritable
-from gdframe.config.stored import resolve
+from gdframe.config.stored import config_text, resolve
 from gdframe.config.trusted_plugins import digests
 from gdframe.config.validation import check
 from gdframe.config.values import anchor, dump, plain
@@ -106,7 +106,7 @@ class Task:
         check_metric(self.metric)
         anchor(config)
         run, settings = RunFolder(folder), HydraConfig.get()
-        texts = OmegaConf.to_yaml(config), list(settings.overrides.task), _hydra_text(settings)
+        texts = config_text(config), list(settings.overrides.task), _hydra_text(settings)
         with run.lock():
             if settings.mode != RunMode.MULTIRUN:
                 refuse_occupied(folder)

@@ -16,12 +16,14 @@ from gdframe.config.validation import components, stopping_settings
 from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.diagnostics import Diagnostics
 from gdframe.engines.device import gpu_is_faster
-from gdframe.errors import UserError, first_line, in_words, require_memory, typed_as
+from gdframe.errors import UserError, counted, first_line, in_words, require_memory, typed_as
 from gdframe.initializers import initialize
 from gdframe.loaders import FullBatch
 from gdframe.metrics import Metric
 from gdframe.models import Function
+from gdframe.models.linear_model import LinearModel
 from gdframe.models.plain import is_lazy
+from gdframe.objective import CHUNK
 from gdframe.randomness import Purpose, seeded
 from gdframe.registry import (
     DATASETS,
@@ -92,22 +94,26 @@ def _build(config: Mapping[str, Any], data: Dataset) -> RunSpec:
     if not needs_no_data(config):
         loss = LOSSES.configured(config["loss"] or {"name": _fitting_loss(data)})
         loss.check(data)
+    sizes = {"rows": data.rows, "batch_size": config["batch_size"]}
+    loader = LOADERS.configured(config["loader"], **sizes) if loss else FullBatch(data.rows)
+    device = data.train.features.device
+    most_rows = max(getattr(loader, "batch_size", 0), min(data.rows, CHUNK))
     model = build_model(
         config["model"],
         features=data.features,
         outputs=loss.outputs(data) if loss else 1,
         seed=config["seed"],
         example=data.train.features[:2].cpu(),
+        rows=most_rows if device.type == "cpu" else 0,
     )
     _initialize(model, config["initializer"], seed=config["seed"])
-    model.to(device=data.train.features.device, dtype=getattr(torch, config["dtype"]))
+    model.to(device=device, dtype=getattr(torch, config["dtype"]))
     updated = {"params": model.parameters(), "lr": config["lr"]}
-    sizes = {"rows": data.rows, "batch_size": config["batch_size"]}
     return RunSpec(
         model=model,
         loss=loss,
         optimizer=OPTIMIZERS.configured(config["optimizer"], **updated),
-        loader=LOADERS.configured(config["loader"], **sizes) if loss else FullBatch(data.rows),
+        loader=loader,
         data=data,
         penalty=PENALTIES.configured(config["penalty"]),
         schedule=SCHEDULES.configured(config["schedule"]),
@@ -200,6 +206,7 @@ def build_model(
     outputs: int,
     seed: int = 0,
     example: Tensor | None = None,
+    rows: int = 0,
 ) -> nn.Module:
     """Build a model, with random values that depend on the seed alone, in lazy layers too.
 
@@ -209,12 +216,16 @@ def build_model(
         outputs: number of outputs.
         seed: seed of the values that the constructor draws.
         example: a few rows, from which lazy layers take their shapes.
+        rows: most rows of a gradient in the memory of this machine.
 
     Raises:
-        UserError: the model is not a module, has nothing to train, or fails on the rows.
+        UserError: memory does not suffice, or the model is not a module, has nothing to train, or
+            fails on the rows.
     """
     if is_built_in(MODELS.get(settings["name"])):
-        _require_memory(settings, features, outputs)
+        numbers, activations = _sizes(json.dumps(settings), features, outputs)
+        what = f"model={settings['name']} on {counted(rows, 'row')} at a time"
+        require_memory(what, 4 * (COPIES * numbers + rows * activations))
     with seeded(seed, Purpose.INITIALIZE):
         model = MODELS.configured(settings, features=features, outputs=outputs)
         if isinstance(model, nn.Module) and example is not None and is_lazy(model):
@@ -233,21 +244,25 @@ def build_model(
     return model
 
 
-def _require_memory(settings: Mapping[str, Any], features: int, outputs: int) -> None:
-    """Refuse a built-in model whose parameters do not fit in memory."""
-    numbers = _numbers(json.dumps(settings), features, outputs)
-    require_memory(f"model={settings['name']}", 4 * COPIES * numbers)
-
-
 @cache
-def _numbers(settings: str, features: int, outputs: int) -> float:
-    """Build a model without memory for its parameters; return their number, or infinity."""
+def _sizes(settings: str, features: int, outputs: int) -> tuple[float, float]:
+    """Build a model without memory for its parameters.
+
+    Returns:
+        The number of its parameters, and at least how many activations it has for each row; both
+        are infinite if they cannot be counted.
+    """
     try:
         with torch.device("meta"):
             model = MODELS.configured(json.loads(settings), features=features, outputs=outputs)
     except (TypeError, OverflowError, RuntimeError):  # a size above 2^63
-        return math.inf
-    return float(sum(tensor.numel() for tensor in model.parameters()))
+        return math.inf, math.inf
+    numbers = sum(tensor.numel() for tensor in model.parameters())
+    weights = [tensor for tensor in model.parameters() if tensor.ndim > 1]
+    activations = sum(weight.shape[0] for weight in weights)
+    if isinstance(model, LinearModel):  # of terms that are computed from the features
+        activations += weights[0].shape[1] - features
+    return float(numbers), float(activations)
 
 
 COPIES = 4

@@ -32,6 +32,8 @@ def parse(overrides: Sequence[str]) -> list[Override]:
     """
     parsed = []
     for text in overrides:
+        if re.search(r"[\d_]{309}", text):  # neither Python nor OmegaConf can convert it
+            raise bad_value(text, "numbers of at most 308 digits")
         try:
             parsed.append(OverridesParser.create().parse_override(text))
         except HydraException as error:

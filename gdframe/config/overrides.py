@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -77,5 +78,7 @@ def _values(override: Override) -> float:
     if isinstance(value, RangeSweep) and value.step:
         assert value.start is not None
         assert value.stop is not None
-        return abs(value.stop - value.start) / abs(value.step)
+        with suppress(OverflowError):
+            return abs(value.stop - value.start) / abs(value.step)
+        return math.inf
     return 1

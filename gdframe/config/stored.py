@@ -11,14 +11,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gdframe.config.schema import Schema
+from gdframe.errors import UserError
 from gdframe.runs.parsing import conform, parse_yaml
+from gdframe.runs.run_folder import MOST_CONFIG
 
 MOST_REFERENCES = 16
-"""Most references to keys in a stored config, since each may double its size."""
+"""Most references to keys in a stored config with its values, since each may double its size."""
 
 _REFERENCE = re.compile(r"\$\{\.*[\w\[\].-]+\}")
 _INTERPOLATION = re.compile(r"(?<!\\)(?:\\\\)*\$\{")
@@ -31,11 +33,12 @@ def parse_config(text: str) -> DictConfig:
         ValueError: it is damaged, is not a config of gdframe, or has a resolver.
     """
     try:
+        check_size(text)
         content = parse_yaml(text)
         if not isinstance(content, dict) or "stopping" not in content:
             raise ValueError("it is not a config of gdframe")
         stored = OmegaConf.create(text)  # which reads more texts as numbers
-        check_values(OmegaConf.to_container(stored, resolve=False))
+        references_in(stored)
         config = OmegaConf.merge(OmegaConf.structured(Schema), stored)
         check_resolved(OmegaConf.to_container(config, resolve=True))
     except (yaml.YAMLError, OmegaConfBaseException, TypeError, AttributeError) as error:
@@ -46,13 +49,44 @@ def parse_config(text: str) -> DictConfig:
     return config
 
 
-def check_values(content: Any) -> None:
-    """Check that stored values have no resolvers and few references.
+def config_text(config: DictConfig) -> str:
+    """Return the text of a config for a folder, from which it can be read again.
+
+    Raises:
+        UserError: it could not be read again.
+    """
+    text = OmegaConf.to_yaml(config)
+    try:
+        parse_config(text)
+    except ValueError as error:
+        raise UserError(f"the config of the run could not be read again: {error}") from error
+    return text
+
+
+def check_size(text: str) -> None:
+    """Check that the text of a config is not too long for a folder.
+
+    Raises:
+        ValueError: it is, or it cannot be encoded.
+    """
+    if len(text.encode()) > MOST_CONFIG:
+        raise ValueError(f"it has more than {MOST_CONFIG:,} bytes")
+
+
+def check_values(content: Any, references: int = 0) -> int:
+    """Check that stored values are few, and have few references and no resolvers.
+
+    Args:
+        content: the values.
+        references: number of them in the config that the values are put into: they multiply.
+
+    Returns:
+        The number of references in both.
 
     Raises:
         ValueError: names the text that is refused.
     """
-    references = 0
+    check_size(str(content))
     for text in _texts(content):
         if has_resolver(text):
             raise ValueError(
@@ -62,6 +96,16 @@ def check_values(content: Any) -> None:
         references += len(_INTERPOLATION.findall(text))
     if references > MOST_REFERENCES:
         raise ValueError(f"it has {references} interpolations, more than {MOST_REFERENCES}")
+    return references
+
+
+def references_in(config: DictConfig | ListConfig) -> int:
+    """Return the number of references in a config.
+
+    Raises:
+        ValueError: see ``check_values``.
+    """
+    return check_values(OmegaConf.to_container(config, resolve=False))
 
 
 def check_resolved(content: Any) -> None:

@@ -9,15 +9,13 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from gdframe.config.build import unused_settings
 from gdframe.config.messages import apply_override, named_plugins, parse
 from gdframe.config.observers import build_observers
 from gdframe.config.overrides import refuse_unheard
 from gdframe.config.prepare import PreparedRun, make_group, prepare
 from gdframe.config.schema import register_nodes
-from gdframe.config.stored import escaped, resolve
+from gdframe.config.stored import config_text, escaped, resolve
 from gdframe.config.trusted_plugins import digests, load_stored
 from gdframe.config.validation import check
 from gdframe.config.values import name_data, plain, read_config
@@ -160,11 +158,12 @@ def _resume(run_folder: RunFolder, overrides: Sequence[str], started: float | No
             f"schedule.epochs={before['epochs']} to keep them and hold the last one, or start a "
             "new run"
         )
+    text = config_text(config)
 
     def start() -> None:
         if named:
             run_folder.write_plugins(digests(plugins))
-        run_folder.write_config_text(OmegaConf.to_yaml(config))
+        run_folder.write_config_text(text)
 
     add_log(run_folder)
     name_data(after["data"].get("path"))

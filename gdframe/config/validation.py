@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gdframe.config.schema import COMPONENT_GROUPS, SEVERAL_GROUPS, Schema, defaults, names
-from gdframe.errors import UserError, bad_value, in_words, unknown
+from gdframe.errors import LARGEST, UserError, bad_value, in_words, unknown, whole
 from gdframe.registry import REGISTRIES
 from gdframe.registry.plugins import loaded
 from gdframe.registry.signatures import arguments, check_arguments, fitted
@@ -40,10 +40,10 @@ def check(config: Mapping[str, Any]) -> None:
     if not (math.isfinite(config["lr"]) and config["lr"] > 0):
         raise bad_value(f"lr={config['lr']:g}", "a finite number above 0")
     for key in ("epochs", "batch_size"):
-        if config[key] < 1:
-            raise bad_value(f"{key}={config[key]}", "a whole number of at least 1")
+        whole(key, config[key])
     if not 0 <= config["seed"] < 2**63:
         raise bad_value(f"seed={config['seed']}", "a whole number of at least 0 and below 2^63")
+    _check_whole_numbers(config)
     if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", config["device"]):
         raise bad_value(f"device={config['device']}", "auto, cpu, cuda or cuda:N")
     if config["dtype"] not in ("float32", "float64"):
@@ -74,6 +74,21 @@ def check(config: Mapping[str, Any]) -> None:
             raise UserError(f"{group}.{missing[0]} has no value: set {group}.{missing[0]}=VALUE")
     if config["logging"]["runs"] not in ("all", "best", "mean"):
         raise bad_value(f"logging.runs={config['logging']['runs']}", "all, best or mean")
+
+
+def _check_whole_numbers(content: Any, place: str = "") -> None:
+    """Check that whole numbers are not too large to compute with."""
+    if isinstance(content, Mapping):
+        for key, value in content.items():
+            _check_whole_numbers(value, f"{place}.{key}".lstrip("."))
+    elif isinstance(content, (list, tuple)):
+        for value in content:
+            _check_whole_numbers(value, place)
+    elif isinstance(content, int):
+        is_seed = place.endswith("seed")
+        if abs(content) > (2**63 - 1 if is_seed else LARGEST):
+            most = "below 2^63" if is_seed else "of at most 2^53"
+            raise bad_value(place, f"whole numbers {most}", "write a larger number as 1e20")
 
 
 def _plain(config: Mapping[str, Any], group: str) -> dict[str, Any]:

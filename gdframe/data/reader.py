@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import math
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +19,27 @@ from numpy.typing import NDArray
 
 from gdframe.data.dataset import first_rows
 from gdframe.data.frame import Column
-from gdframe.errors import UserError, bad_value, counted, first_line, in_words, unknown, user_path
+from gdframe.errors import (
+    UserError,
+    bad_value,
+    counted,
+    first_line,
+    in_words,
+    require_memory,
+    unknown,
+    user_path,
+)
+from gdframe.memory import free_memory
 
 MOSTLY_NUMBERS = 0.5
 """Share of numbers above which a text column counts as numbers with errors."""
+
+
+COPIES = 3
+"""Copies of a file's numbers in memory, of 8 bytes each, while they are encoded."""
+
+PARQUET, PLAIN = (".parquet", ".pq"), (".csv", ".tsv", ".txt")
+"""Ends of the names of files; a further end, as in ``.csv.gz``, says how a file is compressed."""
 
 
 def read_file(path: str | Path, *, text: Sequence[str] = ()) -> pa.Table:
@@ -29,8 +50,8 @@ def read_file(path: str | Path, *, text: Sequence[str] = ()) -> pa.Table:
         text: columns of a CSV file to read as text, even if their values look like numbers.
 
     Raises:
-        UserError: the file is missing, unreadable, of another kind, malformed, or has no rows, no
-            columns, or two columns with one name.
+        UserError: the file is missing, unreadable, of another kind, malformed, too large for
+            memory, or has no rows, no columns, or two columns with one name.
     """
     file = user_path(path, links=False)
     suffixes = [suffix.lower() for suffix in file.suffixes]
@@ -40,13 +61,14 @@ def read_file(path: str | Path, *, text: Sequence[str] = ()) -> pa.Table:
         raise bad_value(f"{file} {kind}", "a CSV or Parquet file")
     options = None
     try:
-        if suffixes and suffixes[-1] in (".parquet", ".pq"):
+        if suffixes and suffixes[-1] in PARQUET:
+            require_memory(str(file), size_of(file), FEWER)
             table = pa.parquet.read_table(file)
             table.validate(full=True)  # text in UTF-8
-        elif {".csv", ".tsv", ".txt"} & set(suffixes[-2:]):
+        elif set(PLAIN) & set(suffixes[-2:]):
             options = pa.csv.ParseOptions(delimiter="\t" if ".tsv" in suffixes else ",")
             table = pa.csv.read_csv(
-                file,
+                _Decompressed(file, options.delimiter),
                 parse_options=options,
                 convert_options=pa.csv.ConvertOptions(
                     strings_can_be_null=True,
@@ -58,13 +80,60 @@ def read_file(path: str | Path, *, text: Sequence[str] = ()) -> pa.Table:
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         malformed = _malformed(file, options) if options is not None else None
         raise malformed or UserError(f"{file} cannot be read: {first_line(error)}") from error
-    names = table.column_names
-    duplicates = sorted({name for name in names if names.count(name) > 1})
-    if duplicates:
+    names = Counter(table.column_names)
+    if duplicates := sorted(name for name, count in names.items() if count > 1):
         raise UserError(f"{file} has several columns called {in_words(duplicates)}: rename them")
     if table.num_rows == 0 or not names:
         raise bad_value(f"{file} has no rows", "a header and at least one row")
     return table
+
+
+FEWER = "give a file with fewer rows or columns"
+
+
+def size_of(path: str | Path) -> float:
+    """Return about how many bytes of memory a file takes; infinite if it is compressed text.
+
+    Of a file that cannot be read it returns 0: ``read_file`` says what is wrong with it.
+    """
+    file = user_path(path, links=False)
+    with suppress(OSError, ValueError, pa.ArrowException):
+        if file.suffix.lower() in PARQUET and file.is_file():
+            content = pa.parquet.read_metadata(file)
+            groups = map(content.row_group, range(content.num_row_groups))
+            texts = sum(group.total_byte_size for group in groups)
+            return float(max(texts, 8 * COPIES * content.num_rows * content.num_columns))
+        return file.stat().st_size if file.suffix.lower() in PLAIN else math.inf
+    return 0.0
+
+
+class _Decompressed(io.RawIOBase):
+    """A text file, decompressed while it is read, and refused when its values fill the memory."""
+
+    def __init__(self, file: Path, delimiter: str) -> None:
+        self._file, self._stream = file, pa.input_stream(file)  # which knows compression by name
+        self._delimiter, self._free = delimiter.encode(), free_memory()
+        self._bytes = self._values = 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return the next bytes.
+
+        Raises:
+            UserError: memory does not suffice for the values so far.
+        """
+        block: bytes = self._stream.read(size)
+        self._bytes += len(block)
+        self._values += block.count(self._delimiter) + block.count(b"\n")
+        if max(self._bytes, 8 * COPIES * self._values) > self._free:
+            raise UserError(
+                f"{self._file}: needs more than the {self._free / 1e9:,.3g} GB of memory that are "
+                f"free; {FEWER}"
+            )
+        return block
 
 
 def pick(table: pa.Table, names: list[str], path: str | Path) -> list[pa.Array]:
@@ -73,10 +142,11 @@ def pick(table: pa.Table, names: list[str], path: str | Path) -> list[pa.Array]:
     Raises:
         UserError: a column does not exist.
     """
+    known = dict.fromkeys(table.column_names)
     for name in names:
-        if name not in table.column_names:
-            error = unknown(f"column '{name}' of {path}", "column", name, table.column_names)
-            raise UserError(f"{error}{_about_header(table.column_names)}")
+        if name not in known:
+            error = unknown(f"column '{name}' of {path}", "column", name, known)
+            raise UserError(f"{error}{_about_header(list(known))}")
     return [plain(table.column(name)) for name in names]
 
 
@@ -105,7 +175,8 @@ def _malformed(file: Path, options: pa.csv.ParseOptions) -> UserError | None:
     options.invalid_row_handler = keep
     one_thread = pa.csv.ReadOptions(use_threads=False)  # with several, a row has no number
     try:
-        names = pa.csv.read_csv(file, one_thread, options).column_names
+        content = _Decompressed(file, options.delimiter)
+        names = pa.csv.read_csv(content, one_thread, options).column_names
     except pa.ArrowException:
         return None
     if not rows:

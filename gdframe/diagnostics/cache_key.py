@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gdframe.attachments import has_attachments
 from gdframe.data.dataset import Rows
+from gdframe.hidden_state.attachments import has_attachments
 from gdframe.sameness import PLAIN
 
 T = TypeVar("T")

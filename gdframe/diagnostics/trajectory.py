@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gdframe.engines.base import Engine
+from gdframe.errors import require_memory
 
 Array = NDArray[np.float64]
 
@@ -53,6 +54,10 @@ MOST_POINTS, FEWEST_POINTS, MOST_NUMBERS = 400, 60, 20_000_000
 """Most points of a path; its fewest points if the path is long; most numbers of all points."""
 
 
+COPIES = 4
+"""Copies of the paths in memory while their principal plane is computed."""
+
+
 def retrace(engine: Engine, steps: int) -> Trajectory:
     """Train the first run of an engine and return its path.
 
@@ -61,12 +66,17 @@ def retrace(engine: Engine, steps: int) -> Trajectory:
     Args:
         engine: before its first step.
         steps: number of steps to train.
+
+    Raises:
+        UserError: memory does not suffice for the path and its principal plane.
     """
     size = sum(values.numel() for values in engine.parameters(0).values())
     most = int(np.clip(MOST_NUMBERS // max(1, size), FEWEST_POINTS, MOST_POINTS))
     first = np.arange(min(most // 4, steps) + 1)
     even = np.linspace(0, steps, most - len(first) + 1)
     marks = np.unique(np.concatenate([first, even.round().astype(np.int64), [steps]]))
+    what = f"a path of {len(marks)} points of {size:,} parameters"
+    require_memory(what, 8.0 * COPIES * size * len(marks), "choose a smaller model")
     points, done = [flatten(engine.parameters(0))], 0
     for mark in marks[1:].tolist():
         while done < mark:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gdframe.attachments import has_hooks
+from gdframe.hidden_state.attachments import has_hooks
 from gdframe.hidden_state.transparency import slots_of
 from gdframe.sameness import same_values
 

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from gdframe.attachments import has_attachments
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.base import Problem
 from gdframe.engines.problem_state import holding, starting_state, trained_parameters
 from gdframe.errors import first_line
 from gdframe.hidden_state import DRAWS, HiddenState
+from gdframe.hidden_state.attachments import has_attachments
 from gdframe.loaders.base import Loader
 from gdframe.optimizers.base import Optimizer, State
 from gdframe.registry import is_built_in

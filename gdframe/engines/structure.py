@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from gdframe.attachments import has_hooks
 from gdframe.engines.base import Problem
 from gdframe.engines.likeness import first_difference
+from gdframe.hidden_state.attachments import has_hooks
 from gdframe.optimizers.base import Optimizer
 from gdframe.optimizers.tensors import LOW_PRECISION
 from gdframe.registry import is_built_in

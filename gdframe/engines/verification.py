@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gdframe.attachments import is_untouched_built_in
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.base import Engine, Problem
 from gdframe.engines.eager import one_step
 from gdframe.engines.problem_state import holding, keep_state, starting_state, trained_parameters
 from gdframe.hidden_state import HiddenState, undisturbed
+from gdframe.hidden_state.attachments import is_untouched_built_in
 from gdframe.metrics.tally import Tally
 from gdframe.objective import Evaluation
 from gdframe.randomness import Purpose, seeded

@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from gdframe.attachments import is_untouched_built_in
 from gdframe.errors import UserError
+from gdframe.hidden_state.attachments import is_untouched_built_in
 from gdframe.hidden_state.state import HiddenState
 from gdframe.registry import is_built_in
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 from torch.nn.parameter import is_lazy as has_no_shape
 
-from gdframe.attachments import has_attachments
+from gdframe.hidden_state.attachments import has_attachments
 from gdframe.models.linear_model import LinearModel
 
 COMPUTATION = ("forward", "__call__", "_call_impl", "__getattr__", "__getattribute__")

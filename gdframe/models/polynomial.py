@@ -47,12 +47,14 @@ class Polynomial(LinearModel):
     ) -> None:
         if degree < 1:
             raise bad_value(f"degree={degree}", "a whole number of at least 1")
-        terms = comb(features + degree, degree) - 1 if interactions else features * degree
+        terms = features * degree
+        if interactions and terms <= MOST_TERMS:  # else there are even more
+            terms = comb(features + degree, degree) - 1
         if terms > MOST_TERMS:
             raise InputError(
                 f"degree={degree}",
-                f"makes {terms:,} terms of {counted(features, 'feature')}, more than "
-                f"{MOST_TERMS:,}; lower it, or set model.interactions=false",
+                f"makes more than {MOST_TERMS:,} terms of {counted(features, 'feature')}; lower "
+                "it, or set model.interactions=false",
             )
         # as numbers of Python, of which each takes 8 bytes in a list, then as a tensor
         require_memory(f"model.degree={degree} of {features} features", 24.0 * terms * degree)

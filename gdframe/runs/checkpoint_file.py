@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from gdframe.errors import UserError, first_line
+from gdframe.errors import LARGEST, UserError, first_line, require_memory
 from gdframe.runs.files import write_atomically
 from gdframe.runs.folder import DamagedError, Folder
 from gdframe.runs.parsing import conform, parse_json
@@ -104,6 +104,7 @@ def load_checkpoint(folder: Path) -> tuple[Capture | None, list[str]]:
 
 
 def _read(path: Path) -> Capture:
+    require_memory(str(path), path.stat().st_size, "remove it")
     with safe_open(path, framework="pt") as file:
         metadata = {"facts": "null", "digest": "", **(file.metadata() or {})}
         facts = parse_json(metadata["facts"])
@@ -132,6 +133,11 @@ def _check_history(capture: Capture) -> None:
     columns = {n: v for n, v in capture.tensors.items() if n.startswith("history.")}
     if any(v.dtype not in HISTORY_TYPES or v.ndim != 1 for v in columns.values()):
         raise ValueError("its history has a column that is no list of numbers")
+    counts = (
+        columns.get(f"history.{name}") for name in ("epochs/epoch", "epochs/step", "steps/step")
+    )
+    if any(not ((v >= 0) & (v <= LARGEST)).all() for v in counts if v is not None):
+        raise ValueError("its history has an epoch or a step that is not from 0 to 2^53")
     for kind, needed in (("epochs", EPOCH_COLUMNS), ("steps", STEP_COLUMNS)):
         prefix = f"history.{kind}/"
         lengths = {len(v) for n, v in columns.items() if n.startswith(prefix)}

@@ -178,8 +178,7 @@ def rewind(
     copied: set[bytes] = set()
     has_events = False
     for index, path in enumerate(paths):
-        for content in read_records(path, damages):
-            event = Event.FromString(content)
+        for content, event in read_records(path, damages):
             if content in copied or (event.HasField("file_version") and index):
                 continue
             if checkpointed.holds(event):

@@ -172,7 +172,7 @@ def _varint_widths(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the number of seven-bit groups of each number, (numbers,)."""
     widths = np.ones(len(numbers), np.int64)
     rest = numbers >> 7
-    while rest.any():
+    while (rest > 0).any():
         widths += rest > 0
         rest = rest >> 7
     return widths

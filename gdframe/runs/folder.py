@@ -10,15 +10,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from gdframe.errors import UserError
+from gdframe.errors import UserError, require_memory
 from gdframe.runs.files import Flush, write_atomically
 from gdframe.runs.lock import exclusive, is_locked
 from gdframe.runs.parsing import conform, parse_json, parse_yaml
 
 log = logging.getLogger("gdframe")
 
-MOST_BYTES = 1 << 30
-"""Most bytes of a file that is read whole."""
+MOST_BYTES, MOST_OF_ALL = 1 << 22, 1 << 30
+"""Most bytes of a file that is read whole, and of one that grows with runs or epochs."""
+
+EXPANSION = 20
+"""Most bytes of memory that a byte of such a file may take: ``[]`` in JSON is a list."""
 
 
 class DamagedError(UserError):
@@ -97,6 +100,7 @@ class Folder:
         Raises:
             FileNotFoundError: there is no such file.
             DamagedError: it cannot be read, is no file, or has more than ``most`` bytes.
+            UserError: memory does not suffice.
         """
         with self.open(name) as file:
             size = os.fstat(file.fileno()).st_size
@@ -104,6 +108,7 @@ class Folder:
                 raise DamagedError(
                     f"{self.path / name}: has {size:,} bytes; at most {most:,} are read"
                 )
+            require_memory(str(self.path / name), EXPANSION * size, "remove it")
             return file.read()
 
     @contextmanager
@@ -137,26 +142,31 @@ class Folder:
                 f"{self.path / name}: is damaged: byte {error.start} is not UTF-8"
             ) from error
 
-    def read_json(self, name: str, schema: str, *, advice: str = "remove it") -> Any:
+    def read_json(
+        self, name: str, schema: str, *, advice: str = "remove it", most: int = MOST_BYTES
+    ) -> Any:
         """Return the content of a JSON file.
 
         Args:
             name: of the file.
             schema: name of its class in ``schemas.py``.
             advice: what to do about a damaged file, for the message.
+            most: bytes of the file.
 
         Raises:
             FileNotFoundError: there is no such file.
             DamagedError: it cannot be read, is no JSON, or does not conform to the schema.
         """
-        return self._parsed(name, schema, parse_json, advice)
+        return self._parsed(name, schema, parse_json, advice, most)
 
-    def read_yaml(self, name: str, schema: str, *, advice: str = "remove it") -> Any:
+    def read_yaml(self, name: str, schema: str) -> Any:
         """Return the content of a YAML file, as ``read_json`` does."""
-        return self._parsed(name, schema, parse_yaml, advice)
+        return self._parsed(name, schema, parse_yaml, "remove it", MOST_BYTES)
 
-    def _parsed(self, name: str, schema: str, parse: Callable[[str], Any], advice: str) -> Any:
-        text = self.read_text(name)
+    def _parsed(
+        self, name: str, schema: str, parse: Callable[[str], Any], advice: str, most: int
+    ) -> Any:
+        text = self.read_text(name, most=most)
         with self.naming(name, advice):
             content = parse(text)
             conform(content, schema)

@@ -7,7 +7,7 @@ import io
 import logging
 from collections.abc import Mapping, Sequence
 
-from gdframe.runs.folder import Folder, optional
+from gdframe.runs.folder import MOST_OF_ALL, Folder, optional
 
 HISTORY = "history.csv"
 
@@ -20,7 +20,9 @@ def read_rows(folder: Folder) -> list[dict[str, str]]:
     Args:
         folder: of the run.
     """
-    lines: list[str] = optional(lambda: folder.read_text(HISTORY).splitlines(), [])
+    lines: list[str] = optional(
+        lambda: folder.read_text(HISTORY, most=MOST_OF_ALL).splitlines(), []
+    )
     rows: list[dict[str, str]] = []
     try:
         for row in csv.DictReader(lines, strict=True):

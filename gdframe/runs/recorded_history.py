@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,28 +52,56 @@ class RecordedHistory:
                 self.epochs[tag] = column
 
 
-def read_history(folder: RunFolder, result: Mapping[str, Any] | None) -> RecordedHistory:
+def read_history(
+    folder: RunFolder, result: Mapping[str, Any] | None, checkpoints: Sequence[Path]
+) -> RecordedHistory:
     """Return the history from the newest checkpoint if the run ended there, else from events.
 
     Args:
         folder: the run folder.
         result: content of ``result.json``, if any.
+        checkpoints: files in the folder.
     """
     damages: list[str] = []
     if result is not None:
-        try:
-            capture, damages = folder.load_checkpoint()
-        except UserError as error:
-            capture, damages = None, [str(error)]
-        if capture is not None and capture.facts["step"] == result.get("steps"):
+        step, arrays, problems = _checkpointed(folder, checkpoints)
+        damages += problems
+        if step is not None and step == result.get("steps"):
             parts: dict[str, dict[str, Array]] = {"epochs": {}, "steps": {}}
-            for name, values in capture.history().items():
+            for name, values in arrays.items():
                 kind, _, column = name.partition("/")
                 parts[kind][column] = values
             return RecordedHistory(parts["epochs"], parts["steps"], "checkpoint", damages)
     history = _from_curves(folder.read_curves(damages), result or {})
     history.damages = damages
     return history
+
+
+_read: dict[Path, tuple[list[Any], tuple[int | None, dict[str, Array], list[str]]]] = {}
+
+
+def _checkpointed(
+    folder: RunFolder, checkpoints: Sequence[Path]
+) -> tuple[int | None, dict[str, Array], list[str]]:
+    """Return step and history of the newest whole checkpoint, if any, and messages on damaged ones.
+
+    They are cached while the files stay as they are, since to verify a checkpoint all of it is
+    read.
+    """
+    files = []
+    for path in checkpoints:
+        with suppress(OSError):  # a run in training has removed it
+            files.append((path, (status := path.stat()).st_mtime_ns, status.st_size))
+    if folder.path not in _read or _read[folder.path][0] != files:
+        try:
+            capture, damages = folder.load_checkpoint()
+        except UserError as error:
+            capture, damages = None, [str(error)]
+        arrays = {} if capture is None else capture.history()
+        copies = {name: values.copy() for name, values in arrays.items()}  # not of the mapped file
+        step = None if capture is None else capture.facts["step"]
+        _read[folder.path] = files, (step, copies, damages)
+    return _read[folder.path][1]
 
 
 def _from_curves(curves: Curves, result: Mapping[str, Any]) -> RecordedHistory:

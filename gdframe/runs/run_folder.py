@@ -39,8 +39,8 @@ CHECKPOINTS = "checkpoint"
 EVENTS_PATTERN = "events.out.tfevents.*"
 REPORT = "report.html"
 
-MOST_CONFIG = 1 << 20
-"""Most bytes of a config, which is slow to parse."""
+MOST_CONFIG, MOST_RESULT = 1 << 20, 1 << 26
+"""Most bytes of a config, which is slow to parse, and of a result, which may have a long point."""
 
 log = logging.getLogger("gdframe")
 
@@ -181,7 +181,9 @@ class RunFolder(Folder):
         """
         advice = "its checkpoints are other files: resume the run to write the result again"
         try:
-            result: dict[str, Any] = self.read_json(RESULT, "ResultFile", advice=advice)
+            result: dict[str, Any] = self.read_json(
+                RESULT, "ResultFile", advice=advice, most=MOST_RESULT
+            )
         except FileNotFoundError:
             return None
         if result["status"] != "failed" or "objective" in result:
@@ -315,4 +317,4 @@ class RunFolder(Folder):
         """
         from gdframe.runs.recorded_history import read_history
 
-        return read_history(self, result)
+        return read_history(self, result, self.files(f"{CHECKPOINTS}/*"))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gdframe.errors import UserError, user_path
 from gdframe.runs.files import remove_unfinished
-from gdframe.runs.folder import DamagedError, Folder, optional, read_hydra
+from gdframe.runs.folder import MOST_OF_ALL, DamagedError, Folder, optional, read_hydra
 from gdframe.runs.run_folder import CONFIG, EVENTS_PATTERN, RunFolder
 
 if TYPE_CHECKING:
@@ -89,7 +89,9 @@ class SweepFolder(Folder):
             UserError: there is no list, or it cannot be read.
         """
         try:
-            content: dict[str, Any] = self.read_json(JOBS, "SweepFile", advice=ADVICE)
+            content: dict[str, Any] = self.read_json(
+                JOBS, "SweepFile", advice=ADVICE, most=MOST_OF_ALL
+            )
         except FileNotFoundError:
             raise UserError(f"{self}: is not a sweep folder; it has no {JOBS}") from None
         for key, kind in (("number", int), ("folder", Path)):
@@ -145,7 +147,9 @@ class SweepFolder(Folder):
 
     def read_summary(self) -> Mapping[str, Any]:
         """Return the content of ``summary.json``; empty if it is damaged."""
-        content: Mapping[str, Any] = optional(lambda: self.read_json(SUMMARY, "SummaryFile"), {})
+        content: Mapping[str, Any] = optional(
+            lambda: self.read_json(SUMMARY, "SummaryFile", most=MOST_OF_ALL), {}
+        )
         return content
 
     def clear_means(self) -> None:

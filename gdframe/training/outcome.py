@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from torch import nn
+
 from gdframe.registry import LOSSES, MODELS, OPTIMIZERS
 from gdframe.runs.result import Result
 from gdframe.stopping import Status, Verdict
@@ -53,12 +55,22 @@ def make_result(run: Run, verdict: Verdict, row: Mapping[str, float]) -> Result:
         seconds={"setup": 0.0, "train": run.seconds},
         parameter_count=sum(p.numel() for p in model.parameters() if p.requires_grad),
         diagnostics=run.diagnosis.facts(),
-        point=next(model.parameters()).detach().tolist() if spec.loss is None else None,
+        point=_point(model) if spec.loss is None else None,
         target=spec.stopping.target,
         data_digest=spec.data.digest,
         history=run.history,
         module=model,
     )
+
+
+MOST_COORDINATES = 1_000_000
+"""Most coordinates of a point in a result, which is text; the model file holds any."""
+
+
+def _point(function: nn.Module) -> list[float] | None:
+    """Return where a function's run ended; None in too many dimensions."""
+    point = next(function.parameters()).detach()
+    return point.tolist() if point.numel() <= MOST_COORDINATES else None
 
 
 def failed_result(run: Run, error: Exception) -> Result | None:

@@ -14,6 +14,14 @@ from gdframe.cli.main import main
 CSV = "x,c,y\n1,a,0.5\n2,b,1.5\n3,a,2.5\n4,b,3.5\n5,a,4.5\n"
 TABLE = ["data=table", "data.path=t.csv", "data.target=y"]
 
+HUGE = "1" + "0" * 400
+"""A whole number that is no floating-point number."""
+
+COUNTS = (
+    "epochs", "seed", "batch_size", "lr", "data.seed", "logging.max_points", "stopping.patience",
+    "optimizer.clip_norm", "checkpoint.keep", "checkpoint.every", "stopping.target",
+)  # fmt: skip
+
 CASES: list[tuple[list[str], str]] = [
     (["optimizer=adm"], "optimizer=adm: there is no such optimizer; did you mean 'adam'?"),
     (["loss=mean_squared"], "loss=mean_squared: there is no such loss"),
@@ -104,6 +112,23 @@ CASES: list[tuple[list[str], str]] = [
     (["hydra.run.dir=loop.py"], "cannot write to"),
     (["list", "optimisers"], "did you mean 'optimizer'?"),
     (["list", "lr=1"], "not 'lr=1'"),
+    *(([f"{key}={HUGE[:300]}"], "whole number") for key in COUNTS if key != "lr"),
+    *(([f"{key}={HUGE}"], "expected numbers of at most 308 digits") for key in COUNTS),
+    (["-m", f"seed=range(0,{HUGE})"], "expected numbers of at most 308 digits"),
+    (["-m", f"seed=range(-{HUGE[:308]},{HUGE[:308]})"], "a sweep of 2e+307 runs"),
+    (["-m", f"seed=range(-{'9' * 308},{'9' * 308})"], "a sweep of inf runs"),
+    (["-m", f"seed=range(0,{HUGE[:308]},0.5)"], "a sweep of 2e+307 runs"),
+    (["-m", f"epochs=1,{HUGE[:300]}"], "expected a whole number of at least 1 and at most 2^53"),
+    (["lr-range", "--points", HUGE], "at least 3 and at most 2^53"),
+    (["lr-range", "--steps", HUGE], "at least 2 and at most 2^53"),
+    (["lr-range", "--points", "1" + "0" * 160], "at least 3 and at most 2^53"),
+    (["landscape", "run", "--points", "1" + "0" * 160], "at least 2 and at most 2^53"),
+    (["landscape", "run", "--rows", HUGE], "at least 1 and at most 2^53"),
+    (["watch", ".", "--every", "1e300"], "up to a day"),
+    (["epochs=100000000000000000"], "epochs=100000000000000000: expected a whole number"),
+    (["data.seed=9223372036854775808"], "data.seed: expected whole numbers below 2^63"),
+    (["optimizer.clip_norm=100000000000000000000"], "write a larger number as 1e20"),
+    ([*TABLE[:2], f"data.target={'${variant}' * 17}"], "17 interpolations, more than 16"),
     (["resume"], "required: run"),
     (["resume", "nowhere"], "does not exist"),
     (["resume", "."], "is not a run folder"),

@@ -154,7 +154,7 @@ def test_invalid_input_gives_one_message(capsys, tmp_path, monkeypatch):
         (["run"] * 9, "at most 8"),
         (["run", "--parameters", "weight[0,99]"], "'weight[0,99]': does not exist"),
         (["run", "--between"], "--between with 1 runs: expected two runs"),
-        (["run", "--points", "1"], "at least 2 points"),
+        (["run", "--points", "1"], "--points 1: expected a whole number of at least 2"),
         (["run", "--animate", "x.avi"], "expected a file that ends in .gif or .mp4"),
     ):
         assert main(["landscape", *words]) == 2

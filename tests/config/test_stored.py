@@ -124,6 +124,39 @@ def test_the_sizes_of_configs_are_bounded(tmp_path, text):
         read_config(folder)
 
 
+@pytest.mark.parametrize("place", ["references", "text", "values"])
+def test_the_sizes_of_lists_of_runs_are_bounded(tmp_path, place):
+    job = Job(0, (), Composition(Base(compose_config([])), {}), tmp_path / "0")
+    write_jobs(tmp_path, [job], None)
+    content = json.loads((tmp_path / "sweep.json").read_text())
+    base, values = content["bases"][0], content["jobs"][0]["values"]
+    if place == "references":  # those of the base and of the values multiply
+        plugins = "plugins: [" + "'${variant}', " * 10 + "]\n"
+        base["config"] = base["config"].replace("plugins: []\n", plugins)
+        values["device"] = "${plugins}" * 10
+    elif place == "text":
+        base["config"] += "#" * (1 << 20)
+    else:
+        values["device"] = "x" * (1 << 20)
+    (tmp_path / "sweep.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match="20 interpolations" if place == "references" else "bytes"):
+        read_jobs(tmp_path)
+
+
+@pytest.mark.parametrize("reason", ["17 interpolations", "more than 999 bytes"])
+def test_a_config_that_could_not_be_read_again_is_refused(tmp_path, reason, monkeypatch):
+    monkeypatch.setattr("gdframe.config.stored.MOST_CONFIG", 999 if "bytes" in reason else 10**6)
+    path = tmp_path / "t.csv"
+    path.write_text(f"x,{'batch' * 17}\n" + "".join(f"{i},{i / 2}\n" for i in range(20)))
+    target = f"data.target='{'${variant}' * 17}'"
+    words = ("data=table", f"data.path={path}", target, "variant=batch")
+    with pytest.raises(UserError, match=f"could not be read again: it has {reason}"):
+        gd.sweep(*words, "lr=0.1,0.2", "epochs=1", folder=tmp_path / "sweep")
+    with pytest.raises(UserError, match=f"could not be read again: it has {reason}"):
+        gd.train(*words, "epochs=1", folder=tmp_path / "run")
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize(
     "reference", ["${seed}", "${data.seed}", "${..seed}", "a${seed}b", "${a[0]}"]
 )

@@ -95,6 +95,11 @@ def test_only_damaged_checkpoints_are_an_error_and_no_checkpoint_is_not(tmp_path
         ({}, {"history.steps/loss": torch.zeros(3, 1, dtype=torch.float64)}),
         ({}, {"history.other/loss": torch.zeros(3, dtype=torch.float64)}),
         ({}, {"history.epochs/lr": None}),
+        *(
+            ({}, {f"history.{name}": torch.tensor(sorted((0.0, 1.0, count)), dtype=torch.float64)})
+            for name in ("epochs/epoch", "epochs/step", "steps/step")
+            for count in (-1.0, math.nan, math.inf, 1e300)
+        ),
     ],
 )
 def test_a_signed_checkpoint_that_makes_no_sense_is_damaged(tmp_path, facts, tensors):

@@ -6,12 +6,14 @@ import resource
 import threading
 import time
 
+import numpy as np
 import pytest
 
 from gdframe.runs.files import NotWrittenError
 from gdframe.runs.spreadsheet import cell
 from gdframe.sweeps.executing.train_sweep import allow_files
 from gdframe.sweeps.executing.write_pool import MOST_WAITING, Writing
+from gdframe.sweeps.writing.mean_curves import mean
 
 
 def test_the_limit_of_open_files_is_raised_as_far_as_the_system_allows(monkeypatch):
@@ -73,6 +75,12 @@ def test_a_write_that_raises_does_not_affect_others():
         writing.submit("bad", lambda: 1 / 0)
         writing.submit("good", lambda: 1)
     assert (done, failed) == ([("good", 1)], [("bad", "division by zero")])
+
+
+def test_a_mean_has_the_columns_of_all_runs():
+    short, long = np.ones(2), np.ones(3)
+    means = mean([{"epochs/a": long, "epochs/b": long}, {"epochs/a": short, "epochs/c": short}])
+    assert {name: len(values) for name, values in means.items()} == {"epochs/a": 2}
 
 
 def full() -> None:

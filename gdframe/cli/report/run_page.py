@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -269,11 +268,12 @@ def _pictures(
     return [Picture(png, LANDSCAPE[1], LANDSCAPE[0]), *pictures]
 
 
-def _bytes_of_data(config: Mapping[str, Any]) -> int:
+def _bytes_of_data(config: Mapping[str, Any]) -> float:
     """Return about how many bytes of data a config names: a file, or rows and features."""
     data = config["data"]
+    if isinstance(path := data.get("path"), str):
+        from gdframe.data.reader import size_of  # which imports PyArrow
+
+        return size_of(path)
     sizes = [data.get(key) for key in ("rows", "features") if isinstance(data.get(key), int)]
-    with suppress(OSError, ValueError):  # ValueError: the path has a null character
-        if isinstance(path := data.get("path"), str):
-            return Path(path).stat().st_size
-    return int(8 * math.prod(sizes))
+    return float(8 * math.prod(sizes))

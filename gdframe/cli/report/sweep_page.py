@@ -14,6 +14,7 @@ from gdframe.cli.report.page_curves import by_epoch, points, word
 from gdframe.cli.report.run_page import versions_of
 from gdframe.config.command import sweep_command
 from gdframe.runs import picture_files
+from gdframe.runs.folder import optional
 from gdframe.runs.run_folder import RunFolder
 from gdframe.runs.sweep_folder import SweepFolder
 from gdframe.sweeps.comparing.comparison import (
@@ -126,11 +127,11 @@ def _name(item: Configuration | Record) -> str:
 
 
 def _settings(records: Sequence[Record]) -> str:
-    """Return the config of the first run that has one."""
+    """Return the config of the first run that has one which can be read."""
     for record in records:
         run = RunFolder(record.folder)
-        if run.is_run():
-            return f"# of run {run.path.name}\n{run.read_config_text()}"
+        if text := optional(run.read_config_text, ""):
+            return f"# of run {run.path.name}\n{text}"
     return ""
 
 

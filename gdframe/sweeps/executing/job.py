@@ -17,7 +17,7 @@ import yaml
 from omegaconf.errors import OmegaConfBaseException
 
 from gdframe.config.composer import Base, Composition, anchored
-from gdframe.config.stored import check_resolved, check_values, escaped
+from gdframe.config.stored import check_resolved, check_values, escaped, parse_config, references_in
 from gdframe.config.trusted_plugins import digests
 from gdframe.config.values import anchor, plain, read_config
 from gdframe.errors import UserError, printable
@@ -136,6 +136,23 @@ def has_changed(job: Job, result: Mapping[str, Any] | None) -> bool:
         return True
 
 
+def check_readable(jobs: Sequence[Job]) -> None:
+    """Check that the configs of runs could be read again from the sweep folder.
+
+    Raises:
+        UserError: one could not; the message names its number and overrides.
+    """
+    references: dict[Base, int] = {}
+    for job in jobs:
+        base = job.composition.base
+        try:
+            if base not in references:
+                references[base] = references_in(parse_config(base.text({})))
+            check_values(job.composition.stored(), references[base])
+        except ValueError as error:
+            raise UserError(f"{job.name}: its config could not be read again: {error}") from error
+
+
 def write_jobs(folder: Path, jobs: Sequence[Job], metric: str | None) -> None:
     """Write the file from which a sweep is resumed.
 
@@ -177,9 +194,10 @@ def read_jobs(folder: Path) -> list[Job]:
     sweep = SweepFolder(folder)
     content = sweep.read_jobs()
     try:
-        for item in content["jobs"]:
-            check_values(item["values"])
         bases = [Base.from_text(base["config"], base["hydra"]) for base in content["bases"]]
+        references = [references_in(base.config) for base in bases]
+        for item in content["jobs"]:
+            check_values(item["values"], references[item["base"]])
         jobs = [
             Job(
                 number=item["number"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,16 +14,17 @@ from gdframe.engines.auto import build_engine
 from gdframe.engines.base import Problem
 from gdframe.engines.structure import difference
 from gdframe.errors import UserError, bad_value
+from gdframe.memory import free_memory
 from gdframe.runs.checkpoint_file import Capture
 from gdframe.sweeps.comparing.sweep_metric import check_measured
-from gdframe.sweeps.executing.job import Job
+from gdframe.sweeps.executing.job import Job, check_readable
 from gdframe.training.run_spec import RunSpec
 
 MOST_FILES = 512
 """Most runs of a run group in which each run keeps an event file open."""
 
-MEMORY_SHARE = 0.25
-"""Share of the machine's memory that a run group may take."""
+MEMORY_SHARE, MOST_MEMORY = 0.25, 1 << 40
+"""Share of the free memory that a run group may take, and most bytes that count as free."""
 
 MOST_DATASETS = 4
 """Most datasets in memory."""
@@ -103,8 +103,10 @@ def plan(
             groups.append([job])
     if structures and not groups:
         check_measured(metric, (column for item in structures for column in item.measured))
+    check_readable(jobs)
+    memory = min(free_memory(), MOST_MEMORY) * MEMORY_SHARE
     for structure in structures:
-        fitting = max(1, int(_total_memory() * MEMORY_SHARE) // structure.bytes)
+        fitting = max(1, int(memory // structure.bytes))
         size = min(most or (MOST_FILES if structure.has_event_files else fitting), fitting)
         parts = -(-len(structure.jobs) // size)
         groups += [structure.jobs[i::parts] for i in range(parts)]
@@ -144,11 +146,3 @@ def _bytes(spec: RunSpec) -> int:
     values = 10 * sum(p.numel() for p in parameters)
     values += 4 * spec.loader.batch_size * sum(p.shape[0] for p in parameters if p.ndim)
     return max(1, 8 * values)
-
-
-def _total_memory() -> int:
-    """Return the bytes of memory that this machine has; 8 GiB if that is unknown."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError, AttributeError):
-        return 1 << 33

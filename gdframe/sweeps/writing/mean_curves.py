@@ -108,7 +108,7 @@ def _name(configuration: Configuration) -> str:
 
 
 def mean(runs: Sequence[Mapping[str, NDArray[np.float64]]]) -> Arrays:
-    """Return the mean of histories, as long as the shortest.
+    """Return the mean of the columns that all histories have, as long as the shortest.
 
     Example:
         >>> a, b = ({"epochs/objective": np.array(v)} for v in ([1.0, 2.0, 3.0], [3.0, 4.0]))
@@ -116,8 +116,8 @@ def mean(runs: Sequence[Mapping[str, NDArray[np.float64]]]) -> Arrays:
         array([2., 3.])
     """
     means = {}
-    for name in runs[0]:
-        columns = [run[name] for run in runs if name in run]
+    for name in (name for name in runs[0] if all(name in run for run in runs)):
+        columns = [run[name] for run in runs]
         length = min(map(len, columns))
         means[name] = np.mean([column[:length] for column in columns], axis=0)
     return means
