@@ -14,7 +14,7 @@ from gdframe.config.command import resume_command
 from gdframe.errors import FailedError, UserError
 from gdframe.runs.files import DISK_FULL
 from gdframe.runs.folder import Folder
-from gdframe.runs.run_folder import HYDRA, RunFolder
+from gdframe.runs.run_folder import HYDRA, RESULT, RunFolder
 from gdframe.runs.sweep_folder import HYDRA_CONFIG, SweepFolder
 
 ATTEMPTS = 10
@@ -23,7 +23,7 @@ ATTEMPTS = 10
 _claimed: dict[str, str] = {}
 
 _made: set[Path] = set()
-"""Folders that did not exist before."""
+"""Absolute paths of folders that did not exist before."""
 
 _present: dict[Path, set[str]] = {}
 """Names of the entries that each held folder had before the launch."""
@@ -87,7 +87,7 @@ def claim(root: Path) -> Path:
 
 def _make(folder: Path, *, exist_ok: bool) -> None:
     """Make a folder and those that it is in; remember which are new."""
-    new = [path.resolve() for path in (folder, *folder.parents) if not path.exists()]
+    new = [path.absolute() for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=exist_ok)
     _made.update(new)
 
@@ -95,7 +95,7 @@ def _make(folder: Path, *, exist_ok: bool) -> None:
 def _remove_made(folder: Path) -> None:
     """Remove a folder, and those that it is in, as long as they are new and empty."""
     for path in (folder, *folder.parents):
-        if path.resolve() not in _made:
+        if path.absolute() not in _made:
             return
         try:
             path.rmdir()
@@ -150,7 +150,7 @@ def refuse_run(folder: Path) -> None:
     Raises:
         UserError: the folder holds a single run.
     """
-    if RunFolder(folder).is_occupied():
+    if RunFolder(folder).is_run() or RunFolder(folder).has(RESULT):
         raise UserError(
             f"{folder} holds a single run, not a sweep: choose a sweep folder or a new folder"
         )

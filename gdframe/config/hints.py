@@ -65,7 +65,7 @@ def override_of(words: Sequence[str]) -> str | None:
 def suggestion(key: str, config: Mapping[str, Any]) -> str | None:
     """Return what a key that does not exist may mean: a component, or a setting of one.
 
-    The text follows "did you mean" and brings its own quotes, as ``'lr'`` does.
+    The text ends a question of ``errors.py`` and brings its own quotes, as ``'lr'`` does.
 
     Args:
         key: such as ``momentum``, ``beta`` or ``optimizer.beta``.

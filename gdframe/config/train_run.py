@@ -123,7 +123,8 @@ def resume_run(folder: Path, overrides: Sequence[str], *, started: float | None 
         UserError: the folder is not a run folder, an override would change the steps, or its
             plugins are not known to be the user's.
     """
-    read_config(folder)  # refuses what is no run folder
+    if not RunFolder(folder).is_run():
+        read_config(folder)  # tells why it is none
     with RunFolder(folder).lock():
         return _resume(RunFolder(folder), overrides, started)
 

@@ -96,8 +96,8 @@ def size_of(path: str | Path) -> float:
 
     Of a file that cannot be read it returns 0: ``read_file`` says what is wrong with it.
     """
-    file = user_path(path, links=False)
     with suppress(OSError, ValueError, pa.ArrowException):
+        file = user_path(path, links=False)
         if file.suffix.lower() in PARQUET and file.is_file():
             content = pa.parquet.read_metadata(file)
             groups = map(content.row_group, range(content.num_row_groups))

@@ -105,6 +105,7 @@ def load_checkpoint(folder: Path) -> tuple[Capture | None, list[str]]:
 
 def _read(path: Path) -> Capture:
     require_memory(str(path), path.stat().st_size, "remove it")
+    path.open("rb").close()  # its errors tell more than those of safetensors
     with safe_open(path, framework="pt") as file:
         metadata = {"facts": "null", "digest": "", **(file.metadata() or {})}
         facts = parse_json(metadata["facts"])

@@ -80,7 +80,8 @@ def require_writable(folder: Path, what: str) -> None:
     """
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not existing.is_dir():
-        raise UserError(f"{what}: {existing} is a file; give a folder")
+        place = "" if existing == folder else f"{existing} "
+        raise UserError(f"{what}: {place}is a file; give a folder")
     if not os.access(existing, os.W_OK):
         raise UserError(
             f"{what}: there is no permission to write to {existing}; choose another folder"

@@ -47,6 +47,7 @@ def read_model(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         UserError: the file is damaged, or has another format.
     """
     try:
+        path.open("rb").close()  # its errors tell more than those of safetensors
         with safe_open(path, framework="pt") as file:
             metadata = {key: parse_json(text) for key, text in (file.metadata() or {}).items()}
             version = metadata.get("format")

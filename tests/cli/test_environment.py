@@ -22,7 +22,14 @@ def shell(folder, redirection="", prefix="", **environment):
 
 @pytest.mark.parametrize(
     "redirection",
-    [">&-", ">&- 2>&-", "<&- >&- 2>&-", "| true; exit ${PIPESTATUS[0]}", "2>/dev/full"],
+    [
+        "<&- >&- 2>&-",
+        "| true; exit ${PIPESTATUS[0]}",
+        *(
+            pytest.param(words, marks=pytest.mark.slow)
+            for words in (">&-", ">&- 2>&-", "2>/dev/full")
+        ),
+    ],
 )
 def test_a_run_ends_without_its_streams(tmp_path, redirection):
     done = shell(tmp_path, redirection)
@@ -44,7 +51,12 @@ ASCII = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "PYTHONC
 
 @pytest.mark.parametrize(
     "environment",
-    [ASCII, {"TMPDIR": "/nowhere"}, {"GDFRAME_CACHE": "/dev/null"}, {"HOME": "/nowhere"}],
+    [
+        ASCII,
+        {"HOME": "/nowhere"},
+        pytest.param({"TMPDIR": "/nowhere"}, marks=pytest.mark.slow),
+        pytest.param({"GDFRAME_CACHE": "/dev/null"}, marks=pytest.mark.slow),
+    ],
     ids=lambda environment: next(iter(environment)),
 )
 def test_a_run_needs_no_temporary_folder_home_cache_or_utf_8(tmp_path, environment):

@@ -25,7 +25,7 @@ from kills import CHANGES, WRITING
 from gdframe.config.schema import GROUPS, Schema, defaults, names
 
 CASES = 3_000
-SAMPLE = range(10_000, 10_030)
+SAMPLE = range(10_000, 10_012)
 
 SECONDS = 60.0
 """Most that a command line takes."""

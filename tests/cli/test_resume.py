@@ -42,7 +42,7 @@ def start_eager(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     [
         ("batch", "gram", "float32"),
         pytest.param("batch", "eager", "float64", marks=pytest.mark.slow),
-        ("sgd", "linear", "float64"),
+        pytest.param("sgd", "linear", "float64", marks=pytest.mark.slow),
         pytest.param("sgd", "eager", "float32", marks=pytest.mark.slow),
         pytest.param("minibatch", "linear", "float32", marks=pytest.mark.slow),
         ("minibatch", "eager", "float64"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import signal
 
+import pytest
 import torch
 from command import locked_elsewhere, start, summary_rows, wait_for
 from safetensors.torch import load_file
@@ -79,6 +80,7 @@ def test_a_full_disk_ends_the_sweep_with_one_message(tmp_path, gdframe):
     assert {row["status"] for row in summary_rows(tmp_path)} <= {"max_epochs", "converged"}
 
 
+@pytest.mark.slow
 def test_two_sweeps_in_one_second_have_different_folders(tmp_path):
     sweeps = [start(tmp_path, "-m", "lr=0.01,0.02", "epochs=1") for _ in range(2)]
     for sweep in sweeps:

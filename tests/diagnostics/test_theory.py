@@ -43,7 +43,11 @@ RULES = [
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule[0])
 @pytest.mark.parametrize(
     "problem",
-    [("data=diabetes",), ("data=diabetes", "penalty=l2"), ("data=breast_cancer", "penalty=l2")],
+    [
+        ("data=diabetes", "penalty=l2"),
+        pytest.param(("data=diabetes",), marks=pytest.mark.slow),
+        pytest.param(("data=breast_cancer", "penalty=l2"), marks=pytest.mark.slow),
+    ],
     ids="-".join,
 )
 def test_runs_converge_at_the_predicted_rate(tmp_path, rule, problem):

@@ -39,6 +39,7 @@ def test_compiled_code_is_reused(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nbc")} == files
 
 
+@pytest.mark.slow
 def test_an_unwritable_cache_is_no_error(tmp_path):
     (tmp_path / "file").write_text("in the way")
     assert train(tmp_path / "file" / "below") == train(tmp_path / "free")
@@ -53,7 +54,7 @@ def test_a_changed_module_is_written_again(tmp_path):
     assert module.read_text() == text
 
 
-@pytest.mark.parametrize("ending", ["nbi", "nbc"])
+@pytest.mark.parametrize("ending", ["nbi", pytest.param("nbc", marks=pytest.mark.slow)])
 def test_a_damaged_cache_is_made_anew(tmp_path, ending):
     first = train(tmp_path)
     files = list(tmp_path.rglob(f"*.{ending}"))

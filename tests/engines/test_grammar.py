@@ -33,7 +33,7 @@ def assert_computed_or_refused(text, runs, engine, dtype):
     assert not outcome.problem
 
 
-@settings(max_examples=10, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=4, suppress_health_check=[HealthCheck.too_slow])
 @given(**RULES)
 def test_a_rule_is_computed_as_written_or_refused(text, runs, engine, dtype):
     assert_computed_or_refused(text, runs, engine, dtype)

@@ -48,7 +48,7 @@ LINEAR = chosen(MATRIX_OF_LINEAR, lambda case: not is_chaotic(case))
 COMPILED = chosen(MATRIX_OF_COMPILED, lambda case: not is_chaotic(case))
 
 
-@pytest.mark.parametrize("case", slow_from(STRICT, 8), ids=str)
+@pytest.mark.parametrize("case", slow_from(STRICT, 5), ids=str)
 def test_linear_equals_eager(case):
     for one in with_loaders(case):
         assert_equals_eager(one)
@@ -184,7 +184,9 @@ def test_linear_gives_the_same_bits_for_any_number_of_threads(threads, runs):
         assert np.array_equal(values, actual[name]), name
 
 
-@pytest.mark.parametrize("engine", ["eager", "linear", "gram", "compiled"])
+@pytest.mark.parametrize(
+    "engine", ["eager", "linear", "gram", pytest.param("compiled", marks=pytest.mark.slow)]
+)
 def test_training_holds_no_second_copy_of_the_features(engine):
     code = f"""
 import resource, sys

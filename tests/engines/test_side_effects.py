@@ -107,8 +107,12 @@ WRITERS = [
 ]
 
 
-@pytest.mark.parametrize("engine", ["eager", "linear"])
-@pytest.mark.parametrize(("who", "what"), WRITERS)
+@pytest.mark.parametrize(
+    ("who", "what", "engine"),
+    [pytest.param(*cell, engine, marks=() if (number + first) % 3 == 0 else pytest.mark.slow)
+     for first, engine in enumerate(["eager", "linear"])
+     for number, cell in enumerate(WRITERS)],
+)  # fmt: skip
 def test_whoever_writes_into_a_run_ends_it_on_every_engine(who, what, engine):
     name = {"stopping": "stopping rule Stop", "metric": "metric Count", "loader": "loader Order",
             "observer": "observer Watch", "schedule": "schedule Rate"}[who]  # fmt: skip

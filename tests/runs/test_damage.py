@@ -17,7 +17,7 @@ from command import command_line, fork, output
 from damage import DAMAGES, snapshot
 from scenarios import RUN_VERBS, VERBS, store
 
-CASES, SAMPLE = 2_000, 24
+CASES, SAMPLE = 2_000, 10
 """Cases of the long test, and of the short one."""
 
 SECONDS, BYTES = 60.0, 2 << 30

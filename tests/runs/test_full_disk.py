@@ -65,7 +65,7 @@ def has_room(expected, scenario, pages, tmp_path):
     return code == 0
 
 
-SAMPLE = [("run", 7), ("resume", 9), ("sweep", 41), ("report", 61), ("prediction", 1)]
+SAMPLE = [("run", 19), ("report", 199)]
 """Scenario, and every how many pages it is tried."""
 
 

@@ -32,7 +32,7 @@ HOSTILE: tuple[Any, ...] = (
 )  # fmt: skip
 """Values in place of others."""
 
-SAMPLE = 8
+SAMPLE = 3
 """Changed files that the short test tries of each kind."""
 
 QUICK = ("data=iris", "epochs=2", "logging.histograms=0", "checkpoint.every=1", "engine=eager")

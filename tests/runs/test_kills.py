@@ -52,7 +52,7 @@ def assert_nothing_is_lost(expected, scenario, engine, at, opened, tmp_path):
 
 
 SAMPLE = [
-    ("run", "linear", 17), ("resume", "linear", 13), ("sweep", "linear", 61),
+    ("run", "linear", 29), ("resume", "linear", 29), ("sweep", "linear", 131),
     ("prediction", "linear", 2),
 ]  # fmt: skip
 """Scenario, engine, and every how many operations it is killed."""

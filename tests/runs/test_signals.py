@@ -80,7 +80,10 @@ def test_signals_at_random_moments_lose_nothing(number, tmp_path):
     assert_nothing_is_lost(number, tmp_path)
 
 
-@pytest.mark.parametrize("number", ENDING, ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number", [ENDING[0], *(pytest.param(number, marks=pytest.mark.slow) for number in ENDING[1:])],
+    ids=lambda number: number.name,
+)  # fmt: skip
 def test_a_signal_ends_a_run_that_can_be_resumed(number, tmp_path):
     run = start(tmp_path, *SETTINGS[:-1], "stopping.tolerance=null", "engine=eager",
                 "variant=sgd", "hydra.run.dir=made")  # fmt: skip

@@ -27,7 +27,7 @@ def needs(module):
 
 LAUNCHERS = [
     pytest.param("joblib", marks=needs("joblib")),
-    pytest.param("submitit_local", marks=needs("submitit")),
+    pytest.param("submitit_local", marks=[needs("submitit"), pytest.mark.slow]),
     pytest.param("ray", marks=[needs("ray"), pytest.mark.slow]),
 ]
 
@@ -110,6 +110,7 @@ def test_trials_proposed_together_are_trained_together(gdframe):
 
 @needs("optuna")
 @needs("joblib")
+@pytest.mark.slow
 def test_another_sweeper_with_another_launcher_writes_one_sweep(gdframe):
     done = gdframe(
         "-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=4", "hydra.sweeper.n_jobs=2",

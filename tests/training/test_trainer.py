@@ -66,8 +66,9 @@ CUTS = [
 
 @pytest.mark.parametrize(
     ("dtype", "engine", "optimizer", "loader", "schedule"),
-    [(dtype, *cut) for dtype, cut in product([torch.float32, torch.float64], CUTS)
-     if dtype == torch.float32 or cut[0] != "compiled"],
+    [pytest.param(dtype, *cut, marks=() if (number + first) % 2 else pytest.mark.slow)
+     for first, dtype in enumerate([torch.float32, torch.float64])
+     for number, cut in enumerate(CUTS) if dtype == torch.float32 or cut[0] != "compiled"],
 )  # fmt: skip
 def test_a_run_cut_anywhere_goes_on_bit_for_bit(engine, optimizer, loader, schedule, dtype):
     data = gd.Regression(rows=60, features=3, noise=0.5).load(dtype=dtype)
