@@ -35,7 +35,7 @@ def test_a_file_as_the_folder_is_refused_before_any_work(tmp_path, monkeypatch, 
     monkeypatch.setattr("gdframe.cli.lr_range.build", None)
     for folder in ("file", "file/new"):
         assert main(["lr-range", "--output", folder]) == 2
-        assert f"--output {folder}: file is a file" in capsys.readouterr().err
+        assert f"--output {folder}: is a file" in capsys.readouterr().err
     assert (tmp_path / "file").read_text() == "mine"
 
 

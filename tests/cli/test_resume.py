@@ -58,7 +58,8 @@ def test_more_epochs_equal_a_longer_run(gdframe, tmp_path, variant, engine, dtyp
     assert_same(tmp_path / "cut", tmp_path / "whole")
 
 
-@pytest.mark.parametrize("delay", [0.0, pytest.param(0.4, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("delay", [0.0, 0.4])
 def test_after_kill_9(gdframe, tmp_path, delay):
     words = ["variant=sgd", "epochs=12", "optimizer=momentum", "lr=0.001", "schedule=cosine"]
     run = start_eager(tmp_path / "cut", *words, "checkpoint.every=0.05s")
@@ -93,6 +94,7 @@ def check_events(run: Path, expected: Path) -> None:
     assert curves[0] == curves[1]
 
 
+@pytest.mark.slow
 def test_a_run_killed_before_its_first_checkpoint_starts_again(gdframe, tmp_path):
     run = start_eager(tmp_path / "cut", "variant=sgd", "epochs=3")
     wait_for(lambda: (tmp_path / "cut" / ".hydra" / "config.yaml").exists())

@@ -19,6 +19,7 @@ LONG = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_killed_and_resumed_sweep_equals_an_uninterrupted_one(gdframe, tmp_path):
     whole = tmp_path / "whole"
     whole.mkdir()

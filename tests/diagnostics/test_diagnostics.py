@@ -81,7 +81,9 @@ def test_runs_end_with_advice(tmp_path, overrides, status, words):
     ("overrides", "within"),
     [
         (["variant=batch", "lr=0.01"], 0.03),
-        (["variant=batch", "lr=0.002", "optimizer=momentum"], 0.03),
+        pytest.param(
+            ["variant=batch", "lr=0.002", "optimizer=momentum"], 0.03, marks=pytest.mark.slow
+        ),
     ],
 )
 def test_a_slow_run_needs_the_epochs_that_its_advice_predicts(tmp_path, overrides, within):
@@ -152,7 +154,9 @@ def test_curvature_equals_that_of_the_dense_hessian_and_changes_nothing():
     assert result.diagnostics["lambda_max"] == measured[-1]
 
 
-@pytest.mark.parametrize("engine", ["eager", "linear", "gram", "compiled"])
+@pytest.mark.parametrize(
+    "engine", ["eager", "linear", "gram", pytest.param("compiled", marks=pytest.mark.slow)]
+)
 def test_curvature_is_the_same_on_every_engine(engine, tmp_path):
     data = "data=diabetes" if engine == "gram" else "data=breast_cancer"
     common = (data, "variant=batch", "lr=0.1", "epochs=4", "dtype=float64",

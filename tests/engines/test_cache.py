@@ -45,6 +45,7 @@ def test_an_unwritable_cache_is_no_error(tmp_path):
     assert train(tmp_path / "file" / "below") == train(tmp_path / "free")
 
 
+@pytest.mark.slow
 def test_a_changed_module_is_written_again(tmp_path):
     first = train(tmp_path)
     (module,) = tmp_path.rglob("loops_*.py")

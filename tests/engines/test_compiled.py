@@ -89,6 +89,7 @@ def test_steps_are_the_same_however_an_epoch_is_cut(runs):
             assert torch.equal(value, cut.state(run)[name]), name
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="PyTorch has no oneDNN")
 def test_large_products_by_onednn_equal_the_eager_loop(monkeypatch):
     monkeypatch.setattr(products, "is_faster", lambda: True)

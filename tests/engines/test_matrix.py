@@ -64,8 +64,9 @@ def test_gram_equals_eager(cells):
     "case",
     [
         Case("compiled", optimizer="adam", model="mlp", penalty="l2", clip=0.5),
-        Case("compiled", optimizer="momentum", model="mlp", loss="cross_entropy", runs=7,
-             schedule="cosine", dtype=torch.float32),
+        pytest.param(
+            Case("compiled", optimizer="momentum", model="mlp", loss="cross_entropy", runs=7,
+                 schedule="cosine", dtype=torch.float32), marks=pytest.mark.slow),
     ],
     ids=str,
 )  # fmt: skip
