@@ -33,9 +33,9 @@ def test_a_file_as_the_folder_is_refused_before_any_work(tmp_path, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("mine")
     monkeypatch.setattr("gdframe.cli.lr_range.build", None)
-    for folder in ("file", "file/new"):
+    for folder, words in (("file", "is a file"), ("file/new", "file is a file")):
         assert main(["lr-range", "--output", folder]) == 2
-        assert f"--output {folder}: is a file" in capsys.readouterr().err
+        assert f"--output {folder}: {words}" in capsys.readouterr().err
     assert (tmp_path / "file").read_text() == "mine"
 
 
