@@ -1,4 +1,4 @@
-"""How much memory this process may still allocate."""
+"""Measures the memory that this process may still allocate."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def free_in_groups(membership: str, root: Path) -> float:
         innermost = root / mount / group.strip("/")
         for folder in (innermost, *innermost.parents):
             with suppress(OSError, ValueError):  # ValueError: "max" is no limit
-                most, taken = (int((folder / name).read_text()) for name in (limit, used))
+                most, in_use = (int((folder / name).read_text()) for name in (limit, used))
                 numbers = _numbers(folder / "memory.stat")
                 cached = sum(numbers.get(f"{prefix}{age}active_file", 0) for age in ("", "in"))
-                free = min(free, most - taken + cached)
+                free = min(free, most - in_use + cached)
     return max(0.0, free)
 
 

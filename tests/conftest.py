@@ -31,8 +31,8 @@ class Finished:
 
     @property
     def runs(self) -> list[Path]:
-        found = sorted(path.parent for path in self.folder.rglob(".hydra"))
-        return [run for run in found if "checkpoint" not in run.parts]
+        folders = sorted(path.parent for path in self.folder.rglob(".hydra"))
+        return [run for run in folders if "checkpoint" not in run.parts]
 
     @property
     def run(self) -> Path:

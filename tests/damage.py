@@ -226,7 +226,7 @@ DAMAGES: tuple[Callable[[Path, random.Random], None], ...] = (
 
 def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
     """Return kind and content of everything in a folder, without following links."""
-    found = {}
+    entries = {}
     for root, folders, files in os.walk(folder):
         for name in (*folders, *files):
             path = Path(root, name)
@@ -236,5 +236,5 @@ def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
                 content = str(path.readlink()).encode()
             elif path.is_file() and path.stat().st_size < 1 << 28:
                 content = path.read_bytes()
-            found[str(path.relative_to(folder))] = mode, content
-    return found
+            entries[str(path.relative_to(folder))] = mode, content
+    return entries

@@ -52,7 +52,7 @@ def test_suggestions_are_worded_in_one_place(words):
 
 
 @pytest.mark.parametrize(
-    ("error", "given"),
+    ("error", "words"),
     [
         (bad_value("beta=2", "less"), "optimizer.beta=2: "),
         (unknown("beta=x", "name", "x", ["y"]), "optimizer.beta=x: "),
@@ -61,10 +61,10 @@ def test_suggestions_are_worded_in_one_place(words):
         (UserError("beta=2: is no InputError"), "beta=2: "),
     ],
 )
-def test_arguments_are_told_as_the_keys_that_were_typed(error, given):
+def test_arguments_are_told_as_the_keys_that_were_typed(error, words):
     with pytest.raises(UserError) as caught, typed_as({"beta": "optimizer.beta"}):
         raise error
-    assert str(caught.value).startswith(given)
+    assert str(caught.value).startswith(words)
 
 
 def test_an_error_of_input_survives_a_worker_process():

@@ -114,17 +114,17 @@ def test_metrics_equal_scikit_learn():
     random, x, _, _, model = draw(40, 3, 2)
     y = random.normal(size=40)
     data = gd.Dataset.from_arrays(x.numpy(), y, dtype=torch.float64)
-    found = gd.Objective(model, gd.MSE()).evaluate(data.train, data, gradient=False).metrics
+    values = gd.Objective(model, gd.MSE()).evaluate(data.train, data, gradient=False).metrics
     predicted = model(x).detach().numpy()[:, 0]
-    assert found["r2"] == pytest.approx(metrics.r2_score(y, predicted))
-    assert found["mae"] == pytest.approx(metrics.mean_absolute_error(y, predicted))
-    assert found["rmse"] == pytest.approx(metrics.root_mean_squared_error(y, predicted))
+    assert values["r2"] == pytest.approx(metrics.r2_score(y, predicted))
+    assert values["mae"] == pytest.approx(metrics.mean_absolute_error(y, predicted))
+    assert values["rmse"] == pytest.approx(metrics.root_mean_squared_error(y, predicted))
 
 
 def test_r2_of_constant_targets_is_not_a_number():
     data = gd.Dataset.from_arrays([[1.0], [2.0]], [5.0, 5.0])
-    found = gd.Objective(gd.Linear(1), gd.MSE()).evaluate(data.train, data, gradient=False)
-    assert math.isnan(found.metrics["r2"])
+    evaluation = gd.Objective(gd.Linear(1), gd.MSE()).evaluate(data.train, data, gradient=False)
+    assert math.isnan(evaluation.metrics["r2"])
 
 
 @pytest.mark.parametrize("loss", [gd.BinaryCrossEntropy(), gd.Hinge(), gd.CrossEntropy()])
@@ -149,6 +149,6 @@ def test_a_function_takes_no_loss():
 @pytest.mark.parametrize("offset", [0.0, 1e6])
 def test_variation_of_targets_far_from_zero_does_not_cancel(offset):
     targets = offset + np.random.default_rng(0).normal(0, 0.1, (1000, 2))
-    wanted = ((targets - targets.mean(0)) ** 2).sum()
+    variation = ((targets - targets.mean(0)) ** 2).sum()
     rows = gd.Dataset.from_arrays(np.zeros((1000, 1)), targets, dtype=torch.float64).train
-    assert rows.variation == pytest.approx(wanted, rel=1e-8)
+    assert rows.variation == pytest.approx(variation, rel=1e-8)

@@ -25,16 +25,16 @@ def installed(tmp_path_factory) -> str:
 
 def test_a_wheel_trains_anywhere(gdframe, installed, tmp_path):
     where = "import gdframe; print(gdframe.__file__)"
-    found = subprocess.run(
+    path = subprocess.run(
         [sys.executable, "-c", where], cwd=tmp_path, env={"PYTHONPATH": installed},
         capture_output=True, text=True,
     ).stdout  # fmt: skip
-    assert found.startswith(installed)
+    assert path.startswith(installed)
     done = gdframe("epochs=1", PYTHONPATH=installed)
     assert done.code == 0, done.err
     assert done.result["status"] == "max_epochs"
-    told = gdframe("report", str(done.run), PYTHONPATH=installed)
-    assert told.code == 0, told.err
+    report = gdframe("report", str(done.run), PYTHONPATH=installed)
+    assert report.code == 0, report.err
     page = gdframe("guide", "sweeps", PYTHONPATH=installed)
     assert (page.code, page.out.split()[0]) == (0, "Sweeps"), page.err
     assert (Path(installed) / "gdframe" / "py.typed").exists()

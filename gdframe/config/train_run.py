@@ -123,10 +123,11 @@ def resume_run(folder: Path, overrides: Sequence[str], *, started: float | None 
         UserError: the folder is not a run folder, an override would change the steps, or its
             plugins are not known to be the user's.
     """
-    if not RunFolder(folder).is_run():
+    run_folder = RunFolder(folder)
+    if not run_folder.is_run():
         read_config(folder)  # tells why it is none
-    with RunFolder(folder).lock():
-        return _resume(RunFolder(folder), overrides, started)
+    with run_folder.lock():
+        return _resume(run_folder, overrides, started)
 
 
 def _resume(run_folder: RunFolder, overrides: Sequence[str], started: float | None) -> Result:

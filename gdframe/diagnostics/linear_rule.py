@@ -32,7 +32,7 @@ from gdframe.engines.structure import why_step_not_update
 Array = NDArray[np.float64]
 
 _linear: dict[Any, bool] = {}
-"""Whether a rule is linear, by arithmetic and hyperparameters without the learning rate."""
+"""True for linear rules, by arithmetic and hyperparameters without the learning rate."""
 
 _products: dict[Any, float] = {}
 """Largest stable products of learning rate and curvature, by the same keys."""

@@ -57,9 +57,7 @@ def exclusive(folder: Path, *, shared: bool = False) -> Iterator[None]:
                 folder, error.strerror,
             )  # fmt: skip
         if not is_free:
-            raise UserError(
-                f"{folder}: another process trains here, or another thread; wait until it ends"
-            )
+            raise UserError(f"{folder}: another process or thread trains here; wait until it ends")
         now = folder.stat()
         if key[:2] != (now.st_dev, now.st_ino):
             raise FileNotFoundError(errno.ENOENT, "another process has removed it", str(folder))

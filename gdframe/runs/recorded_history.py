@@ -78,6 +78,7 @@ def read_history(
 
 
 _read: dict[Path, tuple[list[Any], tuple[int | None, dict[str, Array], list[str]]]] = {}
+"""For each run folder, its checkpoint files, with times and sizes, and what was read from them."""
 
 
 def _checkpointed(

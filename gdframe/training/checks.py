@@ -110,7 +110,7 @@ def check_metrics(metrics: Mapping[str, Any], problem: Problem, data: Dataset) -
         try:
             with (
                 undisturbed(model=problem.objective.model, metric=metric),
-                seeded(problem.seed, Purpose.MODEL),
+                seeded(problem.seed, Purpose.MODEL, device=rows.targets.device),
             ):
                 tried.evaluate(rows, data, gradient=False)
         except UserError:

@@ -37,12 +37,12 @@ class Snapshots:
             state: of the run at that step.
             evaluated: the step at which the objective was evaluated last.
         """
-        before = [kept for kept in self._snapshots if kept[0] <= evaluated][-1:]
-        after = [kept for kept in self._snapshots if kept[0] > evaluated][-1:]
+        before = [snapshot for snapshot in self._snapshots if snapshot[0] <= evaluated][-1:]
+        after = [snapshot for snapshot in self._snapshots if snapshot[0] > evaluated][-1:]
         self._snapshots = [*before, *after, (step, state)]
 
     def replay(self, engine: Engine, run: int, step: int) -> int:
-        """Bring a run to ``step``, or to the older snapshot if that lies after it.
+        """Bring a run to ``step``, or to the oldest snapshot if that lies after it.
 
         Args:
             engine: its other runs may be anywhere afterwards.
@@ -52,7 +52,7 @@ class Snapshots:
         Returns:
             Updates done.
         """
-        earlier = [kept for kept in self._snapshots if kept[0] <= step]
+        earlier = [snapshot for snapshot in self._snapshots if snapshot[0] <= step]
         done, state = (earlier or self._snapshots)[-1 if earlier else 0]
         engine.load_state(run, state)
         while done < step:

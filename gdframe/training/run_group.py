@@ -106,9 +106,9 @@ class RunGroup:
             return
         self._wasted += block_seconds * (total - training) / total
         if self._wasted > self._rebuild_seconds:
-            begun = time.perf_counter()
+            start = time.perf_counter()
             self._seat(self.engine.only([run.index for run in self.runs]))
-            self._wasted, self._rebuild_seconds = 0.0, time.perf_counter() - begun
+            self._wasted, self._rebuild_seconds = 0.0, time.perf_counter() - start
 
     def separate(self) -> Iterator[tuple[Run, Callable[[], RunGroup]]]:
         """Split the group: yield each run and a function that makes a group of it alone."""

@@ -30,7 +30,7 @@ sys.path.insert(0, str(HERE))
 from problems import PROBLEMS, Problem  # noqa: E402
 
 SECONDS = 1.0
-"""How long a contender is timed, at least, in a round."""
+"""Seconds that a contender is timed in a round, at least."""
 
 FEW = 2000
 """Updates that a plain PyTorch loop is timed over, and compared after."""
@@ -48,11 +48,11 @@ def child(name: str, who: str, started: float) -> dict[str, Any]:
     updates = problem.updates.get(who, FEW if who == "torch" else steps)
     begun = time.perf_counter()
     train(updates)
-    taken = time.perf_counter() - begun
+    elapsed = time.perf_counter() - begun
     whole = time.time() - started
-    samples = [] if problem.updates.get(who, 0) >= 1000 else [taken]
+    samples = [] if problem.updates.get(who, 0) >= 1000 else [elapsed]
     if not samples:  # set-up is part of the work: XᵀX is most of it
-        samples = [taken + setup]
+        samples = [elapsed + setup]
     while sum(samples) < SECONDS and len(samples) < 200 and not problem.updates:
         begun = time.perf_counter()
         train(updates)
@@ -97,31 +97,31 @@ def measure(problem: Problem, who: str, cache: str) -> dict[str, Any] | None:
         return None
     if done.returncode:
         raise RuntimeError(f"{problem.name}, {who}:\n{done.stderr}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
 
 
 def measured(problems: list[Problem], rounds: int) -> list[dict[str, list[dict[str, Any]]]]:
     """Run every contender of every row once in each round; return what each took, by row."""
-    found: list[dict[str, list[dict[str, Any]]]] = [
+    samples_of_rows: list[dict[str, list[dict[str, Any]]]] = [
         {who: [] for who in ("gdframe", *problem.peers)} for problem in problems
     ]
     with tempfile.TemporaryDirectory() as caches:
         for number in range(rounds):
-            for place, (problem, row) in enumerate(zip(problems, found, strict=True)):
+            for place, (problem, row) in enumerate(zip(problems, samples_of_rows, strict=True)):
                 print(f"{number + 1}/{rounds} {problem.name}", file=sys.stderr)
                 for who, samples in row.items():
                     if (one := measure(problem, who, f"{caches}/{place}")) is not None:
                         samples.append(one)
                         print(f"  {who}: {one['update'] * 1e6:.4g} µs an update", file=sys.stderr)
-    return found
+    return samples_of_rows
 
 
-def summary(problem: Problem, found: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+def summary(problem: Problem, samples: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """Medians, ratios and agreement of a row's contenders."""
-    ours = found.pop("gdframe")
+    ours = samples.pop("gdframe")
     peers = {}
-    for who, theirs in found.items():
+    for who, theirs in samples.items():
         if not theirs:
             continue
         ratios = [b["update"] / a["update"] for a, b in zip(ours, theirs, strict=True)]
@@ -173,8 +173,8 @@ def main() -> None:
     import report
 
     problems = [problem for problem in PROBLEMS if arguments.only in problem.name]
-    found = measured(problems, arguments.rounds)
-    results = {p.name: summary(p, row) for p, row in zip(problems, found, strict=True)}
+    samples_of_rows = measured(problems, arguments.rounds)
+    results = {p.name: summary(p, row) for p, row in zip(problems, samples_of_rows, strict=True)}
     grown = {} if arguments.only else growth.measure()
     text = report.tables(results, grown, arguments.rounds)
     print(text)

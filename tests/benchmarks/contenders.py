@@ -54,8 +54,8 @@ def gdframe(problem: Problem, *, shuffle: bool = True) -> Train:
             stop = min(engine.clock.epoch_end(done), last)
             engine.advance(done, stop)
             done = stop
-        found = engine.parameters(len(runs) - 1)
-        return np.concatenate([p.reshape(-1).numpy() for p in found.values()])
+        parameters = engine.parameters(len(runs) - 1)
+        return np.concatenate([p.reshape(-1).numpy() for p in parameters.values()])
 
     train.built = built
     return train

@@ -30,14 +30,14 @@ def tables(results: dict[str, Any], growth: dict[str, Any], rounds: int) -> str:
     for problem in PROBLEMS:
         if problem.name not in results:
             continue
-        found = results[problem.name]
-        for index, (who, peer) in enumerate(found["peers"].items()):
-            own = [
+        result = results[problem.name]
+        for index, (who, peer) in enumerate(result["peers"].items()):
+            first_cells = [
                 f"{problem.name}" + (f", {problem.threads} threads" if problem.threads > 1 else ""),
-                problem.engine, seconds(found["update"]),
-                f"{found['cold']:.1f} s, {found['warm']:.1f} s", f"{found['whole']:.1f} s",
+                problem.engine, seconds(result["update"]),
+                f"{result['cold']:.1f} s, {result['warm']:.1f} s", f"{result['whole']:.1f} s",
             ]  # fmt: skip
-            cells = own if index == 0 else [""] * len(own)
+            cells = first_cells if index == 0 else [""] * len(first_cells)
             cells += [
                 NAMES[who], seconds(peer["update"]), f"{peer['whole']:.1f} s",
                 ratio(peer["ratio"]), goal(problem.reach[who]), peer["agrees"],
@@ -45,10 +45,10 @@ def tables(results: dict[str, Any], growth: dict[str, Any], rounds: int) -> str:
             lines.append("| " + " | ".join(cells) + " |")
     if growth:
         lines += ["", "| what grows | values | time | exponent |", "|---|---|---|---|"]
-        for name, (values, taken, slope) in growth.items():
+        for name, (values, times, slope) in growth.items():
             shown = ", ".join(f"{value:,}" for value in values)
             lines.append(
-                f"| {name} | {shown} | {', '.join(seconds(t) for t in taken)} | {slope:.2f} |"
+                f"| {name} | {shown} | {', '.join(seconds(t) for t in times)} | {slope:.2f} |"
             )
     return "\n".join(lines)
 

@@ -66,16 +66,16 @@ def compare(root: str, rounds: int) -> str:
         starts.append(seconds(root, *basic, "lr=0.001"))
         theirs.append(seconds(root, *basic, f"lr={rates(PART)}", seeds))
         print(f"{number + 1}: {ours[-1]:.1f} s; {PART * SEEDS} runs by basic {theirs[-1]:.1f} s")
-    own, start, part = map(statistics.median, (ours, starts, theirs))
+    ours_seconds, start, part = map(statistics.median, (ours, starts, theirs))
     each = (part - start) / (PART * SEEDS - 1)
     runs = RATES * SEEDS
     whole = start + (runs - 1) * each
     return (
         f"{runs:,} runs ({RATES} learning rates, {SEEDS} seeds, per-sample linear regression on "
         f"10,000 x 20, 5 epochs), whole process, events and summary written, medians of "
-        f"{rounds}: **{own:.1f} s**. Hydra's basic launcher takes {part:.1f} s for "
+        f"{rounds}: **{ours_seconds:.1f} s**. Hydra's basic launcher takes {part:.1f} s for "
         f"{PART * SEEDS} of them, {each:.2f} s each, so {whole / 60:.1f} minutes for all "
-        f"(extrapolated): **{whole / own:.0f} times** as long."
+        f"(extrapolated): **{whole / ours_seconds:.0f} times** as long."
     )
 
 

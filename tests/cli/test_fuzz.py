@@ -101,10 +101,10 @@ WORDS = (
 
 def keys() -> dict[str, tuple[str, Any]]:
     """Return the group's choice, if any, and the default of each key of the schema."""
-    found: dict[str, tuple[str, Any]] = {}
+    defaults_by_key: dict[str, tuple[str, Any]] = {}
     for key, kind in Schema.__annotations__.items():
         if kind in ("float", "int", "str", "bool"):
-            found[key] = "", {"float": 0.1, "int": 1, "str": "", "bool": True}[kind]
+            defaults_by_key[key] = "", {"float": 0.1, "int": 1, "str": "", "bool": True}[kind]
     for group in GROUPS:
         for name in names(group) if group not in ("variant", "experiment") else ():
             choice = "" if name == "default" else f"{group}={name}"
@@ -112,8 +112,8 @@ def keys() -> dict[str, tuple[str, Any]]:
             several = content.get("name") == name and group in ("metric", "observer", "stopping")
             for key, default in content.items():
                 place = f"{group}.{name}.{key}" if several else f"{group}.{key}"
-                found[f"{place}|{choice}"] = choice, default
-    return found
+                defaults_by_key[f"{place}|{choice}"] = choice, default
+    return defaults_by_key
 
 
 KEYS = keys()

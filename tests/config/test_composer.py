@@ -34,12 +34,12 @@ def test_values_set_in_a_composed_config_are_those_composed_anew():
     composer = Composer(compose_config)
     for words in RUNS + RUNS[::-1]:  # what one run sets does not stay for the next
         composed = compose_config(words)
-        found = composer.compose(words)
-        assert found.plain() == plain(composed), words
-        assert [type(v) for v in found.plain().values()] == [
+        composition = composer.compose(words)
+        assert composition.plain() == plain(composed), words
+        assert [type(v) for v in composition.plain().values()] == [
             type(v) for v in plain(composed).values()
         ]
-        assert yaml.safe_load(found.text()) == OmegaConf.to_container(composed, resolve=False)
+        assert yaml.safe_load(composition.text()) == OmegaConf.to_container(composed, resolve=False)
 
 
 def test_what_a_run_does_with_its_config_reaches_no_other():

@@ -93,5 +93,5 @@ MATRIX_OF_COMPILED = {
 
 def chosen(matrix, condition):
     """Return the cells of a matrix that meet a condition, without empty lists."""
-    kept = {name: list(filter(condition, cells)) for name, cells in matrix.items()}
-    return {name: cells for name, cells in kept.items() if cells}
+    chosen = {name: list(filter(condition, cells)) for name, cells in matrix.items()}
+    return {name: cells for name, cells in chosen.items() if cells}

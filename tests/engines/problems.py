@@ -158,10 +158,10 @@ def assert_apart(compare: Callable[[Case], None], cases: list[Case]) -> None:
 
     Otherwise compiled code is never freed: about 50 MB for each cell of the matrix.
     """
-    apart(_assert_all, compare, cases)
+    in_new_process(_assert_all, compare, cases)
 
 
-def apart(function: Callable[..., Any], *arguments: Any) -> Any:
+def in_new_process(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function of a module in another process, which frees compiled code at its end."""
     try:
         return _helper().submit(function, *arguments).result()

@@ -48,8 +48,8 @@ class Multiclass(gd.CrossEntropy):
     """The largest margin; PyTorch shares the slope among ties, and the kernel takes the first."""
 
     def __call__(self, outputs, targets):
-        own = targets.reshape(-1, 1)
-        margins = (outputs + 1.0 - outputs.gather(1, own)).scatter(1, own, 0.0)
+        true_class = targets.reshape(-1, 1)
+        margins = (outputs + 1.0 - outputs.gather(1, true_class)).scatter(1, true_class, 0.0)
         return margins.amax(dim=1).mean()
 
     @staticmethod

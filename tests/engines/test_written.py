@@ -24,7 +24,7 @@ from .against_eager import (
     sampled,
     trained,
 )
-from .problems import apart
+from .problems import in_new_process
 from .written.loaders import LOADERS, REFUSED
 from .written.models import LINEAR, MODELS
 from .written.rules import ELEMENTWISE, RULES
@@ -65,7 +65,7 @@ def test_trial_calls_by_auto_change_no_rule(name):
 @pytest.mark.parametrize("runs", [1, 7])
 @pytest.mark.parametrize("name", RULES)
 def test_a_compiled_rule_is_computed_as_written_or_refused(name, runs):
-    assert not apart(rule_compiled, name, runs).problem
+    assert not in_new_process(rule_compiled, name, runs).problem
 
 
 SAMPLE = ["keeps what it moves in place", "starts at random"]
@@ -120,7 +120,7 @@ def test_trial_calls_by_auto_change_no_model(name):
 @pytest.mark.parametrize("runs", [1, 7])
 @pytest.mark.parametrize("name", MODELS)
 def test_a_compiled_model_is_computed_as_written_or_refused(name, runs):
-    assert not apart(model_compiled, name, runs).problem
+    assert not in_new_process(model_compiled, name, runs).problem
 
 
 @pytest.mark.parametrize("name", ["frozen layer"])
@@ -188,4 +188,4 @@ def test_a_loader_is_followed_as_written_or_refused(name, engine, runs):
 @pytest.mark.parametrize("runs", [1, 7])
 @pytest.mark.parametrize("name", sorted(LOADERS.keys() - REFUSED))
 def test_a_loader_is_followed_as_written_when_compiled(name, runs):
-    assert apart(loader_compiled, name, runs) == Outcome(None)
+    assert in_new_process(loader_compiled, name, runs) == Outcome(None)

@@ -47,11 +47,11 @@ def test_a_run_with_a_plugin_file_resumes_from_anywhere(gdframe, tmp_path):
 
 
 def test_an_installed_package_is_found_swept_and_listed(gdframe, installed):
-    found = {"PYTHONPATH": installed}
-    done = gdframe("-m", "optimizer=gd,sign", "loss=log_cosh", "loss.scale=0.5", *QUICK, **found)
+    paths = {"PYTHONPATH": installed}
+    done = gdframe("-m", "optimizer=gd,sign", "loss=log_cosh", "loss.scale=0.5", *QUICK, **paths)
     assert done.code == 0, done.err
     assert len(done.runs) == 2
-    listed = gdframe("list", "optimizer", "loss", **found).out
+    listed = gdframe("list", "optimizer", "loss", **paths).out
     assert "Steps of one size against the sign" in listed
     assert "beta=0.9" in listed
     assert "from gdframe_sign.rules" in listed

@@ -15,7 +15,7 @@ import command
 import pytest
 from command import command_line, fork, output
 from damage import DAMAGES, snapshot
-from scenarios import RUN_VERBS, VERBS, store
+from scenarios import RUN_VERBS, VERBS
 
 CASES, SAMPLE = 2_000, 10
 """Cases of the long test, and of the short one."""
@@ -32,15 +32,6 @@ def limited(arguments: Sequence[str]) -> int:
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     (Path.cwd().parent / LARGEST).write_text(str(most))
     return code
-
-
-@pytest.fixture(scope="module")
-def stored(tmp_path_factory):
-    """Return a folder with a run, a sweep, rows to predict, and files outside of both."""
-    folder = tmp_path_factory.mktemp("stored") / "cwd"
-    folder.mkdir()
-    store(folder)
-    return folder
 
 
 def owned(verb: Sequence[str]) -> tuple[str, ...]:

@@ -206,9 +206,9 @@ def test_event_files_are_read_up_to_the_damage(run):
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     damages: list[str] = []
-    kept = list(read_records(path, damages))
-    assert kept == records[: len(kept)]
-    assert 0 < len(kept) < len(records)
+    events = list(read_records(path, damages))
+    assert events == records[: len(events)]
+    assert 0 < len(events) < len(records)
     assert len(damages) == 1
     path.write_bytes(content[: len(content) // 3])  # as of a run in training
     damages.clear()

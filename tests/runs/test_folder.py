@@ -178,7 +178,10 @@ def test_a_lock_keeps_other_threads_out(tmp_path):
             pass
 
     with ThreadPoolExecutor(1) as pool:
-        with RunFolder(tmp_path).lock(), pytest.raises(UserError, match="another thread"):
+        with (
+            RunFolder(tmp_path).lock(),
+            pytest.raises(UserError, match="process or thread"),
+        ):
             pool.submit(lock).result()
         pool.submit(lock).result()
 

@@ -73,7 +73,7 @@ def test_a_status_may_be_given_as_text():
 
 
 @pytest.mark.parametrize(
-    ("given", "rule", "name", "value"),
+    ("defaults", "rule", "name", "value"),
     [
         ({"time_limit": 0.05}, gd.TimeLimit, "seconds", 0.05),
         ({"target": 5000.0}, gd.ObjectiveTarget, "target", 5000.0),
@@ -82,12 +82,12 @@ def test_a_status_may_be_given_as_text():
         ({"gradient_tolerance": 0.1}, gd.GradientNorm, "tolerance", 0.1),
     ],
 )
-def test_a_named_rule_drops_no_number_that_was_given(given, rule, name, value):
-    stopping = gd.Stopping(**given, rules=[rule()])
+def test_a_named_rule_drops_no_number_that_was_given(defaults, rule, name, value):
+    stopping = gd.Stopping(**defaults, rules=[rule()])
     merged = next(r for r in stopping.rules.values() if type(r) is rule)
     assert getattr(merged, name) == value
-    own = rule(**{name: value + 1})
-    stopping = gd.Stopping(**given, rules=[own])
+    named = rule(**{name: value + 1})
+    stopping = gd.Stopping(**defaults, rules=[named])
     merged = next(r for r in stopping.rules.values() if type(r) is rule)
     assert getattr(merged, name) == value + 1
 

@@ -40,24 +40,24 @@ def parts(lr, seed, strength=0.0, stopping=None, schedule="constant", model=None
         gd.initialize(model, gd.Normal(), seed=seed)
     model = model.double()
     rule = gd.Momentum(model.parameters(), lr=lr)
-    given = (model, gd.MSE(), rule)
+    components = (model, gd.MSE(), rule)
     rest = {
         "penalty": gd.L2(strength=strength), "schedule": gd.SCHEDULES.build(schedule), "epochs": 12,
         "stopping": gd.Stopping(**(stopping or {"tolerance": None})), "seed": seed,
     }  # fmt: skip
-    return given, rest
+    return components, rest
 
 
 def alone(engine, settings):
-    given, rest = parts(**settings)
-    return gd.Trainer(*given, LOADERS[engine], DATA, **rest, engine=engine).fit()
+    components, rest = parts(**settings)
+    return gd.Trainer(*components, LOADERS[engine], DATA, **rest, engine=engine).fit()
 
 
 def together(engine, many, *, stop=lambda: None, failed=None, observers=()):
     runs = []
     for settings in many:
-        given, rest = parts(**settings)
-        runs.append(Run(RunSpec(*given, LOADERS[engine], DATA, **rest), observers=observers))
+        components, rest = parts(**settings)
+        runs.append(Run(RunSpec(*components, LOADERS[engine], DATA, **rest), observers=observers))
     problems = [run.spec.problem for run in runs]
     built = ENGINES.build(engine, runs=problems, data=DATA, loader=LOADERS[engine], epochs=12)
     results = {}
@@ -65,15 +65,15 @@ def together(engine, many, *, stop=lambda: None, failed=None, observers=()):
     return runs, results
 
 
-def assert_same(found, expected):
-    assert (found.status, found.epochs, found.steps) == (
+def assert_same(actual, expected):
+    assert (actual.status, actual.epochs, actual.steps) == (
         expected.status, expected.epochs, expected.steps,
     )  # fmt: skip
-    assert found.reason.split(";")[0] == expected.reason.split(";")[0]
-    assert found.objective == pytest.approx(expected.objective, rel=1e-9)
-    assert found.history["objective"] == pytest.approx(expected.history["objective"], rel=1e-10)
-    for own, other in zip(found.module.parameters(), expected.module.parameters()):
-        torch.testing.assert_close(own, other, rtol=1e-9, atol=1e-12)
+    assert actual.reason.split(";")[0] == expected.reason.split(";")[0]
+    assert actual.objective == pytest.approx(expected.objective, rel=1e-9)
+    assert actual.history["objective"] == pytest.approx(expected.history["objective"], rel=1e-10)
+    for value, other in zip(actual.module.parameters(), expected.module.parameters()):
+        torch.testing.assert_close(value, other, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("engine", ["eager", "linear", "gram", "compiled"])
@@ -160,11 +160,11 @@ def test_a_verdict_holds_when_a_later_run_raises_in_the_same_block():
     settings = [{"lr": 0.01, "seed": seed} for seed in range(3)]
     runs = []
     for number, values in enumerate(settings):
-        given, rest = parts(**values)
+        components, rest = parts(**values)
         if number == 0:
             rest["stopping"] = gd.Stopping(tolerance=None, rules=[AtThird()])
         watchers = [Raises()] if number == 1 else []
-        runs.append(Run(RunSpec(*given, LOADERS["eager"], DATA, **rest), observers=watchers))
+        runs.append(Run(RunSpec(*components, LOADERS["eager"], DATA, **rest), observers=watchers))
     results, failures = {}, {}
     problems = [run.spec.problem for run in runs]
     engine = ENGINES.build("eager", runs=problems, data=DATA, loader=LOADERS["eager"], epochs=12)

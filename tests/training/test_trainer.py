@@ -1,34 +1,17 @@
-"""The loop: verdicts, resuming bit for bit, the last finite state, observers."""
+"""The loop: where runs end, what they measure, and which parts they refuse."""
 
 from __future__ import annotations
 
-import math
 import os
 import signal
-from itertools import product
 
 import numpy as np
 import pytest
 import torch
+from trainers import DATA, make
 
 import gdframe as gd
 from gdframe.stopping import Status
-from gdframe.training import blocks, replay
-
-DATA = gd.Regression(rows=60, features=3, noise=0.5).load(dtype=torch.float64)
-
-
-def make(lr=0.05, *, loader=None, optimizer="gd", epochs=20, schedule="constant", **more):
-    dtype = more.pop("dtype", torch.float64)
-    data = more.pop("data", DATA)
-    model = gd.Linear(data.features).to(dtype)
-    rule = gd.OPTIMIZERS.build(optimizer, params=model.parameters(), lr=lr)
-    settings = {"stopping": gd.Stopping(tolerance=None), **more}
-    settings.setdefault("engine", "eager")
-    return gd.Trainer(
-        model, gd.MSE(), rule, loader or gd.MiniBatch(data.rows, 7), data, epochs=epochs,
-        schedule=gd.SCHEDULES.build(schedule), **settings,
-    )  # fmt: skip
 
 
 def test_full_batch_reaches_least_squares_on_diabetes():
@@ -41,9 +24,9 @@ def test_full_batch_reaches_least_squares_on_diabetes():
     ).fit()
     x = np.column_stack([data.train.features.numpy(), np.ones(data.rows)])
     exact, *_ = np.linalg.lstsq(x, data.train.targets.numpy()[:, 0], rcond=None)
-    found = torch.cat([model.weight[0], model.bias]).detach().numpy()
+    solution = torch.cat([model.weight[0], model.bias]).detach().numpy()
     assert result.status == Status.CONVERGED
-    np.testing.assert_allclose(found, exact, rtol=1e-6)
+    np.testing.assert_allclose(solution, exact, rtol=1e-6)
 
 
 def test_plain_gradient_descent_reaches_least_squares_too():
@@ -51,163 +34,8 @@ def test_plain_gradient_descent_reaches_least_squares_too():
     trainer.fit()
     x = np.column_stack([DATA.train.features.numpy(), np.ones(48)])
     exact, *_ = np.linalg.lstsq(x, DATA.train.targets.numpy()[:, 0], rcond=None)
-    found = torch.cat([p.flatten() for p in trainer.run.parameters().values()]).numpy()
-    np.testing.assert_allclose(found, exact, rtol=1e-6)
-
-
-CUTS = [
-    *product(["eager"], gd.OPTIMIZERS, ["full_batch", "per_sample", "mini_batch"], ["cosine"]),
-    *product(["linear"], ["adam", "momentum"], ["full_batch", "per_sample", "mini_batch"],
-             ["warmup"]),
-    *product(["gram"], gd.OPTIMIZERS, ["full_batch"], ["cosine"]),
-    ("compiled", "adam", "mini_batch", "cosine"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("dtype", "engine", "optimizer", "loader", "schedule"),
-    [pytest.param(dtype, *cut, marks=() if (number + first) % 2 else pytest.mark.slow)
-     for first, dtype in enumerate([torch.float32, torch.float64])
-     for number, cut in enumerate(CUTS) if dtype == torch.float32 or cut[0] != "compiled"],
-)  # fmt: skip
-def test_a_run_cut_anywhere_goes_on_bit_for_bit(engine, optimizer, loader, schedule, dtype):
-    data = gd.Regression(rows=60, features=3, noise=0.5).load(dtype=dtype)
-    loader = gd.LOADERS.build(loader, rows=data.rows, batch_size=7)
-    given = {"dtype": dtype, "data": data, "optimizer": optimizer, "loader": loader}
-    given |= {"schedule": schedule, "epochs": 4, "lr": 0.02, "engine": engine}
-    whole = make(**given)
-    result = whole.fit()
-
-    class Cut(gd.Observer):
-        def on_block(self, run, kept):
-            captures.append(run.capture())
-
-    captures: list = []
-    make(**given, observers=[Cut()]).fit()
-    for capture in (captures[0], captures[len(captures) // 2], captures[-1]):
-        resumed = make(**given)
-        resumed.run.restore(capture)
-        again = resumed.fit()
-        for name, values in whole.run.parameters().items():
-            assert torch.equal(values, resumed.run.parameters()[name])
-        assert again.objective == result.objective
-        assert again.steps == result.steps
-        for column, values in result.history.epochs.items():
-            if column != "seconds":
-                assert np.array_equal(values, again.history[column]), column
-        for column, values in result.history.steps.items():
-            assert np.array_equal(values, again.history.steps[column]), column
-
-
-def test_an_observer_gets_its_state_back_amid_and_after_an_epoch():
-    class Counts(gd.Observer):
-        def __init__(self):
-            self.blocks, self.epochs = 0, 0
-            self.states: list = []
-            self.loaded: dict = {}
-
-        def on_block(self, run, kept):
-            self.blocks += 1
-            captures.append(run.capture())
-            self.states.append((self.blocks, self.epochs))
-
-        def on_epoch(self, run):
-            self.epochs += 1
-            captures.append(run.capture())
-            self.states.append((self.blocks, self.epochs))
-
-        def state(self):
-            return {"counts": torch.tensor([self.blocks, self.epochs])}
-
-        def load_state(self, state):
-            self.loaded = dict(state)
-
-    captures: list = []
-    first = Counts()
-    make(epochs=3, observers=[first]).fit()
-    assert first.loaded == {}
-    assert {epochs for _, epochs in first.states} == {0, 1, 2, 3}
-    for capture, state in zip(list(captures), first.states, strict=True):
-        again = Counts()
-        resumed = make(epochs=4, observers=[again])
-        resumed.run.restore(capture)
-        resumed.fit()
-        assert again.loaded["counts"].tolist() == list(state)
-
-
-def test_divergence_names_the_step_and_keeps_the_last_finite_state():
-    trainer = make(100.0, dtype=torch.float32, loader=gd.PerSample(48), data=gd.Regression(
-        rows=60, features=3, noise=0.5).load())  # fmt: skip
-    result = trainer.fit()
-    assert result.status == Status.DIVERGED
-    step = int(result.reason.split("step ")[1].split(";")[0].split(" ")[0])
-    assert "learning rate 100 is too large: try 10" in result.reason
-    assert step - 4 <= result.steps < step
-    assert all(p.isfinite().all() for p in trainer.run.parameters().values())
-    assert math.isfinite(result.train_loss)
-
-
-def test_a_run_resumed_just_before_it_diverges_ends_the_same(monkeypatch):
-    monkeypatch.setattr(blocks, "BLOCK_SECONDS", 1e-9)  # blocks of one step
-    given = {"lr": 3.0, "loader": gd.MiniBatch(48, 2), "epochs": 400}
-    given["stopping"] = gd.Stopping(divergence_factor=1e300)
-    captures = []
-
-    class Every(gd.Observer):
-        def on_block(self, run, kept):
-            if run.is_finite():
-                captures.append(run.capture())
-
-    result = make(**given, observers=[Every()]).fit()
-    assert result.status == Status.DIVERGED
-    assert captures[-1].facts["step"] == result.steps
-    for capture in captures[-3:]:
-        resumed = make(**given)
-        resumed.run.restore(capture)
-        again = resumed.fit()
-        assert (again.reason, again.steps) == (result.reason, result.steps)
-        assert again.objective == result.objective
-        assert math.isfinite(again.objective)
-
-
-@pytest.mark.parametrize("snapshot", [0.0, 1e9])
-@pytest.mark.parametrize("block", [1e-9, 10.0])
-def test_divergence_does_not_depend_on_timing(snapshot, block, monkeypatch):
-    monkeypatch.setattr(replay, "SNAPSHOT_SECONDS", snapshot)
-    monkeypatch.setattr(blocks, "BLOCK_SECONDS", block)
-    trainer = make(3.0, loader=gd.MiniBatch(48, 7), epochs=400, stopping=gd.Stopping(
-        divergence_factor=1e300))  # fmt: skip
-    result = trainer.fit()
-    monkeypatch.undo()
-    expected = make(3.0, loader=gd.MiniBatch(48, 7), epochs=400, stopping=gd.Stopping(
-        divergence_factor=1e300)).fit()  # fmt: skip
-    assert result.status == Status.DIVERGED
-    assert result.reason == expected.reason
-    assert result.steps == expected.steps
-    assert result.objective == expected.objective
-    for column, values in expected.history.steps.items():
-        assert np.array_equal(values, result.history.steps[column])
-
-
-def test_divergence_at_the_start_is_said_plainly():
-    model = gd.Linear(3).double()
-    with torch.no_grad():
-        model.weight.fill_(1e200)
-    rule = gd.GD(model.parameters(), lr=0.1)
-    result = gd.Trainer(model, gd.MSE(), rule, gd.FullBatch(48), DATA).fit()
-    assert result.status == Status.DIVERGED
-    assert result.reason == (
-        "objective is infinite at the start, before any update: start closer to zero"
-    )
-    assert result.steps == 0
-
-
-def test_an_objective_beyond_the_factor_has_diverged():
-    stopping = gd.Stopping(divergence_factor=10.0)
-    result = make(1.5, loader=gd.FullBatch(48), stopping=stopping, epochs=100).fit()
-    assert result.status == Status.DIVERGED
-    assert "times its start" in result.reason
-    assert result.objective > 10 * result.history["objective"][0]
+    solution = torch.cat([p.flatten() for p in trainer.run.parameters().values()]).numpy()
+    np.testing.assert_allclose(solution, exact, rtol=1e-6)
 
 
 def test_no_improvement_converges_with_its_numbers_in_the_reason():
@@ -241,7 +69,7 @@ def test_the_other_rules_end_runs():
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_run_where_it_can_go_on(number):
     class Press(gd.Observer):
-        def on_block(self, run, kept):
+        def on_block(self, run, steps):
             if run.step >= 30:
                 os.kill(os.getpid(), number)
 
@@ -254,41 +82,6 @@ def test_a_signal_ends_the_run_where_it_can_go_on(number):
     resumed.run.restore(trainer.run.capture())
     whole = make(epochs=50)
     assert resumed.fit().objective == whole.fit().objective
-
-
-def test_observers_see_four_events_in_order_and_are_closed_after_a_failure():
-    seen: list[str] = []
-
-    class Log(gd.Observer):
-        def on_start(self, run):
-            seen.append("start")
-
-        def on_block(self, run, kept):
-            seen.append("block")
-
-        def on_epoch(self, run):
-            seen.append("epoch")
-
-        def on_end(self, run, result):
-            seen.append("end")
-
-        def close(self):
-            seen.append("close")
-
-    make(epochs=2, observers=[Log()]).fit()
-    assert seen == ["start", "block", "epoch", "block", "epoch", "end", "close"]
-
-    class Break(Log):
-        def on_epoch(self, run):
-            raise ConnectionError("broken")
-
-    seen.clear()
-    result = make(epochs=2, observers=[Break()]).fit()
-    assert seen == ["start", "block", "close"]
-    assert result.status == Status.FAILED
-    assert result.reason == "observer Break raised ConnectionError in on_epoch: broken"
-    assert result.epochs == 1
-    assert math.isfinite(result.objective)
 
 
 def test_history_starts_before_the_first_update_and_is_thinned():
@@ -363,8 +156,8 @@ def test_every_engine_ends_as_the_eager_loop_does(engine, loader, end):
     results = []
     for name in ("eager", engine):
         built = gd.LOADERS.build(loader, rows=48, batch_size=7)
-        given = {"epochs": 2000, **ENDS[end], "loader": built, "engine": name}
-        trainer = make(**given)
+        settings = {"epochs": 2000, **ENDS[end], "loader": built, "engine": name}
+        trainer = make(**settings)
         results.append(trainer.fit())
         assert all(p.isfinite().all() for p in trainer.run.parameters().values())
         assert results[-1].engine == name

@@ -118,5 +118,5 @@ def compiled(text: str) -> type[gd.Optimizer]:
 
     names: dict[str, Any] = {"gd": gd, "torch": torch, "math": math, "__name__": "composed_rule"}
     exec(text, names)
-    found: type[gd.Optimizer] = names["Composed"]
-    return found
+    rule: type[gd.Optimizer] = names["Composed"]
+    return rule

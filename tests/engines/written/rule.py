@@ -24,10 +24,10 @@ def rule(name: str, *, init: Callable[..., Any] | None = None, fast: bool = Fals
         def __init__(self, params, lr, **settings):
             gd.Optimizer.__init__(self, params, {"lr": lr, **defaults, **settings})
 
-        own = {"__init__": __init__, "update": staticmethod(update), "__module__": __name__}
+        members = {"__init__": __init__, "update": staticmethod(update), "__module__": __name__}
         if init is not None:
-            own["init_state"] = staticmethod(init)
-        RULES[name] = type(name.title().replace(" ", ""), (gd.Optimizer,), own)
+            members["init_state"] = staticmethod(init)
+        RULES[name] = type(name.title().replace(" ", ""), (gd.Optimizer,), members)
         if fast:
             ELEMENTWISE.add(name)
         return update
