@@ -28,7 +28,7 @@ _temporary: list[tempfile.TemporaryDirectory[str]] = []
 
 
 def options() -> dict[str, Any]:
-    """Return the options for Inductor; its cache moves to the user's, unless he named one.
+    """Return the options for Inductor; its cache moves to gdframe's, unless the user named one.
 
     PyTorch keeps it in the folder for temporary files, where others can put code in advance.
     """

@@ -208,7 +208,7 @@ def test_a_run_that_is_training_cannot_be_resumed(gdframe, tmp_path):
         wait_for(lambda: list((tmp_path / "busy").glob("events*")))
         done = gdframe("resume", "busy")
         assert done.code == 2
-        assert "busy: another process trains here" in done.err
+        assert "busy: another process or thread trains here" in done.err
     finally:
         run.kill()
         run.communicate()
