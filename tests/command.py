@@ -16,30 +16,31 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
 import gdframe
 
-PRELOADED = (
-    "gdframe.cli.application",
-    "gdframe.config.train_run",
-    "gdframe.engines.linear.engine",
-    "gdframe.sweeps.writing.conclusion",
-    "gdframe.sweeps.executing.hydra_launch",
-    "gdframe.sweeps.writing.pictures",
-    "gdframe.sweeps.executing.train_sweep",
-    "gdframe.cli.predict",
-    "torch",
-    "numba",
-    "command",
-)
-
 LIMIT = 120.0
 """Seconds that a command may take."""
 
 _processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(list(PRELOADED))
+_processes.set_forkserver_preload(["preloaded", "command"])
+
+
+@cache
+def _start_fork_server() -> None:
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = str(Path(__file__).parent)  # it has no other way to find them
+    try:
+        forkserver.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
 
 
 def call(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> int:
@@ -97,6 +98,7 @@ def begin(run: Callable[[Sequence[str]], int], arguments: Sequence[str], folder:
     files = [folder.parent / f"{folder.name}.{end}" for end in ("out", "err")]
     for file in files:
         file.write_text("")
+    _start_fork_server()
     process = _processes.Process(
         target=_run, args=(run, arguments, folder, dict(os.environ), files)
     )
@@ -189,6 +191,7 @@ def _run(
     environment: Mapping[str, str],
     files: Sequence[Path],
 ) -> None:
+    assert "preloaded" in sys.modules  # the fork server is silent about imports that fail
     for descriptor, file in enumerate(files, start=1):
         opened = os.open(file, os.O_WRONLY | os.O_APPEND)
         os.dup2(opened, descriptor)

@@ -94,7 +94,7 @@ def test_the_principal_plane_contains_a_path_that_is_flat():
 
 
 def test_the_command_writes_a_picture_and_an_animation(gdframe):
-    gdframe("model=himmelblau", "epochs=40", "hydra.run.dir=run")
+    gdframe("model=himmelblau", "epochs=5", "hydra.run.dir=run")
     done = gdframe("landscape", "run", "--points", "12", "--animate", "descent.gif")
     assert done.code == 0, done.err
     assert (done.folder / "run" / "landscape.png").read_bytes().startswith(b"\x89PNG")

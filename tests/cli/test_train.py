@@ -144,7 +144,6 @@ def test_help_and_config_do_not_import_torch(gdframe, tmp_path):
     assert "lr: 0.01" in gdframe("--cfg", "job", **environment).out
     assert "adam" in gdframe("list", **environment).out
     assert "did you mean 'adam'?" in gdframe("optimizer=adm", **environment).err
-    assert "expected a finite" in gdframe("lr=nan", **environment).err
     assert "torch was imported" in gdframe("epochs=1", **environment).err
 
 

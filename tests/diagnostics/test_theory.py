@@ -52,7 +52,7 @@ RULES = [
 )
 def test_runs_converge_at_the_predicted_rate(tmp_path, rule, problem):
     result = gd.train(
-        *problem, *rule, "variant=batch", "dtype=float64", "epochs=1500", "engine=eager",
+        *problem, *rule, "variant=batch", "dtype=float64", "epochs=1500", "engine=gram",
         "diagnostics.theory=true", "stopping.tolerance=null", folder=tmp_path / "run",
     )  # fmt: skip
     facts = result.diagnostics

@@ -57,7 +57,8 @@ def test_a_model_that_cannot_be_copied_is_used_unchanged():
     assert narrowed(model) is model
 
 
-@pytest.mark.parametrize("runs", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("runs", [1, 3])
 def test_steps_are_the_same_however_an_epoch_is_cut(runs):
     data = gd.Regression(rows=101, features=3, noise=0.5, validation=0.0).load()
     loader = gd.MiniBatch(data.rows, batch_size=4)  # 25 full batches and a batch of one row
