@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import contextvars
 import ctypes
 import functools
@@ -9,6 +11,8 @@ import importlib.util
 import os
 import sys
 import threading
+import time
+import weakref
 from types import MappingProxyType
 
 import numpy as np
@@ -57,6 +61,82 @@ def bound():
     return lambda: push(1)
 
 
+def counter():
+    """Return an object that counts in an attribute, and can be a key."""
+    return type("Counter", (), {"n": 0})()
+
+
+def count(held):
+    held.n += 1
+
+
+def cached(size):
+    box = functools.lru_cache(size)(lambda key: [0])
+    box("key")
+    return lambda: box("key").append(1)
+
+
+def cached_anew():
+    box = functools.lru_cache(lambda key: [0])
+    return lambda: box("key").append(1)
+
+
+def decorated(decorator):
+    past = []
+    return decorator(lambda *_: past.append(1))
+
+
+def single_dispatch():
+    past = []
+    dispatch = functools.singledispatch(lambda value: past.append(value))
+    dispatch(1)
+    return lambda: dispatch(1)
+
+
+def context():
+    past = []
+
+    @contextlib.contextmanager
+    def counting():
+        past.append(1)
+        yield
+
+    def call():
+        with counting():
+            pass
+
+    return call
+
+
+def turned(kind):
+    order = kind.fromkeys(range(3))
+    return lambda: order.update({0: order.pop(0)})
+
+
+def on_a_tensor():
+    tensor = torch.zeros(1)
+    tensor.calls = 0
+    return lambda: setattr(tensor, "calls", tensor.calls + 1)
+
+
+def behind(hold, reach):
+    """Return a function that counts in an object that is reached through another."""
+    held = counter()
+    outer = hold(held)
+    HELD.append(held)
+    return lambda: count(reach(outer))
+
+
+HELD = []
+"""Keeps what weak references refer to."""
+
+
+def in_an_array(held):
+    array = np.empty(1, dtype=object)
+    array[0] = held
+    return array
+
+
 SEEN = {
     "a partial's arguments": lambda: functools.partial(counted, 1, memory={"n": 0}),
     "a metaclass": lambda: Counting().by_metaclass,
@@ -64,6 +144,22 @@ SEEN = {
     "a wrapper with a library's name": lambda: functools.partial(wrapped, 1),
     "the environment": lambda: by_environment,
     "a bound method of a list": bound,
+    "results that a cache holds": lambda: cached(None),
+    "results that a bounded cache holds": lambda: cached(4),
+    "results that a cache gets": cached_anew,
+    "a function without gradients": lambda: decorated(torch.no_grad()),
+    "a function in inference mode": lambda: decorated(torch.inference_mode()),
+    "a function with autocast": lambda: decorated(torch.autocast("cpu", enabled=False)),
+    "a function by the type of its argument": single_dispatch,
+    "a context manager": context,
+    "the order of a dict": lambda: turned(dict),
+    "the order of an ordered dict": lambda: turned(collections.OrderedDict),
+    "an attribute of a tensor": on_a_tensor,
+    "an array of objects": lambda: behind(in_an_array, lambda array: array[0]),
+    "a weak reference": lambda: behind(weakref.ref, lambda ref: ref()),
+    "the key of a dict": lambda: behind(lambda held: {held: 1}, lambda keys: next(iter(keys))),
+    "a read-only dict": lambda: behind(lambda held: MappingProxyType({1: held}), lambda d: d[1]),
+    "an argument of an exception": lambda: behind(ValueError, lambda error: error.args[0]),
 }
 
 
@@ -88,8 +184,20 @@ def test_values_that_hide_their_state_are_named(value):
 @pytest.mark.parametrize(
     "value",
     [
+        iter([1, 2]).__next__, sys.modules[__name__], lambda: globals()["HELD"],
+        lambda: setattr(torch, "calls", 1), lambda: sys.modules["torch"].calls,
+        lambda: open("calls"), lambda: time.time() > 1e12,  # noqa: PTH123, SIM115
+    ],
+)  # fmt: skip
+def test_code_that_reaches_what_it_does_not_name_is_named(value):
+    assert HiddenState({"it": value}).opaque.startswith("it")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
         torch.nn.Linear(1, 1), gd.GD([torch.zeros(1, requires_grad=True)], lr=0.1), range(3),
-        functools.lru_cache(len), threading.Lock(), np.float64(1.0), MappingProxyType({}),
+        threading.Lock(), np.float64(1.0), MappingProxyType({}),
         functools.cached_property(len), ValueError(), gd.Status.FAILED, torch.relu, np.add,
     ],
 )  # fmt: skip

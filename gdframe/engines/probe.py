@@ -14,14 +14,23 @@ from torch.func import functional_call
 
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.base import Problem
-from gdframe.engines.problem_state import holding, starting_state, trained_parameters
+from gdframe.engines.problem_state import (
+    holding,
+    settings_of_groups,
+    starting_state,
+    trained_parameters,
+)
 from gdframe.errors import first_line
 from gdframe.hidden_state import DRAWS, HiddenState
 from gdframe.hidden_state.attachments import has_attachments
+from gdframe.hidden_state.transparency import is_library
 from gdframe.loaders.base import Loader
 from gdframe.optimizers.base import Optimizer, State
 from gdframe.registry import is_built_in
 from gdframe.sameness import same_values
+
+MODES = ("train", "eval", "zero_grad", "requires_grad_", "__setattr__", "__delattr__")
+"""Methods of a module that the plain loop calls or causes, besides its forward."""
 
 MOST_ROWS = 512
 """Most rows for trial calls."""
@@ -40,6 +49,8 @@ def why_not_functional(run: Problem, data: Dataset, loader: Loader) -> str | Non
 def _why_not_functional(run: Problem, data: Dataset, size: int) -> str | None:
     objective, model = run.objective, run.objective.model
     name = f"its model ({type(model).__name__})"
+    if (method := _own_method(model)) is not None:
+        return f"{name} has its own {method}, which only engine=eager calls as PyTorch does"
     rows = objective.encode(Rows(data.train.features[:size], data.train.targets[:size]))
     features, targets = rows.features.clone(), rows.targets.clone()
     parameters = trained_parameters(run)
@@ -76,6 +87,16 @@ def _why_not_functional(run: Problem, data: Dataset, size: int) -> str | None:
                     f"{name} has a parameter without a gradient, '{missing}': freeze it "
                     "(requires_grad_(False)) or leave it out"
                 )
+    return None
+
+
+def _own_method(model: nn.Module) -> str | None:
+    """Return a method of a user's module that replaces PyTorch's way of switching modes."""
+    for module in model.modules():
+        for name in MODES:
+            owner = next(owner for owner in type(module).__mro__ if name in vars(owner))
+            if name in vars(module) or not is_library(owner):
+                return f"{type(module).__name__}.{name}"
     return None
 
 
@@ -192,7 +213,7 @@ def why_rule_not_pure(run: Problem) -> str | None:
     if is_built_in(rule):
         return None
     name = f"its optimizer ({rule.__name__})"
-    with HiddenState({"optimizer": rule}) as saved:
+    with HiddenState({"optimizer": rule, "settings": settings_of_groups(optimizer)}) as saved:
         if saved.opaque:
             return f"its {saved.opaque} hides its state, as an iterator does"
         try:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from gdframe.engines.base import Problem
@@ -18,6 +20,12 @@ def trained_parameters(run: Problem) -> dict[str, Tensor]:
     """Return a run's parameters by name, without frozen ones."""
     named = run.objective.model.named_parameters()
     return {name: parameter for name, parameter in named if parameter.requires_grad}
+
+
+def settings_of_groups(optimizer: torch.optim.Optimizer) -> list[Any]:
+    """Return the settings of an optimizer's parameter groups: all but the parameters."""
+    groups = optimizer.param_groups
+    return [value for group in groups for name, value in group.items() if name != "params"]
 
 
 def starting_state(run: Problem, loaded: Mapping[str, Tensor] | None = None) -> State:

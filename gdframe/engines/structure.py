@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import os
+import sys
 from collections.abc import Sequence
+from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -95,16 +99,27 @@ STEP = ("step", "apply", "hyper", "prepare", "initial_state", "_store")
 """Methods of an optimizer that turn its pure update into a step."""
 
 
+_OPTIM = f"{Path(torch.optim.__file__).parent}{os.sep}"
+"""The folder of the optimizers and schedulers of PyTorch, which wrap ``step``."""
+
+
 def _definition(optimizer: Optimizer, name: str) -> Any:
     """Return an optimizer's method, without the wrappers of schedulers and torch."""
-    method = vars(optimizer).get(name) or inspect.getattr_static(type(optimizer), name)
-    method = inspect.unwrap(getattr(method, "__func__", method))
-    return getattr(method, "__func__", method)
+    return _unwrapped(vars(optimizer).get(name) or inspect.getattr_static(type(optimizer), name))
+
+
+def _unwrapped(method: Any) -> Any:
+    """Return what torch's wrappers call; wrappers of others may do more, and stay."""
+    method = getattr(method, "__func__", method)
+    while isinstance(method, FunctionType) and method.__code__.co_filename.startswith(_OPTIM):
+        if not hasattr(method, "__wrapped__"):
+            break
+        method = getattr(method.__wrapped__, "__func__", method.__wrapped__)
+    return method
 
 
 def _base_definition(name: str) -> Any:
-    method = inspect.getattr_static(Optimizer, name)
-    return inspect.unwrap(getattr(method, "__func__", method))
+    return _unwrapped(inspect.getattr_static(Optimizer, name))
 
 
 def why_step_not_update(run: Problem) -> str | None:
@@ -118,6 +133,9 @@ def why_step_not_update(run: Problem) -> str | None:
     hooks = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
     if any(getattr(optimizer, hook, None) for hook in hooks):
         return f"its optimizer ({name}) has hooks"
+    everywhere = ("_global_optimizer_pre_hooks", "_global_optimizer_post_hooks")
+    if any(getattr(sys.modules[torch.optim.Optimizer.__module__], hook) for hook in everywhere):
+        return "PyTorch calls hooks at each step of any optimizer"
     groups = optimizer.param_groups
     bound = [id(p) for group in groups for p in group["params"] if p.requires_grad]
     trained = [p for p in run.objective.model.parameters() if p.requires_grad]

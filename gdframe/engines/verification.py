@@ -19,7 +19,13 @@ from torch import Tensor
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.base import Engine, Problem
 from gdframe.engines.eager import one_step
-from gdframe.engines.problem_state import holding, keep_state, starting_state, trained_parameters
+from gdframe.engines.problem_state import (
+    holding,
+    keep_state,
+    settings_of_groups,
+    starting_state,
+    trained_parameters,
+)
 from gdframe.hidden_state import HiddenState, undisturbed
 from gdframe.hidden_state.attachments import is_untouched_built_in
 from gdframe.metrics.tally import Tally
@@ -167,6 +173,7 @@ def _restored(run: Problem) -> Iterator[None]:
         "loss": objective.loss,
         "penalty": objective.penalty,
         "optimizer": type(optimizer),
+        "settings": settings_of_groups(optimizer),
     }
     parameters = list(objective.model.parameters())
     grads = [p.grad for p in parameters]

@@ -8,6 +8,12 @@ from torch import Tensor, nn
 
 from gdframe.registry import is_built_in
 
+GLOBAL_HOOKS = (
+    "_global_forward_hooks", "_global_forward_pre_hooks", "_global_backward_hooks",
+    "_global_backward_pre_hooks",
+)  # fmt: skip
+"""Where PyTorch registers hooks on all modules."""
+
 
 def is_untouched_built_in(part: Any) -> bool:
     """Return whether a component is None, or is built in and has nothing attached."""
@@ -20,9 +26,11 @@ def is_untouched_built_in(part: Any) -> bool:
 
 def has_attachments(model: nn.Module) -> bool:
     """Return whether hooks, parametrizations or other methods change what a module does."""
-    return any(
-        _is_changed(module) or "parametrizations" in module._modules for module in model.modules()
-    ) or any(has_hooks(parameter) for parameter in model.parameters())
+    return (
+        any(getattr(nn.modules.module, name, None) for name in GLOBAL_HOOKS)
+        or any(_is_changed(m) or "parametrizations" in m._modules for m in model.modules())
+        or any(has_hooks(parameter) for parameter in model.parameters())
+    )
 
 
 def _is_changed(part: Any) -> bool:

@@ -11,9 +11,8 @@ import functools
 import random
 import sys
 import types
-from array import array
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from itertools import count as counting
 from typing import Any
 
@@ -21,19 +20,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gdframe.hidden_state.leaves import Changed, Restore, leaf_of, tensor_leaf
 from gdframe.hidden_state.transparency import (
     CLASS_FACTS,
+    LRU_CACHE,
+    NOT_CALLED,
+    cached_results,
+    contents_of,
     delete_names,
     hides_state,
     is_library,
     names_in,
     new_names,
+    reflection_in,
     slots_of,
 )
-from gdframe.sameness import PLAIN, generator_access, same, same_values, state_text
-
-Restore = Callable[[], None]
-Changed = Callable[[], bool]
+from gdframe.sameness import PLAIN, same
 
 DRAWS = "random numbers"
 
@@ -113,16 +115,16 @@ class HiddenState:
         """Save what a value holds."""
         if isinstance(value, Tensor):
             self._tensor(path, value)
-        elif isinstance(value, np.ndarray):
-            self._array(path, value)
-        elif self._generator(path, value) or isinstance(value, types.ModuleType):
-            pass
+        elif (leaf := leaf_of(value)) is not None:
+            self._note(path, *leaf)
+            if isinstance(value, np.ndarray) and value.dtype.hasobject:
+                self._enqueue(path, value.tolist())
         elif isinstance(value, dict):
             self._dict(path, value)
         elif isinstance(value, (list, tuple, set, frozenset, deque)):
             self._sequence(path, value)
-        elif isinstance(value, (bytearray, array)):
-            self._buffer(path, value)
+        elif isinstance(value, LRU_CACHE):
+            self._cached_results(path, value)
         elif isinstance(value, types.FunctionType):
             self._function(path, value)
         elif isinstance(value, types.MethodType):
@@ -143,7 +145,7 @@ class HiddenState:
             self._attributes(path, value)
         elif isinstance(value, type):
             self._class(path, value)
-        elif isinstance(value, (Iterator, type(counting()))):
+        elif isinstance(value, (Iterator, type(counting()), types.ModuleType)):
             self.opaque = self.opaque or path
         else:
             self._object(path, value)
@@ -152,15 +154,7 @@ class HiddenState:
         if type(value) not in (Tensor, torch.nn.Parameter) or value.layout != torch.strided:
             self.opaque = self.opaque or path  # a subclass from another library
             return
-        saved = value.detach().clone()
-
-        def restore() -> None:
-            with torch.no_grad():
-                if value.shape != saved.shape:
-                    value.data = torch.empty_like(saved)
-                value.copy_(saved)
-
-        self._note(path, lambda: not same_values(value.detach(), saved), restore)
+        self._note(path, *tensor_leaf(value))
         if value.is_leaf:
             trained = value.requires_grad
             self._note(
@@ -169,33 +163,18 @@ class HiddenState:
                 lambda: setattr(value, "requires_grad", trained),
             )
             self._enqueue(f"{path}.grad", value.grad)  # None is not queued
+        self._attributes(path, value)
 
-    def _array(self, path: str, value: np.ndarray[Any, Any]) -> None:
-        saved = value.copy()
-
-        def restore() -> None:
-            value[...] = saved
-
-        self._note(path, lambda: value.tobytes() != saved.tobytes(), restore)
-
-    def _buffer(self, path: str, value: bytearray | array[Any]) -> None:
-        saved, text = value[:], bytes(value)
-
-        def restore() -> None:
-            value[:] = saved  # type: ignore[assignment]
-
-        self._note(path, lambda: bytes(value) != text, restore)
-
-    def _generator(self, path: str, value: Any) -> bool:
-        """Save the state of a random generator; return whether the value is a generator."""
-        access = generator_access(value)
-        if access is None:
-            return False
-        read, write = access
-        saved = read()
-        text = state_text(saved)
-        self._note(path, lambda: state_text(read()) != text, lambda: write(saved))
-        return True
+    def _cached_results(self, path: str, function: Any) -> None:
+        """Save what ``functools.lru_cache`` holds; new results that can change are a change."""
+        known = {id(result) for result in cached_results(function)}
+        self._note(
+            path,
+            lambda: any(id(r) not in known for r in cached_results(function)),
+            (lambda: None) if function.cache_info().currsize else function.cache_clear,
+        )
+        for content in (*cached_results(function), function.__wrapped__):
+            self._enqueue(path, content)
 
     def _dict(self, path: str, value: dict[Any, Any], place_format: str | None = None) -> None:
         saved = dict(value)
@@ -207,9 +186,10 @@ class HiddenState:
 
         for key in saved:
             self._note(places[key], lambda k=key: not same(value.get(k, value), saved[k]), restore)  # type: ignore[misc]
-        self._note(path, lambda: value.keys() != saved.keys(), restore)
+        self._note(path, lambda: list(value) != list(saved), restore)
         for key, item in saved.items():
             self._enqueue(places[key], item)
+            self._enqueue(f"{path} a key", key)
         self._attributes(path, value)
 
     def _sequence(self, path: str, value: Any) -> None:
@@ -231,8 +211,6 @@ class HiddenState:
         self._attributes(path, value)
 
     def _function(self, path: str, function: types.FunctionType) -> None:
-        if is_library(function):
-            return
         code, names = function.__code__, names_in(function.__code__)
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
             try:
@@ -244,10 +222,17 @@ class HiddenState:
                 lambda c=cell, v=content: not same(c.cell_contents, v),  # type: ignore[misc]
                 lambda c=cell, v=content: setattr(c, "cell_contents", v),  # type: ignore[misc]
             )
-            self._enqueue(f"{path} {name}", content)
+            if isinstance(content, types.ModuleType):
+                self._module(f"{path} {name}.", content, names)
+            else:
+                self._enqueue(f"{path} {name}", content)
         for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
             self._enqueue(f"{path} a default argument", value)
         self._dict(f"{path} attribute", vars(function))
+        if is_library(function):  # a wrapper of a library holds what it wraps, seen above
+            return
+        if function.__name__ not in NOT_CALLED and (hidden := reflection_in(names)):
+            self.opaque = self.opaque or f"{path} ({hidden})"
         self._names(path, function.__globals__, names)
         for name in names & sys.modules.keys():  # modules that the function imports when called
             self._module(f"{path} {name}", sys.modules[name], names)
@@ -309,6 +294,8 @@ class HiddenState:
     def _object(self, path: str, value: Any) -> None:
         if hides_state(value):
             self.opaque = self.opaque or path
+        for content in contents_of(value):
+            self._enqueue(path, content)
         self._attributes(path, value)
         for name in slots_of(value):
             if not hasattr(value, name):
@@ -342,7 +329,7 @@ class HiddenState:
                 continue
             at = f"{path}.{name}"
             self._note(at, lambda n=name: not same(attributes.get(n), saved[n]), restore)  # type: ignore[misc]
-        self._note(path, lambda: attributes.keys() != saved.keys(), restore)
+        self._note(path, lambda: list(attributes) != list(saved), restore)
         for name, content in saved.items():
             if inner and name in ("_parameters", "_buffers", "_modules"):
                 self._dict(path, content, place_format=f"{path}.{{}}")

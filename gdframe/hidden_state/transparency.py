@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import functools
+import gc
 import logging
 import operator
 import os
@@ -28,6 +29,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from gdframe.sameness import PLAIN
+
 LIBRARIES = ("torch", "numpy", "gdframe", "scipy", "pandas", "sklearn", "pyarrow", "numba")
 """Packages whose functions and classes are not searched for state."""
 
@@ -45,11 +48,28 @@ SHOWN = (
     types.MemberDescriptorType, types.CodeType, types.GenericAlias, types.UnionType,
     types.MappingProxyType, types.SimpleNamespace, BaseException, decimal.Decimal, datetime.date,
     datetime.time, datetime.timedelta, datetime.tzinfo, operator.itemgetter, operator.attrgetter,
-    operator.methodcaller, functools._lru_cache_wrapper, type(threading.Lock()),
+    operator.methodcaller, type(threading.Lock()),
     type(threading.RLock()), np.ufunc, np.dtype, np.generic, torch.layout, torch.memory_format,
     torch.finfo, torch.iinfo, torch.jit.ScriptFunction, typing.TypeVar,
 )  # fmt: skip
 """Types written in C whose values never change, or show in attributes all that may change."""
+
+LRU_CACHE = functools._lru_cache_wrapper
+
+REFLECTION = {
+    "globals", "vars", "exec", "eval", "__import__", "import_module", "setattr", "delattr",
+    "__dict__", "__globals__", "__closure__", "__builtins__", "_getframe", "currentframe",
+    "get_objects", "get_referents", "open", "read_text", "write_text", "read_bytes", "write_bytes",
+    "getenv", "putenv", "time", "time_ns", "perf_counter", "monotonic", "process_time",
+    "now", "urandom",
+}  # fmt: skip
+"""Names by which code reaches values that it does not name: modules, frames, files, the clock."""
+
+NOT_CALLED = {
+    "__init__", "__new__", "__init_subclass__", "__setstate__", "__getstate__", "__reduce__",
+    "__deepcopy__", "__repr__", "__str__", "__setattr__", "extra_repr", "reset_parameters",
+}  # fmt: skip
+"""Functions of a class that no step calls."""
 
 _PLAIN_BASES = (object, int, float, complex, str, bytes, tuple, dict, list, set, frozenset)
 
@@ -92,6 +112,40 @@ def _is_compiled(owner: type) -> bool:
         return True
     file = getattr(sys.modules.get(owner.__module__), "__file__", None) or ""
     return file.endswith(tuple(EXTENSION_SUFFIXES))
+
+
+def contents_of(value: Any) -> list[Any]:
+    """Return what a value written in C holds and no attribute shows, such as a reference."""
+    if isinstance(value, weakref.ref):
+        return [value()]
+    if isinstance(value, (types.MappingProxyType, types.MethodWrapperType, BaseException)):
+        held = gc.get_referents(value)
+        return [v for v in held if not isinstance(v, (type, types.ModuleType, types.TracebackType))]
+    return []
+
+
+def cached_results(function: Any) -> list[Any]:
+    """Return the results that ``functools.lru_cache`` holds for a function, and their keys."""
+    held: list[Any] = []
+    for value in gc.get_referents(function):
+        if type(value) is dict and value is not vars(function):
+            held += value.values()
+        elif not isinstance(value, (type, dict, types.FunctionType)):
+            held.append(value)
+    return [v for v in held if type(v).__name__ != "_lru_list_elem" and not _is_fixed(v)]
+
+
+def _is_fixed(value: Any) -> bool:
+    """Return whether a value never changes: a plain one, or a tuple of them."""
+    return isinstance(value, PLAIN) or (type(value) is tuple and all(map(_is_fixed, value)))
+
+
+def reflection_in(names: set[str]) -> str | None:
+    """Return a name by which code reaches values that it does not name; None without one."""
+    hidden = names & REFLECTION
+    if {"sys", "modules"} <= names:
+        hidden.add("modules")
+    return min(hidden, default=None)
 
 
 def names_in(code: types.CodeType) -> set[str]:

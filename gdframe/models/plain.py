@@ -8,8 +8,10 @@ from torch.nn.parameter import is_lazy as has_no_shape
 from gdframe.hidden_state.attachments import has_attachments
 from gdframe.models.linear_model import LinearModel
 
-COMPUTATION = ("forward", "__call__", "_call_impl", "__getattr__", "__getattribute__")
-"""Methods from design to outputs; a subclass that replaces one may be another function."""
+COMPUTATION = {"forward", "__getattribute__"} | {
+    name for name, method in vars(nn.Module).items() if callable(method)
+} - {"__init__", "__repr__", "__dir__", "extra_repr", "_get_name"}
+"""Methods of a module; a subclass that replaces one may be another function, or have a memory."""
 
 
 def is_linear_in_parameters(model: nn.Module) -> bool:

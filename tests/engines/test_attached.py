@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 import gdframe as gd
 from gdframe import objective
@@ -47,6 +49,59 @@ def test_a_step_that_is_patched_on_an_instance_is_noticed():
     step = run.optimizer.step
     run.optimizer.step = lambda closure=None: step()
     assert "more in a step" in why_step_not_update(run)
+
+
+def clamped(step):
+    """Wrap a step; the weights are clamped after it."""
+
+    @functools.wraps(step)
+    def inner(self, closure=None):
+        step(self, closure)
+        for p in self.param_groups[0]["params"]:
+            p.data.clamp_(-1.0, 1.0)
+
+    return inner
+
+
+def test_a_step_that_is_wrapped_is_noticed():
+    run = run_of(rule=type("Rule", (gd.GD,), {"step": clamped(gd.Optimizer.step)}))
+    assert "more in a step" in why_step_not_update(run)
+    run = run_of()
+    run.optimizer.step = clamped(gd.Optimizer.step).__get__(run.optimizer)
+    assert "more in a step" in why_step_not_update(run)
+
+
+@pytest.mark.parametrize("engine", [gd.LinearLoops, gd.Compiled, gd.Gram])
+@pytest.mark.parametrize(
+    "register",
+    [
+        torch.nn.modules.module.register_module_forward_hook,
+        lambda hook: register_optimizer_step_post_hook(lambda *args: hook()),
+    ],
+    ids=["modules", "optimizers"],
+)
+def test_hooks_on_everything_are_noticed(engine, register):
+    handle = register(lambda *args: None)
+    try:
+        reason = engine.why_not([run_of()], DATA, gd.FullBatch(20))
+    finally:
+        handle.remove()
+    is_traced = engine is gd.Compiled and "module" in register.__name__  # and so, executed
+    assert is_traced or reason is not None
+
+
+@pytest.mark.parametrize("engine", ["linear", "gram", "compiled"])
+@pytest.mark.parametrize("method", ["train", "eval"])
+def test_a_model_that_switches_modes_in_its_own_way_is_refused(engine, method):
+    def switch(self, *args):
+        with torch.no_grad():
+            self.weight.clamp_(-1.0, 1.0)
+        return getattr(gd.Linear, method)(self, *args)
+
+    model = type("Projected", (gd.Linear,), {method: switch})(3)
+    loader = gd.FullBatch(20) if engine == "gram" else None
+    with pytest.raises(gd.CannotExecute, match=r"linear in its parameters|its own"):
+        built(engine, run_of(model), loader)
 
 
 def test_torch_schedulers_do_not_count_as_a_patch():

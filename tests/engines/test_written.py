@@ -49,9 +49,11 @@ def test_a_rule_is_computed_as_written_or_refused(name, engine, loader, runs):
         assert outcome.reason is None
 
 
-@pytest.mark.parametrize(
-    "name", sampled([(name,) for name in sorted(RULES.keys() - {"iterates outside"})], 8)
-)
+UNSEEN = {"iterates outside", "counts in the globals"}
+"""Rules whose memory this test cannot restore between two engines."""
+
+
+@pytest.mark.parametrize("name", sampled([(name,) for name in sorted(RULES.keys() - UNSEEN)], 8))
 def test_trial_calls_by_auto_change_no_rule(name):
     rule = RULES[name]
     outcome = against_eager(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import random
 
@@ -11,6 +12,8 @@ import torch
 from .rule import RULES, rule
 
 CALLS = {"n": 0}
+LATE = {"n": 0}
+NUMBER = 0
 SCALE = torch.tensor(0.5, dtype=torch.float64)
 DRAW = torch.Generator().manual_seed(3)
 NUMBERS = np.random.default_rng(4)
@@ -59,6 +62,42 @@ def _(params, grads, state, hyper):
 
 Calls = RULES["counts on the class"]
 Calls.calls = 0
+
+
+@torch.no_grad()
+def decorated(params, grads, state, hyper):
+    LATE["n"] += 1
+    factor = 1.0 if LATE["n"] < 12 else 0.1
+    return [p - hyper["lr"] * factor * g for p, g in zip(params, grads)], state
+
+
+rule("counts without gradients")(decorated)
+
+
+@functools.cache
+def memory():
+    return [0]
+
+
+@rule("counts in a cache")
+def _(params, grads, state, hyper):
+    memory()[0] += 1
+    factor = 1.0 if memory()[0] < 12 else 0.1
+    return [p - hyper["lr"] * factor * g for p, g in zip(params, grads)], state
+
+
+@rule("remembers in its settings", past=[])
+def _(params, grads, state, hyper):
+    hyper["past"].append(1)
+    factor = 1.0 if len(hyper["past"]) < 12 else 0.1
+    return [p - hyper["lr"] * factor * g for p, g in zip(params, grads)], state
+
+
+@rule("counts in the globals")
+def _(params, grads, state, hyper):
+    globals()["NUMBER"] += 1
+    factor = 1.0 if globals()["NUMBER"] < 12 else 0.1
+    return [p - hyper["lr"] * factor * g for p, g in zip(params, grads)], state
 
 
 @rule("draws")
