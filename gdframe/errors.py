@@ -244,3 +244,14 @@ def reason_of(error: BaseException) -> str | None:
     if type(error).__name__ == "LinAlgError":  # of NumPy or of torch
         return f"a matrix cannot be factorised ({first_line(error)}): choose less extreme numbers"
     return None
+
+
+def rounded_down(value: float, digits: int = 2) -> str:
+    """Return a positive number with some significant digits, which is not above the number.
+
+    Example:
+        >>> rounded_down(0.0677), rounded_down(0.24), rounded_down(129.0)
+        ('0.067', '0.24', '120')
+    """
+    place = digits - 1 - math.floor(math.log10(value))
+    return f"{math.floor(round(value * 10.0**place, 6)) / 10.0**place:g}"

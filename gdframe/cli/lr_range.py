@@ -20,7 +20,7 @@ from gdframe.diagnostics.rates import Ramp, RangeTest, try_ramp, try_rates
 from gdframe.drawing import COLORS, WARM, new_axes, png
 from gdframe.engines.auto import build_engine
 from gdframe.engines.base import Engine
-from gdframe.errors import bad_value, printable, require_memory, whole
+from gdframe.errors import bad_value, printable, require_memory, rounded_down, whole
 from gdframe.runs.files import require_writable, write_atomically
 from gdframe.runs.picture_files import LR_RANGE, picture_path, write_picture
 from gdframe.runs.result_table import shown_path
@@ -111,7 +111,8 @@ def report(result: RangeTest, folder: Path) -> str:
     lr, reason = result.suggestion
     lines = [("suggestion", f"lr={lr:.3g}: {reason}" if lr else f"none: {reason}")]
     if result.limit is not None:
-        lines.append(("stable", f"up to lr {result.limit:.3g}, by the curvature at the start"))
+        limit = rounded_down(result.limit, 3)
+        lines.append(("stable", f"up to lr {limit}, by the curvature at the start"))
     if result.too_large is not None:
         lines.append(("diverges", f"from lr {result.too_large:.3g} on"))
     method = "one run, lr grows" if result.ramp else f"{len(result.rates)} runs"

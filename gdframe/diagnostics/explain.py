@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdframe.diagnostics.stability import Stability, two_digits
+from gdframe.errors import rounded_down
 from gdframe.stopping import Verdict
 
 SMALL = 0.2
@@ -50,7 +51,7 @@ def explain_divergence(
         verdict,
         advice=(
             f"learning rate {stability.lr:g} is {share:.2g} times the stability limit "
-            f"{stability.lowest:.2g}{where}; try {stability.lr / 10:g}"
+            f"{rounded_down(stability.lowest)}{where}; try {stability.lr / 10:g}"
         ),
     )
 
@@ -92,7 +93,8 @@ def explain_limit(
         parts.append(_above_minimum(float(objective[-1]), minimum))
     if stability is not None and stability.lr < SMALL * stability.lowest and parts:
         share = _percent(stability.lr / stability.lowest)
-        parts.append(f"the learning rate is {share} of its stability limit {stability.lowest:.2g}")
+        limit = rounded_down(stability.lowest)
+        parts.append(f"the learning rate is {share} of its stability limit {limit}")
     return replace(verdict, advice="; ".join(parts)) if parts else verdict
 
 

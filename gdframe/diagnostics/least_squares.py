@@ -16,12 +16,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gdframe.data.dataset import Dataset, Rows
+from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.cache_key import RowsCache, settings_key
-from gdframe.engines.expansion import blocks_of, expand, penalized_columns, why_not_quadratic
+from gdframe.diagnostics.linear_rule import LinearRule
+from gdframe.diagnostics.mean_square import BatchNoise, shares_of
+from gdframe.engines.expansion import expand, penalized_columns, why_not_quadratic
 from gdframe.objective import Objective
 
 Array = NDArray[np.float64]
+
+PRODUCTS = 3e7
+"""Most products of two numbers for an iteration that finds the stability limit of batches."""
+
+ROWS_PER_DIRECTION = 50
+"""Fewest rows for each direction if the noise of batches is measured on a part of the rows."""
 
 CHEAP = 2e9
 """Most multiplications over the data: about a second on one core."""
@@ -80,31 +88,40 @@ class LeastSquares:
         values = self.positive_eigenvalues
         return float(values[-1] / values[0]) if len(values) else 1.0
 
-    def noisy_limit(self, batch_size: int) -> float:
-        """Return the learning rate below which the error contracts in mean square.
+    def noisy_limit(self, rule: LinearRule, batch_size: int) -> float | None:
+        """Return the learning rate up to which a rule's error stays bounded in mean square.
 
-        With H_B the Hessian over a batch, E |(I - lr H_B) e|^2 < |e|^2 for every e in the range of
-        H if and only if ``lr < 2 / lambda_max(H^-1/2 E[H_B^2] H^-1/2)``. A full batch gives
-        ``2 / lambda_max(H)``. Smaller batches give a smaller limit.
+        The result is None if the computation would take long.
 
         Args:
-            batch_size: rows of a batch, drawn without replacement.
+            rule: the update rule.
+            batch_size: rows of a batch, drawn without replacement, below ``rows``.
         """
-        if batch_size not in self._limits:
-            self._limits[batch_size] = self._noisy_limit(batch_size)
-        return self._limits[batch_size]
+        key = (rule.key, batch_size)
+        if key not in self._limits:
+            noise = self._noise(batch_size)
+            self._limits[key] = None if noise is None else noise.limit(rule) * rule.lr
+        return self._limits[key]
 
-    def _noisy_limit(self, batch_size: int) -> float:
-        rows = self.rows
-        share = (rows - batch_size) / max(1, rows - 1) / batch_size
+    def _noise(self, batch_size: int) -> BatchNoise | None:
+        """Return the noise of batches, by evenly spaced rows if there are many."""
         is_positive = self.eigenvalues > self.eigenvalues[-1] * len(self.eigenvalues) * 1e-14
-        values, vectors = self.eigenvalues[is_positive], self.vectors[:, is_positive]
-        data_hessian = self.vectors * self.eigenvalues @ self.vectors.T - np.diag(self.penalty)
-        variance = vectors.T @ (self._second_moment - data_hessian @ data_hessian) @ vectors
-        square = np.diag(values**2) + share * variance
-        scale = 1 / np.sqrt(values)
-        largest = float(np.linalg.eigvalsh(scale[:, None] * square * scale)[-1])
-        return 2 / largest if largest > 0 else np.inf
+        directions = int(is_positive.sum())
+        shares = shares_of(self.rows, batch_size)
+        most = int(PRODUCTS / (directions**2 * len(shares)))
+        if most < min(self.rows, ROWS_PER_DIRECTION * directions):
+            return None
+        features = self.features()
+        assert features is not None, "the data of a run outlives its diagnostics"
+        x = self.design(features[:: -(-self.rows // most)].double())
+        if self.has_bias:
+            x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
+        return BatchNoise(
+            features=x.cpu().numpy() @ self.vectors[:, is_positive],
+            eigenvalues=self.eigenvalues[is_positive],
+            factor=2 / self.outputs,
+            shares=shares,
+        )
 
     def epochs_to_go(self, point: Array, factors: Array, tolerance: float) -> float | None:
         """Return after how many epochs the objective stops improving; None if not known.
@@ -137,23 +154,8 @@ class LeastSquares:
         return high
 
     @cached_property
-    def _limits(self) -> dict[int, float]:
+    def _limits(self) -> dict[Any, float | None]:
         return {}
-
-    @cached_property
-    def _second_moment(self) -> Array:
-        """The mean over rows of the squared Hessian of one row, without the penalty."""
-        total: Tensor | float = 0.0
-        whole = self.features()
-        assert whole is not None, "the data of a run outlives its diagnostics"
-        for features, _ in blocks_of(Rows(whole, whole)):
-            x = self.design(features.double())
-            if self.has_bias:
-                x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
-            total = total + (x * x.square().sum(dim=1, keepdim=True)).T @ x
-        assert isinstance(total, Tensor)
-        moment: Array = (4 / self.outputs**2 / self.rows * total).cpu().numpy()
-        return moment
 
 
 def least_squares(objective: Objective, data: Dataset) -> LeastSquares | None:

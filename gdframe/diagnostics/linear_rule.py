@@ -68,7 +68,7 @@ class LinearRule:
         self._hyper = [float(hyper[name]) for name in rule.hyper]
         self.lr = float(hyper["lr"])
         rest = [v for name, v in zip(rule.hyper, self._hyper, strict=True) if name != "lr"]
-        self._key = (rule, *rest)
+        self.key = (rule, *rest)
 
     @classmethod
     def of(cls, run: Problem) -> LinearRule | None:
@@ -85,20 +85,20 @@ class LinearRule:
         if recorded.counters or not recorded.is_uniform:
             return None
         rule = cls(recorded, hyper)
-        if rule._key not in _linear:
-            _linear[rule._key] = rule._is_linear()
-        return rule if _linear[rule._key] else None
+        if rule.key not in _linear:
+            _linear[rule.key] = rule._is_linear()
+        return rule if _linear[rule.key] else None
 
     @property
     def limit(self) -> float:
         """The largest curvature at which the rule is stable; infinite if there is no limit."""
-        key = (self._key, self.lr)
+        key = (self.key, self.lr)
         if key not in _limits:
             _limits[key] = self._limit()
         return _limits[key]
 
     def _limit(self) -> float:
-        product = _products.get(self._key)
+        product = _products.get(self.key)
         if product is not None:  # usually the same for all learning rates
             curvatures = np.array([1 - 1e-4, 1 + 1e-4]) * product / self.lr
             inside, outside = self.radii(curvatures)
@@ -106,7 +106,7 @@ class LinearRule:
                 return product / self.lr
         limit = self._search()
         if math.isfinite(limit):
-            _products[self._key] = limit * self.lr
+            _products[self.key] = limit * self.lr
         return limit
 
     def _search(self) -> float:
@@ -124,23 +124,10 @@ class LinearRule:
 
     def radii(self, curvatures: Array) -> Array:
         """Return the spectral radius at each curvature, (curvatures,)."""
-        radii: Array = np.abs(np.linalg.eigvals(self._matrices(curvatures))).max(axis=1)
+        radii: Array = np.abs(np.linalg.eigvals(self.matrices(curvatures))).max(axis=1)
         return radii
 
-    @property
-    def gain(self) -> float:
-        """The total effect of one gradient on the parameter, relative to gradient descent.
-
-        It is 1 for gradient descent and ``1 / (1 - beta)`` for heavy-ball and Nesterov momentum.
-        Far below the limit, the rule equals gradient descent with a learning rate ``gain`` times
-        as large.
-        """
-        flat, curved = self._matrices(np.array([0.0, 1.0]))  # the matrix is linear in the curvature
-        impulse = (curved - flat)[:, 0]  # the effect of a gradient of one
-        total = np.linalg.matrix_power(flat, 1 << 20) @ impulse
-        return float(-total[0] / self.lr)
-
-    def _matrices(self, curvatures: Array) -> Array:
+    def matrices(self, curvatures: Array) -> Array:
         """Return the matrix on (parameter, state) at each curvature, (curvatures, size, size)."""
         columns = [self._apply(row, curvatures) for row in np.eye(self._size)]
         return np.stack(columns, axis=2)

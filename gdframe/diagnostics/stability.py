@@ -7,6 +7,14 @@ from dataclasses import dataclass
 
 from gdframe.diagnostics.least_squares import LeastSquares
 from gdframe.diagnostics.linear_rule import LinearRule
+from gdframe.errors import rounded_down
+
+FULL_SHARE, NOISY_SHARE = 0.5, 0.1
+"""Share of the limit that is advised: with full batches, and where batches are noisy.
+
+Half of the limit is one over the largest curvature, at which no direction overshoots. Noise of the
+batches leaves the objective above its minimum by a share of about lr / (limit - lr).
+"""
 
 
 @dataclass(frozen=True)
@@ -18,8 +26,8 @@ class Stability:
         product: largest stable ``lr * curvature`` of the update rule: 2 for gradient descent.
         curvature: the largest eigenvalue of the Hessian, above 0.
         is_constant: whether the Hessian is the same at every point.
-        noisy: largest learning rate at which the error contracts in mean square at this batch
-            size; to first order for momentum; None if unknown, or for full batches.
+        noisy: largest learning rate at which the error stays bounded in mean square at this
+            batch size; None if unknown, or for full batches.
         batch_size: rows of a batch.
         is_sampled: whether a step sees only some rows.
     """
@@ -47,12 +55,14 @@ class Stability:
         """A message if the learning rate exceeds its limit, with what to try; else None."""
         if self.lr <= self.lowest:
             return None
-        source = f" ({self.product:.3g} / lambda_max)"
+        source, share = f" ({self.product:.3g} / lambda_max)", FULL_SHARE
         if self.noisy is not None and self.noisy < self.limit:
-            source = f" at batch size {self.batch_size:,}"
+            source, share = f" at batch size {self.batch_size:,}", NOISY_SHARE
+        ratio = self.lr / self.lowest
+        above = "just above" if ratio < 1.05 else f"{two_digits(ratio)} times"
         return (
-            f"learning rate {self.lr:g} is {two_digits(self.lr / self.lowest)} times the stability "
-            f"limit {self.lowest:.2g}{source}; try {self.lowest / 2:.2g} to {self.lowest:.2g}"
+            f"learning rate {self.lr:g} is {above} the stability limit "
+            f"{rounded_down(self.lowest)}{source}; try {rounded_down(share * self.lowest)}"
         )
 
 
@@ -89,7 +99,7 @@ def stability_of(
     if not math.isfinite(product):
         return None
     noisy = None
-    if quadratic is not None and batch_size < quadratic.rows and (gain := rule.gain) > 0:
-        noisy = quadratic.noisy_limit(batch_size) / gain
+    if quadratic is not None and batch_size < quadratic.rows:
+        noisy = quadratic.noisy_limit(rule, batch_size)
     is_constant = quadratic is not None
     return Stability(rule.lr, product, curvature, is_constant, noisy, batch_size, is_sampled)

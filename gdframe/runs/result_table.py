@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
-from gdframe.errors import printable
+from gdframe.errors import printable, rounded_down
 from gdframe.runs.result import Result
 
 
@@ -64,9 +64,9 @@ def _point(result: Result) -> str:
 
 
 def _curvature(facts: Mapping[str, float]) -> str:
-    limit = f"stable up to lr {facts['stability_limit']:.3g}"
+    limit = f"stable up to lr {rounded_down(facts['stability_limit'], 3)}"
     if "noisy_limit" in facts:
-        limit += f" (full batch), {facts['noisy_limit']:.3g} at this batch size"
+        limit += f" (full batch), {rounded_down(facts['noisy_limit'], 3)} at this batch size"
     elif "limit_of_full_batches" in facts:
         limit += " (full batch)"
     return f"lambda_max {facts['lambda_max']:.4g}, {limit}"

@@ -178,27 +178,6 @@ def test_least_squares_have_the_right_hessian_and_minimum(dtype, penalty, bias):
     assert least_squares(objective, data) is quadratic
 
 
-@pytest.mark.parametrize("batch_size", [1, 5, 40])
-def test_errors_contract_in_mean_square_only_up_to_the_noisy_limit(batch_size):
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(40, 3)) * [1.0, 2.0, 0.5]
-    data = gd.Dataset.from_arrays(x, rng.normal(size=40), dtype=torch.float64)
-    objective = Objective(gd.Linear(3).double(), gd.MSE(), gd.L2(strength=0.05))
-    limit = least_squares(objective, data).noisy_limit(batch_size)
-    ones = np.column_stack([x, np.ones(40)])
-    ridge = 0.1 * np.diag([1.0, 1.0, 1.0, 0.0])
-    square = np.zeros((4, 4))
-    mean = np.zeros((4, 4))
-    draws = 20_000 if batch_size < 40 else 1
-    for _ in range(draws):
-        batch = ones[rng.permutation(40)[:batch_size]]
-        hessian = 2 / batch_size * batch.T @ batch + ridge
-        square += hessian @ hessian / draws
-        mean += hessian / draws
-    change = lambda lr: np.linalg.eigvalsh(lr**2 * square - 2 * lr * mean)[-1]  # noqa: E731
-    assert change(0.97 * limit) < 0 < change(1.03 * limit)
-
-
 def test_other_objectives_are_not_least_squares():
     data = gd.Diabetes().load()
     for model, loss, penalty in (
