@@ -15,9 +15,6 @@ from gdframe.stopping import Verdict
 SMALL = 0.2
 """Share of its limit below which a learning rate counts as small."""
 
-FARTHEST = 5.0
-"""Longest extrapolation from the last epochs, as a multiple of the epochs done."""
-
 NEAR = 1e-3
 """Longest Newton step at a stationary point, in units of one plus the norm of the point."""
 
@@ -66,25 +63,21 @@ def explain_limit(
 ) -> Verdict:
     """Return the verdict of a run at its limit of epochs or time, with how far it had to go.
 
-    If the number of remaining epochs is unknown, the decrease over the last epochs gives a lower
-    bound. A decrease that has hardly slowed down gives none.
-
     Args:
         verdict: ``max_epochs`` or ``time_limit``.
         objective: by epoch, from the start.
         stability: of its learning rate.
         tolerance: largest relative improvement of an epoch that counts as no improvement.
         minimum: of the objective, if known.
-        remaining: epochs still needed, if known.
+        remaining: epochs until an epoch improves the objective by less than the tolerance, if
+            known.
     """
     parts = []
-    at_least = "" if remaining is not None else "at least "
-    if remaining is None:
-        remaining = epochs_to_go(objective, tolerance)
-        if remaining is not None and remaining > FARTHEST * len(objective):
-            remaining = None
     if remaining is not None:
-        parts.append(f"still descending: needs {at_least}{_rounded(remaining)} more epochs")
+        parts.append(
+            f"still descending: needs {_rounded(remaining)} more epochs until one improves the "
+            f"objective by less than {tolerance:g} (relative)"
+        )
     elif (decrease := _last_decrease(objective)) > tolerance:
         parts.append(
             f"still descending: the last epoch lowered the objective by {_percent(decrease)}"
@@ -176,39 +169,6 @@ def explain_point(
             verdict, advice=f"the point is a minimum: lambda_min = {smallest:.3g}{above}"
         )
     return verdict
-
-
-def epochs_to_go(objective: NDArray[np.float64], tolerance: float) -> float | None:
-    """Return after how many more epochs the improvement is below the tolerance.
-
-    The estimate compares the decrease over the last tenth of the epochs with that over the tenth
-    before, and extrapolates it as a geometric series. It is None where the objective does not
-    decrease in each of these epochs, or the decrease does not shrink.
-
-    Args:
-        objective: by epoch.
-        tolerance: relative improvement of an epoch.
-
-    Example:
-        >>> f = 1 + 0.9 ** np.arange(101.0)
-        >>> round(epochs_to_go(f, 1e-8))  # 0.1 * 0.9^(n - 1) < 1e-8 at n = 154
-        54
-    """
-    span = max(2, (len(objective) - 1) // 10)
-    if len(objective) < 2 * span + 1 or (np.diff(objective[-2 * span - 1 :]) >= 0).any():
-        return None
-    before = float(objective[-2 * span - 1] - objective[-span - 1])
-    after = float(objective[-span - 1] - objective[-1])
-    if not (0 < after < before):
-        return None
-    shrink = after / before  # the factor over a span
-    end = float(objective[-1]) - after * shrink / (1 - shrink)
-    factor = shrink ** (1 / span)
-    last = after * (1 - factor) / (1 - shrink) * factor ** (span - 1)  # decrease of the last epoch
-    target = tolerance * abs(end)
-    if target <= 0 or last <= target:
-        return None
-    return math.log(target / last) / math.log(factor)
 
 
 def _last_decrease(objective: NDArray[np.float64]) -> float:
