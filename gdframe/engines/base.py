@@ -75,7 +75,7 @@ class Problem:
         """Return the parts that only steps may change, by their names in messages."""
         o = self.objective
         parts = {"model": o.model, "loss": o.loss, "penalty": o.penalty}
-        return {**parts, "optimizer": self.optimizer}
+        return {**parts, "optimizer": self.optimizer, "schedule": self.schedule}
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 
 import torch
@@ -10,11 +10,12 @@ from torch import Tensor
 
 from gdframe.engines.base import Problem
 from gdframe.errors import UserError
-from gdframe.hidden_state import HiddenState
+from gdframe.hidden_state import ONE_AT_A_TIME, HiddenState
 from gdframe.loaders.base import Loader
+from gdframe.sameness import same_values
 
 TRIED = 3
-"""First epochs, whose orders are compared when they are asked for forwards and backwards."""
+"""First epochs, whose orders are asked for before a run is built."""
 
 
 def overrides_order(loader: Loader) -> bool:
@@ -35,7 +36,7 @@ def takes_all_rows(loader: Loader) -> bool:
 def row_order(loader: Loader, epoch: int, seed: int, runs: Sequence[Problem]) -> Tensor | None:
     """Return the order of an epoch's rows, (rows,) int64; None for the order of the data.
 
-    Rows may be repeated and left out.
+    Rows may be repeated and left out. A loader's memory is undone after each call.
 
     Args:
         loader: decides.
@@ -44,15 +45,39 @@ def row_order(loader: Loader, epoch: int, seed: int, runs: Sequence[Problem]) ->
         runs: those that train on the rows, which the loader must leave as they are.
 
     Raises:
-        UserError: the loader returns anything else, or changes a run.
+        UserError: the loader returns anything else or another order after other calls, or changes
+            a run.
     """
     if not overrides_order(loader):
         return loader.order(epoch, seed)
+    with ONE_AT_A_TIME, HiddenState({"loader": loader}):
+        (order,) = _orders(loader, [(epoch, seed)], runs)
+    with ONE_AT_A_TIME, HiddenState({"loader": loader}):
+        other_calls = [(max(epoch - 1, 0), seed), (epoch, seed + 1)]
+        *_, again = _orders(loader, [*other_calls, (epoch, seed)], runs)
+    is_same = order is again if order is None or again is None else same_values(order, again)
+    if not is_same:
+        raise _error(loader, "returns another order when called again")
+    return order
+
+
+def _orders(
+    loader: Loader, calls: Iterable[tuple[int, int]], runs: Sequence[Problem]
+) -> list[Tensor | None]:
+    """Return copies of a loader's answers to calls in turn; each is (epoch, seed)."""
     with ExitStack() as guards:
         for run in runs:
-            around = run.guard.around(f"loader {type(loader).__name__}", loader)
+            around = run.guard.around(f"loader {type(loader).__name__}", loader, own="loader")
             guards.enter_context(around)
-        order = loader.order(epoch, seed)
+        return [_checked(loader, loader.order(epoch, seed)) for epoch, seed in calls]
+
+
+def _checked(loader: Loader, order: Tensor | None) -> Tensor | None:
+    """Return a copy of an order.
+
+    Raises:
+        UserError: it is no order of the loader's rows.
+    """
     if order is None:
         return None
     name, rows = type(loader).__name__, loader.rows
@@ -71,7 +96,15 @@ def row_order(loader: Loader, epoch: int, seed: int, runs: Sequence[Problem]) ->
     if low < 0 or high >= rows:
         wrong = low if low < 0 else high
         raise UserError(f"{name}.order: returned row {wrong}; expected rows 0 to {rows - 1}")
-    return order.to(torch.int64).contiguous()
+    return order.to(torch.int64, copy=True, memory_format=torch.contiguous_format)
+
+
+def _error(loader: Loader, what: str) -> UserError:
+    """Return the error for a loader whose order is no function of (epoch, seed)."""
+    return UserError(
+        f"{type(loader).__name__}.order: {what}; expected a function of (epoch, seed): draw with "
+        "gdframe.generator(seed, gdframe.Purpose.ORDER, epoch)"
+    )
 
 
 def check_loader(loader: Loader, runs: Sequence[Problem], epochs: int) -> None:
@@ -89,22 +122,12 @@ def check_loader(loader: Loader, runs: Sequence[Problem], epochs: int) -> None:
         )
     if not overrides_order(loader):
         return
-
-    def order_of(epoch: int, seed: int) -> Tensor:
-        order = row_order(loader, epoch, seed, runs[:1])
-        return torch.arange(loader.rows) if order is None else order.clone()
-
+    calls = [(epoch, seed) for epoch in range(min(TRIED, epochs))]
+    for call in calls:
+        row_order(loader, *call, runs[:1])
     with HiddenState({"loader": loader}):
-        tried = range(min(TRIED, epochs))
-        first = [order_of(epoch, seed) for epoch in tried]
-        order_of(tried[-1], seed + 1)  # other runs may share the loader
+        _orders(loader, [*calls, (calls[-1][0], seed + 1)], runs[:1])
         with HiddenState({"loader": loader}) as saved:  # the first calls may have filled a cache
-            second = [order_of(epoch, seed) for epoch in reversed(tried)]
-            place = saved.changed()
-    is_same = all(map(torch.equal, first, reversed(second)))
-    if not is_same or place is not None:
-        what = f"changes its {place}" if is_same else "returns another order when called again"
-        raise UserError(
-            f"{name}.order: {what}; expected a function of (epoch, seed): draw with "
-            "gdframe.generator(seed, gdframe.Purpose.ORDER, epoch)"
-        )
+            _orders(loader, reversed(calls), runs[:1])
+            if (place := saved.changed()) is not None:
+                raise _error(loader, f"changes its {place}")

@@ -14,6 +14,9 @@ from gdframe.hidden_state.attachments import is_untouched_built_in
 from gdframe.hidden_state.state import HiddenState
 from gdframe.registry import is_built_in
 
+ONE_AT_A_TIME = RLock()
+"""Held while a user's component is called and its state is compared: engines use threads."""
+
 
 class Guard:
     """Notices that a component changes a run.
@@ -25,23 +28,26 @@ class Guard:
         parts: what calls must leave as it is, by the names of messages.
 
     Attributes:
+        parts: more may be added before the first call.
         data: tensors that calls must leave too; they are not copied: only writes by torch are
             noticed.
     """
 
     def __init__(self, parts: Mapping[str, Any]) -> None:
-        self._parts = parts
+        self.parts = dict(parts)
         self.data: Sequence[Tensor] = ()
-        self._saved: HiddenState | None = None
-        self._lock = RLock()
+        self._saved: dict[str, HiddenState] = {}
 
     @contextmanager
-    def around(self, who: str, component: object, **arguments: Tensor) -> Iterator[None]:
+    def around(
+        self, who: str, component: object, own: str = "", **arguments: Tensor
+    ) -> Iterator[None]:
         """Surround a call of a component; built-in ones are not watched.
 
         Args:
             who: the component in messages, such as ``stopping rule Plateau``.
             component: is called.
+            own: the part that the component itself is, and may change.
             arguments: of the call by name, which it must leave as they are, too.
 
         Raises:
@@ -50,10 +56,12 @@ class Guard:
         if is_built_in(component):
             yield
             return
-        with self._lock:
-            if self._saved is None or self._saved.changed() is not None:
-                self._saved = HiddenState(self._parts, draws=False)
-            saved, arguments_before = self._saved, HiddenState(arguments, draws=False)
+        with ONE_AT_A_TIME:
+            saved = self._saved.get(own)
+            if saved is None or saved.changed() is not None:
+                parts = {name: part for name, part in self.parts.items() if name != own}
+                saved = self._saved[own] = HiddenState(parts, draws=False, skip=self.data)
+            arguments_before = HiddenState(arguments, draws=False)
             tensors = [*(("data", t) for t in self.data), *arguments.items()]
             versions = [tensor._version for _, tensor in tensors]
             try:

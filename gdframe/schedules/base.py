@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdframe.errors import UserError
-from gdframe.hidden_state import Guard, HiddenState
+from gdframe.hidden_state import ONE_AT_A_TIME, Guard, HiddenState
 from gdframe.registry import is_built_in
 
 SPAN = 1024
@@ -98,8 +98,23 @@ def _factors(schedule: Schedule, first: int, last: int, clock: Clock) -> NDArray
         return _called(schedule, np.arange(first, last), clock)
     begin, end = _span(first, clock)[0], _span(last - 1, clock)[1]
     spans = [_span(step, clock) for step in range(begin, end, SPAN)]
-    values = np.concatenate([_called(schedule, np.arange(*span), clock) for span in spans])
+    with ONE_AT_A_TIME, HiddenState({"schedule": schedule}):
+        values, again = (
+            np.concatenate([_called(schedule, np.arange(*span), clock) for span in spans])
+            for _ in range(2)
+        )
+    if not np.array_equal(values, again, equal_nan=True):
+        raise _error(schedule)
     return values[first - begin : last - begin]
+
+
+def _error(schedule: Schedule) -> UserError:
+    """Return the error for a schedule that is no function of the time."""
+    return UserError(
+        f"{type(schedule).__name__}.factor: gives another factor when it is called again, or for "
+        "other steps at a time; expected a function of each time since the start alone, as in "
+        "np.where(epochs < 1, 1.0, 0.1)"
+    )
 
 
 def _span(step: int, clock: Clock) -> tuple[int, int]:
@@ -126,6 +141,7 @@ def check_schedule(schedule: Schedule, clock: Clock, parts: Mapping[str, Any]) -
         return
     steps = _steps_to_try(clock)
     name = type(schedule).__name__
+    parts = {key: part for key, part in parts.items() if part is not schedule}
     with HiddenState({**parts, "schedule": schedule}):
         guard = Guard(parts)
         with guard.around(f"schedule {name}", schedule):
@@ -151,11 +167,7 @@ def check_schedule(schedule: Schedule, clock: Clock, parts: Mapping[str, Any]) -
         for other in (together, second)
     )
     if place is not None or not is_same:
-        raise UserError(
-            f"{name}.factor: gives another factor when it is called again, or for other steps at "
-            "a time; expected a function of each time since the start alone, as in "
-            "np.where(epochs < 1, 1.0, 0.1)"
-        )
+        raise _error(schedule)
 
 
 def _steps_to_try(clock: Clock) -> NDArray[np.int64]:

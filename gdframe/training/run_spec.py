@@ -85,6 +85,7 @@ class RunSpec:
         schedule = self.schedule or Constant()
         problem = Problem(self.objective, self.optimizer, schedule, int(self.seed), self.metrics)
         problem.guard.data = self.data.tensors
+        problem.guard.parts["loader"] = self.loader
         return problem
 
     @property
@@ -110,7 +111,6 @@ class RunSpec:
             "penalty": type(self.penalty) if is_built_in(self.penalty) else self.penalty,
             "optimizer": self.optimizer.param_groups,
             "update rule": type(self.optimizer),
-            "schedule": self.schedule,
             "loader": self.loader,
             "stopping": self.stopping.rules,
             "metric": self.metrics,

@@ -84,6 +84,8 @@ def trainer(engine, *, who="", what="", model=None, data=None, **more):
         "parameters": lambda: model.weight.data.add_(0.5),
         "targets": lambda: data.train.targets.mul_(0.5),
         "features": lambda: data.train.features[:1].mul_(0.5),
+        "the loader": lambda: setattr(loader, "batch_size", 4),
+        "the schedule": lambda: setattr(schedule, "gamma", 0.5),
     }
     act = acts.get(what)
     guests = {
@@ -92,6 +94,7 @@ def trainer(engine, *, who="", what="", model=None, data=None, **more):
         "observer": ("observers", [Watch(act)]),
         "schedule": ("schedule", Rate(act)),
     }
+    schedule = more.setdefault("schedule", gd.Exponential())
     loader = Order(data.rows, act) if who == "loader" else gd.MiniBatch(data.rows, batch_size=16)
     if who in guests:
         more |= dict([guests[who]])
@@ -102,6 +105,7 @@ def trainer(engine, *, who="", what="", model=None, data=None, **more):
 
 PLACES = ["a global", "a hyperparameter", "the loss", "the penalty", "the model", "parameters"]
 WRITERS = [
+    *product(["stopping", "metric", "observer"], ["the loader", "the schedule"]),
     *product(["stopping", "metric", "observer"], [*PLACES, "targets", "features"]),
     *product(["loader", "schedule"], PLACES),
 ]
