@@ -8,6 +8,7 @@ from gdframe.data.dataset import Dataset
 from gdframe.engines.base import CannotExecute, Engine, Problem
 from gdframe.engines.kernel_checks import KernelError
 from gdframe.engines.nodes import NotElementwiseError
+from gdframe.engines.probe import why_read_by_others
 from gdframe.engines.row_order import check_loader
 from gdframe.engines.verification import DifferenceError
 from gdframe.errors import UserError, first_line
@@ -84,9 +85,12 @@ def build_engine(
     clock = Clock(loader.steps_per_epoch, epochs)
     for run in {id(run.schedule): run for run in runs}.values():
         check_schedule(run.schedule, clock, run.parts)
+    kind = ENGINES.get(name)
     try:
+        if _has_copies(kind) and (reason := why_read_by_others(runs, loader)) is not None:
+            raise CannotExecute(name, reason)
         engine: Engine = ENGINES.build(name, runs=runs, data=data, loader=loader, epochs=epochs)
-        if isinstance(ENGINES.get(name), type):  # "auto" has already verified its choice
+        if isinstance(kind, type):  # "auto" has already verified its choice
             engine.verify()
     except UserError:
         raise
@@ -95,6 +99,13 @@ def build_engine(
             raise
         raise CannotExecute(name, failure(error)) from error
     return engine
+
+
+def _has_copies(kind: object) -> bool:
+    """Return whether a kind of engine trains copies of the module's parameters."""
+    if not (isinstance(kind, type) and issubclass(kind, Engine)):
+        return False
+    return kind.copy_to_module is not Engine.copy_to_module
 
 
 def failure(error: Exception) -> str:

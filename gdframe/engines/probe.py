@@ -5,7 +5,7 @@ All changes by trial calls are undone: a component is left as if it had not been
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -22,12 +22,13 @@ from gdframe.engines.problem_state import (
 )
 from gdframe.errors import first_line
 from gdframe.hidden_state import DRAWS, HiddenState
-from gdframe.hidden_state.attachments import has_attachments
+from gdframe.hidden_state.attachments import has_attachments, is_untouched_built_in
 from gdframe.hidden_state.transparency import is_library
 from gdframe.loaders.base import Loader
 from gdframe.optimizers.base import Optimizer, State
 from gdframe.registry import is_built_in
 from gdframe.sameness import same_values
+from gdframe.schedules.base import are_built_in
 
 MODES = ("train", "eval", "zero_grad", "requires_grad_", "__setattr__", "__delattr__")
 """Methods of a module that the plain loop calls or causes, besides its forward."""
@@ -135,6 +136,34 @@ def why_not_as_declared(run: Problem, data: Dataset, loader: Loader) -> str | No
     if are_built_in and not has_attachments(objective.model):
         return None
     return why_not_functional(run, data, loader) or _why_not_by_row(run, data)
+
+
+@torch.no_grad()
+def why_read_by_others(runs: Sequence[Problem], loader: Loader) -> str | None:
+    """Return which user's component may read parameters of a model by itself, or None.
+
+    An engine that holds copies of the parameters would let it read those that a run starts from.
+    """
+    readers = {}
+    for run in runs:
+        objective = run.objective
+        parts = {"loss": objective.loss, "penalty": objective.penalty, "loader": loader}
+        others: dict[str, Any] = {n: p for n, p in parts.items() if not is_untouched_built_in(p)}
+        if not are_built_in(run.schedule):
+            others["schedule"] = run.schedule
+        for what, part in others.items():
+            readers[id(part)] = f"its {what} ({type(part).__name__})", part
+    if not readers:
+        return None
+    states = [HiddenState({name: part}, draws=False) for name, part in readers.values()]
+    for state in states:
+        if state.opaque:
+            return f"{state.opaque} hides its state, as an iterator does"
+    with HiddenState({str(index): run.objective.model for index, run in enumerate(runs)}):
+        for parameter in (p for run in runs for p in trained_parameters(run).values()):
+            parameter.fill_(torch.nan)
+        place = next((place for state in states if (place := state.changed())), None)
+    return place and f"{place} holds parameters of the model, which it may read while they change"
 
 
 @torch.no_grad()

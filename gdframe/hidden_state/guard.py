@@ -40,15 +40,19 @@ class Guard:
 
     @contextmanager
     def around(
-        self, who: str, component: object, own: str = "", **arguments: Tensor
+        self,
+        who: str,
+        component: object,
+        arguments: Mapping[str, Tensor] | None = None,
+        own: str = "",
     ) -> Iterator[None]:
         """Surround a call of a component; built-in ones are not watched.
 
         Args:
             who: the component in messages, such as ``stopping rule Plateau``.
             component: is called.
-            own: the part that the component itself is, and may change.
             arguments: of the call by name, which it must leave as they are, too.
+            own: the part that the component itself is, and may change.
 
         Raises:
             UserError: a user's component has changed a part, which is undone, or the data.
@@ -57,7 +61,7 @@ class Guard:
             yield
             return
         with ONE_AT_A_TIME:
-            saved = self._saved.get(own)
+            arguments, saved = arguments or {}, self._saved.get(own)
             if saved is None or saved.changed() is not None:
                 parts = {name: part for name, part in self.parts.items() if name != own}
                 saved = self._saved[own] = HiddenState(parts, draws=False, skip=self.data)

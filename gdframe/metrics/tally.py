@@ -97,7 +97,7 @@ class Tally:
     def _call(self, name: str, function: Any, predicted: Tensor, targets: Tensor) -> Any:
         """Call a metric, or one of its functions, which must leave all it is given as it is."""
         tensors = {"predictions": predicted, "targets": targets}
-        with self._guard.around(f"metric {name}", function, **tensors):
+        with self._guard.around(f"metric {name}", function, tensors):
             return function(predicted, targets)
 
     def labels(self, targets: Tensor) -> Tensor:

@@ -94,7 +94,7 @@ def factors_of(
 
 
 def _factors(schedule: Schedule, first: int, last: int, clock: Clock) -> NDArray[np.float64]:
-    if _are_built_in(schedule):
+    if are_built_in(schedule):
         return _called(schedule, np.arange(first, last), clock)
     begin, end = _span(first, clock)[0], _span(last - 1, clock)[1]
     spans = [_span(step, clock) for step in range(begin, end, SPAN)]
@@ -137,7 +137,7 @@ def check_schedule(schedule: Schedule, clock: Clock, parts: Mapping[str, Any]) -
     Raises:
         UserError: a call returns other factors than another, or changes the schedule or the run.
     """
-    if _are_built_in(schedule):
+    if are_built_in(schedule):
         return
     steps = _steps_to_try(clock)
     name = type(schedule).__name__
@@ -187,15 +187,15 @@ def _steps_to_try(clock: Clock) -> NDArray[np.int64]:
 
 def _key(schedule: Schedule) -> Any:
     """Return a key that only equal schedules share."""
-    if not _are_built_in(schedule):
+    if not are_built_in(schedule):
         return id(schedule)  # it may hold values that cannot be compared
     return (type(schedule), *((name, type(v), v) for name, v in vars(schedule).items()))
 
 
-def _are_built_in(schedule: Schedule) -> bool:
+def are_built_in(schedule: Schedule) -> bool:
     """Return whether a schedule and those in it are built in."""
     inner = (value for value in vars(schedule).values() if isinstance(value, Schedule))
-    return is_built_in(schedule) and all(map(_are_built_in, inner))
+    return is_built_in(schedule) and all(map(are_built_in, inner))
 
 
 def _called(schedule: Schedule, steps: NDArray[np.int64], clock: Clock) -> NDArray[np.float64]:

@@ -52,3 +52,63 @@ def test_gram_measures_what_a_loss_predicts(monkeypatch):
         ).fit().history)  # fmt: skip
     for column in ("train/r2", "train/rmse"):
         np.testing.assert_allclose(*(history[column] for history in histories), rtol=1e-9)
+
+
+class ByError(gd.MiniBatch):
+    """Begins with the rows that the model predicts best."""
+
+    def __init__(self, rows, predict):
+        super().__init__(rows, batch_size=16)
+        self.predict = predict
+
+    def order(self, epoch, seed):
+        return self.predict()[:, 0].argsort()
+
+
+class ByNorm(gd.Schedule):
+    def __init__(self, weight):
+        self.weight = weight
+
+    def factor(self, epochs, clock):
+        return np.full(len(epochs), 1 / (1 + float(np.linalg.norm(self.weight))))
+
+
+class Decays(gd.MSE):
+    """Adds a penalty that is far below the tolerances of a comparison."""
+
+    def __init__(self, weight):
+        self.weight = weight
+
+    def __call__(self, outputs, targets):
+        return super().__call__(outputs, targets) + 1e-9 * (self.weight**2).sum()
+
+    kernel = staticmethod(gd.MSE.kernel)
+
+
+READERS = {
+    "loader": lambda model, data: {
+        "loader": ByError(data.rows, lambda: model(data.train.features).detach())
+    },
+    "schedule": lambda model, data: {"schedule": ByNorm(model.weight.detach().numpy())},
+    "schedule in another": lambda model, data: {
+        "schedule": gd.Warmup(epochs=1, then=ByNorm(model.weight.detach()))
+    },
+    "loss": lambda model, data: {"loss": Decays(model.weight)},
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_what_may_read_parameters_is_left_to_the_plain_loop(reader):
+    def build(engine):
+        data, model = dataset(), gd.Linear(3).double()
+        parts = {"loss": gd.MSE(), "loader": gd.FullBatch(data.rows), "schedule": None}
+        parts |= READERS[reader](model, data)
+        return gd.Trainer(
+            model, optimizer=gd.GD(model.parameters(), lr=0.01), data=data, engine=engine,
+            epochs=4, **parts,
+        )  # fmt: skip
+
+    kind = reader.split()[0]
+    with pytest.raises(gd.CannotExecute, match=rf"its {kind} \(.* holds parameters of the model"):
+        build("linear")
+    assert build("auto").fit().engine == "eager"
