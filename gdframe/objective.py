@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ from torch.func import functional_call, grad
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.errors import UserError, first_line
 from gdframe.hidden_state import undisturbed
+from gdframe.hidden_state.attachments import is_untouched_built_in
+from gdframe.hidden_state.in_place import unchanged_rows
 from gdframe.losses.base import Loss
 from gdframe.metrics.tally import Tally, default_metrics
 from gdframe.models.function import Function
@@ -131,12 +133,13 @@ class Objective:
                 self.model.train(training)
 
     def _check_rows(self, loss: Loss, data: Dataset) -> None:
-        """Try model and loss on two rows."""
+        """Try model and loss on two rows, in evaluation and in training."""
         model = type(self.model).__name__
         rows = self.encode(Rows(data.train.features[:2], data.train.targets[:2]))
         features, targets = rows.features.clone(), rows.targets.clone()
         what = f"features of shape {tuple(features.shape)} and type {features.dtype}"
-        outputs = self._try(f"model {model} on {what}", lambda: self.model(features))
+        with unchanged_rows(self.model, loss, features, targets):
+            outputs = self._try(f"model {model} on {what}", lambda: self.model(features))
         if not isinstance(outputs, Tensor):
             raise UserError(
                 f"model {model}: forward returned a {type(outputs).__name__}; expected one tensor "
@@ -148,19 +151,15 @@ class Objective:
                 f"model {model}: outputs have shape {tuple(outputs.shape)} for {len(features)} "
                 f"rows; loss {loss.name} needs {expected}"
             )
-        self._check_value(
-            f"loss {loss.name}", self._try(f"loss {loss.name}", lambda: loss(outputs, targets))
-        )
-        if not torch.equal(features, rows.features):
-            raise UserError(
-                f"model {model}: forward changes its features in place, and with them the data; "
-                "compute on a copy (features.clone())"
-            )
-        if not torch.equal(targets, rows.targets):
-            raise UserError(
-                f"loss {loss.name}: changes its targets in place, and with them the data; compute "
-                "on a copy (targets.clone())"
-            )
+        with unchanged_rows(self.model, loss, features, targets):
+            value = self._try(f"loss {loss.name}", lambda: loss(outputs, targets))
+        self._check_value(f"loss {loss.name}", value)
+        if is_untouched_built_in(self.model) and is_untouched_built_in(loss):
+            return
+        self.model.train()
+        unchanged = unchanged_rows(self.model, loss, features, targets)
+        with unchanged, suppress(Exception), torch.no_grad():  # it may need more rows in training
+            self.batch_loss(features, targets)
 
     @staticmethod
     def _try(what: str, call: Callable[[], Any], remedy: str = "") -> Any:

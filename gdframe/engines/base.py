@@ -17,6 +17,7 @@ from torch import Tensor
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.errors import UserError
 from gdframe.hidden_state import Guard
+from gdframe.hidden_state.in_place import unchanged_rows
 from gdframe.loaders.base import Loader
 from gdframe.metrics.base import Metric
 from gdframe.metrics.tally import Tally, default_metrics
@@ -57,8 +58,14 @@ class Problem:
     metrics: Mapping[str, Metric] | None = None
 
     def evaluate(self, rows: Rows, data: Dataset, *, gradient: bool) -> Evaluation:
-        """Return the objective and the metrics over rows, as ``Objective.evaluate`` does."""
-        return self.objective.evaluate(rows, data, gradient=gradient, tally=self.tally(data, rows))
+        """Return the objective and the metrics over rows, as ``Objective.evaluate`` does.
+
+        Raises:
+            UserError: a component changes the rows.
+        """
+        objective, tally = self.objective, self.tally(data, rows)
+        with unchanged_rows(objective.model, objective.loss, rows.features, rows.targets):
+            return objective.evaluate(rows, data, gradient=gradient, tally=tally)
 
     def tally(self, data: Dataset, rows: Rows) -> Tally:
         """Return an empty tally of the run's metrics over rows, which are encoded."""

@@ -14,6 +14,8 @@ from gdframe.engines.base import UNKNOWN, Engine, Estimate, Part, Problem, Trace
 from gdframe.engines.likeness import first_difference
 from gdframe.engines.problem_state import starting_state
 from gdframe.engines.row_order import row_order
+from gdframe.errors import UserError
+from gdframe.hidden_state.in_place import unchanged_rows
 from gdframe.loaders.base import Loader
 from gdframe.objective import Evaluation
 from gdframe.optimizers.base import Optimizer
@@ -182,11 +184,15 @@ def one_step(
 
     Returns:
         Loss and gradient norm before the update, as 0-d tensors.
+
+    Raises:
+        UserError: a component changes the rows, or the optimizer its learning rate.
     """
     objective, optimizer = run.objective, run.optimizer
     for parameter in parameters:
         parameter.grad = None
-    loss = objective.batch_loss(batch.features, batch.targets)
+    with unchanged_rows(objective.model, objective.loss, batch.features, batch.targets):
+        loss = objective.batch_loss(batch.features, batch.targets)
     torch.autograd.backward(loss + objective.penalty_value())
     for group, lr in zip(optimizer.param_groups, rates, strict=True):
         group["lr"] = lr
@@ -196,6 +202,13 @@ def one_step(
             for group in optimizer.param_groups:
                 optimizer.prepare([p for p in group["params"] if p.grad is not None])
     optimizer.step()
+    for group, lr in zip(optimizer.param_groups, rates, strict=True):
+        if group["lr"] != lr:
+            raise UserError(
+                f"optimizer {type(optimizer).__name__}: its step changes lr from {lr:g} to "
+                f"{group['lr']:g}; a schedule sets lr before each step, so keep an adapted rate in "
+                "the optimizer's state, or write a gdframe.Schedule"
+            )
     return loss.detach(), norm
 
 

@@ -219,3 +219,19 @@ def test_state_of_other_optimizers_comes_back_as_it_was(make):
     after = run.optimizer.state[model.weight]
     assert {key: type(value) for key, value in after.items()} == before
     assert float(after["step"]) == 1
+
+
+class BoldDriver(torch.optim.SGD):
+    def step(self, closure=None):
+        super().step(closure)
+        for group in self.param_groups:
+            group["lr"] *= 0.5
+
+
+def test_an_optimizer_that_changes_its_own_learning_rate_is_refused():
+    model = gd.Linear(3).double()
+    optimizer = BoldDriver(model.parameters(), lr=0.5)
+    trainer = gd.Trainer(model, gd.MSE(), optimizer, gd.FullBatch(24), DATA, epochs=3)
+    with pytest.raises(gd.UserError, match=r"BoldDriver: its step changes lr from 0\.5 to 0\.25"):
+        trainer.fit()
+    assert optimizer.param_groups[0]["lr"] == 0.5
