@@ -17,7 +17,7 @@ from gdframe.data.dataset import Dataset, Rows
 from gdframe.errors import UserError, first_line
 from gdframe.hidden_state import undisturbed
 from gdframe.hidden_state.attachments import is_untouched_built_in
-from gdframe.hidden_state.in_place import unchanged_rows
+from gdframe.hidden_state.in_place import encoded, unchanged_rows
 from gdframe.losses.base import Loss
 from gdframe.metrics.tally import Tally, default_metrics
 from gdframe.models.function import Function
@@ -183,7 +183,7 @@ class Objective:
         """Return rows with their targets encoded for the loss."""
         if self.loss is None:
             return rows
-        return Rows(rows.features, self.loss.encode(rows.targets, rows.features.dtype))
+        return Rows(rows.features, encoded(self.loss, rows.targets, rows.features.dtype))
 
     def evaluate(
         self,

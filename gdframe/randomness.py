@@ -5,10 +5,12 @@ Draws are made on the CPU, so that a run on a GPU gets the same numbers.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 
+import numpy as np
 import torch
 
 _MASK = (1 << 64) - 1
@@ -54,11 +56,13 @@ def generator(seed: int, purpose: Purpose, index: int = 0) -> torch.Generator:
 
 @contextmanager
 def seeded(
-    seed: int, purpose: Purpose, index: int = 0, *, device: torch.device | str = "cpu"
-) -> Iterator[None]:
-    """Make PyTorch's draws inside the context a function of (seed, purpose, index).
+    seed: int, purpose: Purpose, index: int = 0, *, device: torch.device | str = "cpu",
+    all_libraries: bool = True,
+) -> Iterator[None]:  # fmt: skip
+    """Make the draws of PyTorch, NumPy and Python inside a function of (seed, purpose, index).
 
-    The generators of the CPU and of ``device`` get their former state back at the end.
+    The global generators get their former state back at the end, of PyTorch those of the CPU and of
+    ``device``. Without ``all_libraries`` only PyTorch's are seeded.
 
     Example:
         >>> before = torch.get_rng_state()
@@ -67,16 +71,36 @@ def seeded(
         >>> torch.equal(first, second), torch.equal(torch.get_rng_state(), before)
         (True, True)
     """
-    with torch.random.fork_rng(devices=gpus(device)):
-        seed_generators(derive(seed, purpose, index), device)
+    with restored_generators(device, all_libraries=all_libraries):
+        seed_generators(derive(seed, purpose, index), device, all_libraries=all_libraries)
         yield
 
 
-def seed_generators(state: int, device: torch.device | str = "cpu") -> None:
-    """Seed PyTorch's generators of the CPU and of ``device``, and no other device."""
+@contextmanager
+def restored_generators(device: torch.device | str, *, all_libraries: bool) -> Iterator[None]:
+    """Give the global generators their former state back at the end, as ``seeded`` does."""
+    with torch.random.fork_rng(devices=gpus(device)):
+        if not all_libraries:
+            yield
+            return
+        states = random.getstate(), np.random.get_state()
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])
+
+
+def seed_generators(
+    state: int, device: torch.device | str = "cpu", *, all_libraries: bool
+) -> None:  # fmt: skip
+    """Seed PyTorch's generators of the CPU and of ``device``, and those of NumPy and Python."""
     torch.default_generator.manual_seed(state)  # torch.manual_seed records a stack at each call
     for gpu in gpus(device):
         torch.cuda.default_generators[gpu].manual_seed(state)
+    if all_libraries:
+        random.seed(state)
+        np.random.seed(state % (1 << 32))
 
 
 def gpus(device: torch.device | str) -> list[int]:

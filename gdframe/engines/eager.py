@@ -12,7 +12,7 @@ from torch import Tensor
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.base import UNKNOWN, Engine, Estimate, Part, Problem, Trace
 from gdframe.engines.likeness import first_difference
-from gdframe.engines.problem_state import starting_state
+from gdframe.engines.problem_state import may_draw, starting_state
 from gdframe.engines.row_order import row_order
 from gdframe.errors import UserError
 from gdframe.hidden_state.in_place import unchanged_rows
@@ -20,7 +20,7 @@ from gdframe.loaders.base import Loader
 from gdframe.objective import Evaluation
 from gdframe.optimizers.base import Optimizer
 from gdframe.optimizers.tensors import global_norm, restored
-from gdframe.randomness import Purpose, derive, gpus, seed_generators, seeded
+from gdframe.randomness import Purpose, derive, restored_generators, seed_generators, seeded
 from gdframe.registry import ENGINES
 
 STEP_SECONDS, TENSOR_SECONDS, WORK_SECONDS = 200e-6, 40e-6, 0.5e-9
@@ -43,6 +43,7 @@ class Eager(Engine):
         super().__init__(runs, data, loader, epochs=epochs)
         self._encoded = [self._rows_of(run) for run in self.runs]
         self._rates = [[g["lr"] for g in run.optimizer.param_groups] for run in self.runs]
+        self._may_draw = [may_draw(run) for run in self.runs]
         self._order: tuple[tuple[int, int], Tensor | None] | None = None
 
     @classmethod
@@ -71,12 +72,13 @@ class Eager(Engine):
         factors = self.schedule_factors(index, first, last)
         losses, norms = [], []
         run.objective.model.train()
-        device = rows.targets.device
+        device, draws = rows.targets.device, self._may_draw[index]
         try:
-            with torch.random.fork_rng(devices=gpus(device)):
+            with restored_generators(device, all_libraries=draws):
                 for step, factor in zip(range(first, last), factors.tolist(), strict=True):
                     batch = self._batch(rows, order, step - epoch * self.clock.steps_per_epoch)
-                    seed_generators(derive(run.seed, Purpose.MODEL, step), device)
+                    number = derive(run.seed, Purpose.MODEL, step)
+                    seed_generators(number, device, all_libraries=draws)
                     rates = [lr * factor for lr in self._rates[index]]
                     loss, norm = one_step(run, parameters, batch, rates)
                     losses.append(loss)
@@ -166,7 +168,8 @@ class Eager(Engine):
             if rows is None or index in self.retired:
                 evaluations.append(UNKNOWN)
                 continue
-            with seeded(run.seed, Purpose.EVALUATION, device=rows.targets.device):
+            device, draws = rows.targets.device, self._may_draw[index]
+            with seeded(run.seed, Purpose.EVALUATION, device=device, all_libraries=draws):
                 evaluations.append(run.evaluate(rows, self.data, gradient=part == "train"))
         return evaluations
 

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from gdframe.engines.base import Problem
+from gdframe.hidden_state.attachments import has_attachments
+from gdframe.hidden_state.transparency import is_library
 from gdframe.optimizers.base import Optimizer, State
 from gdframe.optimizers.tensors import restored
 from gdframe.randomness import Purpose, seeded
@@ -26,6 +28,15 @@ def settings_of_groups(optimizer: torch.optim.Optimizer) -> list[Any]:
     """Return the settings of an optimizer's parameter groups: all but the parameters."""
     groups = optimizer.param_groups
     return [value for group in groups for name, value in group.items() if name != "params"]
+
+
+def may_draw(run: Problem) -> bool:
+    """Return whether code of a user, who may draw by NumPy or Python, is called in steps."""
+    objective, optimizer = run.objective, run.optimizer
+    if has_attachments(objective.model):
+        return True
+    parts = [*objective.model.modules(), objective.loss, objective.penalty, optimizer]
+    return not all(part is None or is_library(type(part)) for part in parts)
 
 
 def starting_state(run: Problem, loaded: Mapping[str, Tensor] | None = None) -> State:

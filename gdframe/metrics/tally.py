@@ -14,6 +14,7 @@ from gdframe.errors import UserError
 from gdframe.hidden_state import Guard
 from gdframe.losses.base import Loss
 from gdframe.metrics.base import Metric, SumMetric, squared_error
+from gdframe.randomness import Purpose, seeded
 from gdframe.registry import METRICS, is_built_in
 
 DEFAULTS: dict[Task, tuple[str, ...]] = {
@@ -51,6 +52,7 @@ class Tally:
         loss: turns outputs into predictions or probabilities; None for a function, without metrics.
         rows: all rows to predict, with targets encoded by the loss.
         guard: notices that a metric changes the run.
+        seed: of what a user's metric draws.
 
     Attributes:
         sums: sums over the chunks so far, 0-d tensors.
@@ -62,10 +64,12 @@ class Tally:
         loss: Loss | None,
         rows: Rows,
         guard: Guard | None = None,
+        seed: int = 0,
     ) -> None:
         self.metrics = metrics if loss is not None else {}
         self.loss, self.rows, self._guard = loss, rows, guard or Guard({})
         self.sums: list[Tensor] = []
+        self._seed = seed
         summed = [m for m in self.metrics.values() if isinstance(m, SumMetric)]
         self._functions = list(dict.fromkeys((m.needs, f) for m in summed for f in m.sums))
         self._views: dict[str, list[Tensor]] = {
@@ -96,8 +100,11 @@ class Tally:
 
     def _call(self, name: str, function: Any, predicted: Tensor, targets: Tensor) -> Any:
         """Call a metric, or one of its functions, which must leave all it is given as it is."""
+        if is_built_in(function):
+            return function(predicted, targets)
         tensors = {"predictions": predicted, "targets": targets}
-        with self._guard.around(f"metric {name}", function, tensors):
+        seed = seeded(self._seed, Purpose.EVALUATION, device=targets.device)
+        with self._guard.around(f"metric {name}", function, tensors), seed:
             return function(predicted, targets)
 
     def labels(self, targets: Tensor) -> Tensor:
