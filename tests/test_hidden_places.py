@@ -262,3 +262,16 @@ def test_python_and_the_libraries_are_libraries():
     assert all(map(is_library, [sys, int, np.linalg.norm.__wrapped__, threading.Thread]))
     assert not is_library(pytest)
     assert not is_library(wrapped)
+
+
+def test_a_slot_that_a_property_hides_is_no_state():
+    class Number:
+        __slots__ = ("digits",)
+
+    class Constant(Number):
+        @property
+        def digits(self):
+            return object()
+
+    with HiddenState({"constant": Constant()}) as saved:
+        assert saved.changed() is None

@@ -159,12 +159,13 @@ def names_in(code: types.CodeType) -> set[str]:
 
 
 def slots_of(value: Any) -> list[str]:
-    """Return the names of the slots of a value's class."""
+    """Return the names of the slots of a value's class, but for those that a property hides."""
     names: list[str] = []
     for owner in type(value).__mro__:
         slots = vars(owner).get("__slots__", ())
         names += (slots,) if isinstance(slots, str) else slots
-    return [name for name in names if not name.startswith("__")]
+    kind = type(value)
+    return [n for n in names if isinstance(getattr(kind, n, None), types.MemberDescriptorType)]
 
 
 def new_names(owner: type, known: Sequence[str]) -> list[str]:

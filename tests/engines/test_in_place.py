@@ -87,7 +87,8 @@ class NeedsThree(Noisy):
     """Takes any rows in evaluation, and batches of three or more in training."""
 
     def forward(self, x):
-        assert len(x) > 2 or not self.training
+        if self.training and len(x) < 3:
+            raise ValueError("expected three rows")
         return self.layer(x)
 
 
