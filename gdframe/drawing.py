@@ -12,7 +12,7 @@ from matplotlib.text import Text
 
 from gdframe.errors import printable
 
-if Path(matplotlib.matplotlib_fname()).resolve().parent == Path.cwd():
+if not Path(matplotlib.matplotlib_fname()).is_absolute():  # of the working folder, maybe by a link
     # settings name programs and modules, and somebody may have sent this folder
     matplotlib.rcdefaults()
     matplotlib.rcParams["backend"] = "agg"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from subprocess import CalledProcessError
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -95,12 +97,7 @@ def animation(result: Landscape, path: Path) -> None:
     longest = max(len(points) for points in result.paths)
     ends = np.unique(np.geomspace(2, max(2, longest), FRAMES).astype(int))
     if path.suffix == ".mp4":
-        figure, artists = _draw(result)
-        writer: Any = FFMpegWriter(fps=1000 // FRAME_MILLISECONDS)
-        with writer.saving(figure, str(path), dpi=100):
-            for end in ends:
-                _show(result, artists, int(end), figure)
-                writer.grab_frame()
+        write_atomically(path, _film(result, ends, path))
         return
     figure, artists = _draw(result)
     frames = []
@@ -113,6 +110,29 @@ def animation(result: Landscape, path: Path) -> None:
         buffer, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0
     )
     write_atomically(path, buffer.getvalue())
+
+
+def _film(result: Landscape, ends: Iterable[int], path: Path) -> bytes:
+    """Return the descent as an MP4 file.
+
+    Raises:
+        UserError: ffmpeg fails.
+    """
+    figure, artists = _draw(result)
+    writer: Any = FFMpegWriter(fps=1000 // FRAME_MILLISECONDS)
+    with TemporaryDirectory() as folder:
+        film = Path(folder) / "film.mp4"
+        try:
+            with writer.saving(figure, str(film), dpi=100):
+                for end in ends:
+                    _show(result, artists, int(end), figure)
+                    writer.grab_frame()
+            return film.read_bytes()
+        except (CalledProcessError, OSError) as error:
+            raise UserError(
+                f"--animate {path}: ffmpeg failed ({type(error).__name__}); check that it "
+                "works, or use .gif"
+            ) from error
 
 
 def _show(result: Landscape, artists: list[tuple[Any, Any]], end: int, figure: Figure) -> None:

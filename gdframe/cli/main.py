@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import shutil
 import signal
@@ -10,7 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple, NoReturn
@@ -85,6 +86,7 @@ def _run(argv: list[str]) -> int:
     }
     debug = "debug=true" in [argument.lower() for argument in argv]
     try:
+        _distrust_working_folder()
         if argv and not argv[0].startswith(("-", "+", "~")) and "=" not in argv[0]:
             if argv[0] not in verbs:
                 from gdframe.config.hints import unknown_word
@@ -112,6 +114,25 @@ def _run(argv: list[str]) -> int:
         if (reason := reason_of(error)) is None:
             raise
         return _print_error(reason, debug)
+
+
+NUMBA_SETTINGS = ".numba_config.yaml"
+
+
+def _distrust_working_folder() -> None:
+    """Keep code in the working folder from Numba, and from Python processes of libraries.
+
+    Raises:
+        UserError: there are settings of Numba, which can name code to run.
+    """
+    if Path(NUMBA_SETTINGS).exists():
+        raise UserError(
+            f"{NUMBA_SETTINGS}: in the working folder, it could make Numba run somebody's code; "
+            "remove it, or start elsewhere; settings of yours can be variables such as NUMBA_OPT"
+        )
+    with suppress(FileNotFoundError):  # the folder is removed
+        if not {"", str(Path.cwd())} & set(sys.path):  # no checkout, which they must find
+            os.environ["PYTHONSAFEPATH"] = "1"
 
 
 def _print_error(message: str, debug: bool, code: int = Exit.WRONG_INPUT) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -172,6 +174,21 @@ def test_an_animation_without_ffmpeg_is_refused_before_any_work(tmp_path, monkey
     assert main(["landscape", "run", "--animate", "descent.mp4"]) == 2
     assert "--animate descent.mp4: ffmpeg is not installed" in capsys.readouterr().err
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_animation_that_ffmpeg_cannot_write_has_one_message(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "ffmpeg").write_text("#!/bin/sh\nexit 1\n")
+    (programs / "ffmpeg").chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
+    train(tmp_path / "run", "epochs=1")
+    words = ["landscape", "run", "--points", "4", "--animate", "descent.mp4"]
+    assert main(words) == 2
+    (line,) = (error for error in capsys.readouterr().err.splitlines() if "gdframe: " in error)
+    assert line.startswith("gdframe: --animate descent.mp4: ffmpeg failed")
+    assert not (tmp_path / "descent.mp4").exists()
 
 
 @pytest.mark.parametrize("output", ["x.jpg", "x.PNG", "file", "file/x", "nowhere/x.png"])

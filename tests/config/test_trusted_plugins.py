@@ -213,14 +213,17 @@ def test_nothing_is_imported_from_the_working_folder(tmp_path):
         assert not mark.exists()
 
 
-def test_settings_of_pictures_in_the_working_folder_are_not_read(tmp_path):
+@pytest.mark.parametrize("is_link", [False, True])
+def test_settings_of_pictures_in_the_working_folder_are_not_read(tmp_path, is_link):
     mark = tmp_path / "ran"
     program = tmp_path / "ffmpeg.sh"
     program.write_text(f"#!/bin/sh\ntouch {mark}\n")
     program.chmod(0o755)
-    (tmp_path / "matplotlibrc").write_text(
-        f"animation.ffmpeg_path: {program}\nbackend: module://evil\n"
-    )
+    settings = tmp_path / ("sub/matplotlibrc" if is_link else "matplotlibrc")
+    if is_link:
+        (tmp_path / "matplotlibrc").symlink_to("sub/matplotlibrc")
+        settings.parent.mkdir()
+    settings.write_text(f"animation.ffmpeg_path: {program}\nbackend: module://evil\n")
     (tmp_path / "evil.py").write_text(f"open({str(mark)!r}, 'w').close()\n")
     code = (
         "import gdframe.drawing, matplotlib; "
@@ -233,3 +236,31 @@ def test_settings_of_pictures_in_the_working_folder_are_not_read(tmp_path):
     assert str(program) not in done.stdout
     assert "evil" not in done.stdout
     assert not mark.exists()
+
+
+def test_settings_of_numba_in_the_working_folder_are_refused_before_numba_reads_them(tmp_path):
+    (tmp_path / ".numba_config.yaml").write_text("chrome_trace: trace.json\ncache_dir: cached\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "gdframe", *QUICK, "engine=linear"],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith("gdframe: .numba_config.yaml: ")
+    assert [path.name for path in tmp_path.iterdir()] == [".numba_config.yaml"]
+
+
+def test_processes_that_libraries_start_import_nothing_from_the_working_folder(tmp_path):
+    mark = tmp_path / "ran"
+    (tmp_path / "ctypes.py").write_text(f"open({str(mark)!r}, 'w').close()\n")
+    (tmp_path / "plugin.py").write_text(
+        "import subprocess, sys\n"
+        "subprocess.run([sys.executable, '-c', 'import ctypes'], check=True)\n"
+    )
+    script = "import sys; from gdframe.cli.main import main; sys.exit(main())"
+    for start in (["-m", "gdframe"], ["-P", "-c", script]):
+        words = ["list", "loss", "plugins=[plugin.py]"]
+        done = subprocess.run(
+            [sys.executable, *start, *words], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert not mark.exists()
