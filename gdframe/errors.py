@@ -151,6 +151,19 @@ def first_line(error: BaseException) -> str:
     return text[0] if text else type(error).__name__
 
 
+def require_utf8(name: str) -> None:
+    """Refuse a name that is not UTF-8: libraries and files of text cannot hold it.
+
+    Raises:
+        UserError: it is not UTF-8.
+    """
+    if not name.isascii():
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise UserError(f"{name}: is not UTF-8; give another name") from None
+
+
 def printable(text: object, *, lines: bool = False) -> str:
     """Return text that is safe in a terminal: other characters than printable ones are escaped.
 

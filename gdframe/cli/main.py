@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any, NamedTuple, NoReturn
 
 from gdframe.cli.streams import patient_streams
-from gdframe.errors import Exit, FailedError, UserError, printable, reason_of
+from gdframe.errors import Exit, FailedError, UserError, printable, reason_of, require_utf8
 from gdframe.interrupt import forget, raise_outside_imports, signals
 from gdframe.runs.files import DISK_FULL, NotWrittenError
 from gdframe.runs.log import configure_log
@@ -87,6 +87,8 @@ def _run(argv: list[str]) -> int:
     debug = "debug=true" in [argument.lower() for argument in argv]
     try:
         _distrust_working_folder()
+        for word in argv:
+            require_utf8(word)
         if argv and not argv[0].startswith(("-", "+", "~")) and "=" not in argv[0]:
             if argv[0] not in verbs:
                 from gdframe.config.hints import unknown_word
@@ -229,7 +231,7 @@ def _predict(argv: list[str]) -> int:
     from gdframe.cli.predict import check_output, csv_bytes, predict, write_table
 
     if chosen.output:
-        check_output(chosen.output)
+        check_output(chosen.output, chosen.data)
     table = predict(chosen.run, chosen.data, plugins=chosen.plugins)
     if chosen.output:
         write_table(table, chosen.output)

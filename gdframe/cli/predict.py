@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -113,13 +113,21 @@ PARQUET, CSV = (".parquet", ".pq"), (".csv",)
 """Endings of files of predictions."""
 
 
-def check_output(output: str | Path) -> None:
+def check_output(output: str | Path, data: str | Path | None = None) -> None:
     """Check the ending and the folder of the file to write.
 
+    Args:
+        output: the file to write.
+        data: the file to read, if any.
+
     Raises:
-        UserError: the ending is neither that of CSV nor that of Parquet, or there is no folder.
+        UserError: the ending is neither that of CSV nor that of Parquet, there is no folder, or
+            both are one file.
     """
     require_place(output)
+    with suppress(FileNotFoundError):
+        if data is not None and Path(output).samefile(data):
+            raise UserError(f"--output {output}: is the file to read; give another file")
     if Path(output).suffix.lower() not in (*PARQUET, *CSV):
         raise bad_value(f"--output {output}", "a file that ends in .csv or .parquet")
 
