@@ -27,6 +27,7 @@ from gdframe.runs.log import add_log
 from gdframe.runs.result import Result
 from gdframe.runs.run_folder import RunFolder
 from gdframe.schedules import Schedule
+from gdframe.stopping import Status
 from gdframe.training.run_group import RunGroup
 from gdframe.training.trainer import train_alone
 
@@ -64,6 +65,8 @@ def train_run(
     started = time.perf_counter() if started is None else started
     with folder.lock():
         capture, problems = folder.load_checkpoint() if resume else (None, [])
+        if resume and capture is None:
+            _refuse_ended(folder)
         for problem in problems:
             log.warning("warning: %s; the checkpoint before it is used", problem)
         with preparing() if config["logging"]["progress"] else nullcontext():
@@ -83,6 +86,20 @@ def train_run(
         with storing():
             prepared.save(result)
         return result
+
+
+def _refuse_ended(folder: RunFolder) -> None:
+    """Refuse to train an ended run from its start: an interruption would lose its result.
+
+    Raises:
+        UserError: the run has ended.
+    """
+    result, _ = folder.find_result()
+    if result is not None and result["status"] not in (Status.FAILED, Status.INTERRUPTED):
+        raise UserError(
+            f"{folder}: the run has ended and has no checkpoint to resume from; start a new run in "
+            "another folder"
+        )
 
 
 def _log_advice(prepared: PreparedRun, *, resume: bool) -> None:
@@ -112,7 +129,7 @@ def _fit(prepared: PreparedRun, group: RunGroup) -> Result:
 
 
 def resume_run(folder: Path, overrides: Sequence[str], *, started: float | None = None) -> Result:
-    """Resume a run from its newest checkpoint, or from its start if it has none.
+    """Resume a run from its newest checkpoint, or from its start if it has none and has not ended.
 
     Args:
         folder: folder of the run.
@@ -120,8 +137,8 @@ def resume_run(folder: Path, overrides: Sequence[str], *, started: float | None 
         started: start of the set-up, by ``time.perf_counter``.
 
     Raises:
-        UserError: the folder is not a run folder, an override would change the steps, or its
-            plugins are not known to be the user's.
+        UserError: the folder is not a run folder, an override would change the steps, its plugins
+            are not known to be the user's, or the run has ended and has no checkpoint.
     """
     run_folder = RunFolder(folder)
     if not run_folder.is_run():
