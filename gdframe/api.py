@@ -141,6 +141,7 @@ def sweep(
     target = claim(Path("outputs/sweeps")) if folder is None else Path(folder)
     composer = Composer(compose_config)
     with hold(target):
+        refuse_occupied(target, reuse=True)
         try:
             jobs = []
             for number, words in enumerate(runs):

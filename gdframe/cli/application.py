@@ -14,6 +14,7 @@ from typing import Any
 import hydra
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
+from omegaconf import DictConfig
 
 from gdframe.cli.task import Task
 from gdframe.config.folders import (
@@ -22,7 +23,6 @@ from gdframe.config.folders import (
     hold,
     new_sweep,
     refuse_occupied,
-    refuse_run,
     register_resolver,
     unwritable,
 )
@@ -84,11 +84,22 @@ def run_application(argv: list[str]) -> int:
     with ExitStack() as stack:
         for folder in named_folders:
             stack.enter_context(hold(folder))
-            (refuse_run if reuse else refuse_occupied)(folder)
+            refuse_occupied(folder, reuse=reuse)
         if is_sweep:
             words += _sweep_folder(parsed, folders.get("sweep.dir"))
+
+        def in_groups(
+            launcher: Any, hydra_context: Any, task_function: Any, config: DictConfig
+        ) -> Any:
+            folder = Path(str(config.hydra.sweep.dir))  # of a name that Hydra makes, known only now
+            stack.enter_context(hold(folder))
+            refuse_occupied(folder, reuse=config.sweep.reuse)
+            SweepFolder(folder).check_hydra_config()
+            named_folders.append(folder)
+            return _in_groups(launcher, hydra_context, task_function, config)
+
         try:
-            with _hydra_environment(words), _plugins_of_hydra(), wrapping_launchers(_in_groups):
+            with _hydra_environment(words), _plugins_of_hydra(), wrapping_launchers(in_groups):
                 application()
             if task.error is not None:
                 raise task.error

@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from gdframe.config.folders import discard, refuse_occupied, register_resolver, unwritable
+from gdframe.config.folders import discard, hold, refuse_occupied, register_resolver, unwritable
 from gdframe.config.stored import config_text, resolve
 from gdframe.config.trusted_plugins import digests
 from gdframe.config.validation import check
@@ -68,23 +68,35 @@ class Task:
         if in_sweep and not config.sweep.pack:
             self.folder = folder.parent
         try:
-            return self._train(config, folder)
+            if config.sweep.pack:
+                return self._train(config, folder)
+            with hold(folder):
+                refuse_occupied(folder)
+                return self._train_held(config, folder, in_sweep=in_sweep)
         except NotWrittenError as error:
             self.error = self.error or unwritable(error, folder)
         except Exception as error:  # Hydra would end a sweep: the caller raises it later
             if in_sweep:
                 log.error("run %s failed: %s", folder.name, error)
+            self.error = self.error or error
+        return None
+
+    def _train_held(self, config: DictConfig, folder: Path, *, in_sweep: bool) -> float | None:
+        """Train in a folder that is held; write there that the run failed, or nothing at all."""
+        try:
+            return self._train(config, folder)
+        except NotWrittenError:
+            raise
+        except Exception as error:
+            if in_sweep:
                 _write_failure(folder, error)
-                self.error = self.error or error
-                return None
+                raise
             if (reason := reason_of(error)) is not None:
-                error = (FailedError if RunFolder(folder).has_training_output() else UserError)(
-                    reason
-                )
+                has_output = RunFolder(folder).has_training_output()
+                error = (FailedError if has_output else UserError)(reason)
             if isinstance(error, UserError):
                 discard(folder)
-            self.error = error
-        return None
+            raise error
 
     def _train(self, config: DictConfig, folder: Path) -> float | None:
         values = plain(resolve(config))
@@ -107,15 +119,12 @@ class Task:
         anchor(config)
         run, settings = RunFolder(folder), HydraConfig.get()
         texts = config_text(config), list(settings.overrides.task), _hydra_text(settings)
-        with run.lock():
-            if settings.mode != RunMode.MULTIRUN:
-                refuse_occupied(folder)
-            add_log(run)
-            plugins = digests(values["plugins"])
-            result = train_run(
-                plain(config), run, started=self.started,
-                start=lambda: run.write_config_files(*texts, plugins),
-            )  # fmt: skip
+        add_log(run)
+        plugins = digests(values["plugins"])
+        result = train_run(
+            plain(config), run, started=self.started,
+            start=lambda: run.write_config_files(*texts, plugins),
+        )  # fmt: skip
         self.started = time.perf_counter()
         self.codes.append(exit_code(result))
         finish(result)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -11,22 +12,23 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from gdframe.config.command import resume_command
-from gdframe.errors import FailedError, UserError
+from gdframe.errors import FailedError, UserError, require_utf8
 from gdframe.runs.files import DISK_FULL
 from gdframe.runs.folder import Folder
+from gdframe.runs.lock import identity, is_locked
 from gdframe.runs.run_folder import HYDRA, RESULT, RunFolder
-from gdframe.runs.sweep_folder import HYDRA_CONFIG, SweepFolder
+from gdframe.runs.sweep_folder import HYDRA_CONFIG, SweepFolder, sweep_of
 
 ATTEMPTS = 10
 """Attempts to make and lock a folder that other processes remove."""
 
 _claimed: dict[str, str] = {}
 
-_made: set[Path] = set()
-"""Absolute paths of folders that did not exist before."""
+_made: dict[Path, tuple[int, int] | None] = {}
+"""Device and inode of each folder that did not exist before, by its absolute path."""
 
-_present: dict[Path, set[str]] = {}
-"""Names of the entries that each held folder had before the launch."""
+_present: dict[tuple[int, int] | None, set[str]] = {}
+"""Names of the entries that each held folder had before the launch, by its device and inode."""
 
 
 def new_sweep() -> Path:
@@ -89,13 +91,13 @@ def _make(folder: Path, *, exist_ok: bool) -> None:
     """Make a folder and those that it is in; remember which are new."""
     new = [path.absolute() for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=exist_ok)
-    _made.update(new)
+    _made.update((path, identity(path)) for path in new)
 
 
 def _remove_made(folder: Path) -> None:
     """Remove a folder, and those that it is in, as long as they are new and empty."""
     for path in (folder, *folder.parents):
-        if path.absolute() not in _made:
+        if (made := _made.get(path.absolute())) is None or made != identity(path):
             return
         try:
             path.rmdir()
@@ -105,11 +107,14 @@ def _remove_made(folder: Path) -> None:
 
 @contextmanager
 def hold(folder: Path) -> Iterator[None]:
-    """Keep other processes from a folder that is named, from before anything is written in it.
+    """Keep other processes from a folder, from before anything is written in it.
+
+    A folder in a sweep folder holds the sweep too. A thread may hold what it holds again.
 
     Raises:
         UserError: the folder cannot be made, or another process trains in it.
     """
+    require_utf8(str(folder))
     with ExitStack() as stack:
         for attempt in range(ATTEMPTS):
             try:
@@ -123,25 +128,59 @@ def hold(folder: Path) -> Iterator[None]:
                     f"cannot write to {folder}: {error.strerror}; choose another folder"
                 ) from error
             break
-        _present[folder.resolve()] = {path.name for path in folder.iterdir()}
+        key = identity(folder)
+        if key not in _present:
+            _present[key] = {path.name for path in folder.iterdir()}
+            stack.callback(_present.pop, key)
         try:
+            if (sweep := sweep_of(folder)) is not None:
+                stack.enter_context(Folder(sweep.path).lock())
             yield
         except UserError:
             _remove_made(folder)
             raise
 
 
-def refuse_occupied(folder: Path) -> None:
-    """Refuse a folder that already holds a run or a sweep.
+def refuse_occupied(folder: Path, *, reuse: bool = False) -> None:
+    """Refuse a folder with files that a new run or sweep would write or remove.
+
+    Args:
+        folder: of the run or the sweep.
+        reuse: whether a sweep may be here, to which runs are added.
 
     Raises:
-        UserError: the folder holds a run or a sweep.
+        UserError: the folder holds such files.
     """
-    if RunFolder(folder).is_occupied() or SweepFolder(folder).is_occupied():
+    sweep = SweepFolder(folder)
+    if reuse:
+        refuse_run(folder)
+        if sweep.is_sweep():
+            return
+    if occupants := [*RunFolder(folder).occupants(), *sweep.occupants()]:
         raise UserError(
-            f"{folder} already holds a run or a sweep: choose another folder, resume it with "
+            f"{folder} already holds a run or a sweep, or a file of theirs, "
+            f"{occupants[0].relative_to(folder)}: choose another folder, resume it with "
             f"{resume_command(folder)}, or add runs to a sweep with sweep.reuse=true"
         )
+
+
+def refuse_taken(folders: Iterable[Path]) -> None:
+    """Refuse folders for new runs of a sweep in which there is a run or a file of its names.
+
+    Raises:
+        UserError: there is one, or another process trains there.
+    """
+    for folder in folders:
+        if not folder.exists():
+            continue
+        run = RunFolder(folder)
+        if is_locked(folder):
+            raise UserError(f"{folder}: another process or thread trains here; wait until it ends")
+        if occupants := run.occupants():
+            raise UserError(
+                f"{occupants[0]}: is where a run of the sweep would write, and not of this sweep; "
+                "choose another sweep folder"
+            )
 
 
 def refuse_run(folder: Path) -> None:
@@ -158,6 +197,8 @@ def refuse_run(folder: Path) -> None:
 
 def unwritable(error: OSError, folder: Path) -> UserError:
     """Return the error for a folder that cannot be written to; it tells how to resume."""
+    if error.errno == errno.ESTALE:
+        return FailedError(f"cannot write to {folder}: {error.strerror}; nothing more was written")
     free = "free some space" if error.errno in DISK_FULL else "make it writable"
     kind = FailedError if _has_training_output(folder) else UserError
     return kind(
@@ -174,12 +215,15 @@ def _has_training_output(folder: Path) -> bool:
 def discard(folder: Path) -> None:
     """Remove the files of a launch that trained nothing, and no other file.
 
-    A folder in which a run was trained stays unchanged.
+    A folder in which a run was trained stays unchanged, and so does one that is not held.
     The folder is removed if it is new and then empty, and so are those that it is in.
     """
     if _has_training_output(folder):
         return
-    present = _present.get(folder.resolve(), set())
+    present = _present.get(identity(folder))
+    if present is None:  # it is not held: maybe another process uses it
+        _remove_made(folder)
+        return
     for handler in list(logging.getLogger().handlers):
         if isinstance(handler, logging.FileHandler):
             path = Path(handler.baseFilename)

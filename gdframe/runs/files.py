@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from gdframe.errors import UserError
+from gdframe.runs.lock import require_in_place
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Error numbers of a full disk, a quota, and a limit on file sizes."""
@@ -100,6 +101,7 @@ def write_atomically(path: Path, content: bytes | str, *, flush: Flush = "folder
         OSError: the file cannot be written; an earlier file remains unchanged.
     """
     data = content.encode() if isinstance(content, str) else content
+    require_in_place(path)
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path, flush=flush != "nothing") as file:
@@ -124,7 +126,8 @@ def replacing(path: Path, label: str = "", *, flush: bool = True) -> Iterator[Bi
     Raises:
         OSError: the file cannot be written; an earlier file remains unchanged.
     """
-    temporary = path.with_name(f".{label or path.name}.{os.getpid()}.tmp")
+    require_in_place(path)
+    temporary = path.with_name(f".{label or path.name}.{os.getpid()}.gdframe.tmp")
     temporary.unlink(missing_ok=True)  # of a process that died, or a link
     try:
         with temporary.open("xb") as file:
@@ -145,8 +148,8 @@ def remove_unfinished(folder: Path, name: str = "") -> None:
         folder: with the files.
         name: of the file that they were to replace; by default any.
     """
-    pattern = re.compile(rf"\.{re.escape(name) if name else '.+'}\.(\d+)\.tmp")
-    for path in folder.glob(".*.tmp"):
+    pattern = re.compile(rf"\.{re.escape(name) if name else '.+'}\.(\d+)\.gdframe\.tmp")
+    for path in folder.glob(".*.gdframe.tmp"):
         match = pattern.fullmatch(path.name)
         is_dead = match is not None and not _is_alive(int(match[1]))
         if is_dead and stat.S_ISREG(path.lstat().st_mode):

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from gdframe.errors import UserError, require_memory
 from gdframe.runs.files import Flush, write_atomically
-from gdframe.runs.lock import exclusive, is_locked
+from gdframe.runs.lock import exclusive, is_locked, require_in_place
 from gdframe.runs.parsing import conform, parse_json, parse_yaml
 
 log = logging.getLogger("gdframe")
@@ -196,8 +196,23 @@ class Folder:
             DamagedError: the name leads outside, or there is a link or a folder.
             OSError: the file cannot be opened.
         """
+        return open(self.appendable(name), "ab", buffering, opener=_without_following)
+
+    def appendable(self, name: str) -> Path:
+        """Return the path of a file to append to, which need not exist.
+
+        Raises:
+            DamagedError: as ``file``, or the file has a second name, maybe outside this folder.
+            OSError: this folder is no longer in its place.
+        """
         path = self.file(name)
-        return open(path, "ab", buffering, opener=_without_following)
+        require_in_place(path)
+        if path.exists() and path.stat().st_nlink > 1:
+            raise DamagedError(
+                f"{path}: has a second name (a hard link), and both would change; replace it by a "
+                "copy"
+            )
+        return path
 
     def remove(self, name: str) -> None:
         """Remove a file, if there is one that is no link.

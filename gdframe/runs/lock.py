@@ -21,6 +21,9 @@ PATIENCE_SECONDS = 0.3
 _held: dict[tuple[int, int, int], int] = {}
 """Descriptors of the folders that this process has locked, by device, inode and thread."""
 
+_places: dict[str, tuple[int, int]] = {}
+"""Device and inode of each folder that this process has locked, by its absolute path."""
+
 
 @contextmanager
 def exclusive(folder: Path, *, shared: bool = False) -> Iterator[None]:
@@ -56,18 +59,44 @@ def exclusive(folder: Path, *, shared: bool = False) -> Iterator[None]:
                 "process from training here: start only one",
                 folder, error.strerror,
             )  # fmt: skip
+        place = os.path.abspath(folder)  # noqa: PTH100 (a resolved path would not notice a move)
+        is_free &= _places.get(place, key[:2]) == key[:2]
         if not is_free:
             raise UserError(f"{folder}: another process or thread trains here; wait until it ends")
-        now = folder.stat()
-        if key[:2] != (now.st_dev, now.st_ino):
+        if key[:2] != identity(folder):
             raise FileNotFoundError(errno.ENOENT, "another process has removed it", str(folder))
-        _held[key] = descriptor
+        _held[key], _places[place] = descriptor, key[:2]
         try:
             yield
         finally:
             del _held[key]
+            _places.pop(place, None)  # another thread may have shared it
     finally:
         os.close(descriptor)
+
+
+def identity(folder: str | Path) -> tuple[int, int] | None:
+    """Return the device and the inode of a folder, or None if there is none."""
+    try:
+        status = os.stat(folder)  # noqa: PTH116
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def require_in_place(file: Path) -> None:
+    """Raise if a folder that ``file`` is in was locked by this process, and is no longer there.
+
+    Raises:
+        OSError: the folder was moved or removed, and another one may be in its place.
+    """
+    place = os.path.abspath(file)  # noqa: PTH100
+    while place != (place := os.path.dirname(place)):  # noqa: PTH120
+        if place in _places and identity(place) != _places[place]:
+            raise OSError(errno.ESTALE, MOVED, place)
+
+
+MOVED = "the folder was moved or removed while it was used"
 
 
 def is_locked(folder: Path) -> bool:

@@ -39,8 +39,9 @@ def add_log(folder: Folder) -> None:
 
     Raises:
         DamagedError: there is a link or a folder in place of the log.
+        OSError: the folder is no longer in its place.
     """
-    handler = logging.FileHandler(folder.file(LOG), delay=True, encoding="utf-8")
+    handler = logging.FileHandler(folder.appendable(LOG), delay=True, encoding="utf-8")
     handler.setFormatter(Printable("[%(asctime)s][%(levelname)s] %(message)s"))
     logging.getLogger().addHandler(handler)
 

@@ -22,6 +22,8 @@ from gdframe.runs.lock import is_locked
 from gdframe.runs.parsing import conform
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor, nn
 
     from gdframe.runs.checkpoint_file import Capture
@@ -62,13 +64,19 @@ class RunFolder(Folder):
         """Return whether a run was started here."""
         return self.has(CONFIG)
 
-    def is_occupied(self) -> bool:
-        """Return whether a run was started here, or there are files of its names."""
-        return self.has_training_output() or any(map(self.has, (CONFIG, MODEL, HISTORY)))
+    def occupants(self) -> list[Path]:
+        """Return the files here that a new run would write or remove; none if it may train here."""
+        names = (CONFIG, OVERRIDES, HYDRA_CONFIG, PLUGINS, MODEL, HISTORY)
+        return [*self.training_output(), *(self.path / name for name in names if self.has(name))]
+
+    def training_output(self) -> list[Path]:
+        """Return the checkpoints, the result and the event files."""
+        names = (f"{CHECKPOINTS}/*", RESULT, EVENTS_PATTERN)
+        return [path for name in names for path in self.files(name)]
 
     def has_training_output(self) -> bool:
         """Return whether training has written a checkpoint, a result or events here."""
-        return any(self.files(name) for name in (f"{CHECKPOINTS}/*", RESULT, EVENTS_PATTERN))
+        return bool(self.training_output())
 
     def is_training(self) -> bool:
         """Return whether a process trains this run, or the sweep it belongs to."""

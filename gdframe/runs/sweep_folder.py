@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gdframe.errors import UserError, user_path
 from gdframe.runs.files import remove_unfinished
 from gdframe.runs.folder import MOST_OF_ALL, DamagedError, Folder, optional, read_hydra
+from gdframe.runs.picture_files import HEAT_MAP, LEARNING_RATES
 from gdframe.runs.run_folder import CONFIG, EVENTS_PATTERN, RunFolder
 
 if TYPE_CHECKING:
@@ -47,9 +48,14 @@ class SweepFolder(Folder):
             return False
         return self.has_jobs() or bool(self.runs())
 
-    def is_occupied(self) -> bool:
-        """Return whether a sweep was started here, or there are files of its names."""
-        return self.has_jobs() or self.has_runs() or self.has(SUMMARY_TABLE) or self.has(SUMMARY)
+    def occupants(self) -> list[Path]:
+        """Return the files here that a new sweep would write or remove, and configs of runs."""
+        pictures = (f"{name}{end}.png" for name in (LEARNING_RATES, HEAT_MAP) for end in ("", "-*"))
+        names = (
+            JOBS, SUMMARY_TABLE, SUMMARY, HYDRA_CONFIG, EVENTS_PATTERN, f"*/{CONFIG}",
+            f"{MEANS}/*/{EVENTS_PATTERN}", *pictures,
+        )  # fmt: skip
+        return [path for name in names for path in self.files(name)]
 
     def runs(self) -> list[RunFolder]:
         """Return the run folders of the sweep by number."""
@@ -121,6 +127,14 @@ class SweepFolder(Folder):
             OSError: the file cannot be written.
         """
         self.write(HYDRA_CONFIG, text)
+
+    def check_hydra_config(self) -> None:
+        """Check that Hydra can write its config here.
+
+        Raises:
+            DamagedError: there is a link or a folder in its place.
+        """
+        self.file(HYDRA_CONFIG)
 
     def remove_hydra_config(self) -> None:
         """Remove Hydra's config.

@@ -138,7 +138,7 @@ def test_the_files_of_a_start_are_removed_and_no_others(tmp_path):
 
 
 def test_a_temporary_file_that_is_a_link_is_not_written_through(folder, secret):
-    (folder.path / f".result.json.{os.getpid()}.tmp").symlink_to(secret)
+    (folder.path / f".result.json.{os.getpid()}.gdframe.tmp").symlink_to(secret)
     before = secret.read_text()
     folder.write("result.json", "{}")
     assert secret.read_text() == before
@@ -150,8 +150,8 @@ def test_temporary_files_of_dead_processes_are_removed_with_the_next_lock(tmp_pa
     (run.path / ".hydra").mkdir(parents=True)
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    names = [f".result.json.{dead.pid}.tmp", f".hydra/.config.yaml.{dead.pid}.tmp"]
-    kept = [f".result.json.{os.getppid()}.tmp", ".mine.tmp", "notes.tmp"]
+    names = [f"{name}.{dead.pid}.gdframe.tmp" for name in (".result.json", ".hydra/.config.yaml")]
+    kept = [f".result.json.{os.getppid()}.gdframe.tmp", f".mine.{dead.pid}.tmp", "notes.tmp"]
     for name in (*names, *kept):
         (run.path / name).write_text("")
     with run.lock():

@@ -14,7 +14,6 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from gdframe.config.composer import Composer, anchored
-from gdframe.config.folders import refuse_occupied
 from gdframe.config.messages import explain
 from gdframe.errors import UserError
 from gdframe.runs.log import configure_log
@@ -94,10 +93,8 @@ def compose_jobs(
     """Return the runs of a sweep.
 
     Raises:
-        UserError: a config cannot be composed, or another sweep is in the folder.
+        UserError: a config cannot be composed.
     """
-    if first == 0 and not config.sweep.reuse:  # a name that Hydra makes is known only now
-        refuse_occupied(folder)
     for key in ("chdir", "env_set"):
         if config.hydra.job.get(key):
             raise UserError(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gdframe.config.folders import refuse_run
+from gdframe.config.folders import refuse_run, refuse_taken
 from gdframe.errors import UserError
 from gdframe.interrupt import interruptible
 from gdframe.runs.sweep_folder import SweepFolder, job_number
@@ -111,6 +111,8 @@ def train_sweep(
         if has_ended(known_results.get(job.number))
     } | (before.results if before else {})
     pending = list({job.number: job for job in requested if job.number not in results}.values())
+    new = {job.number for job in pending} - {job.number for job in known}
+    refuse_taken(job.folder for job in pending if job.number in new)
     groups = plan(pending, datasets, most=most, metric=metric)
     folder.mkdir(parents=True, exist_ok=True)
     with SweepFolder(folder).lock(), patient_collector(), interruptible() as stop:

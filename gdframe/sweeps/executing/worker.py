@@ -8,9 +8,11 @@ the configs of the runs.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from gdframe.config.folders import refuse_taken
 from gdframe.config.messages import quoted
 from gdframe.interrupt import interruptible
 from gdframe.runs.sweep_folder import SweepFolder
@@ -43,6 +45,7 @@ def pack(
     """
     metric = jobs[0].config["sweep"]["metric"]
     groups = plan(jobs, Datasets(), most=RUNS if most is None else most, metric=metric)
+    refuse_taken(job.folder for job in jobs)
     folder.mkdir(parents=True, exist_ok=True)
     write_jobs(folder, [*before, *jobs], metric)
     packed = []
@@ -68,9 +71,14 @@ def train_pack(settings: dict[str, Any]) -> None:
     """
     numbers, folder = set(settings["pack"]), Path(settings["dir"])
     jobs = [job for job in read_jobs(folder) if job.number in numbers]
-    allow_files(2 * len(jobs))
+    allow_files(3 * len(jobs))
     datasets = Datasets()
-    with SweepFolder(folder).lock(shared=True), interruptible() as stop:  # also after a launch died
+    with ExitStack() as stack:
+        stack.enter_context(SweepFolder(folder).lock(shared=True))  # also after a launch died
+        for job in jobs:  # a resumed run shares the sweep too
+            job.folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(job.run_folder.lock())
+        stop = stack.enter_context(interruptible())
         execution = Execution(datasets, stop, SweepProgress(jobs, None, show=False), Curves())
         execution.train(plan(jobs, datasets, most=len(jobs)))
 

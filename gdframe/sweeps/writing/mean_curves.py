@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from gdframe.errors import UserError
 from gdframe.observers.tensorboard import TensorBoard
 from gdframe.runs.event_tags import STEP_TAGS, tag_of
+from gdframe.runs.lock import require_in_place
 from gdframe.runs.result import Result
 from gdframe.runs.run_folder import RunFolder
 from gdframe.runs.sweep_folder import SweepFolder
@@ -130,6 +131,7 @@ def _write(
     result: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a new event file: curves, and the texts and hyperparameters of its observer."""
+    require_in_place(folder.path)
     folder.path.mkdir(parents=True, exist_ok=True)
     folder.clear_events()
     file = folder.open_events()
