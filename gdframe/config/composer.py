@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 from hydra.core.override_parser.types import Override
@@ -87,22 +88,19 @@ class Base:
         interpolates = self._has_interpolations or any(
             "${" in str(value) for value in values.values()
         )
-        keys = [f"{key}." for key in values]
-        nested = any(a.startswith(b) for a in keys for b in keys if a is not b)
+        keys = sorted(f"{key}." for key in values)
+        nested = any(inner.startswith(outer) for outer, inner in pairwise(keys))
         return not interpolates and not nested and not any("[" in key for key in values)
 
     def _convert(self, key: str, value: Any) -> Any:
         """Return a value converted to the type of its key."""
         at = key, repr(value)
         if at not in self._converted:
-            before = OmegaConf.select(self._scratch, key, throw_on_missing=False)
+            before = copy.deepcopy(OmegaConf.select(self._scratch, key, throw_on_missing=False))
             OmegaConf.update(self._scratch, key, value)
             node = OmegaConf.select(self._scratch, key)
             self._converted[at] = _unresolved(node) if OmegaConf.is_config(node) else node
-            if before is None or OmegaConf.is_config(before):  # an update cannot restore it
-                self._scratch = copy.deepcopy(self.config)
-            else:
-                OmegaConf.update(self._scratch, key, before)
+            OmegaConf.update(self._scratch, key, before, merge=False)
         return self._converted[at]
 
     @classmethod
@@ -111,14 +109,14 @@ class Base:
 
         Raises:
             ValueError: the config is damaged, or has a resolver.
-            KeyError: Hydra's config is damaged. TypeError, AttributeError, YAMLError: likewise.
+            KeyError: Hydra's config is damaged. TypeError, AttributeError: likewise.
         """
         base = cls(parse_config(config))
         if hydra:
             content = parse_yaml(hydra)
             if not isinstance(content, dict) or not isinstance(content.get("hydra"), dict):
                 raise ValueError("Hydra's settings are not a mapping")
-            base.hydra = OmegaConf.select(OmegaConf.create(hydra), "hydra")
+            base.hydra = OmegaConf.select(OmegaConf.create(content), "hydra")
             base.hydra_text()  # raises if it lacks a key
         return base
 

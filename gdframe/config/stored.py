@@ -10,13 +10,12 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gdframe.config.schema import Schema
 from gdframe.errors import UserError
-from gdframe.runs.parsing import conform, parse_yaml
+from gdframe.runs.parsing import MOST_VALUES, conform, parse_yaml
 from gdframe.runs.run_folder import MOST_CONFIG
 
 MOST_REFERENCES = 16
@@ -37,11 +36,13 @@ def parse_config(text: str) -> DictConfig:
         content = parse_yaml(text)
         if not isinstance(content, dict) or "stopping" not in content:
             raise ValueError("it is not a config of gdframe")
-        stored = OmegaConf.create(text)  # which reads more texts as numbers
-        references_in(stored)
+        stored = OmegaConf.create(content)
+        references = references_in(stored)
         config = OmegaConf.merge(OmegaConf.structured(Schema), stored)
+        if references:
+            check_growth(config)
         check_resolved(OmegaConf.to_container(config, resolve=True))
-    except (yaml.YAMLError, OmegaConfBaseException, TypeError, AttributeError) as error:
+    except (OmegaConfBaseException, TypeError, AttributeError) as error:
         raise ValueError(" ".join(str(error).split())) from error
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
@@ -106,6 +107,29 @@ def references_in(config: DictConfig | ListConfig) -> int:
         ValueError: see ``check_values``.
     """
     return check_values(OmegaConf.to_container(config, resolve=False))
+
+
+def check_growth(config: DictConfig | ListConfig) -> None:
+    """Check that a config stays small when its references are replaced by what they name.
+
+    Raises:
+        UserError: it does not. OmegaConfBaseException: a reference names nothing.
+    """
+    values = characters = 0
+    remaining: list[Any] = [config]
+    while remaining:
+        node = remaining.pop()
+        for key in range(len(node)) if OmegaConf.is_list(node) else node:
+            value = None if OmegaConf.is_missing(node, key) else node[key]
+            values += 1
+            characters += len(value) if isinstance(value, str) else 0
+            if OmegaConf.is_config(value):
+                remaining.append(value)
+            if values > MOST_VALUES or characters > MOST_CONFIG:
+                raise UserError(
+                    f"its references make it larger than {MOST_VALUES:,} values or {MOST_CONFIG:,} "
+                    "characters; write the values there"
+                )
 
 
 def check_resolved(content: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from gdframe.config.stored import escaped, parse_config
+from gdframe.config.stored import check_growth, escaped, parse_config
 from gdframe.errors import UserError, printable, user_path
 from gdframe.runs.files import require_folder
 from gdframe.runs.folder import DamagedError
@@ -41,8 +41,15 @@ def read_config(folder: Path) -> DictConfig:
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
-    """Return a composed config as plain values; a missing required value stays ``???``."""
-    values = OmegaConf.to_container(config, resolve=True)
+    """Return a composed config as plain values; a missing required value stays ``???``.
+
+    Raises:
+        UserError: its references make it too large.
+    """
+    values = OmegaConf.to_container(config, resolve=False)
+    if "${" in str(values):
+        check_growth(config)
+        values = OmegaConf.to_container(config, resolve=True)
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
 

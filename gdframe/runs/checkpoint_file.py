@@ -19,7 +19,7 @@ from torch import Tensor
 from gdframe.errors import LARGEST, UserError, first_line, require_memory
 from gdframe.runs.files import write_atomically
 from gdframe.runs.folder import DamagedError, Folder
-from gdframe.runs.parsing import conform, parse_json
+from gdframe.runs.parsing import check_header, conform, parse_json
 
 FORMAT, READABLE = 2, (1, 2)
 """Versions of the checkpoint format: the one to write, and those that can be read."""
@@ -108,6 +108,7 @@ def _read(path: Path) -> Capture:
     path.open("rb").close()  # its errors tell more than those of safetensors
     with safe_open(path, framework="pt") as file:
         metadata = {"facts": "null", "digest": "", **(file.metadata() or {})}
+        check_header(metadata)
         facts = parse_json(metadata["facts"])
         version = facts.get("format") if isinstance(facts, dict) else None
         if type(version) is int and version not in READABLE:

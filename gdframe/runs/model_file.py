@@ -11,10 +11,10 @@ import safetensors.torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from gdframe.errors import UserError, first_line
+from gdframe.errors import UserError, first_line, require_memory
 from gdframe.runs.files import write_atomically
 from gdframe.runs.folder import DamagedError
-from gdframe.runs.parsing import conform, parse_json
+from gdframe.runs.parsing import check_header, conform, parse_json
 
 FORMAT = 1
 """Version of the format of ``model.safetensors``."""
@@ -47,9 +47,12 @@ def read_model(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         UserError: the file is damaged, or has another format.
     """
     try:
+        require_memory(str(path), path.stat().st_size, "remove it")
         path.open("rb").close()  # its errors tell more than those of safetensors
         with safe_open(path, framework="pt") as file:
-            metadata = {key: parse_json(text) for key, text in (file.metadata() or {}).items()}
+            texts = file.metadata() or {}
+            check_header(texts)
+            metadata = {key: parse_json(text) for key, text in texts.items()}
             version = metadata.get("format")
             if type(version) is int and version != FORMAT:
                 raise UserError(

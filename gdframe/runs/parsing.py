@@ -4,17 +4,46 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
-DEEPEST = 50
-"""Most mappings and lists inside each other."""
+DEEPEST, MOST_VALUES = 50, 10_000
+"""Most mappings and lists inside each other in a YAML text, and most values in it."""
 
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 """An escaped half of a character; most have their other half."""
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_NUMBERS = {
+    "int": r"[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)",
+    "float": r"[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?"
+    r"|[-+]?[0-9]+(?:_[0-9]+)*(?:\.[0-9_]*)?[eE][-+]?[0-9]+|[-+]?\.(?:inf|Inf|INF)"
+    r"|\.(?:nan|NaN|NAN)",
+}
+"""Texts of numbers, as OmegaConf reads them, not the base 60 of YAML 1.1 (``1:30`` is 90), whose
+conversion takes a time that grows with the square of the length."""
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Reads YAML as OmegaConf does: ``1e3`` is a number, a date is text, keys are unique."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if len(set(keys)) < len(keys):
+            raise ValueError("a mapping has the same key twice")
+        return super().construct_mapping(node, deep)
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag.split(":")[-1]
+            not in ("timestamp", *_NUMBERS)]
+    for first, resolvers in _Loader.yaml_implicit_resolvers.items()
+}  # fmt: skip
+for _kind, _pattern in _NUMBERS.items():
+    _Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_kind}", re.compile(rf"(?:{_pattern})\Z"), list("-+0123456789.")
+    )
 
 
 def parse_json(text: str) -> Any:
@@ -35,6 +64,21 @@ def parse_json(text: str) -> Any:
     return content
 
 
+MOST_HEADER = 1 << 25
+"""Most characters in the header of a file of tensors."""
+
+
+def check_header(metadata: Mapping[str, str]) -> None:
+    """Check that the texts in the header of a file of tensors are not too long to parse.
+
+    Raises:
+        ValueError: they are.
+    """
+    size = sum(map(len, metadata.values()))
+    if size > MOST_HEADER:
+        raise ValueError(f"its header has {size:,} characters; at most {MOST_HEADER:,} are read")
+
+
 def parse_yaml(text: str) -> Any:
     """Return the content of a YAML text.
 
@@ -52,11 +96,15 @@ def check_yaml(text: str) -> None:
     """Check that YAML is plain: it has no tags, and no aliases, which make a small file large.
 
     Raises:
-        ValueError: it is no YAML, has tags or aliases, or is nested too deeply.
+        ValueError: it is no YAML, has tags or aliases, is nested too deeply, or has more than
+            ``MOST_VALUES`` values.
     """
-    depth = 0
+    depth = values = 0
     try:
         for event in yaml.parse(text, Loader=_Loader):
+            values += isinstance(event, yaml.NodeEvent)
+            if values > MOST_VALUES:
+                raise ValueError(f"it has more than {MOST_VALUES:,} values")
             if isinstance(event, yaml.AliasEvent):
                 raise ValueError(f"it has the alias *{event.anchor}")
             if (tag := getattr(event, "tag", None)) not in (None, "!"):
