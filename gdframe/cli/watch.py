@@ -24,7 +24,7 @@ from gdframe.runs.recorded_history import Array, RecordedHistory
 from gdframe.runs.run_folder import CONFIG, RunFolder
 from gdframe.runs.sweep_folder import JOBS, SweepFolder
 from gdframe.stopping import Status
-from gdframe.sweeps.comparing.records import metric_of, settings
+from gdframe.sweeps.comparing.records import keys_of, metric_of, settings
 from gdframe.sweeps.comparing.sweep_metric import goes_up, value_of
 
 BLOCKS, PLAIN_BLOCKS = "▁▂▃▄▅▆▇█", "_.-=+*%#"
@@ -184,7 +184,7 @@ class SweepView:
             for job in folder.read_jobs()["jobs"]
         ]  # fmt: skip
         self._jobs = dict(jobs)
-        keys = dict.fromkeys(key for _, overrides in jobs for key in overrides)
+        keys = keys_of([overrides for _, overrides in jobs])
         self._varied = [key for key in keys if len({words.get(key) for _, words in jobs}) > 1]
 
     def show(self) -> RenderableType:

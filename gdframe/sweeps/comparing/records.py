@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from gdframe.errors import UserError, counted
 from gdframe.runs.sweep_folder import SweepFolder
 from gdframe.sweeps.comparing.comparison import Record
 from gdframe.sweeps.comparing.sweep_metric import default_metric
@@ -26,12 +27,16 @@ def records_of(
         jobs: the runs.
         results: content of ``result.json`` by the number of the run.
         damages: messages on those that are damaged.
+
+    Raises:
+        UserError: they override too many different keys.
     """
     all_settings = [settings(job.overrides) for job in jobs]
-    keys = dict.fromkeys(key for run_settings in all_settings for key in run_settings)
-    for key in keys:
-        if not all(key in run_settings for run_settings in all_settings):
-            _fill(key, jobs, all_settings)
+    keys = keys_of(all_settings)
+    if any(len(run_settings) < len(keys) for run_settings in all_settings):
+        configs = [job.config for job in jobs]
+        for key in keys:
+            _fill(key, configs, all_settings)
     return [
         Record({key: run_settings[key] for key in keys if key in run_settings},
                results.get(job.number), str(job.folder), damages.get(job.number, ""))
@@ -39,10 +44,34 @@ def records_of(
     ]  # fmt: skip
 
 
-def _fill(key: str, jobs: Sequence[Job], all_settings: Sequence[dict[str, str]]) -> None:
+MANY_KEYS, MOST_SETTINGS = 50, 300_000
+"""Number of different keys that any number of runs may override, and most settings of all runs if
+they override more keys."""
+
+
+def keys_of(all_settings: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return the keys that any of the runs of a sweep overrides, in order.
+
+    Raises:
+        UserError: they are too many to compare the runs by.
+    """
+    keys = list(dict.fromkeys(key for run_settings in all_settings for key in run_settings))
+    if len(keys) > MANY_KEYS and len(keys) * len(all_settings) > MOST_SETTINGS:
+        raise UserError(
+            f"a sweep of {counted(len(all_settings), 'run')} that override {len(keys):,} different "
+            "keys: there are too many to compare; report its runs one by one"
+        )
+    return keys
+
+
+def _fill(
+    key: str, configs: Sequence[Mapping[str, Any]], all_settings: Sequence[dict[str, str]]
+) -> None:
     """Set a key to its default where it is missing, with the spelling of other runs."""
+    if all(key in run_settings for run_settings in all_settings):
+        return
     spellings: dict[str, str] = {}
-    values = [_value(job.config, key) for job in jobs]
+    values = [_value(config, key) for config in configs]
     for run_settings, value in zip(all_settings, values, strict=True):
         if key in run_settings:
             spellings.setdefault(repr(value), run_settings[key])
@@ -69,7 +98,7 @@ def read_records(folder: Path) -> list[Record]:
     Runs that were later continued with another configuration are excluded.
 
     Raises:
-        UserError: the list of runs cannot be read.
+        UserError: the list of runs cannot be read, or has too many keys.
     """
     sweep = SweepFolder(folder)
     if sweep.has_jobs():
@@ -78,9 +107,11 @@ def read_records(folder: Path) -> list[Record]:
         unchanged = [job for job in jobs if not has_changed(job, results.get(job.number))]
         return records_of(unchanged, results, damages)
     results_of_runs = [(run, *run.find_result()) for run in sweep.runs()]
+    all_settings = [settings(run.read_overrides()) for run, _, _ in results_of_runs]
+    keys_of(all_settings)
     return [
-        Record(settings(run.read_overrides()), result, str(run), damage)
-        for run, result, damage in results_of_runs
+        Record(run_settings, result, str(run), damage)
+        for run_settings, (run, result, damage) in zip(all_settings, results_of_runs, strict=True)
     ]
 
 
