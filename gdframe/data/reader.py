@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -17,26 +16,29 @@ import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
 
+from gdframe.data.csv_file import (
+    COPIES,
+    FEWER,
+    CsvStream,
+    about_header,
+    is_numeral,
+    malformed_line,
+    require_columns,
+)
 from gdframe.data.dataset import first_rows
 from gdframe.data.frame import Column
 from gdframe.errors import (
     UserError,
     bad_value,
-    counted,
     first_line,
     in_words,
     require_memory,
     unknown,
     user_path,
 )
-from gdframe.memory import free_memory
 
 MOSTLY_NUMBERS = 0.5
 """Share of numbers above which a text column counts as numbers with errors."""
-
-
-COPIES = 3
-"""Copies of a file's numbers in memory, of 8 bytes each, while they are encoded."""
 
 PARQUET, PLAIN = (".parquet", ".pq"), (".csv", ".tsv", ".txt")
 """Ends of the names of files; a further end, as in ``.csv.gz``, says how a file is compressed."""
@@ -63,13 +65,14 @@ def read_file(path: str | Path, *, text: Sequence[str] = ()) -> pa.Table:
     try:
         if suffixes and suffixes[-1] in PARQUET:
             require_memory(str(file), size_of(file), FEWER)
-            table = pa.parquet.read_table(file)
-            table.validate(full=True)  # text in UTF-8
+            table = _read_parquet(file)
         elif set(PLAIN) & set(suffixes[-2:]):
             options = pa.csv.ParseOptions(delimiter="\t" if ".tsv" in suffixes else ",")
+            content = CsvStream(file, options.delimiter)
             table = pa.csv.read_csv(
-                _Decompressed(file, options.delimiter),
-                parse_options=options,
+                content,
+                pa.csv.ReadOptions(block_size=content.block_size),
+                options,
                 convert_options=pa.csv.ConvertOptions(
                     strings_can_be_null=True,
                     column_types=dict.fromkeys(text, pa.string()),
@@ -78,17 +81,55 @@ def read_file(path: str | Path, *, text: Sequence[str] = ()) -> pa.Table:
         else:
             raise bad_value(f"{file} has an unknown file type", ".csv, .tsv or .parquet")
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        malformed = _malformed(file, options) if options is not None else None
+        malformed = malformed_line(file, options) if options is not None else None
         raise malformed or UserError(f"{file} cannot be read: {first_line(error)}") from error
-    names = Counter(table.column_names)
-    if duplicates := sorted(name for name, count in names.items() if count > 1):
-        raise UserError(f"{file} has several columns called {in_words(duplicates)}: rename them")
-    if table.num_rows == 0 or not names:
+    _require_unique(file, table.column_names)
+    if table.num_rows == 0 or not table.column_names:
         raise bad_value(f"{file} has no rows", "a header and at least one row")
     return table
 
 
-FEWER = "give a file with fewer rows or columns"
+def _require_unique(file: Path, names: Sequence[str]) -> None:
+    counts = Counter(names)
+    if duplicates := sorted(name for name, count in counts.items() if count > 1):
+        raise UserError(f"{file} has several columns called {in_words(duplicates)}: rename them")
+
+
+def _read_parquet(file: Path) -> pa.Table:
+    """Return the columns of a Parquet file; those of lists and of mappings without their values.
+
+    Text stays a dictionary and indices into it, because a few bytes may stand for much text.
+    """
+    schema = pa.parquet.read_schema(file)
+    require_columns(file, len(schema))
+    _require_unique(file, schema.names)
+    is_flat = {f.name: not _is_nested(f.type) for f in schema}
+    dotted = [name for name in schema.names if "." in name]
+    if dotted and not all(is_flat.values()):  # a list is chosen by a name with a dot, too
+        raise UserError(f"{file} has lists or mappings, and a dot in {in_words(dotted)}: rename it")
+    table = pa.parquet.read_table(
+        file,
+        columns=[name for name in schema.names if is_flat[name]],
+        read_dictionary=[f.name for f in schema if _is_binary(f.type)],
+    )
+    table.validate(full=True)  # text in UTF-8
+    columns = dict(zip(table.column_names, table.columns, strict=True))
+    for name in schema.names:
+        if not is_flat[name]:
+            kind = pa.opaque(pa.null(), str(schema.field(name).type), "parquet")
+            columns[name] = pa.ExtensionArray.from_storage(kind, pa.nulls(table.num_rows))
+    return pa.table({name: columns[name] for name in schema.names})
+
+
+def _is_nested(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType))
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+        or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    )  # fmt: skip
 
 
 def size_of(path: str | Path) -> float:
@@ -100,40 +141,13 @@ def size_of(path: str | Path) -> float:
         file = user_path(path, links=False)
         if file.suffix.lower() in PARQUET and file.is_file():
             content = pa.parquet.read_metadata(file)
-            groups = map(content.row_group, range(content.num_row_groups))
+            groups = list(map(content.row_group, range(content.num_row_groups)))
             texts = sum(group.total_byte_size for group in groups)
-            return float(max(texts, 8 * COPIES * content.num_rows * content.num_columns))
+            columns = map(content.schema.column, range(content.num_columns))
+            width = sum(max(8, column.length or 0) for column in columns)  # of fixed-size binaries
+            return float(max(texts, COPIES * width * sum(group.num_rows for group in groups)))
         return file.stat().st_size if file.suffix.lower() in PLAIN else math.inf
     return 0.0
-
-
-class _Decompressed(io.RawIOBase):
-    """A text file, decompressed while it is read, and refused when its values fill the memory."""
-
-    def __init__(self, file: Path, delimiter: str) -> None:
-        self._file, self._stream = file, pa.input_stream(file)  # which knows compression by name
-        self._delimiter, self._free = delimiter.encode(), free_memory()
-        self._bytes = self._values = 0
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Return the next bytes.
-
-        Raises:
-            UserError: memory does not suffice for the values so far.
-        """
-        block: bytes = self._stream.read(size)
-        self._bytes += len(block)
-        self._values += block.count(self._delimiter) + block.count(b"\n")
-        if max(self._bytes, 8 * COPIES * self._values) > self._free:
-            raise UserError(
-                f"{self._file}: needs more than the {self._free / 1e9:,.3g} GB of memory that are "
-                f"free; {FEWER}"
-            )
-        return block
 
 
 def pick(table: pa.Table, names: list[str], path: str | Path) -> list[pa.Array]:
@@ -146,63 +160,38 @@ def pick(table: pa.Table, names: list[str], path: str | Path) -> list[pa.Array]:
     for name in names:
         if name not in known:
             error = unknown(f"column '{name}' of {path}", "column", name, known)
-            raise UserError(f"{error}{_about_header(list(known))}")
+            raise UserError(f"{error}{about_header(list(known))}")
     return [plain(table.column(name)) for name in names]
 
 
-SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
-"""Separators of columns that are not read, but for tabs in .tsv files."""
-
-
-def _about_header(names: Sequence[str]) -> str:
-    """Return what is wrong with the names of columns, or an empty text."""
-    for separator, words in SEPARATORS.items():
-        if any(separator in name for name in names):
-            return f"; {words} seem to separate the columns: write commas, or tabs in a .tsv file"
-    if all(map(_is_numeral, names)):
-        return "; the first line must hold the names of the columns"
-    return ""
-
-
-def _malformed(file: Path, options: pa.csv.ParseOptions) -> UserError | None:
-    """Return the error for the first line with another number of values than the header."""
-    rows: list[pa.csv.InvalidRow] = []
-
-    def keep(row: pa.csv.InvalidRow) -> str:
-        rows.append(row)
-        return "skip"
-
-    options.invalid_row_handler = keep
-    one_thread = pa.csv.ReadOptions(use_threads=False)  # with several, a row has no number
-    try:
-        content = _Decompressed(file, options.delimiter)
-        names = pa.csv.read_csv(content, one_thread, options).column_names
-    except pa.ArrowException:
-        return None
-    if not rows:
-        return None
-    row = rows[0]
-    return UserError(
-        f"{file}: line {row.number} has {counted(row.actual_columns, 'value')}, and the header has "
-        f"{counted(row.expected_columns, 'column')}: correct this line{_about_header(names)}"
-    )
-
-
 def plain(column: pa.ChunkedArray) -> pa.Array:
-    """Return a column as one array: dictionaries decoded, null columns as floats, views as text."""
+    """Return a column as one array: null columns as floats, views as text.
+
+    Dictionaries of other values than text are decoded.
+    """
     array = column.combine_chunks()
     if isinstance(array, pa.ChunkedArray):
         array = array.chunk(0) if array.num_chunks else pa.array([], column.type)
     if pa.types.is_dictionary(array.type):
+        if _is_binary(array.type.value_type):
+            texts = plain(pa.chunked_array([array.dictionary]))
+            return pa.DictionaryArray.from_arrays(array.indices, texts)
         array = array.dictionary_decode()
     if pa.types.is_string_view(array.type):  # PyArrow does not look up views, and mixes null and ""
         array = array.cast(pa.large_string())
     return array.cast(pa.float64()) if pa.types.is_null(array.type) else array
 
 
+def kind_of(array: pa.Array) -> str:
+    """Return the name of the type of an array's values, for messages."""
+    kind = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
+    return str(kind.type_name if isinstance(kind, pa.OpaqueType) else kind)
+
+
 def is_text(array: pa.Array) -> bool:
-    """Return whether an array holds text."""
-    return bool(pa.types.is_string(array.type) or pa.types.is_large_string(array.type))
+    """Return whether an array holds text, or a dictionary of text."""
+    kind = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def is_number(array: pa.Array) -> bool:
@@ -220,7 +209,11 @@ def numbers(array: pa.Array) -> NDArray[Any]:
 
 def codes(array: pa.Array, texts: Sequence[str]) -> NDArray[np.int32]:
     """Return the index of each value in ``texts``, (rows,); -1 for nulls and other values."""
-    indices = pc.index_in(array, pa.array(texts, array.type))
+    if pa.types.is_dictionary(array.type):
+        places = pc.index_in(array.dictionary, pa.array(texts, array.dictionary.type))
+        indices = places.take(array.indices)
+    else:
+        indices = pc.index_in(array, pa.array(texts, array.type))
     return np.asarray(indices.fill_null(-1).to_numpy(zero_copy_only=False))
 
 
@@ -236,7 +229,7 @@ def describe_column(name: str, array: pa.Array, max_categories: int) -> Column:
         return Column(name, "number")
     if not is_text(array):
         raise UserError(
-            f"column '{name}' is of type {array.type}: expected numbers, true/false or text; "
+            f"column '{name}' is of type {kind_of(array)}: expected numbers, true/false or text; "
             "convert it, or leave it out with data.features=[...]"
         )
     refuse_stray_text(name, array)
@@ -258,7 +251,7 @@ def refuse_stray_text(name: str, array: pa.Array) -> None:
             not.
     """
     texts = [text for text in pc.unique(array).to_pylist() if text is not None]
-    bad = np.flatnonzero(codes(array, [text for text in texts if not _is_numeral(text)]) >= 0)
+    bad = np.flatnonzero(codes(array, [text for text in texts if not is_numeral(text)]) >= 0)
     present = len(array) - array.null_count
     if 0 < len(bad) < (1 - MOSTLY_NUMBERS) * present:
         shown = in_words(repr(array[int(row)].as_py()) for row in bad[:3])
@@ -266,14 +259,6 @@ def refuse_stray_text(name: str, array: pa.Array) -> None:
             f"column '{name}' has text in {len(bad)} of {present} rows where the others are "
             f"numbers: {shown}, first in {first_rows(bad)}: correct them, or leave them empty"
         )
-
-
-def _is_numeral(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def feature_values(column: Column, array: pa.Array) -> NDArray[Any]:
@@ -287,14 +272,18 @@ def feature_values(column: Column, array: pa.Array) -> NDArray[Any]:
             if is_text(array):
                 refuse_stray_text(column.name, array)
             raise UserError(
-                f"column '{column.name}' is of type {array.type}: expected numbers"
+                f"column '{column.name}' is of type {kind_of(array)}: expected numbers"
                 + (" or true/false" if column.kind == "boolean" else "")
             )
         return numbers(array)
     try:
-        array = array if is_text(array) else array.cast(pa.string())
+        is_dictionary = pa.types.is_dictionary(array.type)  # which stays one: it may be large
+        kind = pa.dictionary(pa.int32(), pa.string()) if is_dictionary else pa.string()
+        array = array if is_text(array) else array.cast(kind)
     except pa.ArrowException as error:
-        raise UserError(f"column '{column.name}' is of type {array.type}: expected text") from error
+        raise UserError(
+            f"column '{column.name}' is of type {kind_of(array)}: expected text"
+        ) from error
     indices = codes(array, column.categories)
     bad = np.flatnonzero((indices < 0) & array.is_valid().to_numpy(zero_copy_only=False))
     if len(bad):

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from gdframe.data.dataset import first_rows
-from gdframe.data.reader import codes, is_number, is_text, numbers, refuse_stray_text
+from gdframe.data.reader import codes, is_number, is_text, kind_of, numbers, refuse_stray_text
 from gdframe.errors import UserError, bad_value, counted
 
 MOST_CLASSES = 10
@@ -41,7 +41,9 @@ def read_target(
         )
     labels = is_text(array) or pa.types.is_boolean(array.type)
     if not labels and not is_number(array):
-        raise bad_value(f"target '{name}' is of type {array.type}", "numbers, true/false or text")
+        raise bad_value(
+            f"target '{name}' is of type {kind_of(array)}", "numbers, true/false or text"
+        )
     if is_text(array):
         refuse_stray_text(name, array)
     if task == "regression":

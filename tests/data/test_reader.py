@@ -1,11 +1,14 @@
-"""Columns of text: codes, categories and refusals equal their definitions in plain Python."""
+"""Columns of text equal their definitions in plain Python; small files do not fill the memory."""
 
 from __future__ import annotations
 
+import gzip
 import re
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,8 +18,11 @@ from gdframe.data.reader import (
     MOSTLY_NUMBERS,
     describe_column,
     feature_values,
+    pick,
     plain,
+    read_file,
     refuse_stray_text,
+    size_of,
 )
 from gdframe.data.target import read_target
 from gdframe.errors import UserError
@@ -84,3 +90,92 @@ def test_classes_of_text_are_the_sorted_texts(values, kind):
     assert classes == tuple(sorted(set(values)))
     assert [classes[index] for index in indices] == values
     assert indices.dtype == np.int64
+
+
+def allocated(path, target):
+    """Return a column of a file, and the bytes that PyArrow holds for the file."""
+    before = pa.total_allocated_bytes()
+    table = read_file(path)
+    (column,) = pick(table, [target], path)
+    return column, pa.total_allocated_bytes() - before
+
+
+def test_lists_of_a_parquet_file_are_not_decoded(tmp_path):
+    path = tmp_path / "t.parquet"
+    zeros = pa.array(np.zeros(1_000_000, np.int64))
+    lists = pa.ListArray.from_arrays(pa.array([0, 1_000_000], pa.int32()), zeros)
+    pa.parquet.write_table(pa.table({"a": lists, "y": [1.0]}), path)
+    column, size = allocated(path, "a")
+    assert size < 1e6
+    with pytest.raises(UserError, match="column 'a' is of type list<element: int64>: expected"):
+        describe_column("a", column, 10)
+    assert read_file(path).column_names == ["a", "y"]
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_a_text_that_repeats_is_held_once(tmp_path, kind):
+    path = tmp_path / "t.parquet"
+    text = "x" * 100_000
+    texts = pa.array([*[text, "b"] * 500, None], kind)
+    pa.parquet.write_table(pa.table({"a": texts}), path)
+    column, size = allocated(path, "a")
+    assert size < 1e7
+    described = describe_column("a", column, 10)
+    assert described.categories == ("b", text)
+    assert feature_values(described, column).tolist() == [*[1, 0] * 500, -1]
+
+
+def test_the_size_of_a_file_counts_wide_values(tmp_path):
+    path = tmp_path / "t.parquet"
+    wide = pa.array([b"x" * 1000] * 2000, pa.binary(1000))
+    pa.parquet.write_table(pa.table({"a": wide}), path)
+    assert path.stat().st_size < 1e5
+    assert size_of(path) >= 2e6
+
+
+def test_lines_may_end_with_carriage_returns_alone(tmp_path, monkeypatch):
+    path = tmp_path / "t.csv.gz"
+    path.write_bytes(gzip.compress(b"x\r" + b"1\r" * 400_000))
+    assert read_file(path).num_rows == 400_000
+    monkeypatch.setattr("gdframe.data.csv_file.free_memory", lambda: 5e6)
+    with pytest.raises(UserError, match="fewer rows or columns"):
+        read_file(path)
+
+
+def test_wide_rows_are_read_many_at_a_time(tmp_path):
+    path = tmp_path / "t.csv"
+    names = ",".join(f"column_{i}" for i in range(20_000))
+    path.write_text("\n".join([names, *["1," * 19_999 + "1"] * 40]))
+    assert read_file(path).column(0).num_chunks == 1
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_more_columns_than_are_read(tmp_path, name, monkeypatch):
+    table = pa.table({f"x{i}": [1.0] for i in range(4)})
+    writer = pa.parquet.write_table if name == "t.parquet" else pa.csv.write_csv
+    writer(table, tmp_path / name)
+    monkeypatch.setattr("gdframe.data.csv_file.MOST_COLUMNS", 3)
+    with pytest.raises(UserError, match="has 4 columns; at most 3 are read"):
+        read_file(tmp_path / name)
+
+
+def test_columns_of_one_name_are_refused_in_parquet(tmp_path):
+    path = tmp_path / "t.parquet"
+    column = pa.array([1.0])
+    pa.parquet.write_table(pa.table([column, column], names=["a", "a"]), path)
+    with pytest.raises(UserError, match="several columns called a"):
+        read_file(path)
+    lists = pa.array([[1.0]])
+    pa.parquet.write_table(pa.table([column, lists], names=["a.list", "a"]), path)
+    with pytest.raises(UserError, match=r"lists or mappings, and a dot in a.list: rename it"):
+        read_file(path)
+
+
+def test_bytes_are_no_text(tmp_path):
+    path = tmp_path / "t.parquet"
+    pa.parquet.write_table(pa.table({"a": [b"x" * 100_000] * 1000}), path)
+    column, size = allocated(path, "a")
+    assert size < 1e6
+    with pytest.raises(UserError, match="column 'a' is of type binary: expected"):
+        describe_column("a", column, 10)
+    assert pa.total_allocated_bytes() < 1e7
