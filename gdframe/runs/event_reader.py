@@ -20,14 +20,16 @@ Array = NDArray[np.float64]
 
 _HEADER, _CHECKSUM_SIZE = struct.Struct("<QI"), 4
 
-MOST_BYTES = 1 << 28
-"""Most bytes of an event."""
+MOST_BYTES = 1 << 24
+"""Most bytes of an event, of which two may become a value of a hundred bytes."""
 
 LARGEST_SCALAR = 400
 """Most bytes of an event with a scalar; larger events are histograms, texts and pictures."""
 
 
-def read_records(path: Path, damages: list[str] | None = None) -> Iterator[tuple[bytes, Event]]:
+def read_records(
+    path: Path, damages: list[str] | None = None, *, most: int = MOST_BYTES
+) -> Iterator[tuple[bytes, Event]]:
     """Return the events of a file, serialized and parsed, up to the first that is damaged.
 
     TensorBoard's own reader computes checksums in Python and is a hundred times slower.
@@ -36,6 +38,7 @@ def read_records(path: Path, damages: list[str] | None = None) -> Iterator[tuple
         path: of the file.
         damages: gets a message about a damaged event. The last event of a run in training may be
             incomplete; that is no damage.
+        most: bytes of an event; larger ones are left out.
     """
     messages = [] if damages is None else damages
     at = 0
@@ -45,7 +48,8 @@ def read_records(path: Path, damages: list[str] | None = None) -> Iterator[tuple
                 content = _read_content(file, head)
                 if content is None:
                     return
-                yield content, Event.FromString(content)
+                if len(content) <= most:
+                    yield content, Event.FromString(content)
                 at = file.tell()
     except (ValueError, DecodeError):
         messages.append(f"{path}: is damaged from byte {at:,} on; the events before it are used")
@@ -81,9 +85,7 @@ def read_curves(
     """
     curves: dict[str, tuple[list[float], list[float]]] = {}
     for path in paths:
-        for content, event in read_records(path, damages):
-            if len(content) >= LARGEST_SCALAR:
-                continue
+        for _, event in read_records(path, damages, most=LARGEST_SCALAR):
             for value in event.summary.value:
                 number = _scalar(value)
                 if number is not None:

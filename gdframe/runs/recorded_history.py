@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 Curves = dict[str, tuple[Array, Array]]
 
+MOST_RATIOS = 1 << 24
+"""Most numbers of the columns of update ratios, which have a row for each epoch."""
+
 
 @dataclass
 class RecordedHistory:
@@ -43,13 +46,17 @@ class RecordedHistory:
         epochs = self.epochs.get("epoch")
         if epochs is None:
             return
-        for tag, (x, y) in curves.items():
-            if tag.startswith("update_ratio/"):
-                column = np.full(len(epochs), np.nan)
-                rows = np.searchsorted(epochs, x)
-                is_known = rows < len(epochs)
-                column[rows[is_known]] = y[is_known]
-                self.epochs[tag] = column
+        tags = [tag for tag in curves if tag.startswith("update_ratio/")]
+        most = max(1, MOST_RATIOS // max(1, len(epochs)))
+        if len(tags) > most:
+            self.damages.append(f"update ratios: the first {most:,} of {len(tags):,} are used")
+        for tag in tags[:most]:
+            x, y = curves[tag]
+            column = np.full(len(epochs), np.nan)
+            rows = np.searchsorted(epochs, x)
+            is_known = rows < len(epochs)
+            column[rows[is_known]] = y[is_known]
+            self.epochs[tag] = column
 
 
 def read_history(
@@ -73,7 +80,7 @@ def read_history(
                 parts[kind][column] = values
             return RecordedHistory(parts["epochs"], parts["steps"], "checkpoint", damages)
     history = _from_curves(folder.read_curves(damages), result or {})
-    history.damages = damages
+    history.damages = damages + history.damages
     return history
 
 

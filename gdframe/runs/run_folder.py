@@ -44,6 +44,9 @@ REPORT = "report.html"
 MOST_CONFIG, MOST_RESULT = 1 << 20, 1 << 26
 """Most bytes of a config, which is slow to parse, and of a result, which may have a long point."""
 
+MOST_REASON = 10_000
+"""Most characters of a reason that is written."""
+
 log = logging.getLogger("gdframe")
 
 
@@ -207,11 +210,14 @@ class RunFolder(Folder):
             return None, str(error)
 
     def write_result(self, content: Mapping[str, Any]) -> None:
-        """Write ``result.json``, atomically.
+        """Write ``result.json``, atomically; a very long reason, such as an error's, is cut.
 
         Raises:
             OSError: the file cannot be written.
         """
+        reason = content["reason"]
+        if len(reason) > MOST_REASON:
+            content = {**content, "reason": f"{reason[:MOST_REASON]} ..."}
         self.write(RESULT, json.dumps(content, indent=2) + "\n")
 
     def read_model(self) -> tuple[dict[str, Any], dict[str, Tensor]]:

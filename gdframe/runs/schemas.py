@@ -20,6 +20,13 @@ Finite = Annotated[float, Meta(ge=-1.797e308, le=1.797e308)]
 Number = Finite | None
 """A finite number, or null for one that is not finite."""
 
+MOST_TEXT = 100_000
+"""Most characters of a text that is shown, and most metrics of a run."""
+
+Text = Annotated[str, Meta(max_length=MOST_TEXT)]
+
+Numbers = Annotated[dict[Text, Number], Meta(max_length=MOST_TEXT)]
+
 Label = str | bool | Index | Finite
 
 
@@ -126,8 +133,8 @@ class HydraFile(TypedDict):
 class Metrics(TypedDict, total=False):
     """Metrics of the rows of each part, by name."""
 
-    train: dict[str, Number] | None
-    validation: dict[str, Number] | None
+    train: Numbers | None
+    validation: Numbers | None
 
 
 class Seconds(TypedDict, total=False):
@@ -151,14 +158,14 @@ class Facts(TypedDict, total=False):
 class ResultFile(TypedDict):
     """``result.json``. A run that failed before its first measurement has status and reason."""
 
-    status: str
-    reason: str
-    variant: NotRequired[str]
-    engine: NotRequired[str]
-    engine_reason: NotRequired[str]
-    model: NotRequired[str]
-    loss: NotRequired[str | None]
-    optimizer: NotRequired[str]
+    status: Text
+    reason: Text
+    variant: NotRequired[Text]
+    engine: NotRequired[Text]
+    engine_reason: NotRequired[Text]
+    model: NotRequired[Text]
+    loss: NotRequired[Text | None]
+    optimizer: NotRequired[Text]
     lr: NotRequired[Number]
     seed: NotRequired[Index]
     epochs: NotRequired[Count]
@@ -171,22 +178,22 @@ class ResultFile(TypedDict):
     validation_loss: NotRequired[Number]
     gradient_norm: NotRequired[Number]
     metrics: NotRequired[Metrics | None]
-    maximize: NotRequired[list[str]]
+    maximize: NotRequired[list[Text]]
     seconds: NotRequired[Seconds | None]
     diagnostics: NotRequired[Facts | None]
     point: NotRequired[list[Number] | None]
     target: NotRequired[Number]
-    data_digest: NotRequired[str]
-    versions: NotRequired[dict[str, str] | None]
+    data_digest: NotRequired[Text]
+    versions: NotRequired[dict[Text, Text] | None]
 
 
 class MeasuredFile(TypedDict):
     """``result.json`` of a run that was measured, as every version writes it."""
 
-    variant: str
-    engine: str
-    model: str
-    optimizer: str
+    variant: Text
+    engine: Text
+    model: Text
+    optimizer: Text
     lr: Finite
     seed: Index
     epochs: Count
