@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from gdframe.config.build import build_model, check_model
+from gdframe.config.build import build_model, check_model, sizes_of
 from gdframe.config.trusted_plugins import load_stored
 from gdframe.data.dataset import first_rows
 from gdframe.data.encoding import Encoding
@@ -19,7 +20,7 @@ from gdframe.data.reader import feature_values, pick, read_file
 from gdframe.errors import UserError, bad_value, counted, first_line, reason_of
 from gdframe.losses import Loss
 from gdframe.objective import CHUNK
-from gdframe.registry import LOSSES
+from gdframe.registry import LOSSES, MODELS, is_built_in
 from gdframe.runs.files import remove_unfinished, require_place, write_atomically
 from gdframe.runs.run_folder import RunFolder
 from gdframe.runs.spreadsheet import cell
@@ -55,13 +56,17 @@ def predict(run: str | Path, path: str | Path, *, plugins: Sequence[str] = ()) -
         loss = _loss(metadata, encoding.classes)
         model = build_model(config["model"], **sizes).to(getattr(torch, config["dtype"]))
         model.load_state_dict(tensors)
-    features = _features(encoding, Path(path), np.dtype(config["dtype"]))
+    widest = float(max(1, sizes["features"]))
+    if is_built_in(MODELS.get(config["model"]["name"])):
+        widest = max(widest, sizes_of(json.dumps(config["model"]), **sizes)[1])
+    rows = max(1, min(CHUNK, int(MOST_NUMBERS / widest)))
+    blocks = _features(encoding, Path(path), np.dtype(config["dtype"]), rows)
     model.eval()
-    with torch.no_grad(), _usable(run):
-        parts = [
-            model(torch.from_numpy(features[start : start + CHUNK]))
-            for start in range(0, len(features), CHUNK)
-        ]
+    parts = []
+    for features in blocks:
+        with torch.no_grad(), _usable(run):
+            parts.append(model(torch.from_numpy(features)))
+    with _usable(run):
         outputs = torch.cat(parts)
         return _table(loss, outputs, encoding.classes)
 
@@ -169,7 +174,18 @@ def write_table(table: pa.Table, output: str | Path) -> None:
         raise UserError(f"--output {path}: cannot be written: {error.strerror}") from error
 
 
-def _features(encoding: Encoding, path: Path, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+MOST_NUMBERS = 1 << 24
+"""Most features, and most activations, of the rows that are predicted at a time."""
+
+
+def _features(
+    encoding: Encoding, path: Path, dtype: np.dtype[Any], rows: int
+) -> Iterator[np.ndarray[Any, Any]]:
+    """Yield the features of a file, (rows, features), some rows at a time.
+
+    Raises:
+        UserError: the columns do not fit the model, or a value is missing or not finite.
+    """
     categories = [column.name for column in encoding.columns if column.kind == "category"]
     table = read_file(path, text=categories)
     arrays = pick(table, [column.name for column in encoding.columns], path)
@@ -177,18 +193,25 @@ def _features(encoding: Encoding, path: Path, dtype: np.dtype[Any]) -> np.ndarra
         feature_values(column, array)
         for column, array in zip(encoding.columns, arrays, strict=True)
     ]
-    features = encoding.transform(values, np.arange(table.num_rows), dtype)
-    position = 0
-    for column in encoding.columns:
-        width = len(column.feature_names)
-        part = features[:, position : position + width]
-        invalid_rows = np.flatnonzero(~np.isfinite(part).all(axis=1))
-        if len(invalid_rows):
-            raise UserError(
-                f"column '{column.name}': has "
-                f"{counted(len(invalid_rows), 'missing or non-finite value')}, first in "
-                f"{first_rows(invalid_rows)}"
-                + ("" if encoding.fill is not None else "; train with data.missing=mean to impute")
-            )
-        position += width
-    return features
+    ends = np.cumsum([column.width for column in encoding.columns])
+    first, invalid = len(ends), list[int]()
+    for start in range(0, table.num_rows, rows):
+        block = np.arange(start, min(start + rows, table.num_rows))
+        features = encoding.transform(values, block, dtype)
+        is_finite = np.isfinite(features)
+        if not is_finite.all():
+            column = int(np.searchsorted(ends, np.argmin(is_finite.all(axis=0)), side="right"))
+            if column < first:
+                first, invalid = column, []
+        if first < len(ends):
+            part = is_finite[:, ends[first] - encoding.columns[first].width : ends[first]]
+            invalid += block[~part.all(axis=1)].tolist()
+        else:
+            yield features
+    if invalid:
+        raise UserError(
+            f"column '{encoding.columns[first].name}': has "
+            f"{counted(len(invalid), 'missing or non-finite value')}, first in "
+            f"{first_rows(np.array(invalid))}"
+            + ("" if encoding.fill is not None else "; train with data.missing=mean to impute")
+        )

@@ -42,6 +42,7 @@ from gdframe.registry import (
     is_built_in,
 )
 from gdframe.registry.signatures import arguments
+from gdframe.runs.parsing import MOST_VALUES
 from gdframe.stopping import Stopping
 from gdframe.training.run_spec import RunSpec
 
@@ -186,6 +187,9 @@ def check_model(
     """
     if settings["name"] in MODELS.user_components():
         return
+    layers = max((len(value) for value in settings.values() if isinstance(value, list)), default=0)
+    if layers > min(len(tensors), MOST_VALUES):
+        raise UserError(f"{counted(layers, 'layer')} do not fit {len(tensors):,} stored parameters")
     try:
         with torch.device("meta"):
             model = MODELS.configured(settings, features=features, outputs=outputs)
@@ -227,7 +231,7 @@ def build_model(
             fails on the rows.
     """
     if is_built_in(MODELS.get(settings["name"])):
-        numbers, activations = _sizes(json.dumps(settings), features, outputs)
+        numbers, activations = sizes_of(json.dumps(settings), features, outputs)
         what = f"model={settings['name']} on {counted(rows, 'row')} at a time"
         require_memory(what, 4 * (COPIES * numbers + rows * activations))
     kind = MODELS.get(settings["name"])
@@ -262,7 +266,7 @@ def _warn_of_shared(name: str, place: str) -> None:
 
 
 @cache
-def _sizes(settings: str, features: int, outputs: int) -> tuple[float, float]:
+def sizes_of(settings: str, features: int, outputs: int) -> tuple[float, float]:
     """Build a model without memory for its parameters.
 
     Returns:

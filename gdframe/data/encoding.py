@@ -94,7 +94,7 @@ class Encoding:
             is_text = all(isinstance(text, str) for text in column.categories)
             if column.kind not in get_args(Kind) or not is_text:
                 raise ValueError(f"column '{column.name}' is of an unknown kind")
-        width = len(self.feature_names)
+        width = sum(column.width for column in self.columns)
         for name, values in (("mean", self.mean), ("scale", self.scale), ("fill", self.fill)):
             if values is not None and len(values) != width:
                 raise ValueError(f"{len(values)} numbers of {name} do not fit {width} features")
@@ -113,7 +113,7 @@ def fit_moments(
     deviation is only rounding error of its mean counts as constant: deviation 0. A feature without
     any value has mean 0.
     """
-    width = sum(len(column.feature_names) for column in columns)
+    width = sum(column.width for column in columns)
     count, mean, squares = np.zeros(width), np.zeros(width), np.zeros(width)
     for _, part in _blocks(rows):
         block = take(columns, values, part)

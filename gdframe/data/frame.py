@@ -21,6 +21,11 @@ class Column:
     categories: tuple[str, ...] = ()
 
     @property
+    def width(self) -> int:
+        """Number of the numeric features of the column."""
+        return len(self.categories) if self.kind == "category" else 1
+
+    @property
     def feature_names(self) -> list[str]:
         """Names of the numeric features of the column: one, or one for each category."""
         if self.kind == "category":
@@ -72,11 +77,11 @@ def take(
     """Return rows of raw columns as an array of numbers, with one-hot encoded categories."""
     if isinstance(values, np.ndarray):
         return values[rows].astype(np.float64)
-    width = sum(len(column.feature_names) for column in columns)
+    width = sum(column.width for column in columns)
     out = np.empty((len(rows), width))
     position = 0
     for column, raw in zip(columns, values, strict=True):
-        size = len(column.feature_names)
+        size = column.width
         if column.kind == "category":
             codes = raw[rows]
             out[:, position : position + size] = codes[:, None] == np.arange(size)

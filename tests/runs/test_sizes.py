@@ -29,7 +29,7 @@ SMALL = 5e6
 
 @pytest.fixture
 def small_memory(monkeypatch):
-    for module in ("errors", "data.reader"):
+    for module in ("errors", "data.csv_file"):
         monkeypatch.setattr(f"gdframe.{module}.free_memory", lambda: SMALL)
 
 
