@@ -88,6 +88,8 @@ def check_values(content: Any, references: int = 0) -> int:
         ValueError: names the text that is refused.
     """
     check_size(str(content))
+    if sum(1 for _ in _leaves(content, object)) > MOST_VALUES:
+        raise ValueError(f"it has more than {MOST_VALUES:,} values")
     for text in _texts(content):
         if has_resolver(text):
             raise ValueError(

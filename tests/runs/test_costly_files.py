@@ -15,6 +15,7 @@ import gdframe as gd
 from gdframe.cli import predict as predicting
 from gdframe.cli.main import main
 from gdframe.config.composer import Composition
+from gdframe.config.stored import check_values
 from gdframe.data.encoding import Encoding
 from gdframe.errors import UserError
 from gdframe.runs import parsing, recorded_history
@@ -121,6 +122,12 @@ def test_a_costly_file_is_refused(run, change, verb, message, capsys, monkeypatc
 )  # fmt: skip
 def test_yaml_numbers_are_those_of_omegaconf_without_base_60(text, value):
     assert parse_yaml(text) == value
+
+
+def test_the_values_of_a_run_of_a_sweep_are_few():
+    check_values({"data.features": ["a"] * MOST_VALUES})
+    with pytest.raises(ValueError, match="more than 10,000 values"):
+        check_values({"data.features": ["a"] * (MOST_VALUES + 1)})
 
 
 def test_a_key_twice_is_refused():
