@@ -276,14 +276,17 @@ def feature_values(column: Column, array: pa.Array) -> NDArray[Any]:
                 + (" or true/false" if column.kind == "boolean" else "")
             )
         return numbers(array)
-    try:
+    if not is_text(array):
         is_dictionary = pa.types.is_dictionary(array.type)  # which stays one: it may be large
         kind = pa.dictionary(pa.int32(), pa.string()) if is_dictionary else pa.string()
-        array = array if is_text(array) else array.cast(kind)
-    except pa.ArrowException as error:
-        raise UserError(
-            f"column '{column.name}' is of type {kind_of(array)}: expected text"
-        ) from error
+        try:
+            if isinstance(array.type, pa.BaseExtensionType):  # it has lost its values
+                raise pa.ArrowTypeError
+            array = array.cast(kind)
+        except pa.ArrowException as error:
+            raise UserError(
+                f"column '{column.name}' is of type {kind_of(array)}: expected text"
+            ) from error
     indices = codes(array, column.categories)
     bad = np.flatnonzero((indices < 0) & array.is_valid().to_numpy(zero_copy_only=False))
     if len(bad):
