@@ -68,8 +68,11 @@ class RunFolder(Folder):
         return self.has(CONFIG)
 
     def occupants(self) -> list[Path]:
-        """Return the files here that a new run would write or remove; none if it may train here."""
-        names = (CONFIG, OVERRIDES, HYDRA_CONFIG, PLUGINS, MODEL, HISTORY)
+        """Return the files here that a new run would write or remove; none if it may train here.
+
+        The files beside a config do not count: a run that was killed as it started leaves them.
+        """
+        names = (CONFIG, MODEL, HISTORY)
         return [*self.training_output(), *(self.path / name for name in names if self.has(name))]
 
     def training_output(self) -> list[Path]:

@@ -49,11 +49,15 @@ class SweepFolder(Folder):
         return self.has_jobs() or bool(self.runs())
 
     def occupants(self) -> list[Path]:
-        """Return the files here that a new sweep would write or remove, and configs of runs."""
+        """Return the files here that a new sweep would write or remove, and configs of runs.
+
+        Hydra's config of a launch that was killed before it listed its runs does not count.
+        """
         pictures = (f"{name}{end}.png" for name in (LEARNING_RATES, HEAT_MAP) for end in ("", "-*"))
         names = (
-            JOBS, SUMMARY_TABLE, SUMMARY, HYDRA_CONFIG, EVENTS_PATTERN, f"*/{CONFIG}",
+            JOBS, SUMMARY_TABLE, SUMMARY, EVENTS_PATTERN, f"*/{CONFIG}",
             f"{MEANS}/*/{EVENTS_PATTERN}", *pictures,
+            *(() if self._is_hydra_config_ours() else (HYDRA_CONFIG,)),
         )  # fmt: skip
         return [path for name in names for path in self.files(name)]
 
@@ -143,6 +147,13 @@ class SweepFolder(Folder):
             OSError: the file cannot be removed.
         """
         self.remove(HYDRA_CONFIG)
+
+    def _is_hydra_config_ours(self) -> bool:
+        """Return whether Hydra's config, if there is one, is of gdframe, or empty."""
+        if not self.has(HYDRA_CONFIG) or not (self.path / HYDRA_CONFIG).stat().st_size:
+            return True
+        job = self.read_hydra_config().get("job")
+        return isinstance(job, dict) and job.get("name") == "gdframe"
 
     def read_hydra_config(self) -> Mapping[str, Any]:
         """Return Hydra's own config; empty if it cannot be read."""

@@ -39,7 +39,7 @@ def test_a_launch_into_the_folder_of_a_run_that_trains_changes_nothing(tmp_path,
     assert contents(tmp_path) == before
 
 
-@pytest.mark.parametrize("name", [".hydra/hydra.yaml", ".hydra/config.yaml", "model.safetensors"])
+@pytest.mark.parametrize("name", [".hydra/config.yaml", "model.safetensors", "result.json"])
 def test_files_of_others_keep_a_run_from_a_folder(tmp_path, name, capsys):
     file = tmp_path / "out" / "0" / name
     file.parent.mkdir(parents=True)
@@ -71,6 +71,19 @@ def test_files_of_others_keep_a_sweep_from_a_folder(tmp_path, name, launch):
         folder = "out/0" if launch == "literal" else "'out/${seed}'"
         assert main(["-m", *SWEEP, f"sweep.dir={folder}"]) == 2
     assert contents(tmp_path) == {file: b"mine"}
+
+
+def test_a_sweep_that_was_killed_as_it_started_can_be_started_again(tmp_path, monkeypatch):
+    def killed(*arguments):
+        raise SystemExit(137)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("gdframe.cli.application.discard", killed)
+        patch.setattr("gdframe.sweeps.executing.train_sweep.write_jobs", killed)
+        with pytest.raises(SystemExit):
+            main(["-m", *SWEEP, "sweep.dir=sweep"])
+    assert [path.name for path in (tmp_path / "sweep").iterdir()] == ["multirun.yaml"]
+    assert main(["-m", *SWEEP, "sweep.dir=sweep"]) == 0
 
 
 def test_hydra_writes_through_no_link(tmp_path):
