@@ -77,6 +77,12 @@ class Problem:
         """The guard around calls of components that nothing may change but steps."""
         return Guard(self.parts)
 
+    @cached_property
+    def trained(self) -> list[str]:
+        """The parameters that are trained when an engine is built; training may change which."""
+        named = self.objective.model.named_parameters()
+        return [name for name, parameter in named if parameter.requires_grad]
+
     @property
     def parts(self) -> dict[str, Any]:
         """Return the parts that only steps may change, by their names in messages."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,14 +10,15 @@ from torch import Tensor
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.base import UNKNOWN, Engine, Estimate, Part, Problem, Trace
 from gdframe.engines.likeness import first_difference
-from gdframe.engines.problem_state import may_draw, starting_state
+from gdframe.engines.problem_state import may_draw
 from gdframe.engines.row_order import row_order
+from gdframe.engines.stored_state import read_state, write_state
 from gdframe.errors import UserError
 from gdframe.hidden_state.in_place import unchanged_rows
 from gdframe.loaders.base import Loader
 from gdframe.objective import Evaluation
 from gdframe.optimizers.base import Optimizer
-from gdframe.optimizers.tensors import global_norm, restored
+from gdframe.optimizers.tensors import global_norm
 from gdframe.randomness import Purpose, derive, restored_generators, seed_generators, seeded
 from gdframe.registry import ENGINES
 
@@ -28,9 +27,6 @@ STEP_SECONDS, TENSOR_SECONDS, WORK_SECONDS = 200e-6, 40e-6, 0.5e-9
 
 Measured on two cores of a server; only the ratios to other engines' constants matter.
 """
-
-NUMBER = "number."
-"""Begins the name of a value that an optimizer of another library keeps as a Python number."""
 
 
 @ENGINES.register("eager")
@@ -45,6 +41,8 @@ class Eager(Engine):
         self._rates = [[g["lr"] for g in run.optimizer.param_groups] for run in self.runs]
         self._may_draw = [may_draw(run) for run in self.runs]
         self._order: tuple[tuple[int, int], Tensor | None] | None = None
+        for run in self.runs:
+            _ = run.trained  # as it is before the first step
 
     @classmethod
     def estimate(cls, runs: Sequence[Problem], data: Dataset, loader: Loader) -> Estimate:
@@ -116,48 +114,11 @@ class Eager(Engine):
 
     def state(self, run: int) -> dict[str, Tensor]:
         """Return copies of the module's and the optimizer's state."""
-        model, optimizer = self.runs[run].objective.model, self.runs[run].optimizer
-        state = {f"model.{k}": v.detach().clone() for k, v in model.state_dict().items()}
-        for index, parameter in enumerate(_optimized(optimizer)):
-            for key, value in optimizer.state.get(parameter, {}).items():
-                if value is None:
-                    continue
-                kind = "" if isinstance(value, Tensor) else NUMBER
-                state[f"optimizer.{index}.{kind}{key}"] = torch.as_tensor(value).detach().clone()
-        return state
+        return read_state(self.runs[run])
 
     def load_state(self, run: int, state: Mapping[str, Tensor]) -> None:
         """Copy the state into the module and the optimizer."""
-        model, optimizer = self.runs[run].objective.model, self.runs[run].optimizer
-        expected = model.state_dict()
-        values = {k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")}
-        if {k: v.shape for k, v in expected.items()} != {k: v.shape for k, v in values.items()}:
-            raise ValueError(
-                f"the state is of another model: {sorted(values)} for {sorted(expected)}"
-            )
-        model.load_state_dict(values)
-        optimizer.state.clear()
-        parameters = _optimized(optimizer)
-        groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
-        stored: dict[int, dict[str, Tensor]] = defaultdict(dict)
-        for name, value in state.items():
-            if name.startswith("optimizer."):
-                _, at, key = name.split(".", 2)
-                stored[int(at)][key] = value
-        if not stored:
-            return
-        like = starting_state(self.runs[run]) if isinstance(optimizer, Optimizer) else {}
-        places = {id(p): i for i, p in enumerate(p for p in parameters if p.requires_grad)}
-        for index, entries in stored.items():
-            parameter = parameters[index]
-            optimizer.state[parameter] = {
-                key.removeprefix(NUMBER): restored(value, like[key][places[id(parameter)]])
-                if key in like
-                else value.item()
-                if key.startswith(NUMBER)
-                else _placed(value, parameter, groups[id(parameter)])
-                for key, value in entries.items()
-            }
+        write_state(self.runs[run], state)
 
     def evaluate(self, part: Part, *, whole: bool = True) -> list[Evaluation]:
         """Return the evaluation of each run; a model's random draws depend on the run's seed."""
@@ -213,13 +174,3 @@ def one_step(
                 "the optimizer's state, or write a gdframe.Schedule"
             )
     return loss.detach(), norm
-
-
-def _placed(value: Tensor, parameter: Tensor, group: Mapping[str, Any]) -> Tensor:
-    """Return a copy of another library's state where PyTorch keeps it: counters on the CPU."""
-    stays = value.ndim == 0 and not (group.get("capturable") or group.get("fused"))
-    return value.detach().clone() if stays else value.detach().clone().to(parameter.device)
-
-
-def _optimized(optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    return [p for group in optimizer.param_groups for p in group["params"]]

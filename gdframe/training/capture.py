@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gdframe.errors import UserError
 from gdframe.runs.checkpoint_file import Capture
+from gdframe.runs.packing import TEXT
 from gdframe.stopping import Memory
 
 if TYPE_CHECKING:
@@ -102,9 +103,15 @@ def restore(run: Run, capture: Capture) -> None:
     for rule, facts in capture.facts.get("best", {}).items():
         prefix = f"{rule}."
         best = {n.removeprefix(prefix): v for n, v in parts["best"].items() if n.startswith(prefix)}
-        if {n: v.shape for n, v in best.items()} != {n: v.shape for n, v in state.items()}:
+        if _shapes(best) != _shapes(state):
             raise ValueError(f"the best parameters of the rule '{rule}' have other names or shapes")
         run.best[rule] = Best(facts["step"], best, copied(facts["stopping"]))
+
+
+def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    """Return the shapes in a state; without those that training may change, if there are any."""
+    is_fixed = TEXT not in state
+    return {n: v.shape for n, v in state.items() if is_fixed or n.startswith("model.")}
 
 
 def _memories(facts: Mapping[str, Any]) -> dict[str, Memory]:

@@ -1,0 +1,162 @@
+"""The state of a module and its optimizer as a checkpoint holds it, whoever wrote them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gdframe.engines.base import Problem
+from gdframe.optimizers.base import BOOKKEEPING, Optimizer, State
+from gdframe.optimizers.tensors import restored
+from gdframe.randomness import Purpose, seeded
+from gdframe.runs.packing import can_pack, pack, unpack
+from gdframe.sameness import PLAIN, same
+
+NUMBER = "number."
+"""Begins the name of a value that an optimizer of another library keeps as a Python number."""
+
+GROUPS, SHARED, TRAINED = "optimizer.groups", "optimizer.shared", "model trained"
+"""Names of what optimizers of other libraries keep in parameter groups, and in their state for no
+single parameter; and of which parameters are trained, where that has changed."""
+
+
+def read_state(run: Problem) -> dict[str, Tensor]:
+    """Return copies of a module's and its optimizer's state.
+
+    Raises:
+        UserError: the state holds what a file cannot hold.
+    """
+    model, optimizer = run.objective.model, run.optimizer
+    values: dict[str, Any] = {f"model.{name}": v for name, v in model.state_dict().items()}
+    trained = [name for name, p in model.named_parameters() if p.requires_grad]
+    if trained != run.trained:
+        values[TRAINED] = trained
+    for index, parameter in enumerate(_optimized(optimizer)):
+        for key, value in optimizer.state.get(parameter, {}).items():
+            is_number = isinstance(value, (bool, int, float, np.generic))
+            name = f"optimizer.{index}.{NUMBER if is_number else ''}{key}"
+            values[name] = torch.as_tensor(value) if is_number else value
+    if not isinstance(optimizer, Optimizer):
+        values[GROUPS] = _values_in_groups(optimizer)
+        state: dict[Any, Any] = optimizer.state
+        if shared := {key: v for key, v in state.items() if isinstance(key, str)}:
+            values[SHARED] = shared
+    return pack(values)
+
+
+def write_state(run: Problem, state: Mapping[str, Tensor]) -> None:
+    """Copy a state of ``read_state`` into the module and the optimizer.
+
+    Raises:
+        ValueError: the state is of another model or optimizer.
+    """
+    values = unpack(state)
+    model = run.objective.model
+    own = {k.removeprefix("model."): v for k, v in values.items() if k.startswith("model.")}
+    _load_model(model, own)
+    trained = values.get(TRAINED, run.trained)
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad != (name in trained):
+            parameter.requires_grad_(name in trained)
+    _load_optimizer(run, values)
+
+
+def _load_model(model: nn.Module, values: Mapping[str, Any]) -> None:
+    expected = model.state_dict()
+    device = next(model.parameters()).device
+    modules = dict(model.named_modules())
+    for name, value in values.items():
+        owner, _, attribute = name.rpartition(".")
+        buffers = modules[owner]._buffers if owner in modules else {}
+        if attribute in buffers and _shape(expected.get(name)) != _shape(value):
+            # training creates it, or changes its size
+            buffers[attribute] = value.to(device, copy=True)
+    expected = model.state_dict()
+    if {k: _shape(v) for k, v in expected.items()} != {k: _shape(v) for k, v in values.items()}:
+        raise ValueError(f"the state is of another model: {sorted(values)} for {sorted(expected)}")
+    model.load_state_dict(values)
+
+
+def _shape(value: Any) -> torch.Size | None:
+    """Return the shape of a tensor; None for other values, which ``get_extra_state`` returns."""
+    return value.shape if isinstance(value, Tensor) else None
+
+
+def _load_optimizer(run: Problem, values: Mapping[str, Any]) -> None:
+    optimizer = run.optimizer
+    optimizer.state.clear()
+    if GROUPS in values:
+        _load_groups(optimizer, values[GROUPS])
+    parameters, like = _optimized(optimizer), State()
+    groups = [group for group in optimizer.param_groups for _ in group["params"]]
+    optimizer.state.update(_placed(values.get(SHARED, {}), parameters[0], groups[0]))
+    states = [n for n in values if n.startswith("optimizer.") and n not in (GROUPS, SHARED)]
+    if not states:
+        return
+    if isinstance(optimizer, Optimizer):  # also of parameters that are not trained now
+        with seeded(run.seed, Purpose.STATE, device=parameters[0].device):
+            like = optimizer.initial_state(parameters)
+    for name in states:
+        _, at, key = name.split(".", 2)
+        index, value = int(at), values[name]
+        parameter, short = parameters[index], key.removeprefix(NUMBER)
+        if short in like and isinstance(value, Tensor):
+            value = restored(value, like[short][index])
+        elif short != key:
+            value = value.item()
+        else:
+            value = _placed(value, parameter, groups[index])
+        optimizer.state.setdefault(parameter, {})[short] = value
+
+
+def _values_in_groups(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
+    """Return what parameter groups hold besides parameters, learning rate and default settings."""
+    return [
+        {
+            name: value
+            for name, value in group.items()
+            if name not in (*BOOKKEEPING, "lr")
+            and not (
+                isinstance(value, (*PLAIN, tuple))
+                and same(value, optimizer.defaults.get(name, optimizer))
+            )
+            and can_pack(value)
+        }
+        for group in optimizer.param_groups
+    ]
+
+
+def _load_groups(optimizer: torch.optim.Optimizer, stored: list[dict[str, Any]]) -> None:
+    if len(stored) != len(optimizer.param_groups):
+        raise ValueError(
+            f"the state is of an optimizer with {len(stored)} parameter groups, and this one has "
+            f"{len(optimizer.param_groups)}"
+        )
+    present = _values_in_groups(optimizer)
+    for group, before, now in zip(optimizer.param_groups, stored, present, strict=True):
+        for name in now.keys() - before.keys():
+            if name in optimizer.defaults:
+                group[name] = optimizer.defaults[name]
+            else:
+                del group[name]
+        group.update(_placed(before, group["params"][0], group))
+
+
+def _placed(value: Any, parameter: Tensor, group: Mapping[str, Any]) -> Any:
+    """Return a copy of another library's state where PyTorch keeps it: counters on the CPU."""
+    if isinstance(value, Tensor):
+        stays = value.ndim == 0 and not (group.get("capturable") or group.get("fused"))
+        return value.detach().clone() if stays else value.detach().to(parameter.device, copy=True)
+    if isinstance(value, dict):
+        return {key: _placed(v, parameter, group) for key, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_placed(v, parameter, group) for v in value)
+    return value
+
+
+def _optimized(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [p for group in optimizer.param_groups for p in group["params"]]
