@@ -65,6 +65,20 @@ def write_state(run: Problem, state: Mapping[str, Tensor]) -> None:
     _load_optimizer(run, values)
 
 
+def held_places(run: Problem) -> set[str]:
+    """Return what ``read_state`` reads, as paths of ``HiddenState``."""
+    model, groups = run.objective.model, _values_in_groups(run.optimizer)
+    names = [*model.state_dict()]
+    for path, module in model.named_modules():
+        if type(module).get_extra_state is not nn.Module.get_extra_state:
+            names += [f"{path}.{name}".lstrip(".") for name in vars(module)]
+    return {f"model.{name}" for name in names} | {
+        f"optimizer.param_groups[{index}][{name!r}]"
+        for index, group in enumerate(groups)
+        for name in ("params", "lr", *group)
+    }
+
+
 def _load_model(model: nn.Module, values: Mapping[str, Any]) -> None:
     expected = model.state_dict()
     device = next(model.parameters()).device

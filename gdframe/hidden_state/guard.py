@@ -91,5 +91,10 @@ def undisturbed(**parts: Any) -> AbstractContextManager[Any]:
 
     Built-in components keep no state, unless a user has attached hooks to them.
     """
-    changeable = {n: part for n, part in parts.items() if not is_untouched_built_in(part)}
+    changeable = with_state(parts)
     return HiddenState(changeable) if changeable else nullcontext()
+
+
+def with_state(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the components that may keep state: all but built-in ones with nothing attached."""
+    return {n: part for n, part in parts.items() if not is_untouched_built_in(part)}

@@ -50,6 +50,7 @@ class HiddenState:
         roots: the components, by the names that messages use for them.
         draws: whether global random generators are saved too.
         skip: objects that may change.
+        code: whether what functions and classes keep is saved too.
 
     Example:
         >>> calls = {"n": 0}
@@ -62,9 +63,11 @@ class HiddenState:
     """
 
     def __init__(
-        self, roots: Mapping[str, Any], *, draws: bool = True, skip: Iterable[object] = ()
-    ) -> None:
+        self, roots: Mapping[str, Any], *, draws: bool = True, skip: Iterable[object] = (),
+        code: bool = True,
+    ) -> None:  # fmt: skip
         self._seen = set(map(id, skip))
+        self._ignored = PLAIN if code else (*PLAIN, types.FunctionType, type)
         self._classes: set[int] = set()
         self._modules: dict[int, set[str]] = {}  # names that were saved, by module
         self._references: list[Any] = []  # keeps objects alive, so that their ids stay unique
@@ -73,11 +76,11 @@ class HiddenState:
         self._modes: list[tuple[torch.nn.Module, bool]] = []
         self.opaque: str | None = None
         """The place of a value that hides its state, such as an iterator; None without one."""
-        for generator in (torch.default_generator, random, np.random.mtrand._rand) * draws:
-            self._enqueue(DRAWS, generator)
+        generators = [torch.default_generator, random, np.random.mtrand._rand]
         if draws and torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-            for generator in torch.cuda.default_generators:
-                self._enqueue(DRAWS, generator)
+            generators += torch.cuda.default_generators
+        for generator in generators * draws:
+            self._enqueue(DRAWS, generator)
         for name, root in roots.items():
             self._enqueue(name, root)
         while self._pending:
@@ -85,7 +88,11 @@ class HiddenState:
 
     def changed(self) -> str | None:
         """Return the first place that has changed, as a path; None if nothing has changed."""
-        return next((path for path, has_changed, _ in self._items if has_changed()), None)
+        return next(self.changes(), None)
+
+    def changes(self) -> Iterator[str]:
+        """Yield each place that has changed, as a path."""
+        return (path for path, has_changed, _ in self._items if has_changed())
 
     def restore(self) -> None:
         """Restore all saved values."""
@@ -106,7 +113,7 @@ class HiddenState:
 
     def _enqueue(self, path: str, value: Any) -> None:
         """Queue a value to be saved, once."""
-        if not isinstance(value, PLAIN) and id(value) not in self._seen:
+        if not isinstance(value, self._ignored) and id(value) not in self._seen:
             self._seen.add(id(value))
             self._references.append(value)
             self._pending.append((path, value))
@@ -250,8 +257,7 @@ class HiddenState:
                         lambda n=name: namespace.pop(n, None),  # type: ignore[misc]
                     )
                 continue
-            value = namespace[name]
-            if not isinstance(value, kinds):
+            if not isinstance(value := namespace[name], kinds):
                 continue
             self._note(
                 f"{path} {name}",
@@ -307,7 +313,7 @@ class HiddenState:
                 lambda n=name, v=content: setattr(value, n, v),  # type: ignore[misc]
             )
             self._enqueue(f"{path}.{name}", content)
-        self._class(path, type(value))
+        self._enqueue(path, type(value))
 
     def _attributes(self, path: str, value: Any) -> None:
         """Save the attributes of an instance."""

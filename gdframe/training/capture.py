@@ -13,6 +13,7 @@ from gdframe.errors import UserError
 from gdframe.runs.checkpoint_file import Capture
 from gdframe.runs.packing import TEXT
 from gdframe.stopping import Memory
+from gdframe.training.replay import Snapshot
 
 if TYPE_CHECKING:
     from gdframe.training.run import Run
@@ -28,13 +29,11 @@ class Best:
     """The best parameters of a run so far, by one of its stopping rules.
 
     Args:
-        step: updates done.
-        state: of the engine.
+        snapshot: where they are.
         memories: of the stopping rules at that step.
     """
 
-    step: int
-    state: dict[str, Tensor]
+    snapshot: Snapshot
     memories: dict[str, Memory]
 
 
@@ -52,14 +51,14 @@ def capture(run: Run) -> Capture:
     for observer in run.observers:
         tensors |= {f"observer.{name}": value for name, value in observer.state().items()}
     for rule, best in run.best.items():
-        tensors |= {f"best.{rule}.{name}": value for name, value in best.state.items()}
+        tensors |= {f"best.{rule}.{name}": value for name, value in best.snapshot.state.items()}
     facts = {
         "step": run.step,
         "executed": run.executed,
         "seconds": run.seconds,
         "stopping": copied(run.memories),
         "best": {
-            rule: {"step": best.step, "stopping": copied(best.memories)}
+            rule: {"step": best.snapshot.step, "stopping": copied(best.memories)}
             for rule, best in run.best.items()
         },
         "data": run.spec.data.digest,
@@ -105,7 +104,7 @@ def restore(run: Run, capture: Capture) -> None:
         best = {n.removeprefix(prefix): v for n, v in parts["best"].items() if n.startswith(prefix)}
         if _shapes(best) != _shapes(state):
             raise ValueError(f"the best parameters of the rule '{rule}' have other names or shapes")
-        run.best[rule] = Best(facts["step"], best, copied(facts["stopping"]))
+        run.best[rule] = Best(Snapshot(facts["step"], best, None), copied(facts["stopping"]))
 
 
 def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from gdframe.engines.base import Engine
+from gdframe.hidden_state import HiddenState
+
+log = logging.getLogger("gdframe")
 
 SNAPSHOT_SECONDS = 0.25
 """Training time between two snapshots: the most that is executed twice to recover a state."""
@@ -16,30 +22,53 @@ SNAPSHOT_SHARE = 0.1
 """Largest share of the time that is spent on snapshots."""
 
 
+@dataclass(frozen=True)
+class Snapshot:
+    """A copy of where a run is.
+
+    Args:
+        step: updates done.
+        state: of the run, as its engine returns it.
+        hidden: what its components keep besides; None after a resume, since no file holds it.
+    """
+
+    step: int
+    state: dict[str, Tensor]
+    hidden: HiddenState | None
+
+    def load(self, engine: Engine, run: int) -> None:
+        """Bring a run of an engine to where it was."""
+        if self.hidden is not None:
+            self.hidden.restore()
+        engine.load_state(run, self.state)
+
+
 class Snapshots:
     """Keeps the last two snapshots of a run, and the last before its objective was evaluated.
 
     The newest may lie after the last finite state. Then an older one is used.
 
     Args:
-        step: updates done.
-        state: of the run at that step, as its engine returns it.
+        snapshot: the first.
+
+    Attributes:
+        recorded: the last step whose loss is known, counted from 1, and this loss.
     """
 
-    def __init__(self, step: int, state: dict[str, Tensor]) -> None:
-        self._snapshots = [(step, state)]
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshots = [snapshot]
+        self.recorded = (0, math.nan)
 
-    def add(self, step: int, state: dict[str, Tensor], evaluated: int) -> None:
+    def add(self, snapshot: Snapshot, evaluated: int) -> None:
         """Add a snapshot, and drop those that are not needed any more.
 
         Args:
-            step: updates done.
-            state: of the run at that step.
+            snapshot: the newest.
             evaluated: the step at which the objective was evaluated last.
         """
-        before = [snapshot for snapshot in self._snapshots if snapshot[0] <= evaluated][-1:]
-        after = [snapshot for snapshot in self._snapshots if snapshot[0] > evaluated][-1:]
-        self._snapshots = [*before, *after, (step, state)]
+        before = [old for old in self._snapshots if old.step <= evaluated][-1:]
+        after = [old for old in self._snapshots if old.step > evaluated][-1:]
+        self._snapshots = [*before, *after, snapshot]
 
     def replay(self, engine: Engine, run: int, step: int) -> int:
         """Bring a run to ``step``, or to the oldest snapshot if that lies after it.
@@ -52,13 +81,20 @@ class Snapshots:
         Returns:
             Updates done.
         """
-        earlier = [snapshot for snapshot in self._snapshots if snapshot[0] <= step]
-        done, state = (earlier or self._snapshots)[-1 if earlier else 0]
-        engine.load_state(run, state)
+        earlier = [snapshot for snapshot in self._snapshots if snapshot.step <= step]
+        snapshot = (earlier or self._snapshots)[-1 if earlier else 0]
+        snapshot.load(engine, run)
+        done = snapshot.step
         while done < step:
             last = min(engine.clock.epoch_end(done), step)
-            engine.advance(done, last)
+            loss = engine.advance(done, last).loss[run, -1].item()
             done = last
+            if done == self.recorded[0] and not math.isclose(loss, self.recorded[1], rel_tol=1e-2):
+                log.warning(
+                    "warning: step %d had the loss %.4g, and %.4g when it was executed again: a "
+                    "component keeps state where gdframe does not see it, and the run ends at "
+                    "parameters that it did not have", done, self.recorded[1], loss,
+                )  # fmt: skip
         return done
 
 

@@ -22,10 +22,11 @@ from gdframe.schedules import Clock
 from gdframe.stopping import EpochEnd, Memory, Status, Verdict, diverged
 from gdframe.stopping.rules import RuleError
 from gdframe.training.capture import Best, capture, copied, restore
+from gdframe.training.changing_parts import ChangingParts
 from gdframe.training.checks import check_observers
 from gdframe.training.evaluation import Evaluator, first_not_finite
 from gdframe.training.outcome import failed_result, make_result
-from gdframe.training.replay import Snapshots, go_back
+from gdframe.training.replay import Snapshot, Snapshots, go_back
 from gdframe.training.run_spec import RunSpec
 from gdframe.training.stopwatch import SharedStopwatch
 from gdframe.training.watching import Watchers
@@ -83,6 +84,7 @@ class Run:
         self.memories: dict[str, Memory] = {}
         self.best: dict[str, Best] = {}
         self.snapshots: Snapshots | None = None
+        self._parts = ChangingParts(spec)
         self.seconds_before = 0.0
         self.observer_states: dict[str, Tensor] = {}
         self.parts_at_build: HiddenState | None = None
@@ -161,7 +163,8 @@ class Run:
         elif self.step == self.history.last["step"]:  # a resumed run may have new rules
             new = [name for name in self.spec.stopping.rules if name not in self.memories]
             verdict = self._follow(self._epoch_end(), new)
-        self.snapshots = Snapshots(self.step, self.engine.state(self.index))
+        self.snapshots = Snapshots(self.snapshot())
+        self._parts.begin()
         failure = self._watchers.start(self.observer_states)
         return failure or verdict or self._catch_up()
 
@@ -182,6 +185,8 @@ class Run:
         first, self.step = self.step, self.step + finite_steps
         self.executed += finite_steps
         records = self.history.add_steps(first, loss[:finite_steps], norm[:finite_steps])
+        if finite_steps and self.snapshots is not None:
+            self.snapshots.recorded = (self.step, loss[finite_steps - 1].item())
         if failure := self._watchers.tell("on_block", records):
             return failure
         if finite_steps == len(loss):
@@ -231,8 +236,7 @@ class Run:
             self.engine.copy_to_module(self.index)  # the rules may read the module
         try:
             for rule in stopping.follow(self.memories, end, problem.guard, names):
-                state = self.engine.state(self.index)
-                self.best[rule] = Best(self.step, state, copied(self.memories))
+                self.best[rule] = Best(self.snapshot(), copied(self.memories))
         except RuleError as error:
             return self._failure(error)
         return None
@@ -255,9 +259,9 @@ class Run:
     def _return_to(self, best: Best) -> None:
         """Return to the parameters that a stopping rule kept as the best."""
         self._leave_group()
-        self.engine.load_state(self.index, best.state)
+        best.snapshot.load(self.engine, self.index)
         self._evaluator.reset()
-        self.step, self.memories = best.step, copied(best.memories)
+        self.step, self.memories = best.snapshot.step, copied(best.memories)
 
     def _leave_group(self) -> None:
         """Take a place on an engine of its own; the other runs continue without this one."""
@@ -281,6 +285,10 @@ class Run:
             go_back(updates, self._replay, self.is_finite)
         parameter = broken[0] if broken else None
         return diverged(what, value, step=step, lr=self.spec.lr, parameter=parameter)
+
+    def snapshot(self) -> Snapshot:
+        """Return a copy of where the run is, for a way back in this process."""
+        return Snapshot(self.step, self.engine.state(self.index), self._parts.copied())
 
     def _replay(self, step: int) -> int:
         assert self.snapshots is not None
@@ -317,6 +325,7 @@ class Run:
     def capture(self) -> Capture:
         """Return copies of all that is needed to go on from here; observers are flushed before."""
         self._watchers.flush()
+        self._parts.warn_of_unsaved()
         return capture(self)
 
     def restore(self, captured: Capture) -> None:

@@ -85,7 +85,7 @@ class RunGroup:
             for run in self.runs:
                 assert run.snapshots is not None
                 evaluated = int(run.history.last["step"])
-                run.snapshots.add(run.step, self.engine.state(run.index), evaluated)
+                run.snapshots.add(run.snapshot(), evaluated)
             self._snapshot_timer.restart()
 
     def remove(self, run: Run) -> None:

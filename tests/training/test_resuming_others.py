@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 import torch
 from torch import nn
 from trainers import DATA
 
 import gdframe as gd
+from gdframe.training import blocks, changing_parts
 
 
 class Descent(torch.optim.Optimizer):
@@ -153,13 +156,13 @@ class Unfreezes(Net):
         return super().forward(x)
 
 
-def trainer(model=Net, optimizer=torch.optim.SGD, epochs=4, **more):
+def trainer(model=Net, optimizer=torch.optim.SGD, epochs=4, loss=gd.MSE, **more):
     with gd.seeded(1, gd.Purpose.INITIALIZE):
         module = model().double()
     settings = {"engine": "eager", "stopping": gd.Stopping(tolerance=None), **more}
     rule = optimizer(module.parameters())
     loader = gd.MiniBatch(DATA.rows, 7)
-    return gd.Trainer(module, gd.MSE(), rule, loader, DATA, epochs=epochs, **settings)
+    return gd.Trainer(module, loss(), rule, loader, DATA, epochs=epochs, **settings)
 
 
 def assert_resumes(**parts):
@@ -216,3 +219,140 @@ def test_a_state_that_no_file_can_hold_is_refused_by_name():
     odd.fit()
     with pytest.raises(gd.UserError, match=r"'optimizer\.0\.odd' cannot be saved: it holds a obj"):
         odd.run.capture()
+
+
+class HiddenBuffer(Net):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(3), persistent=False)
+
+    def forward(self, x):
+        if self.training:
+            self.mean = 0.9 * self.mean + 0.1 * x.mean(0) + 0.05
+        return super().forward(x - self.mean)
+
+
+class CountsCalls(Descent):
+    def __init__(self, params):
+        super().__init__(params)
+        self.calls = 0
+
+    def factor(self, group, p, state):
+        self.calls += 1
+        return 1 / self.calls
+
+
+class CountingLoss(gd.MSE):
+    __module__ = __name__
+    scale = 1.0
+
+    def __call__(self, outputs, targets):
+        loss = super().__call__(outputs, targets)
+        self.scale = 0.9 * self.scale + 0.1 * loss.item()
+        return loss / self.scale
+
+
+class CountingRule(gd.StoppingRule):
+    def __init__(self):
+        self.epochs = 0
+
+    def judge(self, memory, end):
+        self.epochs += 1
+
+
+@pytest.fixture
+def warnings(caplog):
+    changing_parts._warn.cache_clear()
+    return lambda: [r.message for r in caplog.records if "checkpoints do not hold" in r.message]
+
+
+@pytest.mark.parametrize(
+    ("place", "parts"),
+    [
+        ("model.mean", {"model": HiddenBuffer}),
+        ("optimizer.calls", {"optimizer": CountsCalls}),
+        ("loss.scale", {"loss": CountingLoss}),
+        ("stopping['CountingRule'].epochs", {"stopping": [CountingRule()]}),
+    ],
+)
+def test_state_that_no_checkpoint_holds_is_named_once(place, parts, warnings):
+    for _ in range(2):
+        run = trainer(epochs=2, **parts)
+        run.fit()
+        run.run.capture()
+        run.run.capture()
+    (message,) = warnings()
+    assert f"checkpoints do not hold {place}, which training changes" in message
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {},
+        {"optimizer": lambda params: gd.Adam(params, lr=0.01)},
+        {"optimizer": NumberInGroup},
+        {"optimizer": lambda params: torch.optim.Adam(params, amsgrad=True)},
+        *({"model": model} for model in (ExtraState, LateBuffer, GrowingBuffer, Unfreezes)),
+    ],
+)
+def test_nothing_is_named_where_a_checkpoint_holds_all(parts, warnings):
+    whole = trainer(epochs=3, **parts)
+    whole.fit()
+    whole.run.capture()
+    assert warnings() == []
+
+
+class Hides(Descent):
+    calls: ClassVar = [0]
+
+    def factor(self, group, p, state):
+        Hides.calls[0] += 1
+        return 1 / Hides.calls[0]
+
+
+def test_a_way_back_that_cannot_repeat_the_steps_is_reported(caplog):
+    class Grows(Hides):
+        def factor(self, group, p, state):
+            return 1.5 / super().factor(group, p, state)
+
+    trainer(optimizer=Grows, epochs=400, stopping=gd.Stopping(divergence_factor=1e300)).fit()
+    assert any("when it was executed again" in record.message for record in caplog.records)
+
+
+@pytest.mark.parametrize("optimizer", [NumberInGroup, CountsCalls], ids=lambda c: c.__name__)
+def test_a_run_that_diverges_ends_at_parameters_that_it_had(optimizer, monkeypatch):
+    class Grows(optimizer):
+        def factor(self, group, p, state):
+            return 1.5 / super().factor(group, p, state)
+
+    path = {}
+
+    class Path(gd.Observer):
+        def on_block(self, run, steps):
+            path[run.step] = {name: p.clone() for name, p in run.parameters().items()}
+
+    monkeypatch.setattr(blocks, "BLOCK_SECONDS", 1e-9)  # blocks of one step
+    diverging = trainer(
+        optimizer=Grows,
+        epochs=400,
+        observers=[Path()],
+        stopping=gd.Stopping(divergence_factor=1e300),
+    )
+    result = diverging.fit()
+    assert (result.status, result.steps > 3) == (gd.Status.DIVERGED, True)
+    for name, values in diverging.run.parameters().items():
+        assert torch.equal(values, path[result.steps][name])
+
+
+def test_the_best_parameters_come_back_with_what_the_model_keeps():
+    class Third(gd.StoppingRule):
+        def follow(self, memory, end):
+            return end.epoch == 3
+
+        def judge(self, memory, end):
+            if end.epoch == 6:
+                return gd.Verdict(gd.Status.CONVERGED, "enough", restores_best=True)
+            return None
+
+    result = trainer(model=HiddenBuffer, stopping=[Third()], epochs=20).fit()
+    assert result.objective == result.history["objective"][3]

@@ -1,0 +1,86 @@
+"""The parts of a run that may keep state which no checkpoint holds."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from functools import cache
+
+from torch import Tensor
+
+from gdframe.engines.stored_state import held_places
+from gdframe.hidden_state import HiddenState, with_state
+from gdframe.training.run_spec import RunSpec
+
+log = logging.getLogger("gdframe")
+
+REMEDIES = {
+    "model": "keep it in a buffer (register_buffer) or in get_extra_state",
+    "optimizer": "keep it in the optimizer's state or in its parameter groups",
+    "stopping": "keep it in memory",
+    "loader": "compute it from epoch and seed",
+    "schedule": "compute it from the epoch",
+}
+"""What to do about state that checkpoints do not hold, by part."""
+
+MOST_NAMED = 3
+"""Most places that a warning names."""
+
+
+class ChangingParts:
+    """Copies what the parts of a run keep besides the state that engines return.
+
+    Built-in parts keep nothing and are not looked at.
+
+    Args:
+        spec: of the run.
+    """
+
+    def __init__(self, spec: RunSpec) -> None:
+        self._spec = spec
+        others = {"schedule": spec.schedule, "loader": spec.loader}
+        self._parts = with_state({**spec.problem.parts, **others})
+        self._at_start: HiddenState | None = None
+
+    def copied(self) -> HiddenState:
+        """Return a copy of what the parts that a step calls keep now, but for globals."""
+        return HiddenState(self._parts, draws=False, skip=self._held(), code=False)
+
+    def begin(self) -> None:
+        """Note how the parts and the stopping rules are before the first step."""
+        if self._at_start is None:
+            parts = {**self._parts, "stopping": with_state(self._spec.stopping.rules)}
+            self._at_start = HiddenState(parts, draws=False, skip=[*self._held(), self._spec.data])
+
+    def warn_of_unsaved(self) -> None:
+        """Warn once of state that has changed since the start and is in no checkpoint."""
+        places = list(dict.fromkeys(self._unsaved()))
+        if not places:
+            return
+        self._at_start = HiddenState({})  # warn once
+        named = [p if {".", "["} & {*p} else f"attributes of {p}" for p in places[:MOST_NAMED]]
+        more = f" and {len(places) - MOST_NAMED} more" * (len(places) > MOST_NAMED)
+        parts = {place.replace("[", ".").partition(".")[0].split(" ")[0] for place in places}
+        advice = [f"; {text}" for part, text in REMEDIES.items() if part in parts]
+        _warn(
+            f"checkpoints do not hold {', '.join(named)}{more}, which training changes: a resumed "
+            f"run starts anew there{''.join(advice)}"
+        )
+
+    def _held(self) -> list[object]:
+        """Return objects that change in training as an engine's state says, and the data."""
+        model, optimizer = self._spec.model, self._spec.optimizer
+        held = [*model.parameters(), optimizer.state, *self._spec.data.tensors]
+        return held + [v for v in model.state_dict().values() if isinstance(v, Tensor)]
+
+    def _unsaved(self) -> Iterator[str]:
+        held = held_places(self._spec.problem)
+        for place in self._at_start.changes() if self._at_start else ():
+            if not any(place == h or place.startswith((f"{h}.", f"{h}[")) for h in held):
+                yield place
+
+
+@cache
+def _warn(text: str) -> None:
+    """Log a warning; once for all runs of a sweep."""
+    log.warning("warning: %s", text)
