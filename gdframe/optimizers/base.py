@@ -88,6 +88,14 @@ class Optimizer(torch.optim.Optimizer):
             ) from error
         super().__init__(params, self._in_torch_names({"clip_norm": None, **defaults}, {}))
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("init_state", "update"):
+            raise UserError(
+                f"{type(self).__name__}.{name} was set on an instance, and every engine uses that "
+                "of the class: define a subclass with it"
+            )
+        super().__setattr__(name, value)
+
     # the first call of torch's wrappers imports its compiler, which takes a second
     _add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
     _load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
@@ -243,7 +251,15 @@ class Optimizer(torch.optim.Optimizer):
                     f"{type(self).__name__}: a gradient is sparse; expected a dense gradient"
                 )
             self.prepare(params)
-            state = {key: [self.state[p][key] for p in params] for key in self.state[params[0]]}
+            states = [self.state[p] for p in params]
+            if any(state.keys() != states[0].keys() for state in states):
+                names = {*states[0]}.union(*states) - {*states[0]}.intersection(*states)
+                raise UserError(
+                    f"{type(self).__name__}: a parameter that is trained later has no state "
+                    f"{in_words(sorted(names))}; return it from init_state, which every "
+                    "parameter starts with"
+                )
+            state = {key: [entry[key] for entry in states] for key in states[0]}
             values, grads = [computed(p) for p in params], [computed(p.grad) for p in params]
             self._store(params, values, *self.apply(list(values), grads, state, self.hyper(group)))
         return loss

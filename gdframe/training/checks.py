@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Integral
@@ -19,10 +20,15 @@ from gdframe.losses.base import Loss
 from gdframe.metrics.base import Metric
 from gdframe.models.plain import is_lazy
 from gdframe.observers.base import Observer
+from gdframe.optimizers.base import Optimizer
 from gdframe.penalties.base import Penalty
 from gdframe.randomness import Purpose, seeded
+from gdframe.registry import is_built_in
 from gdframe.schedules.base import Schedule
 from gdframe.stopping import Stopping
+
+NO_CLOSURE = ("closure", "'NoneType' object is not callable")
+"""Parts of messages of a ``step`` that needs a closure and gets none."""
 
 KINDS: dict[str, tuple[Any, str]] = {
     "model": (nn.Module, "a torch.nn.Module"),
@@ -135,6 +141,44 @@ def check_fit(model: nn.Module, optimizer: torch.optim.Optimizer, data: Dataset)
             f"data on device {device}: expected cpu or cuda; other devices lack float64, in "
             "which objectives are summed and updates counted"
         )
+    check_step(model, optimizer)
     known = {id(parameter) for parameter in model.parameters()}
     if any(id(p) not in known for group in optimizer.param_groups for p in group["params"]):
         raise UserError("the optimizer is bound to parameters that are not the model's")
+
+
+def check_step(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Check that an optimizer's step needs no closure, by a trial that is undone.
+
+    Raises:
+        UserError: it needs one.
+    """
+    if is_built_in(optimizer):
+        return
+    is_of_torch = type(optimizer).__module__.startswith("torch.optim")
+    try:
+        inspect.signature(optimizer.step).bind()
+        if not (is_of_torch or isinstance(optimizer, Optimizer)):
+            _try_step(model, optimizer)
+    except Exception as error:
+        if not any(text in str(error) for text in NO_CLOSURE):
+            return  # what else is wrong shows in the run
+        raise UserError(
+            f"optimizer {type(optimizer).__name__}: its step needs a closure that computes the "
+            "loss again, and gdframe calls step() without one, after one gradient; choose an "
+            "optimizer that needs none"
+        ) from error
+
+
+def _try_step(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Execute a step with gradients of zero; leave model and optimizer as they are."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    gradients = [p.grad for p in parameters]
+    with undisturbed(model=list(model.parameters()), optimizer=optimizer):
+        try:
+            for p in parameters:
+                p.grad = torch.zeros_like(p)
+            optimizer.step()
+        finally:
+            for p, gradient in zip(parameters, gradients, strict=True):
+                p.grad = gradient

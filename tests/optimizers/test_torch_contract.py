@@ -229,3 +229,29 @@ def test_the_result_of_a_rule_is_checked(wrong, words):
     sum(p.sum() for p in params).backward()
     with pytest.raises(gd.UserError, match=f"Wrong.update: .*{words}"):
         Wrong(params, {"lr": 0.1}).step()
+
+
+@pytest.mark.parametrize("name", ["update", "init_state"])
+def test_a_rule_set_on_an_instance_is_refused(name):
+    rule = gd.GD([torch.nn.Parameter(torch.ones(2))], lr=0.1)
+    with pytest.raises(gd.UserError, match=rf"GD\.{name} was set on an instance"):
+        setattr(rule, name, lambda *arguments: arguments)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_parameter_that_joins_without_the_state_of_the_others_is_refused(order):
+    class Late(gd.Optimizer):
+        def __init__(self, params, lr):
+            super().__init__(params, {"lr": lr})
+
+        @staticmethod
+        def update(params, grads, state, hyper):
+            return params, {"v": state.get("v", grads)}
+
+    early, late = params = [torch.nn.Parameter(torch.ones(2)) for _ in range(2)]
+    rule = Late(params[::order], lr=0.1)
+    early.grad = torch.ones(2)
+    rule.step()
+    late.grad = torch.ones(2)
+    with pytest.raises(gd.UserError, match="trained later has no state v; return it from init"):
+        rule.step()

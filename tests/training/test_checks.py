@@ -192,3 +192,47 @@ def test_what_python_was_given_is_told(make, words, tmp_path, monkeypatch):
         make()
     assert [word for word in words if word not in str(caught.value)] == [], caught.value
     assert not list(tmp_path.iterdir())
+
+
+class Sharpness(torch.optim.SGD):
+    def step(self, closure=None):
+        assert closure is not None, "SAM requires a closure"
+
+
+class CallsTheClosure(torch.optim.SGD):
+    def step(self, closure=None):
+        return closure()
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.LBFGS, Sharpness, CallsTheClosure])
+def test_an_optimizer_that_needs_a_closure_is_refused_by_name(optimizer):
+    model = gd.Linear(3)
+    rule = optimizer(model.parameters(), lr=0.1)
+    data = gd.Regression(rows=6, features=3).load()
+    with pytest.raises(gd.UserError, match=f"optimizer {optimizer.__name__}: its step needs a clo"):
+        gd.Trainer(model, gd.MSE(), rule, gd.FullBatch(data.rows), data)
+
+
+def test_the_trial_of_a_step_changes_nothing():
+    class Decays(torch.optim.Optimizer):
+        def __init__(self, params):
+            super().__init__(params, {"lr": 0.1, "k": 0})
+            self.calls = 0
+
+        @torch.no_grad()
+        def step(self, closure=None):
+            self.calls += 1
+            for group in self.param_groups:
+                group["k"] += 1
+                for p in group["params"]:
+                    self.state[p]["seen"] = p.grad.clone()
+                    p.mul_(0.5)
+
+    model = gd.Linear(3)
+    torch.nn.init.ones_(model.weight)
+    rule = Decays(model.parameters())
+    data = gd.Regression(rows=6, features=3).load()
+    gd.Trainer(model, gd.MSE(), rule, gd.FullBatch(data.rows), data)
+    assert (rule.calls, rule.param_groups[0]["k"], len(rule.state)) == (0, 0, 0)
+    assert model.weight.grad is None
+    assert torch.equal(model.weight, torch.ones(1, 3))
