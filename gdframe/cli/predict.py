@@ -22,6 +22,7 @@ from gdframe.losses import Loss
 from gdframe.objective import CHUNK
 from gdframe.registry import LOSSES, MODELS, is_built_in
 from gdframe.runs.files import remove_unfinished, require_place, write_atomically
+from gdframe.runs.model_file import load_model
 from gdframe.runs.run_folder import RunFolder
 from gdframe.runs.spreadsheet import cell
 
@@ -55,7 +56,7 @@ def predict(run: str | Path, path: str | Path, *, plugins: Sequence[str] = ()) -
         check_model(config["model"], **sizes, tensors=tensors)
         loss = _loss(metadata, encoding.classes)
         model = build_model(config["model"], **sizes).to(getattr(torch, config["dtype"]))
-        model.load_state_dict(tensors)
+        load_model(model, tensors)
     widest = float(max(1, sizes["features"]))
     if is_built_in(MODELS.get(config["model"]["name"])):
         widest = max(widest, sizes_of(json.dumps(config["model"]), **sizes)[1])
@@ -76,7 +77,9 @@ def _usable(run: str | Path) -> Iterator[None]:
     """Raise errors of a model whose metadata do not fit each other as UserError."""
     try:
         yield
-    except (ValueError, RuntimeError, TypeError, LookupError, OverflowError) as error:
+    except (
+        ValueError, RuntimeError, TypeError, LookupError, OverflowError, AttributeError,
+    ) as error:  # fmt: skip
         if reason_of(error) is not None:
             raise
         raise UserError(

@@ -198,7 +198,7 @@ def check_model(
             f"model={settings['name']}: cannot be built: {first_line(error)}"
         ) from error
     shapes = {name: tuple(values.shape) for name, values in model.state_dict().items()}
-    stored = {name: tuple(values.shape) for name, values in tensors.items()}
+    stored = {name: tuple(getattr(values, "shape", ())) for name, values in tensors.items()}
     for name in shapes | stored:
         if shapes.get(name) != stored.get(name):
             raise UserError(

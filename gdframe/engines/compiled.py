@@ -34,6 +34,7 @@ from gdframe.errors import first_line
 from gdframe.loaders.base import Loader
 from gdframe.objective import Evaluation
 from gdframe.registry import ENGINES, is_built_in
+from gdframe.runs.packing import pack
 
 SETUP_SECONDS, STEP_SECONDS, TENSOR_SECONDS, WORK_SECONDS = 20.0, 4e-6, 2e-6, 0.2e-9
 """Seconds for compilation, a step, each of its parameter tensors, each product of value and row."""
@@ -334,7 +335,7 @@ class Compiled(Engine):
     def state(self, run: int) -> dict[str, Tensor]:
         """Copy parameters, the module's buffers and the rule's state."""
         model = self.runs[run].objective.model
-        state = {f"model.{n}": v.detach().clone() for n, v in model.state_dict().items()}
+        state = pack({f"model.{name}": value for name, value in model.state_dict().items()})
         state |= self._stack.read(run)
         # a tied parameter has several names in the module, and one in the stack
         names = {id(p): name for name, p in model.named_parameters()}

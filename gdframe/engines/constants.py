@@ -14,7 +14,8 @@ def constants_of(model: nn.Module) -> dict[str, Tensor]:
     """Return copies of the buffers and frozen parameters in ``state_dict``, as ``model.NAME``."""
     trained = {n for n, p in model.named_parameters(remove_duplicate=False) if p.requires_grad}
     state = model.state_dict()
-    return {f"model.{n}": v.detach().clone() for n, v in state.items() if n not in trained}
+    constants = {n: v for n, v in state.items() if n not in trained and isinstance(v, Tensor)}
+    return {f"model.{name}": value.detach().clone() for name, value in constants.items()}
 
 
 def trained_values(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

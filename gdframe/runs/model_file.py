@@ -12,12 +12,17 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from gdframe.errors import UserError, first_line, require_memory
+from gdframe.registry import is_built_in
 from gdframe.runs.files import write_atomically
 from gdframe.runs.folder import DamagedError
+from gdframe.runs.packing import pack, unpack
 from gdframe.runs.parsing import check_header, conform, parse_json
 
 FORMAT = 1
 """Version of the format of ``model.safetensors``."""
+
+HIDDEN = "hidden tensors"
+"""Name of the tensors of a user's model that are not in its ``state_dict``, in a model file."""
 
 
 def write_model(path: Path, model: nn.Module, metadata: Mapping[str, Any]) -> None:
@@ -31,17 +36,46 @@ def write_model(path: Path, model: nn.Module, metadata: Mapping[str, Any]) -> No
     Raises:
         OSError: the file cannot be written.
     """
+    values = model.state_dict()
+    if not is_built_in(model):
+        values[HIDDEN] = hidden_tensors(model)
     # the file format cannot store tied weights, so each gets a copy
-    tensors = {
-        name: t.detach().cpu().contiguous().clone() for name, t in model.state_dict().items()
-    }
+    tensors = {name: t.cpu().contiguous() for name, t in pack(values).items()}
     texts = {key: json.dumps(value) for key, value in metadata.items()}
     content = safetensors.torch.save(tensors, {"format": json.dumps(FORMAT), **texts})
     write_atomically(path, content, flush="file")  # result.json is next
 
 
-def read_model(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return the metadata and the tensors of a file.
+def hidden_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Return tensors that a module predicts with and that are not in its ``state_dict``, by name.
+
+    They are buffers that are not persistent, and attributes.
+    """
+    known = {*model.state_dict(), *dict(model.named_parameters())}
+    return {
+        name: value
+        for path, module in model.named_modules()
+        for attribute, value in [*module.named_buffers(recurse=False), *vars(module).items()]
+        if isinstance(value, Tensor) and (name := f"{path}.{attribute}".lstrip(".")) not in known
+    }
+
+
+def load_model(model: nn.Module, values: Mapping[str, Any]) -> None:
+    """Copy values that ``read_model`` returned into a module.
+
+    Raises:
+        RuntimeError: they are of another module.
+    """
+    state = dict(values)
+    hidden: dict[str, Tensor] = state.pop(HIDDEN, {})
+    model.load_state_dict(state)
+    for name, value in hidden.items():
+        owner, _, attribute = name.rpartition(".")
+        setattr(model.get_submodule(owner), attribute, value)
+
+
+def read_model(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the metadata and the values of a file: tensors, and what a model keeps besides.
 
     Raises:
         UserError: the file is damaged, or has another format.
@@ -62,11 +96,18 @@ def read_model(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             if version != FORMAT:
                 raise ValueError("its metadata have no format")
             conform(metadata, "ModelMetadata")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            packed = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        values = unpack(packed)
+        hidden = values.get(HIDDEN, {})
+        plain = {n for n, v in values.items() if not isinstance(v, Tensor)} - {HIDDEN}
+        if not all(isinstance(v, Tensor) for v in hidden.values()) or any(
+            not name.endswith("_extra_state") for name in plain
+        ):
+            raise ValueError("it holds values that are no tensors")
     except UserError:
         raise
-    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError, AttributeError) as error:
         raise DamagedError(
             f"{path}: is damaged: {first_line(error)}; resume the run to write it again"
         ) from error
-    return metadata, tensors
+    return metadata, values

@@ -24,7 +24,7 @@ from gdframe.runs.parsing import conform
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from torch import Tensor, nn
+    from torch import nn
 
     from gdframe.runs.checkpoint_file import Capture
     from gdframe.runs.event_file import Checkpointed, EventFile
@@ -223,8 +223,8 @@ class RunFolder(Folder):
             content = {**content, "reason": f"{reason[:MOST_REASON]} ..."}
         self.write(RESULT, json.dumps(content, indent=2) + "\n")
 
-    def read_model(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """Return the metadata and the last parameters of the run.
+    def read_model(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the metadata and the last values of the run's model.
 
         Raises:
             UserError: there is no model, or it is damaged.
