@@ -47,15 +47,21 @@ def test_a_module_that_draws_its_own_features_predicts_the_same(tmp_path):
     assert torch.equal(model(rows), other(rows))
 
 
-@pytest.mark.parametrize("text", ['{"a": 1}', '{"hidden tensors": {"list": []}}', "[", "[1]"])
-def test_a_model_file_with_other_values_is_damaged(tmp_path, text):
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('{"a": 1}', "it holds values that are no tensors"),
+        ('{"hidden tensors": {"list": []}}', "'list' object"),
+        ("[", "Expecting value"),
+        ("[1]", "its plain values are damaged"),
+    ],
+)
+def test_a_model_file_with_other_values_is_damaged(tmp_path, text, problem):
     write_model(tmp_path / "model", gd.Linear(3), METADATA)
     with safetensors.safe_open(tmp_path / "model", framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         metadata = file.metadata()
     tensors[TEXT] = torch.tensor([*text.encode()], dtype=torch.uint8)
     safetensors.torch.save_file(tensors, tmp_path / "model", metadata)
-    with pytest.raises(
-        gd.UserError, match="holds values that are no|its plain values are|is damaged: Exp"
-    ):
+    with pytest.raises(gd.UserError, match=rf"is damaged: .*{problem}"):
         read_model(tmp_path / "model")
