@@ -146,9 +146,15 @@ def user_path(path: str | Path, *, home: bool = True, links: bool = True) -> Pat
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an exception's message, or its class name."""
-    text = str(error).strip().splitlines()
-    return text[0] if text else type(error).__name__
+    """Return the first line of an exception's message that announces no other, or its class name.
+
+    Example:
+        >>> first_line(RuntimeError(chr(10).join(["Not compiled. Got error:", "", "Call to print"])))
+        'Call to print'
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    causes = [line for line in lines if not line.endswith(":")]
+    return next(iter(causes or lines), type(error).__name__)
 
 
 def require_utf8(name: str) -> None:
