@@ -149,7 +149,7 @@ def first_line(error: BaseException) -> str:
     """Return the first line of an exception's message that announces no other, or its class name.
 
     Example:
-        >>> first_line(RuntimeError(chr(10).join(["Not compiled. Got error:", "", "Call to print"])))
+        >>> first_line(RuntimeError(chr(10).join(["Not compiled:", "", "Call to print"])))
         'Call to print'
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
