@@ -70,7 +70,7 @@ class Diagnostics(Diagnosis):
         >>> trainer = gd.Trainer(model, None, gd.GD(model.parameters(), lr=0.5), gd.FullBatch(1),
         ...                      gd.Dataset.none(), diagnosis=gd.Diagnostics())
         >>> print(trainer.fit().reason.split("; ", 1)[1])
-        learning rate 0.5 is 2.5 times the stability limit 0.2 (2 / lambda_max); try 0.1 to 0.2
+        learning rate 0.5 is 2.5 times the stability limit 0.2 (2 / lambda_max); try 0.1
     """
 
     def __init__(

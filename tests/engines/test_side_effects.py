@@ -120,7 +120,8 @@ WRITERS = [
 def test_whoever_writes_into_a_run_ends_it_on_every_engine(who, what, engine):
     name = {"stopping": "stopping rule Stop", "metric": "metric Count", "loader": "loader Order",
             "observer": "observer Watch", "schedule": "schedule Rate"}[who]  # fmt: skip
-    refused = "|holds parameters of the model" if engine == "linear" and who == "loader" else ""
+    is_refused = engine == "linear" and who == "loader"
+    refused = "|holds parameters of the model|hides its state" if is_refused else ""
     with pytest.raises(gd.UserError, match=f"{name}: changes the run's{refused}"):
         trainer(engine, who=who, what=what).fit()
 
