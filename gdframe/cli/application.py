@@ -14,7 +14,7 @@ from typing import Any
 import hydra
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from gdframe.cli.task import Task
 from gdframe.config.folders import (
@@ -86,7 +86,7 @@ def run_application(argv: list[str]) -> int:
             stack.enter_context(hold(folder))
             refuse_occupied(folder, reuse=reuse)
         if is_sweep:
-            words += _sweep_folder(parsed, folders.get("sweep.dir"))
+            words += _sweep_folder(parsed, folders.get("sweep.dir")) + _direction(parsed)
 
         def in_groups(
             launcher: Any, hydra_context: Any, task_function: Any, config: DictConfig
@@ -122,6 +122,21 @@ def _sweep_folder(overrides: Sequence[Override], named: Path | None) -> list[str
     if "hydra.sweep.dir" in keys or (named is None and "sweep.dir" in keys):  # Hydra makes the name
         return []
     return [f"hydra.sweep.dir={quoted(str(named or new_sweep()))}"]
+
+
+def _direction(overrides: Sequence[Override]) -> list[str]:
+    """Return the override by which Optuna optimises the sweep's metric in its own direction."""
+    values = {override.key_or_group: override.value() for override in overrides}
+    if values.get("hydra/sweeper") != "optuna" or "hydra.sweeper.direction" in values:
+        return []
+
+    def direction(metric: str | None) -> str:
+        from gdframe.sweeps.comparing.sweep_metric import goes_up
+
+        return "maximize" if goes_up(metric) else "minimize"
+
+    OmegaConf.register_new_resolver("gdframe_direction", direction, replace=True)
+    return ["hydra.sweeper.direction='${gdframe_direction:${sweep.metric}}'"]
 
 
 def resume_sweep(folder: Path, plugins: Sequence[str] = ()) -> int:

@@ -109,6 +109,21 @@ def test_trials_proposed_together_are_trained_together(gdframe):
 
 
 @needs("optuna")
+@pytest.mark.parametrize("better", [max, min])
+def test_optuna_optimises_a_metric_in_its_own_direction(gdframe, better):
+    metric = {max: "r2", min: "mae"}[better]
+    done = gdframe(
+        "-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=4", "hydra.sweeper.n_jobs=4",
+        "hydra/sweeper/sampler=random", "variant=batch", "epochs=2", "metric=[r2,mae]",
+        f"sweep.metric=metrics.validation.{metric}", "lr=interval(0.001,0.2)", "sweep.dir=sweep",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    values = [float(row[f"metrics.validation.{metric}"]) for row in summary_rows(done.folder)]
+    best = yaml.safe_load((done.folder / "sweep" / "optimization_results.yaml").read_text())
+    assert best["best_value"] == pytest.approx(better(values))
+
+
+@needs("optuna")
 @needs("joblib")
 @pytest.mark.slow
 def test_another_sweeper_with_another_launcher_writes_one_sweep(gdframe):
