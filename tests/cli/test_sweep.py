@@ -100,7 +100,10 @@ def test_runs_of_a_sweep_equal_single_runs(gdframe, tmp_path, settings):
 def test_a_diverged_run_does_not_fail_the_sweep(gdframe):
     done = gdframe("-m", "lr=0.01,100", "epochs=2")
     assert done.code == 0, done.err
-    assert [row["status"] for row in summary_rows(done.folder)] == ["max_epochs", "diverged"]
+    rows = summary_rows(done.folder)
+    assert [row["status"] for row in rows] == ["max_epochs", "diverged"]
+    assert rows[0]["validation_loss"]
+    assert (rows[1]["validation_loss"], rows[1]["metrics.validation.r2"]) == ("", "")
     assert "1 max_epochs, 1 diverged" in done.out
 
 

@@ -8,12 +8,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gdframe.runs.spreadsheet import cell
+from gdframe.stopping import Status
 
 Row = dict[str, Any]
 
 
 def row(result: Mapping[str, Any] | None, settings: Mapping[str, str], folder: str) -> Row:
     """Return the row of a run: its overrides, its flattened result, and its folder.
+
+    A run that diverged has no validation loss and no metrics, which it would be compared by.
 
     Fields of the result replace overrides of the same name, such as ``epochs`` or ``engine``.
 
@@ -23,6 +26,9 @@ def row(result: Mapping[str, Any] | None, settings: Mapping[str, str], folder: s
         folder: the run folder.
     """
     fields = flatten(result or {"status": "", "reason": "no result was written"})
+    if fields["status"] == Status.DIVERGED:  # these are of the last finite parameters
+        measured = ("validation_loss", "metrics.")
+        fields = {name: None if name.startswith(measured) else v for name, v in fields.items()}
     return {**settings, **fields, "folder": folder}
 
 
