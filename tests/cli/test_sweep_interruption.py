@@ -14,7 +14,7 @@ import gdframe as gd
 from gdframe.cli.main import main
 
 LONG = (
-    "data=regression", "data.rows=2000", "engine=eager", "epochs=30", "stopping.tolerance=null",
+    "data=regression", "data.rows=1000", "engine=eager", "epochs=30", "stopping.tolerance=null",
     "checkpoint.every=1", "sweep.dir=long",
 )  # fmt: skip
 

@@ -186,7 +186,8 @@ def test_linear_gives_the_same_bits_for_any_number_of_threads(threads, runs):
 
 
 @pytest.mark.parametrize(
-    "engine", ["eager", "linear", "gram", pytest.param("compiled", marks=pytest.mark.slow)]
+    "engine",
+    ["linear", *(pytest.param(e, marks=pytest.mark.slow) for e in ("eager", "gram", "compiled"))],
 )
 def test_training_holds_no_second_copy_of_the_features(engine):
     code = f"""

@@ -93,7 +93,7 @@ def test_a_path_that_names_no_file_is_a_message(table, tmp_path, path, verb, cap
     "words",
     [
         ("model=mlp", "model.hidden=[1000]"),  # its parameters fit, its activations do not
-        ("model=polynomial", "model.degree=3"),
+        pytest.param(("model=polynomial", "model.degree=3"), marks=pytest.mark.slow),
     ],
 )
 def test_activations_that_do_not_fit_are_refused(words, tmp_path, small_memory):
