@@ -44,6 +44,7 @@ def assert_made_anew(cache, expected) -> None:
     assert all(path.stat().st_size > 200 for path in cache.rglob("*.nb[ic]"))
 
 
+@pytest.mark.slow
 def test_compiled_code_is_reused_until_it_is_damaged(tmp_path):
     first = train(tmp_path)
     files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nbc")}

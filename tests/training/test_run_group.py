@@ -76,7 +76,9 @@ def assert_same(actual, expected):
         torch.testing.assert_close(value, other, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("engine", ["eager", "linear", "gram", "compiled"])
+@pytest.mark.parametrize(
+    "engine", ["eager", "linear", "gram", pytest.param("compiled", marks=pytest.mark.slow)]
+)
 def test_a_run_ends_as_it_would_alone(engine):
     few = SETTINGS[1:4] if engine == "compiled" else SETTINGS
     runs, results = together(engine, few)
