@@ -17,6 +17,9 @@ from gdframe.data.frame import Column, Frame
 from gdframe.data.split import split_rows
 from gdframe.errors import UserError, bad_value, counted
 
+BLOCK = 1 << 20
+"""Numbers of a tensor that a checksum adds at a time."""
+
 Task = Literal["regression", "classification", "minimization"]
 
 
@@ -109,7 +112,9 @@ class Dataset:
         kinds = {1: torch.uint8, 4: torch.int32, 8: torch.int64}
         bits = [t.detach().contiguous().view(kinds[t.element_size()]) for t in self.tensors]
         digests = [_digest(rows) for rows in (self.train, self.validation) if rows is not None]
-        return (*digests, *(int(b.sum()) for b in bits))
+        # PyTorch sums whole numbers in a copy of 64 bits
+        blocks = (torch.split(bit.reshape(-1), BLOCK) for bit in bits)
+        return (*digests, *(sum(int(part.sum()) for part in parts) for parts in blocks))
 
     @classmethod
     def none(cls, *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Dataset:

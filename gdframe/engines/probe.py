@@ -228,7 +228,7 @@ def telling_rows(values: Tensor, most: int) -> Tensor:
     """
     if len(values) <= most:
         return torch.arange(len(values), device=values.device)
-    sizes = values.reshape(len(values), -1).abs().amax(dim=1)
+    sizes = torch.linalg.vector_norm(values.reshape(len(values), -1), torch.inf, dim=1)
     random = torch.Generator().manual_seed(0)
     others = torch.randperm(len(values), generator=random)[: most - 4]
     return torch.cat([sizes.topk(4).indices, others.to(values.device)])
