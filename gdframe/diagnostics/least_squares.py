@@ -91,7 +91,7 @@ class LeastSquares:
     def noisy_limit(self, rule: LinearRule, batch_size: int) -> float | None:
         """Return the learning rate up to which a rule's error stays bounded in mean square.
 
-        The result is None if the computation would take long.
+        The result is None if it is unknown, or if the computation would take long.
 
         Args:
             rule: the update rule.
@@ -100,7 +100,8 @@ class LeastSquares:
         key = (rule.key, batch_size)
         if key not in self._limits:
             noise = self._noise(batch_size)
-            self._limits[key] = None if noise is None else noise.limit(rule) * rule.lr
+            scale = None if noise is None else noise.limit(rule)
+            self._limits[key] = None if scale is None else scale * rule.lr
         return self._limits[key]
 
     def _noise(self, batch_size: int) -> BatchNoise | None:

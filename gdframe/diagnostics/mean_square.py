@@ -36,6 +36,9 @@ MOST_STEPS, LONG = 16, 64
 EXACT, MOST_ITERATIONS = 1e-3, 200
 """Relative change at which the power iteration ends, and its most iterations."""
 
+FADING, LEAST = 1e-9, 1e-12
+"""Least share of a rule's state that fades in a step; least limit, as a share of the noiseless one."""
+
 HALVINGS = 9
 """Halvings of an interval from half of the limit to the limit, which is rounded down."""
 
@@ -71,11 +74,16 @@ class BatchNoise:
     factor: float
     shares: Sequence[float]
 
-    def limit(self, rule: LinearRule) -> float:
-        """Return the largest stable learning rate of an update rule, as a multiple of its own."""
-        highest = rule.limit / float(self.eigenvalues[-1]) * (1 - 1e-9)
-        if not math.isfinite(highest):
-            return math.inf
+    def limit(self, rule: LinearRule) -> float | None:
+        """Return the largest stable learning rate of an update rule, as a multiple of its own.
+
+        The result is None if a part of the rule's state neither grows nor fades, such as a sum of
+        gradients: its second moment grows at any learning rate. It is also None below ``LEAST``.
+        """
+        largest = float(self.eigenvalues[-1])
+        highest = rule.limit / largest * (1 - 1e-9)
+        if rule.radii(np.array([highest * largest / 2]))[0] > 1 - FADING:
+            return None
         start = np.tile(np.eye(len(self.eigenvalues)), (len(self.shares), 1, 1))
 
         def is_stable(scale: float) -> bool:
@@ -86,6 +94,8 @@ class BatchNoise:
         low, high = highest / 2, highest
         while not is_stable(low):
             low, high = low / 2, low
+            if low < LEAST * highest:
+                return None
         for _ in range(HALVINGS):
             middle = (low + high) / 2
             low, high = (middle, high) if is_stable(middle) else (low, middle)

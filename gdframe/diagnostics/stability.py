@@ -12,8 +12,9 @@ from gdframe.errors import rounded_down
 FULL_SHARE, NOISY_SHARE = 0.5, 0.1
 """Share of the limit that is advised: with full batches, and where batches are noisy.
 
-Half of the limit is one over the largest curvature, at which no direction overshoots. Noise of the
-batches leaves the objective above its minimum by a share of about lr / (limit - lr).
+For gradient descent, half of the limit is one over the largest curvature, at which no direction
+overshoots. Noise of the batches keeps the objective above its minimum, the more the closer lr is to
+the limit.
 """
 
 

@@ -21,7 +21,7 @@ REMEDIES = {
     "loader": "compute it from epoch and seed",
     "schedule": "compute it from the epoch",
 }
-"""What to do about state that checkpoints do not hold, by part."""
+"""Advice on state that checkpoints do not hold, by part."""
 
 MOST_NAMED = 3
 """Most places that a warning names."""

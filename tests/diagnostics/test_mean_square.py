@@ -72,6 +72,37 @@ def test_errors_stay_bounded_in_mean_square_only_up_to_the_limit(name, batch_siz
     assert radius(0.997 * limit) < 1 < radius(1.01 * limit)
 
 
+class Sums(gd.Optimizer):
+    """Gradient descent that also adds up its gradients."""
+
+    def __init__(self, params, lr):
+        super().__init__(params, {"lr": lr})
+
+    @staticmethod
+    def init_state(params):
+        return {"sum": [torch.zeros_like(p) for p in params]}
+
+    @staticmethod
+    def update(params, grads, state, hyper):
+        sums = [s + g for s, g in zip(state["sum"], grads, strict=True)]
+        return [p - hyper["lr"] * g for p, g in zip(params, grads, strict=True)], {"sum": sums}
+
+
+def test_the_limit_of_a_rule_whose_state_does_not_fade_is_unknown():
+    data = gd.Regression(rows=20, features=3, validation=0.0).load(dtype=torch.float64)
+    model = gd.Linear(3).double()
+    rule = Sums(model.parameters(), lr=0.01)
+    run = gd.Problem(gd.Objective(model, gd.MSE()), rule, gd.Constant(), 0)
+    linear = LinearRule.of(run)
+    assert linear.limit > 0
+    assert least_squares(run.objective, data).noisy_limit(linear, 4) is None
+    loader = gd.MiniBatch(data.rows, 4)
+    diagnosis = gd.Diagnostics()
+    result = gd.Trainer(model, gd.MSE(), rule, loader, data, epochs=2, diagnosis=diagnosis).fit()
+    assert result.epochs == 2
+    assert diagnosis.facts()["limit_of_full_batches"]
+
+
 def test_a_part_of_many_rows_gives_nearly_the_same_limit(monkeypatch):
     data = gd.Regression(rows=20_000, features=5, validation=0.0).load()
     model = gd.Linear(5)
