@@ -13,6 +13,7 @@ from typing import Any
 
 import hydra
 from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
@@ -44,6 +45,9 @@ from gdframe.errors import Exit, FailedError, UserError
 from gdframe.runs.log import configure_log
 from gdframe.runs.sweep_folder import SweepFolder
 from gdframe.stopping import Status
+
+LAUNCHER = "hydra_plugins.gdframe_launcher"
+"""The module of gdframe's plugins for Hydra."""
 
 
 def run_application(argv: list[str]) -> int:
@@ -219,6 +223,12 @@ def _plugins_of_hydra() -> Iterator[None]:
     folder = str(Path(__file__).resolve().parents[1] / "_hydra")
     sys.path.append(folder)
     try:
+        known = Plugins.instance()
+        if f"{LAUNCHER}.BatchLauncher" not in known.class_name_to_class:
+            # Hydra has looked for plugins before, when a config was composed
+            plugin = importlib.import_module(LAUNCHER)
+            known.register(plugin.BatchLauncher)
+            known.register(plugin.CombinationSweeper)
         yield
     finally:
         sys.path.remove(folder)
@@ -226,7 +236,7 @@ def _plugins_of_hydra() -> Iterator[None]:
 
 def _in_groups(launcher: Any, *args: Any, **settings: Any) -> Any:
     """Return a launcher that receives run groups, whichever sweeper drives it."""
-    plugin = importlib.import_module("hydra_plugins.gdframe_launcher")
+    plugin = importlib.import_module(LAUNCHER)
     return plugin.with_groups(launcher, *args, **settings)
 
 

@@ -16,7 +16,12 @@ import pytest
 import torch
 import yaml
 from command import summary_rows
+from hydra.core.plugins import Plugins
+from hydra.core.singleton import Singleton
 from safetensors.torch import load_file
+
+import gdframe as gd
+from gdframe.cli.main import main
 
 SETTINGS = ("variant=batch,sgd", "lr=0.01,0.02", "seed=0,1", "epochs=3", "dtype=float64")
 
@@ -149,6 +154,15 @@ def test_the_basic_launcher_writes_a_summary_into_the_sweep_folder(gdframe, swee
     assert done.code == 0, done.err
     assert [row["lr"] for row in summary_rows(done.folder / "sweep")] == ["0.01", "0.02"]
     assert len(list(done.folder.rglob("summary.csv"))) == 1
+
+
+def test_a_sweep_starts_in_a_process_that_has_composed_a_config(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(Singleton._instances, Plugins, raising=False)
+    monkeypatch.delitem(sys.modules, "hydra_plugins.gdframe_launcher", raising=False)
+    gd.train("epochs=1", folder="run")  # its config is composed, and Hydra looks for plugins
+    assert main(["-m", "lr=0.01,0.02", "epochs=1", "sweep.dir=sweep"]) == 0
+    assert len(summary_rows(tmp_path)) == 2
 
 
 def test_a_missing_extra_is_named(gdframe):
