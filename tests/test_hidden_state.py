@@ -126,7 +126,7 @@ def test_parts_of_a_module_are_restored():
             self.layer = nn.BatchNorm1d(2)
             self.plain = torch.zeros(2)
             self.array = np.zeros(2)
-            self.kept = deque([1], maxlen=3)
+            self.values = deque([1], maxlen=3)
 
         def forward(self, x):
             with torch.no_grad():
@@ -134,7 +134,7 @@ def test_parts_of_a_module_are_restored():
             self.plain = self.plain + 1
             self.array += 1
             self.extra = x
-            self.kept.append(2)
+            self.values.append(2)
             return self.layer(x)
 
     model, rows = Model(), torch.randn(4, 2)
@@ -149,7 +149,7 @@ def test_parts_of_a_module_are_restored():
     assert torch.equal(model.plain, torch.zeros(2))
     assert (model.array == 0).all()
     assert not hasattr(model, "extra")
-    assert list(model.kept) == [1]
+    assert list(model.values) == [1]
     assert model.training
 
 

@@ -158,7 +158,7 @@ def refuse_occupied(folder: Path, *, reuse: bool = False) -> None:
             return
     if occupants := [*RunFolder(folder).occupants(), *sweep.occupants()]:
         raise UserError(
-            f"{folder} already holds a run or a sweep, or a file of theirs, "
+            f"{folder} already holds a run or a sweep, or one of their files, "
             f"{occupants[0].relative_to(folder)}: choose another folder, resume it with "
             f"{resume_command(folder)}, or add runs to a sweep with sweep.reuse=true"
         )

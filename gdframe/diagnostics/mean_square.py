@@ -37,7 +37,7 @@ EXACT, MOST_ITERATIONS = 1e-3, 200
 """Relative change at which the power iteration ends, and its most iterations."""
 
 FADING, LEAST = 1e-9, 1e-12
-"""Least share of a rule's state that fades in a step; least limit, as a share of the noiseless one."""
+"""Least share of a rule's state that fades in a step; least limit, as a share of the noiseless."""
 
 HALVINGS = 9
 """Halvings of an interval from half of the limit to the limit, which is rounded down."""

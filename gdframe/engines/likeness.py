@@ -51,7 +51,7 @@ def first_difference(
 class _Comparison:
     def __init__(self, skip: Callable[[str, Any], bool] | None) -> None:
         self._skip = skip
-        self._visited: dict[tuple[int, int], tuple[Any, Any]] = {}  # held, so that ids stay theirs
+        self._visited: dict[tuple[int, int], tuple[Any, Any]] = {}  # keeps the ids unique
         self._top: tuple[int, int] | None = None
 
     def compare(self, path: str, a: Any, b: Any, *, top: bool = False) -> str | None:

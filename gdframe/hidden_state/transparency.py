@@ -1,7 +1,7 @@
 """Decides where a search for hidden state looks: code of users, and values that show their state.
 
 Code of Python and of the libraries below is known to keep no state that a component may use as its
-memory. A file counts as theirs by its folder, not by the name of its module.
+memory. A file counts as such code by its folder, not by the name of its module.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def test_files_of_others_keep_a_run_from_a_folder(tmp_path, name, capsys):
     file.parent.mkdir(parents=True)
     file.write_text("mine")
     assert main([*QUICK, "hydra.run.dir=out/${seed}"]) == 2
-    assert f"a file of theirs, {name}" in capsys.readouterr().err
+    assert f"one of their files, {name}" in capsys.readouterr().err
     assert contents(tmp_path) == {file: b"mine"}
 
 

@@ -7,6 +7,7 @@ import torch
 
 import gdframe as gd
 
+from .small import DATA
 from .writing import SETTINGS, Decayed, dataset
 
 
@@ -87,3 +88,51 @@ def test_a_state_of_another_buffer_is_refused_by_its_name(first, second):
     eager.advance(1, 2)
     for name, value in eager.state(0).items():
         torch.testing.assert_close(again.state(0)[name], value, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("engine", ["linear", "gram"])
+def test_a_run_uses_the_strength_that_its_penalty_has_at_the_start(engine):
+    ends = []
+    for name in ("eager", engine):
+        model, penalty = gd.Linear(3).double(), gd.L2(strength=0.01)
+        trainer = gd.Trainer(
+            model, gd.MSE(), gd.GD(model.parameters(), lr=0.05), gd.FullBatch(20), DATA,
+            penalty=penalty, engine=name, epochs=3,
+        )  # fmt: skip
+        penalty.strength = 0.5
+        ends.append(trainer.fit().objective)
+    assert ends[0] == pytest.approx(ends[1], rel=1e-10)
+
+
+@pytest.mark.parametrize("change", [
+    lambda model: model.bias.requires_grad_(False),
+    lambda model: model.weight.register_hook(lambda grad: 2 * grad),
+])  # fmt: skip
+def test_a_change_that_makes_an_engine_unusable_is_refused(change):
+    model = gd.Linear(3).double()
+    trainer = gd.Trainer(
+        model, gd.MSE(), gd.GD(model.parameters(), lr=0.05), gd.MiniBatch(20, 5), DATA,
+        engine="linear",
+    )  # fmt: skip
+    change(model)
+    with pytest.raises(gd.UserError, match="the run was changed after its trainer was built"):
+        trainer.fit()
+
+
+@pytest.mark.parametrize("engine", ["eager", "linear"])
+def test_an_observer_that_changes_the_run_is_refused(engine):
+    class Clamps(gd.Observer):
+        def __init__(self, model):
+            self.model = model
+
+        def on_epoch(self, run):
+            with torch.no_grad():
+                self.model.weight.clamp_(-0.1, 0.1)
+
+    model = gd.Linear(3).double()
+    trainer = gd.Trainer(
+        model, gd.MSE(), gd.GD(model.parameters(), lr=0.05), gd.MiniBatch(20, 5), DATA,
+        engine=engine, observers=[Clamps(model)],
+    )  # fmt: skip
+    with pytest.raises(gd.UserError, match=r"observer Clamps: changes the run's model.weight"):
+        trainer.fit()

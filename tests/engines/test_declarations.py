@@ -209,10 +209,10 @@ class Remembered(Gated):
 
     def __init__(self, features):
         super().__init__(features)
-        self.kept = [self.weight]
+        self.weights = [self.weight]
 
     def gate(self):
-        return (self.kept[0].detach()[0].abs() < 5.0) / 3.0
+        return (self.weights[0].detach()[0].abs() < 5.0) / 3.0
 
 
 class Shrunk(gd.LinearModel):

@@ -13,6 +13,7 @@ import gdframe as gd
 from gdframe.losses import BinaryLoss
 
 from .declaring import CLASSES, DATA, TWO, assert_refused, build, problem
+from .small import built, run_of
 
 # losses
 
@@ -171,3 +172,43 @@ def test_a_kernel_may_use_no_other_names():
 def test_a_kernel_in_a_wrapper_is_refused():
     with pytest.raises(gd.CannotExecute, match="uses 'kernel'"):
         build("linear", [problem(loss=loss_with(doubled(halved)))])
+
+
+class FarOff(gd.MSE):
+    """A kernel that is right only near the target."""
+
+    def __call__(self, outputs, targets):
+        return ((outputs - targets) ** 2).mean()
+
+    @staticmethod
+    def kernel(z: float, y: float) -> tuple[float, float]:
+        error = z - y
+        return error * error, 2 * error if abs(error) < 20.0 else error
+
+
+class Bounded(gd.Penalty):
+    def value(self, weights):
+        return self.strength * sum(torch.sum(w * w) for w in weights)
+
+    @staticmethod
+    def kernel(w: float, strength: float) -> tuple[float, float]:
+        return strength * w * w, 2 * strength * w if w > -5.0 else 0.0
+
+
+class WithoutArguments(gd.MSE):
+    def __call__(self, outputs, targets):
+        return ((outputs - targets) ** 2).mean()
+
+    @staticmethod
+    def kernel(z: float, y: float, shift: float = 0.0) -> tuple[float, float]:
+        return (z - y) ** 2, 2 * (z - y)
+
+
+@pytest.mark.parametrize(("more", "reason"), [
+    ({"loss": FarOff()}, "the kernel of its loss FarOff has another slope"),
+    ({"penalty": Bounded(strength=0.1)}, "the kernel of its penalty Bounded has another slope"),
+    ({"loss": WithoutArguments()}, "does not take its kernel_arguments"),
+])  # fmt: skip
+def test_a_kernel_that_differs_from_its_loss_or_penalty_is_refused(more, reason):
+    with pytest.raises(gd.CannotExecute, match=reason):
+        built("linear", run_of(**more))

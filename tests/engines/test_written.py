@@ -150,7 +150,7 @@ def test_runs_of_different_models_cannot_form_a_group(name, words):
     ("dropout", "draws random numbers in training in '1' (Dropout)"),
     ("draws in evaluation", "draws random numbers in evaluation"),
     ("counts its calls", "its model.calls changes"),
-    ("caches what it saw first", "its model.kept"),
+    ("caches what it saw first", "its model.cache"),
     ("appends to a global", "SEEN changes"),
     ("clamps its weights", "its model.outer.weight changes"),
     ("a layer without use", "a parameter without a gradient, 'spare.weight'"),

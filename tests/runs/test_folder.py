@@ -69,8 +69,8 @@ def test_only_files_are_read_and_written(folder, secret, name, kind):
 def test_linked_folders_inside_are_not_entered(folder, tmp_path, inner):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    kept = elsewhere / "step-000000000001.safetensors"
-    kept.write_text("kept")
+    remaining = elsewhere / "step-000000000001.safetensors"
+    remaining.write_text("remaining")
     (folder.path / inner).rmdir()
     (folder.path / inner).symlink_to(elsewhere)
     with pytest.raises(DamagedError, match="is a link"):
@@ -78,7 +78,7 @@ def test_linked_folders_inside_are_not_entered(folder, tmp_path, inner):
     with pytest.raises(DamagedError, match="is a link"):
         folder.subfolder(inner)
     assert folder.files(f"{inner}/*") == []
-    assert [path.name for path in elsewhere.iterdir()] == [kept.name]
+    assert [path.name for path in elsewhere.iterdir()] == [remaining.name]
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/hostname", "a/../../secret", ""])
@@ -151,12 +151,12 @@ def test_temporary_files_of_dead_processes_are_removed_with_the_next_lock(tmp_pa
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     names = [f"{name}.{dead.pid}.gdframe.tmp" for name in (".result.json", ".hydra/.config.yaml")]
-    kept = [f".result.json.{os.getppid()}.gdframe.tmp", f".mine.{dead.pid}.tmp", "notes.tmp"]
-    for name in (*names, *kept):
+    remaining = [f".result.json.{os.getppid()}.gdframe.tmp", f".mine.{dead.pid}.tmp", "notes.tmp"]
+    for name in (*names, *remaining):
         (run.path / name).write_text("")
     with run.lock():
         assert not any((run.path / name).exists() for name in names)
-        assert all((run.path / name).exists() for name in kept)
+        assert all((run.path / name).exists() for name in remaining)
 
 
 @pytest.mark.parametrize("kind", [RunFolder, SweepFolder])

@@ -112,12 +112,12 @@ class Strided(Small):
 class Caches(Small):
     def __init__(self, rows):
         super().__init__(rows)
-        self.kept = {}
+        self.orders = {}
 
     def order(self, epoch, seed):
-        if (epoch, seed) not in self.kept:
-            self.kept[epoch, seed] = draw(self.rows, epoch, seed, False)
-        return self.kept[epoch, seed]
+        if (epoch, seed) not in self.orders:
+            self.orders[epoch, seed] = draw(self.rows, epoch, seed, False)
+        return self.orders[epoch, seed]
 
 
 @loader("drops the last batch")

@@ -128,11 +128,11 @@ def _(run):
 class Caching(Base):
     def __init__(self) -> None:
         super().__init__()
-        self.kept = {}
+        self.cache = {}
 
     def forward(self, x):
-        self.kept.setdefault("mean", x.mean(dim=0))
-        return super().forward(x - self.kept["mean"])
+        self.cache.setdefault("mean", x.mean(dim=0))
+        return super().forward(x - self.cache["mean"])
 
 
 @model("caches what it saw first")
