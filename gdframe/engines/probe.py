@@ -70,7 +70,7 @@ def _why_not_functional(run: Problem, data: Dataset, size: int) -> str | None:
     parts = {"model": model, "loss": objective.loss, "penalty": objective.penalty}
     with HiddenState(parts) as saved:
         if saved.opaque:
-            return f"its {saved.opaque} hides its state, as an iterator does"
+            return _opaque_message(f"its {saved.opaque}")
         for call, mode in ((train, "training"), (evaluate, "evaluation")):
             try:
                 first, second = call(), call()
@@ -99,6 +99,11 @@ def _own_method(model: nn.Module) -> str | None:
             if name in vars(module) or not is_library(owner):
                 return f"{type(module).__name__}.{name}"
     return None
+
+
+def _opaque_message(place: str) -> str:
+    """Return a message about a place whose state cannot be compared."""
+    return f"{place} hides its state, as an iterator, a file or a name looked up by text does"
 
 
 def _change_message(name: str, model: nn.Module, place: str, mode: str) -> str:
@@ -158,7 +163,7 @@ def why_read_by_others(runs: Sequence[Problem], loader: Loader) -> str | None:
     states = [HiddenState({name: part}, draws=False) for name, part in readers.values()]
     for state in states:
         if state.opaque:
-            return f"{state.opaque} hides its state, as an iterator does"
+            return _opaque_message(state.opaque)
     with HiddenState({str(index): run.objective.model for index, run in enumerate(runs)}):
         for parameter in (p for run in runs for p in trained_parameters(run).values()):
             parameter.fill_(torch.nan)
@@ -244,7 +249,7 @@ def why_rule_not_pure(run: Problem) -> str | None:
     name = f"its optimizer ({rule.__name__})"
     with HiddenState({"optimizer": rule, "settings": settings_of_groups(optimizer)}) as saved:
         if saved.opaque:
-            return f"its {saved.opaque} hides its state, as an iterator does"
+            return _opaque_message(f"its {saved.opaque}")
         try:
             reason = _try_rule(run, optimizer, saved.changed)
         except Exception as error:  # a rule may raise anything
