@@ -12,17 +12,12 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from gdframe.config.compose import compose_config
 from gdframe.config.composer import Composer, anchored
 from gdframe.config.folders import claim, discard, hold, refuse_occupied, register_resolver
 from gdframe.config.hydra_internals import combinations
-from gdframe.config.messages import (
-    compose_config,
-    explain,
-    named_plugins,
-    parse,
-    refuse_choices,
-    with_plugins,
-)
+from gdframe.config.messages import explain, refuse_choices
+from gdframe.config.override_syntax import named_plugins, parse, with_plugins
 from gdframe.config.overrides import check_texts, named_folder, refuse_unheard
 from gdframe.config.schema import register_nodes
 from gdframe.config.stored import config_text, escaped, resolve

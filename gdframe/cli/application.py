@@ -18,6 +18,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from gdframe.cli.task import Task
+from gdframe.config.compose import has_nodes_of_others
 from gdframe.config.folders import (
     claimed,
     discard,
@@ -27,16 +28,9 @@ from gdframe.config.folders import (
     register_resolver,
     unwritable,
 )
-from gdframe.config.hydra_internals import is_of_hydra, split, wrapping_launchers
-from gdframe.config.messages import (
-    explain,
-    named_plugins,
-    parse,
-    quoted,
-    refuse_choices,
-    refuse_several,
-    with_plugins,
-)
+from gdframe.config.hydra_internals import is_of_hydra, no_mode, split, wrapping_launchers
+from gdframe.config.messages import explain, refuse_choices, refuse_several
+from gdframe.config.override_syntax import named_plugins, parse, quoted, with_plugins
 from gdframe.config.overrides import named_folder, refuse_many, refuse_unheard
 from gdframe.config.schema import config_folder, register_nodes
 from gdframe.config.trusted_plugins import load_named, load_stored
@@ -103,7 +97,12 @@ def run_application(argv: list[str]) -> int:
             return _in_groups(launcher, hydra_context, task_function, config)
 
         try:
-            with _hydra_environment(words), _plugins_of_hydra(), wrapping_launchers(in_groups):
+            with ExitStack() as launch:
+                launch.enter_context(_hydra_environment(words))
+                launch.enter_context(_plugins_of_hydra())
+                launch.enter_context(wrapping_launchers(in_groups))
+                if not _may_set_mode(flags, parsed):
+                    launch.enter_context(no_mode())
                 application()
             if task.error is not None:
                 raise task.error
@@ -118,6 +117,16 @@ def run_application(argv: list[str]) -> int:
                     discard(folder)
             _write_summary(task)
     return _exit_code(task)
+
+
+def _may_set_mode(flags: Sequence[str], overrides: Sequence[Override]) -> bool:
+    """Return whether an override or a config file may set ``hydra.mode``."""
+    keys = {override.key_or_group for override in overrides}
+    return bool(
+        set(flags) - {"-m", "--multirun"}
+        or keys & {"experiment", "hydra", "hydra.mode", "hydra.searchpath"}
+        or has_nodes_of_others()
+    )
 
 
 def _sweep_folder(overrides: Sequence[Override], named: Path | None) -> list[str]:

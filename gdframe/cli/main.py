@@ -175,7 +175,7 @@ def _list(argv: list[str]) -> int:
 
 
 def _plugins(overrides: list[str]) -> list[str]:
-    from gdframe.config.messages import named_plugins
+    from gdframe.config.override_syntax import named_plugins
 
     for override in overrides:
         if not override.startswith("plugins="):
@@ -208,7 +208,7 @@ def _resume(argv: list[str]) -> int:
 
 
 def _resume_sweep(folder: Path, overrides: Sequence[str]) -> int:
-    from gdframe.config.messages import named_plugins, quoted
+    from gdframe.config.override_syntax import named_plugins, quoted
 
     if any(not override.startswith("plugins=") for override in overrides):
         words = shlex.join([f"sweep.dir={quoted(str(folder))}", "sweep.reuse=true"])

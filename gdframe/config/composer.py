@@ -13,11 +13,9 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
-from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
 
-from gdframe.config.messages import parse
-from gdframe.config.schema import GROUPS
+from gdframe.config.compose import choices_and_values
 from gdframe.config.stored import parse_config, resolve, resolved
 from gdframe.config.values import absolute_path, dump, dump_settings, plain
 from gdframe.runs.parsing import parse_yaml
@@ -217,13 +215,7 @@ class Composer:
             HydraException: a group, a choice or a key does not exist.
             OmegaConfBaseException: a key does not exist, or a value has the wrong type.
         """
-        choices, values = [], {}
-        for text in overrides:
-            override = _parsed(text)
-            if _is_value(override):
-                values[override.key_or_group] = override.value()
-            else:
-                choices.append(text)
+        choices, values = choices_and_values(overrides)
         key = tuple(choices)
         if key not in self._bases:
             self._bases[key] = Base(self._load(choices))
@@ -246,21 +238,3 @@ def _copied(value: Any) -> Any:
 def _scalar(text: str) -> str:
     """Return text as YAML on one line."""
     return dump([text])[2:].rstrip("\n") if "\n" not in text else json.dumps(text)
-
-
-@lru_cache(maxsize=4096)
-def _parsed(text: str) -> Override:
-    return parse([text])[0]
-
-
-def _is_value(override: Override) -> bool:
-    """Return whether an override sets one value, and chooses no group and no file."""
-    key = override.key_or_group
-    in_place = override.is_add() is False and override.is_delete() is False
-    return (
-        in_place
-        and override.package is None
-        and key not in GROUPS
-        and not key.startswith("hydra")
-        and not isinstance(override.value(), dict)
-    )

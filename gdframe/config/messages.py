@@ -2,81 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from gdframe.config.compose import compose_config
 from gdframe.config.hints import instead_of_choice, instead_of_number, suggestion
-from gdframe.config.schema import GROUPS, SEVERAL_GROUPS, Schema, config_folder, names
-from gdframe.config.stored import escaped
+from gdframe.config.override_syntax import parse
+from gdframe.config.schema import GROUPS, SEVERAL_GROUPS, Schema, names
 from gdframe.errors import InputError, UserError, bad_value, first_line, in_words, unknown
 from gdframe.registry import REGISTRIES
 from gdframe.registry.signatures import describe, shown
-
-
-def parse(overrides: Sequence[str]) -> list[Override]:
-    """Parse overrides by Hydra's grammar.
-
-    Raises:
-        UserError: an override is malformed.
-    """
-    parsed = []
-    for text in overrides:
-        if re.search(r"[\d_]{309}", text):  # neither Python nor OmegaConf can convert it
-            raise bad_value(text, "numbers of at most 308 digits")
-        try:
-            parsed.append(OverridesParser.create().parse_override(text))
-        except HydraException as error:
-            raise UserError(
-                f"cannot read '{text}': expected KEY=VALUE, as in lr=0.01; text with commas, "
-                "spaces, brackets or = needs quotes, as in 'data.target=\"my column\"'"
-            ) from error
-        if not str(parsed[-1].key_or_group).strip():
-            raise UserError(f"cannot read '{text}': expected KEY=VALUE, as in lr=0.01")
-    return parsed
-
-
-def quoted(text: str) -> str:
-    r"""Return text as the value of an override, in quotes if Hydra would read it as another.
-
-    Example:
-        >>> quoted("runs/a"), quoted("runs/a, b")
-        ('runs/a', "'runs/a, b'")
-    """
-    if re.fullmatch(r"[\w.-]*/[\w./-]*", text, re.ASCII):
-        return text
-    ends = re.sub(r"(\\*)('|\Z)", r"\1\1\2", escaped(text)).replace("'", r"\'")
-    return f"'{ends}'"
-
-
-def with_plugins(word: str, plugins: Sequence[str]) -> str:
-    """Return a word of a command line, with the plugins in ``plugins=[...]`` replaced."""
-    return f"plugins=[{','.join(map(quoted, plugins))}]" if word.startswith("plugins=") else word
-
-
-def named_plugins(overrides: Sequence[str]) -> list[str]:
-    """Return the plugins in the last override ``plugins=[...]``.
-
-    Raises:
-        UserError: the value is not a list.
-    """
-    matches = [text for text in overrides if text.startswith("plugins=")]
-    if not matches:
-        return []
-    value = parse(matches[-1:])[0].value()
-    if not isinstance(value, list):
-        raise bad_value(matches[-1], "a list", f"write plugins=[{value}]")
-    return [str(plugin) for plugin in value]
 
 
 def refuse_choices(overrides: Sequence[str]) -> None:
@@ -321,21 +263,3 @@ def _expected(config: DictConfig, key: str) -> str | None:
         if key.rpartition(".")[2] in hints:
             return describe(hints[key.rpartition(".")[2]])
     return None
-
-
-def compose_config(overrides: Sequence[str], *, hydra: bool = False) -> DictConfig:
-    """Compose a config without starting Hydra's application, also inside a running one.
-
-    Args:
-        overrides: values and choices of groups.
-        hydra: whether to keep Hydra's keys, under ``hydra``.
-    """
-    running = GlobalHydra.instance().hydra
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(str(config_folder()), job_name="gdframe", version_base="1.3"):
-            return compose("config", list(overrides), return_hydra_config=hydra)
-    finally:
-        GlobalHydra.instance().clear()
-        if running is not None:
-            GlobalHydra.instance().hydra = running

@@ -10,7 +10,7 @@ from typing import Any
 
 from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
 
-from gdframe.config.messages import parse
+from gdframe.config.override_syntax import parse
 from gdframe.errors import UserError, require_memory
 
 BYTES_OF_RUN = 4_000

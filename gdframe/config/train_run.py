@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from gdframe.config.build import unused_settings
-from gdframe.config.messages import apply_override, named_plugins, parse
+from gdframe.config.messages import apply_override
 from gdframe.config.observers import build_observers
+from gdframe.config.override_syntax import named_plugins, parse
 from gdframe.config.overrides import refuse_unheard
 from gdframe.config.prepare import PreparedRun, make_group, prepare
 from gdframe.config.schema import register_nodes

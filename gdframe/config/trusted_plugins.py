@@ -83,7 +83,7 @@ def _words(plugins: Sequence[str], option: str) -> str:
     """Return the words of a command line that name plugins."""
     if option.startswith("--"):
         return shlex.join([option, *plugins])
-    from gdframe.config.messages import with_plugins  # it imports Hydra
+    from gdframe.config.override_syntax import with_plugins  # it imports Hydra
 
     return shlex.quote(with_plugins(option, plugins))
 

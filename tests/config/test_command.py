@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 import gdframe as gd
 from gdframe.config.command import command, resume_command, sweep_command
 from gdframe.config.hydra_internals import combinations
-from gdframe.config.messages import parse, quoted
+from gdframe.config.override_syntax import parse, quoted
 from gdframe.runs.sweep_folder import SweepFolder
 
 PATHS = [

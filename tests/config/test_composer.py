@@ -7,8 +7,8 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from gdframe.config.compose import compose_anew, compose_config
 from gdframe.config.composer import Composer
-from gdframe.config.messages import compose_config
 from gdframe.config.schema import register_nodes
 from gdframe.config.values import plain
 
@@ -31,9 +31,10 @@ RUNS = [
 
 
 def test_values_set_in_a_composed_config_are_those_composed_anew():
-    composer = Composer(compose_config)
+    composer = Composer(compose_anew)
     for words in RUNS + RUNS[::-1]:  # what one run sets does not stay for the next
-        composed = compose_config(words)
+        composed = compose_anew(words)
+        assert compose_config(words) == composed, words
         composition = composer.compose(words)
         assert composition.plain() == plain(composed), words
         assert [type(v) for v in composition.plain().values()] == [
@@ -43,7 +44,7 @@ def test_values_set_in_a_composed_config_are_those_composed_anew():
 
 
 def test_what_a_run_does_with_its_config_reaches_no_other():
-    composer = Composer(compose_config)
+    composer = Composer(compose_anew)
     one = composer.compose(["model=mlp", "model.hidden=[3]"])
     one.plain()["model"]["hidden"].append(1)
     assert one.plain()["model"]["hidden"] == [3]
@@ -54,7 +55,7 @@ def test_what_a_run_does_with_its_config_reaches_no_other():
 
 @pytest.mark.parametrize("words", [["lr=fast"], ["model.depth=3"], ["lr=null"], ["seed=0.5"]])
 def test_a_value_that_has_no_place_is_refused_each_time(words):
-    composer = Composer(compose_config)
+    composer = Composer(compose_anew)
     for _ in range(2):
         with pytest.raises(OmegaConfBaseException):
             composer.compose(words).plain()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gdframe.config.folders import refuse_taken
-from gdframe.config.messages import quoted
+from gdframe.config.override_syntax import quoted
 from gdframe.interrupt import interruptible
 from gdframe.runs.sweep_folder import SweepFolder
 from gdframe.stopping import Status
