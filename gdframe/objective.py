@@ -205,7 +205,7 @@ class Objective:
         parameters = {name: parameter for name, parameter in named if parameter.requires_grad}
         sums = [torch.zeros_like(p) for p in parameters.values()] if gradient else []
         total = torch.zeros((), dtype=torch.float64, device=rows.targets.device)
-        tally = tally or Tally(default_metrics(data.task), self.loss, rows)
+        tally = tally or Tally(default_metrics(data), self.loss, rows)
         with evaluation_mode(self.model), torch.set_grad_enabled(gradient):
             for start in range(0, len(rows), CHUNK):
                 features = rows.features[start : start + CHUNK]

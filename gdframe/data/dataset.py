@@ -97,6 +97,11 @@ class Dataset:
         return self.encoding.classes
 
     @cached_property
+    def class_counts(self) -> Tensor:
+        """Number of training rows of each class, (classes,)."""
+        return torch.bincount(self.train.targets, minlength=len(self.classes or ()))
+
+    @cached_property
     def digest(self) -> str:
         """Digest of the targets and of a sample of the features of all training rows.
 

@@ -69,7 +69,7 @@ class Problem:
 
     def tally(self, data: Dataset, rows: Rows) -> Tally:
         """Return an empty tally of the run's metrics over rows, which are encoded."""
-        metrics = default_metrics(data.task) if self.metrics is None else self.metrics
+        metrics = default_metrics(data) if self.metrics is None else self.metrics
         return Tally(metrics, self.objective.loss, rows, self.guard, self.seed)
 
     @cached_property

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from gdframe.data.dataset import Rows, Task
 
-Needs = Literal["predictions", "probabilities", "scores"]
+Needs = Literal["predictions", "decisions", "probabilities", "scores"]
 
 
 class Metric(ABC):
@@ -31,6 +31,7 @@ class Metric(ABC):
     """The first argument of the metric.
 
     - ``predictions``: values (rows, outputs), or class indices (rows,).
+    - ``decisions``: predicted classes as one-hot rows (rows, classes), in bool.
     - ``probabilities``: class probabilities (rows, classes), from losses that define them.
     - ``scores``: the model's outputs (rows, outputs), unchanged.
     """
@@ -40,7 +41,7 @@ class Metric(ABC):
         """Return the metric over all rows.
 
         Args:
-            predicted: predictions, probabilities or scores, as ``needs`` states.
+            predicted: predictions, decisions, probabilities or scores, as ``needs`` states.
             targets: values (rows, outputs), or class indices (rows,).
         """
 

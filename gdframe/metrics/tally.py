@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from gdframe.data.dataset import Rows, Task
+from gdframe.data.dataset import Dataset, Rows, Task
 from gdframe.errors import UserError
 from gdframe.hidden_state import Guard
 from gdframe.losses.base import Loss
@@ -24,14 +25,28 @@ DEFAULTS: dict[Task, tuple[str, ...]] = {
 }
 """Default metrics of a task."""
 
-_default: dict[Task, dict[str, Metric]] = {}
+WITH_RARE_CLASS = ("accuracy", "balanced_accuracy", "roc_auc")
+"""Default metrics where a class is rare: accuracy is high if the class is never predicted."""
+
+RARE = 0.4
+"""Share of its even share below which a class is rare: of two classes, a fifth of the rows."""
 
 
-def default_metrics(task: Task) -> Mapping[str, Metric]:
-    """Return the default metrics of a task by name."""
-    if task not in _default:
-        _default[task] = {name: METRICS.build(name) for name in DEFAULTS[task]}
-    return _default[task]
+def default_metrics(data: Dataset) -> Mapping[str, Metric]:
+    """Return the default metrics of data by name."""
+    return _built(WITH_RARE_CLASS if _has_rare_class(data) else DEFAULTS[data.task])
+
+
+@cache
+def _built(names: tuple[str, ...]) -> Mapping[str, Metric]:
+    return {name: METRICS.build(name) for name in names}
+
+
+def _has_rare_class(data: Dataset) -> bool:
+    if data.task != "classification":
+        return False
+    counts = data.class_counts
+    return bool(counts.min() * len(counts) < RARE * counts.sum())
 
 
 def named_metrics(metrics: Sequence[str | Metric]) -> dict[str, Metric]:
@@ -115,8 +130,11 @@ class Tally:
 
     def _view(self, needs: str, outputs: Tensor) -> Tensor:
         assert self.loss is not None
-        if needs == "predictions":
-            return self.loss.predict(outputs if is_built_in(self.loss) else outputs.clone())
+        if needs in ("predictions", "decisions"):
+            predicted = self.loss.predict(outputs if is_built_in(self.loss) else outputs.clone())
+            if needs == "predictions":
+                return predicted
+            return nn.functional.one_hot(predicted, max(outputs.shape[1], 2)).bool()
         if needs == "scores":
             return outputs
         probabilities = self.loss.probabilities(outputs)

@@ -93,7 +93,7 @@ class RunSpec:
         """The metrics that are measured, by name."""
         if self.loss is None:
             return {}
-        return default_metrics(self.data.task) if self.metrics is None else self.metrics
+        return default_metrics(self.data) if self.metrics is None else self.metrics
 
     @property
     def measured(self) -> list[str]:

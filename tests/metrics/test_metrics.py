@@ -7,44 +7,124 @@ import math
 import numpy as np
 import pytest
 import sklearn.metrics
+import sklearn.utils.extmath
 import torch
 
 import gdframe as gd
 from gdframe.data.dataset import Rows
-from gdframe.metrics.tally import Tally
+from gdframe.metrics.tally import Tally, default_metrics
 
 DRAW = np.random.default_rng(0)
 VALUES, GUESSES = DRAW.standard_normal((2, 50, 1))
-LABELS, CHOICES = DRAW.integers(0, 3, (2, 50))
-
-REFERENCES = {  # a metric that scikit-learn has not needs a test of its own
-    "r2": lambda: sklearn.metrics.r2_score(VALUES, GUESSES),
-    "rmse": lambda: sklearn.metrics.root_mean_squared_error(VALUES, GUESSES),
-    "mae": lambda: sklearn.metrics.mean_absolute_error(VALUES, GUESSES),
-    "accuracy": lambda: sklearn.metrics.accuracy_score(LABELS, CHOICES),
+REGRESSION = {
+    "r2": lambda y, z: sklearn.metrics.r2_score(y, z),
+    "rmse": lambda y, z: sklearn.metrics.root_mean_squared_error(y, z),
+    "mae": lambda y, z: sklearn.metrics.mean_absolute_error(y, z),
+    "mape": lambda y, z: sklearn.metrics.mean_absolute_percentage_error(y, z),
 }
 
 
-@pytest.mark.parametrize("name", REFERENCES)
-def test_metrics_equal_scikit_learn(name):
-    metric = gd.METRICS.build(name)
-    arguments = (CHOICES, LABELS) if metric.task == "classification" else (GUESSES, VALUES)
-    assert metric(*map(torch.from_numpy, arguments)) == pytest.approx(REFERENCES[name]())
+def shares(z):
+    return sklearn.utils.extmath.softmax(z) if z.shape[1] > 1 else 1 / (1 + np.exp(-z[:, 0]))
 
 
-@pytest.mark.parametrize("name", gd.METRICS)
-def test_sums_over_chunks_equal_the_whole(name):
-    metric = gd.METRICS.build(name)
-    if metric.task == "classification":
-        loss, outputs = gd.CrossEntropy(), torch.randn(50, 3, generator=torch.manual_seed(0))
-        targets = torch.from_numpy(LABELS)
-    else:
-        loss, outputs, targets = gd.MSE(), torch.from_numpy(GUESSES), torch.from_numpy(VALUES)
-    rows = Rows(outputs, targets)
-    tally = Tally({name: metric}, loss, rows)
-    for part in torch.arange(50).split(7):
-        tally.add(outputs[part], targets[part])
-    assert tally.values()[name] == pytest.approx(float(metric(loss.predict(outputs), targets)))
+def ranked(measure, y, z):
+    """The metric of the second of two classes, or the mean of each class against the others."""
+    if z.shape[1] <= 2:
+        return measure(y, z[:, -1] - (z[:, 0] if z.shape[1] == 2 else 0))
+    return np.mean([measure(y == k, shares(z)[:, k]) for k in range(z.shape[1])])
+
+
+def decided(measure):
+    """Metric of the predicted classes by scikit-learn; none to divide by counts as 0."""
+
+    def metric(y, z):
+        average = "binary" if z.shape[1] <= 2 else "macro"
+        return measure(y, chosen(z), average=average, zero_division=0.0)
+
+    return metric
+
+
+def chosen(z):
+    return (z[:, 0] > 0).astype(int) if z.shape[1] == 1 else z.argmax(axis=1)
+
+
+CLASSIFICATION = {
+    "accuracy": lambda y, z: sklearn.metrics.accuracy_score(y, chosen(z)),
+    "balanced_accuracy": lambda y, z: np.mean([(chosen(z) == k)[y == k].mean() for k in set(y)]),
+    "precision": decided(sklearn.metrics.precision_score),
+    "recall": decided(sklearn.metrics.recall_score),
+    "f1": decided(sklearn.metrics.f1_score),
+    "roc_auc": lambda y, z: ranked(sklearn.metrics.roc_auc_score, y, z),
+    "pr_auc": lambda y, z: ranked(sklearn.metrics.average_precision_score, y, z),
+    "log_loss": lambda y, z: sklearn.metrics.log_loss(
+        y, shares(z), labels=[*range(max(2, z.shape[1]))]
+    ),
+}
+
+
+def measured(name, loss, outputs, targets, sizes=(50,)):
+    """The metric of outputs that arrive in chunks."""
+    encoded = loss.encode(targets, outputs.dtype)
+    tally = Tally({name: gd.METRICS.build(name)}, loss, Rows(outputs, encoded))
+    for part in torch.arange(len(outputs)).split(sizes[0]):
+        tally.add(outputs[part], encoded[part])
+    return tally.values()[name]
+
+
+def test_every_metric_has_a_reference():
+    builtin = set(gd.METRICS) - set(gd.METRICS.user_components())
+    assert builtin == {*REGRESSION, *CLASSIFICATION}
+
+
+@pytest.mark.parametrize("size", [7, 50])
+@pytest.mark.parametrize("name", REGRESSION)
+def test_metrics_of_values_equal_scikit_learn(name, size):
+    value = measured(name, gd.MSE(), *map(torch.from_numpy, (GUESSES, VALUES)), [size])
+    assert value == pytest.approx(REGRESSION[name](VALUES, GUESSES), rel=1e-12)
+
+
+@pytest.mark.parametrize("outputs", [1, 2, 3, 5])
+@pytest.mark.parametrize("name", CLASSIFICATION)
+def test_metrics_of_classes_equal_scikit_learn(name, outputs):
+    classes = max(outputs, 2)
+    for seed in range(20):
+        draw = np.random.default_rng(seed)
+        rows = int(draw.integers(2 * classes, 60))
+        # each class has rows; some scores are tied, and a class may never be predicted
+        y = np.concatenate([np.arange(classes), draw.integers(0, classes, rows - classes)])
+        z = draw.standard_normal((rows, outputs))
+        if outputs <= 2:  # the rounding of a softmax breaks ties
+            z = z.round(int(draw.integers(0, 3)))
+        z[:, 0] -= draw.choice([0.0, 3.0])
+        loss = gd.BinaryCrossEntropy() if outputs == 1 else gd.CrossEntropy()
+        size = int(draw.integers(1, rows + 1))
+        value = measured(name, loss, *map(torch.from_numpy, (z, y)), [size])
+        assert value == pytest.approx(CLASSIFICATION[name](y, z), rel=1e-12, abs=1e-15), seed
+
+
+def test_metrics_of_rankings_are_nan_if_a_class_has_no_rows():
+    for name in ("roc_auc", "pr_auc"):
+        for outputs, loss in ((1, gd.BinaryCrossEntropy()), (3, gd.CrossEntropy())):
+            targets = torch.tensor([1, 1, 1]) if outputs == 1 else torch.tensor([0, 1, 0])
+            assert math.isnan(measured(name, loss, torch.eye(3)[:, :outputs], targets))
+
+
+def test_a_class_without_rows_or_predictions_does_not_count():
+    outputs, targets = torch.eye(3)[[0, 1, 1]], torch.tensor([0, 1, 0])
+    for name, expected in (("precision", 0.75), ("recall", 0.75), ("balanced_accuracy", 0.75)):
+        assert measured(name, gd.CrossEntropy(), outputs, targets) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("rare", "classes", "is_rare"), [(19, 2, True), (21, 2, False), (5, 10, False), (3, 10, True)]
+)
+def test_metrics_that_see_rare_classes_are_measured_where_one_is_rare(rare, classes, is_rare):
+    # (100 - rare) rows of the other classes, in equal shares
+    targets = np.concatenate([np.zeros(rare, int), 1 + np.arange(100 - rare) % (classes - 1)])
+    data = gd.Dataset.from_arrays(DRAW.standard_normal((100, 3)), [f"c{k}" for k in targets])
+    names = set(default_metrics(data))
+    assert names == ({"accuracy", "balanced_accuracy", "roc_auc"} if is_rare else {"accuracy"})
 
 
 def test_r2_of_equal_targets_is_nan():

@@ -1,0 +1,49 @@
+"""Scores of classes against all others, for metrics that rank rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+def one_against_rest(
+    measure: Callable[[Tensor, Tensor], float], scores: Tensor, targets: Tensor
+) -> float:
+    """Return a ranking metric of the second of two classes, or its mean over more classes.
+
+    Args:
+        measure: of scores (rows,) and of whether each row is of the class (rows,).
+        scores: outputs of the model, (rows, 1) for two classes or (rows, classes). With more than
+            two classes, rows are ranked by the softmax of their outputs.
+        targets: class indices (rows,).
+
+    Returns:
+        NaN if a class has no rows, or all rows.
+    """
+    scores = scores.double()
+    if scores.shape[1] <= 2:
+        margin = scores[:, -1] - scores[:, 0] if scores.shape[1] == 2 else scores[:, 0]
+        ranked = [(margin, targets == 1)]
+    else:
+        shares = scores.softmax(dim=1)
+        ranked = [(shares[:, k], targets == k) for k in range(shares.shape[1])]
+    if any(is_class.all() or not is_class.any() for _, is_class in ranked):
+        return math.nan
+    return sum(measure(score, is_class) for score, is_class in ranked) / len(ranked)
+
+
+def counts_by_threshold(scores: Tensor, is_class: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the true and false positives at each threshold, from the highest score down.
+
+    Rows with equal scores share a threshold.
+    """
+    order = scores.argsort(descending=True)
+    ordered, hits = scores[order], is_class[order].double()
+    is_last = torch.ones(len(scores), dtype=torch.bool, device=scores.device)
+    is_last[:-1] = ordered[1:] != ordered[:-1]
+    true = hits.cumsum(dim=0)[is_last]
+    total = torch.arange(1, len(scores) + 1, device=scores.device)[is_last].double()
+    return true, total - true
