@@ -68,7 +68,7 @@ class PreparedRun:
         ]
 
     def save(self, result: Result) -> dict[str, Any]:
-        """Write ``model.safetensors`` and ``result.json``; return the content of the latter.
+        """Write the model, its coefficients and the result; return the content of ``result.json``.
 
         Raises:
             OSError: a file cannot be written.
@@ -82,6 +82,8 @@ class PreparedRun:
             "outputs": spec.loss.outputs(spec.data) if spec.loss else 0,
             "loss": loss if spec.loss else None,
         }
+        if result.coefficients is not None:
+            self.folder.write_coefficients(result.coefficients)
         self.folder.write_model(spec.model, metadata)
         return result.save(self.folder.path)
 

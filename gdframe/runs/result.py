@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import nn
 
+from gdframe.runs.coefficients_table import Coefficient
 from gdframe.runs.history import History
 from gdframe.runs.run_folder import RunFolder
 from gdframe.stopping import Status
@@ -51,6 +52,7 @@ class Result:
         data_digest: digest of the training rows.
         history: measurements by epoch and by step.
         module: the model with its last parameters.
+        coefficients: of a linear model, in the units of the data; None for another model.
         folder: the run folder, if the run was written.
     """
 
@@ -82,11 +84,12 @@ class Result:
     data_digest: str
     history: History = field(repr=False)
     module: nn.Module = field(repr=False)
+    coefficients: list[Coefficient] | None = field(default=None, repr=False)
     folder: Path | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of ``result.json``: plain values, None for non-finite numbers."""
-        excluded = ("history", "module", "folder")
+        excluded = ("history", "module", "coefficients", "folder")
         fields = {name: value for name, value in vars(self).items() if name not in excluded}
         plain: dict[str, Any] = finite(fields | {"versions": versions()})
         return plain

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gdframe.errors import printable, rounded_down
+from gdframe.runs.coefficients_table import largest
 from gdframe.runs.result import Result
 
 
@@ -23,6 +24,8 @@ def table(result: Result) -> str:
         lines.append(("train", _part(result.train_loss, result.metrics["train"])))
     if result.validation_loss is not None:
         lines.append(("validation", _part(result.validation_loss, result.metrics["validation"])))
+    if result.coefficients:
+        lines.append(("coefficients", largest(result.coefficients)))
     if "lambda_max" in result.diagnostics and "stability_limit" in result.diagnostics:
         lines.append(("curvature", _curvature(result.diagnostics)))
     if "minimum" in result.diagnostics and "theory/gap" in result.history.epochs:

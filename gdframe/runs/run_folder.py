@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from gdframe.errors import UserError
+from gdframe.runs.coefficients_table import COEFFICIENTS, Coefficient, to_csv
 from gdframe.runs.files import Flush, remove_unfinished, replacing, require_folder
 from gdframe.runs.folder import DamagedError, Folder, optional, read_hydra
 from gdframe.runs.history_table import HISTORY
@@ -72,7 +73,7 @@ class RunFolder(Folder):
 
         The files beside a config do not count: a run that was killed as it started leaves them.
         """
-        names = (CONFIG, MODEL, HISTORY)
+        names = (CONFIG, MODEL, HISTORY, COEFFICIENTS)
         return [*self.training_output(), *(self.path / name for name in names if self.has(name))]
 
     def training_output(self) -> list[Path]:
@@ -247,6 +248,14 @@ class RunFolder(Folder):
         from gdframe.runs.model_file import write_model
 
         write_model(self.file(MODEL), model, metadata)
+
+    def write_coefficients(self, coefficients: Sequence[Coefficient]) -> None:
+        """Write ``coefficients.csv``. The caller writes ``result.json`` later.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        self.write(COEFFICIENTS, to_csv(coefficients), flush="nothing")
 
     # checkpoints
 

@@ -10,6 +10,7 @@ from torch import nn
 from gdframe.registry import LOSSES, MODELS, OPTIMIZERS
 from gdframe.runs.result import Result
 from gdframe.stopping import Status, Verdict
+from gdframe.training.coefficients import coefficients_of
 
 if TYPE_CHECKING:
     from gdframe.training.run import Run
@@ -60,6 +61,7 @@ def make_result(run: Run, verdict: Verdict, row: Mapping[str, float]) -> Result:
         data_digest=spec.data.digest,
         history=run.history,
         module=model,
+        coefficients=coefficients_of(model, spec.data),
     )
 
 

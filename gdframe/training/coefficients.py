@@ -1,0 +1,45 @@
+"""The coefficients of a linear model, in the units of the data instead of those of the model."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from gdframe.data.dataset import Dataset
+from gdframe.models.linear import Linear
+from gdframe.runs.coefficients_table import INTERCEPT, Coefficient
+
+
+@torch.no_grad()
+def coefficients_of(model: nn.Module, data: Dataset) -> list[Coefficient] | None:
+    """Return the coefficients of a linear model by output and feature; None for another model.
+
+    The model predicts from standardised features, ``z = w . (x - mean) / scale + b``. In the units
+    of the data, a coefficient is ``w / scale`` and the intercept is ``b - sum(w * mean / scale)``.
+
+    Args:
+        model: predicts.
+        data: training rows, with their preprocessing.
+    """
+    names = data.encoding.feature_names
+    if type(model) is not Linear or len(names) != model.weight.shape[1]:
+        return None
+    weight = model.weight.double().cpu()  # (outputs, features)
+    outputs = len(weight)
+    bias = weight.new_zeros(outputs) if model.bias is None else model.bias.double().cpu()
+    mean, scale = torch.from_numpy(data.encoding.mean), torch.from_numpy(data.encoding.scale)
+    centre, deviation = (moment.cpu() for moment in data.moments)
+    values, effects = weight / scale, weight * deviation
+    origin, middle = bias - (weight * mean / scale).sum(dim=1), bias + weight @ centre
+    classes = [str(label) for label in data.classes or ()]
+    if outputs == 1:
+        labels = classes[1:2] or [""]
+    else:
+        labels = classes or [str(k + 1) for k in range(outputs)]
+    coefficients = []
+    for k, label in enumerate(labels):
+        rows = zip(names, values[k].tolist(), effects[k].tolist(), strict=True)
+        coefficients += [Coefficient(label, *row) for row in rows]
+        if model.bias is not None:
+            coefficients.append(Coefficient(label, INTERCEPT, origin[k].item(), middle[k].item()))
+    return coefficients
