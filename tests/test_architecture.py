@@ -58,7 +58,8 @@ SPECS = {"Trainer", "Table"}
 
 FILE_NAMES = {
     ".hydra", "config.yaml", "overrides.yaml", "hydra.yaml", "multirun.yaml", "result.json",
-    "model.safetensors", "coefficients.csv", "gdframe.log", "history.csv", "report.html", "sweep.json", "summary.csv",
+    "model.safetensors", "coefficients.csv", "gdframe.log", "history.csv", "report.html",
+    "sweep.json", "summary.csv",
     "summary.json", "landscape.png", "lr_range.png", "learning_rates.png", "heat_map.png",
 }  # fmt: skip
 """Files of runs and sweeps, which ``gdframe/runs/`` alone may name."""

@@ -34,7 +34,10 @@ def test_the_first_command_of_the_readme(gdframe):
     names = {path.name for path in done.run.iterdir()}
     events = {name for name in names if name.startswith("events.out.tfevents")}
     assert len(events) == 1
-    expected = {"result.json", "model.safetensors", "checkpoint", ".hydra", "gdframe.log"}
+    expected = {
+        "result.json", "model.safetensors", "coefficients.csv", "checkpoint", ".hydra",
+        "gdframe.log",
+    }  # fmt: skip
     assert names - events == expected
     assert done.run.parent.name == date.today().isoformat()
     assert "status" in (done.run / "gdframe.log").read_text()

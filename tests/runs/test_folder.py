@@ -207,7 +207,8 @@ def test_mean_curves_are_not_written_through_a_link(tmp_path):
 
 
 OTHERS = (
-    "events.out.tfevents.1.other", "model.safetensors", "coefficients.csv", "history.csv", "summary.csv", "result.json",
+    "events.out.tfevents.1.other", "model.safetensors", "coefficients.csv", "history.csv",
+    "summary.csv", "result.json",
 )  # fmt: skip
 
 
