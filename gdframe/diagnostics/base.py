@@ -24,7 +24,7 @@ T = TypeVar("T")
 class Diagnosis:
     """Base of diagnostics. A diagnosis does not change its run; this one measures nothing."""
 
-    def begin(self, run: Problem, data: Dataset, loader: Loader) -> None:
+    def begin(self, run: Problem, data: Dataset, loader: Loader, epochs: int = 1) -> None:
         """Prepare for a run before its first step; the model holds the starting values."""
 
     def columns(
@@ -39,7 +39,11 @@ class Diagnosis:
         return {}
 
     def explain(
-        self, verdict: Verdict, history: History, parameters: Mapping[str, Tensor]
+        self,
+        verdict: Verdict,
+        history: History,
+        parameters: Mapping[str, Tensor],
+        row: Mapping[str, float] | None = None,
     ) -> Verdict:
         """Return the verdict with advice added from the evidence.
 
@@ -47,6 +51,7 @@ class Diagnosis:
             verdict: the verdict of the run.
             history: its measurements.
             parameters: its last values by name.
+            row: the evaluation at these values; by default the last of the history.
         """
         return verdict
 
@@ -76,14 +81,16 @@ class Guarded(Diagnosis):
         self._columns: tuple[str, ...] = ()
         self._missing: dict[str, str] = {}
 
-    def begin(self, run: Problem, data: Dataset, loader: Loader) -> None:
+    def begin(self, run: Problem, data: Dataset, loader: Loader, epochs: int = 1) -> None:
         """Prepare for a run before its first step.
 
         Raises:
             UserError: a requested quantity does not exist for this objective.
         """
         self._measure(
-            "the curvature at the start", lambda: self._diagnosis.begin(run, data, loader), None
+            "the curvature at the start",
+            lambda: self._diagnosis.begin(run, data, loader, epochs),
+            None,
         )
 
     def columns(
@@ -98,12 +105,16 @@ class Guarded(Diagnosis):
         return columns
 
     def explain(
-        self, verdict: Verdict, history: History, parameters: Mapping[str, Tensor]
+        self,
+        verdict: Verdict,
+        history: History,
+        parameters: Mapping[str, Tensor],
+        row: Mapping[str, float] | None = None,
     ) -> Verdict:
         """Return the verdict, with advice where the evidence can be computed."""
         return self._measure(
             "the evidence for the verdict",
-            lambda: self._diagnosis.explain(verdict, history, parameters),
+            lambda: self._diagnosis.explain(verdict, history, parameters, row),
             verdict,
         )
 

@@ -4,47 +4,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from gdframe.data.dataset import Dataset, Rows
+from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.base import Diagnosis
+from gdframe.diagnostics.curvature import Curvature
 from gdframe.diagnostics.explain import (
-    FLAT,
+    Evidence,
     explain_divergence,
-    explain_limit,
-    explain_point,
-    explain_standstill,
-    is_stationary,
+    gap_to_minimum,
+    why_not_further,
 )
-from gdframe.diagnostics.lanczos import Extremes
 from gdframe.diagnostics.least_squares import LeastSquares, least_squares
 from gdframe.diagnostics.linear_rule import LinearRule
-from gdframe.diagnostics.spectrum import ROUGH, largest_at_start, spectrum_at
+from gdframe.diagnostics.nearness import NEAR, Nearness, nearness
+from gdframe.diagnostics.point import kind_of_point
+from gdframe.diagnostics.quality import fit_sentences, no_finite_minimum, poor_predictions
 from gdframe.diagnostics.stability import Stability, stability_of
 from gdframe.diagnostics.theory import Theory, measured_rate, theory_of
+from gdframe.diagnostics.trials import Trial
 from gdframe.engines.base import Problem
 from gdframe.engines.row_order import takes_all_rows
 from gdframe.errors import UserError, bad_value
 from gdframe.loaders.base import Loader
 from gdframe.models.function import Function
-from gdframe.models.plain import is_linear_in_parameters
 from gdframe.penalties.none import NoPenalty
-from gdframe.registry import is_built_in
 from gdframe.runs.history import History
 from gdframe.schedules.constant import Constant
 from gdframe.stopping import Status, Verdict
-
-CHEAP = 5_000
-"""Most parameters of a model whose curvature is measured with ``curvature=False``."""
-
-LOWERED = 0.5
-"""Share of its largest learning rate below which a schedule counts as having lowered it."""
 
 
 class Diagnostics(Diagnosis):
@@ -94,21 +86,14 @@ class Diagnostics(Diagnosis):
         self._measured_rate: float | None = None
         self.evidence = evidence
         self.quadratic: LeastSquares | None = None
-        self._is_checked = False
-        self._vector: NDArray[np.float64] | None = None
-        self._largest: float | None = None
-        self._smallest: float | None = None
 
-    def begin(self, run: Problem, data: Dataset, loader: Loader) -> None:
+    def begin(self, run: Problem, data: Dataset, loader: Loader, epochs: int = 1) -> None:
         """Compute what is cheap to know about the objective.
 
         Raises:
             UserError: the objective has no curvature, or theory has no result for it.
         """
-        self._objective, self._loader = run.objective, loader
-        parts = (run.objective.model, run.objective.loss, run.objective.penalty)
-        # built-in components have tested derivatives
-        self._is_checked = all(p is None or is_built_in(p) for p in parts)
+        self._objective, self._loader, self._data = run.objective, loader, data
         loss = run.objective.loss
         if self.curvature and loss is not None and not loss.curved:
             raise UserError(
@@ -118,12 +103,9 @@ class Diagnostics(Diagnosis):
             )
         self._rule = LinearRule.of(run)
         self._is_lr_constant = isinstance(run.schedule, Constant)
-        self._data = data
         self._is_full_batch = takes_all_rows(loader)
-        stride = -(-data.rows // self.most_rows)
-        sample = Rows(data.train.features[::stride], data.train.targets[::stride])
-        self._rows = run.objective.encode(sample)
-        self._names = [n for n, p in run.objective.model.named_parameters() if p.requires_grad]
+        self._spectrum = Curvature(run.objective, data, self.most_rows)
+        self._trial = Trial(run, data, loader, epochs)
         self.theory = theory_of(run.objective, data) if self._wants_theory else None
         if self._wants_theory and self.theory is None:
             raise UserError(
@@ -132,15 +114,9 @@ class Diagnostics(Diagnosis):
                 "or l2) or logistic regression (loss=binary_cross_entropy, penalty=l2) on "
                 "smaller data"
             )
-        if not (self.evidence or self.curvature):
-            return
-        self.quadratic = least_squares(run.objective, data)
-        if self.quadratic is not None:
-            self._largest, self._smallest = self.quadratic.largest, self.quadratic.smallest
-        elif self._is_cheap() and not self.curvature:
-            self._largest = largest_at_start(
-                self._objective, data, self.most_rows, partial(self._spectrum, tolerance=ROUGH)
-            )
+        if self.evidence or self.curvature:
+            self.quadratic = least_squares(run.objective, data)
+            self._spectrum.measure_start(self.quadratic, is_followed=self.curvature)
 
     def columns(
         self, row: Mapping[str, float], parameters: Mapping[str, Tensor]
@@ -150,126 +126,113 @@ class Diagnostics(Diagnosis):
         Values are NaN in epochs without a measurement, and where the limit is not known. With
         theory, the gap to the minimum is a column too.
         """
-        epoch, lr = int(row["epoch"]), row["lr"]
-        columns = self._curvatures(epoch, lr, parameters) if self.curvature else {}
+        columns: dict[str, float] = {}
+        if self.curvature:
+            epoch = int(row["epoch"])
+            is_due = epoch % self.every == 0
+            if is_due and self.quadratic is None:
+                place = f"at epoch {epoch:,}"
+                self._spectrum.measure(parameters, place, smallest=self.smallest)
+            product = math.nan if self._rule is None else self._rule.limit * self._rule.lr
+            columns = self._spectrum.row(
+                row["lr"],
+                product if math.isfinite(product) else math.nan,
+                is_due=is_due,
+                smallest=self.smallest,
+            )
         if self.theory is not None:
             columns["theory/gap"] = row["objective"] - self.theory.minimum
         return columns
-
-    def _curvatures(
-        self, epoch: int, lr: float, parameters: Mapping[str, Tensor]
-    ) -> dict[str, float]:
-        if epoch % self.every == 0 and self.quadratic is None:
-            spectrum = self._spectrum(parameters, start=self._vector, smallest=self.smallest)
-            self._vector = spectrum.vector
-            if spectrum.low_vector is not None:
-                self._vector = spectrum.vector + spectrum.low_vector
-            self._largest, self._smallest = spectrum.largest, spectrum.smallest
-        is_due = epoch % self.every == 0
-        largest = self._largest if is_due and self._largest is not None else math.nan
-        row = {
-            "curvature/lambda_max": largest,
-            "curvature/lr_times_lambda_max": lr * largest,
-            "curvature/stability_limit": self._product if is_due else math.nan,
-        }
-        if self.smallest:
-            smallest = self._smallest if is_due and self._smallest is not None else math.nan
-            row["curvature/lambda_min"] = smallest
-        return row
-
-    @property
-    def _product(self) -> float:
-        product = math.nan if self._rule is None else self._rule.limit * self._rule.lr
-        return product if math.isfinite(product) else math.nan
 
     @property
     def stability(self) -> Stability | None:
         """Limits of the learning rate by the last measured curvature; None if unknown."""
         return stability_of(
             self._rule,
-            self._largest,
+            self._spectrum.largest,
             quadratic=self.quadratic,
             batch_size=self._loader.batch_size,
             is_sampled=not self._is_full_batch,
+            place=self._spectrum.place,
         )
 
     def explain(
-        self, verdict: Verdict, history: History, parameters: Mapping[str, Tensor]
+        self,
+        verdict: Verdict,
+        history: History,
+        parameters: Mapping[str, Tensor],
+        row: Mapping[str, float] | None = None,
     ) -> Verdict:
         """Return the verdict with advice on the learning rate, the gap and the end point."""
         if self.theory is not None and self._is_full_batch and verdict.status != Status.DIVERGED:
             self._measured_rate = measured_rate(history["objective"], self.theory.minimum)
-        if verdict.restores_best:
-            return verdict  # the measurements belong to the last point, not to the restored one
         if verdict.status == Status.DIVERGED:
-            return explain_divergence(verdict, self.stability, is_at_start=not self.curvature)
-        at_end = isinstance(self._objective.model, Function) and self._is_cheap()
-        if at_end and (self.evidence or self.curvature):
-            spectrum = self._spectrum(parameters, smallest=True)
-            self._largest, self._smallest = spectrum.largest, spectrum.smallest
-        minimum = None if self.quadratic is None else self.quadratic.minimum
-        if self._is_at_no_minimum(verdict, history, parameters):
-            return self._explain_point(verdict, history, parameters)
-        if verdict.status in (Status.MAX_EPOCHS, Status.TIME_LIMIT):
-            return explain_limit(
-                verdict,
-                history["objective"],
-                self.stability,
-                self.tolerance,
-                minimum,
-                self._epochs_to_go(parameters),
-            )
-        if verdict.status == Status.CONVERGED:
-            verdict = explain_standstill(
-                verdict,
-                history["objective"],
-                self.stability,
-                minimum,
-                is_sampled=not self._is_full_batch,
-                is_lr_lowered=bool(history["lr"][-1] < LOWERED * history["lr"].max()),
-            )
-            if self.quadratic is None and not verdict.advice:
-                return self._explain_point(verdict, history, parameters)
-        return verdict
+            return self._explain_divergence(verdict, history)
+        sentences = [verdict.advice] if verdict.advice else []
+        row = history.last if row is None else row
+        if not verdict.restores_best and (self.evidence or self.curvature):
+            # the measurements belong to the last point, not to a restored one
+            sentences += self._on_descent(verdict, history, parameters, row)
+            sentences += fit_sentences(history, parameters)
+        sentences += poor_predictions(row, self._data)
+        return replace(verdict, advice="; ".join(sentences))
 
-    def _is_at_no_minimum(
-        self, verdict: Verdict, history: History, parameters: Mapping[str, Tensor]
-    ) -> bool:
-        """Return whether a run ended at a stationary point with negative curvature."""
-        if self.quadratic is not None or self._smallest is None or self._largest is None:
-            return False
-        if self._smallest >= -FLAT * max(abs(self._smallest), abs(self._largest)):
-            return False
-        is_function = isinstance(self._objective.model, Function)
-        if verdict.status != Status.CONVERGED and not is_function:
-            return False  # the last measurement may belong to an earlier point
-        return self._is_stationary(history, parameters)
+    def _explain_divergence(self, verdict: Verdict, history: History) -> Verdict:
+        lr = max(float(history["lr"].max()), self._trial.lr if self._is_lr_constant else 0.0)
+        stability = None if self.stability is None else replace(self.stability, lr=lr)
+        is_derived = stability is not None and stability.is_known and stability.is_constant
+        trial = None if is_derived or not self.evidence else self._trial.result()
+        return explain_divergence(verdict, stability, trial)
 
-    def _is_stationary(self, history: History, parameters: Mapping[str, Tensor]) -> bool:
-        """Return whether a run ended at a stationary point, by the smallest curvature."""
-        assert self._smallest is not None
-        point = np.concatenate([parameters[n].double().cpu().numpy().ravel() for n in self._names])
-        return is_stationary(float(history["gradient_norm"][-1]), self._smallest, point)
+    def _on_descent(
+        self,
+        verdict: Verdict,
+        history: History,
+        parameters: Mapping[str, Tensor],
+        row: Mapping[str, float],
+    ) -> list[str]:
+        """Return what kept a run from a stationary point, how far it is, or which point it is."""
+        near = nearness(self._objective, self._data, row, parameters)
+        is_function = isinstance(self._objective.model, Function) and self._spectrum.is_cheap
+        if is_function:
+            self._spectrum.measure(parameters, "at this point", smallest=True)
+        lr = float(history["lr"][-1])
+        evidence = Evidence(
+            objective=history["objective"],
+            lr=lr,
+            largest_lr=float(history["lr"].max()),
+            is_sampled=not self._is_full_batch,
+            nearness=near,
+            stability=None if self.stability is None else replace(self.stability, lr=lr),
+            tolerance=self.tolerance,
+            eps=torch.finfo(next(iter(parameters.values())).dtype).eps,
+            remaining=self._epochs_to_go(parameters, near),
+            try_smaller=self._trial.result,
+        )
+        is_at_limit = verdict.status in (Status.MAX_EPOCHS, Status.TIME_LIMIT)
+        sentences = why_not_further(evidence) if is_at_limit and not near.is_near else []
+        if gap := gap_to_minimum(evidence):
+            sentences.append(gap)
+        if near.minimum is not None and not near.minimum.is_attained:
+            sentences.append(no_finite_minimum(self._objective))
+        smallest, largest = self._spectrum.smallest, self._spectrum.largest
+        if is_function and near.is_near and smallest is not None and largest is not None:
+            kind = kind_of_point(smallest, largest, self._gap_to_global(history))
+            sentences += [kind] if kind else []
+        return sentences
 
-    def _explain_point(
-        self, verdict: Verdict, history: History, parameters: Mapping[str, Tensor]
-    ) -> Verdict:
-        if self._smallest is None or self._largest is None:
-            return verdict
-        if not self._is_stationary(history, parameters):
-            return verdict
-        return explain_point(verdict, self._smallest, self._largest, self._gap_to_global(history))
-
-    def _epochs_to_go(self, parameters: Mapping[str, Tensor]) -> float | None:
-        """Return the epochs still needed on least squares with full batches; None if unknown."""
+    def _epochs_to_go(self, parameters: Mapping[str, Tensor], near: Nearness) -> float | None:
+        """Return the epochs until least squares with full batches converges; None if unknown."""
         is_exact = self.quadratic is not None and self._is_full_batch and self._is_lr_constant
-        if not is_exact or self._rule is None:
+        if not is_exact or self._rule is None or near.minimum is None:
             return None
         assert self.quadratic is not None
-        parts = [parameters[name].double().cpu().numpy() for name in self._names]
+        parts = [value.double().cpu().numpy() for value in parameters.values()]
         point = np.column_stack([parts[0], *(part[:, None] for part in parts[1:])])
         factors = self._rule.radii(self.quadratic.eigenvalues) ** 2
-        return self.quadratic.epochs_to_go(point, factors, self.tolerance)
+        return self.quadratic.epochs_to_go(
+            point, factors, self.tolerance, NEAR * near.minimum.scale
+        )
 
     @torch.no_grad()
     def _gap_to_global(self, history: History) -> float | None:
@@ -286,12 +249,9 @@ class Diagnostics(Diagnosis):
 
     def facts(self) -> dict[str, Any]:
         """Return curvature, stability limits, minimum, condition number and rates, if known."""
-        facts: dict[str, Any] = {}
-        if self._largest is not None:
-            facts["lambda_max"] = self._largest
-        if self._smallest is not None:
-            facts["lambda_min"] = self._smallest
-        if (stability := self.stability) is not None:
+        facts = self._spectrum.facts()
+        stability = self.stability
+        if stability is not None and (stability.is_constant or stability.is_known):
             facts["stability_limit"] = stability.limit
             if stability.noisy is not None:
                 facts["noisy_limit"] = stability.noisy
@@ -309,32 +269,8 @@ class Diagnostics(Diagnosis):
 
     def state(self) -> dict[str, Tensor]:
         """Return the last eigenvalues, and the vector that the next measurement starts from."""
-        values = {"largest": self._largest, "smallest": self._smallest}
-        state = {
-            n: torch.tensor(v, dtype=torch.float64) for n, v in values.items() if v is not None
-        }
-        if self._vector is not None:
-            state["vector"] = torch.from_numpy(self._vector.copy())
-        return state
+        return self._spectrum.state()
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Restore the tensors that ``state`` returned."""
-        self._vector = state["vector"].numpy().copy() if "vector" in state else None
-        self._largest = float(state["largest"]) if "largest" in state else None
-        self._smallest = float(state["smallest"]) if "smallest" in state else None
-
-    def _is_cheap(self) -> bool:
-        model, loss = self._objective.model, self._objective.loss
-        if loss is not None and not loss.curved:
-            return False
-        size = sum(p.numel() for p in model.parameters())
-        return (is_linear_in_parameters(model) or isinstance(model, Function)) and size <= CHEAP
-
-    def _spectrum(self, parameters: Mapping[str, Tensor], **settings: Any) -> Extremes:
-        """Return the extreme eigenvalues of the Hessian at some parameters."""
-        trained = {name: parameters[name] for name in self._names}
-        spectrum = spectrum_at(
-            self._objective, trained, self._rows, check=not self._is_checked, **settings
-        )
-        self._is_checked = True
-        return spectrum
+        self._spectrum.load_state(state)

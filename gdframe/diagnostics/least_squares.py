@@ -104,12 +104,21 @@ class LeastSquares:
             self._limits[key] = None if scale is None else scale * rule.lr
         return self._limits[key]
 
+    def is_on_part(self, batch_size: int) -> bool:
+        """Return whether the noise of batches is measured on a part of the rows."""
+        directions = len(self.positive_eigenvalues)
+        return self._most_rows(directions, len(shares_of(self.rows, batch_size))) < self.rows
+
+    @staticmethod
+    def _most_rows(directions: int, shares: int) -> int:
+        return int(PRODUCTS / (max(directions, 1) ** 2 * shares))
+
     def _noise(self, batch_size: int) -> BatchNoise | None:
         """Return the noise of batches, by evenly spaced rows if there are many."""
         is_positive = self.eigenvalues > self.eigenvalues[-1] * len(self.eigenvalues) * 1e-14
         directions = int(is_positive.sum())
         shares = shares_of(self.rows, batch_size)
-        most = int(PRODUCTS / (directions**2 * len(shares)))
+        most = self._most_rows(directions, len(shares))
         if most < min(self.rows, ROWS_PER_DIRECTION * directions):
             return None
         features = self.features()
@@ -124,14 +133,17 @@ class LeastSquares:
             shares=shares,
         )
 
-    def epochs_to_go(self, point: Array, factors: Array, tolerance: float) -> float | None:
-        """Return after how many epochs the objective stops improving; None if not known.
+    def epochs_to_go(
+        self, point: Array, factors: Array, tolerance: float, near: float
+    ) -> float | None:
+        """Return after how many epochs a run converges; None if not known, or if it has.
 
         Args:
             point: (outputs, columns) current parameters.
             factors: (columns,) by which an epoch shrinks the gap along each eigenvector. For
                 gradient descent with full batches it is ``(1 - lr * c_i)^2``.
             tolerance: largest relative improvement of an epoch that counts as no improvement.
+            near: largest gap to the minimum at which a run converges.
         """
         squares = ((point - self.solution) @ self.vectors) ** 2
         gaps = squares.sum(axis=0) * self.eigenvalues / 2
@@ -141,12 +153,13 @@ class LeastSquares:
         def improves(epochs: float) -> bool:
             remaining = gaps * factors**epochs
             decrease = float((remaining * (1 - factors)).sum())
-            return decrease > tolerance * (self.minimum + float(remaining.sum()))
+            gap = float(remaining.sum())
+            return gap > near or decrease > tolerance * (self.minimum + gap)
 
         if not improves(0):
             return None
         high = 1.0
-        while improves(high) and high < 1e12:
+        while improves(high) and high < 1e15:
             high *= 2
         low = high / 2
         while high - low > 0.01 * high:

@@ -57,11 +57,10 @@ def advice_on_data(data: Dataset, objective: Objective) -> list[str]:
 
 def advice_on_rate(stability: Stability | None) -> list[str]:
     """Return advice on a learning rate above its stability limit."""
-    exceeded = None if stability is None else stability.exceeded
-    if exceeded is None or stability is None:
+    if stability is None or not stability.is_known or not stability.exceeded:
         return []
-    where = "" if stability.is_constant else " (by the curvature at the start, which may decrease)"
-    return [f"{exceeded}{where}"]
+    where = "" if stability.is_constant else ", where the curvature may decrease"
+    return [f"{stability.exceeded_here}{where}; try {stability.suggestion}"]
 
 
 def _advice_on_scales(deviations: Tensor, is_varying: Tensor, names: list[str]) -> str | None:

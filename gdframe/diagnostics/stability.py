@@ -17,6 +17,9 @@ overshoots. Noise of the batches keeps the objective above its minimum, the more
 the limit.
 """
 
+AT_LIMIT = 1e-3
+"""Relative distance from its limit at which a learning rate counts as at the limit."""
+
 
 @dataclass(frozen=True)
 class Stability:
@@ -26,20 +29,22 @@ class Stability:
         lr: learning rate of the run.
         product: largest stable ``lr * curvature`` of the update rule: 2 for gradient descent.
         curvature: the largest eigenvalue of the Hessian, above 0.
-        is_constant: whether the Hessian is the same at every point.
         noisy: largest learning rate at which the error stays bounded in mean square at this
             batch size; None if unknown, or for full batches.
         batch_size: rows of a batch.
         is_sampled: whether a step sees only some rows.
+        place: of the curvature, for a sentence; empty if it is the same everywhere.
+        is_on_part: whether the noise of batches was measured on a part of the rows.
     """
 
     lr: float
     product: float
     curvature: float
-    is_constant: bool
     noisy: float | None = None
     batch_size: int = 0
     is_sampled: bool = False
+    place: str = ""
+    is_on_part: bool = False
 
     @property
     def limit(self) -> float:
@@ -52,19 +57,58 @@ class Stability:
         return min(self.limit, self.noisy or math.inf)
 
     @property
-    def exceeded(self) -> str | None:
-        """A message if the learning rate exceeds its limit, with what to try; else None."""
-        if self.lr <= self.lowest:
-            return None
-        source, share = f" ({self.product:.3g} / lambda_max)", FULL_SHARE
+    def is_constant(self) -> bool:
+        """Whether the Hessian is the same at every point."""
+        return not self.place
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the limit at the run's batch size is known."""
+        return not self.is_sampled or self.noisy is not None
+
+    @property
+    def ratio(self) -> float:
+        """The learning rate divided by its lowest known limit."""
+        return self.lr / self.lowest
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether the learning rate reaches a limit that holds for the run."""
+        return (self.is_known or self.is_constant) and self.ratio > 1 - AT_LIMIT
+
+    @property
+    def limit_text(self) -> str:
+        """The lowest known limit, rounded down, and where it holds."""
+        return f"{rounded_down(self.lowest)}{f' {self.place}' if self.place else ''}"
+
+    @property
+    def ratio_in_words(self) -> str:
+        """The learning rate in units of its lowest known limit, with where that comes from."""
+        source = f" ({self.product:.3g} / lambda_max)"
         if self.noisy is not None and self.noisy < self.limit:
-            source, share = f" at batch size {self.batch_size:,}", NOISY_SHARE
-        ratio = self.lr / self.lowest
-        above = "just above" if ratio < 1.05 else f"{two_digits(ratio)} times"
-        return (
-            f"learning rate {self.lr:g} is {above} the stability limit "
-            f"{rounded_down(self.lowest)}{source}; try {rounded_down(share * self.lowest)}"
-        )
+            source = f" at batch size {self.batch_size:,}"
+            source += ", measured on a part of the rows," if self.is_on_part else ""
+        elif self.is_sampled:
+            source = f"{source} of full batches"
+        if abs(self.ratio - 1) <= AT_LIMIT:
+            words = "at"
+        elif 1 < self.ratio < 1.05:
+            words = "just above"
+        else:
+            words = f"{two_digits(self.ratio)} times"
+        place = f" {self.place}" if self.place else ""
+        return f"{words} the stability limit {rounded_down(self.lowest)}{source}{place}"
+
+    @property
+    def exceeded_here(self) -> str:
+        """A sentence on a learning rate that reaches its limit."""
+        return f"learning rate {self.lr:.6g} is {self.ratio_in_words}"
+
+    @property
+    def suggestion(self) -> str:
+        """A learning rate below the limit, rounded down."""
+        is_noisy = self.noisy is not None and self.noisy < self.limit
+        return rounded_down((NOISY_SHARE if is_noisy else FULL_SHARE) * self.lowest)
 
 
 def two_digits(factor: float) -> str:
@@ -84,6 +128,7 @@ def stability_of(
     quadratic: LeastSquares | None = None,
     batch_size: int,
     is_sampled: bool,
+    place: str = "",
 ) -> Stability | None:
     """Return the limits of an update rule's learning rate, or None if none is known.
 
@@ -93,14 +138,15 @@ def stability_of(
         quadratic: the objective as a quadratic, if it is one.
         batch_size: rows of a batch.
         is_sampled: whether a step sees only some rows.
+        place: of the curvature, for a sentence; empty if it is the same everywhere.
     """
     if rule is None or curvature is None or not curvature > 0:
         return None
     product = rule.limit * rule.lr
     if not math.isfinite(product):
         return None
-    noisy = None
+    noisy, is_on_part = None, False
     if quadratic is not None and batch_size < quadratic.rows:
         noisy = quadratic.noisy_limit(rule, batch_size)
-    is_constant = quadratic is not None
-    return Stability(rule.lr, product, curvature, is_constant, noisy, batch_size, is_sampled)
+        is_on_part = quadratic.is_on_part(batch_size)
+    return Stability(rule.lr, product, curvature, noisy, batch_size, is_sampled, place, is_on_part)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from gdframe.errors import printable, rounded_down
 from gdframe.runs.coefficients_table import largest
@@ -26,7 +27,7 @@ def table(result: Result) -> str:
         lines.append(("validation", _part(result.validation_loss, result.metrics["validation"])))
     if result.coefficients:
         lines.append(("coefficients", largest(result.coefficients)))
-    if "lambda_max" in result.diagnostics and "stability_limit" in result.diagnostics:
+    if "lambda_max" in result.diagnostics:
         lines.append(("curvature", _curvature(result.diagnostics)))
     if "minimum" in result.diagnostics and "theory/gap" in result.history.epochs:
         lines.append(("theory", _theory(result.diagnostics)))
@@ -66,13 +67,21 @@ def _point(result: Result) -> str:
     return f"({shown}{', ...' if len(values) > 6 else ''})"
 
 
-def _curvature(facts: Mapping[str, float]) -> str:
-    limit = f"stable up to lr {rounded_down(facts['stability_limit'], 3)}"
+def _curvature(facts: Mapping[str, Any]) -> str:
+    place = facts.get("curvature_place", "")
+    rows = f", on {facts['curvature_rows']:,} rows" if "curvature_rows" in facts else ""
+    text = f"lambda_max {facts['lambda_max']:.4g}{f' {place}' if place else ''}{rows}"
+    if "stability_limit" not in facts:
+        return text
+    limit = rounded_down(facts["stability_limit"], 3)
+    if place:
+        return f"{text}: the limit of lr there is {limit}"
+    text += f", stable up to lr {limit}"
     if "noisy_limit" in facts:
-        limit += f" (full batch), {rounded_down(facts['noisy_limit'], 3)} at this batch size"
+        text += f" (full batch), {rounded_down(facts['noisy_limit'], 3)} at this batch size"
     elif "limit_of_full_batches" in facts:
-        limit += " (full batch)"
-    return f"lambda_max {facts['lambda_max']:.4g}, {limit}"
+        text += " (full batch)"
+    return text
 
 
 def _theory(facts: Mapping[str, float]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -70,6 +70,8 @@ class EpochEnd:
         epochs: the run's limit on epochs.
         lr: the learning rate before any schedule.
         noisy: whether steps see only a part of the rows, so that a rising objective may be noise.
+        is_near: returns whether the parameters are near a stationary point of the objective. It
+            computes only when it is called; without it, they count as near.
     """
 
     row: Mapping[str, float]
@@ -77,6 +79,7 @@ class EpochEnd:
     epochs: int
     lr: float
     noisy: bool
+    is_near: Callable[[], bool] = lambda: True
 
     @property
     def epoch(self) -> int:
@@ -131,8 +134,8 @@ def diverged(what: str, value: float, step: int, lr: float, parameter: str | Non
 
 
 def smaller_lr(lr: float) -> str:
-    """Return the advice to divide the learning rate by ten."""
-    return f"learning rate {lr:g} is too large: try {lr / 10:g}"
+    """Return the advice to lower the learning rate."""
+    return f"learning rate {lr:g} is too large: try a smaller one"
 
 
 def epochs_text(count: int) -> str:

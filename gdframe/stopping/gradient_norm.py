@@ -11,7 +11,9 @@ from gdframe.stopping.base import EpochEnd, Memory, Status, StoppingRule, Verdic
 
 @STOPPING.register("gradient_norm")
 class GradientNorm(StoppingRule):
-    """Ends a run whose gradient norm over all rows is at most a tolerance.
+    """Ends a run whose gradient norm over all rows is at most a tolerance, near a stationary point.
+
+    A small gradient alone is no proof: where the target is tiny, all gradients are.
 
     Args:
         tolerance: largest gradient norm, at least 0; null never ends a run.
@@ -28,7 +30,7 @@ class GradientNorm(StoppingRule):
     def judge(self, memory: Memory, end: EpochEnd) -> Verdict | None:
         """Return a verdict if the gradient norm is at most the tolerance."""
         norm = end.row["gradient_norm"]
-        if self.tolerance is None or norm > self.tolerance:
+        if self.tolerance is None or norm > self.tolerance or not end.is_near():
             return None
         return Verdict(
             Status.CONVERGED,

@@ -8,17 +8,16 @@ from gdframe.errors import bad_value
 from gdframe.registry import STOPPING
 from gdframe.stopping.base import EpochEnd, Memory, Status, StoppingRule, Verdict, epochs_text
 
-STEEP = 0.2
-"""Share of the start's gradient norm above which a run without improvement gets advice."""
-
 
 @STOPPING.register("improvement")
 class Improvement(StoppingRule):
-    """Ends a run whose objective has not improved for ``patience`` epochs.
+    """Ends a run whose objective has not improved for ``patience`` epochs, near a stationary point.
 
     If steps see only a part of the rows, a rising objective is noise and counts as no improvement.
     If steps see all rows, it is an oscillation, as momentum causes it. The run then has not
-    converged.
+    converged. Nor has a run that stands elsewhere than at a stationary point: the noise of its
+    batches keeps it from one, or it moves too slowly. It goes on, and is looked at again after
+    twice as many epochs without improvement.
 
     Args:
         tolerance: smallest decrease that counts as an improvement, relative to the best objective;
@@ -45,7 +44,7 @@ class Improvement(StoppingRule):
         tolerance = self.tolerance or 0.0
         moved = abs(objective - memory["last"]) > tolerance * abs(memory["last"])
         if memory["best"] - objective > tolerance * abs(memory["best"]):
-            memory["best"], memory["stale"] = objective, 0
+            memory["best"], memory["stale"], memory["looks"] = objective, 0, 0
         elif moved and not end.noisy:
             memory["stale"] = 0
         else:
@@ -58,20 +57,14 @@ class Improvement(StoppingRule):
         """Return a verdict after ``patience`` epochs without improvement or rising objectives."""
         rises = memory["rising"] >= self.patience
         exploding = end.row["objective"] > end.start["objective"] or rises
-        if self.tolerance is None or memory["stale"] < self.patience or exploding:
+        looks = memory.get("looks", 0)
+        if self.tolerance is None or memory["stale"] < self.patience * 2**looks or exploding:
+            return None
+        if not end.is_near():
+            memory["looks"] = looks + 1
             return None
         return Verdict(
             Status.CONVERGED,
             f"objective improved by less than {self.tolerance:g} (relative) for "
-            f"{epochs_text(self.patience)}",
-            _still_steep(end.row["gradient_norm"], end.start["gradient_norm"]),
+            f"{epochs_text(int(memory['stale']))}",
         )
-
-
-def _still_steep(gradient_norm: float, start: float) -> str:
-    if start == 0 or gradient_norm <= STEEP * start:
-        return ""
-    return (
-        f"but the gradient norm {gradient_norm:.3g} is still {gradient_norm / start:.0%} of its "
-        "start: the learning rate may be too small"
-    )

@@ -10,6 +10,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from gdframe.diagnostics.base import Diagnosis, Guarded
+from gdframe.diagnostics.nearness import is_near
 from gdframe.engines.base import Engine, Trace
 from gdframe.errors import bad_value
 from gdframe.hidden_state import HiddenState
@@ -76,7 +77,7 @@ class Run:
         self.spec = spec
         self.observers = observers
         self.diagnosis = Guarded(diagnosis or Diagnosis())
-        self.diagnosis.begin(spec.problem, spec.data, spec.loader)
+        self.diagnosis.begin(spec.problem, spec.data, spec.loader, spec.epochs)
         total_steps = spec.epochs * spec.loader.steps_per_epoch
         self.history = History(max_points=max_points, total_steps=total_steps)
         self.step = 0
@@ -248,12 +249,14 @@ class Run:
         return Verdict(Status.FAILED, str(error))
 
     def _epoch_end(self) -> EpochEnd:
+        spec, row = self.spec, self.history.last
         return EpochEnd(
-            row=self.history.last,
+            row=row,
             start=self.history.first,
             epochs=self.epochs,
-            lr=self.spec.lr,
+            lr=spec.lr,
             noisy=self.clock.steps_per_epoch > 1,
+            is_near=lambda: is_near(spec.objective, spec.data, row, self.parameters()),
         )
 
     def _return_to(self, best: Best) -> None:
@@ -301,7 +304,7 @@ class Run:
         row = self.history.last
         if row["step"] != self.step or not self.engine.measures_all:
             row = self._evaluate()
-        explained = self.diagnosis.explain(verdict, self.history, self.parameters())
+        explained = self.diagnosis.explain(verdict, self.history, self.parameters(), row)
         verdict = replace(explained, advice=verdict.advice) if self._is_advised else explained
         result = make_result(self, verdict, row)
         if failure := self._watchers.tell("on_end", result):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gdframe.diagnostics.explain import is_stationary
+from gdframe.diagnostics.point import is_stationary
 from gdframe.stopping import Status
 from gdframe.sweeps.comparing.comparison import Record
 from gdframe.sweeps.comparing.sweep_metric import value_of

@@ -1,0 +1,167 @@
+"""The minimum of a linear model's objective, and the loss of the mean predictor beside it.
+
+Least squares is exact. Other losses that are convex and smooth are minimised by Newton's method.
+The mean predictor is the constant output with the lowest loss: it leaves all to explain that a
+model can explain, so gaps to the minimum are given as shares of its loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gdframe.data.dataset import Dataset, Rows
+from gdframe.diagnostics.cache_key import RowsCache, settings_key
+from gdframe.diagnostics.least_squares import least_squares
+from gdframe.diagnostics.newton import minimize
+from gdframe.engines.expansion import why_not_quadratic_penalty
+from gdframe.losses.base import Loss
+from gdframe.losses.binary_cross_entropy import BinaryCrossEntropy
+from gdframe.losses.cross_entropy import CrossEntropy
+from gdframe.models.plain import is_linear_in_parameters
+from gdframe.objective import FunctionalObjective, Objective
+from gdframe.registry import is_built_in
+
+WORK, MOST_PRODUCTS = 3e8, 600
+"""Most multiplications of Newton's method, and most Hessian products."""
+
+ACCURACY = 1e-9
+"""Decrease that a Newton step promises at a minimum, relative to it."""
+
+_minima: RowsCache[tuple[float, bool] | None] = RowsCache(256)
+_baselines: RowsCache[float] = RowsCache(256)
+
+
+@dataclass(frozen=True)
+class Minimum:
+    """The minimum of a convex objective.
+
+    Args:
+        value: the minimum; where it is not attained, the infimum.
+        baseline: objective of the mean predictor.
+        is_attained: whether parameters attain it. Classes that a linear model separates have no
+            finite minimum.
+    """
+
+    value: float
+    baseline: float
+    is_attained: bool = True
+
+    @property
+    def scale(self) -> float:
+        """The loss that the mean predictor leaves to explain, above 0."""
+        return max(abs(self.baseline), abs(self.baseline - self.value), 1e-300)
+
+
+def minimum_of(objective: Objective, data: Dataset) -> Minimum | None:
+    """Return the minimum of a linear model's objective; None if it is not cheap to know.
+
+    Results are cached until the data is freed.
+    """
+    model, loss = objective.model, objective.loss
+    if loss is None or not is_linear_in_parameters(model):
+        return None
+    if (quadratic := least_squares(objective, data)) is not None:
+        return Minimum(quadratic.minimum, baseline_of(loss, objective, data))
+    is_smooth = is_built_in(loss) and loss.curved and why_not_quadratic_penalty(objective) is None
+    if not is_smooth or not all(p.requires_grad for p in model.parameters()):
+        return None
+    keys = [settings_key(part) for part in (model, loss, objective.penalty)]
+    known = _minima.get(data.train, keys, lambda: _by_newton(objective, data))
+    return (
+        None if known is None else Minimum(known[0], baseline_of(loss, objective, data), known[1])
+    )
+
+
+def baseline_of(loss: Loss, objective: Objective, data: Dataset) -> float:
+    """Return the mean predictor's loss over the training rows."""
+    key = [settings_key(loss), "mean predictor"]
+    return _baselines.get(data.train, key, lambda: _baseline(loss, objective.encode(data.train)))
+
+
+@torch.no_grad()
+def _baseline(loss: Loss, rows: Rows) -> float:
+    """Return the lowest loss of equal outputs for all rows, found by Newton's method if smooth."""
+    targets = rows.targets.double() if rows.targets.is_floating_point() else rows.targets
+    columns = int(targets.max()) + 1 if targets.ndim == 1 else targets.shape[1]
+
+    def value(outputs: Tensor) -> Tensor:
+        return loss(outputs.expand(len(targets), columns), targets)
+
+    zero = torch.zeros(columns, dtype=torch.float64, device=targets.device)
+    candidates = [zero, zero + 1, zero - 1]
+    if targets.ndim == 2:
+        candidates += [targets.mean(dim=0), targets.median(dim=0).values]
+    lowest = min(candidates, key=lambda outputs: float(value(outputs)))
+    if loss.curved and (solution := minimize(value, lowest, accuracy=1e-6, most=100)) is not None:
+        return solution[1]
+    return float(value(lowest))
+
+
+def _by_newton(objective: Objective, data: Dataset) -> tuple[float, bool] | None:
+    """Return the minimum and whether it is attained; None if it takes long, or fails."""
+    model: Any = objective.model
+    size = sum(p.numel() for p in model.parameters())
+    products = int(WORK / (data.rows * size))
+    if products < 20:
+        return None
+    value, start = flat(objective, objective.encode(data.train))
+    separates = _separation(objective, data)
+    solution = minimize(
+        value, start, accuracy=ACCURACY, most=min(products, MOST_PRODUCTS), stop=separates
+    )
+    if solution is None:
+        return None
+    return (0.0, False) if separates(solution[0]) else (solution[1], True)
+
+
+def flat(objective: Objective, rows: Rows) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+    """Return an objective as a function of a vector in float64, and the vector zero.
+
+    Args:
+        objective: whose trained parameters are the vector, in their order.
+        rows: encoded.
+    """
+    named = {n: p for n, p in objective.model.named_parameters() if p.requires_grad}
+    function = FunctionalObjective(objective, named, dtype=torch.float64)
+    features, y = rows.features.double(), rows.targets
+    targets = y.double() if y.is_floating_point() else y
+    sizes = [p.numel() for p in named.values()]
+
+    def value(vector: Tensor) -> Tensor:
+        parts = torch.split(vector, sizes)
+        parameters = {
+            name: part.view_as(p) for (name, p), part in zip(named.items(), parts, strict=True)
+        }
+        return function(parameters, features, targets)[0]
+
+    like = next(iter(named.values()))
+    return value, torch.zeros(sum(sizes), dtype=torch.float64, device=like.device)
+
+
+def _separation(objective: Objective, data: Dataset) -> Callable[[Tensor], bool]:
+    """Return a check of whether parameters separate the classes without a penalty."""
+    loss, model = objective.loss, objective.model
+    has_penalty = bool(objective.penalized) and objective.penalty.curvature != 0
+    if has_penalty or type(loss) not in (BinaryCrossEntropy, CrossEntropy):
+        return lambda _: False
+    rows = objective.encode(data.train)
+    x, y = model.design(rows.features.double()), rows.targets  # type: ignore[operator]
+    outputs, columns = model.weight.shape  # type: ignore[misc]
+
+    @torch.no_grad()
+    def separates(vector: Tensor) -> bool:
+        z = x @ vector[: outputs * columns].view(outputs, columns).T
+        if len(vector) > outputs * columns:
+            z = z + vector[outputs * columns :]
+        if type(loss) is BinaryCrossEntropy:
+            return bool((y.double() * z > 0).all())
+        right = z.gather(1, y.view(-1, 1).long())
+        others = z.scatter(1, y.view(-1, 1).long(), -torch.inf).amax(dim=1, keepdim=True)
+        return bool((right > others).all())
+
+    return separates

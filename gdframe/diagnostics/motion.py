@@ -1,0 +1,97 @@
+"""What the objective did over the last epochs: it descends, stands, rises, or rises and falls."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+WINDOW, FEWEST = 100, 3
+"""Most epochs that are looked at, the latest; fewest that show a motion."""
+
+ROUNDING = 8.0
+"""Changes of the objective, in units of its rounding, that count as none."""
+
+SIGNIFICANT, DRIFT = 4.0, 0.1
+"""Standard errors, and share of the gap, that a trend must exceed to be one."""
+
+VISIBLE = 0.01
+"""Share of the gap that rises and falls must exceed to be the reason for it."""
+
+
+class Motion(Enum):
+    """What the objective did over the last epochs."""
+
+    UNKNOWN = "unknown"
+    STANDS = "does not change beyond rounding"
+    DESCENDS = "descends"
+    RISES = "rises"
+    FLUCTUATES = "rises and falls"
+
+
+@dataclass(frozen=True)
+class Course:
+    """The course of the objective over the last epochs.
+
+    Args:
+        motion: what it did.
+        epochs: how many epochs were looked at.
+        start: objective before them.
+        end: objective at the end.
+    """
+
+    motion: Motion
+    epochs: int
+    start: float
+    end: float
+
+    @property
+    def last_decrease(self) -> float:
+        """Mean decrease of an epoch, relative to the objective."""
+        return (self.start - self.end) / max(abs(self.end), 1e-300) / max(self.epochs, 1)
+
+
+def course_of(objective: NDArray[np.float64], eps: float, gap: float) -> Course:
+    """Return the course of the objective over the last epochs.
+
+    Args:
+        objective: by epoch, from the start.
+        eps: relative rounding of the run's type.
+        gap: how far the objective is above its minimum, estimated; NaN if unknown.
+
+    Example:
+        >>> course_of(2 + 0.9 ** np.arange(50.0), 1e-16, 0.005).motion
+        <Motion.DESCENDS: 'descends'>
+        >>> course_of(2 + 0.1 * (-1) ** np.arange(50.0), 1e-16, 0.1).motion
+        <Motion.FLUCTUATES: 'rises and falls'>
+    """
+    last = objective[-min(WINDOW + 1, 1 + len(objective) // 2) :]
+    epochs = len(last) - 1
+
+    def course(motion: Motion) -> Course:
+        return Course(motion, epochs, float(last[0]), float(last[-1]))
+
+    if epochs < FEWEST or not np.isfinite(last).all():
+        return course(Motion.UNKNOWN)
+    changes = np.diff(last)
+    rounding = ROUNDING * eps * float(np.abs(last).max())
+    if np.ptp(last) <= rounding:
+        return course(Motion.STANDS)
+    if (changes <= rounding / 4).all():
+        return course(Motion.DESCENDS)
+    if (changes >= -rounding / 4).all():
+        return course(Motion.RISES)
+    times = np.arange(epochs + 1.0)
+    slope, level = np.polyfit(times, last, 1)
+    scatter = float((last - level - slope * times).std())
+    error = scatter * math.sqrt(12 / (epochs + 1) ** 3)  # of the slope
+    size = gap if np.isfinite(gap) and gap > 0 else 10 * scatter
+    fall = -slope * epochs
+    if abs(slope) > SIGNIFICANT * error and abs(fall) > DRIFT * size:
+        return course(Motion.DESCENDS if fall > 0 else Motion.RISES)
+    if float(np.ptp(last)) < VISIBLE * size:
+        return course(Motion.STANDS)
+    return course(Motion.FLUCTUATES)

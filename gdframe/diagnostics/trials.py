@@ -1,0 +1,136 @@
+"""A smaller learning rate that trains, found by short runs from the same start.
+
+Advice for a run that diverged where no limit is known: a few smaller learning rates are tried as
+one run group.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from gdframe.data.dataset import Dataset
+from gdframe.engines.auto import build_engine
+from gdframe.engines.base import Engine, Problem
+from gdframe.errors import counted
+from gdframe.loaders.base import Loader
+from gdframe.models.plain import is_linear_in_parameters
+
+DIVISORS = (2.0, 5.0, 10.0, 30.0, 100.0, 1_000.0, 10_000.0)
+"""What the learning rate that diverged is divided by."""
+
+MOST_LINEAR_STEPS, MOST_STEPS, WORK = 2_000, 200, 2e9
+"""Most steps of a trial, of linear models and of others; most products of rows and parameters."""
+
+MOST_STORED = 1_000_000
+"""Most parameters of a model whose starting values are stored."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What smaller learning rates did.
+
+    Args:
+        rates: learning rates, ascending.
+        objectives: of each after ``steps`` steps; infinite where a step was not finite.
+        start: objective before the first step.
+        steps: number of steps.
+    """
+
+    rates: list[float]
+    objectives: list[float]
+    start: float
+    steps: int
+
+    @property
+    def best(self) -> int | None:
+        """Which learning rate lowered the objective most, with a margin to those that fail.
+
+        The largest one that trains counts only if it is the only one.
+        """
+        good = 0
+        while good < len(self.rates) and self.objectives[good] < self.start:
+            good += 1
+        return min(range(max(1, good - 1)), key=self.objectives.__getitem__) if good else None
+
+    def __str__(self) -> str:
+        """Return the advice to take the best one."""
+        steps, best = counted(self.steps, "step"), self.best
+        if best is None:
+            return (
+                f"none of {len(self.rates)} learning rates from {self.rates[0]:.3g} to "
+                f"{self.rates[-1]:.3g} lowered the objective in {steps}"
+            )
+        return (
+            f"try {self.rates[best]:.3g}, which lowered the objective from {self.start:.4g} to "
+            f"{self.objectives[best]:.4g} in {steps}"
+        )
+
+
+class Trial:
+    """Smaller learning rates than a run's, each trained for a while from the run's start.
+
+    Args:
+        run: before its first step; it stays as it is.
+        data: what it trains on.
+        loader: which rows each step sees.
+        epochs: the run's limit, by which schedules count.
+    """
+
+    def __init__(self, run: Problem, data: Dataset, loader: Loader, epochs: int) -> None:
+        self._run, self._data, self._loader, self._epochs = run, data, loader, epochs
+        self.lr = float(run.optimizer.param_groups[0]["lr"])
+        named = {n: p for n, p in run.objective.model.named_parameters() if p.requires_grad}
+        self._size = sum(p.numel() for p in named.values())
+        is_small = self._size <= MOST_STORED
+        self._start = {n: p.detach().clone() for n, p in named.items()} if is_small else {}
+
+    def result(self) -> Outcome | None:
+        """Train with each learning rate; None if that would take long."""
+        is_linear = is_linear_in_parameters(self._run.objective.model)
+        per_step = len(DIVISORS) * 6.0 * self._size * self._loader.batch_size
+        whole = self._loader.steps_per_epoch * self._epochs
+        steps = min(whole, MOST_LINEAR_STEPS if is_linear else MOST_STEPS, int(WORK / per_step))
+        if steps < min(whole, 20) or not self._start:
+            return None
+        rates = sorted(self.lr / divisor for divisor in DIVISORS)
+        engine = build_engine(
+            "auto" if is_linear else "eager",
+            [self._restarted(rate) for rate in rates],
+            self._data,
+            self._loader,
+            epochs=self._epochs,
+        )
+        start = engine.evaluate("train", whole=False)[0].objective
+        return Outcome(rates, _train(engine, steps), start, steps)
+
+    def _restarted(self, lr: float) -> Problem:
+        """Return a copy of the run at its start, with another learning rate."""
+        objective, optimizer = copy.deepcopy((self._run.objective, self._run.optimizer))
+        with torch.no_grad():
+            for name, parameter in objective.model.named_parameters():
+                if name in self._start:
+                    parameter.copy_(self._start[name])
+                parameter.grad = None
+        optimizer.state.clear()
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        return replace(self._run, objective=objective, optimizer=optimizer, metrics={})
+
+
+def _train(engine: Engine, steps: int) -> list[float]:
+    """Execute steps; return the objective of each run, infinite where a step was not finite."""
+    is_finite, done = np.ones(len(engine.runs), dtype=bool), 0
+    while done < steps and is_finite.any():
+        last = min(steps, engine.clock.epoch_end(done))
+        is_finite &= engine.advance(done, last).finite_steps() == last - done
+        done = last
+    ends = [evaluation.objective for evaluation in engine.evaluate("train", whole=False)]
+    return [
+        end if fine and math.isfinite(end) else math.inf
+        for end, fine in zip(ends, is_finite, strict=True)
+    ]
