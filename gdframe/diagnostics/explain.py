@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gdframe.diagnostics.motion import Course, Motion, course_of
 from gdframe.diagnostics.nearness import Nearness
 from gdframe.diagnostics.stability import Stability, two_digits
-from gdframe.diagnostics.trials import Outcome
+from gdframe.diagnostics.trial_outcome import Outcome
 from gdframe.errors import counted
 from gdframe.stopping import Verdict
 
@@ -92,9 +92,12 @@ def why_not_further(evidence: Evidence) -> list[str]:
         return [f"{stability.exceeded_here}{motion}; try {stability.suggestion}"]
     if course.motion is Motion.FLUCTUATES:
         if evidence.is_sampled:
+            lr = "a smaller learning rate"
+            if stability is not None and stability.noisy and stability.is_above_suggestion:
+                lr = stability.suggestion
             return [
-                "the noise of the batches keeps the objective from settling; try a smaller "
-                "learning rate, larger batches or a decaying schedule"
+                "the noise of the batches keeps the objective from settling; "
+                f"try {lr}, larger batches or a decaying schedule"
             ]
         return [f"the objective {_moves(course)}; {evidence.try_smaller() or SMALLER}"]
     if course.motion is Motion.RISES:
@@ -116,16 +119,15 @@ def _slow(course: Course, evidence: Evidence) -> str | None:
     if course.motion is Motion.UNKNOWN:
         return None
     if course.motion is Motion.STANDS:
-        return (
-            f"moves too slowly: the objective has hardly changed over the last "
-            f"{counted(course.epochs, 'epoch')}"
-        )
+        stands = f"has hardly changed over the last {counted(course.epochs, 'epoch')}"
+        is_known = not math.isnan(evidence.nearness.gap)
+        return f"{'moves too slowly: ' if is_known else ''}the objective {stands}"
     speed = (
         f"an epoch lowers the objective by {_percent(course.last_decrease)}"
         if evidence.remaining is None
         else f"needs {_rounded(evidence.remaining)} more epochs to converge"
     )
-    if course.last_decrease <= evidence.tolerance:
+    if course.last_decrease <= evidence.tolerance and not math.isnan(evidence.nearness.gap):
         return f"moves too slowly for its tolerance: {speed}"
     return f"still descending: {speed}"
 

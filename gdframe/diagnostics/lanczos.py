@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-MOST_PRODUCTS = 200
-"""Most products with the matrix for its eigenvalues."""
+MOST_PRODUCTS, FEWEST = 200, 8
+"""Most products with the matrix for its eigenvalues; fewest from a random start, which may be far
+from the eigenvector, so that the estimated error is that of another eigenvalue."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ def extremes(
         ends = [-1, 0] if smallest else [-1]
         is_exact = residual <= 1e-12 * max(scale, 1e-300)
         errors = [_error(values, k, residual * abs(float(vectors[-1, k]))) for k in ends]
-        if is_exact or max(errors) <= tolerance * scale or done + 1 == steps:
+        is_close = max(errors) <= tolerance * scale and (start is not None or done >= FEWEST)
+        if is_exact or is_close or done + 1 == steps:
             break
         off_diagonal.append(residual)
         basis[done + 1] = image / residual

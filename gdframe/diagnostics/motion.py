@@ -25,11 +25,7 @@ VISIBLE = 0.01
 class Motion(Enum):
     """What the objective did over the last epochs."""
 
-    UNKNOWN = "unknown"
-    STANDS = "does not change beyond rounding"
-    DESCENDS = "descends"
-    RISES = "rises"
-    FLUCTUATES = "rises and falls"
+    UNKNOWN, STANDS, DESCENDS, RISES, FLUCTUATES = range(5)
 
 
 @dataclass(frozen=True)
@@ -64,9 +60,9 @@ def course_of(objective: NDArray[np.float64], eps: float, gap: float) -> Course:
 
     Example:
         >>> course_of(2 + 0.9 ** np.arange(50.0), 1e-16, 0.005).motion
-        <Motion.DESCENDS: 'descends'>
+        <Motion.DESCENDS: 2>
         >>> course_of(2 + 0.1 * (-1) ** np.arange(50.0), 1e-16, 0.1).motion
-        <Motion.FLUCTUATES: 'rises and falls'>
+        <Motion.FLUCTUATES: 4>
     """
     last = objective[-min(WINDOW + 1, 1 + len(objective) // 2) :]
     epochs = len(last) - 1

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from gdframe.data.dataset import Dataset, Rows
+from gdframe.diagnostics.overfitting import overfitting
 from gdframe.objective import Objective
 from gdframe.runs.history import History
-
-RISEN = 0.02
-"""Rise of the validation loss above its lowest value that counts as overfitting, relative."""
 
 
 def poor_predictions(row: Mapping[str, float], data: Dataset) -> list[str]:
@@ -57,7 +53,7 @@ def fit_sentences(history: History, parameters: Mapping[str, Tensor]) -> list[st
     """
     sentences = []
     matrices = [p for p in parameters.values() if p.ndim >= 2]
-    if len(matrices) > 1 and any(not bool(p.any()) for p in matrices):
+    if len(matrices) > 1 and all(not bool(p.any()) for p in matrices):
         sentences.append(ZERO_START)
     if "validation_loss" in history.epochs:
         sentence = overfitting(history["validation_loss"], history["train_loss"])
@@ -65,35 +61,9 @@ def fit_sentences(history: History, parameters: Mapping[str, Tensor]) -> list[st
     return sentences
 
 
-def overfitting(validation: NDArray[np.float64], training: NDArray[np.float64]) -> str | None:
-    """Return a sentence if the validation loss has risen while the training loss fell.
-
-    Args:
-        validation: loss over validation rows by epoch, from the start.
-        training: loss over training rows by epoch.
-    """
-    if len(validation) < 10 or not np.isfinite(validation).all():
-        return None
-    best = int(validation.argmin())
-    later = validation[best:]
-    if len(later) < 6:
-        return None
-    lowest, third = float(validation[best]), len(later) // 3
-    middle, end = float(later[third:-third].mean()), float(later[-third:].mean())
-    wobble = float(np.abs(np.diff(later)).mean())
-    is_rising = end - lowest > max(RISEN * abs(lowest), 4 * wobble) and end > middle
-    if not is_rising or training[-third:].mean() >= training[best]:
-        return None
-    since = "the start" if best == 0 else f"epoch {best:,}"
-    return (
-        f"the validation loss has risen since {since}, from {lowest:.4g} to {validation[-1]:.4g}, "
-        "while the training loss fell: the model overfits; stopping=early keeps the best epoch"
-    )
-
-
 ZERO_START = (
-    "a layer has only zero weights, so the layers before it get no gradient and training cannot "
-    "leave this point: use initializer=kaiming or another that draws random values"
+    "all weights are zero, where the weights of a network get no gradient: use "
+    "initializer=kaiming or another that draws random values"
 )
 """Advice for a network that started at zero."""
 

@@ -105,10 +105,19 @@ class Stability:
         return f"learning rate {self.lr:.6g} is {self.ratio_in_words}"
 
     @property
+    def _suggested(self) -> float:
+        is_noisy = self.noisy is not None and self.noisy < self.limit
+        return (NOISY_SHARE if is_noisy else FULL_SHARE) * self.lowest
+
+    @property
     def suggestion(self) -> str:
         """A learning rate below the limit, rounded down."""
-        is_noisy = self.noisy is not None and self.noisy < self.limit
-        return rounded_down((NOISY_SHARE if is_noisy else FULL_SHARE) * self.lowest)
+        return rounded_down(self._suggested)
+
+    @property
+    def is_above_suggestion(self) -> bool:
+        """Whether the learning rate is clearly above the one that is suggested."""
+        return self.lr > 1.2 * self._suggested
 
 
 def two_digits(factor: float) -> str:

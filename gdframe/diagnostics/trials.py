@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from gdframe.data.dataset import Dataset
+from gdframe.diagnostics.trial_outcome import Outcome
 from gdframe.engines.auto import build_engine
 from gdframe.engines.base import Engine, Problem
-from gdframe.errors import counted
 from gdframe.loaders.base import Loader
 from gdframe.models.plain import is_linear_in_parameters
 
@@ -28,47 +28,6 @@ MOST_LINEAR_STEPS, MOST_STEPS, WORK = 2_000, 200, 2e9
 
 MOST_STORED = 1_000_000
 """Most parameters of a model whose starting values are stored."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What smaller learning rates did.
-
-    Args:
-        rates: learning rates, ascending.
-        objectives: of each after ``steps`` steps; infinite where a step was not finite.
-        start: objective before the first step.
-        steps: number of steps.
-    """
-
-    rates: list[float]
-    objectives: list[float]
-    start: float
-    steps: int
-
-    @property
-    def best(self) -> int | None:
-        """Which learning rate lowered the objective most, with a margin to those that fail.
-
-        The largest one that trains counts only if it is the only one.
-        """
-        good = 0
-        while good < len(self.rates) and self.objectives[good] < self.start:
-            good += 1
-        return min(range(max(1, good - 1)), key=self.objectives.__getitem__) if good else None
-
-    def __str__(self) -> str:
-        """Return the advice to take the best one."""
-        steps, best = counted(self.steps, "step"), self.best
-        if best is None:
-            return (
-                f"none of {len(self.rates)} learning rates from {self.rates[0]:.3g} to "
-                f"{self.rates[-1]:.3g} lowered the objective in {steps}"
-            )
-        return (
-            f"try {self.rates[best]:.3g}, which lowered the objective from {self.start:.4g} to "
-            f"{self.objectives[best]:.4g} in {steps}"
-        )
 
 
 class Trial:

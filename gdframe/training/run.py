@@ -131,7 +131,7 @@ class Run:
         return self.engine.parameters(self.index)
 
     def is_finite(self) -> bool:
-        """Return whether the objective and its gradient over all rows are finite now."""
+        """Return whether objective and gradient over all rows are finite."""
         return first_not_finite(self._evaluate()) is None
 
     def seat(self, evaluator: Evaluator, index: int) -> None:
@@ -249,15 +249,11 @@ class Run:
         return Verdict(Status.FAILED, str(error))
 
     def _epoch_end(self) -> EpochEnd:
-        spec, row = self.spec, self.history.last
+        spec, row, noisy = self.spec, self.history.last, self.clock.steps_per_epoch > 1
         return EpochEnd(
-            row=row,
-            start=self.history.first,
-            epochs=self.epochs,
-            lr=spec.lr,
-            noisy=self.clock.steps_per_epoch > 1,
-            is_near=lambda: is_near(spec.objective, spec.data, row, self.parameters()),
-        )
+            row, self.history.first, self.epochs, spec.lr, noisy,
+            lambda: is_near(spec.objective, spec.data, row, self.parameters()),
+        )  # fmt: skip
 
     def _return_to(self, best: Best) -> None:
         """Return to the parameters that a stopping rule kept as the best."""

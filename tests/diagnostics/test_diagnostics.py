@@ -11,7 +11,7 @@ import torch
 
 import gdframe as gd
 
-NOISE = "the noise of the batches"
+NOISE = "the noise of the batches keeps the objective from settling"
 HIMMELBLAU = ["model=himmelblau", "dtype=float64", "lr=0.001", "epochs=200"]
 ROSENBROCK = ["model=rosenbrock", "dtype=float64"]
 EXPLAINED = [
@@ -27,25 +27,42 @@ EXPLAINED = [
     (["variant=batch", "lr=0.001"], "max_epochs", "is 0.41 % of its stability limit 0.24"),
     (["variant=sgd", "lr=1e-5"], "max_epochs", "is 0.015 % of its stability limit 0.067"),
     (["variant=batch", "lr=0.001", "optimizer=nesterov"], "max_epochs", "stability limit 0.16"),
-    (["variant=batch", "lr=0.1", "optimizer=adam"], "max_epochs", "still descending: the last ep"),
+    (["variant=batch", "lr=0.1", "optimizer=adam"], "max_epochs", "still descending: an epoch"),
     (["variant=batch", "lr=100", "optimizer.clip_norm=1"], "max_epochs",
-     "the objective is 450 % above its minimum 3051.53"),
-    (["variant=batch", "lr=0.1", "epochs=3000"], "converged", None),
-    (["variant=sgd", "lr=0.01"], "converged", None),
-    (["variant=minibatch", "lr=0.01"], "converged", None),
-    (["variant=sgd", "lr=0.06"], "converged", f"90 % above its minimum 3051.53: {NOISE}"),
-    (["variant=sgd", "lr=0.06", "schedule=warmup"], "converged", NOISE),  # it lowers no rate
-    (["variant=minibatch", "optimizer=nesterov", "lr=0.12"], "converged", NOISE),
-    (["variant=batch", "schedule=exponential", "schedule.gamma=0.8", "lr=0.2"], "converged",
-     "9.4 % above its minimum 3051.53: the schedule"),
+     "230 % of the mean predictor's loss; train r2 -1.77 is below 0: the mean of the targets"),
+    (["variant=batch", "lr=100", "optimizer.clip_norm=1"], "max_epochs",
+     "the objective rises and falls over the last 50 epochs; try 3.33, which lowered the"),
+    (["variant=batch", "lr=0.1", "epochs=3000"], "converged",
+     "0.164 above its minimum 3051.53, 0.0027 % of the mean predictor's loss"),
+    (["variant=sgd", "lr=0.01"], "max_epochs", f"{NOISE}; try 0.0067, larger batches"),
+    (["variant=minibatch", "lr=0.01"], "max_epochs", f"{NOISE}; try a smaller learning rate, "),
+    (["variant=sgd", "lr=0.06", "schedule=warmup"], "max_epochs", NOISE),  # it lowers no rate
+    (["variant=minibatch", "optimizer=nesterov", "lr=0.12"], "max_epochs", NOISE),
+    (["variant=batch", "schedule=exponential", "schedule.gamma=0.8", "lr=0.2"], "max_epochs",
+     "moves too slowly for its tolerance: an epoch lowers the objective by 8.8e-06 %; the "
+     "schedule has lowered the learning rate from 0.2 to 5.09e-11"),
+    (["variant=batch", "lr=0.25"], "max_epochs",
+     "learning rate 0.25 is just above the stability limit 0.24 (2 / lambda_max): the objective "
+     "has risen over the last 50 epochs"),
+    (["data=regression", "lr=1e-10"], "max_epochs", "moves too slowly: the objective has hardly"),
+    (["model=himmelblau", "lr=1e-8"], "max_epochs", "moves too slowly: the objective has hardly"),
+    (["model=himmelblau", "lr=1e-8", "optimizer=adam"], "max_epochs", "moves too slowly"),
+    (["model=himmelblau", "lr=1e-8", "optimizer=rmsprop"], "max_epochs", "moves too slowly"),
+    (["model=quadratic", "lr=0.2"], "max_epochs", "is at the stability limit 0.2 (2 / lambda_max)"),
+    (["model=himmelblau", "lr=0.03"], "max_epochs", "the objective rises and falls over the last"),
+    (["model=rastrigin", "lr=0.01"], "max_epochs", "the objective rises and falls over the last"),
+    (["data=iris", "model=mlp", "initializer=zeros", "epochs=9"], "max_epochs",
+     "all weights are zero, where the weights of a network get no gradient"),
+    (["data=breast_cancer", "epochs=5"], "max_epochs", "so the loss has no finite minimum"),
+    (["loss=poisson", "variant=batch", "lr=0.5"], "diverged", "which lowered the objective from 1"),
     (["data=digits", "variant=batch", "lr=0.001", "epochs=30"], "max_epochs", "limit 2.5"),
-    (["data=digits", "variant=batch", "lr=1e-5"], "max_epochs", "lowered the objective by 0.00081"),
+    (["data=digits", "variant=batch", "lr=1e-5"], "max_epochs", "lowers the objective by 0.00081"),
     (["data=digits", "variant=batch", "lr=100", "model=mlp", "model.hidden=[16]"], "diverged",
-     "learning rate 100 is too large: try 10"),
+     "learning rate 100 is too large; try 0.1, which lowered the objective from 2.709 to"),
     (["data=digits", "variant=batch", "lr=100", "model=mlp", "model.hidden=[16]",
       "diagnostics.curvature=true"], "diverged", "times the stability limit"),
     # at the level of float32 rounding the processor decides
-    (["data=digits", "variant=sgd", "lr=1"], "converged or max_epochs", None),
+    (["data=digits", "variant=sgd", "lr=1"], "converged or max_epochs", "no finite minimum"),
     ([*ROSENBROCK, "lr=0.01"], "diverged", "7.5 times the stability limit 0.0013"),
     ([*ROSENBROCK, "lr=1e-4", "epochs=500"], "max_epochs", "still descending"),
     ([*ROSENBROCK, "model.start=[0.99,0.98]", "lr=1e-3", "epochs=9000", "optimizer=momentum",
@@ -70,10 +87,7 @@ EXPLAINED = [
 def test_runs_end_with_advice(tmp_path, overrides, status, words):
     result = gd.train(*overrides, folder=tmp_path / "run")
     assert str(result.status) in status.split(" or ")
-    if words is None:
-        assert ";" not in result.reason
-    else:
-        assert words in result.reason
+    assert words in result.reason
 
 
 @pytest.mark.parametrize(
@@ -231,7 +245,7 @@ def test_the_table_names_the_batch_size_of_a_limit(tmp_path):
     from gdframe.runs.result_table import table
 
     small = gd.train("data=breast_cancer", "variant=minibatch", "epochs=2", folder=tmp_path / "a")
-    assert "(full batch)\n" in table(small)
+    assert "lambda_max 3.298 at the start\n" in table(small)  # no limit of full batches
     known = gd.train("variant=sgd", "optimizer=momentum", "epochs=2", folder=tmp_path / "b")
     assert "(full batch), 0.00813 at this batch size\n" in table(known)
     theory = gd.train("variant=sgd", "diagnostics.theory=true", "epochs=2", folder=tmp_path / "c")

@@ -1,0 +1,35 @@
+"""Overfitting: the validation loss has risen while the training loss fell."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+RISEN = 0.02
+"""Rise of the validation loss above its lowest value that counts as overfitting, relative."""
+
+
+def overfitting(validation: NDArray[np.float64], training: NDArray[np.float64]) -> str | None:
+    """Return a sentence if the validation loss has risen while the training loss fell.
+
+    Args:
+        validation: loss over validation rows by epoch, from the start.
+        training: loss over training rows by epoch.
+    """
+    if len(validation) < 10 or not np.isfinite(validation).all():
+        return None
+    best = int(validation.argmin())
+    later = validation[best:]
+    if len(later) < 6:
+        return None
+    lowest, third = float(validation[best]), len(later) // 3
+    middle, end = float(later[third:-third].mean()), float(later[-third:].mean())
+    wobble = float(np.abs(np.diff(later)).mean())
+    is_rising = end - lowest > max(RISEN * abs(lowest), 4 * wobble) and end > middle
+    if not is_rising or training[-third:].mean() >= training[best]:
+        return None
+    since = "the start" if best == 0 else f"epoch {best:,}"
+    return (
+        f"the validation loss has risen since {since}, from {lowest:.4g} to {validation[-1]:.4g}, "
+        "while the training loss fell: the model overfits; stopping=early keeps the best epoch"
+    )
