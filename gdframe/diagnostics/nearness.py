@@ -109,7 +109,7 @@ def _of_function(
 ) -> Nearness:
     """Return the nearness of a function's point by its Newton step, with absolute curvatures."""
     value, _ = flat(objective, data.train)
-    point = parameters["x"].double().reshape(-1)
+    point = parameters["x"].detach().double().reshape(-1)
     local = Local(value, point)
     if len(point) <= DENSE:
         unit = torch.eye(len(point), dtype=point.dtype, device=point.device)

@@ -26,6 +26,12 @@ DEPENDENT = 1e-9
 ROUNDING = 8.0
 """Relative error of values, in units of their type's, up to which a dependence counts as exact."""
 
+FAR = 20.0
+"""Ratio of the target's mean and standard deviation from which on the mean dwarfs its variation."""
+
+LOST = 1e-3
+"""Rounding of targets, in units of their standard deviation, that is worth a warning."""
+
 PIECEWISE = (nn.ReLU, nn.LeakyReLU, nn.MaxPool1d, nn.MaxPool2d)
 """Piecewise linear layers."""
 
@@ -37,8 +43,32 @@ def advice_on_data(data: Dataset, objective: Objective) -> list[str]:
         data: its training rows are checked.
         objective: its penalty may make the minimum unique although columns are collinear.
     """
+    if data.task == "minimization":
+        return []
+    return [*_advice_on_target(data), *_advice_on_features(data, objective)]
+
+
+def _advice_on_target(data: Dataset) -> list[str]:
+    """Return advice on a target whose mean is far larger than its variation."""
+    if data.task != "regression" or len(data.train.targets) < 3:
+        return []
+    y = data.train.targets
+    mean, deviation = float(y.double().mean().abs()), float(y.double().std())
+    if deviation == 0 or mean < FAR * deviation:
+        return []
+    rounding = torch.finfo(y.dtype).eps * mean / deviation
+    remedy = ", and dtype=float64" if rounding > LOST else ""
+    return [
+        f"target '{data.encoding.target_name}' has a mean {mean / deviation:,.0f} times its "
+        "standard deviation: descent is busy with the mean for long; subtract it from the "
+        f"target{remedy}"
+    ]
+
+
+def _advice_on_features(data: Dataset, objective: Objective) -> list[str]:
+    """Return advice on uneven scales and on columns that depend on each other."""
     features = data.train.features
-    if data.task == "minimization" or len(features) < 3 or features.shape[1] < 2:
+    if len(features) < 3 or features.shape[1] < 2:
         return []
     x = features[:: -(-len(features) // MOST_ROWS)]
     eps = max(torch.finfo(x.dtype).eps, 1e-12)  # eigenvectors are less exact than the values
@@ -47,12 +77,29 @@ def advice_on_data(data: Dataset, objective: Objective) -> list[str]:
     is_varying = deviations > 1e-12 * sizes.clamp(min=1e-300)
     names = data.encoding.feature_names
     advice = [_advice_on_scales(deviations, is_varying, names)]
-    columns = is_varying.nonzero()[:, 0]
+    columns = (is_varying & ~_last_categories(data)).nonzero()[:, 0]
     if 2 <= len(columns) <= MOST_COLUMNS and not is_strictly_convex(objective):
         scaled = (x[:, columns] - x[:, columns].mean(dim=0)) / deviations[columns]
         noise = ROUNDING * eps * sizes[columns] / deviations[columns]
-        advice.append(_advice_on_dependence(scaled, noise, [names[i] for i in columns.tolist()]))
+        dependence = _dependence(scaled, noise, [names[i] for i in columns.tolist()])
+        if dependence is not None:
+            has_l2 = bool(objective.penalized) and objective.penalty.curvature is not None
+            remedy = "raise penalty.strength above 0" if has_l2 else "use penalty=l2"
+            advice.append(f"{dependence}; drop one of them, or {remedy}")
     return [sentence for sentence in advice if sentence]
+
+
+def _last_categories(data: Dataset) -> Tensor:
+    """Return which features are the last category of a column, (features,).
+
+    The categories of a column add up to one: the last one depends on the others by construction.
+    """
+    is_last: list[bool] = []
+    for column in data.encoding.columns:
+        is_last += [False] * column.width
+        if column.kind == "category" and column.width > 1:
+            is_last[-1] = True
+    return torch.tensor(is_last, device=data.train.features.device)
 
 
 def advice_on_rate(stability: Stability | None) -> list[str]:
@@ -87,8 +134,8 @@ def is_strictly_convex(objective: Objective) -> bool:
     return why_not_quadratic_penalty(objective) is None and penalty.curvature != 0
 
 
-def _advice_on_dependence(scaled: Tensor, noise: Tensor, names: list[str]) -> str | None:
-    """Return advice on columns of which one is a linear combination of the others.
+def _dependence(scaled: Tensor, noise: Tensor, names: list[str]) -> str | None:
+    """Return a sentence on columns of which one is a linear combination of the others.
 
     Args:
         scaled: (rows, columns) of mean 0 and standard deviation 1.
@@ -118,7 +165,7 @@ def _advice_on_dependence(scaled: Tensor, noise: Tensor, names: list[str]) -> st
     is_exact = float((scaled @ weights).square().mean().sqrt()) <= float(weights.abs() @ noise)
     effect = "the minimum is not unique" if is_exact else "their weights are hardly determined"
     nearly = "" if is_exact else "nearly "
-    return f"columns {shown} are {nearly}{kind}: {effect}; drop one of them, or use penalty=l2"
+    return f"columns {shown} are {nearly}{kind}: {effect}"
 
 
 def advice_on_curvature(objective: Objective) -> list[str]:

@@ -45,7 +45,7 @@ EXPLAINED = [
      "learning rate 0.25 is just above the stability limit 0.24 (2 / lambda_max): the objective "
      "has risen over the last 50 epochs"),
     (["data=regression", "lr=1e-10"], "max_epochs", "moves too slowly: the objective has hardly"),
-    (["model=himmelblau", "lr=1e-8"], "max_epochs", "moves too slowly: the objective has hardly"),
+    (["model=himmelblau", "lr=1e-8"], "max_epochs", "moves too slowly"),
     (["model=himmelblau", "lr=1e-8", "optimizer=adam"], "max_epochs", "moves too slowly"),
     (["model=himmelblau", "lr=1e-8", "optimizer=rmsprop"], "max_epochs", "moves too slowly"),
     (["model=quadratic", "lr=0.2"], "max_epochs", "is at the stability limit 0.2 (2 / lambda_max)"),

@@ -70,6 +70,37 @@ def test_a_penalty_with_curvature_makes_the_minimum_unique(penalty, is_unique):
         assert (advice_on(dependent, penalty) == []) is is_unique
 
 
+def test_advice_on_columns_does_not_name_a_penalty_that_is_there():
+    a, b = columns(2)
+    (advice,) = advice_on([a, b, a], gd.L2(strength=0.0))
+    assert advice.endswith("drop one of them, or raise penalty.strength above 0")
+    (advice,) = advice_on([a, b, a], gd.L1(strength=0.1))
+    assert advice.endswith("drop one of them, or use penalty=l2")
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+@pytest.mark.parametrize("copies", [1, 2])
+def test_categories_of_a_column_are_not_the_users_fault(tmp_path, count, copies):
+    random = np.random.default_rng(count)
+    words = [f"k{random.integers(count)}" for _ in range(80)]
+    lines = [f"{','.join([w] * copies)},{x},{2 * x}" for w, x in zip(words, random.normal(size=80))]
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join([",".join([*"cd"[:copies], "x", "y"]), *lines]))
+    data = gd.Table(path=str(path), target="y").load()
+    advice = advice_on_data(data, Objective(gd.Linear(data.features), gd.MSE()))
+    assert bool(advice) is (copies == 2)  # the user's two equal columns are named
+
+
+@pytest.mark.parametrize("deviation", [1e-9, 1.0, 1e6])
+def test_a_target_far_from_zero_is_named(deviation):
+    x, y = columns(2)
+    for ratio in (0.0, 5.0, 50.0, 1e5):
+        data = gd.Dataset.from_arrays(x[:, None], deviation * (y + ratio), dtype=torch.float32)
+        advice = advice_on_data(data, Objective(gd.Linear(1), gd.MSE()))
+        assert len(advice) == (ratio >= 50)
+        assert ("dtype=float64" in "".join(advice)) is (ratio == 1e5)
+
+
 def test_good_data_get_no_advice():
     for source in (gd.Diabetes(), gd.Digits(), gd.Iris()):
         data = source.load()

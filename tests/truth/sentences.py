@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .reference import PRODUCT, differences
-from .trained import Trained, part_accuracy
+from .trained import part_accuracy
 
 N = r"([-+\d.,e]*\d(?:e[-+]?\d+)?)"
 """A number in a sentence."""

@@ -1,0 +1,78 @@
+"""What an objective did over its last epochs, on courses that are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gdframe.diagnostics.motion import Motion, course_of
+from gdframe.diagnostics.overfitting import overfitting
+from gdframe.diagnostics.trial_outcome import Outcome
+
+EPS = 1e-7
+epochs = st.integers(12, 300)
+scales = st.floats(-20, 20).map(lambda power: 10**power)
+
+
+@settings(max_examples=40, deadline=None)
+@given(epochs, st.floats(0.5, 0.999), scales)
+def test_a_geometric_fall_descends_until_it_is_rounding(count, factor, scale):
+    gap = factor ** np.arange(count)
+    course = course_of(scale * (1 + gap), EPS, scale * gap[-1])
+    last = gap[-min(101, 1 + count // 2) :]
+    is_visible = np.ptp(last) > 16 * EPS
+    assert course.motion in ((Motion.DESCENDS,) if is_visible else (Motion.STANDS, Motion.DESCENDS))
+
+
+@settings(max_examples=40, deadline=None)
+@given(epochs, scales, st.integers(0, 1000))
+def test_noise_without_a_trend_rises_and_falls(count, scale, seed):
+    noise = np.random.default_rng(seed).uniform(0.5, 1.5, size=count)
+    motion = course_of(scale * (1 + noise), EPS, scale).motion
+    assert motion is not Motion.STANDS
+    cycle = 1 + 0.5 * (-1.0) ** np.arange(count)
+    assert course_of(scale * cycle, EPS, scale).motion is Motion.FLUCTUATES
+
+
+@settings(max_examples=20, deadline=None)
+@given(epochs, scales, st.integers(0, 1000))
+def test_rounding_alone_stands(count, scale, seed):
+    rounding = EPS * np.random.default_rng(seed).uniform(-1, 1, size=count)
+    assert course_of(scale * (1 + rounding), EPS, scale).motion is Motion.STANDS
+
+
+def test_growth_rises_and_short_runs_are_unknown():
+    assert course_of(1.01 ** np.arange(50.0), EPS, 1.0).motion is Motion.RISES
+    assert course_of(np.array([2.0, 1.0]), EPS, 1.0).motion is Motion.UNKNOWN
+
+
+@pytest.mark.parametrize("best", [0, 5, 30])
+def test_overfitting_names_the_epoch_of_the_lowest_validation_loss(best):
+    times = np.arange(60.0)
+    validation = 1 + 0.01 * np.abs(times - best)
+    training = np.exp(-times / 20)
+    since = "the start" if best == 0 else f"epoch {best}"
+    assert f"has risen since {since}, from 1 to" in overfitting(validation, training)
+    assert overfitting(validation, np.ones(60)) is None
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000))
+def test_noise_of_the_validation_loss_is_no_overfitting(seed):
+    validation = 1 + 0.05 * np.random.default_rng(seed).normal(size=80)
+    assert overfitting(validation, np.exp(-np.arange(80.0))) is None
+
+
+@pytest.mark.parametrize("failing", range(5))
+def test_the_rate_that_is_advised_has_a_margin_to_those_that_fail(failing):
+    rates = [0.01, 0.1, 1.0, 10.0]
+    objectives = [4.0 - k if k < 4 - failing else np.inf for k in range(4)]
+    outcome = Outcome(rates, objectives, start=5.0, steps=9)
+    if failing == 4:
+        assert outcome.best is None
+        assert "none of 4 learning rates" in str(outcome)
+    else:
+        assert outcome.best == max(0, 2 - failing)
+        assert f"try {rates[outcome.best]:g}, which lowered" in str(outcome)
