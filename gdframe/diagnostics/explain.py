@@ -99,7 +99,10 @@ def why_not_further(evidence: Evidence) -> list[str]:
                 "the noise of the batches keeps the objective from settling; "
                 f"try {lr}, larger batches or a decaying schedule"
             ]
-        return [f"the objective {_moves(course)}; {evidence.try_smaller() or SMALLER}"]
+        outcome = evidence.try_smaller()
+        is_better = outcome is not None and outcome.lowest < float(evidence.objective[-1])
+        advice = f"; {outcome}" if is_better else ""
+        return [f"the objective {_moves(course)}{advice}"]
     if course.motion is Motion.RISES:
         return [f"the objective {_moves(course)}"]
     return [sentence for sentence in (_slow(course, evidence), _small_rate(evidence)) if sentence]

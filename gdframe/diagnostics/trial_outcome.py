@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from gdframe.errors import counted
@@ -33,6 +34,11 @@ class Outcome:
         while good < len(self.rates) and self.objectives[good] < self.start:
             good += 1
         return min(range(max(1, good - 1)), key=self.objectives.__getitem__) if good else None
+
+    @property
+    def lowest(self) -> float:
+        """Objective that the best one reached; infinite if none lowered it."""
+        return math.inf if self.best is None else self.objectives[self.best]
 
     def __str__(self) -> str:
         """Return the advice to take the best one."""

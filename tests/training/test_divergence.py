@@ -20,7 +20,7 @@ def test_divergence_names_the_step_and_keeps_the_last_finite_state():
     result = trainer.fit()
     assert result.status == Status.DIVERGED
     step = int(result.reason.split("step ")[1].split(";")[0].split(" ")[0])
-    assert "learning rate 100 is too large: try 10" in result.reason
+    assert "learning rate 100 is too large: try a smaller one" in result.reason
     assert step - 4 <= result.steps < step
     assert all(p.isfinite().all() for p in trainer.run.parameters().values())
     assert math.isfinite(result.train_loss)

@@ -148,7 +148,9 @@ def test_ended_runs_leave_the_engine():
         def on_epoch(self, run):
             sizes.append(len(run.engine.runs))
 
-    together("eager", [SETTINGS[0], SETTINGS[4]], observers=[Watch()])
+    target = float(alone("eager", SETTINGS[1]).history["objective"][2])
+    short = {**SETTINGS[1], "stopping": {"target": target}}
+    together("eager", [SETTINGS[0], short], observers=[Watch()])
     assert sizes[0] == 2
     assert sizes[-1] == 1
 

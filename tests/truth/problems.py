@@ -61,7 +61,7 @@ def _common(draw):
     if draw.random() < 0.3:
         settings["dtype"] = "float64"
     if settings["variant"] == "minibatch":
-        settings["batch_size"] = draw.choice([5, 16, 50])
+        settings["batch_size"] = draw.choice([5, 16, 30])
     if settings["variant"] == "batch" and draw.random() < 0.3:
         settings["epochs"] = 2000
     return settings

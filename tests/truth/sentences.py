@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .reference import PRODUCT, differences
+from .reference import PRODUCT
 from .trained import part_accuracy
 
 N = r"([-+\d.,e]*\d(?:e[-+]?\d+)?)"
@@ -62,9 +62,7 @@ def _rate_and_limit(run, lr, words, limit, place, *rest):
 
 def _limit_at(run, limit, is_noisy, place):
     if run.is_function and "start" in place:
-        x = run.spec.model.x.detach().double().numpy()
-        top = np.linalg.eigvalsh(differences(run.result.model, x, run.function)[1])[-1]
-        true = PRODUCT[run.rule] / top
+        true = PRODUCT[run.rule] / np.linalg.eigvalsh(run.hessian_at_start)[-1]
         return 0.89 * true <= number(limit) <= 1.01 * true
     return _limit(run, limit, is_noisy)
 
@@ -108,7 +106,7 @@ def _lowers(run, share):
 
 def _slow(run, *words):
     """Check that as many epochs again lower the gap by less than a tenth."""
-    if run.is_near:
+    if run.gap is not None and run.gap[0] <= 9e-4 * run.gap[1]:
         return False
     if "schedule" in run.settings:
         return None
@@ -186,7 +184,8 @@ def _zero(run):
 
 def _curvature_is(run, said, where):
     if run.is_function:
-        return close(number(said), np.linalg.eigvalsh(run.newton[1])[-1], 0.01, 1e-2)
+        hessian = run.hessian_at_start if "start" in where else run.newton[1]
+        return close(number(said), np.linalg.eigvalsh(hessian)[-1], 0.01, 1e-2)
     if run.linear is None:
         return False
     return close(number(said), run.linear.largest_curvature(np.zeros(run.end.size)), 0.01, 1e-9)
@@ -197,7 +196,7 @@ def _curvature(run, said, where):
 
 
 def _curvature_here(run, said, where, limit):
-    return _curvature_is(run, said, where) and run.is_full and _limit(run, limit)
+    return _curvature_is(run, said, where) and run.is_full and _limit_at(run, limit, False, where)
 
 
 def _stable(run, said, limit):

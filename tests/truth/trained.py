@@ -83,6 +83,12 @@ class Trained:
         gradient, hessian = differences(self.result.model, x, self.function)
         return newton_length(gradient, hessian) / (1 + np.linalg.norm(x)), hessian
 
+    @cached_property
+    def hessian_at_start(self):
+        """The Hessian of a function at its starting point."""
+        x = self.spec.model.x.detach().double().numpy()
+        return differences(self.result.model, x, self.function)[1]
+
     @property
     def function(self):
         return {"condition_number": float(self.settings.get("model.condition_number", 10.0))}
