@@ -89,7 +89,8 @@ def why_not_further(evidence: Evidence) -> list[str]:
     is_moving = course.motion in (Motion.RISES, Motion.FLUCTUATES, Motion.STANDS)
     if stability is not None and stability.exceeded and (stability.is_constant or is_moving):
         motion = f": the objective {_moves(course)}" if is_moving else ""
-        return [f"{stability.exceeded_here}{motion}; try {stability.suggestion}"]
+        advice = f"; try {stability.suggestion}" if stability.is_constant else _tried(evidence)
+        return [f"{stability.exceeded_here}{motion}{advice}"]
     if course.motion is Motion.FLUCTUATES:
         if evidence.is_sampled:
             lr = "a smaller learning rate"
@@ -99,13 +100,17 @@ def why_not_further(evidence: Evidence) -> list[str]:
                 "the noise of the batches keeps the objective from settling; "
                 f"try {lr}, larger batches or a decaying schedule"
             ]
-        outcome = evidence.try_smaller()
-        is_better = outcome is not None and outcome.lowest < float(evidence.objective[-1])
-        advice = f"; {outcome}" if is_better else ""
-        return [f"the objective {_moves(course)}{advice}"]
+        return [f"the objective {_moves(course)}{_tried(evidence)}"]
     if course.motion is Motion.RISES:
         return [f"the objective {_moves(course)}"]
     return [sentence for sentence in (_slow(course, evidence), _small_rate(evidence)) if sentence]
+
+
+def _tried(evidence: Evidence) -> str:
+    """Return the advice to take a smaller rate, if one that was tried did better than the run."""
+    outcome = evidence.try_smaller()
+    is_better = outcome is not None and outcome.lowest < float(evidence.objective[-1])
+    return f"; {outcome}" if is_better else ""
 
 
 def _moves(course: Course) -> str:

@@ -52,11 +52,11 @@ def _rate_and_limit(run, lr, words, limit, place, *rest):
     true = small if is_noisy else full
     true = number(limit) if "start" in place else true
     true = true or number(limit)
-    ratio = number(lr) / true
+    ratio, rounding = number(lr) / true, 0.0 if true != number(limit) else 0.1
     if words == "at":
-        return close(ratio, 1, 0.02)
+        return close(ratio, 1, 0.02 + rounding)
     if words == "just above":
-        return ratio * 1.001 >= 1 and ratio < 1.06
+        return ratio * 1.001 >= 1 and ratio < 1.06 + rounding
     return close(number(words.split()[0]), ratio, 0.1)
 
 
