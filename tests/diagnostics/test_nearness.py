@@ -55,7 +55,8 @@ def test_nearness_does_not_depend_on_the_scale_of_the_target(scale, shift):
         with torch.no_grad():
             model.weight.copy_(torch.tensor([[scale * share, 0.0]]))
             model.bias.fill_(scale * shift)
-        row = {"objective": float(((model(x)[:, 0] - y) ** 2).mean()), "gradient_norm": 1e-12}
+            objective_value = ((model(x)[:, 0] - y) ** 2).mean().item()
+        row = {"objective": objective_value, "gradient_norm": 1e-12}
         found = nearness(objective, data, row, dict(model.named_parameters()))
         assert found.is_near is is_near
 
