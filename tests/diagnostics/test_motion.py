@@ -30,8 +30,10 @@ def test_a_geometric_fall_descends_until_it_is_rounding(count, factor, scale):
 @given(epochs, scales, st.integers(0, 1000))
 def test_noise_without_a_trend_rises_and_falls(count, scale, seed):
     noise = np.random.default_rng(seed).uniform(0.5, 1.5, size=count)
-    motion = course_of(scale * (1 + noise), EPS, scale).motion
-    assert motion is not Motion.STANDS
+    course = course_of(scale * (1 + noise), EPS, scale)
+    assert course.motion is not Motion.STANDS
+    assert course.motion is not Motion.DESCENDS or course.last_decrease > 0
+    assert course.motion is not Motion.RISES or course.end > course.start
     cycle = 1 + 0.5 * (-1.0) ** np.arange(count)
     assert course_of(scale * cycle, EPS, scale).motion is Motion.FLUCTUATES
 
