@@ -31,6 +31,9 @@ Newton step of a function, in units of one plus the norm of the point."""
 MOST_ROWS, WORK, MOST_PRODUCTS = 10_000, 3e8, 40
 """Most rows of a Newton step; most products of rows and parameters for it; most of the Hessian."""
 
+MOST_VALUES = 5_000_000
+"""Most feature values of which a copy in float64 is made."""
+
 DENSE = 200
 """Most parameters of a function whose Hessian is computed whole."""
 
@@ -76,7 +79,7 @@ def nearness(
         return UNKNOWN
     minimum = minimum_of(objective, data)
     if minimum is not None:
-        gap = row["objective"] - minimum.value
+        gap = _exact_objective(objective, data, row, parameters) - minimum.value
         return Nearness(gap, minimum.scale, gap <= NEAR * minimum.scale, minimum)
     if objective.penalized and objective.penalty.kinked:
         return UNKNOWN
@@ -102,6 +105,23 @@ def is_near(
     except Exception as error:  # a user's component may have no second derivative
         log.debug("whether the point is stationary is not known: %s", error)
         return False
+
+
+@torch.no_grad()
+def _exact_objective(
+    objective: Objective, data: Dataset, row: Mapping[str, float], parameters: Mapping[str, Tensor]
+) -> float:
+    """Return the objective of a linear model in float64, unless that needs much memory.
+
+    In float32 the rounding of outputs far from zero may exceed the gap.
+    """
+    named = {n: p for n, p in objective.model.named_parameters() if p.requires_grad}
+    is_exact = all(parameters[name].dtype == torch.float64 for name in named)
+    if is_exact or data.train.features.numel() > MOST_VALUES:
+        return row["objective"]
+    value, _ = flat(objective, objective.encode(data.train))
+    point = torch.cat([parameters[name].detach().double().reshape(-1) for name in named])
+    return float(value(point))
 
 
 def _of_function(
