@@ -14,9 +14,10 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any, NamedTuple, NoReturn
+from typing import NamedTuple
 
 from gdframe.cli.streams import patient_streams
+from gdframe.cli.verb_parser import VerbParser as _Parser
 from gdframe.errors import Exit, FailedError, UserError, printable, reason_of, require_utf8
 from gdframe.interrupt import forget, raise_outside_imports, signals
 from gdframe.runs.files import DISK_FULL, NotWrittenError
@@ -76,6 +77,7 @@ def _run(argv: list[str]) -> int:
     """Run a verb, or train; print an error as one message and return its exit code."""
     verbs = {
         "list": _Verb(_list),
+        "inspect": _Verb(_inspect, prints=True),
         "resume": _Verb(_resume),
         "predict": _Verb(_predict, prints=True),
         "lr-range": _Verb(_lr_range),
@@ -222,17 +224,21 @@ def _resume_sweep(folder: Path, overrides: Sequence[str]) -> int:
 
 
 def _predict(argv: list[str]) -> int:
-    parser = _Parser("predict", "predict the target of each row of a CSV or Parquet file")
+    parser = _Parser("predict", "predict the target of each row of a table")
     parser.add_argument("run", help="run folder")
     parser.add_argument("data", help="the file, with the columns the model was trained on")
     parser.add_argument("--output", help="a .csv or .parquet file; by default standard output")
+    parser.add_argument("--strict", action="store_true", help="refuse missing and unknown values")
+    parser.add_argument("--force", action="store_true", help="also with a run that diverged")
     _add_plugins(parser)
     chosen = parser.parse_args(argv)
     from gdframe.cli.predict import check_output, csv_bytes, predict, write_table
 
     if chosen.output:
         check_output(chosen.output, chosen.data)
-    table = predict(chosen.run, chosen.data, plugins=chosen.plugins)
+    table = predict(
+        chosen.run, chosen.data, plugins=chosen.plugins, strict=chosen.strict, force=chosen.force
+    )
     if chosen.output:
         write_table(table, chosen.output)
         print(f"{table.num_rows:,} predictions in {printable(chosen.output)}")
@@ -240,6 +246,17 @@ def _predict(argv: list[str]) -> int:
         print(printable(csv_bytes(table).decode(), lines=True), end="")
     else:
         sys.stdout.buffer.write(csv_bytes(table))
+    return Exit.OK
+
+
+def _inspect(argv: list[str]) -> int:
+    parser = _Parser("inspect", "show what a table holds, and how to train on it")
+    parser.add_argument("data", help="a file, a folder or a pattern of names")
+    parser.add_argument("settings", nargs="*", help="such as data.separator=';' or data.skip=2")
+    chosen = parser.parse_args(argv)
+    from gdframe.cli.inspect import profile
+
+    print(printable(profile(chosen.data, chosen.settings), lines=True))
     return Exit.OK
 
 
@@ -317,26 +334,3 @@ def _guide(argv: list[str]) -> int:
 def _add_plugins(parser: argparse.ArgumentParser) -> None:
     text = "the plugins of the run, if it is not known that you trained with them"
     parser.add_argument("--plugins", nargs="+", default=(), metavar="FILE", help=text)
-
-
-class _Parser(argparse.ArgumentParser):
-    """Raises UserError for wrong arguments."""
-
-    def __init__(self, verb: str, description: str) -> None:
-        super().__init__(prog=f"python -m gdframe {verb}", description=description)
-        self.verb = verb
-
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Return the arguments; a flag that does not exist is told by itself."""
-        chosen, strange = self.parse_known_intermixed_args(args, namespace)
-        if strange:
-            from gdframe.config.hints import strange_word
-
-            if strange[0] in ("-m", "--multirun"):
-                hint = "; use --low and --high" if self.verb == "lr-range" else ""
-                raise UserError(f"{strange[0]}: {self.verb} trains no sweep; leave it out{hint}")
-            raise strange_word(strange[0], args, list(self._option_string_actions))
-        return chosen
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; {' '.join(self.format_usage().split())}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,37 +13,52 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from gdframe.cli.new_rows import NewRows, read_rows
 from gdframe.config.build import build_model, check_model, sizes_of
 from gdframe.config.trusted_plugins import load_stored
-from gdframe.data.dataset import first_rows
+from gdframe.data.dataset import Rows
 from gdframe.data.encoding import Encoding
-from gdframe.data.reader import feature_values, pick, read_file
 from gdframe.errors import UserError, bad_value, counted, first_line, reason_of
 from gdframe.losses import Loss
+from gdframe.metrics.tally import Tally, default_metrics
 from gdframe.objective import CHUNK
 from gdframe.registry import LOSSES, MODELS, is_built_in
 from gdframe.runs.files import remove_unfinished, require_place, write_atomically
 from gdframe.runs.model_file import load_model
 from gdframe.runs.run_folder import RunFolder
 from gdframe.runs.spreadsheet import cell
+from gdframe.stopping import Status
+
+log = logging.getLogger("gdframe")
 
 
-def predict(run: str | Path, path: str | Path, *, plugins: Sequence[str] = ()) -> pa.Table:
-    """Return predictions for the rows of a CSV or Parquet file.
+def predict(
+    run: str | Path, path: str | Path, *, plugins: Sequence[str] = (), strict: bool = False,
+    force: bool = False,
+) -> pa.Table:  # fmt: skip
+    """Return predictions for the rows of a table.
+
+    Where the file has the target, too, the metrics of the predictions are logged.
 
     Args:
         run: the run folder.
-        path: a file with the columns of the training data, found by name; others are ignored.
+        path: a file with the columns of the training data, found by name; others are ignored. It
+            is read in the way in which the training data were read.
         plugins: files or modules with components of the run, if it is not known that you trained
             with them.
+        strict: whether to refuse missing values, and categories that the training data lack.
+        force: whether to predict with the model of a run that diverged.
 
     Returns:
-        A table with ``prediction``, in the units or labels of the target. For classifiers with
-        probabilities it also has ``probability_CLASS`` for each class.
+        A table with ``prediction``, in the units or labels of the target, after the names of the
+        rows, if the run had ``data.id``. For classifiers with probabilities it also has
+        ``probability_CLASS`` for each class.
 
     Raises:
-        UserError: the folder has no model, or the file's columns do not fit it.
+        UserError: the folder has no model, the run diverged, or the file's columns do not fit it.
     """
+    if not force:
+        _refuse_diverged(RunFolder(run))
     metadata, tensors = RunFolder(run).read_model()
     if metadata["task"] == "minimization":
         raise UserError(
@@ -61,15 +77,44 @@ def predict(run: str | Path, path: str | Path, *, plugins: Sequence[str] = ()) -
     if is_built_in(MODELS.get(config["model"]["name"])):
         widest = max(widest, sizes_of(json.dumps(config["model"]), **sizes)[1])
     rows = max(1, min(CHUNK, int(MOST_NUMBERS / widest)))
-    blocks = _features(encoding, Path(path), np.dtype(config["dtype"]), rows)
+    new = read_rows(encoding, path, strict=strict)
     model.eval()
     parts = []
-    for features in blocks:
+    for features in new.features(np.dtype(config["dtype"]), rows):
         with torch.no_grad(), _usable(run):
             parts.append(model(torch.from_numpy(features)))
     with _usable(run):
         outputs = torch.cat(parts)
-        return _table(loss, outputs, encoding.classes)
+        table = _table(loss, outputs, encoding.classes)
+        _log_scores(metadata["task"], loss, outputs, new)
+    names = new.names()
+    return table if names is None else table.add_column(0, encoding.reading["id"], names)
+
+
+def _refuse_diverged(run: RunFolder) -> None:
+    """Raise UserError for a run that diverged, if its result tells so."""
+    if not run.path.is_dir():
+        return
+    result = run.find_result()[0]
+    if result is not None and result["status"] == Status.DIVERGED:
+        raise UserError(
+            f"{run}: the run diverged, and its model predicts nothing of use; train with a smaller "
+            "learning rate, or predict anyway with --force"
+        )
+
+
+def _log_scores(task: str, loss: Loss, outputs: torch.Tensor, new: NewRows) -> None:
+    """Log the metrics of the predictions, where the file has the target."""
+    labelled = new.targets()
+    if labelled is None:
+        return
+    index, targets = torch.from_numpy(labelled[0]), torch.from_numpy(labelled[1])
+    outputs = outputs[index]
+    rows = Rows(outputs, loss.encode(targets, outputs.dtype))
+    tally = Tally(default_metrics(task), loss, rows)  # type: ignore[arg-type]
+    tally.add(outputs, rows.targets)
+    values = [f"{name} {value:.4g}" for name, value in tally.values().items()]
+    log.info("scores        %s (%s with a target)", ", ".join(values), counted(len(index), "row"))
 
 
 @contextmanager
@@ -179,42 +224,3 @@ def write_table(table: pa.Table, output: str | Path) -> None:
 
 MOST_NUMBERS = 1 << 24
 """Most features, and most activations, of the rows that are predicted at a time."""
-
-
-def _features(
-    encoding: Encoding, path: Path, dtype: np.dtype[Any], rows: int
-) -> Iterator[np.ndarray[Any, Any]]:
-    """Yield the features of a file, (rows, features), some rows at a time.
-
-    Raises:
-        UserError: the columns do not fit the model, or a value is missing or not finite.
-    """
-    categories = [column.name for column in encoding.columns if column.kind == "category"]
-    table = read_file(path, text=categories)
-    arrays = pick(table, [column.name for column in encoding.columns], path)
-    values = [
-        feature_values(column, array)
-        for column, array in zip(encoding.columns, arrays, strict=True)
-    ]
-    ends = np.cumsum([column.width for column in encoding.columns])
-    first, invalid = len(ends), list[int]()
-    for start in range(0, table.num_rows, rows):
-        block = np.arange(start, min(start + rows, table.num_rows))
-        features = encoding.transform(values, block, dtype)
-        is_finite = np.isfinite(features)
-        if not is_finite.all():
-            column = int(np.searchsorted(ends, np.argmin(is_finite.all(axis=0)), side="right"))
-            if column < first:
-                first, invalid = column, []
-        if first < len(ends):
-            part = is_finite[:, ends[first] - encoding.columns[first].width : ends[first]]
-            invalid += block[~part.all(axis=1)].tolist()
-        else:
-            yield features
-    if invalid:
-        raise UserError(
-            f"column '{encoding.columns[first].name}': has "
-            f"{counted(len(invalid), 'missing or non-finite value')}, first in "
-            f"{first_rows(np.array(invalid))}"
-            + ("" if encoding.fill is not None else "; train with data.missing=mean to impute")
-        )

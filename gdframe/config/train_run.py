@@ -20,7 +20,7 @@ from gdframe.config.stored import config_text, escaped, resolve
 from gdframe.config.trusted_plugins import digests, load_stored
 from gdframe.config.validation import check
 from gdframe.config.values import name_data, plain, read_config
-from gdframe.errors import UserError, in_words
+from gdframe.errors import UserError, in_words, printable
 from gdframe.observers import Observer, preparing
 from gdframe.registry import ENGINES, SCHEDULES
 from gdframe.runs.files import NotWrittenError, storing
@@ -105,6 +105,8 @@ def _refuse_ended(folder: RunFolder) -> None:
 
 def _log_advice(prepared: PreparedRun, *, resume: bool) -> None:
     """Log warnings, advice and the choice of the engine."""
+    for note in prepared.spec.data.notes if not resume else ():
+        log.info("data          %s", printable(note))
     unused = unused_settings(prepared.config)
     for warning in [*prepared.warnings(), *([unused] if unused else [])]:
         log.warning("warning: %s", warning)

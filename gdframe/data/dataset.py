@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gdframe.data.encoding import Encoding, fit_moments
-from gdframe.data.frame import Column, Frame
+from gdframe.data.frame import Column, Frame, first_rows
 from gdframe.data.split import split_rows
 from gdframe.errors import UserError, bad_value, counted
 
@@ -50,6 +51,7 @@ class Rows:
 class Dataset:
     """Training rows, validation rows (or None) and their preprocessing.
 
+    ``facts`` tells what was read, as plain values for ``result.json``; ``notes`` tells it in lines.
     ``Dataset.from_arrays`` builds a data set from arrays in memory, ``Source.load`` from a source,
     and ``Dataset.none()`` for a function to minimise, which has no data.
     """
@@ -59,6 +61,8 @@ class Dataset:
     encoding: Encoding
     task: Task
     truth: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
     def on(self, device: str) -> Dataset:
         """Return these data on a device; each device gets one copy."""
@@ -214,7 +218,7 @@ def prepare(
     validation: float,
     standardize: bool,
     seed: int,
-    missing: Literal["error", "mean"] = "error",
+    missing: Literal["error", "mean", "drop"] = "error",
     dtype: torch.dtype = torch.float32,
     device: str = "cpu",
 ) -> Dataset:
@@ -229,12 +233,16 @@ def prepare(
     )
     width = len(frame.feature_names)
     mean, scale, fill = np.zeros(width), np.ones(width), None
-    if standardize or missing == "mean":
+    if standardize or missing != "error":
         centre, deviation = fit_moments(frame.columns, frame.values, train)
-        fill = centre if missing == "mean" else None
+        fill = centre if missing != "error" else None
         if standardize:
-            mean, scale = centre, np.where(deviation > 0, deviation, 1.0)
-    encoding = Encoding(frame.columns, mean, scale, fill, frame.target_name, frame.classes)
+            least = np.repeat(*_per_column(frame.columns))
+            mean = centre
+            scale = np.where(deviation > 0, np.maximum(deviation, least), 1.0)
+    encoding = Encoding(
+        frame.columns, mean, scale, fill, frame.target_name, frame.classes, frame.reading
+    )
 
     def rows(index: NDArray[np.int64]) -> Rows:
         array = encoding.transform(frame.values, index, np.dtype(str(dtype).split(".")[1]))
@@ -251,7 +259,27 @@ def prepare(
         encoding=encoding,
         task="regression" if frame.classes is None else "classification",
         truth=frame.truth,
+        facts=_facts(frame, len(train), width),
+        notes=frame.notes,
     )
+
+
+def _per_column(columns: Sequence[Column]) -> tuple[list[float], list[int]]:
+    return [column.least_scale for column in columns], [column.width for column in columns]
+
+
+def _facts(frame: Frame, training_rows: int, features: int) -> dict[str, Any]:
+    """Return what was read as plain values."""
+    task = "regression" if frame.classes is None else "classification"
+    facts: dict[str, Any] = {
+        "rows": frame.rows, "training_rows": training_rows, "features": features, "task": task,
+        "target": frame.target_name,
+    }  # fmt: skip
+    if frame.classes is not None:
+        counts = np.bincount(frame.target, minlength=len(frame.classes))
+        labelled = zip(frame.classes, counts, strict=True)
+        facts["classes"] = [{"label": label, "rows": int(count)} for label, count in labelled]
+    return facts | dict(frame.facts)
 
 
 def _check(frame: Frame, missing: str) -> None:
@@ -278,7 +306,7 @@ def _check(frame: Frame, missing: str) -> None:
     for start in range(0, frame.rows, 65536):
         index = np.arange(start, min(start + 65536, frame.rows))
         block = frame.take(index)
-        finite = np.isfinite(block) | (np.isnan(block) & (missing == "mean"))
+        finite = np.isfinite(block) | (np.isnan(block) & (missing != "error"))
         if not finite.all():
             _report(frame, missing)
 
@@ -311,12 +339,3 @@ def _report(frame: Frame, missing: str) -> None:
                 f"{first_rows(bad)}: remove those rows, or impute the training mean with "
                 "data.missing=mean"
             )
-
-
-def first_rows(bad: NDArray[np.int64], limit: int = 3) -> str:
-    """Return the first few row numbers as text: ``row 3``, ``rows 3, 8, 21``.
-
-    They are counted from 1. A header is not counted, and the text says so.
-    """
-    shown = ", ".join(str(row + 1) for row in bad[:limit])
-    return f"row{'s' if len(bad[:limit]) > 1 else ''} {shown} (a header is not counted)"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gdframe.data.calendar_parts import PARTS
 from gdframe.data.frame import Column, Kind, take
 
 BLOCK = 8192
@@ -26,6 +27,7 @@ class Encoding:
         fill: replacement of missing values, (features,), or None if a missing value is an error.
         target_name: name of the target's column.
         classes: labels of a classification target.
+        reading: how the table was read; empty for other data.
     """
 
     columns: Sequence[Column]
@@ -34,6 +36,7 @@ class Encoding:
     fill: NDArray[np.float64] | None = None
     target_name: str = "target"
     classes: tuple[Any, ...] | None = None
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def feature_names(self) -> list[str]:
@@ -60,6 +63,7 @@ class Encoding:
         return {
             "columns": [
                 {"name": c.name, "kind": c.kind, "categories": list(c.categories)}
+                | ({"pattern": c.pattern} if c.pattern else {})
                 for c in self.columns
             ],
             "mean": self.mean.tolist(),
@@ -67,6 +71,7 @@ class Encoding:
             "fill": None if self.fill is None else self.fill.tolist(),
             "target": self.target_name,
             "classes": None if self.classes is None else list(self.classes),
+            **({"reading": dict(self.reading)} if self.reading else {}),
         }
 
     @classmethod
@@ -78,13 +83,15 @@ class Encoding:
         """
         encoding = cls(
             columns=[
-                Column(c["name"], c["kind"], tuple(c["categories"])) for c in stored["columns"]
+                Column(c["name"], c["kind"], tuple(c["categories"]), c.get("pattern", ""))
+                for c in stored["columns"]
             ],
             mean=np.asarray(stored["mean"], dtype=np.float64),
             scale=np.asarray(stored["scale"], dtype=np.float64),
             fill=None if stored["fill"] is None else np.asarray(stored["fill"], dtype=np.float64),
             target_name=stored["target"],
             classes=None if stored["classes"] is None else tuple(stored["classes"]),
+            reading=stored.get("reading", {}),
         )
         encoding._check()
         return encoding
@@ -94,6 +101,8 @@ class Encoding:
             is_text = all(isinstance(text, str) for text in column.categories)
             if column.kind not in get_args(Kind) or not is_text:
                 raise ValueError(f"column '{column.name}' is of an unknown kind")
+            if column.kind == "date" and not set(column.categories) <= set(PARTS):
+                raise ValueError(f"column '{column.name}' has unknown parts of a date")
         width = sum(column.width for column in self.columns)
         for name, values in (("mean", self.mean), ("scale", self.scale), ("fill", self.fill)):
             if values is not None and len(values) != width:

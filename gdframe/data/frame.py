@@ -2,35 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-Kind = Literal["number", "boolean", "category"]
+from gdframe.data.calendar_parts import parts_of
+
+Kind = Literal["number", "boolean", "category", "date", "words"]
 
 
 @dataclass(frozen=True)
 class Column:
-    """A raw feature: its name, its kind and, for a categorical feature, its categories in order."""
+    """A raw feature.
+
+    Args:
+        name: of the column.
+        kind: what its raw values are: numbers, numbers of two values, indices of categories,
+            seconds since 1970, or arrays of the indices of words.
+        categories: of a category in order; of a date, its parts; of words, their numbers as text.
+        pattern: how its numbers or dates are written in text, if not plainly.
+        least_scale: smallest divisor of its features when they are standardised. A category of one
+            row in thousands would otherwise become a large number, at which descent diverges.
+    """
 
     name: str
     kind: Kind = "number"
     categories: tuple[str, ...] = ()
+    pattern: str = ""
+    least_scale: float = field(default=0.0, compare=False)
 
     @property
     def width(self) -> int:
         """Number of the numeric features of the column."""
-        return len(self.categories) if self.kind == "category" else 1
+        return 1 if self.kind in ("number", "boolean") else len(self.categories)
 
     @property
     def feature_names(self) -> list[str]:
-        """Names of the numeric features of the column: one, or one for each category."""
-        if self.kind == "category":
-            return [f"{self.name}={category}" for category in self.categories]
-        return [self.name]
+        """Names of the numeric features of the column: one, or one for each category or part."""
+        if self.kind in ("number", "boolean"):
+            return [self.name]
+        return [f"{self.name}={category}" for category in self.categories]
 
 
 @dataclass(frozen=True)
@@ -45,6 +59,9 @@ class Frame:
         target_name: name of the target's column.
         classes: labels of a classification target, in the order of their indices.
         truth: for synthetic data, the parameters that generated it.
+        reading: how a table was read, from which ``predict`` reads others; plain values.
+        facts: what was read, for ``result.json``; plain values.
+        notes: what was read, a line each.
     """
 
     columns: Sequence[Column]
@@ -53,6 +70,9 @@ class Frame:
     target_name: str = "target"
     classes: tuple[Any, ...] | None = None
     truth: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
     @property
     def rows(self) -> int:
@@ -82,11 +102,27 @@ def take(
     position = 0
     for column, raw in zip(columns, values, strict=True):
         size = column.width
+        place = slice(position, position + size)
         if column.kind == "category":
             codes = raw[rows]
-            out[:, position : position + size] = codes[:, None] == np.arange(size)
-            out[codes < 0, position : position + size] = np.nan
+            out[:, place] = codes[:, None] == np.arange(size)
+            out[codes < 0, place] = np.nan
+        elif column.kind == "date":
+            out[:, place] = parts_of(raw[rows], column.categories)
+        elif column.kind == "words":
+            out[:, place] = 0.0
+            for row, present in enumerate(raw[rows]):
+                out[row, position + present] = 1.0
         else:
             out[:, position] = raw[rows]
         position += size
     return out
+
+
+def first_rows(bad: NDArray[np.int64], limit: int = 3) -> str:
+    """Return the first few row numbers as text: ``row 3``, ``rows 3, 8, 21``.
+
+    They are counted from 1. A header is not counted, and the text says so.
+    """
+    shown = ", ".join(str(row + 1) for row in bad[:limit])
+    return f"row{'s' if len(bad[:limit]) > 1 else ''} {shown} (a header is not counted)"

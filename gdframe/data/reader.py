@@ -1,298 +1,246 @@
-"""The reader of CSV and Parquet files, which converts columns to numbers or categories."""
+"""The reader of tables: a file, a folder, a pattern of names or a query gives columns of Arrow."""
 
 from __future__ import annotations
 
+import csv
+import datetime
 import math
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.parquet
-from numpy.typing import NDArray
 
-from gdframe.data.csv_file import (
-    COPIES,
-    FEWER,
-    CsvStream,
-    about_header,
-    is_numeral,
-    malformed_line,
-    require_columns,
+from gdframe.data.reading.arff import is_arff, read_arff
+from gdframe.data.reading.arrays import plain
+from gdframe.data.reading.columnar import (
+    read_excel,
+    read_feather,
+    read_json,
+    read_npz,
+    read_parquet,
+    size_of_parquet,
 )
-from gdframe.data.dataset import first_rows
-from gdframe.data.frame import Column
-from gdframe.errors import (
-    UserError,
-    bad_value,
-    first_line,
-    in_words,
-    require_memory,
-    unknown,
-    user_path,
-)
+from gdframe.data.reading.database import run_query
+from gdframe.data.reading.delimited import parse_text
+from gdframe.data.reading.file_kind import kind_of_file, text_stream
+from gdframe.data.reading.files import files_of
+from gdframe.data.reading.layout import Layout
+from gdframe.data.reading.text_file import text_file
+from gdframe.errors import UserError, bad_value, counted, first_line, in_words, unknown
 
-MOSTLY_NUMBERS = 0.5
-"""Share of numbers above which a text column counts as numbers with errors."""
+_Names = Sequence[Sequence[str]]
 
-PARQUET, PLAIN = (".parquet", ".pq"), (".csv", ".tsv", ".txt")
-"""Ends of the names of files; a further end, as in ``.csv.gz``, says how a file is compressed."""
+JSON_STARTS = "{", "["
+"""First characters of a JSON file."""
 
 
-def read_file(path: str | Path, *, text: Sequence[str] = ()) -> pa.Table:
-    """Read a CSV (``.csv``, ``.csv.gz``, ``.tsv``, ``.txt``) or Parquet file.
+@dataclass(frozen=True)
+class RawTable:
+    """A table as read, before its text becomes numbers or categories.
 
     Args:
-        path: the file.
-        text: columns of a CSV file to read as text, even if their values look like numbers.
+        name: of the file, for messages.
+        table: the columns; text is a dictionary, nulls are missing values.
+        layout: how the file's text is a table, complete.
+        given: what of it the user has set.
+        notes: on how it was read, a sentence each.
+    """
+
+    name: str
+    table: pa.Table
+    layout: Layout = field(default_factory=Layout)
+    given: Layout = field(default_factory=Layout)
+    notes: tuple[str, ...] = ()
+
+
+def read_file(
+    path: str | Path,
+    layout: Layout | None = None,
+    *,
+    text: Sequence[str] = (),
+    known: Sequence[Sequence[str]] = (),
+) -> RawTable:
+    """Read a table. What a file is, its content decides, not its name.
+
+    Args:
+        path: a file, a folder, or a pattern such as ``2024-*.csv``.
+        layout: what the user has set; by default nothing.
+        text: columns to leave as text, even if their values look like numbers.
+        known: possible names of all columns, as in an earlier file, for one without a header.
 
     Raises:
-        UserError: the file is missing, unreadable, of another kind, malformed, too large for
-            memory, or has no rows, no columns, or two columns with one name.
+        UserError: a file is missing, unreadable, malformed, too large for memory, or has no rows or
+            no columns; or files differ in their columns.
     """
-    file = user_path(path, links=False)
-    suffixes = [suffix.lower() for suffix in file.suffixes]
-    if not file.is_file():  # a pipe or a device might never end
-        kind = "is a folder" if file.is_dir() else "is no regular file"
-        kind = kind if file.exists() else "does not exist"
-        raise bad_value(f"{file} {kind}", "a CSV or Parquet file")
-    options = None
-    try:
-        if suffixes and suffixes[-1] in PARQUET:
-            require_memory(str(file), size_of(file), FEWER)
-            table = _read_parquet(file)
-        elif set(PLAIN) & set(suffixes[-2:]):
-            options = pa.csv.ParseOptions(delimiter="\t" if ".tsv" in suffixes else ",")
-            content = CsvStream(file, options.delimiter)
-            table = pa.csv.read_csv(
-                content,
-                pa.csv.ReadOptions(block_size=content.block_size),
-                options,
-                convert_options=pa.csv.ConvertOptions(
-                    strings_can_be_null=True,
-                    column_types=dict.fromkeys(text, pa.string()),
-                ),
+    layout = layout or Layout()
+    files = files_of(path)
+    parts = [_read(file, layout, text, known) for file in files]
+    if len(parts) == 1:
+        return replace(parts[0], given=layout)
+    names = parts[0].table.column_names
+    for file, part in zip(files, parts, strict=True):
+        others = part.table.column_names
+        if others != names:
+            missing, more = set(names) - set(others), set(others) - set(names)
+            raise UserError(
+                f"{file}: has other columns than {files[0].name} (lacks {in_words(sorted(missing))}"
+                f", adds {in_words(sorted(more))}): name files of equal columns"
             )
-        else:
-            raise bad_value(f"{file} has an unknown file type", ".csv, .tsv or .parquet")
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        malformed = malformed_line(file, options) if options is not None else None
-        raise malformed or UserError(f"{file} cannot be read: {first_line(error)}") from error
-    _require_unique(file, table.column_names)
-    if table.num_rows == 0 or not table.column_names:
-        raise bad_value(f"{file} has no rows", "a header and at least one row")
+    mixed = [n for n in names if len({str(p.table.schema.field(n).type) for p in parts}) > 1]
+    if mixed:
+        parts = [_read(file, layout, [*text, *mixed], known) for file in files]
+        tables = [_as_text(part.table, mixed) for part in parts]
+    else:
+        tables = [part.table for part in parts]
+    table = pa.concat_tables(tables).unify_dictionaries()
+    notes = (*parts[0].notes, f"{len(files):,} files read")
+    return RawTable(str(path), table, parts[0].layout, layout, notes)
+
+
+def _as_text(table: pa.Table, names: Sequence[str]) -> pa.Table:
+    for place, name in enumerate(table.column_names):
+        if name in names:
+            column = plain(table.column(name))
+            kind = pa.dictionary(pa.int32(), pa.string())
+            if not pa.types.is_dictionary(column.type):
+                column = column.cast(pa.string()).dictionary_encode()
+            table = table.set_column(place, name, column.cast(kind))
     return table
 
 
-def _require_unique(file: Path, names: Sequence[str]) -> None:
-    counts = Counter(names)
-    if duplicates := sorted(name for name, count in counts.items() if count > 1):
-        raise UserError(f"{file} has several columns called {in_words(duplicates)}: rename them")
+def read_query(query: str) -> RawTable:
+    """Read the result of a query.
 
-
-def _read_parquet(file: Path) -> pa.Table:
-    """Return the columns of a Parquet file; those of lists and of mappings without their values.
-
-    Text stays a dictionary and indices into it, because a few bytes may stand for much text.
+    Raises:
+        UserError: the query fails, or has no rows or no columns.
     """
-    schema = pa.parquet.read_schema(file)
-    require_columns(file, len(schema))
-    _require_unique(file, schema.names)
-    is_flat = {f.name: not _is_nested(f.type) for f in schema}
-    dotted = [name for name in schema.names if "." in name]
-    if dotted and not all(is_flat.values()):  # a list is chosen by a name with a dot, too
-        raise UserError(f"{file} has lists or mappings, and a dot in {in_words(dotted)}: rename it")
-    table = pa.parquet.read_table(
-        file,
-        columns=[name for name in schema.names if is_flat[name]],
-        read_dictionary=[f.name for f in schema if _is_binary(f.type)],
-    )
-    table.validate(full=True)  # text in UTF-8
-    columns = dict(zip(table.column_names, table.columns, strict=True))
-    for name in schema.names:
-        if not is_flat[name]:
-            kind = pa.opaque(pa.null(), str(schema.field(name).type), "parquet")
-            columns[name] = pa.ExtensionArray.from_storage(kind, pa.nulls(table.num_rows))
-    return pa.table({name: columns[name] for name in schema.names})
+    table = run_query(query)
+    if table.num_rows == 0:
+        raise bad_value("data.query gives no rows", "at least one row", "change its condition")
+    counts = {name: table.column_names.count(name) for name in table.column_names}
+    if doubled := [name for name, count in counts.items() if count > 1]:
+        raise UserError(
+            f"data.query gives several columns called {in_words(doubled)}: name them by AS"
+        )
+    return RawTable("data.query", table)
 
 
-def _is_nested(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType))
+def _read(file: Path, layout: Layout, text: Sequence[str], known: _Names) -> RawTable:
+    try:
+        raw = _read_kind(file, kind_of_file(file), layout, text, known)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
+            raise UserError(f"{file} cannot be read: {error.strerror}") from error
+        raise UserError(f"{file} cannot be read: {first_line(error)}") from error
+    if raw.table.num_rows == 0 or not raw.table.column_names:
+        raise bad_value(f"{file} has no rows", "a header and at least one row")
+    return raw
 
 
-def _is_binary(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-        or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
-    )  # fmt: skip
+def _read_kind(
+    file: Path, kind: str, layout: Layout, text: Sequence[str], known: _Names
+) -> RawTable:
+    if kind == "excel":
+        return _from_excel(file, layout, text, known)
+    if kind == "npy":
+        raise UserError(f"{file}: is one array: write a table as CSV, or several arrays as NPZ")
+    if kind in ("parquet", "feather", "npz"):
+        readers = {"parquet": read_parquet, "feather": read_feather, "npz": read_npz}
+        return RawTable(str(file), readers[kind](file), layout)
+    start = _start_of(file)
+    if start.lstrip("\ufeff \t\r\n").startswith(JSON_STARTS) and not layout.separator:
+        with text_file(file, layout.encoding) as source:
+            return RawTable(str(file), read_json(file, source), layout, notes=source.notes)
+    if is_arff(start.splitlines()):
+        with text_file(file, layout.encoding) as source:
+            return RawTable(str(file), read_arff(file, source.path), layout, notes=source.notes)
+    parsed = parse_text(file, layout, text=text, known=known)
+    return RawTable(str(file), pa.table(parsed.columns), parsed.layout, notes=parsed.notes)
+
+
+def _start_of(file: Path) -> str:
+    """Return the first characters of a file of text, without what does not decode."""
+    with text_stream(file) as (stream, _):
+        return bytes(stream.read(1 << 14)).replace(b"\x00", b"").decode("utf-8", errors="ignore")
+
+
+def _from_excel(file: Path, layout: Layout, text: Sequence[str], known: _Names) -> RawTable:
+    """Return the first sheet of an Excel file, read as the text that it shows."""
+    with TemporaryDirectory(prefix="gdframe-") as folder:
+        copy = Path(folder) / "sheet.csv"
+        with copy.open("w", encoding="utf-8", newline="") as out:
+            csv.writer(out).writerows(map(_shown, row) for row in read_excel(file))
+        parsed = parse_text(copy, replace(layout, separator=",", encoding=None), text=text,
+                            known=known)  # fmt: skip
+    return RawTable(str(file), pa.table(parsed.columns), parsed.layout, notes=parsed.notes)
+
+
+def _shown(cell: Any) -> Any:
+    """Return a cell of a sheet as text."""
+    if isinstance(cell, (datetime.datetime, datetime.date)):
+        return cell.isoformat(" ") if isinstance(cell, datetime.datetime) else cell.isoformat()
+    return "" if cell is None else str(cell).lower() if isinstance(cell, bool) else cell
 
 
 def size_of(path: str | Path) -> float:
-    """Return about how many bytes of memory a file takes; infinite if it is compressed text.
+    """Return about how many bytes of memory a file takes; infinite if it is compressed.
 
     Of a file that cannot be read it returns 0: ``read_file`` says what is wrong with it.
     """
     with suppress(OSError, ValueError, pa.ArrowException):
-        file = user_path(path, links=False)
-        if file.suffix.lower() in PARQUET and file.is_file():
-            content = pa.parquet.read_metadata(file)
-            groups = list(map(content.row_group, range(content.num_row_groups)))
-            texts = sum(group.total_byte_size for group in groups)
-            columns = map(content.schema.column, range(content.num_columns))
-            width = sum(max(8, column.length or 0) for column in columns)  # of fixed-size binaries
-            return float(max(texts, COPIES * width * sum(group.num_rows for group in groups)))
-        return file.stat().st_size if file.suffix.lower() in PLAIN else math.inf
+        files = files_of(path)
+        return sum(map(_size_of, files))
     return 0.0
 
 
-def pick(table: pa.Table, names: list[str], path: str | Path) -> list[pa.Array]:
-    """Return columns by name.
+def _size_of(file: Path) -> float:
+    kind = kind_of_file(file)
+    if kind == "parquet":
+        return size_of_parquet(file)
+    if kind != "text":
+        return math.inf
+    with text_stream(file) as (_, how):
+        return math.inf if how else file.stat().st_size
+
+
+def pick(raw: RawTable, names: Sequence[str | int]) -> list[str]:
+    """Return the names of columns that are named, or numbered from 1, or from -1 at the end.
 
     Raises:
         UserError: a column does not exist.
     """
-    known = dict.fromkeys(table.column_names)
+    known = raw.table.column_names
+    chosen, exists = [], set(known)
     for name in names:
-        if name not in known:
-            error = unknown(f"column '{name}' of {path}", "column", name, known)
-            raise UserError(f"{error}{about_header(list(known))}")
-    return [plain(table.column(name)) for name in names]
+        if str(name) in exists:
+            chosen.append(str(name))
+        elif isinstance(name, int) and not isinstance(name, bool):
+            if not 1 <= abs(name) <= len(known):
+                raise bad_value(
+                    f"column {name} of {raw.name}",
+                    f"a number from 1 to {len(known)}, or from -1 to -{len(known)}",
+                    f"its columns are {shown_columns(known)}",
+                )
+            chosen.append(known[name - 1 if name > 0 else name])
+        else:
+            error = unknown(f"column '{name}' of {raw.name}", "column", str(name), known)
+            raise UserError(f"{error}{_about(raw)}")
+    return chosen
 
 
-def plain(column: pa.ChunkedArray) -> pa.Array:
-    """Return a column as one array: null columns as floats, views as text.
-
-    Dictionaries of other values than text are decoded.
-    """
-    array = column.combine_chunks()
-    if isinstance(array, pa.ChunkedArray):
-        array = array.chunk(0) if array.num_chunks else pa.array([], column.type)
-    if pa.types.is_dictionary(array.type):
-        if _is_binary(array.type.value_type):
-            texts = plain(pa.chunked_array([array.dictionary]))
-            return pa.DictionaryArray.from_arrays(array.indices, texts)
-        array = array.dictionary_decode()
-    if pa.types.is_string_view(array.type):  # PyArrow does not look up views, and mixes null and ""
-        array = array.cast(pa.large_string())
-    return array.cast(pa.float64()) if pa.types.is_null(array.type) else array
+def shown_columns(names: Sequence[str], most: int = 12) -> str:
+    """Return the first names of columns for a message."""
+    more = f" and {counted(len(names) - most, 'more column')}" if len(names) > most else ""
+    return in_words(names[:most]) + more
 
 
-def kind_of(array: pa.Array) -> str:
-    """Return the name of the type of an array's values, for messages."""
-    kind = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
-    return str(kind.type_name if isinstance(kind, pa.OpaqueType) else kind)
-
-
-def is_text(array: pa.Array) -> bool:
-    """Return whether an array holds text, or a dictionary of text."""
-    kind = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
-
-
-def is_number(array: pa.Array) -> bool:
-    """Return whether an array holds integers, floats or decimals."""
-    kinds = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
-    return any(kind(array.type) for kind in kinds)
-
-
-def numbers(array: pa.Array) -> NDArray[Any]:
-    """Return numbers or booleans as floats (float32 stays float32), nulls as NaN."""
-    kind = pa.float32() if array.type == pa.float32() else pa.float64()
-    filled = array.cast(kind, safe=False).fill_null(float("nan"))
-    return np.asarray(filled.to_numpy(zero_copy_only=False))
-
-
-def codes(array: pa.Array, texts: Sequence[str]) -> NDArray[np.int32]:
-    """Return the index of each value in ``texts``, (rows,); -1 for nulls and other values."""
-    if pa.types.is_dictionary(array.type):
-        places = pc.index_in(array.dictionary, pa.array(texts, array.dictionary.type))
-        indices = places.take(array.indices)
-    else:
-        indices = pc.index_in(array, pa.array(texts, array.type))
-    return np.asarray(indices.fill_null(-1).to_numpy(zero_copy_only=False))
-
-
-def describe_column(name: str, array: pa.Array, max_categories: int) -> Column:
-    """Return the description of a raw feature.
-
-    Raises:
-        UserError: text is mostly numbers, there are too many categories, or the type is unusable.
-    """
-    if pa.types.is_boolean(array.type):
-        return Column(name, "boolean")
-    if is_number(array):
-        return Column(name, "number")
-    if not is_text(array):
-        raise UserError(
-            f"column '{name}' is of type {kind_of(array)}: expected numbers, true/false or text; "
-            "convert it, or leave it out with data.features=[...]"
-        )
-    refuse_stray_text(name, array)
-    categories = sorted(value for value in pc.unique(array).to_pylist() if value is not None)
-    if len(categories) > max_categories:
-        raise UserError(
-            f"column '{name}' has {len(categories)} different texts in {len(array)} rows, more "
-            f"than data.max_categories={max_categories}: leave it out with data.features=[...], "
-            "or raise the limit"
-        )
-    return Column(name, "category", tuple(categories))
-
-
-def refuse_stray_text(name: str, array: pa.Array) -> None:
-    """Check that a text column does not consist mostly of numbers.
-
-    Raises:
-        UserError: most values are numbers; the message names the first rows and values that are
-            not.
-    """
-    texts = [text for text in pc.unique(array).to_pylist() if text is not None]
-    bad = np.flatnonzero(codes(array, [text for text in texts if not is_numeral(text)]) >= 0)
-    present = len(array) - array.null_count
-    if 0 < len(bad) < (1 - MOSTLY_NUMBERS) * present:
-        shown = in_words(repr(array[int(row)].as_py()) for row in bad[:3])
-        raise UserError(
-            f"column '{name}' has text in {len(bad)} of {present} rows where the others are "
-            f"numbers: {shown}, first in {first_rows(bad)}: correct them, or leave them empty"
-        )
-
-
-def feature_values(column: Column, array: pa.Array) -> NDArray[Any]:
-    """Return a raw feature's values in the form that ``Frame`` and ``Encoding`` take.
-
-    Raises:
-        UserError: the values are not of the column's kind, or a category is unknown.
-    """
-    if column.kind != "category":
-        if not is_number(array) and not pa.types.is_boolean(array.type):
-            if is_text(array):
-                refuse_stray_text(column.name, array)
-            raise UserError(
-                f"column '{column.name}' is of type {kind_of(array)}: expected numbers"
-                + (" or true/false" if column.kind == "boolean" else "")
-            )
-        return numbers(array)
-    if not is_text(array):
-        is_dictionary = pa.types.is_dictionary(array.type)  # which stays one: it may be large
-        kind = pa.dictionary(pa.int32(), pa.string()) if is_dictionary else pa.string()
-        try:
-            if isinstance(array.type, pa.BaseExtensionType):  # it has lost its values
-                raise pa.ArrowTypeError
-            array = array.cast(kind)
-        except pa.ArrowException as error:
-            raise UserError(
-                f"column '{column.name}' is of type {kind_of(array)}: expected text"
-            ) from error
-    indices = codes(array, column.categories)
-    bad = np.flatnonzero((indices < 0) & array.is_valid().to_numpy(zero_copy_only=False))
-    if len(bad):
-        raise UserError(
-            f"column '{column.name}' has the category {array[int(bad[0])].as_py()!r}, which the "
-            f"training data does not have, first in {first_rows(bad)}: expected one of "
-            f"{in_words(column.categories)}"
-        )
-    return indices
+def _about(raw: RawTable) -> str:
+    if raw.layout.header is False and raw.layout.names is None:
+        return "; its first row was read as data: name columns by number, or set data.header=true"
+    if len(raw.table.column_names) == 1:
+        return "; one column was read: set data.separator"
+    return ""

@@ -28,7 +28,7 @@ class Source(ABC):
         (120, 4, ('setosa', 'versicolor', 'virginica'))
     """
 
-    missing: Literal["error", "mean"] = "error"
+    missing: Literal["error", "mean", "drop"] = "error"
 
     def __init__(self, *, validation: float = 0.2, standardize: bool = True, seed: int = 0) -> None:
         self.validation, self.standardize, self.seed = validation, standardize, seed

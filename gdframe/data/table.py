@@ -1,28 +1,50 @@
-"""A table of the user: a CSV or Parquet file with a target column."""
+"""A table of the user: a file, a folder or a query with a target column."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 from gdframe.data.frame import Frame
 from gdframe.data.source import Source
 from gdframe.errors import UserError
 from gdframe.registry import DATASETS
 
+if TYPE_CHECKING:
+    from gdframe.data.reading.layout import Layout
+
 
 @DATASETS.register("table")
 class Table(Source):
-    """A CSV or Parquet file with columns of numbers, true/false and text.
+    """A table with columns of numbers, true/false, dates and text.
+
+    Its columns are named, or numbered from 1, and from -1 at the end.
 
     Args:
-        path: the file.
-        target: the column to predict.
-        features: the columns to predict from; by default all others.
-        task: ``auto`` treats text, true/false and a few consecutive whole numbers (0, 1, 2, ...)
-            as class labels, and other values as numbers for regression.
-        missing: ``error``, or ``mean`` to impute the mean over training rows (for a text column
-            the frequencies of its categories).
+        path: a file, a folder, or a pattern such as ``2024-*.csv``.
+        query: a SELECT statement of DuckDB, instead of ``path``.
+        target: the column to predict, or several columns of numbers.
+        features: the columns to predict from; by default all others that can teach something.
+        exclude: columns to leave out.
+        categorical: columns of numbers that are codes of categories.
+        id: column that names the rows: no feature, but carried through to predictions.
+        text: what happens to text with too many categories: ``leave_out``, or ``hash`` to take its
+            words as features.
+        task: ``auto`` treats text, true/false, two different values and a few consecutive whole
+            numbers (0, 1, 2, ...) as class labels, and other values as numbers for regression.
+        missing: ``mean`` imputes the mean over training rows (for a text column the frequencies of
+            its categories), ``drop`` leaves the rows out, ``error`` refuses them. Rows without a
+            target are left out but for ``error``.
         max_categories: largest number of different texts in a feature.
+        separator: character between values, ``tab``, or ``blank`` for runs of blanks.
+        header: whether the first row holds names.
+        names: names of the columns.
+        decimal: ``.`` or ``,``.
+        thousands: character between groups of three digits.
+        encoding: such as ``latin-1``.
+        null_values: texts or numbers that stand for a missing value, besides the usual ones.
+        comment: what lines that are no data begin with.
+        skip: number of lines before the table.
         validation: share of the rows held out, in [0, 1).
         standardize: whether each feature gets mean 0 and deviation 1, fitted on training rows.
         seed: seed of the split.
@@ -34,40 +56,75 @@ class Table(Source):
     def __init__(
         self,
         *,
-        path: str,
-        target: str,
-        features: list[str] | None = None,
+        path: str | None = None,
+        query: str | None = None,
+        target: str | int | list[str | int],
+        features: list[str | int] | None = None,
+        exclude: Sequence[str | int] = (),
+        categorical: Sequence[str | int] = (),
+        id: str | int | None = None,  # noqa: A002
+        text: Literal["leave_out", "hash"] = "leave_out",
         task: Literal["auto", "regression", "classification"] = "auto",
-        missing: Literal["error", "mean"] = "error",
+        missing: Literal["error", "mean", "drop"] = "mean",
         max_categories: int = 100,
+        separator: str | None = None,
+        header: bool | None = None,
+        names: list[str] | None = None,
+        decimal: str | None = None,
+        thousands: str | None = None,
+        encoding: str | None = None,
+        null_values: Sequence[str | int | float] = (),
+        comment: str | None = None,
+        skip: int | None = None,
         validation: float = 0.2,
         standardize: bool = True,
         seed: int = 0,
     ) -> None:
         super().__init__(validation=validation, standardize=standardize, seed=seed)
-        self.path, self.target, self.features = path, target, features
-        self.task, self.missing, self.max_categories = task, missing, max_categories
+        if (path is None) == (query is None):
+            both = (
+                "names both; set one of them" if path else "needs data.path=... or data.query=..."
+            )
+            raise UserError(f"data=table {both}")
+        self.path, self.query, self.target, self.features = path, query, target, features
+        self.exclude, self.categorical, self.id = tuple(exclude), tuple(categorical), id
+        self.text, self.task, self.missing = text, task, missing
+        self.max_categories = max_categories
+        self._layout = {
+            "separator": separator, "header": header, "names": None if names is None else
+            tuple(map(str, names)), "decimal": decimal, "thousands": thousands,
+            "encoding": encoding, "null_values": tuple(_marker(v) for v in null_values),
+            "comment": comment, "skip": skip,
+        }  # fmt: skip
+        _ = self.layout  # raises if it cannot be used
+
+    @property
+    def layout(self) -> Layout:
+        """What is set about the text of a file."""
+        from gdframe.data.reading.layout import Layout
+
+        return Layout(**self._layout)  # type: ignore[arg-type]
 
     def read(self) -> Frame:
-        """Return the raw columns of the file, each with its kind."""
+        """Return the raw columns of the table, each with its kind."""
         # these import PyArrow, which only tables need
-        from gdframe.data.reader import describe_column, feature_values, pick, read_file
-        from gdframe.data.target import read_target
+        from gdframe.data.reader import read_file, read_query
+        from gdframe.data.table_frame import Choice, frame_of
 
-        table = read_file(self.path)
-        (target,) = pick(table, [self.target], self.path)
-        names = self.features or [name for name in table.column_names if name != self.target]
-        if self.target in names:
-            raise UserError(f"data.features contains the target '{self.target}': leave it out")
-        if len(set(names)) < len(names):
-            raise UserError(
-                f"data.features={', '.join(names)}: a column is named twice; name it once"
-            )
-        arrays = pick(table, names, self.path)
-        columns = [
-            describe_column(name, array, self.max_categories)
-            for name, array in zip(names, arrays, strict=True)
-        ]
-        values = [feature_values(c, array) for c, array in zip(columns, arrays, strict=True)]
-        y, classes = read_target(self.target, target, self.task)
-        return Frame(columns, values, y, self.target, classes)
+        named = [str(name) for name in self.categorical]
+        if self.query is not None:
+            raw = read_query(self.query)
+        else:
+            raw = read_file(str(self.path), self.layout, text=named)
+            targets = self.target if isinstance(self.target, list) else [self.target]
+        return frame_of(
+            raw,
+            Choice(
+                targets, self.features, self.exclude, self.categorical, self.id, self.text,
+                self.task, self.missing, self.max_categories,
+            ),
+        )  # fmt: skip
+
+
+def _marker(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:g}" if value == int(value) else str(value)

@@ -50,6 +50,7 @@ class Result:
         point: last point of a function; None for a model of data.
         target: the objective to reach (``stopping.target``); None without one.
         data_digest: digest of the training rows.
+        data: what was read: rows, features, classes, columns that were left out.
         history: measurements by epoch and by step.
         module: the model with its last parameters.
         coefficients: of a linear model, in the units of the data; None for another model.
@@ -82,6 +83,7 @@ class Result:
     point: list[float] | None
     target: float | None
     data_digest: str
+    data: dict[str, Any]
     history: History = field(repr=False)
     module: nn.Module = field(repr=False)
     coefficients: list[Coefficient] | None = field(default=None, repr=False)

@@ -184,6 +184,7 @@ class ResultFile(TypedDict):
     point: NotRequired[list[Number] | None]
     target: NotRequired[Number]
     data_digest: NotRequired[Text]
+    data: NotRequired[dict[str, Any] | None]
     versions: NotRequired[dict[Text, Text] | None]
 
 
@@ -270,6 +271,18 @@ class EncodedColumn(TypedDict):
     name: str
     kind: str
     categories: list[Label]
+    pattern: NotRequired[Text]
+
+
+class StoredReading(TypedDict):
+    """How the table was read that a model was trained on."""
+
+    given: dict[str, Any]
+    layout: dict[str, Any]
+    columns: list[str]
+    targets: list[str]
+    id: str | None
+    categorical: list[str]
 
 
 class StoredEncoding(TypedDict):
@@ -281,6 +294,7 @@ class StoredEncoding(TypedDict):
     fill: list[Finite] | None
     target: str
     classes: list[Label] | None
+    reading: NotRequired[StoredReading]
 
 
 class ModelConfig(TypedDict):

@@ -59,6 +59,7 @@ def make_result(run: Run, verdict: Verdict, row: Mapping[str, float]) -> Result:
         point=_point(model) if spec.loss is None else None,
         target=spec.stopping.target,
         data_digest=spec.data.digest,
+        data=dict(spec.data.facts),
         history=run.history,
         module=model,
         coefficients=coefficients_of(model, spec.data),

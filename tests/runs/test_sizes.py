@@ -29,7 +29,7 @@ SMALL = 5e6
 
 @pytest.fixture
 def small_memory(monkeypatch):
-    for module in ("errors", "data.csv_file"):
+    for module in ("errors", "data.reading.text_file"):
         monkeypatch.setattr(f"gdframe.{module}.free_memory", lambda: SMALL)
 
 
@@ -55,7 +55,7 @@ def zeros(path, rows):
 @pytest.mark.parametrize("name", ["t.parquet", "t.csv.gz", "t.csv"])
 def test_a_table_that_does_not_fit_is_refused(tmp_path, name, small_memory):
     zeros(tmp_path / name, 1000)
-    assert read_file(tmp_path / name).num_rows == 1000
+    assert read_file(tmp_path / name).table.num_rows == 1000
     zeros(tmp_path / name, 200_000)
     assert (tmp_path / name).stat().st_size < SMALL / 10
     with pytest.raises(UserError, match="free; give a file with fewer rows or columns"):
@@ -211,5 +211,5 @@ def read_wide(arguments) -> int:
     from gdframe.data.reader import pick
 
     path, count = arguments
-    table = read_file(path)
-    return 0 if len(pick(table, table.column_names, path)) == int(count) else 1
+    raw = read_file(path)
+    return 0 if len(pick(raw, raw.table.column_names)) == int(count) else 1

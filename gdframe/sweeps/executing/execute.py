@@ -12,6 +12,7 @@ from typing import Any
 from gdframe.config.observers import build_observers
 from gdframe.config.prepare import PreparedRun, make_group, prepare
 from gdframe.diagnostics.preflight import is_strictly_convex
+from gdframe.errors import printable
 from gdframe.observers import Observer, TensorBoard
 from gdframe.runs.files import NotWrittenError, storing
 from gdframe.runs.log import append_log
@@ -155,6 +156,10 @@ class Execution:
         key = f"{Datasets.key(prepared.config)} {is_strictly_convex(prepared.spec.objective)}"
         advice = prepared.advice(data=key not in self._logged, rate=False)
         texts += [f"advice: {text}" for text in advice]
+        for note in prepared.spec.data.notes:
+            if (line := f"data          {printable(note)}") not in self._logged:
+                self._logged.add(line)
+                log.info("%s", line)
         if prepared.config["preflight"]:
             self._logged.add(key)
         for text in texts:

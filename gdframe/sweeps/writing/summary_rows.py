@@ -16,6 +16,8 @@ Row = dict[str, Any]
 def row(result: Mapping[str, Any] | None, settings: Mapping[str, str], folder: str) -> Row:
     """Return the row of a run: its overrides, its flattened result, and its folder.
 
+    What was read of the data is in ``result.json`` alone.
+
     A run that diverged has no validation loss and no metrics, which it would be compared by.
 
     Fields of the result replace overrides of the same name, such as ``epochs`` or ``engine``.
@@ -25,10 +27,11 @@ def row(result: Mapping[str, Any] | None, settings: Mapping[str, str], folder: s
         settings: overrides by key.
         folder: the run folder.
     """
-    fields = flatten(result or {"status": "", "reason": "no result was written"})
+    measured = {name: value for name, value in (result or {}).items() if name != "data"}
+    fields = flatten(measured or {"status": "", "reason": "no result was written"})
     if fields["status"] == Status.DIVERGED:  # these are of the last finite parameters
-        measured = ("validation_loss", "metrics.")
-        fields = {name: None if name.startswith(measured) else v for name, v in fields.items()}
+        compared = ("validation_loss", "metrics.")
+        fields = {name: None if name.startswith(compared) else v for name, v in fields.items()}
     return {**settings, **fields, "folder": folder}
 
 

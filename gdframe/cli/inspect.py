@@ -1,0 +1,169 @@
+"""``python -m gdframe inspect``: what a table holds, and the commands that train on it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gdframe.config.messages import parse, quoted
+from gdframe.data.reader import RawTable, read_file
+from gdframe.data.reading.arrays import kind_of, numbers
+from gdframe.data.reading.layout import Layout
+from gdframe.data.reading.typed import TypedColumn, typed
+from gdframe.data.roles import suspected_sentinel, why_left_out
+from gdframe.data.target import read_target
+from gdframe.errors import UserError, bad_value, counted, in_words, unknown
+from gdframe.registry import DATASETS
+
+MOST_COLUMNS_SHOWN = 200
+"""Most columns that are listed."""
+
+MOST_COMMANDS = 4
+"""Most commands that are proposed."""
+
+TARGET_NAMES = re.compile(
+    r"y|target|class|label|outcome|response|price|.*_(class|label|target)|(sale|median).*price|"
+    r"species|diagnosis|quality|survived|churn|type",
+    re.IGNORECASE,
+)
+"""Names that the column to predict often has."""
+
+
+def profile(path: str, settings: Sequence[str] = ()) -> str:
+    """Return the profile of a table as text.
+
+    Args:
+        path: a file, a folder or a pattern.
+        settings: overrides of ``data``, such as ``data.separator=;``.
+
+    Raises:
+        UserError: the table cannot be read, or a setting is none of ``data``.
+    """
+    chosen = _settings(settings)
+    categorical = [str(name) for name in chosen.pop("categorical", None) or ()]
+    limit = chosen.pop("max_categories", 100)
+    layout = DATASETS.build("table", path=path, target=1, **chosen).layout
+    raw = read_file(path, layout, text=categorical)
+    columns, errors = [], dict[str, str]()
+    for name in raw.table.column_names:
+        try:
+            columns.append(
+                typed(name, raw.table.column(name), raw.layout, text=name in categorical)
+            )
+        except UserError as error:
+            errors[name] = str(error)
+    lines = [
+        f"{raw.name}: {counted(raw.table.num_rows, 'row')}, "
+        f"{counted(len(raw.table.column_names), 'column')}",
+        *raw.notes, *_table(columns, raw, limit), *errors.values(),
+        *(note for column in columns for note in column.notes),
+        *(note for column in columns if (note := suspected_sentinel(column))),
+    ]  # fmt: skip
+    words = [word for word in settings if "=" in word]
+    commands = _commands(path, columns, words)
+    return "\n".join([*lines, "", "to train:", *(f"  {command}" for command in commands)])
+
+
+def _settings(words: Sequence[str]) -> dict[str, Any]:
+    """Return the settings of a table by name.
+
+    Raises:
+        UserError: a word is no setting of ``data``.
+    """
+    known = set(Layout.__dataclass_fields__) | {"categorical", "max_categories"}
+    chosen: dict[str, Any] = {}
+    for override in parse(words):
+        key = str(override.key_or_group)
+        name = key.removeprefix("data.")
+        if key == name or name not in known:
+            raise unknown(key, "setting of inspect", key, [f"data.{n}" for n in sorted(known)])
+        value = override.value()
+        if name in ("null_values", "names", "categorical") and not isinstance(value, list):
+            raise bad_value(f"{key}={value}", "a list", f"write {key}=[{value}]")
+        chosen[name] = value
+    return chosen
+
+
+def _table(columns: Sequence[TypedColumn], raw: RawTable, limit: int) -> list[str]:
+    """Return a line for each column: its number, name, kind, missing values and range."""
+    places = {name: place for place, name in enumerate(raw.table.column_names)}
+    rows = [("", "column", "holds", "missing", "values")]
+    for column in columns[:MOST_COLUMNS_SHOWN]:
+        place = places[column.name]
+        reason = why_left_out(column, place, limit)
+        shown = _values(column) + (f"  <- left out: {reason.reason}" if reason else "")
+        absent = column.values.null_count
+        rows.append(
+            (str(place + 1), column.name, _kind(column), f"{absent:,}" * (absent > 0), shown)
+        )
+    widths = [min(40, max(len(row[i]) for row in rows)) for i in range(4)]
+    lines = [
+        "  ".join(
+            f"{cell:<{width}}" for cell, width in zip(row, [*widths, 0], strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+    more = len(columns) - MOST_COLUMNS_SHOWN
+    return [*lines, *([f"and {counted(more, 'more column')}"] if more > 0 else [])]
+
+
+def _kind(column: TypedColumn) -> str:
+    if column.content == "unusable":
+        return kind_of(column.values)
+    return {"number": "numbers", "boolean": "true/false", "date": "dates"}.get(
+        column.content, column.content
+    )
+
+
+def _values(column: TypedColumn) -> str:
+    """Return the range of numbers and dates, or the first categories."""
+    if column.content == "text":
+        texts = sorted(text for text in column.values.dictionary.to_pylist() if text is not None)
+        more = f", ... ({len(texts):,} different)" if len(texts) > 4 else ""
+        return in_words(text[:20] for text in texts[:4]) + more
+    if column.content == "unusable":
+        return ""
+    array = numbers(column.values)
+    array = array[np.isfinite(array)]
+    if not len(array):
+        return "none"
+    low, high = array.min(), array.max()
+    if column.content == "date":
+        first, last = (np.datetime64(int(value), "s") for value in (low, high))
+        return f"{first} to {last}"
+    return f"{low:.6g} to {high:.6g}, mean {array.mean():.4g}"
+
+
+def _commands(path: str, columns: Sequence[TypedColumn], settings: Sequence[str]) -> list[str]:
+    """Return the command for each column that could be the target, the likeliest first."""
+    usable = [column for column in columns if column.content in ("text", "number", "boolean")]
+    named = [column for column in usable if TARGET_NAMES.fullmatch(column.name)]
+    last = usable[-1:] if usable else []
+    first = [column for column in usable[:1] if column.content == "text"]
+    commands = []
+    for column in dict.fromkeys(map(lambda c: c.name, [*named, *last, *first])):  # noqa: C417
+        chosen = next(c for c in usable if c.name == column)
+        task = _task(chosen)
+        if not task:
+            continue
+        words = ["data=table", f"data.path={quoted(path)}", f"data.target={quoted(column)}"]
+        commands.append(f"{shlex.join(['python', '-m', 'gdframe', *words, *settings])}  # {task}")
+    return commands[:MOST_COMMANDS] or [
+        "name the column to predict: python -m gdframe data=table data.path=... data.target=..."
+    ]
+
+
+def _task(column: TypedColumn) -> str:
+    """Return the task that a target would give, or nothing if it cannot be one."""
+    try:
+        present = column.values.drop_null()
+        target = read_target(TypedColumn(column.name, column.content, present), "auto")
+    except UserError:
+        return ""
+    if target.classes is None:
+        return "regression"
+    return "" if len(target.classes) < 2 else f"{len(target.classes)} classes"

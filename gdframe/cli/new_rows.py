@@ -1,0 +1,190 @@
+"""The rows of a new file for ``predict``: features, names of rows, and targets, if it has any."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from gdframe.data.encoding import Encoding
+from gdframe.data.features import raw_values
+from gdframe.data.frame import first_rows
+from gdframe.data.reader import RawTable, pick, read_file
+from gdframe.data.reading.arrays import numbers
+from gdframe.data.reading.layout import Layout
+from gdframe.data.reading.typed import key_of, typed
+from gdframe.errors import UserError, counted, in_words
+
+log = logging.getLogger("gdframe")
+
+
+@dataclass(frozen=True)
+class NewRows:
+    """The rows to predict.
+
+    Args:
+        raw: the table.
+        encoding: of the training data.
+        strict: whether to refuse missing values, and categories that the training data lack.
+    """
+
+    raw: RawTable
+    encoding: Encoding
+    strict: bool
+
+    @property
+    def count(self) -> int:
+        """Number of rows."""
+        return int(self.raw.table.num_rows)
+
+    def names(self) -> pa.Array | None:
+        """Return the column that names the rows, if there is one."""
+        name = self.encoding.reading.get("id")
+        if name is None or name not in self.raw.table.column_names:
+            return None
+        column = self.raw.table.column(name)
+        return column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column
+
+    def features(self, dtype: np.dtype[Any], rows: int) -> Iterator[NDArray[Any]]:
+        """Yield features, (rows, features), some rows at a time.
+
+        Raises:
+            UserError: the columns do not fit the model, or a value is missing or not finite.
+        """
+        encoding, table = self.encoding, self.raw.table
+        pick(self.raw, [column.name for column in encoding.columns])
+        imputes = encoding.fill is not None and not self.strict
+        values = [
+            raw_values(
+                column, table.column(column.name), self.raw.layout, unknown_is_missing=imputes
+            )
+            for column in encoding.columns
+        ]
+        if imputes:
+            self._tell_missing(values)
+        checked = replace(encoding, fill=None) if self.strict else encoding
+        ends = np.cumsum([column.width for column in encoding.columns])
+        first, invalid = len(ends), list[int]()
+        for start in range(0, self.count, rows):
+            block = np.arange(start, min(start + rows, self.count))
+            features = checked.transform(values, block, dtype)
+            is_finite = np.isfinite(features)
+            if not is_finite.all():
+                column = int(np.searchsorted(ends, np.argmin(is_finite.all(axis=0)), side="right"))
+                if column < first:
+                    first, invalid = column, []
+            if first < len(ends):
+                part = is_finite[:, ends[first] - encoding.columns[first].width : ends[first]]
+                invalid += block[~part.all(axis=1)].tolist()
+            else:
+                yield features
+        if invalid:
+            hint = "; train with data.missing=mean to impute" if encoding.fill is None else ""
+            raise UserError(
+                f"column '{encoding.columns[first].name}': has "
+                f"{counted(len(invalid), 'missing or non-finite value')}, first in "
+                f"{first_rows(np.array(invalid))}{hint}"
+            )
+
+    def _tell_missing(self, values: list[NDArray[Any]]) -> None:
+        """Log how many values are replaced by what the training data have on average."""
+        counts = {}
+        for column, raw in zip(self.encoding.columns, values, strict=True):
+            if column.kind == "words":
+                continue
+            absent = raw < 0 if column.kind == "category" else np.isnan(raw)
+            if absent.any():
+                counts[column.name] = int(absent.sum())
+        if counts:
+            shown = [f"'{name}' {count:,}" for name, count in list(counts.items())[:8]]
+            log.warning(
+                "warning: missing values take the training mean: %s%s; --strict refuses them",
+                in_words(shown), ", ..." if len(counts) > 8 else "",
+            )  # fmt: skip
+
+    def targets(self) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
+        """Return the rows with a target and their targets, if the file has its column.
+
+        Targets are numbers (rows, outputs), or class indices (rows,).
+        """
+        named = self.encoding.reading.get("targets", [self.encoding.target_name])
+        if not set(named) <= set(self.raw.table.column_names):
+            return None
+        classes = self.encoding.classes
+        if classes is not None:
+            indices = self._class_indices(named[0])
+            rows = np.flatnonzero(indices >= 0)
+            return (rows, indices[rows]) if len(rows) else None
+        columns = [typed(name, self.raw.table.column(name), self.raw.layout) for name in named]
+        if not all(column.content in ("number", "boolean") for column in columns):
+            return None
+        values = np.column_stack([numbers(column.values) for column in columns]).astype(np.float64)
+        rows = np.flatnonzero(np.isfinite(values).all(axis=1))
+        return (rows, values[rows]) if len(rows) else None
+
+    def _class_indices(self, name: str) -> NDArray[np.int64]:
+        """Return the class index of each row, -1 for a label that the training data lack."""
+        classes = self.encoding.classes or ()
+        column = typed(name, self.raw.table.column(name), self.raw.layout, text=True)
+        if column.content != "text":
+            return np.full(self.count, -1)
+        places = {key_of(str(label)): place for place, label in enumerate(classes)}
+        for place, label in enumerate(classes):
+            if isinstance(label, (int, float)) and not isinstance(label, bool):
+                places[_numeral(str(label))] = place
+        texts = column.values.dictionary.to_pylist()
+        by_text = [places.get(key_of(t), places.get(_numeral(t), -1)) for t in texts]
+        indices = column.values.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
+        found: NDArray[np.int64] = np.array([*by_text, -1], dtype=np.int64)[indices]
+        return found
+
+
+def _numeral(text: str) -> str:
+    try:
+        return f"number {float(text)!r}"
+    except ValueError:
+        return text
+
+
+def read_rows(encoding: Encoding, path: str | Path, *, strict: bool = False) -> NewRows:
+    """Read the rows of a new file in the same way as those of the training data.
+
+    Args:
+        encoding: of the training data.
+        path: of the file.
+        strict: whether to refuse missing values and unknown categories.
+
+    Raises:
+        UserError: the file cannot be read, or lacks a column.
+    """
+    reading = encoding.reading
+    needed = [column.name for column in encoding.columns]
+    text = [c.name for c in encoding.columns if c.pattern or c.kind in ("category", "words")]
+    if encoding.classes is not None and encoding.target_name:
+        text.append(encoding.target_name)
+    if reading.get("id"):
+        text.append(reading["id"])
+    given = Layout.from_json(reading.get("given", {}))
+    stored = Layout.from_json(reading.get("layout", {}))
+    columns, targets = list(reading.get("columns", [])), set(reading.get("targets", []))
+    known = [columns, [name for name in columns if name not in targets]]
+    same = replace(given, separator=stored.separator, names=None)
+    if stored.header is False and columns:
+        same = replace(same, header=False)
+    failure: UserError | None = None
+    for layout in dict.fromkeys((same, replace(given, names=None))):
+        try:
+            raw = read_file(path, layout, text=text, known=known)
+            pick(raw, needed)
+        except UserError as error:
+            failure = failure or error
+        else:
+            return NewRows(raw, encoding, strict)
+    assert failure is not None
+    raise failure

@@ -1,0 +1,183 @@
+"""Files of typed columns: Parquet, Feather, NPZ, Excel and JSON."""
+
+from __future__ import annotations
+
+import zipfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+
+from gdframe.data.reading.database import database, literal
+from gdframe.data.reading.delimited import MOST_COLUMNS
+from gdframe.data.reading.text_file import COPIES, FEWER, TextFile
+from gdframe.errors import UserError, first_line, in_words, printable, require_memory
+
+
+def require_columns(file: Path, count: int) -> None:
+    """Check that a file has no more columns than are read.
+
+    Raises:
+        UserError: it has more.
+    """
+    if count > MOST_COLUMNS:
+        raise UserError(f"{file}: has {count:,} columns; at most {MOST_COLUMNS:,} are read")
+
+
+def require_unique(file: Path, names: Sequence[str]) -> None:
+    """Check that columns have different names.
+
+    Raises:
+        UserError: two columns have one name.
+    """
+    counts = Counter(names)
+    if duplicates := sorted(name for name, count in counts.items() if count > 1):
+        raise UserError(f"{file} has several columns called {in_words(duplicates)}: rename them")
+
+
+def read_parquet(file: Path) -> pa.Table:
+    """Return the columns of a Parquet file; those of lists and of mappings without their values.
+
+    Text stays a dictionary and indices into it, because a few bytes may stand for much text.
+    """
+    require_memory(str(file), size_of_parquet(file), FEWER)
+    schema = pa.parquet.read_schema(file)
+    require_columns(file, len(schema))
+    require_unique(file, schema.names)
+    is_flat = {f.name: not _is_nested(f.type) for f in schema}
+    dotted = [name for name in schema.names if "." in name]
+    if dotted and not all(is_flat.values()):  # a list is chosen by a name with a dot, too
+        raise UserError(f"{file} has lists or mappings, and a dot in {in_words(dotted)}: rename it")
+    table = pa.parquet.read_table(
+        file,
+        columns=[name for name in schema.names if is_flat[name]],
+        read_dictionary=[f.name for f in schema if is_binary(f.type)],
+    )
+    table.validate(full=True)  # text in UTF-8
+    return _with_nested(table, schema)
+
+
+def _with_nested(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return a table with columns that name their type in place of nested ones."""
+    columns = dict(zip(table.column_names, table.columns, strict=True))
+    for field in schema:
+        if _is_nested(field.type):
+            kind = pa.opaque(pa.null(), str(field.type), "parquet")
+            columns[field.name] = pa.ExtensionArray.from_storage(kind, pa.nulls(table.num_rows))
+    return pa.table({name: columns[name] for name in schema.names})
+
+
+def _is_nested(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType))
+
+
+def is_binary(kind: pa.DataType) -> bool:
+    """Return whether a type is text or bytes."""
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+        or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    )  # fmt: skip
+
+
+def size_of_parquet(file: Path) -> float:
+    """Return about how many bytes of memory a Parquet file takes."""
+    content = pa.parquet.read_metadata(file)
+    groups = list(map(content.row_group, range(content.num_row_groups)))
+    texts = sum(group.total_byte_size for group in groups)
+    columns = map(content.schema.column, range(content.num_columns))
+    width = sum(max(8, column.length or 0) for column in columns)  # of fixed-size binaries
+    return float(max(texts, COPIES * width * sum(group.num_rows for group in groups)))
+
+
+def read_feather(file: Path) -> pa.Table:
+    """Return the columns of a Feather file; nested ones without their values."""
+    with pa.memory_map(str(file)) as source:
+        reader = pa.ipc.open_file(source)
+        require_columns(file, len(reader.schema))
+        require_unique(file, reader.schema.names)
+        flat = [i for i, field in enumerate(reader.schema) if not _is_nested(field.type)]
+        options = pa.ipc.IpcReadOptions(included_fields=flat, use_threads=False)
+        batches, size = [], 0
+        reader = pa.ipc.open_file(source, options=options)
+        for index in range(reader.num_record_batches):
+            batches.append(reader.get_batch(index))
+            size += batches[-1].nbytes
+            require_memory(str(file), COPIES * size, FEWER)
+        schema = pa.ipc.open_file(source).schema
+        kept = pa.schema([schema.field(i) for i in flat])
+        table = pa.Table.from_batches(batches, kept)
+        table.validate(full=True)
+        return _with_nested(table, schema)
+
+
+def read_npz(file: Path) -> pa.Table:
+    """Return the arrays of an NPZ file as columns; an array of two dimensions gives several."""
+    with zipfile.ZipFile(file) as archive:
+        size = sum(info.file_size for info in archive.infolist())
+    require_memory(str(file), COPIES * size, FEWER)
+    columns: dict[str, Any] = {}
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            for name in arrays.files:
+                array = arrays[name]
+                if array.ndim not in (1, 2):
+                    raise UserError(
+                        f"{file}: array '{name}' has the shape {array.shape}: expected (rows,) or "
+                        "(rows, columns)"
+                    )
+                if array.ndim == 1:
+                    columns[name] = array
+                else:
+                    require_columns(file, array.shape[1])
+                    columns |= {f"{name}_{i + 1}": part for i, part in enumerate(array.T)}
+    except ValueError as error:
+        raise UserError(f"{file} cannot be read: {first_line(error)}") from error
+    lengths = {len(column) for column in columns.values()}
+    if len(lengths) > 1:
+        shown = ", ".join(f"'{name}' {len(column):,}" for name, column in columns.items())
+        raise UserError(f"{file}: its arrays have different numbers of rows: {shown[:200]}")
+    return pa.table({name: pa.array(np.ascontiguousarray(c)) for name, c in columns.items()})
+
+
+def read_excel(file: Path) -> list[list[Any]]:
+    """Return the rows of the first sheet of an Excel file.
+
+    Raises:
+        UserError: openpyxl is not installed, or the file is damaged.
+    """
+    try:
+        import openpyxl
+    except ImportError as error:
+        raise UserError(
+            f"{file}: Excel files need an extra that is not installed: "
+            "pip install 'gdframe[excel]', or save the sheet as CSV"
+        ) from error
+    with zipfile.ZipFile(file) as archive:
+        require_memory(str(file), COPIES * sum(i.file_size for i in archive.infolist()), FEWER)
+    try:
+        book = openpyxl.load_workbook(file, read_only=True, data_only=True)
+        sheet = book.worksheets[0]
+        rows = [list(row) for row in sheet.iter_rows(values_only=True)]
+        book.close()
+    except Exception as error:  # openpyxl lets errors of XML and of its own classes pass
+        raise UserError(f"{file} cannot be read: {first_line(error)}") from error
+    return [row for row in rows if any(value is not None for value in row)]
+
+
+def read_json(file: Path, source: TextFile) -> pa.Table:
+    """Return the columns of a JSON file: one object a line, or a list of objects."""
+    import duckdb
+
+    with database([source.path]) as connection:
+        query = f"SELECT * FROM read_json({literal(str(source.path.absolute()))})"
+        try:
+            table = connection.sql(query).to_arrow_table()
+        except duckdb.Error as error:
+            message = printable(" ".join(str(error).split()))[:300]
+            raise UserError(f"{file} cannot be read as JSON: {message}") from error
+    require_unique(file, table.column_names)
+    return _with_nested(table, table.schema)

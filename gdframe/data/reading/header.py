@@ -1,0 +1,85 @@
+"""Whether the first row of a text holds the names of the columns, and the names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from gdframe.data.reading.layout import Layout
+
+PLAIN_NUMBER = re.compile(
+    r"\s*[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[nN]a[nN]|inf(inity)?|-inf)\s*", re.ASCII
+)
+"""A number as Python and DuckDB read it."""
+
+NUMBER_LIKE = re.compile(
+    r"\s*[$€£¥(]*[+\-\u2212]?[$€£¥]?\d[\d.,'\u00a0\u202f\u2009 ]*([eE][+-]?\d+)?\s*[%€£)]*\s*"
+)
+"""A number as people write it, or a date."""
+
+DATE_LIKE = re.compile(r"\s*\d{1,4}[-/.]\d{1,2}([-/.]\d{1,4})?([T ][\d:.]+Z?)?\s*|\s*\d+:\d\d.*")
+
+
+def is_value(text: str) -> bool:
+    """Return whether text is a number or a date rather than a name."""
+    return bool(NUMBER_LIKE.fullmatch(text) or DATE_LIKE.fullmatch(text) or _is_plain(text))
+
+
+def _is_plain(text: str) -> bool:
+    return PLAIN_NUMBER.fullmatch(text) is not None
+
+
+def has_header(rows: Sequence[Sequence[str]], layout: Layout) -> bool:
+    """Return whether the first row holds names: it differs in kind from the rows below it.
+
+    A row of numbers is data. So is a row whose texts occur again below it in their columns.
+
+    Args:
+        rows: the first rows.
+        layout: whose null markers count as no value.
+    """
+    first, rest = rows[0], rows[1:]
+    present = [text for text in first if text.strip()]
+    if not present or all(map(is_value, present)):
+        return False
+    if not rest:
+        return True
+    for_header = for_data = 0.0
+    markers = set(layout.markers)
+    for place, text in enumerate(first):
+        below = [row[place].strip() for row in rest if place < len(row)]
+        below = [value for value in below if value not in markers]
+        if not below or not text.strip():
+            continue
+        if sum(map(is_value, below)) >= 0.8 * len(below):
+            if is_value(text) or text.strip() in markers:
+                for_data += 1
+            else:
+                for_header += 1
+        elif text.strip() in below:
+            for_data += 1
+        elif not is_value(text):
+            for_header += 0.5 if len(set(below)) < len(below) or len(below) < 5 else 0.25
+    return for_header >= for_data
+
+
+def column_names(texts: Sequence[str], width: int) -> tuple[list[str], list[str]]:
+    """Return different names of columns, and what was changed, a sentence each.
+
+    Args:
+        texts: of the header; empty where it names no column.
+        width: number of columns.
+    """
+    names: dict[str, None] = {}
+    notes = []
+    for place in range(width):
+        name = " ".join(texts[place].split()) if place < len(texts) else ""
+        name = name or f"c{place + 1}"
+        count = 2
+        fresh = name
+        while fresh in names:
+            fresh, count = f"{name}_{count}", count + 1
+        if fresh != name:
+            notes.append(f"column {place + 1} is called '{name}', as another: read as '{fresh}'")
+        names[fresh] = None
+    return list(names), notes

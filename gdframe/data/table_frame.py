@@ -1,0 +1,245 @@
+"""From the columns of a table to a frame: the target, the features, the rows, and what is told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from gdframe.data.features import describe, kinds_in_words, raw_values
+from gdframe.data.frame import Column, Frame, first_rows
+from gdframe.data.reader import RawTable, pick, shown_columns
+from gdframe.data.reading.arrays import numbers
+from gdframe.data.reading.typed import TypedColumn, typed
+from gdframe.data.roles import LeftOut, copies_of_target, suspected_sentinel, why_left_out
+from gdframe.data.target import Target, read_target
+from gdframe.errors import UserError, counted, in_words, printable
+
+MOST_TOLD = 200
+"""Most columns that are listed in ``result.json``."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a user has chosen of a table; see ``Table``."""
+
+    targets: Sequence[str | int]
+    features: Sequence[str | int] | None = None
+    exclude: Sequence[str | int] = ()
+    categorical: Sequence[str | int] = ()
+    id: str | int | None = None
+    text: str = "leave_out"
+    task: str = "auto"
+    missing: str = "mean"
+    max_categories: int = 100
+
+
+def frame_of(raw: RawTable, choice: Choice) -> Frame:
+    """Return the frame of a table.
+
+    Raises:
+        UserError: a column does not exist or cannot be used.
+    """
+    targets = pick(raw, choice.targets)
+    identifier = pick(raw, [choice.id])[0] if choice.id is not None else None
+    names = _feature_names(raw, choice, targets, identifier)
+    categorical = set(pick(raw, choice.categorical))
+    layout, table = raw.layout, raw.table
+    typed_targets = [typed(n, table.column(n), layout, text=n in categorical) for n in targets]
+    keep = _rows_with_target(typed_targets, choice.missing)
+    notes = list(raw.notes)
+    if keep is not None:
+        rows = np.flatnonzero(~keep)
+        notes.append(
+            f"{counted(len(rows), 'row')} without a target left out, first "
+            f"{first_rows(rows)}; data.missing=error refuses them"
+        )
+        typed_targets = [_filtered(column, keep) for column in typed_targets]
+    hashed = choice.text == "hash"
+    places = {name: place for place, name in enumerate(table.column_names)}
+    kept, left_out, missing = list[TypedColumn](), list[LeftOut](), dict[str, int]()
+    for name in names:
+        column = typed(name, table.column(name), layout, text=name in categorical)
+        if keep is not None:
+            column = _filtered(column, keep)
+        notes += column.notes
+        if choice.features is None and name not in categorical:
+            reason = why_left_out(column, places[name], choice.max_categories, hashed=hashed)
+            if reason is not None:
+                left_out.append(reason)
+                continue
+        notes += [note] if (note := suspected_sentinel(column)) else []
+        kept.append(column)
+        missing[name] = _missing_in(column.values)
+    if choice.missing == "drop":
+        kept, typed_targets, dropped = _complete_rows(kept, typed_targets)
+        notes += [dropped] if dropped else []
+        missing = {}
+    target = _joined(typed_targets, choice.task)
+    notes += [target.note] if target.note else []
+    notes += [note for column in typed_targets for note in column.notes]
+    notes += copies_of_target(kept, target.values, target.classes is not None)
+    if not kept:
+        told = f": {in_words(f'{out.column} ({out.reason})' for out in left_out)}" * bool(left_out)
+        raise UserError(
+            f"{raw.name}: the data has no features besides the target{told}; its columns are "
+            f"{shown_columns(table.column_names)}; set data.separator if these are not its columns"
+        )
+    columns = [
+        describe(c, 1 << 62 if c.name in categorical else choice.max_categories, hashed=hashed)
+        for c in kept
+    ]
+    values = [raw_values(c, t) for c, t in zip(columns, kept, strict=True)]
+    if choice.missing == "mean":
+        notes += _told_missing(missing, len(target.values))
+    target_name = ", ".join(targets)
+    notes += [str(out) for out in left_out]
+    facts = _facts(raw, columns, target, missing, left_out)
+    facts |= {"target": target_name}
+    return Frame(
+        columns, values, target.values, target_name, target.classes,
+        reading={
+            "given": raw.given.to_json(), "layout": layout.to_json(),
+            "columns": table.column_names, "targets": targets,
+            "id": identifier, "categorical": sorted(categorical),
+        },
+        facts={**facts, "notes": [printable(note) for note in notes]},
+        notes=[_first_line(raw, columns, target, target_name), *notes],
+    )  # fmt: skip
+
+
+def _feature_names(
+    raw: RawTable, choice: Choice, targets: Sequence[str], identifier: str | None
+) -> list[str]:
+    if len(set(targets)) < len(targets):
+        raise UserError(f"data.target={in_words(targets)}: a column is named twice; name it once")
+    excluded = {*pick(raw, choice.exclude), *targets, identifier}
+    if choice.features is None:
+        return [name for name in raw.table.column_names if name not in excluded]
+    names = pick(raw, choice.features)
+    for target in targets:
+        if target in names:
+            raise UserError(f"data.features contains the target '{target}': leave it out")
+    if len(set(names)) < len(names):
+        raise UserError(f"data.features={', '.join(names)}: a column is named twice; name it once")
+    return [name for name in names if name not in excluded]
+
+
+def _rows_with_target(columns: Sequence[TypedColumn], missing: str) -> NDArray[np.bool_] | None:
+    """Return which rows have a target, or None if all have one.
+
+    Raises:
+        UserError: none has one, or missing values are refused.
+    """
+    keep: NDArray[np.bool_] | None = None
+    for column in columns:
+        absent = np.asarray(column.values.is_null(nan_is_null=True))
+        bad = np.flatnonzero(absent)
+        if not len(bad):
+            continue
+        if missing == "error" or len(bad) == len(absent):
+            raise UserError(
+                f"target '{column.name}' has {counted(len(bad), 'missing value')}, first in "
+                f"{first_rows(bad)}: remove those rows"
+                + ("" if len(bad) == len(absent) else ", or set data.missing=drop")
+            )
+        keep = ~absent if keep is None else keep & ~absent
+    return keep
+
+
+def _filtered(column: TypedColumn, keep: NDArray[np.bool_]) -> TypedColumn:
+    values = column.values.filter(pa.array(keep))
+    return TypedColumn(column.name, column.content, values, column.pattern, column.notes)
+
+
+def _complete_rows(
+    columns: Sequence[TypedColumn], targets: Sequence[TypedColumn]
+) -> tuple[list[TypedColumn], list[TypedColumn], str]:
+    """Return columns without the rows in which a feature is missing, and a note."""
+    absent = np.zeros(len(targets[0].values), dtype=bool)
+    for column in columns:
+        absent |= np.asarray(column.values.is_null(nan_is_null=True))
+    bad = np.flatnonzero(absent)
+    if not len(bad):
+        return list(columns), list(targets), ""
+    if absent.all():
+        raise UserError(
+            "data.missing=drop: every row has a missing value; leave columns out with "
+            "data.exclude=[...], or set data.missing=mean"
+        )
+    note = f"{counted(len(bad), 'row')} with missing values left out, first {first_rows(bad)}"
+    return [_filtered(c, ~absent) for c in columns], [_filtered(c, ~absent) for c in targets], note
+
+
+def _joined(columns: Sequence[TypedColumn], task: str) -> Target:
+    """Return the target of one column, or of several columns of numbers."""
+    if len(columns) == 1:
+        return read_target(columns[0], task)
+    for column in columns:
+        if column.content not in ("number", "boolean") or task == "classification":
+            raise UserError(
+                f"target '{column.name}': several targets must be numbers for regression; name one "
+                "target"
+            )
+    return Target(np.column_stack([read_target(c, "regression").values for c in columns]))
+
+
+def _missing_in(values: pa.Array) -> int:
+    """Return the number of missing values, NaN included."""
+    if pa.types.is_floating(values.type):
+        return int(np.isnan(numbers(values)).sum())
+    return int(values.null_count)
+
+
+def _told_missing(missing: dict[str, int], rows: int) -> list[str]:
+    holes = {name: count for name, count in missing.items() if count}
+    if not holes:
+        return []
+    shown = [f"'{name}' {count:,}" for name, count in list(holes.items())[:8]]
+    more = f" and {counted(len(holes) - 8, 'more column')}" if len(holes) > 8 else ""
+    return [
+        f"missing values in {counted(len(holes), 'column')} of {rows:,} rows ({in_words(shown)}"
+        f"{more}) take the training mean; data.missing=drop leaves the rows out, "
+        "data.missing=error refuses them"
+    ]
+
+
+def _shares(target: Target) -> dict[str, int]:
+    counts = np.bincount(target.values, minlength=len(target.classes or ()))
+    return {str(c): int(n) for c, n in zip(target.classes or (), counts, strict=True)}
+
+
+def _first_line(raw: RawTable, columns: Sequence[Column], target: Target, name: str) -> str:
+    """Return rows, features and target of a table in one line."""
+    rows = len(target.values)
+    text = f"{raw.name}: {counted(rows, 'row')}, {counted(len(columns), 'feature')} " + (
+        f"({kinds_in_words(columns)}), target '{name}': "
+    )
+    if target.classes is None:
+        width = target.values.shape[1] if target.values.ndim > 1 else 1
+        low, high = float(np.min(target.values)), float(np.max(target.values))
+        what = "numbers" if width == 1 else f"{width} columns of numbers"
+        return f"{text}{what} from {low:.6g} to {high:.6g} (regression)"
+    shares = sorted(_shares(target).items(), key=lambda item: -item[1])
+    shown = [f"{label} {100 * count / rows:.3g} %" for label, count in shares[:6]]
+    more = f" and {len(shares) - 6} more" if len(shares) > 6 else ""
+    return f"{text}{len(shares)} classes ({in_words(shown)}{more})"
+
+
+def _facts(
+    raw: RawTable, columns: Sequence[Column], target: Target, missing: dict[str, int],
+    left_out: Sequence[LeftOut],
+) -> dict[str, Any]:  # fmt: skip
+    return {
+        "source": raw.name,
+        "columns": [
+            {"name": c.name, "kind": c.kind, "missing": missing.get(c.name, 0)}
+            for c in columns[:MOST_TOLD]
+        ],
+        "left_out": [{"name": o.column, "reason": o.reason} for o in left_out[:MOST_TOLD]],
+        "layout": raw.layout.to_json(),
+    }
