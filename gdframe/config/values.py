@@ -74,7 +74,7 @@ def absolute_path(data: Any) -> str | None:
     path = data.get("path") if isinstance(data, Mapping) else None
     if not isinstance(path, str) or path == "???":
         return None
-    return escaped(str(user_path(path)))
+    return escaped(str(user_path(path, links=False).absolute()))  # a link keeps its name
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]

@@ -57,11 +57,6 @@ def test_parquet_equals_csv(houses, tmp_path):
         ("size,kind\n1,flat\n", "column 'heated' of"),
         (WORDS + "many,flat,true,1\n", "column 'size' is of type string: expected numbers"),
         (WORDS + "1,flat,true,1\n2,flat,true,1\nx,flat,true,1\n", "text in 1 of 3 rows"),
-        (
-            WORDS + "1,boat,true,1\n",
-            "'boat', which the training data does not have, first in row 1",
-        ),
-        (WORDS + "1,flat,true,1\n,flat,true,1\n", "'size'.* 1 missing .* row 2"),
         (WORDS, "has no rows"),
     ],
 )
@@ -69,6 +64,24 @@ def test_files_that_do_not_fit_are_refused(houses, tmp_path, text, words):
     (tmp_path / "new.csv").write_text(text)
     with pytest.raises(gd.UserError, match=words):
         gd.predict(houses / "run", tmp_path / "new.csv")
+
+
+STRICT = [
+    ("1,boat,true,1\n", "'kind' .* 'boat', which the training data does not have, first in row 1"),
+    ("1,flat,true,1\n,flat,true,1\n", "'size'.* 1 missing .* row 2"),
+]
+
+
+@pytest.mark.parametrize(("rows", "words"), STRICT)
+def test_missing_values_and_unknown_categories_are_counted_or_refused(
+    houses, tmp_path, rows, words, caplog
+):
+    (tmp_path / "new.csv").write_text(WORDS + rows)
+    table = gd.predict(houses / "run", tmp_path / "new.csv")
+    assert np.isfinite(table.column("prediction").to_numpy()).all()
+    assert "--strict refuses them" in caplog.text
+    with pytest.raises(gd.UserError, match=words):
+        gd.predict(houses / "run", tmp_path / "new.csv", strict=True)
 
 
 @pytest.mark.parametrize(

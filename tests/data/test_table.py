@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
@@ -28,7 +26,7 @@ def write(folder, text, name="data.csv"):
 
 
 def load(path, target="score", **settings):
-    settings = {"validation": 0.0, "standardize": False, **settings}
+    settings = {"validation": 0.0, "standardize": False, "missing": "error", **settings}
     return gd.Table(path=path, target=target, **settings).load(dtype=torch.float64)
 
 
@@ -94,7 +92,7 @@ def test_a_file_with_tabs_is_read(tmp_path):
 
 
 REFUSED = [
-    ("x,y\n1,2\n,3\n,4\n", {}, "column 'x' has 2 missing values, first in rows 2, 3"),
+    ("x,y\n1,2\n,3\n,4\n7,5\n", {}, "column 'x' has 2 missing values, first in rows 2, 3"),
     ("x,y\n1,2\ninf,3\n", {}, "column 'x' has 1 infinite value, first in row 2"),
     ("x,y\n1,2\ninf,3\n", {"missing": "mean"}, "infinite"),
     (
@@ -109,15 +107,18 @@ REFUSED = [
     ("xage,y\n1,2\n", {"features": ["xag"]}, "did you mean 'xage'"),
     ("x,y\n1,2\n", {"features": ["x", "y"]}, "leave it out"),
     ("x,y\n1,2\n", {"features": ["x", "x"]}, "twice"),
-    ("x,x,y\n1,2,3\n", {}, "several columns called x"),
     ("x,y\n", {}, "has no rows"),
-    ("", {}, "cannot be read"),
+    ("", {}, "has no rows"),
     ("x,y\n1,2\n1,2,3\n", {}, "line 3 has 3 values, and the header has 2 columns"),
     ("y\n1.5\n2.5\n", {}, "no features"),
     ("x,y\n1,a\n2,b\n", {"task": "regression"}, "holds text"),
-    ("x,y\n1,0.5\n2,1.5\n", {"task": "classification"}, "not whole numbers"),
-    ("d,y\n2024-01-01,1.5\n2024-01-02,2.5\n", {}, "type date32"),
-    ("x,y\na,1.5\nb,2.5\nc,3.5\n", {"max_categories": 2}, "3 different texts"),
+    ("x,y\n1,0.5\n2,1.5\n3,2.5\n", {"task": "classification"}, "not whole numbers"),
+    ("x,y\na,1.5\nb,2.5\nc,3.5\n", {"max_categories": 2}, "no features .* 3 different texts"),
+    (
+        "x,y\na,1.5\nb,2.5\nc,3.5\n",
+        {"max_categories": 2, "features": ["x"]},
+        "3 different texts .* data.text=hash",
+    ),
 ]
 
 
@@ -131,16 +132,14 @@ def test_tables_that_cannot_be_used_are_refused(tmp_path, text, settings, words)
 def test_files_that_cannot_be_read_are_refused(tmp_path):
     with pytest.raises(gd.UserError, match="does not exist"):
         load(str(tmp_path / "none.csv"))
-    with pytest.raises(gd.UserError, match="is a folder"):
+    with pytest.raises(gd.UserError, match="is a folder without files"):
         load(str(tmp_path))
-    with pytest.raises(gd.UserError, match="unknown file type"):
-        load(write(tmp_path, GOOD, "data.xlsx"))
     with pytest.raises(gd.UserError, match="cannot be read"):
-        load(write(tmp_path, "no parquet", "data.parquet"))
+        load(write(tmp_path, "PAR1 is no parquet", "data.parquet"))
 
 
 def test_an_unusable_column_type_is_named(tmp_path):
-    table = pa.table({"when": [datetime.datetime(2024, 1, 1)] * 2, "y": [1.5, 2.5]})
+    table = pa.table({"when": [[1], [2]], "y": [1.5, 2.5]})
     pa.parquet.write_table(table, tmp_path / "d.parquet")
-    with pytest.raises(gd.UserError, match="column 'when' is of type timestamp"):
+    with pytest.raises(gd.UserError, match="column 'when' is of type list.*data.exclude="):
         load(str(tmp_path / "d.parquet"), "y")

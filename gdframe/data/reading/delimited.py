@@ -106,7 +106,9 @@ def _plan(file: Path, lines: list[str], layout: Layout, known: Sequence[Sequence
         raise bad_value(f"{file} has no rows", "a header and at least one row")
     header = layout.header
     if header is None:
-        header = sniffed.header is None and layout.names is None and has_header(rows, layout)
+        header = layout.names is None and has_header(rows, layout)
+    if header:
+        sniffed = replace(sniffed, header=None)
     width = _width_of(rows, header)
     texts = list(rows[0]) if header else list(sniffed.header or ())
     if header and width > len(texts):

@@ -26,6 +26,9 @@ MOSTLY_NUMBERS = 0.5
 MOST_STRAY = 5
 """Most different texts among numbers that count as errors; with more, the column is text."""
 
+EXACT = 15
+"""Digits up to which floats hold each whole number."""
+
 FEW_VALUES = 10
 """Most different values of a column of numbers and text that are categories if they repeat."""
 
@@ -205,6 +208,8 @@ def _as_numbers(name: str, texts: Texts, layout: Layout) -> TypedColumn | None:
     if not _is_promising(texts, lambda sample: len(best_format(sample, formats)[1])):
         return None
     form, values = best_format(texts.words, formats)
+    if len(set(values.values())) < len(values) and any(len(word) > EXACT for word in values):
+        return None  # numbers too long for floats, such as codes: different texts stay different
     others = [word for word in texts.words if word not in values]
     weak = [word for word in others if word.lower() in WEAK_MARKERS]
     stray = [word for word in others if word.lower() not in WEAK_MARKERS]
