@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import IntEnum
@@ -115,6 +116,33 @@ def typed_as(keys: Mapping[str, str]) -> Iterator[None]:
             raise
         typed = keys[argument] + error.typed.removeprefix(argument)
         raise InputError(typed, error.problem) from error
+
+
+def override_value(text: str) -> str:
+    r"""Return text as a value of an override: in quotes, unless it is a plain word.
+
+    Example:
+        >>> override_value("price"), override_value("a [m]"), override_value("it's")
+        ('price', "'a [m]'", "'it\\'s'")
+    """
+    is_word = re.fullmatch(r"[A-Za-z_][\w.-]*", text, re.ASCII)
+    if is_word and text.lower() not in ("null", "true", "false", "nan", "inf"):
+        return text
+    escaped = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
+    ends = re.sub(r"(\\*)('|\Z)", r"\1\1\2", escaped).replace("'", r"\'")
+    return f"'{ends}'"
+
+
+def shell_word(word: str) -> str:
+    """Return a word of a command line in quotes for the shell, where it needs them.
+
+    Example:
+        >>> print(shell_word("data.target='a [m]'"), shell_word("lr=0.1"))
+        "data.target='a [m]'" lr=0.1
+    """
+    if re.fullmatch(r"[\w@%+=:,./-]+", word, re.ASCII):
+        return word
+    return shlex.quote(word) if re.search(r'["$`\\!]', word) else f'"{word}"'
 
 
 def counted(count: int, noun: str) -> str:

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 
-from gdframe.config.messages import parse, quoted
+from gdframe.config.messages import parse
 from gdframe.data.reader import RawTable, read_file
-from gdframe.data.reading.arrays import kind_of, numbers
+from gdframe.data.reading.arrays import kind_of, missing_in, numbers
 from gdframe.data.reading.layout import Layout
 from gdframe.data.reading.typed import TypedColumn, typed
 from gdframe.data.roles import suspected_sentinel, why_left_out
 from gdframe.data.target import read_target
-from gdframe.errors import UserError, bad_value, counted, in_words, unknown
+from gdframe.errors import (
+    UserError,
+    bad_value,
+    counted,
+    in_words,
+    override_value,
+    shell_word,
+    unknown,
+)
 from gdframe.registry import DATASETS
 
 MOST_COLUMNS_SHOWN = 200
@@ -49,16 +57,14 @@ def profile(path: str, settings: Sequence[str] = ()) -> str:
     layout = DATASETS.build("table", path=path, target=1, **chosen).layout
     raw = read_file(path, layout, text=categorical)
     columns, errors = [], dict[str, str]()
-    for name in raw.table.column_names:
+    for name in raw.names:
         try:
-            columns.append(
-                typed(name, raw.table.column(name), raw.layout, text=name in categorical)
-            )
+            columns.append(typed(name, raw.columns[name], raw.layout, text=name in categorical))
         except UserError as error:
             errors[name] = str(error)
     lines = [
-        f"{raw.name}: {counted(raw.table.num_rows, 'row')}, "
-        f"{counted(len(raw.table.column_names), 'column')}",
+        f"{raw.name}: {counted(raw.rows, 'row')}, "
+        f"{counted(len(raw.columns), 'column')}",
         *raw.notes, *_table(columns, raw, limit), *errors.values(),
         *(note for column in columns for note in column.notes),
         *(note for column in columns if (note := suspected_sentinel(column))),
@@ -90,13 +96,13 @@ def _settings(words: Sequence[str]) -> dict[str, Any]:
 
 def _table(columns: Sequence[TypedColumn], raw: RawTable, limit: int) -> list[str]:
     """Return a line for each column: its number, name, kind, missing values and range."""
-    places = {name: place for place, name in enumerate(raw.table.column_names)}
+    places = {name: place for place, name in enumerate(raw.names)}
     rows = [("", "column", "holds", "missing", "values")]
     for column in columns[:MOST_COLUMNS_SHOWN]:
         place = places[column.name]
         reason = why_left_out(column, place, limit)
         shown = _values(column) + (f"  <- left out: {reason.reason}" if reason else "")
-        absent = column.values.null_count
+        absent = missing_in(column.values)
         rows.append(
             (str(place + 1), column.name, _kind(column), f"{absent:,}" * (absent > 0), shown)
         )
@@ -150,8 +156,9 @@ def _commands(path: str, columns: Sequence[TypedColumn], settings: Sequence[str]
         task = _task(chosen)
         if not task:
             continue
-        words = ["data=table", f"data.path={quoted(path)}", f"data.target={quoted(column)}"]
-        commands.append(f"{shlex.join(['python', '-m', 'gdframe', *words, *settings])}  # {task}")
+        target = f"data.target={override_value(column)}"
+        words = ["data=table", f"data.path={override_value(path)}", target, *settings]
+        commands.append(f"python -m gdframe {' '.join(map(shell_word, words))}  # {task}")
     return commands[:MOST_COMMANDS] or [
         "name the column to predict: python -m gdframe data=table data.path=... data.target=..."
     ]
@@ -160,7 +167,9 @@ def _commands(path: str, columns: Sequence[TypedColumn], settings: Sequence[str]
 def _task(column: TypedColumn) -> str:
     """Return the task that a target would give, or nothing if it cannot be one."""
     try:
-        present = column.values.drop_null()
+        present = column.values.filter(column.values.is_valid())
+        if column.content == "number":
+            present = present.filter(pc.is_finite(present))
         target = read_target(TypedColumn(column.name, column.content, present), "auto")
     except UserError:
         return ""

@@ -41,14 +41,14 @@ class NewRows:
     @property
     def count(self) -> int:
         """Number of rows."""
-        return int(self.raw.table.num_rows)
+        return self.raw.rows
 
     def names(self) -> pa.Array | None:
         """Return the column that names the rows, if there is one."""
         name = self.encoding.reading.get("id")
-        if name is None or name not in self.raw.table.column_names:
+        if name is None or name not in self.raw.columns:
             return None
-        column = self.raw.table.column(name)
+        column = self.raw.columns[name]
         return column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column
 
     def features(self, dtype: np.dtype[Any], rows: int) -> Iterator[NDArray[Any]]:
@@ -57,12 +57,12 @@ class NewRows:
         Raises:
             UserError: the columns do not fit the model, or a value is missing or not finite.
         """
-        encoding, table = self.encoding, self.raw.table
+        encoding = self.encoding
         pick(self.raw, [column.name for column in encoding.columns])
         imputes = encoding.fill is not None and not self.strict
         values = [
             raw_values(
-                column, table.column(column.name), self.raw.layout, unknown_is_missing=imputes
+                column, self.raw.columns[column.name], self.raw.layout, unknown_is_missing=imputes
             )
             for column in encoding.columns
         ]
@@ -114,14 +114,14 @@ class NewRows:
         Targets are numbers (rows, outputs), or class indices (rows,).
         """
         named = self.encoding.reading.get("targets", [self.encoding.target_name])
-        if not set(named) <= set(self.raw.table.column_names):
+        if not set(named) <= set(self.raw.columns):
             return None
         classes = self.encoding.classes
         if classes is not None:
             indices = self._class_indices(named[0])
             rows = np.flatnonzero(indices >= 0)
             return (rows, indices[rows]) if len(rows) else None
-        columns = [typed(name, self.raw.table.column(name), self.raw.layout) for name in named]
+        columns = [typed(name, self.raw.columns[name], self.raw.layout) for name in named]
         if not all(column.content in ("number", "boolean") for column in columns):
             return None
         values = np.column_stack([numbers(column.values) for column in columns]).astype(np.float64)
@@ -131,7 +131,7 @@ class NewRows:
     def _class_indices(self, name: str) -> NDArray[np.int64]:
         """Return the class index of each row, -1 for a label that the training data lack."""
         classes = self.encoding.classes or ()
-        column = typed(name, self.raw.table.column(name), self.raw.layout, text=True)
+        column = typed(name, self.raw.columns[name], self.raw.layout, text=True)
         if column.content != "text":
             return np.full(self.count, -1)
         places = {key_of(str(label)): place for place, label in enumerate(classes)}

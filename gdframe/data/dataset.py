@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gdframe.data.column_encoding import encode_columns, require_finite
 from gdframe.data.encoding import Encoding, fit_moments
 from gdframe.data.frame import Column, Frame, first_rows
 from gdframe.data.split import split_rows
@@ -227,25 +228,18 @@ def prepare(
     Raises:
         UserError: there are no rows, only one class, values that are not finite, or too few rows.
     """
-    _check(frame, missing)
+    _check(frame)
     train, validated = split_rows(
         frame.target if frame.classes else None, frame.rows, share=validation, seed=seed
     )
-    width = len(frame.feature_names)
-    mean, scale, fill = np.zeros(width), np.ones(width), None
-    if standardize or missing != "error":
-        centre, deviation = fit_moments(frame.columns, frame.values, train)
-        fill = centre if missing != "error" else None
-        if standardize:
-            least = np.repeat(*_per_column(frame.columns))
-            mean = centre
-            scale = np.where(deviation > 0, np.maximum(deviation, least), 1.0)
-    encoding = Encoding(
-        frame.columns, mean, scale, fill, frame.target_name, frame.classes, frame.reading
+    parts = [train, validated] if len(validated) else [train]
+    width, numpy_type = len(frame.feature_names), np.dtype(str(dtype).split(".")[1])
+    encode = _encode_array if isinstance(frame.values, np.ndarray) else encode_columns
+    encoding, features = encode(
+        frame, parts, standardize=standardize, missing=missing, dtype=numpy_type
     )
 
-    def rows(index: NDArray[np.int64]) -> Rows:
-        array = encoding.transform(frame.values, index, np.dtype(str(dtype).split(".")[1]))
+    def rows(index: NDArray[np.int64], array: NDArray[Any]) -> Rows:
         target = torch.from_numpy(np.ascontiguousarray(frame.target[index]))
         if frame.classes is not None:
             target = target.to(torch.int64)
@@ -253,9 +247,10 @@ def prepare(
             target = target.to(dtype).reshape(len(index), -1)
         return Rows(torch.from_numpy(array).to(device), target.to(device))
 
+    encoded = [rows(index, array) for index, array in zip(parts, features, strict=True)]
     return Dataset(
-        train=rows(train),
-        validation=rows(validated) if len(validated) else None,
+        train=encoded[0],
+        validation=encoded[1] if len(encoded) > 1 else None,
         encoding=encoding,
         task="regression" if frame.classes is None else "classification",
         truth=frame.truth,
@@ -264,8 +259,27 @@ def prepare(
     )
 
 
-def _per_column(columns: Sequence[Column]) -> tuple[list[float], list[int]]:
-    return [column.least_scale for column in columns], [column.width for column in columns]
+def _encode_array(
+    frame: Frame,
+    parts: Sequence[NDArray[np.int64]],
+    *,
+    standardize: bool,
+    missing: str,
+    dtype: np.dtype[Any],
+) -> tuple[Encoding, list[NDArray[Any]]]:
+    """Return what ``encode_columns`` returns, of a frame whose values are one array of numbers."""
+    assert isinstance(frame.values, np.ndarray)
+    for column, values in zip(frame.columns, frame.values.T, strict=True):
+        require_finite(column, values, missing)
+    width = len(frame.columns)
+    mean, scale, fill = np.zeros(width), np.ones(width), None
+    if standardize or missing != "error":
+        centre, deviation = fit_moments(frame.columns, frame.values, parts[0])
+        fill = centre if missing != "error" else None
+        if standardize:
+            mean, scale = centre, np.where(deviation > 0, deviation, 1.0)
+    encoding = Encoding(frame.columns, mean, scale, fill, frame.target_name, frame.classes)
+    return encoding, [encoding.transform(frame.values, rows, dtype) for rows in parts]
 
 
 def _facts(frame: Frame, training_rows: int, features: int) -> dict[str, Any]:
@@ -282,7 +296,7 @@ def _facts(frame: Frame, training_rows: int, features: int) -> dict[str, Any]:
     return facts | dict(frame.facts)
 
 
-def _check(frame: Frame, missing: str) -> None:
+def _check(frame: Frame) -> None:
     if frame.rows == 0:
         raise UserError("the data has no rows")
     if not frame.columns:
@@ -303,12 +317,6 @@ def _check(frame: Frame, missing: str) -> None:
                 f"target '{frame.target_name}' has {values}, first in {first_rows(bad)}: remove "
                 "those rows"
             )
-    for start in range(0, frame.rows, 65536):
-        index = np.arange(start, min(start + 65536, frame.rows))
-        block = frame.take(index)
-        finite = np.isfinite(block) | (np.isnan(block) & (missing != "error"))
-        if not finite.all():
-            _report(frame, missing)
 
 
 def _digest(rows: Rows) -> str:
@@ -318,24 +326,3 @@ def _digest(rows: Rows) -> str:
     for part in (rows.targets, features[:: max(1, len(features) // 65536)]):
         digest.update(part.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-def _report(frame: Frame, missing: str) -> None:
-    """Raise an error for the first column with an infinite or missing value."""
-    block = frame.take(np.arange(frame.rows))
-    for j, name in enumerate(frame.feature_names):
-        infinite, absent = np.isinf(block[:, j]), np.isnan(block[:, j])
-        column = name if any(name == c.name for c in frame.columns) else name.split("=")[0]
-        if infinite.any():
-            bad = np.flatnonzero(infinite)
-            raise UserError(
-                f"column '{column}' has {counted(len(bad), 'infinite value')}, first in "
-                f"{first_rows(bad)}: correct them or remove those rows"
-            )
-        if absent.any() and missing == "error":
-            bad = np.flatnonzero(absent)
-            raise UserError(
-                f"column '{column}' has {counted(len(bad), 'missing value')}, first in "
-                f"{first_rows(bad)}: remove those rows, or impute the training mean with "
-                "data.missing=mean"
-            )

@@ -43,6 +43,23 @@ class Encoding:
         """Names of the model's features, in order."""
         return [name for column in self.columns for name in column.feature_names]
 
+    @property
+    def follows(self) -> list[int]:
+        """Indices of features that follow from others by design: a category of each column."""
+        ends = np.cumsum([0, *(column.width for column in self.columns)]).tolist()
+        kinds = [column.kind for column in self.columns]
+        return [start for start, kind in zip(ends, kinds, strict=False) if kind == "category"]
+
+    @property
+    def indicators(self) -> list[int]:
+        """Indices of standardised features of two values, whose scale is theirs on purpose."""
+        kinds = [column.kind for column in self.columns for _ in range(column.width)]
+        return [
+            place
+            for place, kind in enumerate(kinds)
+            if kind in ("boolean", "category", "words") and self.scale[place] != 1.0
+        ]
+
     def transform(
         self,
         values: NDArray[Any] | Sequence[NDArray[Any]],

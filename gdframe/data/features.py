@@ -17,7 +17,7 @@ from gdframe.data.reading.arrays import is_text, kind_of, numbers
 from gdframe.data.reading.layout import Layout
 from gdframe.data.reading.typed import TypedColumn, key_of, reread, typed
 from gdframe.data.roles import FEW_ROWS, IDENTIFIER
-from gdframe.errors import UserError, counted, in_words, printable
+from gdframe.errors import UserError, counted, in_words, override_value, printable
 
 log = logging.getLogger("gdframe")
 
@@ -43,7 +43,7 @@ def describe(column: TypedColumn, max_categories: int, *, hashed: bool = False) 
     if column.content == "unusable":
         raise UserError(
             f"column '{name}' is of type {kind_of(values)}: expected numbers, true/false, dates or "
-            f"text; convert it, or leave it out with data.exclude=['{name}']"
+            f"text; convert it, or leave it out with data.exclude=[{override_value(name)}]"
         )
     if column.content == "text":
         categories = sorted(text for text in values.dictionary.to_pylist() if text is not None)
@@ -54,7 +54,8 @@ def describe(column: TypedColumn, max_categories: int, *, hashed: bool = False) 
             raise UserError(
                 f"column '{name}' has {len(categories)} different texts in {len(values)} rows, "
                 f"more than data.max_categories={max_categories}: leave it out with "
-                f"data.exclude=['{name}'], take its words with data.text=hash, or raise the limit"
+                f"data.exclude=[{override_value(name)}], take its words with "
+                "data.text=hash, or raise the limit"
             )
         return Column(name, "category", tuple(categories), least_scale=INDICATOR)
     array = numbers(values)

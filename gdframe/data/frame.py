@@ -62,6 +62,7 @@ class Frame:
         reading: how a table was read, from which ``predict`` reads others; plain values.
         facts: what was read, for ``result.json``; plain values.
         notes: what was read, a line each.
+        disposable: whether loading may free ``values``, a list, column by column.
     """
 
     columns: Sequence[Column]
@@ -73,6 +74,7 @@ class Frame:
     reading: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    disposable: bool = False
 
     @property
     def rows(self) -> int:

@@ -44,17 +44,39 @@ class RawTable:
 
     Args:
         name: of the file, for messages.
-        table: the columns; text is a dictionary, nulls are missing values.
+        columns: by name; text is a dictionary, nulls are missing values. The memory of a column
+            that is taken out is free once it is converted.
         layout: how the file's text is a table, complete.
         given: what of it the user has set.
         notes: on how it was read, a sentence each.
     """
 
     name: str
-    table: pa.Table
+    columns: dict[str, pa.ChunkedArray]
     layout: Layout = field(default_factory=Layout)
     given: Layout = field(default_factory=Layout)
     notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, name: str, table: pa.Table, layout: Layout, notes: Sequence[str] = ()) -> RawTable:
+        """Return the columns of a table of Arrow."""
+        columns = dict(zip(table.column_names, table.columns, strict=True))
+        return cls(name, columns, layout, notes=tuple(notes))
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return len(next(iter(self.columns.values()), ()))
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the columns."""
+        return list(self.columns)
+
+    @property
+    def table(self) -> pa.Table:
+        """The columns as a table of Arrow."""
+        return pa.table(self.columns)
 
 
 def read_file(
@@ -81,16 +103,16 @@ def read_file(
     parts = [_read(file, layout, text, known) for file in files]
     if len(parts) == 1:
         return replace(parts[0], given=layout)
-    names = parts[0].table.column_names
+    names = parts[0].names
     for file, part in zip(files, parts, strict=True):
-        others = part.table.column_names
+        others = part.names
         if others != names:
             missing, more = set(names) - set(others), set(others) - set(names)
             raise UserError(
                 f"{file}: has other columns than {files[0].name} (lacks {in_words(sorted(missing))}"
                 f", adds {in_words(sorted(more))}): name files of equal columns"
             )
-    mixed = [n for n in names if len({str(p.table.schema.field(n).type) for p in parts}) > 1]
+    mixed = [n for n in names if len({str(p.columns[n].type) for p in parts}) > 1]
     if mixed:
         parts = [_read(file, layout, [*text, *mixed], known) for file in files]
         tables = [_as_text(part.table, mixed) for part in parts]
@@ -98,7 +120,8 @@ def read_file(
         tables = [part.table for part in parts]
     table = pa.concat_tables(tables).unify_dictionaries()
     notes = (*parts[0].notes, f"{len(files):,} files read")
-    return RawTable(str(path), table, parts[0].layout, layout, notes)
+    raw = RawTable.of(str(path), table, parts[0].layout, notes)
+    return replace(raw, given=layout)
 
 
 def _as_text(table: pa.Table, names: Sequence[str]) -> pa.Table:
@@ -126,7 +149,7 @@ def read_query(query: str) -> RawTable:
         raise UserError(
             f"data.query gives several columns called {in_words(doubled)}: name them by AS"
         )
-    return RawTable("data.query", table)
+    return RawTable.of("data.query", table, Layout())
 
 
 def _read(file: Path, layout: Layout, text: Sequence[str], known: _Names) -> RawTable:
@@ -136,7 +159,7 @@ def _read(file: Path, layout: Layout, text: Sequence[str], known: _Names) -> Raw
         if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
             raise UserError(f"{file} cannot be read: {error.strerror}") from error
         raise UserError(f"{file} cannot be read: {first_line(error)}") from error
-    if raw.table.num_rows == 0 or not raw.table.column_names:
+    if raw.rows == 0:
         raise bad_value(f"{file} has no rows", "a header and at least one row")
     return raw
 
@@ -150,16 +173,16 @@ def _read_kind(
         raise UserError(f"{file}: is one array: write a table as CSV, or several arrays as NPZ")
     if kind in ("parquet", "feather", "npz"):
         readers = {"parquet": read_parquet, "feather": read_feather, "npz": read_npz}
-        return RawTable(str(file), readers[kind](file), layout)
+        return RawTable.of(str(file), readers[kind](file), layout)
     start = _start_of(file)
     if start.lstrip("\ufeff \t\r\n").startswith(JSON_STARTS) and not layout.separator:
         with text_file(file, layout.encoding) as source:
-            return RawTable(str(file), read_json(file, source), layout, notes=source.notes)
+            return RawTable.of(str(file), read_json(file, source), layout, source.notes)
     if is_arff(start.splitlines()):
         with text_file(file, layout.encoding) as source:
-            return RawTable(str(file), read_arff(file, source.path), layout, notes=source.notes)
+            return RawTable.of(str(file), read_arff(file, source.path), layout, source.notes)
     parsed = parse_text(file, layout, text=text, known=known)
-    return RawTable(str(file), pa.table(parsed.columns), parsed.layout, notes=parsed.notes)
+    return RawTable(str(file), parsed.columns, parsed.layout, notes=parsed.notes)
 
 
 def _start_of(file: Path) -> str:
@@ -176,7 +199,7 @@ def _from_excel(file: Path, layout: Layout, text: Sequence[str], known: _Names) 
             csv.writer(out).writerows(map(_shown, row) for row in read_excel(file))
         parsed = parse_text(copy, replace(layout, separator=",", encoding=None), text=text,
                             known=known)  # fmt: skip
-    return RawTable(str(file), pa.table(parsed.columns), parsed.layout, notes=parsed.notes)
+    return RawTable(str(file), parsed.columns, parsed.layout, notes=parsed.notes)
 
 
 def _shown(cell: Any) -> Any:
@@ -213,7 +236,7 @@ def pick(raw: RawTable, names: Sequence[str | int]) -> list[str]:
     Raises:
         UserError: a column does not exist.
     """
-    known = raw.table.column_names
+    known = raw.names
     chosen, exists = [], set(known)
     for name in names:
         if str(name) in exists:
@@ -241,6 +264,6 @@ def shown_columns(names: Sequence[str], most: int = 12) -> str:
 def _about(raw: RawTable) -> str:
     if raw.layout.header is False and raw.layout.names is None:
         return "; its first row was read as data: name columns by number, or set data.header=true"
-    if len(raw.table.column_names) == 1:
+    if len(raw.columns) == 1:
         return "; one column was read: set data.separator"
     return ""

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from gdframe.data.reading.arrays import is_number, numbers
+from gdframe.data.reading.arrays import is_number, missing_in, numbers
 from gdframe.data.reading.typed import TypedColumn
-from gdframe.errors import counted
+from gdframe.errors import counted, override_value
 
 ROW_NAMES = re.compile(
     r"|c1|unnamed(: ?\d+|_\d+)?|__index_level_\d+__|index|row_?(names?|ids?|num(ber)?s?|no)?|"
@@ -68,7 +68,7 @@ def why_left_out(
         hashed: whether the words of longer texts become features.
     """
     name, values = column.name, column.values
-    rows, present = len(values), len(values) - values.null_count
+    rows, present = len(values), len(values) - missing_in(values)
     if column.content == "unusable":
         return None
     if column.content == "text":
@@ -94,7 +94,7 @@ def why_left_out(
         return LeftOut(name, _constant(column, present))
     if column.content == "number" and _numbers_rows(name, place, array):
         return LeftOut(
-            name, "it numbers the rows", f"data.features=[...] with {name!r} among the columns"
+            name, "it numbers the rows", f"data.features=[...] with {override_value(name)}"
         )
     return None
 
@@ -102,7 +102,7 @@ def why_left_out(
 def _constant(column: TypedColumn, present: int) -> str:
     if not present:
         return "it has no values"
-    value = next(value.as_py() for value in column.values if value.is_valid)
+    value = next(v for value in column.values if (v := value.as_py()) is not None and v == v)
     return f"its value is always {value!r}"
 
 
@@ -160,7 +160,7 @@ def copies_of_target(
         if _is_copy(column, y, step, is_class):
             copies.append(
                 f"column '{column.name}' determines the target exactly: if it is not known when "
-                f"you predict, add data.exclude=['{column.name}']"
+                f"you predict, add data.exclude=[{override_value(column.name)}]"
             )
     return copies
 

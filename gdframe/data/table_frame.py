@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gdframe.data.features import describe, kinds_in_words, raw_values
 from gdframe.data.frame import Column, Frame, first_rows
 from gdframe.data.reader import RawTable, pick, shown_columns
-from gdframe.data.reading.arrays import numbers
+from gdframe.data.reading.arrays import missing_in
 from gdframe.data.reading.typed import TypedColumn, typed
 from gdframe.data.roles import LeftOut, copies_of_target, suspected_sentinel, why_left_out
 from gdframe.data.target import Target, read_target
@@ -48,8 +48,8 @@ def frame_of(raw: RawTable, choice: Choice) -> Frame:
     identifier = pick(raw, [choice.id])[0] if choice.id is not None else None
     names = _feature_names(raw, choice, targets, identifier)
     categorical = set(pick(raw, choice.categorical))
-    layout, table = raw.layout, raw.table
-    typed_targets = [typed(n, table.column(n), layout, text=n in categorical) for n in targets]
+    layout, all_names = raw.layout, raw.names
+    typed_targets = [typed(n, raw.columns.pop(n), layout, text=n in categorical) for n in targets]
     keep = _rows_with_target(typed_targets, choice.missing)
     notes = list(raw.notes)
     if keep is not None:
@@ -60,10 +60,10 @@ def frame_of(raw: RawTable, choice: Choice) -> Frame:
         )
         typed_targets = [_filtered(column, keep) for column in typed_targets]
     hashed = choice.text == "hash"
-    places = {name: place for place, name in enumerate(table.column_names)}
+    places = {name: place for place, name in enumerate(all_names)}
     kept, left_out, missing = list[TypedColumn](), list[LeftOut](), dict[str, int]()
     for name in names:
-        column = typed(name, table.column(name), layout, text=name in categorical)
+        column = typed(name, raw.columns.pop(name), layout, text=name in categorical)
         if keep is not None:
             column = _filtered(column, keep)
         notes += column.notes
@@ -74,7 +74,7 @@ def frame_of(raw: RawTable, choice: Choice) -> Frame:
                 continue
         notes += [note] if (note := suspected_sentinel(column)) else []
         kept.append(column)
-        missing[name] = _missing_in(column.values)
+        missing[name] = missing_in(column.values)
     if choice.missing == "drop":
         kept, typed_targets, dropped = _complete_rows(kept, typed_targets)
         notes += [dropped] if dropped else []
@@ -87,7 +87,7 @@ def frame_of(raw: RawTable, choice: Choice) -> Frame:
         told = f": {in_words(f'{out.column} ({out.reason})' for out in left_out)}" * bool(left_out)
         raise UserError(
             f"{raw.name}: the data has no features besides the target{told}; its columns are "
-            f"{shown_columns(table.column_names)}; set data.separator if these are not its columns"
+            f"{shown_columns(all_names)}; set data.separator if these are not its columns"
         )
     columns = [
         describe(c, 1 << 62 if c.name in categorical else choice.max_categories, hashed=hashed)
@@ -104,11 +104,12 @@ def frame_of(raw: RawTable, choice: Choice) -> Frame:
         columns, values, target.values, target_name, target.classes,
         reading={
             "given": raw.given.to_json(), "layout": layout.to_json(),
-            "columns": table.column_names, "targets": targets,
+            "columns": all_names, "targets": targets,
             "id": identifier, "categorical": sorted(categorical),
         },
         facts={**facts, "notes": [printable(note) for note in notes]},
         notes=[_first_line(raw, columns, target, target_name), *notes],
+        disposable=True,
     )  # fmt: skip
 
 
@@ -119,7 +120,7 @@ def _feature_names(
         raise UserError(f"data.target={in_words(targets)}: a column is named twice; name it once")
     excluded = {*pick(raw, choice.exclude), *targets, identifier}
     if choice.features is None:
-        return [name for name in raw.table.column_names if name not in excluded]
+        return [name for name in raw.names if name not in excluded]
     names = pick(raw, choice.features)
     for target in targets:
         if target in names:
@@ -186,13 +187,6 @@ def _joined(columns: Sequence[TypedColumn], task: str) -> Target:
                 "target"
             )
     return Target(np.column_stack([read_target(c, "regression").values for c in columns]))
-
-
-def _missing_in(values: pa.Array) -> int:
-    """Return the number of missing values, NaN included."""
-    if pa.types.is_floating(values.type):
-        return int(np.isnan(numbers(values)).sum())
-    return int(values.null_count)
 
 
 def _told_missing(missing: dict[str, int], rows: int) -> list[str]:

@@ -76,8 +76,11 @@ def _advice_on_features(data: Dataset, objective: Objective) -> list[str]:
     deviations, sizes = x.std(dim=0), x.abs().max(dim=0).values
     is_varying = deviations > 1e-12 * sizes.clamp(min=1e-300)
     names = data.encoding.feature_names
-    advice = [_advice_on_scales(deviations, is_varying, names)]
-    columns = (is_varying & ~_last_categories(data)).nonzero()[:, 0]
+    is_scaled = is_varying.clone()
+    is_scaled[data.encoding.indicators] = False
+    advice = [_advice_on_scales(deviations, is_scaled, names)]
+    is_varying[data.encoding.follows] = False  # one-hot columns add up to one, as they should
+    columns = is_varying.nonzero()[:, 0]
     if 2 <= len(columns) <= MOST_COLUMNS and not is_strictly_convex(objective):
         scaled = (x[:, columns] - x[:, columns].mean(dim=0)) / deviations[columns]
         noise = ROUNDING * eps * sizes[columns] / deviations[columns]
@@ -87,19 +90,6 @@ def _advice_on_features(data: Dataset, objective: Objective) -> list[str]:
             remedy = "raise penalty.strength above 0" if has_l2 else "use penalty=l2"
             advice.append(f"{dependence}; drop one of them, or {remedy}")
     return [sentence for sentence in advice if sentence]
-
-
-def _last_categories(data: Dataset) -> Tensor:
-    """Return which features are the last category of a column, (features,).
-
-    The categories of a column add up to one: the last one depends on the others by construction.
-    """
-    is_last: list[bool] = []
-    for column in data.encoding.columns:
-        is_last += [False] * column.width
-        if column.kind == "category" and column.width > 1:
-            is_last[-1] = True
-    return torch.tensor(is_last, device=data.train.features.device)
 
 
 def advice_on_rate(stability: Stability | None) -> list[str]:

@@ -54,9 +54,7 @@ BASIC = {"target": Y, "features": NUMBERS, "first": [1.0, 2.5], "settings": {"ta
 
 def plain(name: str, content: str | bytes, *notes: str, **settings: Any) -> Case:
     """Return a case of the table of two numbers and a target, written in some way."""
-    return Case(
-        name, content, Y, NUMBERS, [1.0, 2.5], {"target": "y", **settings}, notes
-    )
+    return Case(name, content, Y, NUMBERS, [1.0, 2.5], {"target": "y", **settings}, notes)
 
 
 def zipped(*names: str) -> bytes:

@@ -17,7 +17,9 @@ def plain(column: pa.ChunkedArray | pa.Array) -> pa.Array:
 
     Dictionaries of other values than text are decoded.
     """
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    array = column
+    if isinstance(column, pa.ChunkedArray):  # one chunk needs no copy
+        array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     if isinstance(array, pa.ChunkedArray):
         array = array.chunk(0) if array.num_chunks else pa.array([], column.type)
     if pa.types.is_dictionary(array.type):
@@ -58,4 +60,11 @@ def numbers(array: pa.Array) -> NDArray[Any]:
     return np.asarray(array.to_numpy(zero_copy_only=False))
 
 
-__all__ = ["first_rows", "is_number", "is_text", "kind_of", "numbers", "plain"]
+def missing_in(array: pa.Array) -> int:
+    """Return the number of missing values, NaN included."""
+    if pa.types.is_floating(array.type):
+        return int(np.count_nonzero(np.isnan(numbers(array))))
+    return int(array.null_count)
+
+
+__all__ = ["first_rows", "is_number", "is_text", "kind_of", "missing_in", "numbers", "plain"]

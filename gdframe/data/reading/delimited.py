@@ -83,7 +83,7 @@ def parse_text(file: Path, layout: Layout, *, text: Sequence[str] = (),
                 f"{file}: has {len(plan.names):,} columns; at most {MOST_COLUMNS:,} are read"
             )
         with _rewritten(source.path, plan) as path:
-            columns, notes = _parse(file, path, plan, text)
+            columns, notes = _parse(file, path, plan, text, source.lines + 1)
     return ParsedText(columns, plan.layout, (*source.notes, *plan.notes, *notes))
 
 
@@ -192,14 +192,14 @@ def _rewritten(path: Path, plan: _Plan) -> Iterator[Path]:
 
 
 def _parse(
-    file: Path, path: Path, plan: _Plan, text: Sequence[str]
+    file: Path, path: Path, plan: _Plan, text: Sequence[str], most_rows: int
 ) -> tuple[dict[str, pa.ChunkedArray], list[str]]:
     """Return the columns, and notes; a column that holds other values than numbers is text."""
     are_numbers = _are_numbers(plan, set(text))
     is_split = plan.rewrite is not None and plan.layout.separator == " "
     dialect = Dialect(
         path, "\t" if is_split else plan.layout.separator or ",",
-        plan.has_header and plan.rewrite is None, plan.layout.markers,
+        plan.has_header and plan.rewrite is None, plan.layout.markers, most_rows,
     )  # fmt: skip
     notes, tries = list[str](), 0
     while True:
@@ -220,8 +220,7 @@ def _parse(
             raise UserError(f"{file}: needs more memory than is free; {FEWER}") from error
     if not columns or len(columns[0]) == 0:
         raise bad_value(f"{file} has no rows", "a header and at least one row")
-    named = zip(plan.names, columns, are_numbers, strict=True)
-    return {n: c if is_number else c.dictionary_encode() for n, c, is_number in named}, notes
+    return dict(zip(plan.names, columns, strict=True)), notes
 
 
 def _are_numbers(plan: _Plan, text: set[str]) -> list[bool]:

@@ -12,6 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO
 
+import numpy as np
+
 from gdframe.data.reading.file_kind import text_stream
 from gdframe.errors import UserError, bad_value, first_line
 from gdframe.memory import free_memory
@@ -42,11 +44,13 @@ class TextFile:
         path: of the text.
         encoding: of the user's file.
         notes: what was done to the text, a sentence each.
+        lines: number of line ends.
     """
 
     path: Path
     encoding: str
     notes: tuple[str, ...]
+    lines: int
 
 
 @dataclass
@@ -55,6 +59,7 @@ class _Look:
 
     is_utf8: bool = True
     size: int = 0
+    lines: int = 0
     has_plain_ends: bool = True
     has_control_range: bool = False
 
@@ -87,12 +92,12 @@ def text_file(file: Path, encoding: str | None = None) -> Iterator[TextFile]:
     if found not in ("utf-8", "utf-8-sig") and encoding is None:
         notes.append(f"not UTF-8: read as {found}; data.encoding=NAME for another encoding")
     if found == "utf-8" and look.is_utf8 and look.has_plain_ends and not how:
-        yield TextFile(file, found, tuple(notes))
+        yield TextFile(file, found, tuple(notes), look.lines)
         return
     with TemporaryDirectory(prefix="gdframe-") as folder:
         copy = Path(folder) / "table.txt"
         _write_copy(file, copy, found)
-        yield TextFile(copy, found, tuple(notes))
+        yield TextFile(copy, found, tuple(notes), look.lines)
 
 
 def _encoding_by_head(file: Path, head: bytes) -> str | None:
@@ -129,20 +134,27 @@ def _look_through(file: Path, head: bytes, stream: IO[bytes], encoding: str | No
     decoder = codecs.getincrementaldecoder("utf-8")()
     values = crlf = feeds = returns = 0
     block, last = head, b""
+    separators = [mark for mark in b",;\t|" if mark in head] or [ord(",")]
     while block:
         look.size += len(block)
         joined = last + block
-        crlf += joined.count(b"\r\n")
-        returns, feeds = returns + block.count(b"\r"), feeds + block.count(b"\n")
+        numbers = np.frombuffer(block, dtype=np.uint8)
+        ends = int(np.count_nonzero(numbers == ord("\n")))
+        has_returns = b"\r" in block
+        crlf += joined.count(b"\r\n") if has_returns or last else 0
+        returns, feeds = returns + block.count(b"\r") * has_returns, feeds + ends
         last = block[-1:] if block[-1:] == b"\r" else b""
-        values += max(map(block.count, (b",", b";", b"\t", b"|"))) + max(
-            block.count(b"\n"), block.count(b"\r")
-        )
+        values += max(int(np.count_nonzero(numbers == mark)) for mark in separators)
+        values += max(ends, block.count(b"\r") if has_returns else 0)
         if max(look.size, 8 * COPIES * values) > free:
             raise UserError(
                 f"{file}: needs more than the {free / 1e9:,.3g} GB of memory that are free; {FEWER}"
             )
-        if look.is_utf8 and encoding is None:
+        if (
+            look.is_utf8
+            and encoding is None
+            and not (block.isascii() and not decoder.getstate()[0])
+        ):
             try:
                 decoder.decode(block)
             except UnicodeDecodeError:
@@ -155,6 +167,7 @@ def _look_through(file: Path, head: bytes, stream: IO[bytes], encoding: str | No
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
             look.is_utf8 = False
+    look.lines = feeds + returns
     look.has_plain_ends = returns == 0 or (returns == crlf and feeds == crlf)
     return look
 

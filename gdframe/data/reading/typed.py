@@ -15,7 +15,7 @@ from gdframe.data.reading.arrays import first_rows, is_number, is_text, kind_of,
 from gdframe.data.reading.dates import DateFormat, date_format
 from gdframe.data.reading.layout import WEAK_MARKERS, Layout
 from gdframe.data.reading.numerals import NumberFormat, best_format, disguises, formats_for
-from gdframe.errors import UserError, counted, in_words, printable
+from gdframe.errors import UserError, counted, in_words, override_value, printable
 
 SAMPLE = 200
 """Different texts by which it is decided what the texts of a column may be."""
@@ -252,12 +252,12 @@ def stray_text(name: str, texts: Texts, stray: Sequence[str], present: int) -> U
     """Return the error for a few texts in a column of numbers."""
     bad = texts.rows_with(stray)
     shown = in_words(repr(texts.words[int(texts.places[row])]) for row in bad[:3])
-    listed = ",".join(stray)
+    listed = ",".join(map(override_value, stray))
     return UserError(
         f"column '{name}' has text in {len(bad)} of {present} rows where the others are "
         f"numbers: {printable(shown)}, first in {first_rows(bad)}: correct them, or set "
         f"data.null_values=[{printable(listed)}] if they stand for a missing value, or "
-        f"data.categorical=[{name}] if the values are categories"
+        f"data.categorical=[{override_value(name)}] if the values are categories"
     )
 
 
