@@ -144,3 +144,26 @@ def require_finite(column: Column, raw: NDArray[Any], missing: str) -> None:
             f"{first_rows(bad)}: remove those rows, or impute the training mean with "
             "data.missing=mean"
         )
+
+
+def encode_array(
+    frame: Frame,
+    parts: Sequence[NDArray[np.int64]],
+    *,
+    standardize: bool,
+    missing: str,
+    dtype: np.dtype[Any],
+) -> tuple[Encoding, list[NDArray[Any]]]:
+    """Return what ``encode_columns`` returns, of a frame whose values are one array of numbers."""
+    assert isinstance(frame.values, np.ndarray)
+    for column, values in zip(frame.columns, frame.values.T, strict=True):
+        require_finite(column, values, missing)
+    width = len(frame.columns)
+    mean, scale, fill = np.zeros(width), np.ones(width), None
+    if standardize or missing != "error":
+        centre, deviation = fit_moments(frame.columns, frame.values, parts[0])
+        fill = centre if missing != "error" else None
+        if standardize:
+            mean, scale = centre, np.where(deviation > 0, deviation, 1.0)
+    encoding = Encoding(frame.columns, mean, scale, fill, frame.target_name, frame.classes)
+    return encoding, [encoding.transform(frame.values, rows, dtype) for rows in parts]

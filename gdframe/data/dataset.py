@@ -13,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gdframe.data.column_encoding import encode_columns, require_finite
-from gdframe.data.encoding import Encoding, fit_moments
-from gdframe.data.frame import Column, Frame, first_rows
+from gdframe.data.array_frame import frame_of_arrays
+from gdframe.data.column_encoding import encode_array, encode_columns
+from gdframe.data.encoding import Encoding
+from gdframe.data.frame import Frame, first_rows
 from gdframe.data.split import split_rows
 from gdframe.errors import UserError, bad_value, counted
 
@@ -152,18 +153,20 @@ class Dataset:
         seed: int = 0,
         dtype: torch.dtype = torch.float32,
         device: str = "cpu",
+        task: Literal["auto", "regression", "classification"] = "auto",
     ) -> Dataset:
         """Return a data set of arrays or tensors.
 
         Args:
             features: (rows, features) finite numbers.
-            targets: (rows,) or (rows, outputs) floats for regression; (rows,) integers, booleans
-                or text for classification.
+            targets: (rows,) or (rows, outputs) floats for regression; (rows,) or (rows, 1)
+                integers, booleans or text for classification.
             validation: share of rows held out, in [0, 1).
             standardize: whether features get mean 0 and deviation 1, fitted on training rows.
             seed: seed of the split.
             dtype: type of the tensors.
             device: device of the tensors.
+            task: ``auto`` goes by the type of the targets.
 
         Raises:
             UserError: shapes do not match, values are not finite, or there is only one class.
@@ -175,22 +178,7 @@ class Dataset:
         """
         if dtype not in (torch.float32, torch.float64):
             raise bad_value(f"dtype={dtype}", "torch.float32 or torch.float64")
-        x, y = (_as_array(n, v) for n, v in (("features", features), ("targets", targets)))
-        if x.ndim != 2 or y.ndim not in (1, 2) or len(x) != len(y):
-            raise UserError(
-                f"features have shape {x.shape} and targets {y.shape}: expected (rows, features) "
-                "and (rows,) or (rows, outputs) with the same number of rows"
-            )
-        if not np.issubdtype(x.dtype, np.number) and x.dtype != np.bool_:
-            raise bad_value(f"features are of type {x.dtype}", "numbers")
-        classes = None
-        if not np.issubdtype(y.dtype, np.floating):
-            if y.ndim != 1:
-                raise bad_value(f"class labels have shape {y.shape}", "(rows,)")
-            labels, y = np.unique(y, return_inverse=True)
-            classes = tuple(labels.tolist())
-        columns = [Column(f"x{i}") for i in range(x.shape[1])]
-        frame = Frame(columns, x, y, classes=classes)
+        frame = frame_of_arrays(features, targets, task)
         return prepare(
             frame,
             validation=validation,
@@ -200,17 +188,49 @@ class Dataset:
             device=device,
         )
 
+    @classmethod
+    def from_frame(
+        cls,
+        frame: Any,
+        target: str | int | list[str | int],
+        *,
+        validation: float = 0.0,
+        standardize: bool = True,
+        seed: int = 0,
+        dtype: torch.dtype = torch.float32,
+        task: Literal["auto", "regression", "classification"] = "auto",
+        missing: Literal["error", "mean", "drop"] = "mean",
+    ) -> Dataset:
+        """Return a data set of a table in memory, by the same rules as for a file.
 
-def _as_array(name: str, values: Any) -> NDArray[Any]:
-    """Return values as an array; bfloat16, which NumPy does not have, becomes float32."""
-    if isinstance(values, Tensor):
-        values = values.detach().cpu()
-        if values.dtype == torch.bfloat16:
-            values = values.float()
-    try:
-        return np.asarray(values)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise UserError(f"{name} were given as {type(values).__name__}: {error}") from error
+        Args:
+            frame: of pandas, polars or Arrow, or a mapping from names to columns.
+            target: name or number of the column to predict, or of several.
+            validation: share of rows held out, in [0, 1).
+            standardize: whether features get mean 0 and deviation 1, fitted on training rows.
+            seed: seed of the split.
+            dtype: type of the tensors.
+            task: see ``Table``.
+            missing: see ``Table``.
+
+        Raises:
+            UserError: the frame is no table, or a column cannot be used.
+
+        Example:
+            >>> columns = {"size": [50, 80, 120], "kind": ["flat", "flat", "house"], "y": [1, 2, 4]}
+            >>> data = Dataset.from_frame(columns, "y")
+            >>> data.task, data.encoding.feature_names
+            ('regression', ['size', 'kind=flat', 'kind=house'])
+        """
+        from gdframe.data.reader import from_memory  # which imports PyArrow
+        from gdframe.data.table_frame import Choice, frame_of
+
+        targets = target if isinstance(target, list) else [target]
+        read = frame_of(from_memory(frame), Choice(targets, task=task, missing=missing))
+        return prepare(
+            read, validation=validation, standardize=standardize, seed=seed, missing=missing,
+            dtype=dtype,
+        )  # fmt: skip
 
 
 def prepare(
@@ -234,7 +254,7 @@ def prepare(
     )
     parts = [train, validated] if len(validated) else [train]
     width, numpy_type = len(frame.feature_names), np.dtype(str(dtype).split(".")[1])
-    encode = _encode_array if isinstance(frame.values, np.ndarray) else encode_columns
+    encode = encode_array if isinstance(frame.values, np.ndarray) else encode_columns
     encoding, features = encode(
         frame, parts, standardize=standardize, missing=missing, dtype=numpy_type
     )
@@ -257,29 +277,6 @@ def prepare(
         facts=_facts(frame, len(train), width),
         notes=frame.notes,
     )
-
-
-def _encode_array(
-    frame: Frame,
-    parts: Sequence[NDArray[np.int64]],
-    *,
-    standardize: bool,
-    missing: str,
-    dtype: np.dtype[Any],
-) -> tuple[Encoding, list[NDArray[Any]]]:
-    """Return what ``encode_columns`` returns, of a frame whose values are one array of numbers."""
-    assert isinstance(frame.values, np.ndarray)
-    for column, values in zip(frame.columns, frame.values.T, strict=True):
-        require_finite(column, values, missing)
-    width = len(frame.columns)
-    mean, scale, fill = np.zeros(width), np.ones(width), None
-    if standardize or missing != "error":
-        centre, deviation = fit_moments(frame.columns, frame.values, parts[0])
-        fill = centre if missing != "error" else None
-        if standardize:
-            mean, scale = centre, np.where(deviation > 0, deviation, 1.0)
-    encoding = Encoding(frame.columns, mean, scale, fill, frame.target_name, frame.classes)
-    return encoding, [encoding.transform(frame.values, rows, dtype) for rows in parts]
 
 
 def _facts(frame: Frame, training_rows: int, features: int) -> dict[str, Any]:

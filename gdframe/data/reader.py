@@ -22,13 +22,15 @@ from gdframe.data.reading.columnar import (
     read_json,
     read_npz,
     read_parquet,
+    require_unique,
     size_of_parquet,
 )
-from gdframe.data.reading.database import run_query
+from gdframe.data.reading.compressed import text_stream
 from gdframe.data.reading.delimited import parse_text
-from gdframe.data.reading.file_kind import kind_of_file, text_stream
-from gdframe.data.reading.files import files_of
+from gdframe.data.reading.file_kind import kind_of_file
 from gdframe.data.reading.layout import Layout
+from gdframe.data.reading.named_files import files_of
+from gdframe.data.reading.query import run_query
 from gdframe.data.reading.text_file import text_file
 from gdframe.errors import UserError, bad_value, counted, first_line, in_words, unknown
 
@@ -150,6 +152,26 @@ def read_query(query: str) -> RawTable:
             f"data.query gives several columns called {in_words(doubled)}: name them by AS"
         )
     return RawTable.of("data.query", table, Layout())
+
+
+def from_memory(frame: Any) -> RawTable:
+    """Return the columns of a table in memory: of pandas, polars, Arrow or a mapping.
+
+    Raises:
+        UserError: it is no table, or has no rows or two columns of one name.
+    """
+    kind = type(frame).__name__
+    try:
+        table = frame if isinstance(frame, pa.Table) else pa.table(frame)
+    except (pa.ArrowException, TypeError, ValueError, KeyError) as error:
+        raise UserError(
+            f"the frame is a {kind} that is no table ({first_line(error)}): expected a frame of "
+            "pandas, polars or Arrow, or a mapping from names to columns"
+        ) from error
+    require_unique(Path(kind), table.column_names)
+    if table.num_rows == 0 or not table.column_names:
+        raise bad_value(f"the {kind} has no rows", "at least one row")
+    return RawTable.of(f"the {kind}", table, Layout())
 
 
 def _read(file: Path, layout: Layout, text: Sequence[str], known: _Names) -> RawTable:

@@ -10,13 +10,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from gdframe.data.class_labels import Target
 from gdframe.data.features import describe, kinds_in_words, raw_values
 from gdframe.data.frame import Column, Frame, first_rows
 from gdframe.data.reader import RawTable, pick, shown_columns
 from gdframe.data.reading.arrays import missing_in
 from gdframe.data.reading.typed import TypedColumn, typed
 from gdframe.data.roles import LeftOut, copies_of_target, suspected_sentinel, why_left_out
-from gdframe.data.target import Target, read_target
+from gdframe.data.target import read_target
 from gdframe.errors import UserError, counted, in_words, printable
 
 MOST_TOLD = 200

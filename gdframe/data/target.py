@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gdframe.data.class_labels import Target, limited, text_labels
 from gdframe.data.reading.arrays import kind_of, numbers
 from gdframe.data.reading.typed import TypedColumn
 from gdframe.errors import UserError, bad_value, counted, in_words
@@ -17,21 +17,6 @@ MOST_CLASSES = 10
 
 FEW_NUMBERS = 30
 """Most distinct whole numbers of which it is told that they are read as numbers."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """The values of a target.
-
-    Args:
-        values: numbers (rows,), or class indices (rows,).
-        classes: the label of each index; None for numbers.
-        note: what was decided, and the key that decides otherwise; empty if it is plain.
-    """
-
-    values: NDArray[Any]
-    classes: tuple[Any, ...] | None = None
-    note: str = ""
 
 
 def read_target(column: TypedColumn, task: str) -> Target:
@@ -49,7 +34,7 @@ def read_target(column: TypedColumn, task: str) -> Target:
     """
     name = column.name
     if column.content == "text":
-        return _labels(column, task)
+        return text_labels(column, task)
     if column.content not in ("number", "boolean", "date"):
         raise bad_value(
             f"target '{name}' is of type {kind_of(column.values)}", "numbers, true/false or text"
@@ -57,7 +42,7 @@ def read_target(column: TypedColumn, task: str) -> Target:
     if column.content == "boolean" and task != "regression":
         values = numbers(column.values).astype(np.int64)
         present, indices = np.unique(values, return_inverse=True)
-        return _limited(name, indices, tuple(bool(value) for value in present), "")
+        return limited(name, indices, tuple(bool(value) for value in present), "")
     values = numbers(column.values)
     if task == "regression":
         return Target(values)
@@ -80,39 +65,7 @@ def read_target(column: TypedColumn, task: str) -> Target:
         shown = in_words(f"{label:g}" for label in distinct)
         note = f"target '{name}': {shown} read as classes; data.task=regression for numbers"
     indices = np.searchsorted(distinct, values)
-    return _limited(name, indices.astype(np.int64), labels, note)
-
-
-def _labels(column: TypedColumn, task: str) -> Target:
-    """Return the classes of a target of text."""
-    name, array = column.name, column.values
-    if task == "regression":
-        example = next(iter(array.dictionary.to_pylist()), "")
-        raise UserError(
-            f"target '{name}' holds text, such as {example!r}: data.task=regression needs numbers"
-        )
-    texts = array.dictionary.to_pylist()
-    order = sorted(range(len(texts)), key=texts.__getitem__)
-    place = np.empty(len(texts), dtype=np.int64)
-    place[order] = np.arange(len(texts))
-    indices = place[array.indices.to_numpy(zero_copy_only=False)]
-    labels: tuple[Any, ...] = tuple(texts[i] for i in order)
-    if all(text.isdigit() and str(int(text)) == text for text in texts):
-        whole = np.array([int(text) for text in labels], dtype=object)
-        ranks = np.argsort(whole)
-        back = np.empty(len(whole), dtype=np.int64)
-        back[ranks] = np.arange(len(whole))
-        labels, indices = tuple(int(whole[i]) for i in ranks), back[indices]
-    return _limited(name, indices, labels, "")
-
-
-def _limited(name: str, indices: NDArray[np.int64], labels: tuple[Any, ...], note: str) -> Target:
-    if len(labels) > max(100, len(indices) // 2):
-        raise UserError(
-            f"target '{name}' has {len(labels)} classes in {len(indices)} rows: "
-            "use data.task=regression, or another target"
-        )
-    return Target(indices, labels, note)
+    return limited(name, indices.astype(np.int64), labels, note)
 
 
 def _count_up(distinct: NDArray[Any]) -> bool:

@@ -302,16 +302,17 @@ TOGETHER = [
          f"{i};1.{i:03d},5;{i % 28 + 1:02d}.01.2024;{i % 9},25 €\r\r\n" for i in range(30))
          ).encode("cp1252"), [i % 9 + 0.25 for i in range(30)],
          {"Größe": "number", "Datum": "date"}, None, {"target": "Preis"},
-         ["read as cp1252", "1 line before the table left out", "'Nr' is left out", "read as a date"]),
+         ["read as cp1252", "1 line before the table", "'Nr' is left out", "read as a date"]),
     Case("meter.txt.gz", gzip.compress(("% meter 7\n% t  v  y\n" + "".join(
          f"   {i}.5   {'-' if i == 3 else i * 2}   {i * i}\n" for i in range(30))).encode()),
          SQUARES, {"t": "number", "v": "number"}, [0.5, 0], {"target": "y"},
          ["decompressed", "are in a comment", "blanks separate", "read as missing"]),
     Case("survey.csv", "ID,Income,Smoker,City,Score\n" + "".join(
-         f'{i + 1},"${i + 1},{i:03d}",{("Yes", "no ", "YES", "No")[i % 4]},{("Rome", "rome")[i % 2]},'
+         f'{i + 1},"${i + 1},{i:03d}",{("Yes", "no ", "YES", "No")[i % 4]},'
+         f'{("Rome", "rome")[i % 2]},'
          f"{'' if i == 4 else i % 2}\n" for i in range(30)), [i % 2 for i in range(30) if i != 4],
          {"Income": "number", "Smoker": "category"}, None, {"target": "Score"},
-         ["'ID' is left out", "'City' is left out", "1 row without a target", "0, 1 read as classes"]),
+         ["'ID' is left out", "'City' is left out", "1 row without a target", "0, 1 read as"]),
     Case("arff_without_ending", ARFF, Y, {"a": "boolean", "kind of b": "category"}, [1, 1, 0],
          {"target": "y"}),
 ]  # fmt: skip

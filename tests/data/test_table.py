@@ -141,5 +141,5 @@ def test_files_that_cannot_be_read_are_refused(tmp_path):
 def test_an_unusable_column_type_is_named(tmp_path):
     table = pa.table({"when": [[1], [2]], "y": [1.5, 2.5]})
     pa.parquet.write_table(table, tmp_path / "d.parquet")
-    with pytest.raises(gd.UserError, match="column 'when' is of type list.*data.exclude="):
+    with pytest.raises(gd.UserError, match=r"column 'when' is of type list.*data\.exclude="):
         load(str(tmp_path / "d.parquet"), "y")

@@ -1,21 +1,12 @@
-"""The kind of a file by its first bytes, and its content as a stream of text or as it is."""
+"""The kind of a file by its first bytes."""
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import lzma
 import zipfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
 
-from gdframe.errors import UserError, bad_value, first_line, in_words
-
-STREAMS = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz"}
-"""First bytes of compressed files."""
+from gdframe.data.reading.compressed import readable
+from gdframe.errors import UserError, bad_value
 
 KINDS = {b"PAR1": "parquet", b"ARROW1\x00\x00": "feather", b"PK\x03\x04": "zip",
          b"\x93NUMPY": "npy"}  # fmt: skip
@@ -63,53 +54,10 @@ def kind_of_file(file: Path) -> str:
             raise UserError(f"{file}: is {reason}")
     kind = next((kind for start, kind in KINDS.items() if head.startswith(start)), "text")
     if kind == "zip":
-        with _readable(file), zipfile.ZipFile(file) as archive:
+        with readable(file), zipfile.ZipFile(file) as archive:
             names = [info.filename for info in archive.infolist() if not info.is_dir()]
         if "xl/workbook.xml" in names:
             return "excel"
         if names and all(name.endswith(".npy") for name in names):
             return "npz"
     return kind
-
-
-@contextmanager
-def text_stream(file: Path) -> Iterator[tuple[IO[bytes], str]]:
-    """Open a file of text, decompressed while it is read.
-
-    Yields:
-        The stream, and how the file is compressed; empty if it is not.
-
-    Raises:
-        UserError: the file cannot be decompressed, or an archive holds several files.
-    """
-    with file.open("rb") as raw:
-        head = raw.read(8)
-    how = next((how for start, how in STREAMS.items() if head.startswith(start)), "")
-    openers: dict[str, Any] = {"gzip": gzip.open, "bzip2": bz2.open, "xz": lzma.open, "": open}
-    with _readable(file):
-        if head.startswith(b"PK\x03\x04"):
-            with zipfile.ZipFile(file) as archive, archive.open(_only_member(file, archive)) as s:
-                yield s, "zip"
-        else:
-            with openers[how](file, "rb") as stream:
-                yield stream, how
-
-
-def _only_member(file: Path, archive: zipfile.ZipFile) -> str:
-    names = [
-        info.filename for info in archive.infolist()
-        if not info.is_dir() and not info.filename.startswith("__MACOSX/")
-    ]  # fmt: skip
-    if len(names) != 1:
-        shown = in_words(names[:5]) + (", ..." if len(names) > 5 else "")
-        raise UserError(f"{file}: holds {len(names)} files ({shown}): unpack the one to read")
-    return names[0]
-
-
-@contextmanager
-def _readable(file: Path) -> Iterator[None]:
-    try:
-        yield
-    except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, gzip.BadGzipFile,
-            RuntimeError, NotImplementedError) as error:  # fmt: skip
-        raise UserError(f"{file}: cannot be decompressed: {first_line(error)}") from error

@@ -6,18 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from gdframe.data.reading.null_markers import NULL_MARKERS
 from gdframe.errors import bad_value
-
-NULL_MARKERS = (
-    "", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "#N/A", "<NA>", "NaT",
-)  # fmt: skip
-"""Texts that stand for a missing value in every column."""
-
-WEAK_MARKERS = frozenset({
-    "-", "--", "---", ".", "..", "...", "*", "n.a.", "n.d.", "nd", "none", "missing", "unknown",
-    "nil", "na", "n/a", "#div/0!", "#value!", "#ref!", "#num!", "#n/a",
-})  # fmt: skip
-"""Texts, in lower case, that stand for a missing value in a column of numbers or of dates."""
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars", " ": "blanks"}
 """Separators of values, and what they are called. Blanks are runs of blanks and tabs."""

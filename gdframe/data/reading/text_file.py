@@ -14,7 +14,7 @@ from typing import IO
 
 import numpy as np
 
-from gdframe.data.reading.file_kind import text_stream
+from gdframe.data.reading.compressed import text_stream
 from gdframe.errors import UserError, bad_value, first_line
 from gdframe.memory import free_memory
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from gdframe.data.reading.arrays import first_rows, is_number, is_text, kind_of, numbers, plain
 from gdframe.data.reading.dates import DateFormat, date_format
-from gdframe.data.reading.layout import WEAK_MARKERS, Layout
+from gdframe.data.reading.layout import Layout
+from gdframe.data.reading.null_markers import WEAK_MARKERS
 from gdframe.data.reading.numerals import NumberFormat, best_format, disguises, formats_for
 from gdframe.errors import UserError, counted, in_words, override_value, printable
 

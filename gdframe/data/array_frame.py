@@ -1,0 +1,80 @@
+"""Arrays and tensors in memory as a frame."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gdframe.data.frame import Column, Frame
+from gdframe.errors import UserError, bad_value, first_line
+
+
+def frame_of_arrays(features: Any, targets: Any, task: str) -> Frame:
+    """Return the frame of arrays or tensors; see ``Dataset.from_arrays``.
+
+    Raises:
+        UserError: shapes do not match, or values are of types that cannot be used.
+    """
+    x, y = (_as_array(n, v) for n, v in (("features", features), ("targets", targets)))
+    if x.ndim != 2 or y.ndim not in (1, 2) or len(x) != len(y):
+        raise UserError(
+            f"features have shape {x.shape} and targets {y.shape}: expected (rows, features) "
+            "and (rows,) or (rows, outputs) with the same number of rows"
+        )
+    if not np.issubdtype(x.dtype, np.number) and x.dtype != np.bool_:
+        raise bad_value(f"features are of type {x.dtype}", "numbers")
+    classes = None
+    is_number = np.issubdtype(y.dtype, np.number) or y.dtype == np.bool_
+    if task == "regression":
+        if not is_number:
+            raise bad_value(f"targets are of type {y.dtype}", "numbers for task='regression'")
+        y = y.astype(np.float64)
+    elif task == "classification" or not np.issubdtype(y.dtype, np.floating):
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = y[:, 0]
+        if y.ndim != 1:
+            raise bad_value(f"class labels have shape {y.shape}", "(rows,)")
+        labels, y = _unique(y)
+        classes = tuple(labels.tolist())
+    columns = [Column(f"x{i}") for i in range(x.shape[1])]
+    return Frame(columns, x, y, classes=classes)
+
+
+def _unique(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return the different labels in order, and the index of each.
+
+    Raises:
+        UserError: a label is missing, or labels of different types cannot be ordered.
+    """
+    try:
+        distinct, indices = np.unique(labels, return_inverse=True)
+    except TypeError as error:
+        raise UserError(
+            f"targets hold values of different types ({first_line(error)}): give labels of one type"
+        ) from error
+    if np.issubdtype(distinct.dtype, np.floating) and np.isnan(distinct).any():
+        raise UserError("targets have missing values: remove those rows")
+    return distinct, indices
+
+
+def _as_array(name: str, values: Any) -> NDArray[Any]:
+    """Return values as an array; bfloat16, which NumPy does not have, becomes float32.
+
+    Objects that are numbers become floats.
+    """
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        if values.dtype == torch.bfloat16:
+            values = values.float()
+    try:
+        array = np.asarray(values)
+        if array.dtype == object and name == "features":
+            array = array.astype(np.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        kind = type(values).__name__
+        raise UserError(f"{name} were given as {kind}: {first_line(error)}") from error
+    return array
