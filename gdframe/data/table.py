@@ -116,7 +116,7 @@ class Table(Source):
             raw = read_query(self.query)
         else:
             raw = read_file(str(self.path), self.layout, text=named)
-            targets = self.target if isinstance(self.target, list) else [self.target]
+        targets = self.target if isinstance(self.target, list) else [self.target]
         return frame_of(
             raw,
             Choice(
@@ -127,4 +127,6 @@ class Table(Source):
 
 
 def _marker(value: str | float) -> str:
-    return value if isinstance(value, str) else f"{value:g}" if value == int(value) else str(value)
+    """Return a null marker as text: a whole number without a fraction."""
+    is_whole = not isinstance(value, str) and float(value).is_integer()
+    return str(int(value)) if is_whole else str(value)

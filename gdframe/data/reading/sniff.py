@@ -141,7 +141,9 @@ def _score(lines: Sequence[str], separator: str) -> float:
     values = [value for row in regular[1:] or regular for value in row]
     others = [mark for mark in SEPARATORS if mark not in (separator, " ")]
     # values such as "5;2" show that another character separates
-    mixed = sum(any(m in v for m in others) and not re.fullmatch(NUMBER, v) for v in values)
+    mixed = 1.0 * sum(any(m in v for m in others) and not re.fullmatch(NUMBER, v) for v in values)
+    if separator != " ":  # values such as '75 z -9.5' show that blanks separate
+        mixed += sum(_begins_or_ends_with_number(value) for value in values) / 2
     ragged = 0.0 if len(rows[0]) in (width, width - 1) else 0.1
     penalty = 0.5 * mixed / len(values) + ragged
     if separator == " ":
@@ -151,6 +153,11 @@ def _score(lines: Sequence[str], separator: str) -> float:
     if share < REGULAR and len(regular) < 3:
         penalty += 0.3
     return share - penalty + min(width, 100) * 1e-4
+
+
+def _begins_or_ends_with_number(value: str) -> bool:
+    words = value.split()
+    return len(words) > 1 and any(re.fullmatch(NUMBER, words[place]) for place in (0, -1))
 
 
 def _header_in(

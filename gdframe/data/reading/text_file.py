@@ -82,6 +82,8 @@ def text_file(file: Path, encoding: str | None = None) -> Iterator[TextFile]:
             raise bad_value(
                 f"encoding={encoding}", "an encoding, such as utf-8, latin-1 or utf-16"
             ) from error
+    if encoding is not None and codecs.lookup(encoding).name == "utf-8":
+        encoding = "utf-8"
     with text_stream(file) as (stream, how):
         head = stream.read(1 << 16)
         found = encoding or _encoding_by_head(file, head)
@@ -162,7 +164,7 @@ def _look_through(file: Path, head: bytes, stream: IO[bytes], encoding: str | No
         if not look.is_utf8:
             look.has_control_range |= bool(re.search(rb"[\x81\x8d\x8f\x90\x9d]", block))
         block = stream.read(BLOCK)
-    if look.is_utf8 and encoding is None:
+    if look.is_utf8 and encoding in (None, "utf-8"):
         try:
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
