@@ -154,7 +154,7 @@ def _look_through(file: Path, head: bytes, stream: IO[bytes], encoding: str | No
             )
         if (
             look.is_utf8
-            and encoding is None
+            and encoding in (None, "utf-8")
             and not (block.isascii() and not decoder.getstate()[0])
         ):
             try:
