@@ -83,7 +83,7 @@ def test_archives_folders_and_patterns(tmp_path):
         (parts / f"{place}.csv").write_text(f"x,y\n{place},{'n' if place == 2 else place}\n")
     raw = read_file(parts)
     assert raw.rows == 3
-    assert raw.table.column("y").to_pylist() == ["0.0", "1.0", "n"] or raw.rows == 3
+    assert raw.table.column("y").to_pylist() == ["0", "1", "n"]
     (parts / "3.csv").write_text("x,z\n1,2\n")
     with pytest.raises(gd.UserError, match=r"3.csv: has other columns .*lacks y, adds z"):
         read_file(parts)
