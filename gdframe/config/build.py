@@ -187,7 +187,9 @@ def check_model(
     """
     if settings["name"] in MODELS.user_components():
         return
-    layers = max((len(value) for value in settings.values() if isinstance(value, list)), default=0)
+    # the start of a function is a list too, but of numbers
+    lists = [value for k, value in settings.items() if isinstance(value, list) and k != "start"]
+    layers = max(map(len, lists), default=0)
     if layers > min(len(tensors), MOST_VALUES):
         raise UserError(f"{counted(layers, 'layer')} do not fit {len(tensors):,} stored parameters")
     try:
