@@ -6,32 +6,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from gdframe.config.build import build, check_model, load_data
-from gdframe.config.command import resume_command
-from gdframe.config.trusted_plugins import load_stored
-from gdframe.config.validation import check
-from gdframe.config.values import name_data, plain, read_config
+from gdframe.cli.retraced_run import LONGEST_SECONDS, RetracedRun, retrace_run
+from gdframe.config.known_minimum import known_minimum
 from gdframe.data.dataset import Rows
-from gdframe.diagnostics.plane import (
-    Plane,
-    evaluate,
-    parameter_plane,
-    principal_plane,
-    span,
-)  # fmt: skip
-from gdframe.diagnostics.trajectory import COPIES, Trajectory, flatten, retrace
-from gdframe.engines.auto import build_engine
+from gdframe.diagnostics.fine_grid import FINEST, refine
+from gdframe.diagnostics.plane import Plane, equal_spans, evaluate, parameter_plane, principal_plane
+from gdframe.diagnostics.trajectory import COPIES
 from gdframe.errors import UserError, bad_value, counted, require_memory, whole
 from gdframe.models import Function
-from gdframe.runs.run_folder import RunFolder
-from gdframe.runs.sweep_folder import SweepFolder
-from gdframe.training.run_spec import RunSpec
 
 Array = NDArray[np.float64]
 
@@ -41,40 +27,14 @@ FEWEST_FINITE = 0.2
 MOST_RUNS = 8
 """Most paths in a picture, so that colours are distinct."""
 
+POINTS, FEWEST_BETWEEN = 50, 101
+"""Points along an axis before it is refined; fewest points of the line between two runs."""
+
+MOST_REFINED, MOST_PRODUCTS = 40_000, 1e10
+"""Most points to evaluate in a refinement, and most products of a parameter and a row in them."""
+
 BYTES_OF_POINT = 100
 """Approximate memory of a grid point: its coordinates, its objective, and their copies."""
-
-LONGEST_SECONDS = 3600.0
-"""Longest training of a run that is trained again."""
-
-EMPTY = torch.zeros(0)
-
-AGREES = 1e-3
-"""Largest relative distance between the end of a path and the end of its run."""
-
-
-@dataclass(frozen=True)
-class RetracedRun:
-    """A run with its path.
-
-    Args:
-        folder: the run folder.
-        spec: built from the config.
-        result: content of ``result.json``.
-        path: the path of the parameters.
-        model: name and settings of the model, without its start.
-    """
-
-    folder: Path
-    spec: RunSpec
-    result: dict[str, Any]
-    path: Trajectory
-    model: dict[str, Any]
-
-    @property
-    def shapes(self) -> dict[str, torch.Size]:
-        """Shapes of the parameters, by name."""
-        return {name: p.shape for name, p in self.spec.model.named_parameters()}
 
 
 @dataclass(frozen=True)
@@ -88,6 +48,7 @@ class Landscape:
         paths: (points, dimensions) each.
         runs: the runs in the order of their paths.
         between: whether this is the line between the ends of two runs.
+        minimum: of the objective, if it is known.
     """
 
     plane: Plane
@@ -96,13 +57,14 @@ class Landscape:
     paths: list[Array]
     runs: list[RetracedRun]
     between: bool = False
+    minimum: float | None = None
 
 
 def landscape(
     *runs: str | Path,
     parameters: Sequence[str] = (),
     between: bool = False,
-    points: int = 50,
+    points: int | None = None,
     rows: int = 500,
     plugins: Sequence[str] = (),
     seconds: float = LONGEST_SECONDS,
@@ -117,7 +79,8 @@ def landscape(
         runs: run folders, at most eight, with one objective.
         parameters: one or two parameters, such as ``weight[0,3]``, as axes.
         between: whether to show the line between the ends of two runs instead.
-        points: grid points along each axis, at least 2.
+        points: grid points along each axis, at least 2; by default 50, and more where the
+            objective bends.
         rows: most training rows to evaluate the loss on, evenly spaced.
         plugins: files or modules with components of the runs, if it is not known that you trained
             with them.
@@ -127,10 +90,11 @@ def landscape(
         UserError: a folder has no ended run, a run would train for too long, the runs have
             different objectives, or a parameter does not exist.
     """
-    whole("--points", points, 2)
+    if points is not None:
+        whole("--points", points, 2)
+        axes_of_grid = 1 if between or len(parameters) == 1 else 2
+        require_memory(f"--points {points}", BYTES_OF_POINT * float(points) ** axes_of_grid)
     whole("--rows", rows)
-    axes_of_grid = 1 if between or len(parameters) == 1 else 2
-    require_memory(f"--points {points}", BYTES_OF_POINT * float(points) ** axes_of_grid)
     if len(runs) > MOST_RUNS:
         raise bad_value(f"{len(runs)} runs", f"at most {MOST_RUNS}")
     if between and len(runs) != 2:
@@ -147,29 +111,50 @@ def landscape(
     size = 8.0 * (COPIES - 1) * sum(path.size for path in paths)
     require_memory(f"the paths of {counted(len(paths), 'run')}", size, "choose fewer runs")
     plane = _plane(first, paths, parameters, between)
-    spec = first.spec
-    stride = -(-spec.data.rows // rows)
-    data = spec.data.train
-    sample = spec.objective.encode(Rows(data.features[::stride], data.targets[::stride]))
     projected = [plane.project(path) for path in paths]
     if between:
-        grid: tuple[Array, ...] = (np.linspace(-0.5, 1.5, max(points, 101)),)
+        grid: tuple[Array, ...] = (np.linspace(-0.5, 1.5, max(points or 0, FEWEST_BETWEEN)),)
     else:
         all_points = np.concatenate(projected)
         if plane.share == 1 and not parameters:  # the plane has the function's own coordinates
             all_points = np.concatenate([all_points, plane.project(minima(first))])
-        grid = tuple(np.linspace(*span(column), points) for column in all_points.T)
-    axes = np.meshgrid(*grid)
-    coordinates = np.stack([axis.ravel() for axis in axes], axis=1)
-    values = evaluate(spec.objective, first.shapes, plane, coordinates, sample)
-    values = values.reshape(axes[0].shape)
+        grid = tuple(np.linspace(*ends, points or POINTS) for ends in equal_spans(all_points))
+    minimum = known_minimum(first.result, first.folder)
+    grid, values = _objective(first, plane, grid, rows, minimum, is_refined=points is None)
     is_finite = np.isfinite(values)
     if is_finite.mean() < FEWEST_FINITE:
         raise UserError(
             f"{first.folder}: the objective is not finite around the path "
             f"({first.result.get('reason')}); there is no landscape to show"
         )
-    return Landscape(plane, grid, np.where(is_finite, values, np.nan), projected, retraced, between)
+    values = np.where(is_finite, values, np.nan)
+    return Landscape(plane, grid, values, projected, retraced, between, minimum)
+
+
+def _objective(
+    run: RetracedRun, plane: Plane, grid: tuple[Array, ...], rows: int, minimum: float | None,
+    *, is_refined: bool,
+) -> tuple[tuple[Array, ...], Array]:  # fmt: skip
+    """Return the grid, refined if wanted, and the objective over a sample of the rows on it."""
+    spec = run.spec
+    stride = -(-spec.data.rows // rows)
+    data = spec.data.train
+    sample = spec.objective.encode(Rows(data.features[::stride], data.targets[::stride]))
+
+    def objective(coordinates: Array) -> Array:
+        return evaluate(spec.objective, run.shapes, plane, coordinates, sample)
+
+    if is_refined and len(grid) == 1:
+        grid = (np.linspace(grid[0][0], grid[0][-1], FINEST),)
+    axes = np.meshgrid(*grid)
+    coordinates = np.stack([axis.ravel() for axis in axes], axis=1)
+    values = objective(coordinates).reshape(axes[0].shape)
+    if not is_refined or len(grid) == 1 or not np.isfinite(values).any():
+        return grid, values
+    products = float(len(plane.origin) * (1 if isinstance(spec.model, Function) else len(sample)))
+    return refine(
+        grid, values, objective, int(min(MOST_REFINED, MOST_PRODUCTS / products)), minimum
+    )
 
 
 def _difference(a: RetracedRun, b: RetracedRun) -> str | None:
@@ -183,76 +168,6 @@ def _difference(a: RetracedRun, b: RetracedRun) -> str | None:
         if type(x) is not type(y) or (x is not None and repr(vars(x)) != repr(vars(y))):
             return part
     return None if a.spec.data.digest == b.spec.data.digest else "data"
-
-
-def retrace_run(
-    folder: Path, plugins: Sequence[str] = (), seconds: float = LONGEST_SECONDS
-) -> RetracedRun:
-    """Train a run again and return it with its path.
-
-    Args:
-        folder: of the run.
-        plugins: that the user names again.
-        seconds: longest training, as estimated.
-
-    Raises:
-        UserError: the folder has no run, or the run has not ended, would train for too long, or
-            ends elsewhere this time.
-    """
-    if SweepFolder(folder).has_jobs():
-        raise UserError(f"{folder}: is a sweep folder; give a run of it, such as {folder / '0'}")
-    config = plain(read_config(folder))
-    result = RunFolder(folder).read_result()
-    if result is None:
-        raise UserError(
-            f"{folder}: has no result yet; wait until the run ends, or finish it by "
-            f"{resume_command(folder)}"
-        )
-    metadata, last_parameters = RunFolder(folder).read_model()
-    if not result.get("steps") or "objective" not in result:
-        raise UserError(
-            f"{folder}: the run made no step ({result.get('reason')}); there is no path to show"
-        )
-    stored = RunFolder(folder).read_plugins()
-    config["plugins"] = load_stored(folder, config["plugins"], stored, plugins)
-    check(config)
-    name_data(config["data"].get("path"))
-    data = load_data(config)
-    try:
-        check_model(
-            config["model"], features=data.features, outputs=metadata["outputs"] or 1,
-            tensors=last_parameters,
-        )  # fmt: skip
-    except UserError as error:
-        raise UserError(f"{folder}: {error}") from error
-    spec = build(config, lambda _: data)
-    if result["steps"] > config["epochs"] * spec.clock.steps_per_epoch:
-        raise UserError(
-            f"{folder}: {result['steps']:,} steps are more than the {config['epochs']:,} epochs of "
-            "its config; resume the run to write its result again"
-        )
-    engine = build_engine(
-        result.get("engine", "auto"), [spec.problem], spec.data, spec.loader,
-        epochs=config["epochs"],
-    )  # fmt: skip
-    estimate = type(engine).estimate([spec.problem], spec.data, spec.loader)
-    if (needed := estimate.step * result["steps"]) > seconds:
-        raise UserError(
-            f"{folder}: {result['steps']:,} steps would train again for about {needed:,.0f} s, "
-            f"more than {seconds:,.0f} s; choose a shorter run"
-        )
-    path = retrace(engine, result["steps"])
-    shapes = {name: p.shape for name, p in spec.model.named_parameters()}
-    if any(shape != last_parameters.get(n, EMPTY).shape for n, shape in shapes.items()):
-        raise UserError(f"{folder}: its model has other parameters than its config gives")
-    end = flatten({name: last_parameters[name] for name in shapes})
-    if np.abs(path.points[-1] - end).max() > AGREES * max(float(np.abs(end).max()), 1e-300):
-        raise UserError(
-            f"{folder}: the run ends at another point when trained again; its data or the versions "
-            "of libraries have changed"
-        )
-    model = {key: value for key, value in config["model"].items() if key != "start"}
-    return RetracedRun(folder, spec, result, path, model)
 
 
 def _plane(

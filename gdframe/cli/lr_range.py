@@ -17,12 +17,21 @@ from gdframe.config.folders import claim
 from gdframe.config.values import plain
 from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.rates import Ramp, RangeTest, try_ramp, try_rates
-from gdframe.drawing import COLORS, WARM, new_axes, png
+from gdframe.drawing import (
+    DARK,
+    LIGHT,
+    Look,
+    is_logarithmic,
+    label_axis,
+    legend_below,
+    new_axes,
+    png,
+)
 from gdframe.engines.auto import build_engine
 from gdframe.engines.base import Engine
 from gdframe.errors import bad_value, printable, require_memory, rounded_down, whole
 from gdframe.runs.files import require_writable, write_atomically
-from gdframe.runs.picture_files import LR_RANGE, picture_path, write_picture
+from gdframe.runs.picture_files import LR_RANGE, dark_path, picture_path, write_picture
 from gdframe.runs.result_table import shown_path
 from gdframe.runs.run_folder import RunFolder
 from gdframe.schedules import Constant
@@ -139,7 +148,8 @@ def _engine(
 
 def _write(folder: Path, result: RangeTest, overrides: Sequence[str]) -> None:
     picture = png(draw(result))
-    write_picture(folder, LR_RANGE, picture)
+    path = write_picture(folder, LR_RANGE, picture)
+    write_atomically(dark_path(path), png(draw(result, DARK), DARK))
     content = {**result.to_json(), "overrides": list(overrides)}
     write_atomically(folder / "lr_range.json", json.dumps(content, indent=2) + "\n")
     file = RunFolder(folder).open_events()
@@ -149,27 +159,30 @@ def _write(folder: Path, result: RangeTest, overrides: Sequence[str]) -> None:
         file.close()
 
 
-def draw(result: RangeTest) -> Figure:
+def draw(result: RangeTest, look: Look = LIGHT) -> Figure:
     """Draw the objective by learning rate, with the suggestion, and shade divergence."""
-    figure, axes = new_axes()
+    figure, axes = new_axes(look)
     lrs, is_shown = result.rates, result.values <= 3 * max(abs(result.start), 1e-300)
     values = result.values[is_shown]
-    axes.plot(lrs[is_shown], values, "-" if result.ramp else ".-", color=COLORS[0])
-    axes.axhline(result.start, color="#999999", lw=1, ls=":", label="at the start")
     axes.set_xscale("log")
-    if len(values) and values.min() > 0 and values.max() > 20 * values.min():
-        axes.set_yscale("log")
+    is_log = is_logarithmic([*values.tolist(), result.start])
+    axes.set_yscale("log" if is_log else "linear")
+    axes.plot(lrs[is_shown], values, "-" if result.ramp else ".-", color=look.series[0])
+    axes.axhline(result.start, color=look.series[7], lw=1.2, ls=":", label="at the start")
     if (edge := result.too_large) is not None:
-        axes.axvspan(edge, lrs[-1], color=WARM, alpha=0.13, lw=0, label="diverges")
+        axes.axvspan(edge, lrs[-1], color=look.ink, alpha=0.1, lw=0, label="diverges")
     if result.limit is not None and lrs[0] < result.limit < lrs[-1]:
-        axes.axvline(result.limit, color=WARM, lw=1.2, ls="--", label="stability limit")
+        axes.axvline(result.limit, color=look.ink, lw=1.2, ls="--", label="stability limit")
     suggestion, _ = result.suggestion
     if suggestion is not None:
-        axes.axvline(suggestion, color=COLORS[2], lw=1.5, label=f"suggestion: {suggestion:.3g}")
+        label = f"suggestion: {suggestion:.3g}"
+        axes.axvline(suggestion, color=look.series[2], lw=1.5, label=label)
     axes.set_xlim(lrs[0], lrs[-1])
+    label_axis(axes.xaxis, float(lrs[0]), float(lrs[-1]), is_log=True)
+    label_axis(axes.yaxis, *axes.get_ylim(), is_log=is_log)
     axes.set_xlabel("learning rate")
     axes.set_ylabel("smoothed loss" if result.ramp else "objective")
     title = "smoothed loss of one run" if result.ramp else f"objective after {result.steps:,} steps"
     axes.set_title(f"{title}, by learning rate", fontsize=11)
-    axes.legend(fontsize=9)
+    legend_below(figure, axes)
     return figure

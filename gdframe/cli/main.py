@@ -282,7 +282,7 @@ def _landscape(argv: list[str]) -> int:
     parser.add_argument("runs", nargs="+", help="run folders")
     parser.add_argument("--parameters", nargs="+", default=(), help="1 or 2, such as weight[0,3]")
     parser.add_argument("--between", action="store_true", help="the line between two runs' ends")
-    parser.add_argument("--points", type=int, default=50, help="grid points in each direction (50)")
+    parser.add_argument("--points", type=int, help="grid points in each direction (50 and more)")
     parser.add_argument("--rows", type=int, default=500, help="most rows of the data (500)")
     parser.add_argument("--animate", help="also write the descent as FILE.gif or FILE.mp4")
     parser.add_argument("--output", help="picture file or folder; by default the run folder")

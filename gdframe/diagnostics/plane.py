@@ -101,6 +101,32 @@ def _with_another(direction: Array) -> Array:
     return np.stack([direction, other / np.linalg.norm(other)])
 
 
+ASPECT, MOST_STRETCH = 1.45, 20.0
+"""Width divided by height of a picture's axes; longest axis divided by the shorter, at most, if
+both have equal units."""
+
+
+def equal_spans(points: Array, aspect: float = ASPECT) -> list[tuple[float, float]]:
+    """Return an interval along each axis that holds points, so that both axes have equal units.
+
+    In equal units, steps of plain gradient descent are at right angles to the contours. Axes that
+    differ too much for that keep their own units.
+
+    Args:
+        points: (points, axes) coordinates.
+        aspect: width divided by height of the picture.
+    """
+    spans = [span(column) for column in points.T]
+    if len(spans) != 2:
+        return spans
+    (width, height) = (high - low for low, high in spans)
+    wanted = max(width, height * aspect), max(height, width / aspect)
+    if max(wanted[0] / width, wanted[1] / height) > MOST_STRETCH:
+        return spans
+    centres = ((low + high) / 2 for low, high in spans)
+    return [(c - size / 2, c + size / 2) for c, size in zip(centres, wanted, strict=True)]
+
+
 def span(coordinates: Array, margin: float = 0.25) -> tuple[float, float]:
     """Return an interval that holds coordinates (points,) and some more on both sides."""
     low, high = float(coordinates.min()), float(coordinates.max())

@@ -1,11 +1,14 @@
-"""The common look of gdframe's pictures: size, colours and axes."""
+"""The common look of gdframe's pictures: size, and colours on light and on dark pages."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -17,38 +20,84 @@ if not Path(matplotlib.matplotlib_fname()).is_absolute():  # of the working fold
     matplotlib.rcdefaults()
     matplotlib.rcParams["backend"] = "agg"
 
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#999999")
-"""Colours that colour-blind readers can distinguish (Okabe and Ito, 2008)."""
+SIZE, DPI = (6.4, 4.2), 150
+"""Inches and dots per inch: text of 10 points can be read where a phone shows the picture."""
 
-WARM = "#D55E00"
-"""Colour of failed and diverged runs."""
-
-SIZE, DPI = (8.0, 5.0), 120
+LONGEST_ROW, ROW = 92, 0.19
+"""Most characters in a row of a legend of 9 points, its lines included; height of a row, inches."""
 
 
-def new_axes() -> tuple[Figure, Axes]:
+@dataclass(frozen=True)
+class Look:
+    """The colours of a picture.
+
+    Args:
+        paper: the background, that of the report's page.
+        ink: text, axes and marks that belong to no series.
+        faint: lines of the grid.
+        series: colours of series, which colour-blind readers can distinguish.
+    """
+
+    paper: str
+    ink: str
+    faint: str
+    series: tuple[str, ...]
+
+
+LIGHT = Look(
+    "#ffffff", "#1b1b1b", "#dddddd",
+    ("#0072b2", "#b34700", "#00785a", "#a3407a", "#5b4fc4", "#8a6100", "#e0559a", "#6f6f6f"),
+)  # fmt: skip
+DARK = Look(
+    "#15181b", "#ececec", "#3a4046",
+    ("#56b4e9", "#ff9e5e", "#3dd6a8", "#f0a3cf", "#b3a8ff", "#f0c24b", "#ff6f91", "#9da3a8"),
+)  # fmt: skip
+
+
+def new_axes(look: Look = LIGHT) -> tuple[Figure, Axes]:
     """Return a figure with one empty pair of axes."""
-    figure = Figure(figsize=SIZE, layout="constrained")
-    axes = figure.add_subplot()
-    axes.grid(visible=True, color="#dddddd", lw=0.6)
+    figure = Figure(figsize=SIZE, layout="constrained", facecolor=look.paper)
+    axes = figure.add_subplot(facecolor=look.paper)
+    axes.grid(visible=True, color=look.faint, lw=0.6)
     axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side not in ("top", "right"))
+        spine.set_color(look.ink)
+    axes.tick_params(which="both", colors=look.ink)
     return figure, axes
 
 
-def png(figure: Figure) -> bytes:
+def legend_below(figure: Figure, axes: Axes, more: Sequence[Artist] = ()) -> None:
+    """Add a legend below the axes, where it covers nothing, with as many columns as fit.
+
+    Args:
+        figure: of the axes.
+        axes: whose labelled artists are shown.
+        more: further labelled artists.
+    """
+    handles, labels = axes.get_legend_handles_labels()
+    handles, labels = [*handles, *more], [*labels, *(str(artist.get_label()) for artist in more)]
+    if not handles:
+        return
+    longest = max(map(len, labels)) + 6
+    size = 9 if longest <= LONGEST_ROW // 2 else 8
+    columns = max(1, min(len(handles), 3, LONGEST_ROW * 9 // size // longest))
+    rows = -(-len(handles) // columns)
+    width, height = SIZE
+    figure.set_size_inches(width, height + ROW * max(0, rows - 2))
+    figure.legend(
+        handles, labels, fontsize=size, frameon=False, loc="outside lower center", ncols=columns
+    )
+
+
+def png(figure: Figure, look: Look = LIGHT) -> bytes:
     """Return a figure as a PNG file; texts are shown as they are, without formulas."""
-    ticks = {
-        id(label)
-        for axes in figure.axes
-        for axis in (axes.xaxis, axes.yaxis)
-        for label in axis.get_ticklabels(which="both")
-    }
     for text in figure.findobj(Text):
-        if isinstance(text, Text) and id(text) not in ticks:  # ticks write powers as formulas
+        if isinstance(text, Text):
             text.set_text(printable(text.get_text(), lines=True))
             text.set_parse_math(False)
+            if text.get_color() == matplotlib.rcParams["text.color"]:  # of no colour of its own
+                text.set_color(look.ink)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI)
     return buffer.getvalue()

@@ -13,6 +13,9 @@ LR_RANGE = "lr_range"
 LEARNING_RATES = "learning_rates"
 HEAT_MAP = "heat_map"
 
+DARK = ".dark.png"
+"""End of the name of a picture's copy for dark pages."""
+
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 """The first bytes of a PNG file."""
 
@@ -33,6 +36,11 @@ def picture_path(folder: Path, name: str, part: str = "") -> Path:
     return folder / f"{name}{f'-{part}' if part else ''}.png"
 
 
+def dark_path(path: Path) -> Path:
+    """Return the path of a picture's copy for dark pages."""
+    return path.with_suffix(DARK)
+
+
 def write_picture(folder: Path, name: str, png: bytes, part: str = "") -> Path:
     """Write a picture and return its path.
 
@@ -44,22 +52,31 @@ def write_picture(folder: Path, name: str, png: bytes, part: str = "") -> Path:
     return path
 
 
-def read_pictures(folder: Path, name: str) -> dict[str, bytes]:
+def read_pictures(folder: Path, name: str) -> dict[str, tuple[bytes, bytes | None]]:
     """Return the pictures of one name by the part of the sweep that each shows.
 
-    A file that is no picture is left out with a warning.
+    With each comes its copy for dark pages, if there is one. A file that is no picture is left out
+    with a warning.
     """
     inside, pictures = Folder(folder), {}
     for path in _pictures(inside, name):
-        try:
-            content = inside.read(path.name, most=MOST_BYTES)
-            if not content.startswith(SIGNATURE):
-                raise DamagedError(f"{path}: is no PNG picture; remove it")
-        except (OSError, DamagedError) as error:
-            log.warning("warning: %s", error)
-        else:
-            pictures[path.stem.removeprefix(name).removeprefix("-")] = content
+        dark = dark_path(path)
+        content = _read(inside, path)
+        if content is not None:
+            copy = _read(inside, dark) if inside.files(dark.name) else None
+            pictures[path.stem.removeprefix(name).removeprefix("-")] = content, copy
     return pictures
+
+
+def _read(inside: Folder, path: Path) -> bytes | None:
+    try:
+        content = inside.read(path.name, most=MOST_BYTES)
+        if not content.startswith(SIGNATURE):
+            raise DamagedError(f"{path}: is no PNG picture; remove it")
+    except (OSError, DamagedError) as error:
+        log.warning("warning: %s", error)
+        return None
+    return content
 
 
 def remove_pictures(folder: Path, name: str) -> None:
@@ -73,4 +90,5 @@ def remove_pictures(folder: Path, name: str) -> None:
 
 
 def _pictures(folder: Folder, name: str) -> list[Path]:
-    return folder.files(f"{name}.png") + folder.files(f"{name}-*.png")
+    paths = folder.files(f"{name}.png") + folder.files(f"{name}-*.png")
+    return [path for path in paths if not path.name.endswith(DARK)]

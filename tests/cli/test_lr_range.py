@@ -25,7 +25,7 @@ def test_each_objective_equals_that_of_a_run(tmp_path):
         assert run.steps == 2 * per_epoch == 30
         assert value == pytest.approx(run.objective, rel=1e-12)
     assert sorted(path.name for path in folder.iterdir() if "events" not in path.name) == [
-        "lr_range.json", "lr_range.png",
+        "lr_range.dark.png", "lr_range.json", "lr_range.png",
     ]  # fmt: skip
 
 

@@ -106,7 +106,7 @@ def test_the_page_of_a_sweep_is_complete(sweep, tmp_path):
     assert len(data["groups"]) == 6
     first = data["runs"][0]
     assert set(first["x"]) == {"step", "samples", "seconds"}
-    assert {"objective", "validation_loss", "train_loss", "gradient_norm"} == set(first["y"])
+    assert {"objective", "validation_loss", "train_loss", "gradient_norm"} <= set(first["y"])
     assert all(len(values) == len(first["x"]["step"]) for values in first["y"].values())
 
 
@@ -207,6 +207,13 @@ const box = document.querySelector(".plot svg");
 facts.shrunk = box.getBoundingClientRect().width / box.viewBox.baseVal.width;
 facts.legends = plots().map((plot) => plot.parentElement.querySelectorAll(".legend button").length);
 facts.wide = document.documentElement.scrollWidth - innerWidth;
+document.querySelectorAll("details").forEach((part) => { part.open = true; });
+document.body.style.width = "420px"; // the narrowest window has 500
+const isClipped = (part) => part.scrollWidth > part.clientWidth;
+facts.clipped = [...document.querySelectorAll(".scroll")].filter(isClipped).length;
+document.body.style.width = "";
+document.querySelectorAll("details").forEach((part) => { part.open = false; });
+facts.pictures = [...document.images].map((image) => image.currentSrc === image.src);
 const toggle = document.querySelector(".legend button");
 if (toggle) {
   toggle.click();
@@ -215,8 +222,8 @@ if (toggle) {
   toggle.click();
 }
 facts.again = counts();
-const samples = document.querySelector('input[value="samples"]');
-if (samples) { samples.click(); facts.samples = texts(); }
+const seconds = document.querySelector('input[value="seconds"]');
+if (seconds) { seconds.click(); facts.seconds = texts(); }
 const log = document.querySelector(".tools input");
 if (log) { const was = path(); log.click(); facts.bent = path() !== was; }
 const svg = document.querySelector(".plot svg");
@@ -272,9 +279,9 @@ def test_a_browser_draws_a_run(run, tmp_path):
     assert seen["pressed"] == "false"
     assert seen["again"] == seen["before"]
     assert "steps" in seen["axis"]
-    assert "samples" in seen["samples"]
+    assert "seconds" in seen["seconds"]
     assert seen["bent"]
-    assert re.match(r"objective: [\d.]+ at [\d.]+ samples", seen["tip"])
+    assert re.match(r"objective: [\d.,]+ at [\d.,]+ seconds of training", seen["tip"])
     assert seen["label"].startswith("Is it descending?")
     assert seen["sorted"] == "ascending"
     assert seen["folded"] > 0
@@ -283,11 +290,16 @@ def test_a_browser_draws_a_run(run, tmp_path):
 
 
 @in_browser
-def test_a_narrow_page_keeps_its_text_readable(run, tmp_path):
-    seen = look(report(run, output=tmp_path / "run.html"), "--window-size=500,900")
+@pytest.mark.parametrize("kind", ["run", "sweep"])
+def test_a_narrow_dark_page_keeps_all_of_its_text_readable(kind, tmp_path, request):
+    page = report(request.getfixturevalue(kind), output=tmp_path / "page.html")
+    seen = look(page, "--window-size=500,900", "--blink-settings=preferredColorScheme=0")
     assert seen["errors"] == []
     assert seen["shrunk"] > 0.9
     assert seen["wide"] <= 0  # no horizontal scrolling
+    assert seen["clipped"] == 0  # nor in a table
+    assert seen["pictures"]
+    assert not any(seen["pictures"])  # each is the copy for dark pages
 
 
 @in_browser

@@ -12,6 +12,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from gdframe.cli.report.labels import word
 from gdframe.runs.picture_files import read_pictures
 from gdframe.runs.result import finite
 from gdframe.stopping import Status
@@ -21,6 +22,13 @@ SYMBOLS: dict[str, str] = {
     Status.TIME_LIMIT: "■", Status.DIVERGED: "✗", Status.FAILED: "✗", Status.INTERRUPTED: "‖",
 }  # fmt: skip
 """Symbols of statuses, so that they do not depend on colour alone."""
+
+
+SOURCES = ("page.html", "page.css", "scales.js", "figures.js", "page.js")
+"""The template, the style and the scripts of a page."""
+
+AXES = {"step": "steps (gradient evaluations)", "samples": "samples", "seconds": "seconds"}
+"""Labels of the axes of curves; each step has one gradient evaluation."""
 
 
 @dataclass
@@ -48,16 +56,27 @@ class Picture:
         png: content of the file.
         alt: description in words.
         title: text above the picture.
+        dark: the picture for readers with a dark page, if there is one.
     """
 
     png: bytes
     alt: str
     title: str
+    dark: bytes | None = None
 
     @property
     def source(self) -> str:
         """The picture as a data URL."""
-        return "data:image/png;base64," + base64.b64encode(self.png).decode()
+        return _data_url(self.png)
+
+    @property
+    def dark_source(self) -> str | None:
+        """The picture for dark pages as a data URL."""
+        return None if self.dark is None else _data_url(self.dark)
+
+
+def _data_url(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
 @dataclass
@@ -70,6 +89,8 @@ class Figure:
         together: whether to draw all measures of one run, instead of one measure of all runs.
         words: description in words, for screen readers.
         reference: value and label of a horizontal line.
+        groups: numbers of the configurations that are drawn; by default all.
+        linear: names of columns whose axis is linear: scores such as r2 and accuracy.
     """
 
     title: str
@@ -77,6 +98,8 @@ class Figure:
     together: bool
     words: list[str]
     reference: tuple[float, str] | None = None
+    groups: list[int] | None = None
+    linear: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -96,7 +119,8 @@ class Page:
         pictures: drawn by gdframe.
         settings: the config as YAML.
         notes: about the page itself.
-        axis: the selected axis of curves: ``step``, ``samples`` or ``seconds``.
+        axes: the axes of curves to choose from: ``step``, ``samples`` and ``seconds``.
+        axis: the selected axis.
     """
 
     title: str
@@ -111,29 +135,27 @@ class Page:
     pictures: list[Picture] = field(default_factory=list)
     settings: str = ""
     notes: list[str] = field(default_factory=list)
+    axes: list[str] = field(default_factory=lambda: ["step", "samples", "seconds"])
     axis: str = "step"
 
 
 def render(page: Page) -> str:
     """Return a page as HTML, with all names escaped."""
     folder = files("gdframe.cli.report")
-    sources = {
-        name: folder.joinpath(f"page.{name}").read_text("utf-8") for name in ("html", "css", "js")
-    }
+    html, style, *scripts = (folder.joinpath(name).read_text("utf-8") for name in SOURCES)
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["cell"] = cell
-    figures = [
-        {"measures": f.measures, "together": f.together, "reference": f.reference, "title": f.title}
-        for f in page.figures
-    ]
-    data = {"figures": figures, "runs": page.curves, "groups": page.groups}
-    return environment.from_string(sources["html"]).render(
+    figures = [{**vars(figure), "words": None} for figure in page.figures]
+    names = {column: word(column) for figure in page.figures for column in figure.measures}
+    data = {"figures": figures, "runs": page.curves, "groups": page.groups, "names": names}
+    return environment.from_string(html).render(
         page=page,
+        axes={name: AXES[name] for name in page.axes},
         symbol=SYMBOLS.get(page.status or "", "…"),
-        style=sources["css"],
-        script=sources["js"],
+        style=style,
+        script="\n".join(scripts),
         data=_in_script(data),
         written=datetime.now().strftime("%Y-%m-%d %H:%M"),
     )
@@ -177,7 +199,7 @@ def pictures_in(folder: Path, texts: dict[str, tuple[str, str]]) -> list[Picture
     """
     pictures = []
     for name, (title, words) in texts.items():
-        for part, png in read_pictures(folder, name).items():
+        for part, (png, dark) in read_pictures(folder, name).items():
             suffix = f", {part}" if part else ""
-            pictures.append(Picture(png, words + suffix, title + suffix))
+            pictures.append(Picture(png, words + suffix, title + suffix, dark))
     return pictures

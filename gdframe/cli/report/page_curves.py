@@ -8,41 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gdframe.cli.report.labels import word
 from gdframe.cli.report.page import number
 from gdframe.runs.recorded_history import Array, RecordedHistory
 
 MOST_POINTS, LEAST_POINTS, ALL_POINTS = 400, 24, 40_000
 """Most and fewest points of a curve, and most points of all curves of a measure."""
 
-AXES = ("step", "samples", "seconds")
-"""Axes by cost; each step has one gradient evaluation."""
-
-WORDS = {
-    "objective": "objective", "train_loss": "training loss", "validation_loss": "validation loss",
-    "gradient_norm": "gradient norm", "lr": "learning rate", "theory/gap": "gap to the minimum",
-    "curvature/lambda_max": "largest eigenvalue of the Hessian",
-    "curvature/lambda_min": "smallest eigenvalue of the Hessian",
-    "curvature/lr_times_lambda_max": "learning rate times largest eigenvalue",
-    "loss/step": "loss of a step's batch", "gradient_norm/step": "gradient norm of a step's batch",
-}  # fmt: skip
-"""Labels by column."""
-
-
-def word(column: str) -> str:
-    """Return the label of a column in a figure.
-
-    Example:
-        >>> word("objective"), word("train/r2"), word("gradient_norm/weight")
-        ('objective', 'r2, training', 'gradient norm of weight')
-    """
-    if column in WORDS:
-        return WORDS[column]
-    part, _, name = column.partition("/")
-    if part == "gradient_norm":
-        return f"gradient norm of {name}"
-    if part == "update_ratio":
-        return f"update to weight of {name}"
-    return f"{name}, {'training' if part == 'train' else part}" if name else column
+COSTS = ("step", "samples", "seconds")
+"""Columns that can be the horizontal axis."""
 
 
 def points(runs: int) -> int:
@@ -55,7 +29,7 @@ def by_epoch(history: RecordedHistory, columns: list[str], most: int) -> dict[st
     epochs = history.epochs
     length = len(epochs.get("epoch", ()))
     indices = _thinned(length, most)
-    axes = {axis: _plain(epochs[axis][indices]) for axis in AXES if axis in epochs}
+    axes = {axis: _plain(epochs[axis][indices]) for axis in COSTS if axis in epochs}
     if "step" not in axes:  # the events of a run that has not ended have no steps
         axes["step"] = _plain(epochs["epoch"][indices]) if length else []
     return {"x": axes, "y": {name: _plain(epochs[name][indices]) for name in columns}}

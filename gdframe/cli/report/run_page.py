@@ -10,22 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from gdframe.cli.report.page import Figure, Page, Picture, Table, pictures_in
-from gdframe.cli.report.page_curves import by_epoch, by_step, in_words, points
+from gdframe.cli.report.page import Page, Picture, Table, pictures_in
+from gdframe.cli.report.run_figures import figures_of, has_batches
+from gdframe.cli.report.versions_table import versions_of
 from gdframe.config.command import command, resume_command
+from gdframe.config.known_minimum import known_minimum
 from gdframe.config.values import plain, read_config
 from gdframe.errors import UserError, reason_of
 from gdframe.runs import picture_files
 from gdframe.runs.recorded_history import RecordedHistory
-from gdframe.runs.result import versions
 from gdframe.runs.run_folder import RunFolder
 from gdframe.stopping import Status
 
 QUICK_SECONDS, QUICK_BYTES = 5.0, 1 << 28
 """Longest training of a run that is trained again for its landscape, and most bytes of its data."""
-
-MOST_PARAMETERS = 8
-"""Most parameters in a figure of gradient norms."""
 
 LANDSCAPE = ("The landscape around its path", "Contours of the objective with the run's path on it")
 
@@ -57,7 +55,9 @@ def describe_run(folder: Path, *, landscape: bool) -> Page:
         commands=[("", command(folder, run.read_overrides()))],
         settings=run.read_config_text(),
     )
-    page.figures, page.curves = _figures(history)
+    page.figures, page.curves = figures_of(history, result, known_minimum(result, folder))
+    # the samples of full batches are a multiple of the steps, and a function has none
+    page.axes = ["step", *(["samples"] if has_batches(history, result) else []), "seconds"]
     if not history.epochs:
         page.notes.append(
             "No curves: there is neither a checkpoint nor an event file with measurements "
@@ -105,9 +105,12 @@ def _facts(config: Mapping[str, Any], result: Mapping[str, Any] | None) -> list[
 
     facts = [("model", name("model"))]
     if fields.get("point") is None:
-        facts += [("data", str((config.get("data") or {}).get("name"))), ("loss", name("loss"))]
+        facts += [
+            ("data", str((config.get("data") or {}).get("name"))),
+            ("loss", name("loss")),
+            ("variant", str(fields.get("variant", config.get("variant")))),
+        ]
     facts += [
-        ("variant", str(fields.get("variant", config.get("variant")))),
         ("update rule", name("optimizer")),
         ("learning rate", f"{config['lr']:g}"),
         ("seed", str(config["seed"])),
@@ -124,8 +127,11 @@ def _outcome(result: Mapping[str, Any]) -> list[Table]:
         "steps": "steps", "samples": "samples", "gradient_evaluations": "gradient evaluations",
         "parameter_count": "parameters",
     }  # fmt: skip
+    said = _repeated(result)
     rows: list[list[Any]] = [
-        [label, result.get(key)] for key, label in names.items() if result.get(key) is not None
+        [label, result.get(key)]
+        for key, label in names.items()
+        if result.get(key) is not None and key not in said
     ]
     seconds = result.get("seconds") or {}
     for key, label in (("train", "seconds, training"), ("setup", "seconds, set-up")):
@@ -143,6 +149,20 @@ def _outcome(result: Mapping[str, Any]) -> list[Table]:
                   "Last point")
         )  # fmt: skip
     return tables
+
+
+def _repeated(result: Mapping[str, Any]) -> set[str]:
+    """Return the fields that another field says already."""
+    fields = (
+        {"gradient_evaluations"}
+        if result.get("gradient_evaluations") == result.get("steps")
+        else set()
+    )
+    if result.get("train_loss") == result.get("objective"):
+        fields.add("train_loss")
+    if result.get("steps") == result.get("epochs"):
+        fields.add("epochs")
+    return fields | ({"samples"} if result.get("point") is not None else set())
 
 
 EVIDENCE = {
@@ -170,73 +190,6 @@ def _evidence(result: Mapping[str, Any]) -> Table:
     return Table(["quantity", "value"], rows, "Curvature and minimum")
 
 
-PREFERRED = ("accuracy", "r2")
-"""Metrics to show first."""
-
-
-def versions_of(results: list[Mapping[str, Any]], notes: list[str]) -> Table:
-    """Return the versions that trained runs, and add a note if they differ from each other."""
-    current = versions()
-    if not results:  # no run has recorded its versions yet
-        return Table(["", "this page by"], [[*pair] for pair in current.items()], "Versions")
-    names = dict.fromkeys(name for r in results for name in r.get("versions") or {})
-    rows = []
-    for name in names:
-        used = [(r.get("versions") or {}).get(name, "unknown") for r in results]
-        counts = {version: used.count(version) for version in dict.fromkeys(used)}
-        text = ", ".join(
-            version if len(counts) == 1 else f"{version} ({count:,} runs)"
-            for version, count in counts.items()
-        )
-        rows.append([name, text, current.get(name, "")])
-        if len(counts) > 1:
-            notes.append(f"The runs were trained by different versions of {name}: {text}.")
-        elif name in current and next(iter(counts)) != current[name]:
-            notes.append(f"Trained by {name} {text}; this page was written by {current[name]}.")
-    return Table(["", "trained by", "this page by"], rows, "Versions")
-
-
-def _figures(history: RecordedHistory) -> tuple[list[Figure], list[dict[str, Any]]]:
-    columns = history.epochs
-    if "objective" not in columns:
-        return [], []
-    losses = ["objective", "train_loss", "validation_loss"]
-    if "train_loss" in columns and np.array_equal(columns["train_loss"], columns["objective"]):
-        losses.remove("train_loss")
-    norms = [name for name in columns if name.startswith("gradient_norm/")][:MOST_PARAMETERS]
-    ratios = [name for name in columns if name.startswith("update_ratio/")][:MOST_PARAMETERS]
-    scores = [name for name in columns if name.partition("/")[0] in ("train", "validation")]
-    names = [name.partition("/")[2] for name in scores]
-    first = next((name for name in (*PREFERRED, *names) if name in names), "")
-    questions = [
-        ("Is it descending?", losses),
-        ("Is it stable?", ["curvature/lr_times_lambda_max"]),
-        ("How far from the minimum?", ["theory/gap"]),
-        ("Is it generalising?", [s for s in scores if s.partition("/")[2] == first]),
-        ("Is the gradient vanishing?", ["gradient_norm", *(norms if len(norms) > 1 else [])]),
-        ("Which layer moves?", ratios),
-        ("Which learning rate?", ["lr"] if len(np.unique(columns.get("lr", [0]))) > 1 else []),
-    ]
-    figures, drawn = [], []
-    for title, names in questions:
-        measures = [name for name in names if name in columns and np.isfinite(columns[name]).any()]
-        if measures:
-            words = in_words({name: columns[name] for name in measures})
-            limit = columns.get("curvature/stability_limit", np.zeros(0))
-            reference = None
-            if title == "Is it stable?" and len(limit) and np.isfinite(limit[-1]):
-                reference = float(limit[-1]), "stability limit of the update rule"
-            figures.append(Figure(title, measures, True, words, reference))
-            drawn += [name for name in measures if name not in drawn]
-    runs = [{"name": "", "group": 0, **by_epoch(history, drawn, points(1))}]
-    steps = by_step(history, points(1))
-    if steps is not None:
-        runs.append({"name": "", "group": 0, **steps})
-        words = in_words({f"{n}/step": v for n, v in history.steps.items() if n != "step"})
-        figures.insert(1, Figure("And step by step?", list(steps["y"]), True, words))
-    return figures, runs
-
-
 def _pictures(
     folder: Path,
     config: Mapping[str, Any],
@@ -258,14 +211,16 @@ def _pictures(
         return pictures
     from gdframe.cli.landscape import landscape
     from gdframe.cli.landscape_pictures import picture
+    from gdframe.drawing import DARK
 
     try:
-        png = picture(landscape(str(folder), seconds=QUICK_SECONDS))
+        drawn = landscape(str(folder), seconds=QUICK_SECONDS)
+        png, dark = picture(drawn), picture(drawn, DARK)
     except Exception as error:  # the rest of the page is worth more than its last picture
         kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
         notes.append(f"No landscape: {reason_of(error) or f'{kind}{error}'}.")
         return pictures
-    return [Picture(png, LANDSCAPE[1], LANDSCAPE[0]), *pictures]
+    return [Picture(png, LANDSCAPE[1], LANDSCAPE[0], dark), *pictures]
 
 
 def _bytes_of_data(config: Mapping[str, Any]) -> float:

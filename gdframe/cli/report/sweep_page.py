@@ -7,11 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from gdframe.cli.report.page import Figure, Page, Table, number, pictures_in
-from gdframe.cli.report.page_curves import by_epoch, points, word
-from gdframe.cli.report.run_page import versions_of
+from gdframe.cli.report.page import Page, Picture, Table, number, pictures_in
+from gdframe.cli.report.sweep_figures import MOST_DAMAGES, name_of, sweep_figures
+from gdframe.cli.report.versions_table import versions_of
 from gdframe.config.command import sweep_command
 from gdframe.runs import picture_files
 from gdframe.runs.folder import optional
@@ -28,26 +26,24 @@ from gdframe.sweeps.comparing.comparison import varied as varied_keys
 from gdframe.sweeps.comparing.minima import minima
 from gdframe.sweeps.comparing.records import metric_of, read_records
 from gdframe.sweeps.comparing.scales import scale_keys
-from gdframe.sweeps.comparing.sweep_metric import WORTHLESS, value_of
+from gdframe.sweeps.comparing.sweep_metric import value_of
 from gdframe.sweeps.writing.sweep_table import METHOD, command_of, sentence, statuses, winner
 
 MOST_CONFIGURATIONS = 100
 """Most rows of the comparison; the summary has all."""
-
-MOST_DAMAGES = 5
-"""Most messages on damaged files."""
-
-MEASURES = ("objective", "validation_loss", "train_loss", "gradient_norm")
-"""Columns in the figure of all runs."""
 
 PICTURES = {
     picture_files.LEARNING_RATES: (
         "By learning rate", "The metric by learning rate, with a line for each variant"
     ),
     picture_files.HEAT_MAP: ("Over two keys", "The metric over two of the varied keys"),
+}  # fmt: skip
+"""Title and description by the name of a picture that is drawn."""
+
+LANDSCAPE = {
     picture_files.LANDSCAPE: ("Landscape", "Contours of the objective with paths on it"),
 }  # fmt: skip
-"""Title and description by the name of a picture."""
+"""Title and description of a picture that is in the folder."""
 
 
 def describe_sweep(folder: Path) -> Page:
@@ -70,7 +66,6 @@ def describe_sweep(folder: Path) -> Page:
         ],
         commands=_commands(folder, ranked, metric),
         settings=_settings(records),
-        axis="samples",  # comparable across variants
     )
     page.tables["Which is best?"] = [_comparison(ranked, metric)]
     if compared:
@@ -83,12 +78,40 @@ def describe_sweep(folder: Path) -> Page:
                 for m in reached[:MOST_CONFIGURATIONS]]  # fmt: skip
         head = ["function", "share of starts", "value", "point"]
         page.tables["Which minima were found?"] = [Table(head, rows, "Minima")]
-    page.figures, page.curves, page.groups = _figures(records, ranked, metric, page.notes)
+    figures = sweep_figures(records, ranked, metric, page.notes)
+    page.figures, page.curves, page.groups = figures.figures, figures.curves, figures.groups
+    if figures.axes:
+        page.axes = figures.axes
+        page.axis = "samples" if "samples" in page.axes else "step"  # comparable across variants
     page.tables["All runs"] = [_runs(records, keys, metric)]
     results = [record.result for record in records if record.result is not None]
     page.tables["Versions"] = [versions_of(results, page.notes)]
-    page.pictures = pictures_in(folder, PICTURES)
+    page.pictures = [*_pictures(ranked, metric, page.notes), *pictures_in(folder, LANDSCAPE)]
     return page
+
+
+def _pictures(ranked: Sequence[Configuration], metric: str, notes: list[str]) -> list[Picture]:
+    """Return the pictures that suit the sweep, drawn for light and for dark pages."""
+    from gdframe.drawing import DARK, LIGHT, png
+    from gdframe.sweeps.writing.pictures import figures
+
+    if len(ranked) < 2:
+        return []
+    try:
+        drawn = [
+            {key: png(figure, look) for key, figure in figures(ranked, metric, look).items()}
+            for look in (LIGHT, DARK)
+        ]
+    except Exception as error:  # the rest of the page is worth more than its pictures
+        notes.append(f"No pictures: {type(error).__name__}: {error}.")
+        return []
+    light, dark = drawn
+    pictures = []
+    for (name, part), content in light.items():
+        title, words = PICTURES[name]
+        suffix = f", {part}" if part else ""
+        pictures.append(Picture(content, words + suffix, title + suffix, dark[name, part]))
+    return pictures
 
 
 def _commands(folder: Path, ranked: Sequence[Configuration], metric: str) -> list[tuple[str, str]]:
@@ -103,7 +126,7 @@ def _commands(folder: Path, ranked: Sequence[Configuration], metric: str) -> lis
 def _verdict(records: Sequence[Record], ranked: Sequence[Configuration], metric: str) -> list[str]:
     lines = []
     for winning in best(ranked):
-        name = _name(winning) or "the only configuration"
+        name = name_of(winning) or "the only configuration"
         problem = f" of {', '.join(f'{k}={v}' for k, v in winning.problem.items())}"
         text = f"Best{problem if winning.problem else ''}: {name}, {metric} {number(winning.mean)}"
         interval = winning.interval
@@ -120,10 +143,6 @@ def _verdict(records: Sequence[Record], ranked: Sequence[Configuration], metric:
     if len(damages) > MOST_DAMAGES:
         lines.append(f"{len(damages) - MOST_DAMAGES:,} more results are damaged.")
     return lines or ["No run has a value to compare."]
-
-
-def _name(item: Configuration | Record) -> str:
-    return ", ".join(f"{key}={value}" for key, value in item.settings.items())
 
 
 def _settings(records: Sequence[Record]) -> str:
@@ -179,47 +198,3 @@ def _runs(records: Sequence[Record], keys: Sequence[str], metric: str) -> Table:
         )
     note = "“lr / limit” is the learning rate divided by the largest stable one, if that is known."
     return Table(head, rows, "Every run", note)
-
-
-def _figures(
-    records: Sequence[Record], ranked: Sequence[Configuration], metric: str, notes: list[str]
-) -> tuple[list[Figure], list[dict[str, Any]], list[str]]:
-    """Return a figure of all runs, their curves, and the names of their configurations."""
-    histories = {
-        record.folder: RunFolder(record.folder).read_history(record.result) for record in records
-    }
-    damages = [message for history in histories.values() for message in history.damages]
-    notes += [f"{damage}." for damage in damages[:MOST_DAMAGES]]
-    measures = [name for name in MEASURES
-                if any(name in history.epochs for history in histories.values())]  # fmt: skip
-    if metric in measures:
-        measures.insert(0, measures.pop(measures.index(metric)))
-    missing = sum(not history.epochs for history in histories.values())
-    if missing:
-        notes.append(
-            f"{missing:,} of {len(records):,} runs have no curves: neither a checkpoint nor an "
-            "event file with measurements."
-        )
-    if not measures:
-        return [], [], []
-    most = points(len(records) * len(measures))
-    curves, groups, words = [], [], []
-    for index, configuration in enumerate(ranked):
-        groups.append(_name(configuration) or "all")
-        last_values = []
-        for record in configuration.records:
-            history = histories[record.folder]
-            columns = [name for name in measures if name in history.epochs]
-            if columns:
-                name = f"run {Path(record.folder).name}: {_name(record) or 'as configured'}"
-                lost = (record.result or {}).get("status") in WORTHLESS
-                axes = by_epoch(history, columns, most)
-                curves.append({"name": name, "group": index, "lost": lost, **axes})
-                if measures[0] in history.epochs:
-                    last_values.append(float(history.epochs[measures[0]][-1]))
-        finite = [value for value in last_values if np.isfinite(value)]
-        if finite and index < 8:
-            words.append(
-                f"{groups[-1]}: {word(measures[0])} ends at {number(float(np.mean(finite)))}."
-            )
-    return [Figure("How do the runs descend?", measures, False, words)], curves, groups
