@@ -20,6 +20,7 @@ from gdframe.runs.event_file import Checkpointed, EventFile
 from gdframe.runs.event_tags import STEP_TAGS, tag_of
 from gdframe.runs.result import Result
 from gdframe.runs.run_folder import RunFolder
+from gdframe.stopping import Status
 
 LAYOUT = {
     "1. Is it descending?": {
@@ -137,7 +138,7 @@ class TensorBoard(Observer):
         if epoch % self._drawing:
             self._write_histograms(run)
         self._file.text("verdict", f"**{result.status}**: {result.reason}", epoch)
-        self._file.hyperparameters({**self.hyperparameters, "status": str(result.status)})
+        self._file.hyperparameters({**self.hyperparameters, **outcome(result.to_json())})
 
     def flush(self) -> None:
         """Pass all events to the operating system."""
@@ -212,6 +213,33 @@ class TensorBoard(Observer):
                 self._file.histogram(f"parameters/{name}", values.cpu().numpy(), epoch)
 
 
+def outcome(result: Mapping[str, Any]) -> dict[str, float | str]:
+    """Return the end of a run for the HParams page, which shows names with capitals first.
+
+    A run that diverged or failed has a status only: the page leaves runs without a value out of its
+    axes, where a huge value would hide the others.
+
+    Args:
+        result: content of ``result.json``.
+
+    Example:
+        >>> outcome({"status": "converged", "objective": 2.0, "metrics": {"train": {"r2": 0.5}}})
+        {'Objective': 2.0, 'Status': 'converged', 'Training r2': 0.5}
+        >>> outcome({"status": "diverged", "objective": 1e30})
+        {'Status': 'diverged'}
+    """
+    status = str(result["status"])
+    if status in (Status.DIVERGED, Status.FAILED):
+        return {"Status": status}
+    metrics = result.get("metrics") or {}
+    part = next((part for part in ("validation", "train") if metrics.get(part)), "")
+    scores = list(metrics.get(part, {}).items())[:1]
+    label = {"validation": "Validation", "train": "Training"}.get(part)
+    values = {"Objective": result.get("objective")} | {f"{label} {n}": v for n, v in scores}
+    finite = {n: v for n, v in values.items() if v is not None and math.isfinite(v)}
+    return dict(sorted({**finite, "Status": status}.items()))
+
+
 def layout(columns: Iterable[str]) -> dict[str, dict[str, list[str]]]:
     """Return the layout of the Custom Scalars page, without charts that would stay empty.
 
@@ -222,13 +250,9 @@ def layout(columns: Iterable[str]) -> dict[str, dict[str, list[str]]]:
         >>> list(layout(["objective", "lr", "theory/gap"])["1. Is it descending?"])
         ['objective', 'loss by step', 'gap to the minimum', 'learning rate']
     """
-    shown = [
-        "loss/step",
-        "gradient_norm/step",
-        "update_ratio/",
-        *filter(None, map(tag_of, columns)),
-    ]
-    return {
+    tags_by_epoch = list(filter(None, map(tag_of, columns)))
+    shown = ["loss/step", "gradient_norm/step", "update_ratio/", *tags_by_epoch]
+    questions = {
         question: {
             title: tags
             for title, tags in charts.items()
@@ -236,3 +260,9 @@ def layout(columns: Iterable[str]) -> dict[str, dict[str, list[str]]]:
         }
         for question, charts in LAYOUT.items()
     }
+    has_metrics = any(tag.startswith("metric/") for tag in tags_by_epoch)
+    if not has_metrics and "loss/validation" not in tags_by_epoch:  # of a function
+        del questions["3. Is it generalising?"]
+    if sum(tag.startswith("gradient_norm/") for tag in tags_by_epoch) < 3:  # epoch, and a single
+        del questions["4. Which layer?"]
+    return questions

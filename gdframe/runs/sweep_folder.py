@@ -56,7 +56,7 @@ class SweepFolder(Folder):
         pictures = (f"{name}{end}.png" for name in (LEARNING_RATES, HEAT_MAP) for end in ("", "-*"))
         names = (
             JOBS, SUMMARY_TABLE, SUMMARY, EVENTS_PATTERN, f"*/{CONFIG}",
-            f"{MEANS}/*/{EVENTS_PATTERN}", *pictures,
+            f"{MEANS}/{EVENTS_PATTERN}", f"{MEANS}/*/{EVENTS_PATTERN}", *pictures,
             *(() if self._is_hydra_config_ours() else (HYDRA_CONFIG,)),
         )  # fmt: skip
         return [path for name in names for path in self.files(name)]
@@ -200,13 +200,15 @@ class SweepFolder(Folder):
         """Return the folder of a worker, relative to the sweep folder."""
         return f"{WORKERS}/{number}"
 
-    def open_events(self) -> EventFile:
-        """Remove the sweep's own event files and open a new one.
+    def open_overview(self) -> EventFile:
+        """Open a new event file beside the mean curves; remove those of earlier launches.
 
         Raises:
             OSError: a file cannot be removed or written.
         """
-        folder = RunFolder(self.path)
+        RunFolder(self.path).clear_events()  # of earlier versions
+        folder = RunFolder(self.subfolder(MEANS).path)
+        folder.path.mkdir(parents=True, exist_ok=True)
         folder.clear_events()
         return folder.open_events()
 

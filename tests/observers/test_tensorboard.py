@@ -21,8 +21,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import gdframe as gd
 from gdframe.registry import OBSERVERS
 from gdframe.runs.run_folder import RunFolder
-from gdframe.sweeps.comparing.comparison import Configuration
-from gdframe.sweeps.writing.mean_curves import _name
+from gdframe.sweeps.comparing.comparison import Configuration, Record
+from gdframe.sweeps.writing.mean_curves import Curves, _name
 
 TAGS = {
     "loss/step", "gradient_norm/step", "loss/train", "loss/validation", "objective/train",
@@ -129,8 +129,8 @@ def test_a_dashboard_serves_curves_histograms_text_and_hparams(served):
     assert "config/text_summary" in ask(f"{served}/data/plugin/text/tags")["good"]
     groups = sessions(served)
     shown = {group["hparams"]["variant"]: group["hparams"] for group in groups}
-    assert shown["sgd"]["status"] == "max_epochs"
-    assert shown["batch"]["status"] == "diverged"
+    assert shown["sgd"]["Status"] == "max_epochs"
+    assert shown["batch"]["Status"] == "diverged"
     assert shown["sgd"]["lr"] == 0.01
     assert all(s["status"] == "STATUS_SUCCESS" for group in groups for s in group["sessions"])
 
@@ -214,22 +214,46 @@ def test_a_dashboard_of_a_sweep_serves_all_runs_their_means_and_pictures(tmp_pat
     with dashboard(tmp_path / "sweep") as url:
         momentum = [f"optimizer=momentum,lr=0.01,optimizer.beta={beta}" for beta in (0.5, 0.9)]
         means = {f"mean/{name}" for name in ("optimizer=gd,lr=0.01", *momentum)}
-        names = {".", *map(str, range(12)), *means}
+        names = {"mean", *map(str, range(12)), *means}
         wait_for_runs(url, names)
         groups = sessions(url)
         assert len(groups) == 12
         shown = [group["hparams"] for group in groups]
-        assert {s["status"] for s in shown} == {"max_epochs", "diverged"}
+        assert {s["Status"] for s in shown} == {"max_epochs", "diverged"}
         assert {(s["optimizer"], s.get("optimizer.beta")) for s in shown} == {
             ("gd", None), ("momentum", 0.5), ("momentum", 0.9),
         }  # fmt: skip
         assert {(s["lr"], s["seed"]) for s in shown} == {
             (a, b) for a in (0.01, 100) for b in (0, 1)
         }
+        for s in shown:  # a diverged run has no value that would set the range of an axis
+            assert ("Objective" in s) == ("Validation r2" in s) == (s["Status"] != "diverged")
+        first = sorted(name for name in shown[0])[:3]  # TensorBoard sorts by name
+        assert set(first) <= {"Objective", "Status", "Validation r2", "batch_size", "data"}
         metrics = {v["name"]["tag"] for group in groups for v in group["metricValues"]}
         assert {"objective/train", "loss/validation", "metric/validation_r2"} <= metrics
         images = ask(f"{url}/data/plugin/images/tags")
-        assert set(images["."]) == {"sweep/learning_rates", "sweep/heat_map"}
+        assert set(images["mean"]) == {"sweep/learning_rates", "sweep/heat_map"}
+
+
+@pytest.mark.parametrize("runs", [4, 45])
+def test_the_overview_of_a_sweep_has_no_more_runs_than_tensorboard_selects(tmp_path, runs):
+    folders = [tmp_path / str(number) for number in range(runs)]
+    curves, configurations = Curves(), []
+    for folder in folders:
+        folder.mkdir()
+        epochs = np.arange(3.0)
+        curves._histories[str(folder)] = {
+            "epochs/epoch": epochs, "epochs/objective": epochs, "steps/step": epochs,
+            "steps/loss": epochs, "steps/gradient_norm": epochs,
+        }  # fmt: skip
+        record = Record({"lr": folder.name}, {"status": "max_epochs"}, str(folder))
+        configurations.append(Configuration({"lr": folder.name}, records=[record]))
+    curves.write_means(tmp_path, configurations)
+    curves.write_overview(tmp_path, {})
+    means = sorted(path.name for path in (tmp_path / "mean").iterdir() if path.is_dir())
+    assert len(means) == (39 if runs == 45 else 0)  # with the pictures, 40
+    assert means == sorted(f"lr={number}" for number in range(len(means)))  # the best
 
 
 def test_hparams_contain_all_keys_that_a_sweep_varies(tmp_path):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from gdframe.config.observers import build_observers
 from gdframe.errors import Exit
 from gdframe.observers import TensorBoard
-from gdframe.runs.sweep_folder import SweepFolder
 from gdframe.stopping import Status
 from gdframe.sweeps.comparing.comparison import best
 from gdframe.sweeps.comparing.records import records_of, settings
@@ -42,7 +40,7 @@ def conclude(folder: Path, outcome: Outcome, metric: str | None) -> Summary:
                 if jobs_by_folder[record.folder].config["logging"]["tensorboard"]
             ]  # fmt: skip
             outcome.curves.show(records, lambda record: _board(jobs_by_folder[record.folder]))
-        show_pictures(folder, saved)
+        outcome.curves.write_overview(folder, saved)
     return summary
 
 
@@ -53,21 +51,6 @@ def _board(job: Job) -> TensorBoard:
     )
     assert isinstance(board, TensorBoard)
     return board
-
-
-def show_pictures(folder: Path, pictures: Mapping[str, bytes]) -> None:
-    """Write pictures into the event file of a sweep.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    if pictures:
-        file = SweepFolder(folder).open_events()
-        try:
-            for name, png in pictures.items():
-                file.image(f"sweep/{name}", png)
-        finally:
-            file.close()
 
 
 def exit_codes(outcome: Outcome) -> list[int]:

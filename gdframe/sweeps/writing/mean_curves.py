@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdframe.errors import UserError
-from gdframe.observers.tensorboard import TensorBoard
+from gdframe.observers.tensorboard import TensorBoard, layout, outcome
 from gdframe.runs.event_tags import STEP_TAGS, tag_of
 from gdframe.runs.lock import require_in_place
 from gdframe.runs.result import Result
@@ -27,6 +27,11 @@ log = logging.getLogger("gdframe")
 
 LONGEST_NAME = 120
 """Most bytes of a folder of mean curves; longer names are cut and get a digest."""
+
+
+SELECTED = 40
+"""Most runs that TensorBoard selects at first on its pages Scalars, Custom Scalars and Images; it
+selects none of more."""
 
 
 class Curves:
@@ -66,24 +71,51 @@ class Curves:
                 _write(board.folder, arrays, board, record.result)
 
     def write_means(self, folder: Path, configurations: Sequence[Configuration]) -> None:
-        """Write the mean curves of each configuration with several runs that ended well.
+        """Write the mean curves of the best configurations with several runs that ended well.
 
         A mean curve is as long as the shortest of its curves. Mean curves of earlier launches are
-        removed.
+        removed. Where the sweep has more runs than TensorBoard selects at first, configurations of
+        one run have their curve here too: the folder is a dashboard of its own.
 
         Raises:
             OSError: a file cannot be written.
         """
         sweep = SweepFolder(folder)
         sweep.clear_means()
+        runs_of_sweep = sum(len(configuration.records) for configuration in configurations)
+        fewest = 2 if runs_of_sweep <= SELECTED else 1
+        written = 0
         for configuration in configurations:
+            if written == SELECTED - 1:  # one is for the pictures
+                break
             ended = [
                 record for record in configuration.records
                 if record.result is not None and record.result["status"] not in WORTHLESS
             ]  # fmt: skip
             runs = [arrays for r in ended if (arrays := self._history(r.folder)) is not None]
-            if len(runs) > 1:
+            if len(runs) >= fewest:
                 _write(sweep.mean(_name(configuration)), mean(runs))
+                written += 1
+
+    def write_overview(self, folder: Path, pictures: Mapping[str, bytes]) -> None:
+        """Write the pictures of a sweep, and the layout of Custom Scalars, beside the mean curves.
+
+        Raises:
+            OSError: a file cannot be written.
+        """
+        columns: dict[str, None] = {}
+        for history in self._histories.values():
+            columns |= dict.fromkeys(name.removeprefix("epochs/") for name in history)
+        if not pictures and not columns:
+            return
+        file = SweepFolder(folder).open_overview()
+        try:
+            if columns:
+                file.layout(layout(columns))
+            for name, png in pictures.items():
+                file.image(f"sweep/{name}", png)
+        finally:
+            file.close()
 
     def _history(self, folder: str) -> Arrays | None:
         """Return a run's history, from its checkpoint if it is not stored."""
@@ -149,6 +181,6 @@ def _write(
             file.curve(tag, arrays[f"steps/{column}"], steps)
         if board is not None and result is not None:
             file.text("verdict", f"**{result['status']}**: {result['reason']}", int(epochs[-1]))
-            file.hyperparameters({**board.hyperparameters, "status": str(result["status"])})
+            file.hyperparameters({**board.hyperparameters, **outcome(result)})
     finally:
         file.close()
