@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from gdframe.api import composed
-from gdframe.config.build import build, build_diagnostics
+from gdframe.config.build import build
 from gdframe.config.folders import claim
 from gdframe.config.values import plain
-from gdframe.data.dataset import Dataset
-from gdframe.diagnostics.rates import Ramp, RangeTest, try_ramp, try_rates
+from gdframe.diagnostics.learning_rate import FALLBACK
+from gdframe.diagnostics.learning_rate.automatic import known_limit, stability_at_start
+from gdframe.diagnostics.learning_rate.ramp import Ramp, try_ramp
+from gdframe.diagnostics.learning_rate.range_test import (
+    FEWEST,
+    RangeTest,
+    default_steps,
+    range_test,
+)
+from gdframe.diagnostics.learning_rate.search import Range, Search, default_range
+from gdframe.diagnostics.learning_rate.trials import Trials, with_lr
 from gdframe.drawing import (
     DARK,
     LIGHT,
@@ -34,21 +42,18 @@ from gdframe.runs.files import require_writable, write_atomically
 from gdframe.runs.picture_files import LR_RANGE, dark_path, picture_path, write_picture
 from gdframe.runs.result_table import shown_path
 from gdframe.runs.run_folder import RunFolder
-from gdframe.schedules import Constant
+from gdframe.training.run_spec import RunSpec
 
 CHOOSE = "give --low and --high for the learning rates to try"
-
-LOW, HIGH = 1e-5, 10.0
-"""Default range of learning rates if the stability limit is unknown."""
-
-SPAN = (1e-4, 4.0)
-"""Default range as multiples of the stability limit, if it is known."""
 
 COPIES, NUMBERS_OF_RUN = 4, 2_000
 """Copies of the parameters of a run, and other numbers that it keeps besides its curve."""
 
-FEWEST, MOST = 100, 1000
-"""Fewest and most steps by default; between them, an epoch."""
+FINER = 12
+"""Further learning rates around the best one, unless the range is given."""
+
+RAMP = 1000
+"""Most steps of a ramp by default; an epoch, if that is shorter."""
 
 
 def lr_range(
@@ -65,12 +70,15 @@ def lr_range(
     All learning rates have the same start. No run folder is written.
 
     Args:
-        overrides: of the run, as on the command line; ``lr`` and ``schedule`` are ignored.
+        overrides: of the run, as on the command line, without ``lr``; a ramp ignores ``schedule``.
         low: the smallest learning rate, above 0; by default 1e-4 times the stability limit if
             that is cheap to compute, else 1e-5.
-        high: the largest learning rate; by default 4 times the stability limit, else 10.
+        high: the largest learning rate; by default 4 times the stability limit, else 10. A range
+            without ``low`` and ``high`` is extended while the best rate is at its end, and tried
+            more finely around it.
         points: number of learning rates, at least 3; a ramp has one for each step.
-        steps: number of steps; by default an epoch, but 100 to 1,000.
+        steps: number of steps; by default the whole run, or a part of it if the test would take
+            more than some ten seconds. Of a ramp, an epoch, but 100 to 1,000.
         ramp: whether to train one run with a growing learning rate, instead of one run for each.
         folder: for the output; by default a new ``outputs/lr-range/DATE/TIME``.
 
@@ -89,25 +97,31 @@ def lr_range(
     for name, lr in (("low", low), ("high", high)):
         if lr is not None and not 0 < lr < np.inf:
             raise bad_value(f"--{name} {lr:g}", "a finite number above 0")
-    spec = build(config)
+    spec = build({**config, "lr": FALLBACK})
     runs = 1 if ramp else points
     parameters = sum(parameter.numel() for parameter in spec.model.parameters())
-    numbers = float(runs) * (COPIES * parameters + NUMBERS_OF_RUN + 2 * (steps or MOST))
-    require_memory(f"--points {points} --steps {steps or MOST}", 8 * numbers)
-    diagnostics = build_diagnostics(config)
-    diagnostics.begin(spec.problem, spec.data, spec.loader)
-    limit = diagnostics.stability.lowest if diagnostics.stability else None
-    low = (SPAN[0] * limit if limit else LOW) if low is None else low
-    high = (SPAN[1] * limit if limit else HIGH) if high is None else high
-    if not low < high:
+    numbers = float(runs) * (COPIES * parameters + NUMBERS_OF_RUN + 2 * (steps or RAMP))
+    require_memory(f"--points {points} --steps {steps or RAMP}", 8 * numbers)
+    stability = stability_at_start(spec.problem, spec.data, spec.loader)
+    limits = default_range(stability)
+    if low is not None or high is not None:
+        low, high = limits.low if low is None else low, limits.high if high is None else high
+        limits = Range(low, high, limits.limit, is_fixed=True)
+    if not limits.low < limits.high:
         raise bad_value(f"--low {low:g} --high {high:g}", "--low below --high")
-    steps = steps or min(MOST, max(FEWEST, spec.clock.steps_per_epoch))
     if ramp:
-        engine = _engine(config, spec.data, [low], steps, high / low)
-        result = try_ramp(engine, low, high, steps, limit)
+        steps = steps or min(RAMP, max(FEWEST, spec.clock.steps_per_epoch))
+        engine = _ramp_engine(spec, config["engine"]["name"], limits, steps)
+        result = try_ramp(engine, limits.low, limits.high, steps, known_limit(stability))
     else:
-        lrs = np.geomspace(low, high, points).tolist()
-        result = try_rates(_engine(config, spec.data, lrs, steps), lrs, steps, limit)
+        name = config["engine"]["name"]
+        trials = Trials(
+            spec.problem, spec.data, spec.loader,
+            epochs=spec.epochs, stopping=spec.stopping, engine=name,
+        )  # fmt: skip
+        search = Search(trials, steps or default_steps(trials, points), limits)
+        search.run(points, FINER)
+        result = range_test(search, trials.start, known_limit(stability))
     target = claim(root) if folder is None else root
     target.mkdir(parents=True, exist_ok=True)
     with RunFolder(target).lock():  # a run may train in it
@@ -119,9 +133,12 @@ def report(result: RangeTest, folder: Path) -> str:
     """Return the text that the command line prints."""
     lr, reason = result.suggestion
     lines = [("suggestion", f"lr={lr:.3g}: {reason}" if lr else f"none: {reason}")]
+    if result.held_out is not None:
+        rate, loss = result.held_out
+        lines.append(("held out", f"lr={rate:g}: the lowest validation loss ({loss:.4g})"))
     if result.limit is not None:
         limit = rounded_down(result.limit, 3)
-        lines.append(("stable", f"up to lr {limit}, by the curvature at the start"))
+        lines.append(("stable", f"up to lr {limit}"))
     if result.too_large is not None:
         lines.append(("diverges", f"from lr {result.too_large:.3g} on"))
     method = "one run, lr grows" if result.ramp else f"{len(result.rates)} runs"
@@ -131,19 +148,12 @@ def report(result: RangeTest, folder: Path) -> str:
     return "\n".join(printable(f"{name:<14}{value}") for name, value in lines)
 
 
-def _engine(
-    config: Mapping[str, Any], data: Dataset, lrs: Sequence[float], steps: int, ratio: float = 1.0
-) -> Engine:
-    """Return an engine of runs that differ only in the learning rate."""
-    schedule = Constant() if ratio == 1.0 else Ramp(ratio, steps)
-    specs = [replace(build({**config, "lr": lr}, lambda _: data), schedule=schedule) for lr in lrs]
-    return build_engine(
-        config["engine"]["name"],
-        [spec.problem for spec in specs],
-        data,
-        specs[0].loader,
-        epochs=-(-steps // specs[0].clock.steps_per_epoch),
-    )
+def _ramp_engine(spec: RunSpec, name: str, limits: Range, steps: int) -> Engine:
+    """Return an engine of one run whose learning rate grows."""
+    problem = with_lr(spec.problem, limits.low)
+    ramp = replace(problem, schedule=Ramp(limits.high / limits.low, steps))
+    epochs = -(-steps // spec.clock.steps_per_epoch)
+    return build_engine(name, [ramp], spec.data, spec.loader, epochs=epochs)
 
 
 def _write(folder: Path, result: RangeTest, overrides: Sequence[str]) -> None:

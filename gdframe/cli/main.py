@@ -266,7 +266,7 @@ def _lr_range(argv: list[str]) -> int:
     parser.add_argument("--low", type=float, help="smallest learning rate")
     parser.add_argument("--high", type=float, help="largest learning rate")
     parser.add_argument("--points", type=int, default=40, help="number of learning rates (40)")
-    parser.add_argument("--steps", type=int, help="steps of each (an epoch, but 100 to 1,000)")
+    parser.add_argument("--steps", type=int, help="steps of each (the whole run)")
     parser.add_argument("--ramp", action="store_true", help="one run with a growing learning rate")
     parser.add_argument("--output", help="folder (outputs/lr-range/DATE/TIME)")
     chosen = parser.parse_args(argv)

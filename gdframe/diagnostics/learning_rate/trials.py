@@ -1,0 +1,213 @@
+"""Trials: runs that differ only in their learning rate, trained as one run group."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gdframe.data.dataset import Dataset
+from gdframe.diagnostics.learning_rate.trial_course import Course, Trial
+from gdframe.engines.auto import build_engine
+from gdframe.engines.base import Engine, Problem
+from gdframe.engines.stacked import Stacked
+from gdframe.errors import UserError
+from gdframe.hidden_state import undisturbed
+from gdframe.loaders.base import Loader
+from gdframe.registry import ENGINES
+from gdframe.stopping import Stopping
+
+SHARED = 0.4
+"""Share of its estimate that a group takes on the linear engine: all runs read a row at once."""
+
+LOADING = 1.0
+"""Most seconds of an engine's setup that count as loading code, which the run needs too."""
+
+EVALUATION, EVALUATION_OF_RUN, WORK = 1e-3, 40e-6, 0.25e-9
+"""Seconds of an evaluation at an epoch's end, for each run in it, and for each product."""
+
+GROWTH = 10.0
+"""Multiple of the start from which on an objective counts as diverged."""
+
+
+def with_lr(problem: Problem, lr: float) -> Problem:
+    """Return a copy of a problem with another learning rate."""
+    objective, optimizer = copy.deepcopy((problem.objective, problem.optimizer))
+    set_lr(optimizer, lr)
+    return replace(problem, objective=objective, optimizer=optimizer)
+
+
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Set the learning rate of an optimizer.
+
+    The rates of several parameter groups keep their ratios; ``lr`` is that of the first.
+    """
+    first = float(optimizer.param_groups[0]["lr"])
+    for group in optimizer.param_groups:
+        group["lr"] = lr if float(group["lr"]) == first else lr * (float(group["lr"]) / first)
+
+
+class Trials:
+    """Trains copies of a run with several learning rates, and leaves the run as it is.
+
+    Args:
+        problem: of the run, at its start.
+        data: what it trains on.
+        loader: which rows a step sees.
+        epochs: of the run.
+        stopping: rules that end a trial as they would end the run; those of others are not asked.
+        engine: name of the engine of all trials; by default the fastest one for each group.
+
+    Attributes:
+        start: the objective before the first step; known after the first trials.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        data: Dataset,
+        loader: Loader,
+        *,
+        epochs: int,
+        stopping: Stopping | None = None,
+        engine: str = "auto",
+    ) -> None:
+        self.problem, self.data, self.loader, self.epochs = problem, data, loader, epochs
+        self._engine_name = engine
+        self._stopping = stopping if stopping is not None and stopping.is_built_in else None
+        self.start = math.nan
+
+    @property
+    def steps_of_run(self) -> int:
+        """Steps of the whole run."""
+        return self.epochs * self.loader.steps_per_epoch
+
+    def epochs_for(self, steps: int) -> int:
+        """Return the epochs that a schedule is for, so that it ends with the steps."""
+        return -(-steps // self.loader.steps_per_epoch)
+
+    def seconds(self, runs: int, steps: int) -> float:
+        """Return about how long steps of several runs take on the fastest engine.
+
+        Loading code that the run itself needs does not count, and compiling it does.
+        """
+        problems = [self.problem] * runs
+        estimates = []
+        for kind in (*map(ENGINES.get, ENGINES), Stacked):
+            if not (isinstance(kind, type) and issubclass(kind, Engine)):
+                continue
+            if kind.why_not(problems, self.data, self.loader) is None:
+                estimate = kind.estimate(problems, self.data, self.loader)
+                share = SHARED if runs > 1 and kind is ENGINES.get("linear") else 1.0
+                setup = estimate.setup if estimate.setup > LOADING else 0.0
+                estimates.append(setup + steps * estimate.step * share)
+        epochs = steps / self.loader.steps_per_epoch
+        seconds = min(estimates) + epochs * (EVALUATION + runs * EVALUATION_OF_RUN)
+        # engines estimate steps by the number of parameters, which convolutions use many times
+        shared, parameters = self._products_of_row
+        rows = steps * self.loader.batch_size * shared + epochs * self.data.rows * parameters
+        return seconds + WORK * runs * rows
+
+    @cached_property
+    def _products_of_row(self) -> tuple[int, int]:
+        """Return the products of a value and a weight for a row: by weights used again, and all."""
+        model, counts = self.problem.objective.model, [0]
+
+        def count(module: nn.Module, inputs: Any, output: Any) -> None:
+            weight = getattr(module, "weight", None)
+            if isinstance(weight, Tensor) and isinstance(output, Tensor) and weight.ndim > 1:
+                counts[0] += output.numel() * weight.numel() // weight.shape[0]
+
+        parameters = sum(p.numel() for p in model.parameters())
+        if self.problem.objective.loss is None:
+            return 0, parameters
+        copied = copy.deepcopy(model).eval()
+        for module in copied.modules():
+            module.register_forward_hook(count)
+        with torch.no_grad():
+            copied(self.data.train.features[:1])
+        return max(0, counts[0] - parameters), max(counts[0], parameters)
+
+    def engine(self, problems: Sequence[Problem], steps: int) -> Engine:
+        """Return the engine that should train the problems in the shortest time."""
+        epochs, parts = self.epochs_for(steps), (problems, self.data, self.loader)
+        chosen = build_engine(self._engine_name, *parts, epochs=epochs)
+        if self._engine_name != "auto" or Stacked.why_not(*parts) is not None:
+            return chosen
+        other, stacked = type(chosen).estimate(*parts), Stacked.estimate(*parts)
+        if other.setup + steps * other.step <= steps * stacked.step:
+            return chosen
+        try:
+            return Stacked(*parts, epochs=epochs)
+        except UserError:
+            raise
+        except Exception:  # of a user's component that is no function of tensors
+            return chosen
+
+    def train(self, rates: Sequence[float], steps: int) -> list[Trial]:
+        """Train one run with each learning rate from the run's start; return what they reached.
+
+        Args:
+            rates: at least two learning rates.
+            steps: at least 1; a trial may end earlier, by a rule.
+        """
+        with undisturbed(**self.problem.parts):
+            engine = self.engine([with_lr(self.problem, lr) for lr in rates], steps)
+            rows = self._rows(engine, 0)
+            self.start = rows[0]["objective"]
+            courses = [
+                Course(lr, self._stopping, row, epochs=self.epochs, noisy=self._is_noisy)
+                for lr, row in zip(rates, rows, strict=True)
+            ]
+            done = 0
+            while done < steps and not all(course.has_ended for course in courses):
+                last = min(steps, engine.clock.epoch_end(done))
+                is_finite = engine.advance(done, last).finite_steps() == last - done
+                done, rows = last, self._rows(engine, last)
+                for course, row, ok in zip(courses, rows, is_finite, strict=True):
+                    if course.has_ended:
+                        continue
+                    if ok:
+                        course.end_epoch(row)
+                    else:
+                        course.diverge()
+        return [course.trial() for course in courses]
+
+    @property
+    def _is_noisy(self) -> bool:
+        return self.loader.steps_per_epoch > 1
+
+    def _rows(self, engine: Engine, step: int) -> list[dict[str, float]]:
+        """Return what rules may read of each run at an epoch's end."""
+        epoch = step / self.loader.steps_per_epoch
+        rows = [
+            {
+                "epoch": epoch,
+                "step": step,
+                "objective": e.objective,
+                "train_loss": e.loss,
+                "gradient_norm": e.gradient_norm,
+                **{f"train/{name}": value for name, value in e.metrics.items()},
+            }
+            for e in engine.evaluate("train", whole=self._needs_metrics)
+        ]
+        if self.data.validation is not None:
+            evaluations = engine.evaluate("validation", whole=self._needs_metrics)
+            for row, e in zip(rows, evaluations, strict=True):
+                row["validation_loss"] = e.loss
+                row |= {f"validation/{name}": value for name, value in e.metrics.items()}
+        return rows
+
+    @property
+    def _needs_metrics(self) -> bool:
+        return self._stopping is not None and bool(self._stopping.columns)
+
+    def has_diverged(self, trial: Trial) -> bool:
+        """Return whether the objective of a trial is not finite, or has grown far."""
+        return not trial.objective <= GROWTH * abs(self.start)
