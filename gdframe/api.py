@@ -20,7 +20,7 @@ from gdframe.config.messages import explain, refuse_choices
 from gdframe.config.override_syntax import named_plugins, parse, with_plugins
 from gdframe.config.overrides import check_texts, named_folder, refuse_unheard
 from gdframe.config.schema import register_nodes
-from gdframe.config.stored import config_text, escaped, resolve
+from gdframe.config.stored import config_text, escaped, resolve, text_with_rate
 from gdframe.config.train_run import train_run
 from gdframe.config.trusted_plugins import digests, load_named
 from gdframe.config.validation import check
@@ -70,7 +70,9 @@ def train(
         try:
             return train_run(
                 plain(config), run_folder, started=started, observers=observers,
-                start=lambda: run_folder.write_config_files(text, words, plugins=plugins),
+                start=lambda lr: run_folder.write_config_files(
+                    text_with_rate(config, text, lr), words, plugins=plugins
+                ),
             )  # fmt: skip
         except UserError:
             discard(target)

@@ -15,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from gdframe.config.folders import discard, hold, refuse_occupied, register_resolver, unwritable
-from gdframe.config.stored import config_text, resolve
+from gdframe.config.stored import config_text, resolve, text_with_rate
 from gdframe.config.trusted_plugins import digests
 from gdframe.config.validation import check
 from gdframe.config.values import anchor, dump, plain
@@ -118,12 +118,14 @@ class Task:
         check_metric(self.metric)
         anchor(config)
         run, settings = RunFolder(folder), HydraConfig.get()
-        texts = config_text(config), list(settings.overrides.task), _hydra_text(settings)
+        text, texts = config_text(config), (list(settings.overrides.task), _hydra_text(settings))
         add_log(run)
         plugins = digests(values["plugins"])
         result = train_run(
             plain(config), run, started=self.started,
-            start=lambda: run.write_config_files(*texts, plugins),
+            start=lambda lr: run.write_config_files(
+                text_with_rate(config, text, lr), *texts, plugins
+            ),
         )  # fmt: skip
         self.started = time.perf_counter()
         self.codes.append(exit_code(result))

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
 
 from gdframe.config.compose import choices_and_values
 from gdframe.config.stored import parse_config, resolve, resolved
-from gdframe.config.values import absolute_path, dump, dump_settings, plain
+from gdframe.config.values import absolute_path, dump, dump_settings, plain, with_typed_rate
 from gdframe.runs.parsing import parse_yaml
 
 Values = dict[str, Any]
@@ -63,7 +63,7 @@ class Base:
             for parent in parents:
                 inner = inner[parent]
             inner[last] = _copied(self._convert(key, value))
-        return content
+        return with_typed_rate(content)
 
     def text(self, values: Values) -> str:
         """Return the config as YAML, with interpolations unresolved."""

@@ -60,10 +60,10 @@ class PreparedRun:
         """
         if not self.config["preflight"]:
             return []
-        curvature = self.diagnostics.curvature
+        curvature, is_rate_given = self.diagnostics.curvature, not self.run.lr_reason
         return [
             *(advice_on_data(self.spec.data, self.spec.objective) if data else []),
-            *(advice_on_rate(self.diagnostics.stability) if rate else []),
+            *(advice_on_rate(self.diagnostics.stability) if rate and is_rate_given else []),
             *(advice_on_curvature(self.spec.objective) if curvature else []),
         ]
 
@@ -92,13 +92,16 @@ def prepare(
     config: Mapping[str, Any],
     folder: RunFolder,
     load: Callable[[Mapping[str, Any]], Dataset] = load_data,
+    *,
+    lr_reason: str = "",
 ) -> PreparedRun:
     """Build the run that a config names.
 
     Args:
-        config: plain values, checked.
+        config: plain values, checked; ``lr`` is a number.
         folder: folder of the run.
         load: returns the data that a config names; the data must not be changed.
+        lr_reason: why ``lr=auto`` chose the learning rate; else empty.
 
     Raises:
         UserError: components do not fit each other, or the data cannot be used.
@@ -106,6 +109,7 @@ def prepare(
     spec, diagnostics = build(config, load), build_diagnostics(config)
     with typed_as({"max_points": "logging.max_points"}):
         run = Run(spec, diagnosis=diagnostics, max_points=config["logging"]["max_points"])
+    run.lr_reason = lr_reason
     return PreparedRun(config, run, diagnostics, folder)
 
 

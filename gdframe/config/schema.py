@@ -56,7 +56,7 @@ class Schema:
     """Types of the top-level keys; their values are in ``conf/config.yaml``."""
 
     variant: str = MISSING
-    lr: float = MISSING
+    lr: Any = MISSING  # a number, or auto
     epochs: int = MISSING
     batch_size: int = MISSING
     seed: int = MISSING

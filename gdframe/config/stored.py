@@ -14,6 +14,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gdframe.config.schema import Schema
+from gdframe.diagnostics.learning_rate import AUTO
 from gdframe.errors import UserError
 from gdframe.runs.parsing import MOST_VALUES, conform, parse_yaml
 from gdframe.runs.run_folder import MOST_CONFIG
@@ -62,6 +63,20 @@ def config_text(config: DictConfig) -> str:
     except ValueError as error:
         raise UserError(f"the config of the run could not be read again: {error}") from error
     return text
+
+
+def text_with_rate(config: DictConfig, text: str, lr: float) -> str:
+    """Return the text of a config for a folder, with the learning rate that ``lr=auto`` chose.
+
+    Args:
+        config: of the run.
+        text: of the config.
+        lr: the learning rate of the run.
+    """
+    if config.lr != AUTO:
+        return text
+    config.lr = lr
+    return config_text(config)
 
 
 def check_size(text: str) -> None:

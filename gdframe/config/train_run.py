@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from gdframe.config.automatic_rate import loading_once, settled
 from gdframe.config.build import unused_settings
 from gdframe.config.messages import apply_override
 from gdframe.config.observers import build_observers
@@ -16,7 +17,7 @@ from gdframe.config.override_syntax import named_plugins, parse
 from gdframe.config.overrides import refuse_unheard
 from gdframe.config.prepare import PreparedRun, make_group, prepare
 from gdframe.config.schema import register_nodes
-from gdframe.config.stored import config_text, escaped, resolve
+from gdframe.config.stored import config_text, escaped, resolve, text_with_rate
 from gdframe.config.trusted_plugins import digests, load_stored
 from gdframe.config.validation import check
 from gdframe.config.values import name_data, plain, read_config
@@ -44,7 +45,7 @@ def train_run(
     config: Mapping[str, Any],
     folder: RunFolder,
     *,
-    start: Callable[[], None],
+    start: Callable[[float], None],
     resume: bool = False,
     started: float | None = None,
     observers: Sequence[Observer] = (),
@@ -54,7 +55,8 @@ def train_run(
     Args:
         config: plain values, checked.
         folder: folder of the run.
-        start: writes its config, as soon as it is known that it can be trained.
+        start: writes its config with the learning rate that it is called with, as soon as it is
+            known that the run can be trained.
         resume: whether to continue from the newest checkpoint.
         started: start of the set-up, by ``time.perf_counter``.
         observers: watch the run besides those that the config names.
@@ -71,7 +73,9 @@ def train_run(
         for problem in problems:
             log.warning("warning: %s; the checkpoint before it is used", problem)
         with preparing() if config["logging"]["progress"] else nullcontext():
-            prepared = prepare(config, folder)
+            load = loading_once()
+            config, lr_reason = settled(config, load)
+            prepared = prepare(config, folder, load, lr_reason=lr_reason)
             group = make_group([prepared], [capture])
         run = prepared.run
         done = run.step // run.clock.steps_per_epoch
@@ -79,7 +83,7 @@ def train_run(
             raise UserError(f"epochs={config['epochs']}: the run has already trained {done} epochs")
         run.observers = [*observers, *build_observers(config, folder, progress=True)]
         with storing():
-            start()
+            start(config["lr"])
         _log_advice(prepared, resume=resume)
         setup = time.perf_counter() - started
         result = _fit(prepared, group)
@@ -182,10 +186,10 @@ def _resume(run_folder: RunFolder, overrides: Sequence[str], started: float | No
         )
     text = config_text(config)
 
-    def start() -> None:
+    def start(lr: float) -> None:
         if named:
             run_folder.write_plugins(digests(plugins))
-        run_folder.write_config_text(text)
+        run_folder.write_config_text(text_with_rate(config, text, lr))
 
     add_log(run_folder)
     name_data(after["data"].get("path"))

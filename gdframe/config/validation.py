@@ -7,11 +7,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from gdframe.config.hints import instead_of_number
 from gdframe.config.schema import COMPONENT_GROUPS, SEVERAL_GROUPS, Schema, defaults, names
+from gdframe.diagnostics.learning_rate import AUTO
 from gdframe.errors import LARGEST, UserError, bad_value, in_words, unknown, whole
 from gdframe.registry import REGISTRIES
 from gdframe.registry.plugins import loaded
-from gdframe.registry.signatures import arguments, check_arguments, fitted
+from gdframe.registry.signatures import arguments, check_arguments, fitted, shown
 from gdframe.stopping import Stopping
 
 OPTIONAL = ("loss", "initializer")
@@ -37,8 +39,7 @@ def check(config: Mapping[str, Any]) -> None:
     for key in Schema.__dataclass_fields__:
         if config.get(key, "???") == "???":
             raise UserError(f"{key} has no value: set {key}=VALUE")
-    if not (math.isfinite(config["lr"]) and config["lr"] > 0):
-        raise bad_value(f"lr={config['lr']:g}", "a finite number above 0")
+    _check_rate(config["lr"])
     for key in ("epochs", "batch_size"):
         whole(key, config[key])
     if not 0 <= config["seed"] < 2**63:
@@ -74,6 +75,15 @@ def check(config: Mapping[str, Any]) -> None:
             raise UserError(f"{group}.{missing[0]} has no value: set {group}.{missing[0]}=VALUE")
     if config["logging"]["runs"] not in ("all", "best", "mean"):
         raise bad_value(f"logging.runs={config['logging']['runs']}", "all, best or mean")
+
+
+def _check_rate(lr: Any) -> None:
+    if lr == AUTO:
+        return
+    if not isinstance(lr, float):
+        raise bad_value(f"lr={shown(lr)}", "a number above 0, or auto", instead_of_number("lr", lr))
+    if not (math.isfinite(lr) and lr > 0):
+        raise bad_value(f"lr={lr:g}", "a finite number above 0, or auto")
 
 
 def _check_whole_numbers(content: Any, place: str = "") -> None:

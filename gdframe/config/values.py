@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,21 @@ def plain(config: DictConfig) -> dict[str, Any]:
         check_growth(config)
         values = OmegaConf.to_container(config, resolve=True)
     assert isinstance(values, dict)
-    return {str(key): value for key, value in values.items()}
+    return with_typed_rate({str(key): value for key, value in values.items()})
+
+
+def with_typed_rate(values: dict[str, Any]) -> dict[str, Any]:
+    """Return plain values with ``lr`` as a float if it is a number; other values are not checked.
+
+    Example:
+        >>> with_typed_rate({"lr": 1}), with_typed_rate({"lr": "auto"})
+        ({'lr': 1.0}, {'lr': 'auto'})
+    """
+    lr = values.get("lr")
+    if isinstance(lr, (int, str)) and not isinstance(lr, bool):
+        with suppress(ValueError):
+            values["lr"] = float(lr)
+    return values
 
 
 def name_data(path: Any) -> None:

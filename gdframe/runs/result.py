@@ -33,6 +33,7 @@ class Result:
         loss: registered name of the loss; None for a function.
         optimizer: registered name of the optimizer.
         lr: learning rate before any schedule.
+        lr_reason: why ``lr=auto`` chose the learning rate; else empty.
         seed: of the initialisation and the row order.
         epochs: complete epochs.
         steps: number of steps.
@@ -66,6 +67,7 @@ class Result:
     loss: str | None
     optimizer: str
     lr: float
+    lr_reason: str
     seed: int
     epochs: int
     steps: int

@@ -63,7 +63,7 @@ class ConfigFile(TypedDict):
     """``.hydra/config.yaml``, with interpolations resolved."""
 
     variant: str
-    lr: Finite
+    lr: Finite | Literal["auto"]
     epochs: Count
     batch_size: Count
     seed: Index
@@ -167,6 +167,7 @@ class ResultFile(TypedDict):
     loss: NotRequired[Text | None]
     optimizer: NotRequired[Text]
     lr: NotRequired[Number]
+    lr_reason: NotRequired[Text]
     seed: NotRequired[Index]
     epochs: NotRequired[Count]
     steps: NotRequired[Count]
@@ -218,6 +219,7 @@ class SweepJob(TypedDict):
     overrides: list[str]
     base: Count
     values: dict[str, Any]
+    lr_reason: NotRequired[str]
 
 
 class SweepFile(TypedDict):
@@ -263,6 +265,7 @@ class CheckpointFacts(TypedDict):
     data: str
     engine: str
     engine_reason: str
+    lr_reason: NotRequired[str]
 
 
 class EncodedColumn(TypedDict):

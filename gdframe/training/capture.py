@@ -64,6 +64,7 @@ def capture(run: Run) -> Capture:
         "data": run.spec.data.digest,
         "engine": run.engine_name,
         "engine_reason": run.engine_reason,
+        "lr_reason": run.lr_reason,
     }
     return Capture(tensors, facts)
 
@@ -93,6 +94,7 @@ def restore(run: Run, capture: Capture) -> None:
     run.diagnosis.load_state(parts["diagnosis"])
     run.observer_states = parts["observer"]
     run.engine.reason = capture.facts["engine_reason"]
+    run.lr_reason = capture.facts.get("lr_reason", "")
     run.history.load_arrays({name: v.numpy() for name, v in parts["history"].items()})
     run.step, run.seconds_before = capture.facts["step"], capture.facts["seconds"]
     run.history.rewind(run.step)

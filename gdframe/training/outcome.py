@@ -34,7 +34,7 @@ def make_result(run: Run, verdict: Verdict, row: Mapping[str, float]) -> Result:
     }
     return Result(
         status=verdict.status,
-        reason=str(verdict),
+        reason=f"{verdict}; {run.lr_reason}" if run.lr_reason else str(verdict),
         variant=spec.loader.variant,
         engine=run.engine_name,
         engine_reason=run.engine_reason,
@@ -42,6 +42,7 @@ def make_result(run: Run, verdict: Verdict, row: Mapping[str, float]) -> Result:
         loss=None if spec.loss is None else LOSSES.name_of(spec.loss),
         optimizer=OPTIMIZERS.name_of(spec.optimizer),
         lr=spec.lr,
+        lr_reason=run.lr_reason,
         seed=spec.problem.seed,
         epochs=run.step // spec.clock.steps_per_epoch,
         steps=run.step,

@@ -54,6 +54,7 @@ class Run:
         executed: steps executed, also those that a return to better parameters undid.
         engine: executes the run; set by ``seat``.
         index: which of the engine's runs this is.
+        lr_reason: why ``lr=auto`` chose the learning rate; else empty.
 
     Raises:
         UserError: ``max_points`` is below 1, or an observer is no Observer.
@@ -89,7 +90,7 @@ class Run:
         self.seconds_before = 0.0
         self.observer_states: dict[str, Tensor] = {}
         self.parts_at_build: HiddenState | None = None
-        self._is_advised = False
+        self._is_advised, self.lr_reason = False, ""
         self._stopwatch: SharedStopwatch | None = None
 
     @property

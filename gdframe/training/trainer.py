@@ -9,9 +9,12 @@ from torch import nn
 
 from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.base import Diagnosis
+from gdframe.diagnostics.learning_rate import AUTO
+from gdframe.diagnostics.learning_rate.automatic import choose_rate
+from gdframe.diagnostics.learning_rate.trials import set_lr
 from gdframe.engines.auto import build_engine
 from gdframe.engines.base import Engine
-from gdframe.errors import UserError
+from gdframe.errors import UserError, bad_value
 from gdframe.interrupt import interruptible
 from gdframe.loaders.base import Loader
 from gdframe.losses.base import Loss
@@ -180,13 +183,16 @@ class Trainer:
         observers: Sequence[Observer] = (),
         max_points: int = 1000,
         diagnosis: Diagnosis | None = None,
+        lr: str | None = None,
     ) -> None:
         named = None if metrics is None else named_metrics(check_list("metrics", metrics))
         spec = RunSpec(
             model, loss, optimizer, loader, data, penalty, schedule, _stopping(stopping), named,
             epochs, seed,
         )  # fmt: skip
+        lr_reason = "" if lr is None else _set_automatic_rate(spec, lr)
         self.run = Run(spec, observers=observers, diagnosis=diagnosis, max_points=max_points)
+        self.run.lr_reason = lr_reason
         built = build_engine(engine, [spec.problem], data, loader, epochs=epochs)
         self._engine = built
         self.run.seat(Evaluator(built), 0)
@@ -224,6 +230,21 @@ class Trainer:
             return train_alone(RunGroup([self.run], self._engine))
         finally:
             self.run.parts_at_build = spec.saved_parts()
+
+
+def _set_automatic_rate(spec: RunSpec, lr: str) -> str:
+    """Set the learning rate of a run's optimizer to one that trains well; return why.
+
+    Raises:
+        UserError: ``lr`` is not ``auto``.
+    """
+    if lr != AUTO:
+        raise bad_value(f"lr={lr!r}", "'auto'", "give a number to the optimizer")
+    choice = choose_rate(
+        spec.problem, spec.data, spec.loader, epochs=spec.epochs, stopping=spec.stopping
+    )
+    set_lr(spec.optimizer, choice.lr)
+    return choice.reason
 
 
 def _stopping(stopping: Stopping | Sequence[StoppingRule] | None) -> Stopping:

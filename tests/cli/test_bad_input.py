@@ -44,7 +44,13 @@ CASES: list[tuple[list[str], str]] = [
         for key in ("stopping.tolerance", "stopping.patience", "checkpoint.every", "logging.runs")
     ),
     (["lr="], "lr=: expected a number"),
-    (["lr=fast"], "lr=fast: expected a number"),
+    (["lr=fast"], "lr=fast: expected a number above 0, or auto"),
+    (["lr=automatic"], "lr=automatic: expected a number above 0, or auto"),
+    (["lr=true"], "lr=true: expected a number above 0, or auto"),
+    (["lr=[0.1]"], "lr=[0.1]: expected a number above 0, or auto"),
+    (["lr=1..5"], "add -m and write 'lr=range(1,6)'"),
+    (["-m", "lr=auto,fast"], "lr=fast: expected a number above 0, or auto"),
+    (["-m", "lr=auto", "model=linear,mlp", "loss=hinge"], "run 0"),
     (["lr=nan"], "expected a finite number above 0"),
     (["lr=inf"], "expected a finite number above 0"),
     (["lr=-1"], "expected a finite number above 0"),
@@ -186,7 +192,7 @@ def test_debug_shows_the_traceback(gdframe):
     done = gdframe("lr=nan", "debug=true")
     assert done.code == 2
     assert "Traceback" in done.err
-    assert done.err.rstrip().endswith("expected a finite number above 0")
+    assert done.err.rstrip().endswith("expected a finite number above 0, or auto")
 
 
 def test_unknown_flags(gdframe):

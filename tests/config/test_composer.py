@@ -53,7 +53,9 @@ def test_what_a_run_does_with_its_config_reaches_no_other():
     assert composer.compose(["model=mlp"]).plain()["data"]["name"] == "diabetes"
 
 
-@pytest.mark.parametrize("words", [["lr=fast"], ["model.depth=3"], ["lr=null"], ["seed=0.5"]])
+@pytest.mark.parametrize(
+    "words", [["epochs=fast"], ["model.depth=3"], ["epochs=null"], ["seed=0.5"]]
+)
 def test_a_value_that_has_no_place_is_refused_each_time(words):
     composer = Composer(compose_anew)
     for _ in range(2):

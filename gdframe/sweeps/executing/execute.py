@@ -73,7 +73,10 @@ class Execution:
         started = time.perf_counter()
         self._display.preparing(len(jobs))
         try:
-            prepared = [prepare(job.config, job.run_folder, self._datasets.load) for job in jobs]
+            load = self._datasets.load
+            prepared = [
+                prepare(job.config, job.run_folder, load, lr_reason=job.lr_reason) for job in jobs
+            ]
             group = make_group(prepared, [starting_point(job) for job in jobs])
         except NotWrittenError:
             raise

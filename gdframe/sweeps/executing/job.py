@@ -42,12 +42,14 @@ class Job:
         overrides: overrides of the run on the command line.
         composition: config of the run, anchored.
         folder: folder of the run.
+        lr_reason: why ``lr=auto`` chose the learning rate; else empty.
     """
 
     number: int
     overrides: tuple[str, ...]
     composition: Composition
     folder: Path
+    lr_reason: str = ""
 
     @property
     def config(self) -> dict[str, Any]:
@@ -178,6 +180,7 @@ def write_jobs(folder: Path, jobs: Sequence[Job], metric: str | None) -> None:
                 "overrides": job.overrides,
                 "base": at[job.composition.base],
                 "values": job.composition.stored(),
+                **({"lr_reason": job.lr_reason} if job.lr_reason else {}),
             }
             for job in jobs
         ],
@@ -204,6 +207,7 @@ def read_jobs(folder: Path) -> list[Job]:
                 overrides=tuple(item["overrides"]),
                 composition=anchored(Composition(bases[item["base"]], item["values"])),
                 folder=sweep.subfolder(item["folder"]).path,
+                lr_reason=item.get("lr_reason", ""),
             )
             for item in content["jobs"]
         ]

@@ -25,6 +25,7 @@ from gdframe.sweeps.executing.job import (
     whole_results,
     write_jobs,
 )
+from gdframe.sweeps.executing.job_rates import with_rates
 from gdframe.sweeps.executing.plan import Datasets, plan, starting_point
 from gdframe.sweeps.executing.sweep_progress import SweepProgress
 from gdframe.sweeps.writing.mean_curves import Curves
@@ -90,6 +91,7 @@ def train_sweep(
             job.number for job in known if has_changed(job, known_results.get(job.number))
         )
     else:
+        jobs = with_rates(jobs, datasets)
         has_jobs = SweepFolder(folder).has_jobs()
         if reuse and not has_jobs:
             refuse_run(folder)

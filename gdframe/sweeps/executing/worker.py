@@ -19,6 +19,7 @@ from gdframe.runs.sweep_folder import SweepFolder
 from gdframe.stopping import Status
 from gdframe.sweeps.executing.execute import Execution
 from gdframe.sweeps.executing.job import Job, read_jobs, whole_results, write_jobs
+from gdframe.sweeps.executing.job_rates import with_rates
 from gdframe.sweeps.executing.plan import Datasets, plan
 from gdframe.sweeps.executing.sweep_progress import SweepProgress
 from gdframe.sweeps.executing.train_sweep import Outcome, allow_files
@@ -44,7 +45,9 @@ def pack(
         UserError: a run cannot be trained; no run was trained.
     """
     metric = jobs[0].config["sweep"]["metric"]
-    groups = plan(jobs, Datasets(), most=RUNS if most is None else most, metric=metric)
+    datasets = Datasets()
+    jobs = with_rates(jobs, datasets)
+    groups = plan(jobs, datasets, most=RUNS if most is None else most, metric=metric)
     refuse_taken(job.folder for job in jobs)
     folder.mkdir(parents=True, exist_ok=True)
     write_jobs(folder, [*before, *jobs], metric)
