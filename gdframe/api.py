@@ -30,7 +30,8 @@ from gdframe.observers.base import Observer
 from gdframe.runs.result import Result
 from gdframe.runs.run_folder import RunFolder
 from gdframe.runs.sweep_folder import SweepFolder
-from gdframe.sweeps.comparing.comparison import Configuration, Difference
+from gdframe.sweeps.comparing.comparison import Configuration
+from gdframe.sweeps.comparing.differences import Difference
 from gdframe.sweeps.executing.job import Job
 from gdframe.sweeps.executing.train_sweep import train_sweep
 from gdframe.sweeps.writing.conclusion import conclude

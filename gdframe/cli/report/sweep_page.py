@@ -15,19 +15,15 @@ from gdframe.runs import picture_files
 from gdframe.runs.folder import optional
 from gdframe.runs.run_folder import RunFolder
 from gdframe.runs.sweep_folder import SweepFolder
-from gdframe.sweeps.comparing.comparison import (
-    Configuration,
-    Record,
-    best,
-    configurations,
-    differences,
-)
+from gdframe.sweeps.comparing.comparison import Configuration, Record, best, configurations, winner
 from gdframe.sweeps.comparing.comparison import varied as varied_keys
+from gdframe.sweeps.comparing.differences import differences
+from gdframe.sweeps.comparing.intervals import share_text
 from gdframe.sweeps.comparing.minima import minima
 from gdframe.sweeps.comparing.records import metric_of, read_records
 from gdframe.sweeps.comparing.scales import scale_keys
 from gdframe.sweeps.comparing.sweep_metric import value_of
-from gdframe.sweeps.writing.sweep_table import METHOD, command_of, sentence, statuses, winner
+from gdframe.sweeps.writing.sweep_table import METHOD, command_of, sentence, statuses
 
 MOST_CONFIGURATIONS = 100
 """Most rows of the comparison; the summary has all."""
@@ -74,9 +70,10 @@ def describe_sweep(folder: Path) -> Page:
         page.tables["Could that be chance?"] = [Table(["difference"], sentences, caption)]
     reached = minima(records)
     if reached:
-        rows = [[m.model, f"{m.share:.1%}", m.objective, ", ".join(f"{x:.4g}" for x in m.point[:6])]
+        rows = [[m.model, share_text(m.runs, m.starts), m.objective,
+                 ", ".join(f"{x:.4g}" for x in m.point[:6])]
                 for m in reached[:MOST_CONFIGURATIONS]]  # fmt: skip
-        head = ["function", "share of starts", "value", "point"]
+        head = ["function", "share of starts (95 % interval)", "value", "point"]
         page.tables["Which minima were found?"] = [Table(head, rows, "Minima")]
     figures = sweep_figures(records, ranked, metric, page.notes)
     page.figures, page.curves, page.groups = figures.figures, figures.curves, figures.groups
@@ -133,7 +130,7 @@ def _verdict(records: Sequence[Record], ranked: Sequence[Configuration], metric:
         if interval is not None:
             text += f" (95 % interval {number(interval[0])} to {number(interval[1])})"
         elif len(winning.records) > 1:
-            text += f" (mean of {len(winning.values)} seeds, too few for an interval)"
+            text += f" ({winning.no_interval})"
         lines.append(f"{text}.")
     missing = sum(record.status == "not ended" for record in records)
     if missing:
@@ -166,7 +163,7 @@ def _comparison(ranked: Sequence[Configuration], metric: str) -> Table:
         line.append(None if math.isnan(configuration.mean) else configuration.mean)
         if has_seeds:
             interval = configuration.interval
-            text = "too few seeds" if configuration.values else None
+            text = configuration.no_interval or None
             if interval is not None:
                 text = f"{number(interval[0])} to {number(interval[1])}"
             line += [configuration.deviation, text, len(configuration.values)]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from gdframe.diagnostics.point import is_stationary
 from gdframe.stopping import Status
 from gdframe.sweeps.comparing.comparison import Record
+from gdframe.sweeps.comparing.intervals import share_interval
 from gdframe.sweeps.comparing.sweep_metric import value_of
 
 NEAR = 0.02
@@ -35,14 +36,18 @@ class Minimum:
         point: coordinates at the end of the run with the lowest objective.
         objective: value at the point.
         runs: number of runs that ended at the minimum.
-        share: ``runs`` divided by the number of all runs of the function.
+        starts: number of all runs of the function.
+        share: ``runs`` divided by ``starts``.
+        interval: 95 % interval of the share, for starts at random.
     """
 
     model: str
     point: list[float]
     objective: float
     runs: int
+    starts: int
     share: float
+    interval: tuple[float, float]
 
 
 def minima(records: Sequence[Record]) -> list[Minimum]:
@@ -93,7 +98,11 @@ def _minima_of(model: str, records: Sequence[Record]) -> list[Minimum]:
             centres.append(point)
             values.append(value)
             counts.append(1)
+    starts = len(records)
     return [
-        Minimum(model, centre.tolist(), value, count, count / len(records))
+        Minimum(
+            model, centre.tolist(), value, count, starts, count / starts,
+            share_interval(count, starts),
+        )
         for centre, value, count in zip(centres, values, counts, strict=True)
-    ]
+    ]  # fmt: skip

@@ -46,17 +46,43 @@ def value_of(result: Mapping[str, Any], metric: str | None) -> float | None:
         >>> value_of({"status": "converged", "metrics": {"train": {"r2": 0.5}}}, "metrics.train.r2")
         0.5
     """
-    if result.get("status") in WORTHLESS:
+    if result.get("status") in WORTHLESS or _missed_target(result, metric):
         return None
-    is_missed = result.get("target") is not None and result["status"] != Status.TARGET_REACHED
-    if metric in COSTS and is_missed:
-        return None
+    value = _number(result, metric)
+    return float(value) if value is not None and abs(value) <= LARGEST else None
+
+
+def is_lost(result: Mapping[str, Any], metric: str | None) -> bool:
+    """Return whether a run ended with nothing to compare, so that it ranks below all others.
+
+    It diverged, failed, missed the target of a cost, or its value is too large. A run that was
+    interrupted, or does not measure the metric, is not lost.
+
+    Example:
+        >>> is_lost({"status": "diverged"}, "objective")
+        True
+        >>> is_lost({"status": "max_epochs", "objective": 1.0}, "metrics.validation.r2")
+        False
+    """
+    if result.get("status") == Status.INTERRUPTED or value_of(result, metric) is not None:
+        return False
+    is_worthless = result.get("status") in WORTHLESS or _missed_target(result, metric)
+    return is_worthless or _number(result, metric) is not None
+
+
+def _missed_target(result: Mapping[str, Any], metric: str | None) -> bool:
+    """Return whether a run missed the target that a cost is measured to."""
+    has_target = result.get("target") is not None
+    return metric in COSTS and has_target and result["status"] != Status.TARGET_REACHED
+
+
+def _number(result: Mapping[str, Any], metric: str | None) -> float | None:
+    """Return the number in a field of a result, or None if there is none."""
     value: Any = result
     for part in (metric or default_metric([result])).split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    return float(value) if abs(value) <= LARGEST else None
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return value if is_number else None
 
 
 def check_metric(metric: str | None) -> None:

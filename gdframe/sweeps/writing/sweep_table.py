@@ -12,32 +12,33 @@ from pathlib import Path
 from typing import Any
 
 from gdframe.config.command import command
-from gdframe.errors import in_words, printable
+from gdframe.errors import counted, in_words, printable
 from gdframe.runs.result import finite
 from gdframe.runs.result_table import shown_path
 from gdframe.runs.sweep_folder import SUMMARY_TABLE, SweepFolder
 from gdframe.stopping import Status
 from gdframe.sweeps.comparing.comparison import (
     Configuration,
-    Difference,
     Record,
     best,
     configurations,
-    differences,
     results_of,
     varied,
+    winner,
 )
+from gdframe.sweeps.comparing.differences import Difference, differences
+from gdframe.sweeps.comparing.intervals import share_text
 from gdframe.sweeps.comparing.minima import Minimum, minima
 from gdframe.sweeps.comparing.scales import scale_keys
-from gdframe.sweeps.comparing.sweep_metric import default_metric, goes_up, value_of
+from gdframe.sweeps.comparing.sweep_metric import default_metric, value_of
 from gdframe.sweeps.writing.summary_rows import Row, csv_text, flatten, row
 
 MOST_LINES = 20
 """Most configurations in the table on the console."""
 
 METHOD = (
-    "on shared seeds (each level with its best configuration on the other seeds; intervals for all "
-    "pairs together)"
+    "of each level's best configuration, in pairs of equal seeds (sign-flip test; p counts all "
+    "pairs of levels and all configurations; a lost run is worse than any other)"
 )
 """The method of the comparison of levels."""
 
@@ -136,17 +137,6 @@ def command_of(record: Record) -> str:
     return command(Path(record.folder), overrides)
 
 
-def winner(configuration: Configuration, metric: str) -> Record:
-    """Return the run that represents a configuration: its first seed; for functions, its best."""
-    records = configuration.records
-    if not any((record.result or {}).get("point") for record in records):
-        return records[0]
-    sign = -1.0 if goes_up(metric, results_of([configuration])) else 1.0
-    values = [value_of(record.result or {}, metric) for record in records]
-    indices = [index for index, value in enumerate(values) if value is not None]
-    return records[min(indices, key=lambda index: sign * (values[index] or 0.0))]
-
-
 def _joined(problem: Mapping[str, str]) -> str:
     return ", ".join(f"{key}={value}" for key, value in problem.items())
 
@@ -211,14 +201,17 @@ def _minimum_lines(minimum_table: Sequence[Minimum]) -> list[str]:
     lines = []
     for model in dict.fromkeys(minimum.model for minimum in minimum_table):
         group = [minimum for minimum in minimum_table if minimum.model == model]
-        missed = 1 - sum(minimum.share for minimum in group)
-        rest = f"; {missed:.1%} of the starts reached none" if missed > 1e-9 else ""
+        missed = group[0].starts - sum(minimum.runs for minimum in group)
+        rest = (
+            f"; {share_text(missed, group[0].starts)} of the starts reached none" if missed else ""
+        )
         noun = "minimum" if len(group) == 1 else "minima"
         lines += ["", f"{model}: {len(group)} {noun} found{rest}"]
-        rows = [["share", "value", "point"]]
+        rows = [["share of starts (95 % interval)", "value", "point"]]
         for minimum in group[:MOST_LINES]:
             point = ", ".join(f"{x:.4g}" for x in minimum.point[:6])
-            rows.append([f"{minimum.share:.1%}", f"{minimum.objective:.4g}", f"({point})"])
+            share = share_text(minimum.runs, minimum.starts)
+            rows.append([share, f"{minimum.objective:.4g}", f"({point})"])
         lines += _aligned(rows)
         if len(group) > MOST_LINES:
             lines.append(f"... {len(group) - MOST_LINES:,} more in summary.json")
@@ -236,17 +229,27 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def sentence(difference: Difference) -> str:
-    """Return a difference between two levels as a sentence, with its interval and verdict."""
-    interval = ""
+    """Return a difference between two levels as a sentence: what was compared, and the verdict."""
     scope = f"{_joined(difference.problem)}: " if difference.problem else ""
-    if difference.interval is not None:
-        low, high = difference.interval
-        interval = f", 95 % interval {low:.4g} to {high:.4g}"
-    return (
-        f"{scope}{difference.key}={difference.other} against "
-        f"{difference.key}={difference.better}: "
-        f"{difference.mean:+.4g}{interval}: {difference.words}"
-    )
+    names = [_named(difference, side) for side in (difference.loser, difference.winner)]
+    facts = [] if math.isnan(difference.mean) else [f"{difference.mean:+.4g}"]
+    worse, equal, _ = difference.counts
+    if not difference.is_one_run:
+        ties = f" and equal on {equal:,}" if equal else ""
+        facts.append(f"worse on {worse:,}{ties} of {counted(difference.seeds, 'seed')}")
+    if any(difference.lost):
+        better, other = difference.lost
+        facts.append(f"{counted(other, 'run')} lost against {better:,}")
+    if difference.is_tested:
+        facts.append("p < 0.001" if difference.p < 0.001 else f"p = {difference.p:.2g}")
+    return f"{scope}{' against '.join(names)}: {', '.join(facts)}: {difference.words}"
+
+
+def _named(difference: Difference, side: Configuration) -> str:
+    """Return a level, with the other settings of its best configuration."""
+    settings = {k: v for k, v in side.settings.items() if k not in difference.problem}
+    level = f"{difference.key}={settings.pop(difference.key)}"
+    return f"{level} ({_joined(settings)})" if settings else level
 
 
 def _table(ranked: Sequence[Configuration], metric: str) -> list[str]:
@@ -266,8 +269,10 @@ def _table(ranked: Sequence[Configuration], metric: str) -> list[str]:
         if has_seeds:
             deviation, interval = configuration.deviation, configuration.interval
             line.append("" if deviation is None else f"{deviation:.3g}")
-            few = f"too few seeds ({len(configuration.values)})" if configuration.values else ""
-            line.append(few if interval is None else f"{interval[0]:.5g} to {interval[1]:.5g}")
+            line.append(
+                configuration.no_interval if interval is None
+                else f"{interval[0]:.5g} to {interval[1]:.5g}"
+            )  # fmt: skip
         line += [_cost(configuration, name) for name in costs]
         words = [f"{count} {status}" if len(configuration.records) > 1 else status
                  for status, count in configuration.statuses.most_common()]  # fmt: skip
