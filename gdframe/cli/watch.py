@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from gdframe.cli.sparkline import BLOCKS, PLAIN_BLOCKS, spark
 from gdframe.config.command import resume_command
 from gdframe.config.values import plain, read_config
 from gdframe.errors import UserError, bad_value, printable
@@ -24,11 +25,17 @@ from gdframe.runs.recorded_history import Array, RecordedHistory
 from gdframe.runs.run_folder import CONFIG, RunFolder
 from gdframe.runs.sweep_folder import JOBS, SweepFolder
 from gdframe.stopping import Status
-from gdframe.sweeps.comparing.records import keys_of, metric_of, settings
+from gdframe.sweeps.comparing.comparison import (
+    Configuration,
+    Record,
+    best,
+    configurations,
+    varied,
+    winner,
+)
+from gdframe.sweeps.comparing.records import keys_of, metric_of, read_records, settings
+from gdframe.sweeps.comparing.scales import scale_keys
 from gdframe.sweeps.comparing.sweep_metric import goes_up, value_of
-
-BLOCKS, PLAIN_BLOCKS = "▁▂▃▄▅▆▇█", "_.-=+*%#"
-"""Characters of a sparkline, and characters for a terminal without block characters."""
 
 WIDTH, NARROW = 48, 14
 """Characters in the sparkline of a single run, and of a run of a sweep."""
@@ -153,7 +160,7 @@ class RunView:
 
 @dataclass
 class SweepView:
-    """The view of a sweep: number of runs by status, the best run, and runs in training.
+    """The view of a sweep: number of runs by status, the best configuration, and runs in training.
 
     Args:
         folder: the sweep folder.
@@ -211,11 +218,10 @@ class SweepView:
         sign = -1.0 if goes_up(metric, results.values()) else 1.0
         values = {name: value_of(result, metric) for name, result in results.items()}
         ranked = sorted(values, key=lambda name: _last_if_none(values[name], sign))
-        if ranked and (best := values[ranked[0]]) is not None:
-            head.add_row(
-                "best",
-                Text(f"{best:.6g} (run {printable(ranked[0])}: {self._settings(ranked[0])})"),
-            )
+        records = self._records()
+        scales = scale_keys(records, varied(records), metric)
+        for configuration in best(configurations(records, metric, scales)):
+            head.add_row("best", Text(printable(self._describe(configuration, metric))))
         started = [n for n in self._jobs if n not in results and (self.folder / n).is_dir()]
         shown = started + ranked
         parts: list[RenderableType] = [head, self._runs(shown[:MOST_ROWS])]
@@ -227,6 +233,25 @@ class SweepView:
         """Return whether no launch trains a run again, so that its files need no second look."""
         status = self._results.get(name, {}).get("status")
         return status not in (None, Status.INTERRUPTED, Status.FAILED)
+
+    def _records(self) -> list[Record]:
+        """Return the runs as the summary of the sweep compares them."""
+        if self.is_over:
+            with suppress(UserError):  # a list of runs that is damaged shows what it can
+                return read_records(self.folder)
+        return [
+            Record(overrides, self._results.get(name), str(self.folder / name))
+            for name, overrides in self._jobs.items()
+        ]
+
+    def _describe(self, configuration: Configuration, metric: str) -> str:
+        """Return the mean of a configuration, its settings, and the run that represents it."""
+        run = Path(winner(configuration, metric).folder).name
+        seeds = len(configuration.values)
+        mean = f", mean of {seeds:,} seeds" if seeds > 1 else ""
+        words = " ".join(f"{key}={value}" for key, value in configuration.settings.items())
+        name = f"run {run}: {words}" if words else f"run {run}"
+        return f"{metric} {configuration.mean:.6g}{mean} ({name})"
 
     def _history(self, name: str) -> dict[str, Array]:
         """Return the columns of a run by epoch."""
@@ -295,34 +320,3 @@ def _curves(history: RecordedHistory) -> dict[str, Array]:
              "gradient_norm": "gradient norm"}  # fmt: skip
     curves |= {label: history.epochs[n] for n, label in names.items() if n in history.epochs}
     return {label: values for label, values in curves.items() if len(values)}
-
-
-def spark(values: Array, width: int, blocks: str = BLOCKS) -> str:
-    """Return a sparkline of a curve, on a logarithmic scale if all values are above 0.
-
-    Args:
-        values: (points,) of the curve; non-finite values are blank.
-        width: most characters.
-        blocks: characters from low to high.
-
-    Example:
-        >>> spark(np.array([8.0, 4.0, 2.0, 1.0]), 10)
-        '█▆▃▁'
-    """
-    values = np.asarray(values, dtype=np.float64)
-    if len(values) > width:  # each character shows the mean of its part
-        parts = np.array_split(values, width)
-        values = np.array([part[np.isfinite(part)].mean() if np.isfinite(part).any() else np.nan
-                           for part in parts])  # fmt: skip
-    finite = values[np.isfinite(values)]
-    if len(finite) == 0:
-        return ""
-    # halved, so that no difference is infinite
-    values = np.log(values) if (finite > 0).all() else values / 2
-    finite = values[np.isfinite(values)]
-    low, high = float(finite.min()), float(finite.max())
-    scale = (len(blocks) - 1) / (high - low) if high > low else 0.0
-    return "".join(
-        blocks[round((value - low) * scale)] if np.isfinite(value) else " "
-        for value in values.tolist()
-    )

@@ -14,7 +14,8 @@ from rich.console import Console
 import gdframe as gd
 from gdframe.cli.main import main
 from gdframe.cli.report.sweep_page import describe_sweep
-from gdframe.cli.watch import PLAIN_BLOCKS, spark, view_of, watch
+from gdframe.cli.sparkline import PLAIN_BLOCKS, spark
+from gdframe.cli.watch import view_of, watch
 from gdframe.runs.run_folder import RunFolder
 from gdframe.sweeps.comparing.records import read_records
 

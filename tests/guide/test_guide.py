@@ -28,6 +28,7 @@ SKIPPED = {
     "pip install": "installs an extra",
     "tensorboard": "opens a server",
     "python tests/benchmarks": "takes a quarter of an hour on a quiet machine",
+    "python tests/sweeps/calibration.py": "takes half an hour",
 }
 """Beginnings of the commands that are not executed, and why."""
 

@@ -174,7 +174,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", type=Path, help="the file with the marks")
     parser.add_argument("--sweeps", type=int, default=2000)
-    parser.add_argument("--few", type=int, default=200)
+    parser.add_argument("--few", type=int, default=60)
     chosen = parser.parse_args()
     text = report(chosen.sweeps, chosen.few)
     print(text)

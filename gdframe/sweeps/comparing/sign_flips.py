@@ -7,9 +7,9 @@ and for any distribution of the values.
 
 - The statistic is that of a paired t-test up to a monotone function:
   ``sum(d) / sqrt(sum(d**2))`` for differences ``d`` by seed.
-- A level wins if one of its configurations beats *each* configuration of the other level, so the
-  luck of the other level's choice does not matter.
-- The luck of its own choice, and of the choice among all pairs of levels, is in the reference: the
+- A level wins if one of its configurations beats the best configuration of the other level. That
+  one was chosen because it did best, so its luck is against the winner.
+- The winner's luck, of its own choice and of the choice among all pairs, is in the reference: the
   signs of a seed are flipped for all pairs and all configurations together, and each flip counts
   by its largest statistic (maxT).
 - A lost run, which diverged or failed, ranks below all others. Two configurations of which one
@@ -84,7 +84,7 @@ def p_values(levels: Sequence[Array]) -> Array:
 
     Returns:
         (levels - 1,): for each other level, the p-value of "the first level has a configuration
-        that is better than each of the other level", for all pairs of levels together.
+        that is better than the best of the other level", for all pairs of levels together.
 
     Example:
         >>> seeds = np.arange(6.0)
@@ -92,9 +92,7 @@ def p_values(levels: Sequence[Array]) -> Array:
         array([0.03125])
     """
     first, *others = levels
-    statistics = [
-        min(float(contrasts(row, first).sum(axis=1).max()) for row in level) for level in others
-    ]
+    statistics = [float(contrasts(level[0], first).sum(axis=1).max()) for level in others]
     references = [
         contrasts(level[0], other) for level in levels for other in levels if level is not other
     ]
