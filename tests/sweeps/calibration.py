@@ -19,6 +19,9 @@ from gdframe.sweeps.comparing.sign_flips import CHANCE, best_first, order, p_val
 
 BEGIN, END = "<!-- calibration: begin -->", "<!-- calibration: end -->"
 
+POWER_SWEEPS = 200
+"""Simulated sweeps of each cell of the table of power."""
+
 SEEDS, LEVELS, RATES = (6, 8, 10, 20), (2, 6), (1, 2, 6, 12)
 
 UNEQUAL = ((1, 12), (12, 1), (2, 6, 1, 12))
@@ -151,12 +154,12 @@ def report(sweeps: int, few: int) -> str:
     rows = []
     sizes = [(t, seeds) for t in (4, 6, 8) for seeds in (6, 8, 10)]
     for rates in ((1, 1), (12, 12), (1,) * 3, (6,) * 3, (1,) * 6, (6,) * 6):
-        shares = [power(rates, seeds, t, few) for t, seeds in sizes]
+        shares = [power(rates, seeds, t, POWER_SWEEPS) for t, seeds in sizes]
         rows.append([str(len(rates)), str(rates[0]), *(f"{100 * share:.0f}" for share in shares)])
         print(rows[-1], flush=True)
     text += [
         "Power: differences found, in %, if the first of the levels is better by t standard errors "
-        f"of the paired difference (normal values, {few:,} sweeps):",
+        f"of the paired difference (normal values, {POWER_SWEEPS} sweeps):",
         table(["levels", "rates", *(f"t = {t}, {seeds} seeds" for t, seeds in sizes)], rows),
     ]
     rows = [
