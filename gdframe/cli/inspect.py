@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from gdframe.config.messages import parse
+from gdframe.config.override_syntax import parse
 from gdframe.data.reader import RawTable, read_file
 from gdframe.data.reading.arrays import kind_of, missing_in, numbers
 from gdframe.data.reading.layout import Layout

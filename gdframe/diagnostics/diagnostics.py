@@ -25,9 +25,9 @@ from gdframe.diagnostics.linear_rule import LinearRule
 from gdframe.diagnostics.nearness import NEAR, Nearness, nearness
 from gdframe.diagnostics.point import kind_of_point
 from gdframe.diagnostics.quality import fit_sentences, no_finite_minimum, poor_predictions
+from gdframe.diagnostics.smaller_rates import SmallerRates
 from gdframe.diagnostics.stability import Stability, stability_of
 from gdframe.diagnostics.theory import Theory, measured_rate, theory_of
-from gdframe.diagnostics.trials import Trial
 from gdframe.engines.base import Problem
 from gdframe.engines.row_order import takes_all_rows
 from gdframe.errors import UserError, bad_value
@@ -105,7 +105,7 @@ class Diagnostics(Diagnosis):
         self._is_lr_constant = isinstance(run.schedule, Constant)
         self._is_full_batch = takes_all_rows(loader)
         self._spectrum = Curvature(run.objective, data, self.most_rows)
-        self._trial = Trial(run, data, loader, epochs)
+        self._trial = SmallerRates(run, data, loader, epochs)
         self.theory = theory_of(run.objective, data) if self._wants_theory else None
         if self._wants_theory and self.theory is None:
             raise UserError(

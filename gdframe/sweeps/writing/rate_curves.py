@@ -105,7 +105,7 @@ def _draw_line(axes: Axes, points: Line, gap: float, color: str, name: str | Non
     axes.plot(x, means, "o-", color=color, ms=4, lw=1.5, label=name)
     axes.fill_between(x, low, high, color=color, alpha=0.2, lw=0)
     partly = [(lr, mean) for (lr, c), mean in zip(valued, means, strict=True)
-              if c.seeds_without_value]  # fmt: skip
+              if c.lost]  # fmt: skip
     if partly:
         axes.plot(*zip(*partly, strict=True), "o", color=axes.get_facecolor(), mec=color, ms=5)
 
@@ -133,7 +133,7 @@ def _marks(drawn: Sequence[Configuration], look: Look) -> list[Line2D]:
     if lost := [configuration for configuration in drawn if not configuration.values]:
         statuses = " or ".join(dict.fromkeys(status for c in lost for status in c.statuses))
         marks.append(Line2D([], [], color=look.ink, marker="x", lw=0, label=f"all {statuses}"))
-    if any(c.values and c.seeds_without_value for c in drawn):
+    if any(c.values and c.lost for c in drawn):
         marks.append(Line2D([], [], color=look.paper, mec=look.ink, marker="o", lw=0,
                             label="some runs have no value"))  # fmt: skip
     return marks

@@ -30,7 +30,7 @@ MOST_STORED = 1_000_000
 """Most parameters of a model whose starting values are stored."""
 
 
-class Trial:
+class SmallerRates:
     """Smaller learning rates than a run's, each trained for a while from the run's start.
 
     Args:
