@@ -20,6 +20,7 @@ from gdframe.cli.retraced_run import RetracedRun
 from gdframe.diagnostics.fine_grid import Scale, scale_of
 from gdframe.drawing import LIGHT, Look, is_logarithmic, label_axis, legend_below, new_axes, short
 from gdframe.drawing.axis_scales import log_ticks, tick_label
+from gdframe.drawing.look import write_plainly
 
 LEVELS = 30
 """Number of contours."""
@@ -67,6 +68,7 @@ def draw_landscape(result: Landscape, look: Look = LIGHT) -> tuple[Figure, list[
     axes.set_xlabel(result.plane.labels[0])
     axes.set_title(title_of(result), fontsize=10)
     legend_below(figure, axes)
+    write_plainly(figure, look)
     for _ in range(2):  # axes of a fixed shape have their place after the second time
         figure.draw_without_rendering()
     figure.set_layout_engine("none")  # frames of an animation have it too

@@ -90,14 +90,22 @@ def legend_below(figure: Figure, axes: Axes, more: Sequence[Artist] = ()) -> Non
     )
 
 
-def png(figure: Figure, look: Look = LIGHT) -> bytes:
-    """Return a figure as a PNG file; texts are shown as they are, without formulas."""
+def write_plainly(figure: Figure, look: Look = LIGHT) -> None:
+    """Let the texts of a figure be shown as they are, without control characters and formulas.
+
+    This comes before anything that lays the texts out.
+    """
     for text in figure.findobj(Text):
         if isinstance(text, Text):
             text.set_text(printable(text.get_text(), lines=True))
             text.set_parse_math(False)
             if text.get_color() == matplotlib.rcParams["text.color"]:  # of no colour of its own
                 text.set_color(look.ink)
+
+
+def png(figure: Figure, look: Look = LIGHT) -> bytes:
+    """Return a figure as a PNG file; texts are shown as they are, without formulas."""
+    write_plainly(figure, look)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI)
     return buffer.getvalue()
