@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from gdframe.cli.inspect import profile
-from gdframe.config.messages import parse
+from gdframe.config.override_syntax import parse
 from gdframe.errors import UserError, override_value, shell_word
 
 NAMES = ["price", "a b", "a [m]", "b, c", "größe", "#1", "5$", "it's", 'a "b"', "${seed}", "x=1",
