@@ -20,7 +20,7 @@ from gdframe.data.dataset import Rows
 from gdframe.data.encoding import Encoding
 from gdframe.errors import UserError, bad_value, counted, first_line, reason_of
 from gdframe.losses import Loss
-from gdframe.metrics.tally import Tally, default_metrics
+from gdframe.metrics.tally import Tally, metrics_of_task
 from gdframe.objective import CHUNK
 from gdframe.registry import LOSSES, MODELS, is_built_in
 from gdframe.runs.files import remove_unfinished, require_place, write_atomically
@@ -111,7 +111,7 @@ def _log_scores(task: str, loss: Loss, outputs: torch.Tensor, new: NewRows) -> N
     index, targets = torch.from_numpy(labelled[0]), torch.from_numpy(labelled[1])
     outputs = outputs[index]
     rows = Rows(outputs, loss.encode(targets, outputs.dtype))
-    tally = Tally(default_metrics(task), loss, rows)  # type: ignore[arg-type]
+    tally = Tally(metrics_of_task(task), loss, rows)  # type: ignore[arg-type]
     tally.add(outputs, rows.targets)
     values = [f"{name} {value:.4g}" for name, value in tally.values().items()]
     log.info("scores        %s (%s with a target)", ", ".join(values), counted(len(index), "row"))

@@ -105,7 +105,7 @@ class Dataset:
     @cached_property
     def moments(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of each feature over the training rows, in float64."""
-        parts = torch.split(self.train.features, BLOCK // max(self.features, 1) + 1)
+        parts = torch.split(self.train.features, 1024)
         mean = sum(part.double().sum(dim=0) for part in parts) / self.rows
         squares = sum((part.double() - mean).square().sum(dim=0) for part in parts)
         return torch.as_tensor(mean), (torch.as_tensor(squares) / self.rows).sqrt()

@@ -34,7 +34,12 @@ RARE = 0.4
 
 def default_metrics(data: Dataset) -> Mapping[str, Metric]:
     """Return the default metrics of data by name."""
-    return _built(WITH_RARE_CLASS if _has_rare_class(data) else DEFAULTS[data.task])
+    return _built(WITH_RARE_CLASS) if _has_rare_class(data) else metrics_of_task(data.task)
+
+
+def metrics_of_task(task: Task) -> Mapping[str, Metric]:
+    """Return the metrics that fit any data of a task, by name."""
+    return _built(DEFAULTS[task])
 
 
 @cache

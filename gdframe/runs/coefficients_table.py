@@ -51,7 +51,7 @@ def largest(coefficients: Sequence[Coefficient]) -> str:
 
     Example:
         >>> largest([Coefficient("", "age", 2.0, 26.0), Coefficient("", "intercept", 5.0, 9.0)])
-        'age 2 and intercept 5, in the units of the data'
+        'age 2, intercept 5, in the units of the data'
     """
     features = [c for c in coefficients if c.feature != INTERCEPT]
     ordered = sorted(features, key=lambda c: -abs(c.standardized))

@@ -67,12 +67,7 @@ CASES: list[tuple[list[str], list[str]]] = [
     (["model=mlp", "model.hidden=8,8"], ["-m", "model.hidden=[8,8]"]),
     (["metric=r2,rmse"], ["-m", "metric=[r2,rmse]"]),
     # files
-    ([*TABLE, "data.path=semicolons.csv"], ["semicolons", "commas"]),
     ([*TABLE, "data.path=ragged.csv"], ["line 3 has 2 values", "3 columns"]),
-    ([*TABLE, "data.path=decimals.csv"], ["line 2 has 3 values", "semicolons"]),
-    ([*TABLE, "data.path=headless.csv"], ["first line", "names of the columns"]),
-    ([*TABLE, "data.path=one.csv"], ["data.task=regression"]),
-    ([*TABLE, "data.path=holes.csv"], ["1 missing value,", "row 1 (a header is not counted)"]),
     (["predict", "t.csv", "run"], ["t.csv: is a file", "folder"]),
     (["resume", "t.csv"], ["t.csv: is a file", "folder"]),
     (["landscape", "t.csv"], ["t.csv: is a file", "folder"]),
@@ -103,12 +98,7 @@ CASES: list[tuple[list[str], list[str]]] = [
 
 FILES = {
     "t.csv": "x,y\n1,2\n2,3\n",
-    "semicolons.csv": "a;b;y\n1;2;3\n4;5;6\n",
-    "decimals.csv": "a;b;y\n1,5;2,5;3\n4;5;6\n",
     "ragged.csv": "a,b,y\n1,2,3\n4,5\n7,8,9\n",
-    "headless.csv": "1,2\n3,4\n",
-    "one.csv": "x,y\n3,1\n",
-    "holes.csv": "x,y\n,1.5\n2,2.5\n3,3.5\n",
 }
 
 

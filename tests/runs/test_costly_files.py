@@ -197,7 +197,7 @@ def test_missing_values_are_counted_over_all_blocks(run, rows, message, monkeypa
     path.write_text(f"size,city\n{rows}")
     monkeypatch.setattr(predicting, "MOST_NUMBERS", 8)
     with pytest.raises(UserError, match=message):
-        predicting.predict(run, path)
+        predicting.predict(run, path, strict=True)
 
 
 def test_activations_limit_the_rows_of_a_block(tmp_path, blocks, monkeypatch):

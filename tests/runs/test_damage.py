@@ -39,7 +39,7 @@ def owned(verb: Sequence[str]) -> tuple[str, ...]:
     if verb[0] == "report":
         return (f"{verb[1]}/report.html",)
     if verb[0] == "landscape":
-        return (f"{verb[1]}/landscape.png",)
+        return (f"{verb[1]}/landscape.png", f"{verb[1]}/landscape.dark.png")
     if verb[0] in ("watch", "predict"):
         return ()
     return ("run/", "sweep/")

@@ -40,7 +40,7 @@ QUICK = ("data=iris", "epochs=2", "logging.histograms=0", "checkpoint.every=1", 
 RUN = (["watch", "run"], ["report", "run"], ["landscape", "run", "--points", "3"],
        ["predict", "run", "rows.csv"], ["resume", "run"])  # fmt: skip
 SWEEP = (["watch", "sweep"], ["report", "sweep"], ["resume", "sweep"])
-WRITTEN = ("run/report.html", "run/landscape.png", "sweep/report.html")
+WRITTEN = ("run/report.html", "run/landscape.png", "run/landscape.dark.png", "sweep/report.html")
 FILES = {
     "run/result.json": RUN[:3],
     "run/.hydra/config.yaml": RUN,

@@ -21,8 +21,10 @@ from gdframe.sweeps.comparing.differences import differences
 from gdframe.sweeps.comparing.minima import minima
 from gdframe.sweeps.comparing.scales import scale_keys
 from gdframe.sweeps.comparing.sweep_metric import check_metric, is_lost, value_of
+from gdframe.sweeps.writing.heat_map import heat_map, levels_of
 from gdframe.sweeps.writing.mean_curves import mean
-from gdframe.sweeps.writing.pictures import _levels, against_learning_rate, draw, heat_map
+from gdframe.sweeps.writing.pictures import draw
+from gdframe.sweeps.writing.rate_curves import rate_curves
 
 
 def record(objective, status="max_epochs", **settings):
@@ -215,7 +217,7 @@ GRID = [
 
 
 def test_learning_rates_at_which_all_runs_diverged_are_shaded():
-    figure = against_learning_rate(configurations(GRID, "objective"), "objective")
+    figure = rate_curves(configurations(GRID, "objective"), "objective")
     (axes,) = figure.axes
     assert axes.get_xscale() == "log"
     spans = [patch.get_extents().transformed(axes.transData.inverted()) for patch in axes.patches]
@@ -225,12 +227,12 @@ def test_learning_rates_at_which_all_runs_diverged_are_shaded():
     assert list(lines[0].get_xdata()) == [0.001, 0.01, 0.1]
     assert list(lines[0].get_ydata()) == pytest.approx([1.1, 0.1, 1.1])
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert legend == ["variant=batch", "variant=sgd", "all diverged", "diverged"]
+    assert legend == ["variant=batch", "variant=sgd", "every line diverged", "all diverged"]
 
 
 def test_learning_rates_of_only_one_line_are_not_shaded():
     more = [record(1e30, "diverged", variant="sgd", lr=100, seed=0)]
-    figure = against_learning_rate(configurations(GRID + more, "objective"), "objective")
+    figure = rate_curves(configurations(GRID + more, "objective"), "objective")
     spans = [p.get_extents().transformed(figure.axes[0].transData.inverted())
              for p in figure.axes[0].patches]  # fmt: skip
     assert max(span.x1 for span in spans) < 100
@@ -279,13 +281,13 @@ def test_equal_runs_do_not_count_as_missing_seeds(tmp_path):
 
 def test_numeric_levels_of_a_picture_are_sorted():
     numbers = [Configuration({"a": level}) for level in ("0.5", "0", "-2", "1e-3", "10")]
-    assert _levels(numbers, "a") == ["-2", "0", "1e-3", "0.5", "10"]
+    assert levels_of(numbers, "a") == ["-2", "0", "1e-3", "0.5", "10"]
     words = [Configuration({"a": level}) for level in ("sgd", "3", "batch")]
-    assert _levels(words, "a") == ["sgd", "3", "batch"]
+    assert levels_of(words, "a") == ["sgd", "3", "batch"]
 
 
 def test_a_picture_shows_the_best_of_too_many_lines():
     """The best eight lines have one learning rate, and the others another."""
-    ranked = [Configuration({"lr": "0.1", "b": str(i)}, {"0": 1.0 + i}) for i in range(8)]
-    ranked.append(Configuration({"lr": "0.01", "b": "9"}, {"0": 99.0}))
-    assert against_learning_rate(ranked, "objective") is not None
+    runs = [record(1.0 + i, lr=0.1, b=i) for i in range(8)] + [record(99.0, lr=0.01, b=9)]
+    ranked = configurations(runs, "objective")
+    assert rate_curves(ranked, "objective") is not None

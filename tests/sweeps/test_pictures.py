@@ -25,15 +25,17 @@ METRICS = {
 
 def configuration(settings, values, *, lost="diverged", metric="objective"):
     """Return a configuration with a seed for each value; None is a run without one."""
-    records, counts, by_seed = [], Counter(), {}
+    records, counts, by_seed, without = [], Counter(), {}, set()
     for seed, value in enumerate(values):
         status = lost if value is None else "max_epochs"
         result = {"status": status, "model": "linear", metric: value}
         records.append(Record({**settings, "seed": str(seed)}, result, "nowhere"))
         counts[status] += 1
-        if value is not None:
+        if value is None:
+            without.add(str(seed))
+        else:
             by_seed[str(seed)] = value
-    return Configuration(settings, values=by_seed, statuses=counts, records=records)
+    return Configuration(settings, values=by_seed, lost=without, statuses=counts, records=records)
 
 
 def sweep(levels, rates, value):

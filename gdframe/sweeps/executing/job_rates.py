@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from gdframe.config.automatic_rate import settled
 from gdframe.config.validation import check
 from gdframe.diagnostics.learning_rate import AUTO, FALLBACK
-from gdframe.errors import UserError, counted
+from gdframe.errors import UserError
 from gdframe.sweeps.executing.job import Job
 from gdframe.sweeps.executing.plan import Datasets
-
-log = logging.getLogger("gdframe")
 
 
 def with_rates(jobs: Sequence[Job], datasets: Datasets) -> list[Job]:
@@ -26,21 +24,33 @@ def with_rates(jobs: Sequence[Job], datasets: Datasets) -> list[Job]:
     Raises:
         UserError: a run cannot be trained; the message names its number and overrides.
     """
-    settled_jobs = [_with_rate(job, datasets, is_alone=len(jobs) == 1) for job in jobs]
-    if automatic := sum(bool(job.lr_reason) for job in settled_jobs):
-        log.info("lr=auto: a learning rate for each of %s", counted(automatic, "run"))
-    return settled_jobs
+    is_alone = len(jobs) == 1
+    automatic = [job for job in jobs if job.config["lr"] == AUTO]
+    if automatic:  # a wrong run is told before any search
+        for job in jobs:
+            with _naming(job, is_alone=is_alone):
+                check(job.config)
+    return [_with_rate(job, datasets, is_alone=is_alone) for job in jobs]
+
+
+@contextmanager
+def _naming(job: Job, *, is_alone: bool) -> Iterator[None]:
+    """Name the run in a UserError, unless it is the only one."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(str(error) if is_alone else f"{job.name}: {error}") from error
 
 
 def _with_rate(job: Job, datasets: Datasets, *, is_alone: bool) -> Job:
     if job.config["lr"] != AUTO:
         return job
     try:
-        check(job.config)
-        config, reason = settled(job.config, datasets.load)
+        with _naming(job, is_alone=is_alone):
+            config, reason = settled(job.config, datasets.load)
         lr = config["lr"]
-    except UserError as error:
-        raise UserError(str(error) if is_alone else f"{job.name}: {error}") from error
+    except UserError:
+        raise
     except Exception:  # of a user's component: the run fails alone when it is trained
         lr, reason = FALLBACK, ""
     values = {**job.composition.values, "lr": lr}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gdframe.config.folders import refuse_run, refuse_taken
-from gdframe.errors import UserError
+from gdframe.errors import UserError, counted
 from gdframe.interrupt import interruptible
 from gdframe.runs.sweep_folder import SweepFolder, job_number
 from gdframe.sweeps.comparing.sweep_metric import check_metric
@@ -122,6 +122,8 @@ def train_sweep(
             job.run_folder.remove_unfinished()
         write_jobs(folder, all_jobs, metric)
         log.info("%s", announcement(len(pending), len(requested) - len(pending), groups))
+        if automatic := sum(bool(job.lr_reason) for job in pending):
+            log.info("lr=auto: a learning rate for each of %s", counted(automatic, "run"))
         allow_files(2 * max(map(len, groups), default=0))
         with SweepProgress(pending, metric, show=show) as display:
             curves = before.curves if before else Curves()

@@ -51,7 +51,7 @@ def heat_map(ranked: Sequence[Configuration], metric: str, look: Look = LIGHT) -
     if len(keys) < 2:
         return None
     # the key with more levels is on the longer side
-    levels = {key: _levels(ranked, key) for key in keys}
+    levels = {key: levels_of(ranked, key) for key in keys}
     keys.sort(key=lambda key: -len(levels[key]))
     column_key, row_key = keys[:2]
     columns, rows = levels[column_key], levels[row_key]
@@ -152,7 +152,7 @@ def _level(level: str) -> str:
     return level if len(level) <= 24 else f"{level[:23]}…"
 
 
-def _levels(configurations: Sequence[Configuration], key: str) -> list[str]:
+def levels_of(configurations: Sequence[Configuration], key: str) -> list[str]:
     """Return the levels of a key, sorted if all are numbers."""
     levels = list({c.settings[key]: None for c in configurations if key in c.settings})
     with suppress(ValueError):  # a level is not a number

@@ -181,7 +181,7 @@ def _shade(axes: Axes, lines: Sequence[Line], look: Look) -> None:
     rates = sorted(by_rate)
     if len(rates) < 2:  # all lines shown have the same learning rate
         return
-    edges, label = _edges(rates), "all diverged"
+    edges, label = _edges(rates), "every line diverged"
     for index, lr in enumerate(rates):
         at_rate = by_rate[lr]
         have_diverged = (c.statuses.get(Status.DIVERGED, 0) == len(c.records) for c in at_rate)
