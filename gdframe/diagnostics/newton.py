@@ -53,9 +53,9 @@ class Local:
         """Return the Hessian times a vector (size,)."""
         if not self._slope.requires_grad:  # a constant gradient
             return torch.zeros_like(vector)
-        (image,) = torch.autograd.grad(
-            self._slope, self._leaf, vector, retain_graph=True, allow_unused=True
-        )
+        with torch.enable_grad():  # a scalar: to check a vector's shape, PyTorch imports sympy
+            along = self._slope @ vector
+        (image,) = torch.autograd.grad(along, self._leaf, retain_graph=True, allow_unused=True)
         return torch.zeros_like(vector) if image is None else image
 
     def newton_step(self, most: int, gradient: Tensor | None = None) -> NewtonStep:

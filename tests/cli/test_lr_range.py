@@ -38,10 +38,10 @@ def test_a_file_as_the_folder_is_refused_before_any_work(tmp_path, monkeypatch, 
 
 
 def test_runs_diverge_above_the_stability_limit(tmp_path):
-    result, _ = gd.lr_range("variant=batch", "stopping.tolerance=null", steps=400, points=120,
-                            folder=tmp_path)  # fmt: skip
+    result, _ = gd.lr_range("variant=batch", "stopping.tolerance=null", steps=400, points=25,
+                            low=0.05, high=1.0, folder=tmp_path)  # fmt: skip
     assert result.limit == pytest.approx(0.243977, rel=1e-4)
-    ratio = 4e4 ** (1 / 119)  # of neighbouring rates
+    ratio = 20 ** (1 / 24)  # of neighbouring rates
     assert result.limit < result.too_large < result.limit * ratio**3
     lr, reason = result.suggestion
     assert lr < result.limit

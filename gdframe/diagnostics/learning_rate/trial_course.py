@@ -76,7 +76,9 @@ class Course:
     def _judge(self, row: Row) -> None:
         if self._stopping is None:
             return
-        end = EpochEnd(row, self._start, self._epochs, self.lr, self._noisy)
+        # A run that has converged is near a minimum, where further epochs change little. To find
+        # that out costs more than to train on.
+        end = EpochEnd(row, self._start, self._epochs, self.lr, self._noisy, lambda: False)
         try:
             self._best |= dict.fromkeys(self._stopping.follow(self._memories, end), row)
             verdict, name = self._stopping.judge(self._memories, end)
