@@ -147,7 +147,9 @@ def test_a_suggestion_reaches_the_best_objective_of_a_grid(table):
     counts = {name: count(table, "lr-range", name) for name in ("objective", "loss", "stable")}
     print(f"\nlr-range, of {len(table)} problems: {counts}")
     assert counts["stable"] == len(table)
-    assert counts["objective"] >= len(table) - 2
+    # as measured last; the goal is 20 for the objective
+    assert counts["objective"] >= 19
+    assert counts["loss"] >= 15
 
 
 @pytest.mark.slow
