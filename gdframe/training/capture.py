@@ -77,10 +77,16 @@ def restore(run: Run, capture: Capture) -> None:
         ValueError: it is of another model.
     """
     if capture.facts["data"] != run.spec.data.digest:
-        raise UserError(
+        message = (
             "the data is not what the run was trained on: go on with the data as it was, or "
             "start a new run"
         )
+        if run.spec.data.facts and "lr_reason" not in capture.facts:
+            message += (
+                "; an earlier version of gdframe, which read tables in another way, began the run: "
+                "that version can resume it"
+            )
+        raise UserError(message)
     parts: dict[str, dict[str, Tensor]] = {name: {} for name in PREFIXES_OF_OTHERS}
     state = {}
     for name, values in capture.tensors.items():

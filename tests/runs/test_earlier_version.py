@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import gdframe as gd
+from gdframe.config.train_run import resume_run
 from gdframe.runs.run_folder import RunFolder
 
 STORED = Path(__file__).parent / "version_0_1"
@@ -51,3 +53,22 @@ def test_a_run_predicts(stored, gdframe):
     done = gdframe("predict", "run", "rows.csv")
     assert done.code == 0, done.err
     assert len(done.out.split()) == 2
+
+
+def test_a_run_on_a_table_that_was_read_in_another_way_is_refused(tmp_path, gdframe, monkeypatch):
+    table = tmp_path / "t.csv"
+    table.write_text("x,y\n" + "".join(f"{i},{i / 7}\n" for i in range(40)))
+    words = ("data=table", f"data.path={table}", "data.target=y", "epochs=2")
+    gd.train(*words, folder=tmp_path / "run")
+    table.write_text(table.read_text().replace("0.5714", "0.6"))
+    assert "that version can resume it" not in gdframe("resume", "run", "epochs=3").err
+    read = RunFolder.load_checkpoint
+
+    def of_earlier_version(self):
+        capture, problems = read(self)
+        facts = {key: value for key, value in capture.facts.items() if key != "lr_reason"}
+        return replace(capture, facts=facts), problems
+
+    monkeypatch.setattr(RunFolder, "load_checkpoint", of_earlier_version)
+    with pytest.raises(gd.UserError, match="that version can resume it"):
+        resume_run(tmp_path / "run", ["epochs=3"])
