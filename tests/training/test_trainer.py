@@ -157,6 +157,8 @@ def test_every_engine_ends_as_the_eager_loop_does(engine, loader, end):
     for name in ("eager", engine):
         built = gd.LOADERS.build(loader, rows=48, batch_size=7)
         settings = {"epochs": 2000, **ENDS[end], "loader": built, "engine": name}
+        if loader == "per_sample":  # noise keeps it from converging
+            settings["epochs"] = min(settings["epochs"], 40)
         trainer = make(**settings)
         results.append(trainer.fit())
         assert all(p.isfinite().all() for p in trainer.run.parameters().values())
