@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from gdframe.config.values import plain, read_config
-from gdframe.errors import UserError
 from gdframe.registry import MODELS
+from gdframe.runs.parsing import MOST_VALUES
+
+log = logging.getLogger("gdframe")
 
 
 def known_minimum(result: Mapping[str, Any] | None, folder: str | Path) -> float | None:
@@ -31,21 +35,33 @@ def known_minimum(result: Mapping[str, Any] | None, folder: str | Path) -> float
 
 
 def _of_function(folder: Path) -> float | None:
+    """Return the least value of a function at its known minima.
+
+    The folder may be somebody else's: its function may be of any size, or one that fails.
+    """
     try:
         config = plain(read_config(folder))
-        settings, penalty = config["model"], config["penalty"]
-        if penalty["name"] != "none" or settings["name"] not in MODELS:
+        settings = config["model"]
+        if config["penalty"]["name"] != "none" or settings["name"] not in MODELS:
             return None
-        model = MODELS.configured(settings)
-    except (UserError, KeyError, TypeError):
+        return _least_value(settings, config["dtype"])
+    except Exception as error:
+        log.debug("%s: the minimum of the function is not known: %s", folder, error)
         return None
+
+
+def _least_value(settings: Mapping[str, Any], dtype: str) -> float | None:
     import torch
 
+    from gdframe.config.build import sizes_of
     from gdframe.models import Function
 
+    numbers, _ = sizes_of(json.dumps(settings), 0, 1)
+    if numbers > MOST_VALUES:
+        return None
+    model = MODELS.configured(settings)
     if not isinstance(model, Function):
         return None
-    dtype = getattr(torch, str(config["dtype"]), torch.float32)
     with torch.no_grad():
-        values = [float(model.value(torch.tensor(p, dtype=dtype))) for p in model.minima()]
-    return min(values, default=None)
+        points = [torch.tensor(point, dtype=getattr(torch, dtype)) for point in model.minima()]
+        return min((float(model.value(point)) for point in points), default=None)
