@@ -1,4 +1,4 @@
-"""What the processes of ``command`` would do anew for each command line; their parent imports this.
+"""Work that ``command`` would repeat for each command line; the parent process imports this.
 
 It imports what the verbs import when they are called, lets Hydra find its plugins and fill the
 tables of its parser, and exempts all objects so far from garbage collection.

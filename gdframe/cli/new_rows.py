@@ -141,8 +141,8 @@ class NewRows:
         texts = column.values.dictionary.to_pylist()
         by_text = [places.get(key_of(t), places.get(_numeral(t), -1)) for t in texts]
         indices = column.values.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
-        found: NDArray[np.int64] = np.array([*by_text, -1], dtype=np.int64)[indices]
-        return found
+        of_rows: NDArray[np.int64] = np.array([*by_text, -1], dtype=np.int64)[indices]
+        return of_rows
 
 
 def _numeral(text: str) -> str:

@@ -16,7 +16,7 @@ class VerbParser(argparse.ArgumentParser):
         self.verb = verb
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Return the arguments; a flag that does not exist is told by itself."""
+        """Return the arguments; the error on a flag that does not exist names it alone."""
         chosen, strange = self.parse_known_intermixed_args(args, namespace)
         if strange:
             from gdframe.config.hints import strange_word

@@ -8,7 +8,7 @@
 - Each launcher receives run groups, whichever sweeper drives it. A plugin cannot change how Hydra
   makes launchers. So the method that makes them is wrapped while the application runs.
 - Hydra composes the config of a launch twice, first only to read its mode, which takes 200 ms.
-  It is told where nothing sets the mode.
+  It need not where nothing sets the mode.
 """
 
 from __future__ import annotations

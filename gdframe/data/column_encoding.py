@@ -47,9 +47,9 @@ def encode_columns(
         mean = centre if standardize else np.zeros_like(centre)
         scale = scale if standardize else np.ones_like(centre)
         fill = None if missing == "error" else centre
-        one = Encoding([column], mean, scale, fill)
+        alone = Encoding([column], mean, scale, fill)
         for features, rows in zip(encoded, parts, strict=True):
-            features.append(_features(one, raw, rows, dtype))
+            features.append(_features(alone, raw, rows, dtype))
         means.append(mean)
         scales.append(scale)
         fills.append(centre)

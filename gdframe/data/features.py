@@ -90,9 +90,9 @@ def raw_values(
     Raises:
         UserError: the values are not of the column's kind, or a category is unknown.
     """
-    kept = column.kind in ("category", "words") or bool(column.pattern)
+    is_text = column.kind in ("category", "words") or bool(column.pattern)
     if not isinstance(array, TypedColumn):
-        as_text = kept and column.kind != "date"
+        as_text = is_text and column.kind != "date"
         array = typed(column.name, array, layout or Layout(), text=as_text)
         if column.pattern and array.content == "text":
             array = reread(array, column.pattern, "date" if column.kind == "date" else "number")

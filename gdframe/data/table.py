@@ -100,7 +100,7 @@ class Table(Source):
 
     @property
     def layout(self) -> Layout:
-        """What is set about the text of a file."""
+        """The settings about the text of a file."""
         from gdframe.data.reading.layout import Layout
 
         return Layout(**self._layout)  # type: ignore[arg-type]

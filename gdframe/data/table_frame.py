@@ -1,4 +1,4 @@
-"""From the columns of a table to a frame: the target, the features, the rows, and what is told."""
+"""From the columns of a table to a frame: the target, the features, the rows, and the notes."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from gdframe.data.roles import LeftOut, copies_of_target, suspected_sentinel, wh
 from gdframe.data.target import read_target
 from gdframe.errors import UserError, counted, in_words, printable
 
-MOST_TOLD = 200
+MOST_LISTED = 200
 """Most columns that are listed in ``result.json``."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What a user has chosen of a table; see ``Table``."""
+    """Choices of a user about a table; see ``Table``."""
 
     targets: Sequence[str | int]
     features: Sequence[str | int] | None = None
@@ -62,7 +62,7 @@ def frame_of(raw: RawTable, choice: Choice) -> Frame:
         typed_targets = [_filtered(column, keep) for column in typed_targets]
     hashed = choice.text == "hash"
     places = {name: place for place, name in enumerate(all_names)}
-    kept, left_out, missing = list[TypedColumn](), list[LeftOut](), dict[str, int]()
+    features, left_out, missing = list[TypedColumn](), list[LeftOut](), dict[str, int]()
     for name in names:
         column = typed(name, raw.columns.pop(name), layout, text=name in categorical)
         if keep is not None:
@@ -74,29 +74,31 @@ def frame_of(raw: RawTable, choice: Choice) -> Frame:
                 left_out.append(reason)
                 continue
         notes += [note] if (note := suspected_sentinel(column)) else []
-        kept.append(column)
+        features.append(column)
         missing[name] = missing_in(column.values)
     if choice.missing == "drop":
-        kept, typed_targets, dropped = _complete_rows(kept, typed_targets)
+        features, typed_targets, dropped = _complete_rows(features, typed_targets)
         notes += [dropped] if dropped else []
         missing = {}
     target = _joined(typed_targets, choice.task)
     notes += [target.note] if target.note else []
     notes += [note for column in typed_targets for note in column.notes]
-    notes += copies_of_target(kept, target.values, target.classes is not None)
-    if not kept:
-        told = f": {in_words(f'{out.column} ({out.reason})' for out in left_out)}" * bool(left_out)
+    notes += copies_of_target(features, target.values, target.classes is not None)
+    if not features:
+        reasons = f": {in_words(f'{out.column} ({out.reason})' for out in left_out)}" * bool(
+            left_out
+        )
         raise UserError(
-            f"{raw.name}: the data has no features besides the target{told}; its columns are "
+            f"{raw.name}: the data has no features besides the target{reasons}; its columns are "
             f"{shown_columns(all_names)}; set data.separator if these are not its columns"
         )
     columns = [
         describe(c, 1 << 62 if c.name in categorical else choice.max_categories, hashed=hashed)
-        for c in kept
+        for c in features
     ]
-    values = [raw_values(c, t) for c, t in zip(columns, kept, strict=True)]
+    values = [raw_values(c, t) for c, t in zip(columns, features, strict=True)]
     if choice.missing == "mean":
-        notes += _told_missing(missing, len(target.values))
+        notes += _missing_notes(missing, len(target.values))
     target_name = ", ".join(targets)
     notes += [str(out) for out in left_out]
     facts = _facts(raw, columns, target, missing, left_out)
@@ -190,7 +192,7 @@ def _joined(columns: Sequence[TypedColumn], task: str) -> Target:
     return Target(np.column_stack([read_target(c, "regression").values for c in columns]))
 
 
-def _told_missing(missing: dict[str, int], rows: int) -> list[str]:
+def _missing_notes(missing: dict[str, int], rows: int) -> list[str]:
     holes = {name: count for name, count in missing.items() if count}
     if not holes:
         return []
@@ -233,8 +235,8 @@ def _facts(
         "source": raw.name,
         "columns": [
             {"name": c.name, "kind": c.kind, "missing": missing.get(c.name, 0)}
-            for c in columns[:MOST_TOLD]
+            for c in columns[:MOST_LISTED]
         ],
-        "left_out": [{"name": o.column, "reason": o.reason} for o in left_out[:MOST_TOLD]],
+        "left_out": [{"name": o.column, "reason": o.reason} for o in left_out[:MOST_LISTED]],
         "layout": raw.layout.to_json(),
     }

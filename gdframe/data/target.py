@@ -1,4 +1,4 @@
-"""The target of a table: numbers for regression, or class labels, by a rule that is told."""
+"""The target of a table: numbers for regression, or class labels, by a rule that the notes name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_CLASSES = 10
 """Most distinct values of consecutive whole numbers that count as class labels."""
 
 FEW_NUMBERS = 30
-"""Most distinct whole numbers of which it is told that they are read as numbers."""
+"""Most distinct whole numbers that a note says are read as numbers."""
 
 
 def read_target(column: TypedColumn, task: str) -> Target:
@@ -46,7 +46,7 @@ def read_target(column: TypedColumn, task: str) -> Target:
     values = numbers(column.values)
     if task == "regression":
         return Target(values)
-    if not np.isfinite(values).all():  # told by the check of the whole data set
+    if not np.isfinite(values).all():  # the check of the whole data set reports it
         return Target(values)
     distinct = np.unique(values)
     is_whole = bool((distinct == np.round(distinct)).all())
@@ -74,7 +74,7 @@ def _count_up(distinct: NDArray[Any]) -> bool:
 
 
 def _told(name: str, distinct: NDArray[Any], is_whole: bool, rows: int) -> str:
-    """Return what is told about numbers that could be labels."""
+    """Return the note on numbers that could be labels."""
     if not is_whole or len(distinct) > FEW_NUMBERS or rows < 2 * len(distinct):
         return ""
     return (

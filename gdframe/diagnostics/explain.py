@@ -29,7 +29,7 @@ SMALLER = "try a smaller one"
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known about a run at its end.
+    """The facts about a run at its end.
 
     Args:
         objective: by epoch, from the start.

@@ -25,7 +25,7 @@ BEND = 0.01
 """Largest second difference, as a share of all colours, that is not refined."""
 
 LARGEST = 1e300
-"""What stands for an objective that is not finite, for interpolation."""
+"""Stand-in for an objective that is not finite, for interpolation."""
 
 FINEST = 401
 """Most points along an axis: about one for every two dots of the picture."""

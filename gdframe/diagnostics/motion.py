@@ -1,4 +1,4 @@
-"""What the objective did over the last epochs: it descends, stands, rises, or rises and falls."""
+"""The motion of the objective over the last epochs: down, still, up, or up and down."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ VISIBLE = 0.01
 
 
 class Motion(Enum):
-    """What the objective did over the last epochs."""
+    """Motion of the objective over the last epochs."""
 
     UNKNOWN, STANDS, DESCENDS, RISES, FLUCTUATES = range(5)
 

@@ -1,4 +1,4 @@
-"""How near a point is to a stationary point of the objective.
+"""The nearness of a point to a stationary point of the objective.
 
 A point is near if the objective is at most a thousandth of the mean predictor's loss above its
 minimum. Where the minimum is not known, the decrease that a Newton step promises takes the place of
@@ -40,7 +40,7 @@ DENSE = 200
 
 @dataclass(frozen=True)
 class Nearness:
-    """How near a point is to a stationary point.
+    """The nearness of a point to a stationary point.
 
     Args:
         gap: objective above its minimum; an estimate if the minimum is not known; NaN if unknown.
@@ -84,8 +84,8 @@ def nearness(
     if objective.penalized and objective.penalty.kinked:
         return UNKNOWN
     model = objective.model
-    kept = undisturbed(model=model, loss=objective.loss, penalty=objective.penalty)
-    with kept, evaluation_mode(model):
+    unchanged = undisturbed(model=model, loss=objective.loss, penalty=objective.penalty)
+    with unchanged, evaluation_mode(model):
         of = _of_function if isinstance(model, Function) else _of_model
         return of(objective, data, row, parameters)
 

@@ -21,7 +21,7 @@ from gdframe.loaders.base import Loader
 from gdframe.models.plain import is_linear_in_parameters
 
 DIVISORS = (2.0, 5.0, 10.0, 30.0, 100.0, 1_000.0, 10_000.0)
-"""What the learning rate that diverged is divided by."""
+"""Divisors of the learning rate that diverged."""
 
 MOST_LINEAR_STEPS, MOST_STEPS, WORK = 2_000, 200, 2e9
 """Most steps of a trial, of linear models and of others; most products of rows and parameters."""

@@ -58,12 +58,12 @@ class Stability:
 
     @property
     def is_constant(self) -> bool:
-        """Whether the Hessian is the same at every point."""
+        """Tell whether the Hessian is the same at every point."""
         return not self.place
 
     @property
     def is_known(self) -> bool:
-        """Whether the limit at the run's batch size is known."""
+        """Tell whether the limit at the run's batch size is known."""
         return not self.is_sampled or self.noisy is not None
 
     @property
@@ -73,7 +73,7 @@ class Stability:
 
     @property
     def exceeded(self) -> bool:
-        """Whether the learning rate reaches a limit that holds for the run."""
+        """Tell whether the learning rate reaches a limit that holds for the run."""
         return (self.is_known or self.is_constant) and self.ratio > 1 - AT_LIMIT
 
     @property
@@ -116,7 +116,7 @@ class Stability:
 
     @property
     def is_above_suggestion(self) -> bool:
-        """Whether the learning rate is clearly above the one that is suggested."""
+        """Tell whether the learning rate is clearly above the one that is suggested."""
         return self.lr > 1.2 * self._suggested
 
 

@@ -1,4 +1,4 @@
-"""What smaller learning rates did in a trial, and which one to take."""
+"""The outcome of smaller learning rates in a trial, and the one to take."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gdframe.errors import counted
 
 @dataclass(frozen=True)
 class Outcome:
-    """What smaller learning rates did.
+    """The outcome of trials of smaller learning rates.
 
     Args:
         rates: learning rates, ascending.
@@ -26,7 +26,7 @@ class Outcome:
 
     @property
     def best(self) -> int | None:
-        """Which learning rate lowered the objective most, with a margin to those that fail.
+        """The learning rate that lowered the objective most, with a margin to those that fail.
 
         The largest one that trains counts only if it is the only one.
         """

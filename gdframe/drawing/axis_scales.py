@@ -1,4 +1,4 @@
-"""Which scale an axis has, and numbers on it as people write them."""
+"""The scale of an axis, and numbers on it as people write them."""
 
 from __future__ import annotations
 

@@ -278,7 +278,7 @@ class EncodedColumn(TypedDict):
 
 
 class StoredReading(TypedDict):
-    """How the table was read that a model was trained on."""
+    """The reading of the table that a model was trained on."""
 
     given: dict[str, Any]
     layout: dict[str, Any]

@@ -147,7 +147,7 @@ class Run:
     def begin(self, stopwatch: SharedStopwatch) -> Verdict | None:
         """Evaluate a new run at its start; let a resumed run evaluate an epoch that it had not.
 
-        The observers are told of the start.
+        The observers learn of the start.
         """
         self._stopwatch = stopwatch
         if self.snapshots is not None:  # it began before, in a group

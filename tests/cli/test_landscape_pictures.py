@@ -1,4 +1,4 @@
-"""What pictures of landscapes show: paths, marks, colours and frames."""
+"""Pictures of landscapes show paths, marks, colours and frames."""
 
 from __future__ import annotations
 

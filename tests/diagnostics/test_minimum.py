@@ -23,17 +23,17 @@ def test_the_minimum_of_logistic_regression_is_that_of_scikit_learn(seed):
     classes = (x[:, 0] + 2 * draw(seed + 10)[:, 0] > 0).astype(int)
     data = gd.Dataset.from_arrays(x, classes, dtype=torch.float64)
     strength = 0.01
-    found = minimum_of(
+    minimum = minimum_of(
         Objective(gd.Linear(3), gd.BinaryCrossEntropy(), gd.L2(strength=strength)), data
     )
     model = LogisticRegression(C=1 / (2 * strength * len(x)), tol=1e-10).fit(x, classes)
     margins = (2 * classes - 1) * model.decision_function(x)
     expected = np.logaddexp(0, -margins).mean() + strength * (model.coef_**2).sum()
-    assert found.value == pytest.approx(expected, rel=1e-7)
+    assert minimum.value == pytest.approx(expected, rel=1e-7)
     share = classes.mean()
     entropy = -share * np.log(share) - (1 - share) * np.log(1 - share)
-    assert found.baseline == pytest.approx(entropy, rel=1e-6)
-    assert found.is_attained
+    assert minimum.baseline == pytest.approx(entropy, rel=1e-6)
+    assert minimum.is_attained
 
 
 def test_the_minimum_of_poisson_regression_is_that_of_scikit_learn():
@@ -42,10 +42,10 @@ def test_the_minimum_of_poisson_regression_is_that_of_scikit_learn():
     data = gd.Dataset.from_arrays(x, counts, dtype=torch.float64)
     model = PoissonRegressor(alpha=0.0, tol=1e-10, max_iter=1000).fit(x, counts)
     z = x @ model.coef_ + model.intercept_
-    found = minimum_of(Objective(gd.Linear(3), gd.Poisson()), data)
-    assert found.value == pytest.approx((np.exp(z) - counts * z).mean(), rel=1e-7)
+    minimum = minimum_of(Objective(gd.Linear(3), gd.Poisson()), data)
+    assert minimum.value == pytest.approx((np.exp(z) - counts * z).mean(), rel=1e-7)
     mean = counts.mean()
-    assert found.baseline == pytest.approx(mean - mean * np.log(mean), rel=1e-6)
+    assert minimum.baseline == pytest.approx(mean - mean * np.log(mean), rel=1e-6)
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -57,17 +57,17 @@ def test_separable_classes_have_no_finite_minimum_without_a_penalty(classes, str
     model = gd.Linear(3, 1 if classes == 2 else 3)
     penalty = None if strength is None else gd.L2(strength=strength)
     data = gd.Dataset.from_arrays(x, labels, dtype=torch.float64)
-    found = minimum_of(Objective(model, loss, penalty), data)
-    assert found.is_attained is bool(strength)
-    assert (found.value == 0) is not bool(strength)
+    minimum = minimum_of(Objective(model, loss, penalty), data)
+    assert minimum.is_attained is bool(strength)
+    assert (minimum.value == 0) is not bool(strength)
 
 
 def test_the_mean_predictor_of_least_squares_leaves_the_variance():
     x = draw(6)
     y = 1e9 + x[:, 0]
     data = gd.Dataset.from_arrays(x, y, dtype=torch.float64)
-    found = minimum_of(Objective(gd.Linear(3), gd.MSE()), data)
-    assert found.baseline == pytest.approx(y.var(), rel=1e-6)
+    minimum = minimum_of(Objective(gd.Linear(3), gd.MSE()), data)
+    assert minimum.baseline == pytest.approx(y.var(), rel=1e-6)
 
 
 def test_unknown_minima_are_none():

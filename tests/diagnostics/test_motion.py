@@ -1,4 +1,4 @@
-"""What an objective did over its last epochs, on courses that are known."""
+"""The motion of an objective over its last epochs, on courses that are known."""
 
 from __future__ import annotations
 

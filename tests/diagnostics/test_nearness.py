@@ -1,4 +1,4 @@
-"""What counts as near a stationary point, on runs whose distance is known."""
+"""A point counts as near a stationary point, on runs whose distance is known."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def test_nearness_does_not_depend_on_the_scale_of_the_target(scale, shift):
             model.bias.fill_(scale * shift)
             objective_value = ((model(x)[:, 0] - y) ** 2).mean().item()
         row = {"objective": objective_value, "gradient_norm": 1e-12}
-        found = nearness(objective, data, row, dict(model.named_parameters()))
-        assert found.is_near is is_near
+        result = nearness(objective, data, row, dict(model.named_parameters()))
+        assert result.is_near is is_near
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
@@ -67,6 +67,6 @@ def test_a_network_at_its_start_is_not_near(activation):
     model = gd.MLP(data.features, 3, hidden=[4], activation=activation).double()
     gd.initialize(model, gd.Xavier(), seed=0)
     objective = Objective(model, gd.CrossEntropy())
-    found = objective.evaluate(objective.encode(data.train), data, gradient=True)
-    row = {"objective": found.objective, "gradient_norm": found.gradient_norm}
+    evaluation = objective.evaluate(objective.encode(data.train), data, gradient=True)
+    row = {"objective": evaluation.objective, "gradient_norm": evaluation.gradient_norm}
     assert not nearness(objective, data, row, dict(model.named_parameters())).is_near

@@ -1,4 +1,4 @@
-"""What users' components draw by PyTorch, NumPy and Python is a function of the run's seed."""
+"""Users' components draw by PyTorch, NumPy and Python as a function of the run's seed."""
 
 from __future__ import annotations
 

@@ -124,14 +124,14 @@ def test_dropout_is_a_function_of_seed_and_step(layer):
 
 def test_per_sample_without_shuffling_equals_sgd_regressor():
     x, y = DATA.train.features.numpy(), DATA.train.targets.numpy()[:, 0]
-    # its loss is half of the squared error, so its learning rate is twice ours
+    # its loss is half of the squared error, so its learning rate is twice that of gdframe
     peer = SGDRegressor(
         penalty=None, learning_rate="constant", eta0=0.02, shuffle=False, max_iter=7, tol=None
     ).fit(x, y)
     engine, _, _ = train(gd.PerSample(24, shuffle=False), [run_of(lr=0.01)], epochs=7)
-    ours = stacked(engine)
-    np.testing.assert_allclose(ours["weight"][0, 0].numpy(), peer.coef_, rtol=1e-8)
-    np.testing.assert_allclose(ours["bias"][0].numpy(), peer.intercept_, rtol=1e-8)
+    weights = stacked(engine)
+    np.testing.assert_allclose(weights["weight"][0, 0].numpy(), peer.coef_, rtol=1e-8)
+    np.testing.assert_allclose(weights["bias"][0].numpy(), peer.intercept_, rtol=1e-8)
 
 
 def test_per_sample_without_shuffling_equals_sgd_classifier():
@@ -148,9 +148,9 @@ def test_per_sample_without_shuffling_equals_sgd_classifier():
     )  # fmt: skip
     loader = gd.PerSample(data.rows, shuffle=False)
     engine, _, _ = train(loader, [run], epochs=4, data=data)
-    ours = stacked(engine)
-    np.testing.assert_allclose(ours["weight"][0, 0].numpy(), peer.coef_[0], rtol=1e-8)
-    np.testing.assert_allclose(ours["bias"][0].numpy(), peer.intercept_, rtol=1e-8)
+    weights = stacked(engine)
+    np.testing.assert_allclose(weights["weight"][0, 0].numpy(), peer.coef_[0], rtol=1e-8)
+    np.testing.assert_allclose(weights["bias"][0].numpy(), peer.intercept_, rtol=1e-8)
 
 
 def test_traces_measure_before_the_update():

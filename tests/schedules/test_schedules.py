@@ -42,15 +42,15 @@ def test_schedules_equal_torch():
         "step": (gd.Step(every=3, gamma=0.5), "StepLR", {"step_size": 3, "gamma": 0.5}),
         "cosine": (gd.Cosine(), "CosineAnnealingLR", {"T_max": 20}),
     }
-    for ours, name, settings in peers.values():
+    for schedule, name, settings in peers.values():
         rule = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-        theirs = getattr(torch.optim.lr_scheduler, name)(rule, **settings)
+        peer = getattr(torch.optim.lr_scheduler, name)(rule, **settings)
         expected = []
         for _ in range(20):
             expected.append(rule.param_groups[0]["lr"])
             rule.step()
-            theirs.step()
-        np.testing.assert_allclose(ours(np.arange(20), gd.Clock(1, 20)), expected, atol=1e-12)
+            peer.step()
+        np.testing.assert_allclose(schedule(np.arange(20), gd.Clock(1, 20)), expected, atol=1e-12)
 
 
 def test_any_schedule_can_follow_a_warmup():

@@ -62,7 +62,7 @@ def losing_worst(draw: Draw) -> Draw:
 
 
 Case = tuple[Draw, Draw]
-"""How the values of the first level are drawn, and those of the others."""
+"""Samplers of the values of the first level and of the others."""
 
 CASES: dict[str, Case] = {
     **{name: (draw, draw) for name, draw in VALUES.items()},
@@ -99,8 +99,8 @@ def power(rates: Sequence[int], seeds: int, t: float, sweeps: int, seed: int = 0
     rng = np.random.default_rng((seed, seeds, *rates))
     gain = t * np.sqrt(2 / seeds)
     case = CASES["normal"]
-    found = [p_values(levels_of(rng, case, rates, seeds, gain)) <= CHANCE for _ in range(sweeps)]
-    return float(np.mean(found))
+    differ = [p_values(levels_of(rng, case, rates, seeds, gain)) <= CHANCE for _ in range(sweeps)]
+    return float(np.mean(differ))
 
 
 def coverage(draw: Draw, mean: float, seeds: int, samples: int, seed: int = 0) -> float:

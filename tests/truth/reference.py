@@ -119,7 +119,7 @@ class LinearProblem:
 
     @cached_property
     def is_separable(self):
-        """Whether a linear model separates the classes and nothing bounds the weights."""
+        """Tell whether a linear model separates the classes and nothing bounds the weights."""
         bounded = self.kind != "none" and self.strength
         if bounded or self.loss not in ("binary_cross_entropy", "cross_entropy"):
             return False
@@ -135,9 +135,9 @@ class LinearProblem:
                         part[:, k], part[:, other] = -x[y == k], x[y == k]
                         rows.append(part.reshape(len(part), -1))
             rows = np.vstack(rows)
-        found = linprog(np.zeros(rows.shape[1]), A_ub=rows, b_ub=-np.ones(len(rows)),
-                        bounds=[(None, None)] * rows.shape[1])  # fmt: skip
-        return found.status == 0
+        solution = linprog(np.zeros(rows.shape[1]), A_ub=rows, b_ub=-np.ones(len(rows)),
+                           bounds=[(None, None)] * rows.shape[1])  # fmt: skip
+        return solution.status == 0
 
     @cached_property
     def baseline(self):

@@ -95,7 +95,7 @@ class Trained:
 
     @property
     def is_near(self) -> bool | None:
-        """Whether the end is near a stationary point; None if that is not known."""
+        """Tell whether the end is near a stationary point; None if that is not known."""
         if self.is_function:
             return self.newton[0] <= 1e-2
         if self.gap is not None:
@@ -121,7 +121,7 @@ class Trained:
         return full, self.linear.noisy_limit(self.rule, self.spec.loader.batch_size)
 
     def improves(self, lr: float) -> bool:
-        """Whether a learning rate ends lower than the run did, and lower than it started."""
+        """Tell whether a learning rate ends lower than the run did, and lower than it started."""
         other = self.train(self.case.but(lr=lr))
         start = float(self.history["objective"][0])
         end = self.result.objective if self.status != "diverged" else np.inf

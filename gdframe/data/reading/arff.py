@@ -16,8 +16,8 @@ ATTRIBUTE = re.compile(r"""@attribute\s+('(?:[^'\\]|\\.)*'|"[^"]*"|\S+)\s+(.*)""
 def is_arff(lines: list[str]) -> bool:
     """Return whether the first lines of a text are those of an ARFF file."""
     heads = [line.split(None, 1)[0].lower() for line in lines if line.strip()]
-    told = [head for head in heads if not head.startswith("%")]
-    return bool(told) and told[0] in ("@relation", "@attribute")
+    words = [head for head in heads if not head.startswith("%")]
+    return bool(words) and words[0] in ("@relation", "@attribute")
 
 
 def read_arff(file: Path, text: Path) -> pa.Table:

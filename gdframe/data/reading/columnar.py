@@ -108,8 +108,8 @@ def read_feather(file: Path) -> pa.Table:
             size += batches[-1].nbytes
             require_memory(str(file), COPIES * size, FEWER)
         schema = pa.ipc.open_file(source).schema
-        kept = pa.schema([schema.field(i) for i in flat])
-        table = pa.Table.from_batches(batches, kept)
+        flat_schema = pa.schema([schema.field(i) for i in flat])
+        table = pa.Table.from_batches(batches, flat_schema)
         table.validate(full=True)
         return _with_nested(table, schema)
 

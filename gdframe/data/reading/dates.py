@@ -42,7 +42,7 @@ MONTHS = {name: place for place, name in enumerate(
 
 @dataclass(frozen=True)
 class DateFormat:
-    """How dates are written.
+    """The way in which dates are written.
 
     Args:
         form: a key of ``FORMS``.

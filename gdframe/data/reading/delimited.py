@@ -50,7 +50,7 @@ class ParsedText:
 
 @dataclass(frozen=True)
 class _Plan:
-    """How the text is parsed."""
+    """The rules by which the text is parsed."""
 
     names: list[str]
     layout: Layout

@@ -1,4 +1,4 @@
-"""Whether the first row of a text holds the names of the columns, and the names."""
+"""The names of the columns, from the first row of a text if it holds them."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ SPELLED = {"tab": "\t", "\\t": "\t", "blank": " ", "space": " ", "blanks": " "}
 
 @dataclass(frozen=True)
 class Layout:
-    """How a file's text is a table. None stands for what the file decides.
+    """The layout of a table in a file's text. None stands for what the file decides.
 
     Args:
         separator: ``,``, ``;``, tab, ``|`` or another character; a blank stands for runs of blanks.

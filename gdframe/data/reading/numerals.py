@@ -18,7 +18,7 @@ UNITS = re.compile(r"^[$€£¥]\s*|\s*([$€£¥%]|EUR|USD)$")
 
 @dataclass(frozen=True)
 class NumberFormat:
-    """How numbers are written.
+    """The way in which numbers are written.
 
     Args:
         decimal: character before the fraction.

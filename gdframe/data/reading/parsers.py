@@ -54,13 +54,13 @@ class ParsingError(Exception):
 
     @property
     def is_about_quotes(self) -> bool:
-        """Whether a quote that begins a value does not end it."""
+        """Tell whether a quote that begins a value does not end it."""
         return "unterminated quote" in str(self)
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a text is parsed.
+    """The rules by which a text is parsed.
 
     Args:
         path: of the text, in UTF-8.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from gdframe.data.reading.layout import SEPARATORS, Layout
 
 COMMENTS = ("#", "%", "//")
-"""What lines before a table may begin with that are no data."""
+"""Beginnings of lines before a table that are no data."""
 
 MOST_LINES = 500
 """Most lines that are looked at."""
@@ -27,7 +27,7 @@ NUMBER = r"[+-]?(\d[\d.,]*|[.,]\d+)([eE][+-]?\d+)?"
 
 @dataclass(frozen=True)
 class Sniffed:
-    """What the first lines of a text tell.
+    """The facts that the first lines of a text tell.
 
     Args:
         separator: of values; a blank stands for runs of blanks.

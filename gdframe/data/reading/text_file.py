@@ -55,7 +55,7 @@ class TextFile:
 
 @dataclass
 class _Look:
-    """What a pass over a file's bytes has seen."""
+    """The facts that a pass over a file's bytes collects."""
 
     is_utf8: bool = True
     size: int = 0
@@ -86,20 +86,20 @@ def text_file(file: Path, encoding: str | None = None) -> Iterator[TextFile]:
         encoding = "utf-8"
     with text_stream(file) as (stream, how):
         head = stream.read(1 << 16)
-        found = encoding or _encoding_by_head(file, head)
-        look = _look_through(file, head, stream, found)
-    if found is None:
-        found = "utf-8" if look.is_utf8 else "cp1252" if not look.has_control_range else "latin-1"
+        used = encoding or _encoding_by_head(file, head)
+        look = _look_through(file, head, stream, used)
+    if used is None:
+        used = "utf-8" if look.is_utf8 else "cp1252" if not look.has_control_range else "latin-1"
     notes = [f"decompressed ({how})"] if how else []
-    if found not in ("utf-8", "utf-8-sig") and encoding is None:
-        notes.append(f"not UTF-8: read as {found}; data.encoding=NAME for another encoding")
-    if found == "utf-8" and look.is_utf8 and look.has_plain_ends and not how:
-        yield TextFile(file, found, tuple(notes), look.lines)
+    if used not in ("utf-8", "utf-8-sig") and encoding is None:
+        notes.append(f"not UTF-8: read as {used}; data.encoding=NAME for another encoding")
+    if used == "utf-8" and look.is_utf8 and look.has_plain_ends and not how:
+        yield TextFile(file, used, tuple(notes), look.lines)
         return
     with TemporaryDirectory(prefix="gdframe-") as folder:
         copy = Path(folder) / "table.txt"
-        _write_copy(file, copy, found)
-        yield TextFile(copy, found, tuple(notes), look.lines)
+        _write_copy(file, copy, used)
+        yield TextFile(copy, used, tuple(notes), look.lines)
 
 
 def _encoding_by_head(file: Path, head: bytes) -> str | None:

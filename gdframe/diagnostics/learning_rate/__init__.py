@@ -4,4 +4,4 @@ AUTO = "auto"
 """The value of ``lr`` that stands for a search."""
 
 FALLBACK = 0.01
-"""The learning rate that is taken if none can be found."""
+"""The learning rate of a run whose search finds none."""

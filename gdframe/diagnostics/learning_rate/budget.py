@@ -1,4 +1,4 @@
-"""How many rates an automatic search tries, and for how many steps, so that it stays cheap.
+"""The number of rates of an automatic search and of their steps, so that it stays cheap.
 
 The cost is estimated, never measured, so that the same run always gets the same rate.
 """

@@ -18,7 +18,7 @@ Row = Mapping[str, float]
 
 @dataclass(frozen=True, order=True)
 class Trial:
-    """What a learning rate reached.
+    """The result of a learning rate.
 
     Args:
         lr: the learning rate.

@@ -83,7 +83,7 @@ class Configuration:
 
     @cached_property
     def seeds_change_nothing(self) -> bool:
-        """Whether several seeds trained in the same way, as full batches from a zero start do."""
+        """Tell whether several seeds trained alike, as full batches from a zero start do."""
         results = [record.result or {} for record in self.records]
         first = results[0] if results else {}
         return len(self.values) > 1 and all(

@@ -92,12 +92,12 @@ class Difference:
 
     @property
     def is_one_run(self) -> bool:
-        """Whether the seeds change nothing on both sides, so that each is one run."""
+        """Tell whether the seeds change nothing on both sides, so that each is one run."""
         return self.winner.seeds_change_nothing and self.loser.seeds_change_nothing
 
     @property
     def is_tested(self) -> bool:
-        """Whether chance can be judged: enough seeds that change something."""
+        """Tell whether chance can be judged: enough seeds that change something."""
         return self.seeds >= FEWEST_SEEDS and not self.is_one_run
 
     @property

@@ -26,7 +26,7 @@ def with_rates(jobs: Sequence[Job], datasets: Datasets) -> list[Job]:
     """
     is_alone = len(jobs) == 1
     automatic = [job for job in jobs if job.config["lr"] == AUTO]
-    if automatic:  # a wrong run is told before any search
+    if automatic:  # a wrong run is refused before any search
         for job in jobs:
             with _naming(job, is_alone=is_alone):
                 check(job.config)

@@ -1,4 +1,4 @@
-"""What the axis of a sweep's metric shows: the metric, or its gap to the known minimum."""
+"""The axis of a sweep's metric, which shows the metric or its gap to the known minimum."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well ``lr-range`` and ``lr=auto`` choose: 22 problems, against a grid of 40 rates as a sweep.
+"""``lr-range`` and ``lr=auto`` choose well: 22 problems, against a sweep of 40 rates.
 
     python -m pytest -m slow -n 0 -s tests/diagnostics/learning_rate/test_benchmark.py
 
@@ -127,7 +127,7 @@ def _numbers(values) -> str:
 
 
 def verdicts(row, kind) -> dict[str, bool]:
-    """Whether a choice is near the best objective, validation loss and metric, and stable."""
+    """Tell whether a choice is near the best objective, validation loss and metric, and stable."""
     best, (_, reached) = row["best"], row[kind]
     nothing = REACHED * (row["start"] - best["objective"])
     return {
