@@ -25,6 +25,9 @@ BLOCK = 1 << 20
 
 Task = Literal["regression", "classification", "minimization"]
 
+RARE = 0.4
+"""Share of its even share below which a class is rare: of two classes, a fifth of the rows."""
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -114,6 +117,14 @@ class Dataset:
     def class_counts(self) -> Tensor:
         """Number of training rows of each class, (classes,)."""
         return torch.bincount(self.train.targets, minlength=len(self.classes or ()))
+
+    @cached_property
+    def has_rare_class(self) -> bool:
+        """Tell whether a class has few training rows; False without classes."""
+        if self.task != "classification":
+            return False
+        counts = self.class_counts
+        return bool(counts.min() * len(counts) < RARE * counts.sum())
 
     @cached_property
     def digest(self) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 
 import torch
 from torch import Tensor
+
+from gdframe.metrics.base import Metric
 
 
 def confusion_matrix(decisions: Tensor, targets: Tensor) -> Tensor:
@@ -27,17 +30,35 @@ def confusion_matrix(decisions: Tensor, targets: Tensor) -> Tensor:
     return torch.bincount(cells, minlength=classes**2).view(classes, classes).double()
 
 
-def of_classes(hits: Tensor, totals: Tensor, is_present: Tensor) -> float:
-    """Return the ratio ``hits / totals`` of the second of two classes, or the mean over more.
+class DecisionMetric(Metric):
+    """Base class of metrics that are a ratio of counts for each class.
 
-    A ratio without rows counts as 0. Classes that have no rows and no predictions are left out.
-
-    Args:
-        hits: (classes,).
-        totals: (classes,).
-        is_present: (classes,) whether a class counts for the mean.
+    The metric is the ratio of the second of two classes, or the mean over more classes. A ratio
+    without rows counts as 0. Classes that have no rows and no predictions are left out.
     """
-    ratios = torch.where(totals > 0, hits / totals.clamp(min=1), 0.0)
-    if len(ratios) == 2:
-        return float(ratios[1])
-    return float(ratios[is_present].mean()) if is_present.any() else math.nan
+
+    task = "classification"
+    maximize = True
+    needs = "decisions"
+
+    @staticmethod
+    @abstractmethod
+    def ratio(hits: Tensor, rows: Tensor, predictions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the numerator and the denominator of the ratio of each class, (classes,).
+
+        Args:
+            hits: rows of each class that are predicted correctly (classes,).
+            rows: rows of each class (classes,).
+            predictions: rows that each class is predicted for (classes,).
+        """
+
+    def __call__(self, predicted: Tensor, targets: Tensor) -> float:
+        """Return the metric over all rows."""
+        counts = confusion_matrix(predicted, targets)
+        rows, predictions = counts.sum(dim=1), counts.sum(dim=0)
+        hits, totals = self.ratio(counts.diag(), rows, predictions)
+        ratios = torch.where(totals > 0, hits / totals.clamp(min=1), 0.0)
+        if len(ratios) == 2:
+            return float(ratios[1])
+        is_present = rows + predictions > 0
+        return float(ratios[is_present].mean()) if is_present.any() else math.nan

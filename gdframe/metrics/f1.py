@@ -9,21 +9,15 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from gdframe.metrics.base import Metric
-from gdframe.metrics.confusion import confusion_matrix, of_classes
+from gdframe.metrics.confusion import DecisionMetric
 from gdframe.registry import METRICS
 
 
 @METRICS.register("f1")
-class F1(Metric):
+class F1(DecisionMetric):
     """Harmonic mean of precision and recall of the second class; the mean over several classes."""
 
-    task = "classification"
-    maximize = True
-    needs = "decisions"
-
-    def __call__(self, predicted: Tensor, targets: Tensor) -> float:
-        """Return the F1 score over all rows."""
-        counts = confusion_matrix(predicted, targets)
-        total = counts.sum(dim=1) + counts.sum(dim=0)
-        return of_classes(2 * counts.diag(), total, total > 0)
+    @staticmethod
+    def ratio(hits: Tensor, rows: Tensor, predictions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return twice the hits of each class, and its rows and predictions."""
+        return 2 * hits, rows + predictions

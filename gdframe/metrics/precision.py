@@ -10,21 +10,15 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from gdframe.metrics.base import Metric
-from gdframe.metrics.confusion import confusion_matrix, of_classes
+from gdframe.metrics.confusion import DecisionMetric
 from gdframe.registry import METRICS
 
 
 @METRICS.register("precision")
-class Precision(Metric):
+class Precision(DecisionMetric):
     """Share of predictions of the second class that are right; the mean over several classes."""
 
-    task = "classification"
-    maximize = True
-    needs = "decisions"
-
-    def __call__(self, predicted: Tensor, targets: Tensor) -> float:
-        """Return the precision over all rows."""
-        counts = confusion_matrix(predicted, targets)
-        rows, predictions = counts.sum(dim=1), counts.sum(dim=0)
-        return of_classes(counts.diag(), predictions, rows + predictions > 0)
+    @staticmethod
+    def ratio(hits: Tensor, rows: Tensor, predictions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the hits of each class, and its predictions."""
+        return hits, predictions

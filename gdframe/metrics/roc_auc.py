@@ -10,26 +10,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gdframe.metrics.base import Metric
-from gdframe.metrics.ranking import counts_by_threshold, one_against_rest
+from gdframe.metrics.ranking import RankingMetric, counts_by_threshold
 from gdframe.registry import METRICS
 
 
 @METRICS.register("roc_auc")
-class RocAuc(Metric):
+class RocAuc(RankingMetric):
     """Area under the ROC curve; NaN if a class has no rows."""
 
-    task = "classification"
-    maximize = True
-    needs = "scores"
-
-    def __call__(self, predicted: Tensor, targets: Tensor) -> float:
-        """Return the area over all rows."""
-        return one_against_rest(_area, predicted, targets)
-
-
-def _area(scores: Tensor, is_class: Tensor) -> float:
-    true, false = counts_by_threshold(scores, is_class)
-    zero = true.new_zeros(1)
-    heights, widths = torch.cat([zero, true]), torch.cat([zero, false])
-    return float(torch.trapezoid(heights, widths) / (true[-1] * false[-1]))
+    @staticmethod
+    def of_class(scores: Tensor, is_class: Tensor) -> float:
+        """Return the area of a class."""
+        true, false = counts_by_threshold(scores, is_class)
+        zero = true.new_zeros(1)
+        heights, widths = torch.cat([zero, true]), torch.cat([zero, false])
+        return float(torch.trapezoid(heights, widths) / (true[-1] * false[-1]))

@@ -28,13 +28,10 @@ DEFAULTS: dict[Task, tuple[str, ...]] = {
 WITH_RARE_CLASS = ("accuracy", "balanced_accuracy", "roc_auc")
 """Default metrics where a class is rare: accuracy is high if the class is never predicted."""
 
-RARE = 0.4
-"""Share of its even share below which a class is rare: of two classes, a fifth of the rows."""
-
 
 def default_metrics(data: Dataset) -> Mapping[str, Metric]:
     """Return the default metrics of data by name."""
-    return _built(WITH_RARE_CLASS) if _has_rare_class(data) else metrics_of_task(data.task)
+    return _built(WITH_RARE_CLASS) if data.has_rare_class else metrics_of_task(data.task)
 
 
 def metrics_of_task(task: Task) -> Mapping[str, Metric]:
@@ -45,13 +42,6 @@ def metrics_of_task(task: Task) -> Mapping[str, Metric]:
 @cache
 def _built(names: tuple[str, ...]) -> Mapping[str, Metric]:
     return {name: METRICS.build(name) for name in names}
-
-
-def _has_rare_class(data: Dataset) -> bool:
-    if data.task != "classification":
-        return False
-    counts = data.class_counts
-    return bool(counts.min() * len(counts) < RARE * counts.sum())
 
 
 def named_metrics(metrics: Sequence[str | Metric]) -> dict[str, Metric]:
