@@ -20,12 +20,12 @@ from gdframe.config.messages import explain, refuse_choices
 from gdframe.config.override_syntax import named_plugins, parse, with_plugins
 from gdframe.config.overrides import check_texts, named_folder, refuse_unheard
 from gdframe.config.schema import register_nodes
-from gdframe.config.stored import config_text, escaped, resolve, text_with_rate
+from gdframe.config.stored import config_text, resolve, text_with_rate
 from gdframe.config.train_run import train_run
 from gdframe.config.trusted_plugins import digests, load_named
 from gdframe.config.validation import check
 from gdframe.config.values import anchor, dump, plain
-from gdframe.errors import UserError
+from gdframe.errors import UserError, escaped
 from gdframe.observers.base import Observer
 from gdframe.runs.result import Result
 from gdframe.runs.run_folder import RunFolder

@@ -118,6 +118,16 @@ def typed_as(keys: Mapping[str, str]) -> Iterator[None]:
         raise InputError(typed, error.problem) from error
 
 
+def escaped(text: str) -> str:
+    r"""Return the text of a config that resolves to ``text``, without interpolation.
+
+    Example:
+        >>> escaped("$a ${b}")
+        '$a \\${b}'
+    """
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
+
+
 def override_value(text: str) -> str:
     r"""Return text as a value of an override: in quotes, unless it is a plain word.
 
@@ -128,8 +138,7 @@ def override_value(text: str) -> str:
     is_word = re.fullmatch(r"[A-Za-z_][\w.-]*", text, re.ASCII)
     if is_word and text.lower() not in ("null", "true", "false", "nan", "inf"):
         return text
-    escaped = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
-    ends = re.sub(r"(\\*)('|\Z)", r"\1\1\2", escaped).replace("'", r"\'")
+    ends = re.sub(r"(\\*)('|\Z)", r"\1\1\2", escaped(text)).replace("'", r"\'")
     return f"'{ends}'"
 
 

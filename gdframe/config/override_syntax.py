@@ -9,8 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from gdframe.config.stored import escaped
-from gdframe.errors import UserError, bad_value
+from gdframe.errors import UserError, bad_value, override_value
 
 
 def parse(overrides: Sequence[str]) -> list[Override]:
@@ -42,10 +41,9 @@ def quoted(text: str) -> str:
         >>> quoted("runs/a"), quoted("runs/a, b")
         ('runs/a', "'runs/a, b'")
     """
-    if re.fullmatch(r"[\w.-]*/[\w./-]*", text, re.ASCII):
+    if re.fullmatch(r"[\w.-]*/[\w./-]*", text, re.ASCII):  # a path
         return text
-    ends = re.sub(r"(\\*)('|\Z)", r"\1\1\2", escaped(text)).replace("'", r"\'")
-    return f"'{ends}'"
+    return override_value(text)
 
 
 def with_plugins(word: str, plugins: Sequence[str]) -> str:

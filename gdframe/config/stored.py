@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gdframe.config.schema import Schema
 from gdframe.diagnostics.learning_rate import AUTO
-from gdframe.errors import UserError
+from gdframe.errors import UserError, escaped
 from gdframe.runs.parsing import MOST_VALUES, conform, parse_yaml
 from gdframe.runs.run_folder import MOST_CONFIG
 
@@ -218,13 +218,3 @@ def _escaped(value: Any) -> Any:
     if isinstance(value, list):
         return [_escaped(item) for item in value]
     return escaped(value) if isinstance(value, str) else value
-
-
-def escaped(text: str) -> str:
-    r"""Return the text of a config that resolves to ``text``, without interpolation.
-
-    Example:
-        >>> escaped("$a ${b}")
-        '$a \\${b}'
-    """
-    return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)

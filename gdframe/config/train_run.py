@@ -17,11 +17,11 @@ from gdframe.config.override_syntax import named_plugins, parse
 from gdframe.config.overrides import refuse_unheard
 from gdframe.config.prepare import PreparedRun, make_group, prepare
 from gdframe.config.schema import register_nodes
-from gdframe.config.stored import config_text, escaped, resolve, text_with_rate
+from gdframe.config.stored import config_text, resolve, text_with_rate
 from gdframe.config.trusted_plugins import digests, load_stored
 from gdframe.config.validation import check
 from gdframe.config.values import name_data, plain, read_config
-from gdframe.errors import UserError, in_words, printable
+from gdframe.errors import UserError, escaped, in_words, printable
 from gdframe.observers import Observer, preparing
 from gdframe.registry import ENGINES, SCHEDULES
 from gdframe.runs.files import NotWrittenError, storing

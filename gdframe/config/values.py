@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from gdframe.config.stored import check_growth, escaped, parse_config
-from gdframe.errors import UserError, printable, user_path
+from gdframe.config.stored import check_growth, parse_config
+from gdframe.errors import UserError, escaped, printable, user_path
 from gdframe.runs.files import require_folder
 from gdframe.runs.folder import DamagedError
 from gdframe.runs.run_folder import CONFIG, RunFolder

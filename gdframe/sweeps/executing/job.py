@@ -17,10 +17,10 @@ import yaml
 from omegaconf.errors import OmegaConfBaseException
 
 from gdframe.config.composer import Base, Composition, anchored
-from gdframe.config.stored import check_resolved, check_values, escaped, parse_config, references_in
+from gdframe.config.stored import check_resolved, check_values, parse_config, references_in
 from gdframe.config.trusted_plugins import digests
 from gdframe.config.values import anchor, plain, read_config
-from gdframe.errors import UserError, printable
+from gdframe.errors import UserError, escaped, printable
 from gdframe.runs.files import storing
 from gdframe.runs.folder import DamagedError
 from gdframe.runs.run_folder import RunFolder
