@@ -151,12 +151,11 @@ def _commands(path: str, columns: Sequence[TypedColumn], settings: Sequence[str]
     last = usable[-1:] if usable else []
     first = [column for column in usable[:1] if column.content == "text"]
     commands = []
-    for column in dict.fromkeys(map(lambda c: c.name, [*named, *last, *first])):  # noqa: C417
-        chosen = next(c for c in usable if c.name == column)
-        task = _task(chosen)
+    for column in {column.name: column for column in (*named, *last, *first)}.values():
+        task = _task(column)
         if not task:
             continue
-        target = f"data.target={override_value(column)}"
+        target = f"data.target={override_value(column.name)}"
         words = ["data=table", f"data.path={override_value(path)}", target, *settings]
         commands.append(f"python -m gdframe {' '.join(map(shell_word, words))}  # {task}")
     return commands[:MOST_COMMANDS] or [

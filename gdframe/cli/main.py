@@ -17,7 +17,7 @@ from types import FrameType
 from typing import NamedTuple
 
 from gdframe.cli.streams import patient_streams
-from gdframe.cli.verb_parser import VerbParser as _Parser
+from gdframe.cli.verb_parser import VerbParser
 from gdframe.errors import Exit, FailedError, UserError, printable, reason_of, require_utf8
 from gdframe.interrupt import forget, raise_outside_imports, signals
 from gdframe.runs.files import DISK_FULL, NotWrittenError
@@ -164,7 +164,7 @@ def _train(argv: list[str]) -> int:
 
 
 def _list(argv: list[str]) -> int:
-    parser = _Parser("list", "show every registered component")
+    parser = VerbParser("list", "show every registered component")
     parser.add_argument("kind", nargs="*", help="optimizer, loss, ...; by default all")
     kinds = parser.parse_args([word for word in argv if "=" not in word]).kind
     from gdframe.cli.list import table
@@ -186,7 +186,7 @@ def _plugins(overrides: list[str]) -> list[str]:
 
 
 def _resume(argv: list[str]) -> int:
-    parser = _Parser("resume", "resume a run, or the unfinished runs of a sweep")
+    parser = VerbParser("resume", "resume a run, or the unfinished runs of a sweep")
     parser.add_argument("run", help="run folder or sweep folder")
     parser.add_argument("overrides", nargs="*", help="such as epochs=200")
     chosen = parser.parse_args(argv)
@@ -224,7 +224,7 @@ def _resume_sweep(folder: Path, overrides: Sequence[str]) -> int:
 
 
 def _predict(argv: list[str]) -> int:
-    parser = _Parser("predict", "predict the target of each row of a table")
+    parser = VerbParser("predict", "predict the target of each row of a table")
     parser.add_argument("run", help="run folder")
     parser.add_argument("data", help="the file, with the columns the model was trained on")
     parser.add_argument("--output", help="a .csv or .parquet file; by default standard output")
@@ -250,7 +250,7 @@ def _predict(argv: list[str]) -> int:
 
 
 def _inspect(argv: list[str]) -> int:
-    parser = _Parser("inspect", "show what a table holds, and how to train on it")
+    parser = VerbParser("inspect", "show what a table holds, and how to train on it")
     parser.add_argument("data", help="a file, a folder or a pattern of names")
     parser.add_argument("settings", nargs="*", help="such as data.separator=';' or data.skip=2")
     chosen = parser.parse_args(argv)
@@ -261,7 +261,7 @@ def _inspect(argv: list[str]) -> int:
 
 
 def _lr_range(argv: list[str]) -> int:
-    parser = _Parser("lr-range", "try learning rates, and suggest one")
+    parser = VerbParser("lr-range", "try learning rates, and suggest one")
     parser.add_argument("overrides", nargs="*", help="the run: variant=sgd, data=digits, ...")
     parser.add_argument("--low", type=float, help="smallest learning rate")
     parser.add_argument("--high", type=float, help="largest learning rate")
@@ -278,7 +278,7 @@ def _lr_range(argv: list[str]) -> int:
 
 
 def _landscape(argv: list[str]) -> int:
-    parser = _Parser("landscape", "show the objective around the paths of runs")
+    parser = VerbParser("landscape", "show the objective around the paths of runs")
     parser.add_argument("runs", nargs="+", help="run folders")
     parser.add_argument("--parameters", nargs="+", default=(), help="1 or 2, such as weight[0,3]")
     parser.add_argument("--between", action="store_true", help="the line between two runs' ends")
@@ -295,7 +295,7 @@ def _landscape(argv: list[str]) -> int:
 
 
 def _report(argv: list[str]) -> int:
-    parser = _Parser("report", "write a run or a sweep as one HTML page")
+    parser = VerbParser("report", "write a run or a sweep as one HTML page")
     parser.add_argument("folder", help="run folder or sweep folder, also during training")
     parser.add_argument("--output", help="file of the page (report.html in that folder)")
     parser.add_argument("--no-landscape", action="store_true", help="do not draw the landscape")
@@ -309,7 +309,7 @@ def _report(argv: list[str]) -> int:
 
 
 def _watch(argv: list[str]) -> int:
-    parser = _Parser("watch", "show a run or a sweep in the terminal while it trains")
+    parser = VerbParser("watch", "show a run or a sweep in the terminal while it trains")
     parser.add_argument("folder", help="run folder or sweep folder")
     parser.add_argument("--every", type=float, default=1.0, help="seconds between two updates (1)")
     chosen = parser.parse_args(argv)
@@ -320,7 +320,7 @@ def _watch(argv: list[str]) -> int:
 
 
 def _guide(argv: list[str]) -> int:
-    parser = _Parser("guide", "show a page of the guide")
+    parser = VerbParser("guide", "show a page of the guide")
     parser.add_argument("topic", nargs="?", help="name of the page; by default the list of topics")
     chosen = parser.parse_args(argv)
     from rich.console import Console

@@ -176,12 +176,12 @@ def _word_places(column: Column, typed_column: TypedColumn) -> NDArray[Any]:
 
 def kinds_in_words(columns: Sequence[Column]) -> str:
     """Return how many columns are of each kind, such as ``3 numbers, 1 category``."""
-    plurals = {
-        "number": "numbers", "boolean": "of two values", "category": "categories", "date": "dates",
-        "words": "texts",
+    nouns = {
+        "number": ("number", "numbers"), "boolean": ("of two values", "of two values"),
+        "category": ("category", "categories"), "date": ("date", "dates"),
+        "words": ("text", "texts"),
     }  # fmt: skip
-    counts = {kind: sum(column.kind == kind for column in columns) for kind in plurals}
+    counts = {kind: sum(column.kind == kind for column in columns) for kind in nouns}
     return in_words(
-        f"{count:,} {plurals[kind] if count > 1 else {'boolean': 'of two values', 'words': 'text'}.get(kind, kind)}"  # noqa: E501
-        for kind, count in counts.items() if count
-    )  # fmt: skip
+        f"{count:,} {nouns[kind][count > 1]}" for kind, count in counts.items() if count
+    )

@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from gdframe.data.frame import first_rows
 from gdframe.data.reading.columnar import is_binary
 
 
@@ -65,6 +64,3 @@ def missing_in(array: pa.Array) -> int:
     if pa.types.is_floating(array.type):
         return int(np.count_nonzero(np.isnan(numbers(array))))
     return int(array.null_count)
-
-
-__all__ = ["first_rows", "is_number", "is_text", "kind_of", "missing_in", "numbers", "plain"]

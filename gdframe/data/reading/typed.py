@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from gdframe.data.reading.arrays import first_rows, is_number, is_text, kind_of, numbers, plain
+from gdframe.data.frame import first_rows
+from gdframe.data.reading.arrays import is_number, is_text, numbers, plain
 from gdframe.data.reading.dates import DateFormat, date_format
 from gdframe.data.reading.layout import Layout
 from gdframe.data.reading.null_markers import WEAK_MARKERS
@@ -325,6 +326,3 @@ def reread(column: TypedColumn, pattern: str, content: str) -> TypedColumn:
             f"{kind}, as in the training data"
         )
     return TypedColumn(column.name, content, texts.numbers(values))  # type: ignore[arg-type]
-
-
-__all__ = ["TypedColumn", "kind_of", "reread", "typed"]

@@ -104,8 +104,7 @@ def _draw_line(axes: Axes, points: Line, gap: float, color: str, name: str | Non
     low, high = ([gap + end(c.values.values()) for _, c in valued] for end in (min, max))
     axes.plot(x, means, "o-", color=color, ms=4, lw=1.5, label=name)
     axes.fill_between(x, low, high, color=color, alpha=0.2, lw=0)
-    partly = [(lr, mean) for (lr, c), mean in zip(valued, means, strict=True)
-              if c.lost]  # fmt: skip
+    partly = [(lr, gap + c.mean) for lr, c in valued if c.lost]
     if partly:
         axes.plot(*zip(*partly, strict=True), "o", color=axes.get_facecolor(), mec=color, ms=5)
 

@@ -16,11 +16,9 @@ Row = dict[str, Any]
 def row(result: Mapping[str, Any] | None, settings: Mapping[str, str], folder: str) -> Row:
     """Return the row of a run: its overrides, its flattened result, and its folder.
 
-    What was read of the data is in ``result.json`` alone.
-
-    A run that diverged has no validation loss and no metrics, which it would be compared by.
-
-    Fields of the result replace overrides of the same name, such as ``epochs`` or ``engine``.
+    The facts about the data stay in ``result.json``. A run that diverged has no validation loss and
+    no metrics, which it would be compared by. Fields of the result replace overrides of the same
+    name, such as ``epochs`` or ``engine``.
 
     Args:
         result: content of ``result.json``; None if the run has not ended.
