@@ -180,8 +180,7 @@ def _resume(task: Task, folder: Path, plugins: Sequence[str]) -> int:
     settings = task.expect(folder, jobs)
     task.metric = named_metric(folder)
     configure_log()
-    for path in dict.fromkeys(str(job.config["data"].get("path") or "") for job in jobs):
-        name_data(path)
+    name_data(*(job.config for job in jobs))
     try:
         show = settings["logging"]["progress"]
         task.add(train_sweep(folder, None, metric=task.metric, show=show, plugins=names))

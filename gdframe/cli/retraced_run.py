@@ -86,7 +86,7 @@ def retrace_run(
     stored = RunFolder(folder).read_plugins()
     config["plugins"] = load_stored(folder, config["plugins"], stored, plugins)
     check(config)
-    name_data(config["data"].get("path"))
+    name_data(config)
     data = load_data(config)
     try:
         check_model(

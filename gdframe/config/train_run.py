@@ -192,5 +192,5 @@ def _resume(run_folder: RunFolder, overrides: Sequence[str], started: float | No
         run_folder.write_config_text(text_with_rate(config, text, lr))
 
     add_log(run_folder)
-    name_data(after["data"].get("path"))
+    name_data(after)
     return train_run(after, run_folder, start=start, resume=True, started=started)

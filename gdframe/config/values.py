@@ -69,10 +69,12 @@ def with_typed_rate(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def name_data(path: Any) -> None:
-    """Log which file is read, since the config of a folder names it in ``data.path``."""
-    if path:
-        log.info("data          %s (named by the folder)", printable(path))
+def name_data(*configs: Mapping[str, Any]) -> None:
+    """Log which files and queries the configs of a folder read, each once."""
+    sources = [config["data"].get(key) for config in configs for key in ("path", "query")]
+    for source in dict.fromkeys(filter(None, sources)):
+        text = printable(" ".join(str(source).split()))
+        log.info("data          %s (named by the folder)", text)
 
 
 def anchor(config: DictConfig) -> None:

@@ -182,6 +182,23 @@ def test_changed_data_are_refused_and_paths_work_from_any_folder(gdframe, tmp_pa
     assert "Traceback" not in done.err
 
 
+@pytest.mark.parametrize("source", ["path=t.csv", "query='SELECT x, y\n FROM \\'t.csv\\''"])
+@pytest.mark.parametrize("number", ["1", "1,2"])
+def test_the_data_that_a_folder_names_are_printed(gdframe, tmp_path, source, number):
+    (tmp_path / "t.csv").write_text("x,y\n" + "".join(f"{i},{2 * i}.5\n" for i in range(40)))
+    words = ["data=table", f"data.{source}", "data.target=y", "epochs=2", "batch_size=8"]
+    folder = ["hydra.run.dir=run"] if number == "1" else ["-m", "sweep.dir=run"]
+    assert gdframe(*words, f"seed={number}", *folder).code == 0
+    changes = ["epochs=3"] if number == "1" else []
+    if not changes:
+        (tmp_path / "run" / "1" / "result.json").unlink()
+    done = gdframe("resume", "run", *changes)
+    assert done.code == 0, done.err
+    (line,) = (line for line in done.out.splitlines() if "named by the folder" in line)
+    shown = str(tmp_path / "t.csv") if "path" in source else "SELECT x, y FROM 't.csv'"
+    assert line == f"data          {shown} (named by the folder)"
+
+
 def test_fewer_epochs_than_done_are_refused(gdframe):
     assert gdframe(*SETTINGS, "epochs=4", "hydra.run.dir=run").code == 0
     done = gdframe("resume", "run", "epochs=2")
