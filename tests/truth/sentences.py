@@ -191,10 +191,6 @@ def _curvature_is(run, said, where):
     return close(number(said), run.linear.largest_curvature(np.zeros(run.end.size)), 0.01, 1e-9)
 
 
-def _curvature(run, said, where):
-    return _curvature_is(run, said, where)
-
-
 def _curvature_here(run, said, where, limit):
     return _curvature_is(run, said, where) and run.is_full and _limit_at(run, limit, False, where)
 
@@ -258,7 +254,7 @@ CHECKS = [
     ("separable", r"(penalty=l2 makes it finite|raise penalty.strength above 0)", _separable),
     ("lowered", rf"the schedule has lowered the learning rate from {N} to {N}", _lowered),
     ("trap", r"all weights are zero, .*", _zero),
-    ("limits", rf"curvature: lambda_max {N}{WHERE}", _curvature),
+    ("limits", rf"curvature: lambda_max {N}{WHERE}", _curvature_is),
     ("limits", rf"curvature: lambda_max {N}{WHERE}: the limit of lr there is {N}",
      _curvature_here),
     ("limits", rf"curvature: lambda_max {N}, stable up to lr {N}(?: \(full batch\))?", _stable),
