@@ -26,7 +26,8 @@ def overfitting(validation: NDArray[np.float64], training: NDArray[np.float64]) 
     middle, end = float(later[third:-third].mean()), float(later[-third:].mean())
     wobble = float(np.abs(np.diff(later)).mean())
     is_rising = end - lowest > max(RISEN * abs(lowest), 4 * wobble) and end > middle
-    if not is_rising or training[-third:].mean() >= training[best]:
+    has_fallen = max(float(training[-third:].mean()), float(training[-1])) < training[best]
+    if not is_rising or not has_fallen or validation[-1] <= (1 + RISEN) * lowest:
         return None
     since = "the start" if best == 0 else f"epoch {best:,}"
     return (

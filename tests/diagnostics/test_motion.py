@@ -58,6 +58,9 @@ def test_overfitting_names_the_epoch_of_the_lowest_validation_loss(best):
     since = "the start" if best == 0 else f"epoch {best}"
     assert f"has risen since {since}, from 1 to" in overfitting(validation, training)
     assert overfitting(validation, np.ones(60)) is None
+    has_risen = training.copy()
+    has_risen[-1] = 2.0
+    assert overfitting(validation, has_risen) is None
 
 
 @settings(max_examples=20, deadline=None)
