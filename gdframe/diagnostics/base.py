@@ -44,6 +44,8 @@ class Diagnosis:
         history: History,
         parameters: Mapping[str, Tensor],
         row: Mapping[str, float] | None = None,
+        *,
+        is_rate_searched: bool = False,
     ) -> Verdict:
         """Return the verdict with advice added from the evidence.
 
@@ -52,6 +54,8 @@ class Diagnosis:
             history: its measurements.
             parameters: its last values by name.
             row: the evaluation at these values; by default the last of the history.
+            is_rate_searched: whether ``lr=auto`` chose the learning rate, so that no other one is
+                advised.
         """
         return verdict
 
@@ -110,11 +114,15 @@ class Guarded(Diagnosis):
         history: History,
         parameters: Mapping[str, Tensor],
         row: Mapping[str, float] | None = None,
+        *,
+        is_rate_searched: bool = False,
     ) -> Verdict:
         """Return the verdict, with advice where the evidence can be computed."""
         return self._measure(
             "the evidence for the verdict",
-            lambda: self._diagnosis.explain(verdict, history, parameters, row),
+            lambda: self._diagnosis.explain(
+                verdict, history, parameters, row, is_rate_searched=is_rate_searched
+            ),
             verdict,
         )
 

@@ -162,6 +162,8 @@ class Diagnostics(Diagnosis):
         history: History,
         parameters: Mapping[str, Tensor],
         row: Mapping[str, float] | None = None,
+        *,
+        is_rate_searched: bool = False,
     ) -> Verdict:
         """Return the verdict with advice on the learning rate, the gap and the end point."""
         if self.theory is not None and self._is_full_batch and verdict.status != Status.DIVERGED:
@@ -172,7 +174,9 @@ class Diagnostics(Diagnosis):
         row = history.last if row is None else row
         if not verdict.restores_best and (self.evidence or self.curvature):
             # the measurements belong to the last point, not to a restored one
-            sentences += self._on_descent(verdict, history, parameters, row)
+            sentences += self._on_descent(
+                verdict, history, parameters, row, is_rate_searched=is_rate_searched
+            )
             sentences += fit_sentences(history, parameters)
         sentences += poor_predictions(row, self._data)
         return replace(verdict, advice="; ".join(sentences))
@@ -190,6 +194,8 @@ class Diagnostics(Diagnosis):
         history: History,
         parameters: Mapping[str, Tensor],
         row: Mapping[str, float],
+        *,
+        is_rate_searched: bool,
     ) -> list[str]:
         """Return what kept a run from a stationary point, how far it is, or which point it is."""
         near = nearness(self._objective, self._data, row, parameters)
@@ -208,6 +214,7 @@ class Diagnostics(Diagnosis):
             eps=torch.finfo(next(iter(parameters.values())).dtype).eps,
             remaining=self._epochs_to_go(parameters, near),
             try_smaller=self._trial.result,
+            is_rate_searched=is_rate_searched,
         )
         is_at_limit = verdict.status in (Status.MAX_EPOCHS, Status.TIME_LIMIT)
         sentences = why_not_further(evidence) if is_at_limit and not near.is_near else []

@@ -42,6 +42,7 @@ class Evidence:
         eps: relative rounding of the run's type.
         remaining: epochs until the run converges, if known.
         try_smaller: trains with smaller learning rates for a while.
+        is_rate_searched: whether the learning rate is the best of many that were tried.
     """
 
     objective: NDArray[np.float64]
@@ -54,6 +55,7 @@ class Evidence:
     eps: float
     remaining: float | None = None
     try_smaller: Callable[[], Outcome | None] = lambda: None
+    is_rate_searched: bool = False
 
     @property
     def course(self) -> Course:
@@ -93,12 +95,12 @@ def why_not_further(evidence: Evidence) -> list[str]:
         return [f"{stability.exceeded_here}{motion}{advice}"]
     if course.motion is Motion.FLUCTUATES:
         if evidence.is_sampled:
-            lr = "a smaller learning rate"
-            if stability is not None and stability.noisy and stability.is_above_suggestion:
-                lr = stability.suggestion
+            lr = "" if evidence.is_rate_searched else "a smaller learning rate, "
+            if lr and stability is not None and stability.noisy and stability.is_above_suggestion:
+                lr = f"{stability.suggestion}, "
             return [
                 "the noise of the batches keeps the objective from settling; "
-                f"try {lr}, larger batches or a decaying schedule"
+                f"try {lr}larger batches or a decaying schedule"
             ]
         return [f"the objective {_moves(course)}{_tried(evidence)}"]
     if course.motion is Motion.RISES:

@@ -301,7 +301,9 @@ class Run:
         row = self.history.last
         if row["step"] != self.step or not self.engine.measures_all:
             row = self._evaluate()
-        explained = self.diagnosis.explain(verdict, self.history, self.parameters(), row)
+        explained = self.diagnosis.explain(
+            verdict, self.history, self.parameters(), row, is_rate_searched=bool(self.lr_reason)
+        )
         verdict = replace(explained, advice=verdict.advice) if self._is_advised else explained
         result = make_result(self, verdict, row)
         if failure := self._watchers.tell("on_end", result):

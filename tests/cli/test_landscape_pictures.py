@@ -31,8 +31,10 @@ def train(folder, *words):
 
 
 def test_legends_are_unique(tmp_path):
-    runs = [train(tmp_path / f"run{seed}", f"seed={seed}", "epochs=2") for seed in (0, 1)]
-    twin = train(tmp_path / "twin", "seed=0", "epochs=2")
+    runs = [
+        train(tmp_path / f"run{seed}", f"seed={seed}", "lr=0.01", "epochs=2") for seed in (0, 1)
+    ]
+    twin = train(tmp_path / "twin", "seed=0", "lr=0.01", "epochs=2")
     shown = gd.landscape(*runs, points=4)
     assert legends(shown) == [f"gd, lr 0.01, minibatch: max_epochs, seed {i}" for i in (0, 1)]
     names = legends(gd.landscape(runs[0], twin, points=4))

@@ -126,7 +126,7 @@ def test_after_ctrl_c_within_an_epoch(gdframe, tmp_path):
 
 
 def test_a_damaged_newest_checkpoint_is_reported(gdframe, tmp_path):
-    words = [*SETTINGS, "variant=minibatch", "checkpoint.every=1"]
+    words = [*SETTINGS, "variant=minibatch", "lr=0.01", "checkpoint.every=1"]
     assert gdframe(*words, "epochs=3", "hydra.run.dir=cut").code == 0
     checkpoints = sorted((tmp_path / "cut" / "checkpoint").iterdir())
     assert len(checkpoints) == 3

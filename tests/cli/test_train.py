@@ -144,7 +144,7 @@ def test_help_and_config_do_not_import_torch(gdframe, tmp_path):
     (tmp_path / "torch.py").write_text("raise SystemExit('torch was imported')")
     environment = {"PYTHONPATH": str(tmp_path)}
     assert "Groups: GROUP=NAME" in gdframe("--help", **environment).out
-    assert "lr: 0.01" in gdframe("--cfg", "job", **environment).out
+    assert "lr: auto" in gdframe("--cfg", "job", **environment).out
     assert "adam" in gdframe("list", **environment).out
     assert "did you mean 'adam'?" in gdframe("optimizer=adm", **environment).err
     assert "torch was imported" in gdframe("epochs=1", **environment).err
@@ -164,7 +164,7 @@ def test_list_shows_every_component(gdframe):
 
 
 def test_a_failure_is_recorded(gdframe, bad_rule):
-    done = gdframe(f"plugins=[{bad_rule}]", "optimizer=bad")
+    done = gdframe(f"plugins=[{bad_rule}]", "optimizer=bad", "lr=0.01")
     assert done.code == 1
     assert done.result["status"] == "failed"
     assert done.result["reason"] == "RuntimeError: out of luck"

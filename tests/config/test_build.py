@@ -39,9 +39,9 @@ def other_device(monkeypatch):
 
 
 def test_data_are_loaded_once_and_moved(loads, other_device):
-    auto = build(plain(composed(["device=auto"])))
+    auto = build(plain(composed(["device=auto", "lr=0.01"])))
     assert loads == ["cpu"]
-    cpu = build(plain(composed(["device=cpu"])))
+    cpu = build(plain(composed(["device=cpu", "lr=0.01"])))
     assert torch.equal(auto.data.train.features, cpu.data.train.features)
     assert auto.data.digest == cpu.data.digest
     for a, b in zip(auto.model.parameters(), cpu.model.parameters(), strict=True):

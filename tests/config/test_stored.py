@@ -25,7 +25,9 @@ RESOLVERS = (
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory):
-    folder = gd.train("epochs=1", "engine=eager", folder=tmp_path_factory.mktemp("run")).folder
+    folder = gd.train(
+        "lr=0.01", "epochs=1", "engine=eager", folder=tmp_path_factory.mktemp("run")
+    ).folder
     return (folder / ".hydra" / "config.yaml").read_text()
 
 

@@ -67,7 +67,7 @@ EXPLAINED = [
     ([*ROSENBROCK, "lr=1e-4", "epochs=500"], "max_epochs", "still descending"),
     ([*ROSENBROCK, "model.start=[0.99,0.98]", "lr=1e-3", "epochs=9000", "optimizer=momentum",
       "stopping.gradient_tolerance=1e-4"], "converged", "a minimum: lambda_min = 0.399"),
-    (["model=double_well", "model.start=[1.5]", "epochs=1000"], "converged",
+    (["model=double_well", "model.start=[1.5]", "lr=0.01", "epochs=1000"], "converged",
      "a minimum: lambda_min = 7.07, 0.6 above the global"),
     (["model=himmelblau", "model.start=[-0.127961,-1.953715]", "dtype=float64",
       "stopping.gradient_tolerance=1e-3", "lr=0.001"], "converged",

@@ -41,7 +41,7 @@ def test_a_gpu_is_chosen_only_where_it_should_be_faster(problem, engine, faster)
 
 def test_auto_leaves_a_linear_model_on_the_cpu(monkeypatch):
     monkeypatch.setattr(building, "pick_device", lambda name: "cuda" if name == "auto" else name)
-    config = plain(composed(["variant=sgd", "device=auto"]))
+    config = plain(composed(["variant=sgd", "device=auto", "lr=0.01"]))
     assert build(config).data.train.features.device.type == "cpu"
 
 

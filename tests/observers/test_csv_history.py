@@ -29,7 +29,7 @@ def test_the_interval_is_followed_and_the_last_epoch_has_a_row(tmp_path):
 
 
 def test_a_resumed_run_has_the_same_table(tmp_path, gdframe):
-    words = ["observer=csv", "stopping.tolerance=null", "checkpoint.every=2"]
+    words = ["lr=0.01", "observer=csv", "stopping.tolerance=null", "checkpoint.every=2"]
     gd.train(*words, "epochs=9", folder=tmp_path / "whole")
     gd.train(*words, "epochs=5", folder=tmp_path / "cut")
     path = tmp_path / "cut" / "history.csv"

@@ -43,7 +43,7 @@ def stored(tmp_path_factory):
         "epochs=2",
         "variant=batch",
     )
-    return gd.train(*words, "engine=eager", folder=folder / "run").folder
+    return gd.train(*words, "lr=0.01", "engine=eager", folder=folder / "run").folder
 
 
 @pytest.fixture

@@ -25,8 +25,8 @@ def test_a_run_is_resumed_as_if_never_cut(stored, gdframe):
     done = gdframe("resume", "run", "epochs=8")
     assert done.code == 0, done.err
     whole = gd.train(
-        "variant=minibatch", "optimizer=momentum", "epochs=8", "seed=1", "stopping.tolerance=null",
-        "engine=eager", folder=stored / "whole",
+        "variant=minibatch", "optimizer=momentum", "lr=0.01", "epochs=8", "seed=1",
+        "stopping.tolerance=null", "engine=eager", folder=stored / "whole",
     )  # fmt: skip
     resumed = RunFolder(stored / "run").read_result()
     assert resumed["objective"] == pytest.approx(whole.objective, rel=1e-6)

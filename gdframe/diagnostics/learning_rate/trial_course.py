@@ -15,6 +15,9 @@ from gdframe.stopping.rules import RuleError
 
 Row = Mapping[str, float]
 
+LATEST = 10
+"""Part of the epochs whose highest objective counts: the last one of as many."""
+
 
 @dataclass(frozen=True, order=True)
 class Trial:
@@ -22,7 +25,9 @@ class Trial:
 
     Args:
         lr: the learning rate.
-        objective: over all training rows at the end; NaN if the trial diverged.
+        objective: the highest over all training rows in the last tenth of the epochs, so that a
+            trial that only passes a low value is not taken for one that stays there; NaN if the
+            trial diverged.
         validation_loss: likewise; None without validation rows.
     """
 
@@ -55,10 +60,10 @@ class Course:
         self, lr: float, stopping: Stopping | None, start: Row, *, epochs: int, noisy: bool
     ) -> None:
         self.lr, self._stopping, self._start, self._epochs = lr, stopping, start, epochs
-        self._noisy, self.has_ended = noisy, False
+        self._noisy, self.has_ended, self._is_restored = noisy, False, False
         self._memories: dict[str, Memory] = {}
         self._best: dict[str, Row] = {}
-        self._last = start
+        self._last, self._objectives = start, list[float]()
         self._judge(start)
 
     def end_epoch(self, row: Row) -> None:
@@ -67,6 +72,7 @@ class Course:
         if not (math.isfinite(row["objective"]) and math.isfinite(row["gradient_norm"])):
             self.diverge()
         else:
+            self._objectives.append(row["objective"])
             self._judge(row)
 
     def diverge(self) -> None:
@@ -91,8 +97,11 @@ class Course:
             self.diverge()
         self.has_ended = True
         if verdict.restores_best and name in self._best:
-            self._last = self._best[name]
+            self._last, self._is_restored = self._best[name], True
 
     def trial(self) -> Trial:
         """Return what the learning rate reached."""
-        return Trial(self.lr, self._last["objective"], self._last.get("validation_loss"))
+        objective = self._last["objective"]
+        if (count := len(self._objectives) // LATEST) and not self._is_restored:
+            objective = max(objective, *self._objectives[-count:])  # NaN, if it is the first
+        return Trial(self.lr, objective, self._last.get("validation_loss"))
