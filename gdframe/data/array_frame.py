@@ -44,16 +44,16 @@ def frame_of_arrays(features: Any, targets: Any, task: str) -> Frame:
     return Frame(columns, x, y, classes=classes)
 
 
-def group_keys(groups: Any, rows: int) -> NDArray[Any]:
-    """Return the group of each row, (rows,).
+def split_keys(keys: Any, rows: int) -> NDArray[Any]:
+    """Return the time or group of each row, (rows,), as its place among all different ones.
 
     Raises:
         UserError: there is not one for each row, or one is missing.
     """
-    array = _as_array("groups", groups)
+    array = _as_array("keys", keys)
     if array.shape != (rows,):
-        raise bad_value(f"groups have shape {array.shape}", f"one for each row, ({rows},)")
-    return _unique(array, "groups")[1]
+        raise bad_value(f"keys have shape {array.shape}", f"one for each row, ({rows},)")
+    return _unique(array, "keys")[1]
 
 
 def _unique(labels: NDArray[Any], name: str = "targets") -> tuple[NDArray[Any], NDArray[np.int64]]:
@@ -74,10 +74,7 @@ def _unique(labels: NDArray[Any], name: str = "targets") -> tuple[NDArray[Any], 
 
 
 def _as_array(name: str, values: Any) -> NDArray[Any]:
-    """Return values as an array; bfloat16, which NumPy does not have, becomes float32.
-
-    Objects that are numbers become floats.
-    """
+    """Return values as an array; bfloat16 becomes float32, and objects that are numbers floats."""
     if isinstance(values, Tensor):
         values = values.detach().cpu()
         if values.dtype == torch.bfloat16:

@@ -13,8 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gdframe.data.array_frame import frame_of_arrays, group_keys
+from gdframe.data.array_frame import frame_of_arrays, split_keys
 from gdframe.data.encoding import Encoding
+from gdframe.data.frame import Frame
+from gdframe.data.preparation import Missing, prepared
 from gdframe.data.split import Split
 from gdframe.errors import bad_value
 
@@ -156,15 +158,40 @@ class Dataset:
         return cls(Rows(empty, empty), None, encoding, "minimization")
 
     @classmethod
+    def of_frame(
+        cls,
+        frame: Frame,
+        *,
+        split: Split,
+        standardize: bool,
+        missing: Missing = "error",
+        dtype: torch.dtype = torch.float32,
+        device: str = "cpu",
+    ) -> Dataset:
+        """Return the data set of a frame: split, with preprocessing fitted on training rows.
+
+        Raises:
+            UserError: there are no rows, only one class, values that are not finite, or too few
+                rows.
+        """
+        made = prepared(frame, split, standardize=standardize, missing=missing, dtype=dtype)
+        parts = {name: Rows(*tensors).on(device) for name, tensors in made.parts.items()}
+        return cls(
+            **{"validation": None, **parts},  # type: ignore[arg-type]
+            encoding=made.encoding,
+            task="regression" if frame.classes is None else "classification",
+            truth=frame.truth,
+            facts=made.facts,
+            notes=made.notes,
+        )
+
+    @classmethod
     def from_arrays(
         cls,
         features: Any,
         targets: Any,
         *,
-        validation: float = 0.0,
-        test: float = 0.0,
-        fold: int | str | None = None,
-        groups: Any = None,
+        validation: float | Split = 0.0,
         standardize: bool = False,
         seed: int = 0,
         dtype: torch.dtype = torch.float32,
@@ -177,12 +204,10 @@ class Dataset:
             features: (rows, features) finite numbers.
             targets: (rows,) or (rows, outputs) floats for regression; (rows,) or (rows, 1)
                 integers, booleans or text for classification.
-            validation: share of rows held out, in [0, 1).
-            test: share of rows that are measured once, at the end, in [0, 1).
-            fold: which fold validates, such as ``2/10``; see ``Source``.
-            groups: (rows,) the group of each row; the rows of a group stay together.
+            validation: share of rows held out, in [0, 1), or a ``Split`` with test rows, folds or
+                groups, whose ``keys`` are an array (rows,).
             standardize: whether features get mean 0 and deviation 1, fitted on training rows.
-            seed: seed of the split.
+            seed: seed of the split; a ``Split`` has its own.
             dtype: type of the tensors.
             device: device of the tensors.
             task: ``auto`` goes by the type of the targets.
@@ -195,17 +220,15 @@ class Dataset:
             >>> data.task, data.rows, data.train.targets.shape
             ('regression', 3, torch.Size([3, 1]))
         """
-        from gdframe.data.preparation import dataset_of
-
         if dtype not in (torch.float32, torch.float64):
             raise bad_value(f"dtype={dtype}", "torch.float32 or torch.float64")
         frame = frame_of_arrays(features, targets, task)
-        if groups is not None:
-            frame = replace(frame, split_keys=group_keys(groups, frame.rows))
-        by: Literal["random", "group"] = "random" if groups is None else "group"
-        return dataset_of(
+        split = _as_split(validation, seed)
+        if split.by != "random":
+            frame = replace(frame, split_keys=split_keys(split.keys, frame.rows))
+        return cls.of_frame(
             frame,
-            split=Split(validation, test, fold, by, seed),
+            split=split,
             standardize=standardize,
             dtype=dtype,
             device=device,
@@ -217,27 +240,22 @@ class Dataset:
         frame: Any,
         target: str | int | list[str | int],
         *,
-        validation: float = 0.0,
-        test: float = 0.0,
-        fold: int | str | None = None,
-        groups: str | int | None = None,
+        validation: float | Split = 0.0,
         standardize: bool = True,
         seed: int = 0,
         dtype: torch.dtype = torch.float32,
         task: Literal["auto", "regression", "classification"] = "auto",
-        missing: Literal["error", "mean", "drop"] = "mean",
+        missing: Missing = "mean",
     ) -> Dataset:
         """Return a data set of a table in memory, by the same rules as for a file.
 
         Args:
             frame: of pandas, polars or Arrow, or a mapping from names to columns.
             target: name or number of the column to predict, or of several.
-            validation: share of rows held out, in [0, 1).
-            test: share of rows that are measured once, at the end, in [0, 1).
-            fold: which fold validates, such as ``2/10``; see ``Source``.
-            groups: column of groups, the rows of which stay together; it is no feature.
+            validation: share of rows held out, in [0, 1), or a ``Split`` with test rows, folds or
+                groups, whose ``keys`` are a column.
             standardize: whether features get mean 0 and deviation 1, fitted on training rows.
-            seed: seed of the split.
+            seed: seed of the split; a ``Split`` has its own.
             dtype: type of the tensors.
             task: see ``Table``.
             missing: see ``Table``.
@@ -251,20 +269,25 @@ class Dataset:
             >>> data.task, data.encoding.feature_names
             ('regression', ['size', 'kind=flat', 'kind=house'])
         """
-        from gdframe.data.preparation import dataset_of
         from gdframe.data.reader import from_memory  # which imports PyArrow
         from gdframe.data.table_frame import Choice, frame_of
 
         targets = target if isinstance(target, list) else [target]
-        choice = Choice(targets, task=task, missing=missing, group=groups)
-        by: Literal["random", "group"] = "random" if groups is None else "group"
-        return dataset_of(
+        split = _as_split(validation, seed)
+        key = {} if split.by == "random" else {split.by: split.keys}
+        choice = Choice(targets, task=task, missing=missing, **key)
+        return cls.of_frame(
             frame_of(from_memory(frame), choice),
-            split=Split(validation, test, fold, by, seed),
+            split=split,
             standardize=standardize,
             missing=missing,
             dtype=dtype,
         )
+
+
+def _as_split(validation: float | Split, seed: int) -> Split:
+    """Return a split at random, unless one is given."""
+    return validation if isinstance(validation, Split) else Split(validation, seed=seed)
 
 
 def _digest(rows: Rows) -> str:

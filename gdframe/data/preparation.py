@@ -1,68 +1,74 @@
-"""From a frame to a data set: the split, the preprocessing fitted on training rows, the tensors."""
+"""From a frame to tensors: the split, the preprocessing fitted on training rows, the tensors."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from gdframe.data.column_encoding import encode_array, encode_columns
-from gdframe.data.dataset import Dataset, Rows
+from gdframe.data.encoding import Encoding
 from gdframe.data.frame import Frame, first_rows
 from gdframe.data.split import Parts, Split, split_rows
 from gdframe.errors import UserError, counted, in_words
 
+Missing = Literal["error", "mean", "drop"]
+"""What happens to missing values; see ``Table``."""
 
-def dataset_of(
-    frame: Frame,
-    *,
-    split: Split,
-    standardize: bool,
-    missing: Literal["error", "mean", "drop"] = "error",
-    dtype: torch.dtype = torch.float32,
-    device: str = "cpu",
-) -> Dataset:
-    """Return the data set of a frame: split, with preprocessing fitted on its training rows.
+
+class Prepared(NamedTuple):
+    """The parts of a data set, ready for training.
+
+    Args:
+        parts: features and targets by the name of the part: ``train`` and perhaps others.
+        encoding: fitted on training rows.
+        facts: what was read, for ``result.json``.
+        notes: what was read, a line each.
+    """
+
+    parts: dict[str, tuple[Tensor, Tensor]]
+    encoding: Encoding
+    facts: dict[str, Any]
+    notes: list[str]
+
+
+def prepared(
+    frame: Frame, split: Split, *, standardize: bool, missing: Missing, dtype: torch.dtype
+) -> Prepared:
+    """Return the rows of a frame: split, with preprocessing fitted on its training rows.
 
     Raises:
         UserError: there are no rows, only one class, values that are not finite, or too few rows.
     """
     _check(frame)
-    split_up = split_rows(
+    rows = split_rows(
         split, frame.rows, classes=frame.target if frame.classes else None, keys=frame.split_keys
     )
-    _check_classes(frame, split_up.train, split)
-    names = [name for name, part in split_up._asdict().items() if name == "train" or len(part)]
-    parts = [getattr(split_up, name) for name in names]
+    _check_classes(frame, rows.train, split)
+    names = [name for name, part in rows._asdict().items() if name == "train" or len(part)]
+    indices = [getattr(rows, name) for name in names]
     width, numpy_type = len(frame.feature_names), np.dtype(str(dtype).split(".")[1])
     encode = encode_array if isinstance(frame.values, np.ndarray) else encode_columns
     encoding, features = encode(
-        frame, parts, standardize=standardize, missing=missing, dtype=numpy_type
+        frame, indices, standardize=standardize, missing=missing, dtype=numpy_type
     )
-
-    def rows(index: NDArray[np.int64], array: NDArray[Any]) -> Rows:
-        target = torch.from_numpy(np.ascontiguousarray(frame.target[index]))
-        if frame.classes is not None:
-            target = target.to(torch.int64)
-        else:
-            target = target.to(dtype).reshape(len(index), -1)
-        return Rows(torch.from_numpy(array).to(device), target.to(device))
-
-    encoded = {
-        name: rows(index, array) for name, index, array in zip(names, parts, features, strict=True)
+    parts = {
+        name: (torch.from_numpy(array), _targets(frame, index, dtype))
+        for name, index, array in zip(names, indices, features, strict=True)
     }
-    return Dataset(
-        train=encoded["train"],
-        validation=encoded.get("validation"),
-        test=encoded.get("test"),
-        encoding=encoding,
-        task="regression" if frame.classes is None else "classification",
-        truth=frame.truth,
-        facts=_facts(frame, split, split_up, width),
-        notes=[*frame.notes, *_split_notes(split, split_up)],
-    )
+    facts = _facts(frame, split, rows, width)
+    return Prepared(parts, encoding, facts, [*frame.notes, *_split_notes(split, rows)])
+
+
+def _targets(frame: Frame, index: NDArray[np.int64], dtype: torch.dtype) -> Tensor:
+    """Return the targets of rows: class indices (rows,), or numbers (rows, outputs)."""
+    target = torch.from_numpy(np.ascontiguousarray(frame.target[index]))
+    if frame.classes is not None:
+        return target.to(torch.int64)
+    return target.to(dtype).reshape(len(index), -1)
 
 
 def _check_classes(frame: Frame, train: NDArray[np.int64], split: Split) -> None:

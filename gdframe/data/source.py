@@ -9,7 +9,6 @@ import torch
 
 from gdframe.data.dataset import Dataset
 from gdframe.data.frame import Frame
-from gdframe.data.preparation import dataset_of
 from gdframe.data.split import Split
 from gdframe.errors import UserError
 
@@ -63,7 +62,7 @@ class Source(ABC):
                 f"{type(self).__name__}.read: returned a {type(frame).__name__}; expected a "
                 "gdframe.Frame"
             )
-        return dataset_of(
+        return Dataset.of_frame(
             frame,
             split=self.split,
             standardize=self.standardize,

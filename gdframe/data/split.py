@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -31,6 +31,14 @@ class Parts(NamedTuple):
 class Split:
     """How rows are divided.
 
+    Example:
+        >>> from gdframe.data import Dataset
+        >>> data = Dataset.from_arrays(
+        ...     [[float(i)] for i in range(8)], list("aabbaabb"), validation=Split(fold="1/4")
+        ... )
+        >>> data.rows, len(data.validation)
+        (6, 2)
+
     Args:
         validation: share of the rows that validate, in [0, 1); a fold takes its place.
         test: share of the rows that are measured once, at the end, in [0, 1).
@@ -39,6 +47,8 @@ class Split:
         by: ``random`` draws rows, each class by its share; ``time`` takes the latest; ``group``
             keeps the rows of a group together.
         seed: of the draw.
+        keys: for a split by time or group of data in memory: an array (rows,) beside arrays, or a
+            column of a frame.
 
     Raises:
         UserError: a share or a fold is out of range.
@@ -49,6 +59,7 @@ class Split:
     fold: int | str | None = None
     by: Literal["random", "time", "group"] = "random"
     seed: int = 0
+    keys: Any = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("validation", "test"):
@@ -94,7 +105,7 @@ def split_rows(
     if split.by == "random":
         parts = _at_random(split, rows, classes)
     elif keys is None:
-        raise UserError(f"split={split.by} needs data.{split.by}=COLUMN, which says the {split.by}")
+        raise UserError(f"split={split.by} needs the {split.by} of each row; give its column")
     else:
         parts = _by_time(split, keys) if split.by == "time" else _by_group(split, keys)
     _check(split, rows, parts)

@@ -10,8 +10,9 @@ from torch import nn
 from gdframe.registry import LOSSES, MODELS, OPTIMIZERS
 from gdframe.runs.result import Result
 from gdframe.stopping import Status, Verdict
+from gdframe.training.baseline import no_better_than_before
 from gdframe.training.coefficients import coefficients_of
-from gdframe.training.held_out import HeldOut, measure_held_out, no_better_than_before
+from gdframe.training.held_out import HeldOut, measure_held_out
 
 if TYPE_CHECKING:
     from gdframe.training.run import Run
@@ -38,7 +39,7 @@ def make_result(run: Run, verdict: Verdict, row: Mapping[str, float]) -> Result:
     if held_out.test_loss is not None:
         metrics["test"] = held_out.test_metrics
     maximize = {name: metric.maximize for name, metric in spec.named_metrics.items()}
-    sentences = (no_better_than_before(held_out, metrics, maximize), run.lr_reason)
+    sentences = (no_better_than_before(held_out.baseline, metrics, maximize), run.lr_reason)
     return Result(
         status=verdict.status,
         reason="; ".join([str(verdict), *filter(None, sentences)]),

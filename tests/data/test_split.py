@@ -162,13 +162,15 @@ def test_validation_and_test_rows_come_from_files(tmp_path):
 def test_arrays_and_frames_have_test_rows_folds_and_groups():
     x, y = np.arange(60.0).reshape(30, 2), np.arange(30.0)
     groups = np.repeat(list("abcdef"), 5)
-    data = gd.Dataset.from_arrays(x, y, validation=0.2, test=0.2, groups=groups)
+    split = gd.Split(0.2, test=0.2, by="group", keys=groups)
+    data = gd.Dataset.from_arrays(x, y, validation=split)
     parts = [data.train, data.validation, data.test]
     owners = [{groups[int(t)] for t in part.targets[:, 0]} for part in parts]
     assert sum(map(len, owners)) == 6
     frame = {"x": y, "who": groups, "y": y}
-    data = gd.Dataset.from_frame(frame, "y", groups="who", validation=0.2)
+    data = gd.Dataset.from_frame(frame, "y", validation=gd.Split(by="group", keys="who"))
     assert data.features == 1
-    assert len(gd.Dataset.from_frame(frame, "y", fold="1/3").validation) == 10
-    with pytest.raises(gd.UserError, match=r"groups have shape \(3,\)"):
-        gd.Dataset.from_arrays(x, y, groups=[1, 2, 3])
+    assert len(gd.Dataset.from_frame(frame, "y", validation=gd.Split(fold="1/3")).validation) == 10
+    for keys, words in (([1, 2, 3], r"keys have shape \(3,\)"), (None, "keys have shape")):
+        with pytest.raises(gd.UserError, match=words):
+            gd.Dataset.from_arrays(x, y, validation=gd.Split(by="time", keys=keys))
