@@ -17,6 +17,7 @@ from .data import Iris as Iris
 from .data import Regression as Regression
 from .data import Rows as Rows
 from .data import Source as Source
+from .data import Split as Split
 from .data import Table as Table
 from .data import Wine as Wine
 from .diagnostics.base import Diagnosis as Diagnosis

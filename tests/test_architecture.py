@@ -53,7 +53,7 @@ MOST_PARAMETERS = 8
 LOOPS = {"single", "many", "block"}
 """Compiled loops and their caller: named tuples would slow each call, and compilation, by half."""
 
-SPECS = {"Trainer", "Table"}
+SPECS = {"Trainer", "Table", "Regression", "Classification"}
 """Classes whose constructor takes all that a run or a dataset is made of."""
 
 FILE_NAMES = {

@@ -13,11 +13,11 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from gdframe.cli.new_rows import NewRows, read_rows
 from gdframe.config.build import build_model, check_model, sizes_of
 from gdframe.config.trusted_plugins import load_stored
 from gdframe.data.dataset import Rows
 from gdframe.data.encoding import Encoding
+from gdframe.data.new_rows import NewRows, read_rows
 from gdframe.errors import UserError, bad_value, counted, first_line, reason_of
 from gdframe.losses import Loss
 from gdframe.metrics.tally import Tally, metrics_of_task

@@ -248,7 +248,7 @@ class SweepView:
         """Return the mean of a configuration, its settings, and the run that represents it."""
         run = Path(winner(configuration, metric).folder).name
         seeds = len(configuration.values)
-        mean = f", mean of {seeds:,} seeds" if seeds > 1 else ""
+        mean = f", mean of {seeds:,} {configuration.repeat}s" if seeds > 1 else ""
         words = " ".join(f"{key}={value}" for key, value in configuration.settings.items())
         name = f"run {run}: {words}" if words else f"run {run}"
         return f"{metric} {configuration.mean:.6g}{mean} ({name})"

@@ -5,6 +5,7 @@ from gdframe.data.dataset import Dataset, Rows
 from gdframe.data.encoding import Encoding
 from gdframe.data.frame import Column, Frame
 from gdframe.data.source import Source
+from gdframe.data.split import Split
 from gdframe.data.synthetic import Classification, Regression
 from gdframe.data.table import Table
 
@@ -21,6 +22,7 @@ __all__ = [
     "Regression",
     "Rows",
     "Source",
+    "Split",
     "Table",
     "Wine",
 ]

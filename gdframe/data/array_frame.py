@@ -44,7 +44,19 @@ def frame_of_arrays(features: Any, targets: Any, task: str) -> Frame:
     return Frame(columns, x, y, classes=classes)
 
 
-def _unique(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+def split_keys(keys: Any, rows: int) -> NDArray[Any]:
+    """Return the time or group of each row, (rows,), as its place among all different ones.
+
+    Raises:
+        UserError: there is not one for each row, or one is missing.
+    """
+    array = _as_array("keys", keys)
+    if array.shape != (rows,):
+        raise bad_value(f"keys have shape {array.shape}", f"one for each row, ({rows},)")
+    return _unique(array, "keys")[1]
+
+
+def _unique(labels: NDArray[Any], name: str = "targets") -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Return the different labels in order, and the index of each.
 
     Raises:
@@ -54,18 +66,15 @@ def _unique(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
         distinct, indices = np.unique(labels, return_inverse=True)
     except TypeError as error:
         raise UserError(
-            f"targets hold values of different types ({first_line(error)}): give labels of one type"
+            f"{name} hold values of different types ({first_line(error)}): give values of one type"
         ) from error
     if np.issubdtype(distinct.dtype, np.floating) and np.isnan(distinct).any():
-        raise UserError("targets have missing values: remove those rows")
+        raise UserError(f"{name} have missing values: remove those rows")
     return distinct, indices
 
 
 def _as_array(name: str, values: Any) -> NDArray[Any]:
-    """Return values as an array; bfloat16, which NumPy does not have, becomes float32.
-
-    Objects that are numbers become floats.
-    """
+    """Return values as an array; bfloat16 becomes float32, and objects that are numbers floats."""
     if isinstance(values, Tensor):
         values = values.detach().cpu()
         if values.dtype == torch.bfloat16:

@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gdframe.data.array_frame import frame_of_arrays
-from gdframe.data.column_encoding import encode_array, encode_columns
+from gdframe.data.array_frame import frame_of_arrays, split_keys
 from gdframe.data.encoding import Encoding
-from gdframe.data.frame import Frame, first_rows
-from gdframe.data.split import split_rows
-from gdframe.errors import UserError, bad_value, counted
+from gdframe.data.frame import Frame
+from gdframe.data.preparation import Missing, prepared
+from gdframe.data.split import Split
+from gdframe.errors import bad_value
 
 BLOCK = 1 << 20
 """Numbers of a tensor that a checksum adds at a time."""
@@ -54,7 +54,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Training rows, validation rows (or None) and their preprocessing.
+    """Training rows, validation and test rows (or None) and their preprocessing.
 
     ``facts`` tells what was read, as plain values for ``result.json``; ``notes`` tells it in lines.
     ``Dataset.from_arrays`` builds a data set from arrays in memory, ``Source.load`` from a source,
@@ -68,6 +68,7 @@ class Dataset:
     truth: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    test: Rows | None = None
 
     def on(self, device: str) -> Dataset:
         """Return these data on a device; each device gets one copy."""
@@ -75,8 +76,8 @@ class Dataset:
         if target.type == here.type and target.index in (None, here.index):
             return self
         if device not in self._copies:
-            validation = None if self.validation is None else self.validation.on(device)
-            copy = replace(self, train=self.train.on(device), validation=validation)
+            validation, test = (rows and rows.on(device) for rows in (self.validation, self.test))
+            copy = replace(self, train=self.train.on(device), validation=validation, test=test)
             self._copies[device] = copy
         return self._copies[device]
 
@@ -96,9 +97,12 @@ class Dataset:
 
     @property
     def tensors(self) -> list[Tensor]:
-        """Features and targets of training rows, and of validation rows where there are any."""
-        parts = [self.train] if self.validation is None else [self.train, self.validation]
-        return [tensor for rows in parts for tensor in (rows.features, rows.targets)]
+        """Features and targets of all rows."""
+        return [tensor for rows in self._parts for tensor in (rows.features, rows.targets)]
+
+    @property
+    def _parts(self) -> list[Rows]:
+        return [rows for rows in (self.train, self.validation, self.test) if rows is not None]
 
     @property
     def classes(self) -> tuple[Any, ...] | None:
@@ -135,13 +139,13 @@ class Dataset:
         return _digest(self.train)
 
     def checksum(self) -> tuple[Any, ...]:
-        """Return a key that changes with the values of any row, validation rows included.
+        """Return a key that changes with the values of any row.
 
         It is computed anew each time, at the cost of reading all values once.
         """
         kinds = {1: torch.uint8, 4: torch.int32, 8: torch.int64}
         bits = [t.detach().contiguous().view(kinds[t.element_size()]) for t in self.tensors]
-        digests = [_digest(rows) for rows in (self.train, self.validation) if rows is not None]
+        digests = [_digest(rows) for rows in self._parts]
         # PyTorch sums whole numbers in a copy of 64 bits
         blocks = (torch.split(bit.reshape(-1), BLOCK) for bit in bits)
         return (*digests, *(sum(int(part.sum()) for part in parts) for parts in blocks))
@@ -154,12 +158,40 @@ class Dataset:
         return cls(Rows(empty, empty), None, encoding, "minimization")
 
     @classmethod
+    def of_frame(
+        cls,
+        frame: Frame,
+        *,
+        split: Split,
+        standardize: bool,
+        missing: Missing = "error",
+        dtype: torch.dtype = torch.float32,
+        device: str = "cpu",
+    ) -> Dataset:
+        """Return the data set of a frame: split, with preprocessing fitted on training rows.
+
+        Raises:
+            UserError: there are no rows, only one class, values that are not finite, or too few
+                rows.
+        """
+        made = prepared(frame, split, standardize=standardize, missing=missing, dtype=dtype)
+        parts = {name: Rows(*tensors).on(device) for name, tensors in made.parts.items()}
+        return cls(
+            **{"validation": None, **parts},  # type: ignore[arg-type]
+            encoding=made.encoding,
+            task="regression" if frame.classes is None else "classification",
+            truth=frame.truth,
+            facts=made.facts,
+            notes=made.notes,
+        )
+
+    @classmethod
     def from_arrays(
         cls,
         features: Any,
         targets: Any,
         *,
-        validation: float = 0.0,
+        validation: float | Split = 0.0,
         standardize: bool = False,
         seed: int = 0,
         dtype: torch.dtype = torch.float32,
@@ -172,9 +204,10 @@ class Dataset:
             features: (rows, features) finite numbers.
             targets: (rows,) or (rows, outputs) floats for regression; (rows,) or (rows, 1)
                 integers, booleans or text for classification.
-            validation: share of rows held out, in [0, 1).
+            validation: share of rows held out, in [0, 1), or a ``Split`` with test rows, folds or
+                groups, whose ``keys`` are an array (rows,).
             standardize: whether features get mean 0 and deviation 1, fitted on training rows.
-            seed: seed of the split.
+            seed: seed of the split; a ``Split`` has its own.
             dtype: type of the tensors.
             device: device of the tensors.
             task: ``auto`` goes by the type of the targets.
@@ -190,11 +223,13 @@ class Dataset:
         if dtype not in (torch.float32, torch.float64):
             raise bad_value(f"dtype={dtype}", "torch.float32 or torch.float64")
         frame = frame_of_arrays(features, targets, task)
-        return prepare(
+        split = _as_split(validation, seed)
+        if split.by != "random":
+            frame = replace(frame, split_keys=split_keys(split.keys, frame.rows))
+        return cls.of_frame(
             frame,
-            validation=validation,
+            split=split,
             standardize=standardize,
-            seed=seed,
             dtype=dtype,
             device=device,
         )
@@ -205,21 +240,22 @@ class Dataset:
         frame: Any,
         target: str | int | list[str | int],
         *,
-        validation: float = 0.0,
+        validation: float | Split = 0.0,
         standardize: bool = True,
         seed: int = 0,
         dtype: torch.dtype = torch.float32,
         task: Literal["auto", "regression", "classification"] = "auto",
-        missing: Literal["error", "mean", "drop"] = "mean",
+        missing: Missing = "mean",
     ) -> Dataset:
         """Return a data set of a table in memory, by the same rules as for a file.
 
         Args:
             frame: of pandas, polars or Arrow, or a mapping from names to columns.
             target: name or number of the column to predict, or of several.
-            validation: share of rows held out, in [0, 1).
+            validation: share of rows held out, in [0, 1), or a ``Split`` with test rows, folds or
+                groups, whose ``keys`` are a column.
             standardize: whether features get mean 0 and deviation 1, fitted on training rows.
-            seed: seed of the split.
+            seed: seed of the split; a ``Split`` has its own.
             dtype: type of the tensors.
             task: see ``Table``.
             missing: see ``Table``.
@@ -237,94 +273,21 @@ class Dataset:
         from gdframe.data.table_frame import Choice, frame_of
 
         targets = target if isinstance(target, list) else [target]
-        read = frame_of(from_memory(frame), Choice(targets, task=task, missing=missing))
-        return prepare(
-            read, validation=validation, standardize=standardize, seed=seed, missing=missing,
+        split = _as_split(validation, seed)
+        key = {} if split.by == "random" else {split.by: split.keys}
+        choice = Choice(targets, task=task, missing=missing, **key)
+        return cls.of_frame(
+            frame_of(from_memory(frame), choice),
+            split=split,
+            standardize=standardize,
+            missing=missing,
             dtype=dtype,
-        )  # fmt: skip
-
-
-def prepare(
-    frame: Frame,
-    *,
-    validation: float,
-    standardize: bool,
-    seed: int,
-    missing: Literal["error", "mean", "drop"] = "error",
-    dtype: torch.dtype = torch.float32,
-    device: str = "cpu",
-) -> Dataset:
-    """Return the data set of a frame: split, with preprocessing fitted on its training rows.
-
-    Raises:
-        UserError: there are no rows, only one class, values that are not finite, or too few rows.
-    """
-    _check(frame)
-    train, validated = split_rows(
-        frame.target if frame.classes else None, frame.rows, share=validation, seed=seed
-    )
-    parts = [train, validated] if len(validated) else [train]
-    width, numpy_type = len(frame.feature_names), np.dtype(str(dtype).split(".")[1])
-    encode = encode_array if isinstance(frame.values, np.ndarray) else encode_columns
-    encoding, features = encode(
-        frame, parts, standardize=standardize, missing=missing, dtype=numpy_type
-    )
-
-    def rows(index: NDArray[np.int64], array: NDArray[Any]) -> Rows:
-        target = torch.from_numpy(np.ascontiguousarray(frame.target[index]))
-        if frame.classes is not None:
-            target = target.to(torch.int64)
-        else:
-            target = target.to(dtype).reshape(len(index), -1)
-        return Rows(torch.from_numpy(array).to(device), target.to(device))
-
-    encoded = [rows(index, array) for index, array in zip(parts, features, strict=True)]
-    return Dataset(
-        train=encoded[0],
-        validation=encoded[1] if len(encoded) > 1 else None,
-        encoding=encoding,
-        task="regression" if frame.classes is None else "classification",
-        truth=frame.truth,
-        facts=_facts(frame, len(train), width),
-        notes=frame.notes,
-    )
-
-
-def _facts(frame: Frame, training_rows: int, features: int) -> dict[str, Any]:
-    """Return what was read as plain values."""
-    task = "regression" if frame.classes is None else "classification"
-    facts: dict[str, Any] = {
-        "rows": frame.rows, "training_rows": training_rows, "features": features, "task": task,
-        "target": frame.target_name,
-    }  # fmt: skip
-    if frame.classes is not None:
-        counts = np.bincount(frame.target, minlength=len(frame.classes))
-        labelled = zip(frame.classes, counts, strict=True)
-        facts["classes"] = [{"label": label, "rows": int(count)} for label, count in labelled]
-    return facts | dict(frame.facts)
-
-
-def _check(frame: Frame) -> None:
-    if frame.rows == 0:
-        raise UserError("the data has no rows")
-    if not frame.columns:
-        raise UserError("the data has no features besides the target")
-    if frame.classes is not None and len(frame.classes) < 2:
-        label = frame.classes[0]
-        is_number = isinstance(label, int) and not isinstance(label, bool)
-        hint = "; for a target of numbers, set data.task=regression" if is_number else ""
-        raise UserError(
-            f"target '{frame.target_name}' has one class only ({label!r}): classification needs "
-            f"at least two classes{hint}"
         )
-    if frame.classes is None:
-        bad = np.flatnonzero(~np.isfinite(frame.target).reshape(frame.rows, -1).all(axis=1))
-        if len(bad):
-            values = counted(len(bad), "missing or non-finite value")
-            raise UserError(
-                f"target '{frame.target_name}' has {values}, first in {first_rows(bad)}: remove "
-                "those rows"
-            )
+
+
+def _as_split(validation: float | Split, seed: int) -> Split:
+    """Return a split at random, unless one is given."""
+    return validation if isinstance(validation, Split) else Split(validation, seed=seed)
 
 
 def _digest(rows: Rows) -> str:

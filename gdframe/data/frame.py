@@ -63,6 +63,7 @@ class Frame:
         facts: what was read, for ``result.json``; plain values.
         notes: what was read, a line each.
         disposable: whether loading may free ``values``, a list, column by column.
+        split_keys: (rows,) the time or the group of each row, for a split by these.
     """
 
     columns: Sequence[Column]
@@ -75,6 +76,7 @@ class Frame:
     facts: Mapping[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()
     disposable: bool = False
+    split_keys: NDArray[Any] | None = None
 
     @property
     def rows(self) -> int:

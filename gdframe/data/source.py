@@ -7,8 +7,9 @@ from typing import Literal
 
 import torch
 
-from gdframe.data.dataset import Dataset, prepare
+from gdframe.data.dataset import Dataset
 from gdframe.data.frame import Frame
+from gdframe.data.split import Split
 from gdframe.errors import UserError
 
 
@@ -17,6 +18,9 @@ class Source(ABC):
 
     Args:
         validation: share of the rows held out, in [0, 1).
+        test: share of the rows that are measured once, at the end, in [0, 1).
+        fold: which fold of a cross-validation validates: ``2/10`` is number 2 of ten, counted from
+            0; a number alone is one of five.
         standardize: whether each feature gets mean 0 and deviation 1, fitted on training rows.
         seed: seed of the split, and of the draws of a synthetic source. It is separate from the
             run's seed, so that runs with different seeds train on the same data.
@@ -30,8 +34,17 @@ class Source(ABC):
 
     missing: Literal["error", "mean", "drop"] = "error"
 
-    def __init__(self, *, validation: float = 0.2, standardize: bool = True, seed: int = 0) -> None:
-        self.validation, self.standardize, self.seed = validation, standardize, seed
+    def __init__(
+        self,
+        *,
+        validation: float = 0.2,
+        test: float = 0.0,
+        fold: int | str | None = None,
+        standardize: bool = True,
+        seed: int = 0,
+    ) -> None:
+        self.split = Split(validation, test, fold, seed=seed)
+        self.standardize, self.seed = standardize, seed
 
     @abstractmethod
     def read(self) -> Frame:
@@ -49,11 +62,10 @@ class Source(ABC):
                 f"{type(self).__name__}.read: returned a {type(frame).__name__}; expected a "
                 "gdframe.Frame"
             )
-        return prepare(
+        return Dataset.of_frame(
             frame,
-            validation=self.validation,
+            split=self.split,
             standardize=self.standardize,
-            seed=self.seed,
             missing=self.missing,
             dtype=dtype,
             device=device,

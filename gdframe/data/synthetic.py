@@ -64,6 +64,8 @@ class Regression(Source):
         condition_number: condition number of the features' covariance, at least 1; it tells how
             hard the problem is for gradient descent. Standardising features changes it.
         validation: share of the rows held out, in [0, 1).
+        test: share of the rows that are measured once, at the end.
+        fold: which fold validates; see ``Source``.
         standardize: whether each feature gets mean 0 and deviation 1.
         seed: seed of the draw and of the split.
 
@@ -81,10 +83,14 @@ class Regression(Source):
         noise: float = 0.1,
         condition_number: float = 1.0,
         validation: float = 0.2,
+        test: float = 0.0,
+        fold: int | str | None = None,
         standardize: bool = False,
         seed: int = 0,
     ) -> None:
-        super().__init__(validation=validation, standardize=standardize, seed=seed)
+        super().__init__(
+            validation=validation, test=test, fold=fold, standardize=standardize, seed=seed
+        )
         _check(rows, features, noise, condition_number)
         self.rows, self.features = rows, features
         self.noise, self.condition_number = noise, condition_number
@@ -114,6 +120,8 @@ class Classification(Source):
             scores, at 0 the classes are separable.
         condition_number: condition number of the features' covariance, at least 1.
         validation: share of the rows held out, in [0, 1).
+        test: share of the rows that are measured once, at the end.
+        fold: which fold validates; see ``Source``.
         standardize: whether each feature gets mean 0 and deviation 1.
         seed: seed of the draw and of the split.
 
@@ -133,10 +141,14 @@ class Classification(Source):
         noise: float = 1.0,
         condition_number: float = 1.0,
         validation: float = 0.2,
+        test: float = 0.0,
+        fold: int | str | None = None,
         standardize: bool = False,
         seed: int = 0,
     ) -> None:
-        super().__init__(validation=validation, standardize=standardize, seed=seed)
+        super().__init__(
+            validation=validation, test=test, fold=fold, standardize=standardize, seed=seed
+        )
         _check(rows, features, noise, condition_number, classes)
         if classes < 2:
             raise bad_value(f"classes={classes}", "a whole number of at least 2")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
+import torch
+
+from gdframe.data.dataset import Dataset
 from gdframe.data.frame import Frame
 from gdframe.data.source import Source
-from gdframe.errors import UserError
+from gdframe.errors import UserError, counted, printable
 from gdframe.registry import DATASETS
 
 if TYPE_CHECKING:
@@ -45,7 +49,13 @@ class Table(Source):
         null_values: texts or numbers that stand for a missing value, besides the usual ones.
         comment: what lines that are no data begin with.
         skip: number of lines before the table.
-        validation: share of the rows held out, in [0, 1).
+        validation: share of the rows held out, in [0, 1), or a file of them.
+        test: share of the rows that are measured once, at the end, or a file of them.
+        fold: which fold validates; see ``Source``.
+        split: ``random`` draws rows, ``time`` holds out the latest, ``group`` holds out whole
+            groups.
+        group: column of the groups; it is no feature.
+        time: column of dates or numbers that orders the rows.
         standardize: whether each feature gets mean 0 and deviation 1, fitted on training rows.
         seed: seed of the split.
 
@@ -76,11 +86,24 @@ class Table(Source):
         null_values: Sequence[str | int | float] = (),
         comment: str | None = None,
         skip: int | None = None,
-        validation: float = 0.2,
+        validation: float | str = 0.2,
+        test: float | str = 0.0,
+        fold: int | str | None = None,
+        split: Literal["random", "time", "group"] = "random",
+        group: str | int | None = None,
+        time: str | int | None = None,
         standardize: bool = True,
         seed: int = 0,
     ) -> None:
-        super().__init__(validation=validation, standardize=standardize, seed=seed)
+        parts = {"validation": validation, "test": test}
+        self._files = {name: part for name, part in parts.items() if isinstance(part, str)}
+        if fold is not None and "validation" in self._files:
+            raise UserError("data.fold and a file in data.validation exclude each other; drop one")
+        shares = {name: 0.0 if isinstance(part, str) else part for name, part in parts.items()}
+        super().__init__(**shares, fold=fold, standardize=standardize, seed=seed)
+        self.split = replace(self.split, by=split)
+        _check_split(split, {"group": group, "time": time})
+        self.group, self.time = group, time
         if (path is None) == (query is None):
             both = (
                 "names both; set one of them" if path else "needs data.path=... or data.query=..."
@@ -105,6 +128,19 @@ class Table(Source):
 
         return Layout(**self._layout)  # type: ignore[arg-type]
 
+    def load(self, *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Dataset:
+        """Return the data; rows of other files are encoded like the training rows."""
+        data = super().load(dtype=dtype, device=device)
+        for name, path in self._files.items():
+            from gdframe.data.new_rows import labelled_rows
+
+            rows = labelled_rows(data.encoding, path, dtype).on(device)
+            facts = {**data.facts, f"{name}_rows": len(rows)}
+            note = f"{counted(len(rows), 'row')} of {printable(path)}: {name} rows"
+            changes: dict[str, Any] = {name: rows, "facts": facts, "notes": [*data.notes, note]}
+            data = replace(data, **changes)
+        return data
+
     def read(self) -> Frame:
         """Return the raw columns of the table, each with its kind."""
         # these import PyArrow, which only tables need
@@ -121,9 +157,18 @@ class Table(Source):
             raw,
             Choice(
                 targets, self.features, self.exclude, self.categorical, self.id, self.text,
-                self.task, self.missing, self.max_categories,
+                self.task, self.missing, self.max_categories, self.group, self.time,
             ),
         )  # fmt: skip
+
+
+def _check_split(split: str, columns: dict[str, str | int | None]) -> None:
+    """Check that the column of a split is named, and no other."""
+    for name, column in columns.items():
+        if name == split and column is None:
+            raise UserError(f"data.split={name} needs data.{name}=COLUMN, the {name} of each row")
+        if name != split and column is not None:
+            raise UserError(f"data.{name}={column} is for data.split={name}; set both or neither")
 
 
 def _marker(value: str | float) -> str:

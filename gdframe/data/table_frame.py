@@ -14,11 +14,11 @@ from gdframe.data.class_labels import Target
 from gdframe.data.features import describe, kinds_in_words, raw_values
 from gdframe.data.frame import Column, Frame, first_rows
 from gdframe.data.reader import RawTable, pick, shown_columns
-from gdframe.data.reading.arrays import missing_in
+from gdframe.data.reading.arrays import missing_in, numbers
 from gdframe.data.reading.typed import TypedColumn, typed
 from gdframe.data.roles import LeftOut, copies_of_target, suspected_sentinel, why_left_out
 from gdframe.data.target import read_target
-from gdframe.errors import UserError, counted, in_words, printable
+from gdframe.errors import UserError, counted, in_words, override_value, printable
 
 MOST_LISTED = 200
 """Most columns that are listed in ``result.json``."""
@@ -37,6 +37,8 @@ class Choice:
     task: str = "auto"
     missing: str = "mean"
     max_categories: int = 100
+    group: str | int | None = None
+    time: str | int | None = None
 
 
 def frame_of(raw: RawTable, choice: Choice) -> Frame:
@@ -47,6 +49,7 @@ def frame_of(raw: RawTable, choice: Choice) -> Frame:
     """
     targets = pick(raw, choice.targets)
     identifier = pick(raw, [choice.id])[0] if choice.id is not None else None
+    key = _split_key(raw, choice)
     names = _feature_names(raw, choice, targets, identifier)
     categorical = set(pick(raw, choice.categorical))
     layout, all_names = raw.layout, raw.names
@@ -60,6 +63,7 @@ def frame_of(raw: RawTable, choice: Choice) -> Frame:
             f"{first_rows(rows)}; data.missing=error refuses them"
         )
         typed_targets = [_filtered(column, keep) for column in typed_targets]
+        key = None if key is None else _filtered(key, keep)
     hashed = choice.text == "hash"
     places = {name: place for place, name in enumerate(all_names)}
     features, left_out, missing = list[TypedColumn](), list[LeftOut](), dict[str, int]()
@@ -77,7 +81,10 @@ def frame_of(raw: RawTable, choice: Choice) -> Frame:
         features.append(column)
         missing[name] = missing_in(column.values)
     if choice.missing == "drop":
-        features, typed_targets, dropped = _complete_rows(features, typed_targets)
+        features, others, dropped = _complete_rows(
+            features, [*typed_targets, *([] if key is None else [key])]
+        )
+        typed_targets, key = others[: len(targets)], others[-1] if key is not None else None
         notes += [dropped] if dropped else []
         missing = {}
     target = _joined(typed_targets, choice.task)
@@ -112,8 +119,42 @@ def frame_of(raw: RawTable, choice: Choice) -> Frame:
         },
         facts={**facts, "notes": [printable(note) for note in notes]},
         notes=[_first_line(raw, columns, target, target_name), *notes],
-        disposable=True,
+        disposable=True, split_keys=None if key is None else _keys(key, choice),
     )  # fmt: skip
+
+
+def _split_key(raw: RawTable, choice: Choice) -> TypedColumn | None:
+    """Return the column by which rows are split, if there is one."""
+    column = choice.group if choice.group is not None else choice.time
+    if column is None:
+        return None
+    (name,) = pick(raw, [column])
+    return typed(name, raw.columns[name], raw.layout, text=choice.group is not None)
+
+
+def _keys(column: TypedColumn, choice: Choice) -> NDArray[Any]:
+    """Return the time or the group of each row, (rows,).
+
+    Raises:
+        UserError: values are missing, or are no times.
+    """
+    what = "group" if choice.group is not None else "time"
+    absent = np.flatnonzero(np.asarray(column.values.is_null(nan_is_null=True)))
+    if len(absent):
+        raise UserError(
+            f"data.{what}={override_value(column.name)}: "
+            f"{counted(len(absent), 'row')} without a {what}, first {first_rows(absent)}; remove "
+            "them or choose another column"
+        )
+    if column.content == "text" and what == "group":
+        return np.asarray(column.values.indices)
+    if column.content not in ("number", "boolean", "date"):
+        raise UserError(
+            f"data.{what}={override_value(column.name)}: its values are of type "
+            f"{column.content}; expected "
+            + ("dates or numbers" if what == "time" else "text, dates or numbers")
+        )
+    return numbers(column.values)
 
 
 def _feature_names(
@@ -121,7 +162,8 @@ def _feature_names(
 ) -> list[str]:
     if len(set(targets)) < len(targets):
         raise UserError(f"data.target={in_words(targets)}: a column is named twice; name it once")
-    excluded = {*pick(raw, choice.exclude), *targets, identifier}
+    group = pick(raw, [choice.group])[0] if choice.group is not None else None
+    excluded = {*pick(raw, choice.exclude), *targets, identifier, group}
     if choice.features is None:
         return [name for name in raw.names if name not in excluded]
     names = pick(raw, choice.features)

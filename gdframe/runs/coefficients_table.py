@@ -7,10 +7,13 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gdframe.errors import in_words
+from gdframe.errors import UserError, first_line, in_words
 from gdframe.runs.spreadsheet import cell
 
 COEFFICIENTS = "coefficients.csv"
+
+HEAD = ["output", "feature", "coefficient", "standardized"]
+"""First line of the table."""
 
 INTERCEPT = "intercept"
 
@@ -40,10 +43,27 @@ def to_csv(coefficients: Sequence[Coefficient]) -> str:
     """Return the table as text, a row for each coefficient."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["output", "feature", "coefficient", "standardized"])
+    writer.writerow(HEAD)
     for c in coefficients:
         writer.writerow([cell(c.output), cell(c.feature), c.value, c.standardized])
     return text.getvalue()
+
+
+def from_csv(text: str) -> list[Coefficient]:
+    """Return the coefficients of a table that ``to_csv`` wrote.
+
+    Raises:
+        UserError: the text is no such table.
+    """
+    reader = csv.reader(io.StringIO(text))
+    try:
+        head, *lines = list(reader)
+        coefficients = [Coefficient(o, f, float(v), float(s)) for o, f, v, s in lines]
+    except (csv.Error, ValueError) as error:
+        raise UserError(f"{COEFFICIENTS}: line {reader.line_num:,}: {first_line(error)}") from error
+    if head != HEAD:
+        raise UserError(f"{COEFFICIENTS}: its first line is not {','.join(HEAD)}")
+    return coefficients
 
 
 def largest(coefficients: Sequence[Coefficient]) -> str:

@@ -42,9 +42,14 @@ class Result:
         objective: loss + penalty over all training rows.
         train_loss: loss over all training rows.
         validation_loss: loss over all validation rows; None without validation rows.
+        test_loss: loss over all test rows, measured once; None without test rows.
         gradient_norm: Euclidean norm of the objective's gradient over all training rows.
-        metrics: ``{"train": {...}, "validation": {...}}`` by name.
+        metrics: ``{"train": {...}, "validation": {...}}`` by name; with test rows, ``test`` too.
         maximize: names of metrics of which a greater value is better.
+        baseline: ``name`` of what a constant predicts, and its metrics by part; None without
+            metrics.
+        confusion: ``classes`` and, by part, counts (true class, predicted class); None without
+            classes or with many.
         seconds: ``{"setup": ..., "train": ...}``.
         parameter_count: number of trained values.
         diagnostics: curvature, stability limits and minimum by name; empty without diagnostics.
@@ -76,9 +81,12 @@ class Result:
     objective: float
     train_loss: float
     validation_loss: float | None
+    test_loss: float | None
     gradient_norm: float
     metrics: dict[str, dict[str, float]]
     maximize: list[str]
+    baseline: dict[str, Any] | None
+    confusion: dict[str, Any] | None
     seconds: dict[str, float]
     parameter_count: int
     diagnostics: dict[str, Any]

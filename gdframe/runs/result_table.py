@@ -25,6 +25,10 @@ def table(result: Result) -> str:
         lines.append(("train", _part(result.train_loss, result.metrics["train"])))
     if result.validation_loss is not None:
         lines.append(("validation", _part(result.validation_loss, result.metrics["validation"])))
+    if result.test_loss is not None:
+        lines.append(("test", _part(result.test_loss, result.metrics["test"])))
+    if result.baseline:
+        lines.append(("baseline", _baseline(result.baseline)))
     if result.coefficients:
         lines.append(("coefficients", largest(result.coefficients)))
     if "lambda_max" in result.diagnostics:
@@ -59,6 +63,13 @@ def _problem(result: Result) -> str:
 def _part(loss: float, metrics: dict[str, float]) -> str:
     values = [f"loss {loss:.6g}", *(f"{name} {value:.4g}" for name, value in metrics.items())]
     return ", ".join(values)
+
+
+def _baseline(baseline: Mapping[str, Any]) -> str:
+    """Return the metrics of the baseline on held-out rows, else on training rows."""
+    part = next(part for part in ("test", "validation", "train") if part in baseline)
+    values = ", ".join(f"{name} {value:.4g}" for name, value in baseline[part].items())
+    return f"{baseline['name']}: {part} {values}"
 
 
 def _point(result: Result) -> str:

@@ -135,6 +135,24 @@ class Metrics(TypedDict, total=False):
 
     train: Numbers | None
     validation: Numbers | None
+    test: Numbers | None
+
+
+class Baseline(TypedDict, total=False):
+    """Metrics of a constant prediction, by part."""
+
+    name: Text
+    train: Numbers | None
+    validation: Numbers | None
+    test: Numbers | None
+
+
+class Confusion(TypedDict, total=False):
+    """Counts (true class, predicted class) by part."""
+
+    classes: list[Text]
+    validation: list[list[Count]]
+    test: list[list[Count]]
 
 
 class Seconds(TypedDict, total=False):
@@ -177,9 +195,12 @@ class ResultFile(TypedDict):
     objective: NotRequired[Number]
     train_loss: NotRequired[Number]
     validation_loss: NotRequired[Number]
+    test_loss: NotRequired[Number]
     gradient_norm: NotRequired[Number]
     metrics: NotRequired[Metrics | None]
     maximize: NotRequired[list[Text]]
+    baseline: NotRequired[Baseline | None]
+    confusion: NotRequired[Confusion | None]
     seconds: NotRequired[Seconds | None]
     diagnostics: NotRequired[Facts | None]
     point: NotRequired[list[Number] | None]

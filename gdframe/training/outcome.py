@@ -10,7 +10,9 @@ from torch import nn
 from gdframe.registry import LOSSES, MODELS, OPTIMIZERS
 from gdframe.runs.result import Result
 from gdframe.stopping import Status, Verdict
+from gdframe.training.baseline import no_better_than_before
 from gdframe.training.coefficients import coefficients_of
+from gdframe.training.held_out import HeldOut, measure_held_out
 
 if TYPE_CHECKING:
     from gdframe.training.run import Run
@@ -32,9 +34,15 @@ def make_result(run: Run, verdict: Verdict, row: Mapping[str, float]) -> Result:
         }
         for part in ("train", "validation")
     }
+    is_measured = verdict.status not in (Status.DIVERGED, Status.FAILED)
+    held_out = measure_held_out(spec) if is_measured else HeldOut()
+    if held_out.test_loss is not None:
+        metrics["test"] = held_out.test_metrics
+    maximize = {name: metric.maximize for name, metric in spec.named_metrics.items()}
+    sentences = (no_better_than_before(held_out.baseline, metrics, maximize), run.lr_reason)
     return Result(
         status=verdict.status,
-        reason=f"{verdict}; {run.lr_reason}" if run.lr_reason else str(verdict),
+        reason="; ".join([str(verdict), *filter(None, sentences)]),
         variant=spec.loader.variant,
         engine=run.engine_name,
         engine_reason=run.engine_reason,
@@ -51,9 +59,12 @@ def make_result(run: Run, verdict: Verdict, row: Mapping[str, float]) -> Result:
         objective=row["objective"],
         train_loss=row["train_loss"],
         validation_loss=row.get("validation_loss"),
+        test_loss=held_out.test_loss,
         gradient_norm=row["gradient_norm"],
         metrics=metrics,
-        maximize=[name for name, metric in run.spec.named_metrics.items() if metric.maximize],
+        maximize=[name for name, is_greater_better in maximize.items() if is_greater_better],
+        baseline=held_out.baseline,
+        confusion=held_out.confusion,
         seconds={"setup": 0.0, "train": run.seconds},
         parameter_count=sum(p.numel() for p in model.parameters() if p.requires_grad),
         diagnostics=run.diagnosis.facts(),

@@ -110,6 +110,22 @@ def test_the_page_of_a_sweep_is_complete(sweep, tmp_path):
     assert all(len(values) == len(first["x"]["step"]) for values in first["y"].values())
 
 
+def test_predictions_of_a_classifier_have_tables(tmp_path):
+    words = ["data=wine", "data.test=0.2", "lr=0.1", "epochs=3"]
+    result = gd.train(*words, folder=tmp_path / "run")
+    path = report(result.folder, landscape=False)
+    text = " ".join(" ".join(Reader(path.read_text()).text).split())
+    head = "metric training validation test test, baseline: most frequent class"
+    assert head in text
+    row = ", ".join(map(str, result.confusion["test"][0])).replace(",", "")
+    assert f"true {result.confusion['classes'][0]} {row}" in text
+    largest = max(result.coefficients, key=lambda c: abs(c.standardized))
+    assert f"standardised {largest.output} {largest.feature}" in text
+    (result.folder / "coefficients.csv").write_text("output,feature\na,b,c\n")
+    path = report(result.folder, landscape=False)
+    assert "coefficients.csv: line" in path.read_text()
+
+
 def test_names_are_escaped(tmp_path):
     evil = "</script><script>document.title='evil'</script>"
     rows = "\n".join(f"{i},{i % 7}" for i in range(60))

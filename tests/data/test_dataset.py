@@ -14,40 +14,6 @@ import gdframe as gd
 from gdframe.data import encoding as encoding_module
 from gdframe.data.encoding import Encoding, fit_moments
 from gdframe.data.frame import Column, Frame, take
-from gdframe.data.split import split_rows
-
-
-@given(
-    rows=st.integers(4, 200), share=st.floats(0.05, 0.9), seed=st.integers(0, 99),
-    classes=st.integers(1, 4),
-)  # fmt: skip
-def test_split_is_a_partition_stratified_by_class(rows, share, seed, classes):
-    label = np.arange(rows) % classes
-    count = round(share * rows)
-    if count in (0, rows):
-        return
-    train, validation = split_rows(label, rows, share=share, seed=seed)
-    assert sorted([*train, *validation]) == list(range(rows))
-    assert set(label[train]) == set(label)
-    for value in range(classes):
-        exact = (label == value).sum() * count / rows
-        assert (label[validation] == value).sum() <= np.ceil(exact)
-        assert (label[validation] == value).sum() >= min(
-            np.floor(exact), (label == value).sum() - 1
-        )
-
-
-def test_split_depends_on_the_seed_alone():
-    a, b, c = (split_rows(None, 100, share=0.2, seed=s)[1] for s in (1, 1, 2))
-    assert len(a) == 20
-    assert np.array_equal(a, b)
-    assert not np.array_equal(a, c)
-
-
-@pytest.mark.parametrize("share", [-0.1, 1.0, 0.001, 0.99])
-def test_shares_without_training_or_validation_rows_are_refused(share):
-    with pytest.raises(gd.UserError, match=r"^validation="):
-        split_rows(None, 10, share=share, seed=0)
 
 
 @given(seed=st.integers(0, 99), rows=st.integers(1, 40), block=st.integers(1, 10))

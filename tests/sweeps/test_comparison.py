@@ -25,6 +25,7 @@ from gdframe.sweeps.writing.heat_map import heat_map, levels_of
 from gdframe.sweeps.writing.mean_curves import mean
 from gdframe.sweeps.writing.pictures import draw
 from gdframe.sweeps.writing.rate_curves import rate_curves
+from gdframe.sweeps.writing.sweep_table import sentence
 
 
 def record(objective, status="max_epochs", **settings):
@@ -291,3 +292,26 @@ def test_a_picture_shows_the_best_of_too_many_lines():
     runs = [record(1.0 + i, lr=0.1, b=i) for i in range(8)] + [record(99.0, lr=0.01, b=9)]
     ranked = configurations(runs, "objective")
     assert rate_curves(ranked, "objective") is not None
+
+
+@pytest.mark.parametrize(
+    ("key", "word"), [("seed", "seeds"), ("data.seed", "splits"), ("data.fold", "folds")]
+)
+def test_runs_that_repeat_a_configuration_are_averaged_and_named(key, word):
+    records = [
+        record(lr + repeat % 3, **{"lr": lr, key: repeat}) for lr in (1, 2) for repeat in range(8)
+    ]
+    ranked = configurations(records, "objective")
+    assert [c.settings for c in ranked] == [{"lr": "1"}, {"lr": "2"}]
+    assert [len(c.values) for c in ranked] == [8, 8]
+    (difference,) = differences(ranked, "objective")
+    assert f"of 8 {word}" in sentence(difference)
+
+
+def test_seeds_and_folds_together_are_repeats():
+    records = [
+        record(s + 10 * f, **{"seed": s, "data.fold": f}) for s in range(3) for f in range(4)
+    ]
+    (configuration,) = configurations(records, "objective")
+    assert len(configuration.values) == 12
+    assert configuration.repeat == "repeat"

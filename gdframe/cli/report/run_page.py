@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from gdframe.cli.report.page import Page, Picture, Table, pictures_in
+from gdframe.cli.report.prediction_tables import coefficient_tables, prediction_tables
 from gdframe.cli.report.run_figures import figures_of, has_batches
 from gdframe.cli.report.versions_table import versions_of
 from gdframe.config.command import command, resume_command
@@ -70,7 +71,8 @@ def describe_run(folder: Path, *, landscape: bool) -> Page:
         )
     page.notes += [f"{message}." for message in history.damages]
     if result is not None:
-        page.tables["Result"] = _outcome(result)
+        page.tables["Result"] = [*_outcome(result), *prediction_tables(result)]
+        page.tables["Coefficients"] = coefficient_tables(run, page.notes)
         if result.get("diagnostics"):
             page.tables["Stability and theory"] = [_evidence(result)]
     page.tables["Versions"] = [versions_of([] if result is None else [result], page.notes)]
@@ -138,11 +140,6 @@ def _outcome(result: Mapping[str, Any]) -> list[Table]:
         if key in seconds:
             rows.append([label, seconds[key]])
     tables = [Table(["quantity", "value"], rows, "At the end")]
-    metrics = result.get("metrics") or {}
-    if metrics.get("train"):
-        validation = metrics.get("validation") or {}
-        lines = [[name, value, validation.get(name)] for name, value in metrics["train"].items()]
-        tables.append(Table(["metric", "training", "validation"], lines, "Metrics"))
     if result.get("point"):
         tables.append(
             Table(["coordinate", "value"], [[i, x] for i, x in enumerate(result["point"], 1)],

@@ -66,7 +66,7 @@ def describe_sweep(folder: Path) -> Page:
     page.tables["Which is best?"] = [_comparison(ranked, metric)]
     if compared:
         sentences = [[sentence(difference)] for difference in compared]
-        caption = f"{metric} {METHOD}"
+        caption = f"{metric} {METHOD.format(repeat=ranked[0].repeat)}"
         page.tables["Could that be chance?"] = [Table(["difference"], sentences, caption)]
     reached = minima(records)
     if reached:
@@ -155,7 +155,8 @@ def _comparison(ranked: Sequence[Configuration], metric: str) -> Table:
     shown = ranked[:MOST_CONFIGURATIONS]
     keys = list(dict.fromkeys(key for configuration in ranked for key in configuration.settings))
     has_seeds = any(len(configuration.records) > 1 for configuration in ranked)
-    head = [*keys, metric, *(["deviation", "95 % interval", "seeds"] if has_seeds else [])]
+    repeats = ["deviation", "95 % interval", f"{ranked[0].repeat}s"] if has_seeds else []
+    head = [*keys, metric, *repeats]
     head.append("status")
     rows = []
     for configuration in shown:

@@ -1,9 +1,10 @@
 """The ranking of a sweep's configurations by a metric.
 
-Runs of one configuration differ only in their seed. Configurations on different scales, such as
-those of two losses, are ranked separately. A run that diverged, failed, or missed the target that
-its cost is measured to, is lost: configurations are ranked by their share of lost runs, then by
-their mean over the other seeds.
+Runs of one configuration repeat it: they differ only in their seed, in the seed of the split, or in
+the fold that validates. The code calls all of these seeds. Configurations on different scales, such
+as those of two losses, are ranked separately. A run that diverged, failed, or missed the target
+that its cost is measured to, is lost: configurations are ranked by their share of lost runs, then
+by their mean over the other seeds.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ from gdframe.sweeps.comparing.sweep_metric import goes_up, is_lost, value_of
 
 MEASURES = ("objective", "train_loss", "validation_loss", "gradient_norm", "steps", "point")
 """Fields of a result that agree for two seeds only if these train in the same way."""
+
+REPEATS = {"seed": "seed", "data.seed": "split", "data.fold": "fold"}
+"""Keys whose values repeat a configuration, and what a user calls one of them."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +57,16 @@ class Record:
 
 @dataclass
 class Configuration:
-    """Runs that differ only in their seed.
+    """Runs that differ only in their seed, or in another key of ``REPEATS``.
 
     Args:
-        settings: values of the varied keys, without the seed.
+        settings: values of the varied keys, without those.
         problem: the settings that determine the scale of the metric.
         values: of the metric by seed, for runs that have a value.
         lost: seeds of runs that ended without a value.
         statuses: number of runs by status.
         records: the runs.
+        repeat: what a user calls that in which they differ.
     """
 
     settings: dict[str, str]
@@ -70,6 +75,7 @@ class Configuration:
     lost: set[str] = field(default_factory=set)
     statuses: Counter[str] = field(default_factory=Counter)
     records: list[Record] = field(default_factory=list)
+    repeat: str = "seed"
 
     @property
     def mean(self) -> float:
@@ -106,10 +112,10 @@ class Configuration:
         if self.interval is not None or not self.values:
             return ""
         if self.seeds_change_nothing:
-            return "one run: the seeds change nothing"
+            return f"one run: the {self.repeat}s change nothing"
         if self.lost:
             return f"{len(self.lost)} of {len(self.lost) + len(self.values)} runs lost"
-        return f"too few seeds ({len(self.values)})"
+        return f"too few {self.repeat}s ({len(self.values)})"
 
     def by_seed(self, seeds: Sequence[str], sign: float = 1.0) -> NDArray[np.float64]:
         """Return the values for seeds, (seeds,): infinite for a lost run, NaN for no run.
@@ -164,7 +170,10 @@ def configurations(
         metric: to compare the runs by.
         scales: keys whose levels have different scales; each scale is ranked separately.
     """
-    keys = [key for key in varied(records) if key != "seed"]
+    all_keys = varied(records)
+    keys = [key for key in all_keys if key not in REPEATS]
+    repeats = [key for key in REPEATS if key in all_keys]
+    repeat = REPEATS[repeats[0]] if len(repeats) == 1 else "repeat" if repeats else "seed"
     problems: dict[str, int] = {}
     by_settings: dict[tuple[tuple[str, str], ...], Configuration] = {}
     for record in records:
@@ -172,7 +181,7 @@ def configurations(
         problem = {key: value for key, value in settings.items() if key in scales}
         problems.setdefault(repr(problem), len(problems))
         configuration = by_settings.setdefault(
-            tuple(settings.items()), Configuration(settings, problem)
+            tuple(settings.items()), Configuration(settings, problem, repeat=repeat)
         )
         configuration.records.append(record)
         configuration.statuses[record.status] += 1
@@ -198,7 +207,10 @@ def _add(configuration: Configuration, record: Record, metric: str | None) -> No
 
 
 def _seed_of(record: Record) -> str:
-    return record.settings.get("seed") or str((record.result or {}).get("seed", 0))
+    """Return what tells a run from others of its configuration."""
+    seed = record.settings.get("seed") or str((record.result or {}).get("seed", 0))
+    others = [record.settings[key] for key in REPEATS if key != "seed" and key in record.settings]
+    return " ".join([seed, *others])
 
 
 def _seeds_of(configuration: Configuration) -> list[str]:

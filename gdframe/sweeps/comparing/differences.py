@@ -103,13 +103,14 @@ class Difference:
     @property
     def words(self) -> str:
         """The verdict in words."""
-        seeds = f" on {self.seeds} of {self.all_seeds} seeds" if self.seeds < self.all_seeds else ""
+        name = f"{self.winner.repeat}s"
+        seeds = f" on {self.seeds} of {self.all_seeds} {name}" * (self.seeds < self.all_seeds)
         if self.counts[1] == self.seeds and sum(self.lost) == 0:
             return f"equal up to rounding{seeds}"
         if self.is_one_run:
-            return "one run each, because the seeds change nothing"
+            return f"one run each, because the {name} change nothing"
         if not self.is_tested:
-            return f"too few seeds ({self.seeds}, needs at least {FEWEST_SEEDS})"
+            return f"too few {name} ({self.seeds}, needs at least {FEWEST_SEEDS})"
         return f"{'beyond chance' if self.p <= CHANCE else 'could be chance'}{seeds}"
 
     def to_json(self) -> dict[str, Any]:

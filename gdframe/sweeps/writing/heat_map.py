@@ -79,7 +79,7 @@ def heat_map(ranked: Sequence[Configuration], metric: str, look: Look = LIGHT) -
         hatched = Patch(**_lost(look), label="no run ended well")
         figure.legend(handles=[hatched], fontsize=9, frameon=False, loc="outside lower left")
     others = ", best over the other keys" if len(keys) > 2 else ""
-    seeds = ", mean over seeds" if any(len(c.values) > 1 for c in ranked) else ""
+    seeds = f", mean over {ranked[0].repeat}s" if any(len(c.values) > 1 for c in ranked) else ""
     axes.set_title(f"{label}{scale_of(ranked)} at the end{others}{seeds}", fontsize=11)
     return figure
 

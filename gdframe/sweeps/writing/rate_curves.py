@@ -75,7 +75,7 @@ def rate_curves(ranked: Sequence[Configuration], metric: str, look: Look = LIGHT
     axes.set_ylabel(label)
     part = f" (the best {MOST_LINES} of {len(lines)} lines)" if len(lines) > MOST_LINES else ""
     seeds = max(len(configuration.values) for configuration in ranked)
-    band = f", mean and range of {seeds} seeds" if seeds > 1 else ""
+    band = f", mean and range of {seeds} {ranked[0].repeat}s" if seeds > 1 else ""
     axes.set_title(f"{label}{scale_of(ranked)} at the end{band}{part}", fontsize=11)
     legend_below(figure, axes, _marks(drawn, look))
     return figure

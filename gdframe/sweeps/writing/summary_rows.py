@@ -12,23 +12,26 @@ from gdframe.stopping import Status
 
 Row = dict[str, Any]
 
+NOT_SHOWN = ("data", "baseline", "confusion")
+"""Fields of a result that are no columns."""
+
 
 def row(result: Mapping[str, Any] | None, settings: Mapping[str, str], folder: str) -> Row:
     """Return the row of a run: its overrides, its flattened result, and its folder.
 
-    The facts about the data stay in ``result.json``. A run that diverged has no validation loss and
-    no metrics, which it would be compared by. Fields of the result replace overrides of the same
-    name, such as ``epochs`` or ``engine``.
+    The facts about the data, the baseline and the confusion of classes stay in ``result.json``. A
+    run that diverged has no validation loss and no metrics, which it would be compared by. Fields
+    of the result replace overrides of the same name, such as ``epochs`` or ``engine``.
 
     Args:
         result: content of ``result.json``; None if the run has not ended.
         settings: overrides by key.
         folder: the run folder.
     """
-    measured = {name: value for name, value in (result or {}).items() if name != "data"}
+    measured = {name: v for name, v in (result or {}).items() if name not in NOT_SHOWN}
     fields = flatten(measured or {"status": "", "reason": "no result was written"})
     if fields["status"] == Status.DIVERGED:  # these are of the last finite parameters
-        compared = ("validation_loss", "metrics.")
+        compared = ("validation_loss", "test_loss", "metrics.")
         fields = {name: None if name.startswith(compared) else v for name, v in fields.items()}
     return {**settings, **fields, "folder": folder}
 

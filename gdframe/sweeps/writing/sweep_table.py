@@ -37,7 +37,7 @@ MOST_LINES = 20
 """Most configurations in the table on the console."""
 
 METHOD = (
-    "of each level's best configuration, in pairs of equal seeds (sign-flip test; p counts all "
+    "of each level's best configuration, in pairs of equal {repeat}s (sign-flip test; p counts all "
     "pairs of levels and all configurations; a lost run is worse than any other)"
 )
 """The method of the comparison of levels."""
@@ -152,7 +152,7 @@ def _lines(
     if len(ranked) > MOST_LINES:
         lines.append(f"... {len(ranked) - MOST_LINES:,} more in summary.json")
     if compared:
-        lines += ["", f"{metric} {METHOD}:"]
+        lines += ["", f"{metric} {METHOD.format(repeat=ranked[0].repeat)}:"]
         lines += [f"  {sentence(difference)}" for difference in compared]
     lines += _minimum_lines(minimum_table)
     lines += ["", *_notes(records, metric, ranked)]
@@ -236,7 +236,9 @@ def sentence(difference: Difference) -> str:
     worse, equal, _ = difference.counts
     if not difference.is_one_run:
         ties = f" and equal on {equal:,}" if equal else ""
-        facts.append(f"worse on {worse:,}{ties} of {counted(difference.seeds, 'seed')}")
+        facts.append(
+            f"worse on {worse:,}{ties} of {counted(difference.seeds, difference.winner.repeat)}"
+        )
     if any(difference.lost):
         better, other = difference.lost
         facts.append(f"{counted(other, 'run')} lost against {better:,}")

@@ -1,4 +1,4 @@
-"""The rows of a new file for ``predict``: features, names of rows, and targets, if it has any."""
+"""The rows of another file than the training data's: features, names, and targets if it has any."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import torch
 from numpy.typing import NDArray
 
-from gdframe.data.encoding import Encoding
+from gdframe.data.dataset import Rows
+from gdframe.data.encoding import BLOCK, Encoding
 from gdframe.data.features import raw_values
 from gdframe.data.frame import first_rows
 from gdframe.data.reader import RawTable, pick, read_file
 from gdframe.data.reading.arrays import numbers
 from gdframe.data.reading.layout import Layout
 from gdframe.data.reading.typed import key_of, typed
-from gdframe.errors import UserError, counted, in_words
+from gdframe.errors import UserError, counted, in_words, printable
 
 log = logging.getLogger("gdframe")
 
@@ -188,3 +190,34 @@ def read_rows(encoding: Encoding, path: str | Path, *, strict: bool = False) -> 
             return NewRows(raw, encoding, strict)
     assert failure is not None
     raise failure
+
+
+def labelled_rows(encoding: Encoding, path: str | Path, dtype: torch.dtype) -> Rows:
+    """Return the rows of a file that have a target, as tensors.
+
+    Args:
+        encoding: of the training data.
+        path: of the file.
+        dtype: of features, and of targets that are numbers.
+
+    Raises:
+        UserError: the file cannot be read, lacks a column, or has no row with a target.
+    """
+    rows = read_rows(encoding, path)
+    targets = rows.targets()
+    if targets is None:
+        raise UserError(
+            f"{printable(str(path))}: no row has a target '{encoding.target_name}' like those of "
+            "the training data"
+        )
+    kept, values = targets
+    if len(kept) < rows.count:
+        missing = counted(rows.count - len(kept), "row")
+        log.warning(
+            "warning: %s: %s without a known target left out", printable(str(path)), missing
+        )
+    numpy_type = np.dtype(str(dtype).split(".")[1])
+    features = np.concatenate([*rows.features(numpy_type, BLOCK)])[kept]
+    target = torch.from_numpy(np.ascontiguousarray(values))
+    target = target.long() if encoding.classes is not None else target.to(dtype)
+    return Rows(torch.from_numpy(features), target)
