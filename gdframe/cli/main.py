@@ -66,24 +66,24 @@ class _Verb(NamedTuple):
 
     Args:
         run: takes the words after the verb; returns the exit code.
-        prints: whether its result goes to standard output, and so the log to standard error.
+        logs_to_stderr: whether it logs, and its standard output may be piped.
     """
 
     run: Callable[[list[str]], int]
-    prints: bool = False
+    logs_to_stderr: bool = False
 
 
 def _run(argv: list[str]) -> int:
     """Run a verb, or train; print an error as one message and return its exit code."""
     verbs = {
         "list": _Verb(_list),
-        "inspect": _Verb(_inspect, prints=True),
+        "inspect": _Verb(_inspect, logs_to_stderr=True),
         "resume": _Verb(_resume),
-        "predict": _Verb(_predict, prints=True),
+        "predict": _Verb(_predict, logs_to_stderr=True),
         "lr-range": _Verb(_lr_range),
-        "landscape": _Verb(_landscape, prints=True),
-        "report": _Verb(_report, prints=True),
-        "watch": _Verb(_watch, prints=True),
+        "landscape": _Verb(_landscape, logs_to_stderr=True),
+        "report": _Verb(_report, logs_to_stderr=True),
+        "watch": _Verb(_watch, logs_to_stderr=True),
         "guide": _Verb(_guide),
     }
     debug = "debug=true" in [argument.lower() for argument in argv]
@@ -97,7 +97,7 @@ def _run(argv: list[str]) -> int:
 
                 raise unknown_word(argv, list(verbs))
             verb = verbs[argv[0]]
-            if verb.prints:
+            if verb.logs_to_stderr:
                 configure_log(sys.stderr)
             code = verb.run(argv[1:])
         else:

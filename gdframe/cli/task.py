@@ -29,7 +29,7 @@ from gdframe.stopping import Status
 if TYPE_CHECKING:
     from gdframe.runs.result import Result
     from gdframe.sweeps.executing.job import Job
-    from gdframe.sweeps.executing.train_sweep import Outcome
+    from gdframe.sweeps.executing.train_sweep import SweepOutcome
 
 log = logging.getLogger("gdframe")
 
@@ -56,7 +56,7 @@ class Task:
         self.codes: list[int] = []
         self.folder: Path | None = None
         self.metric: str | None = None
-        self.outcome: Outcome | None = None
+        self.outcome: SweepOutcome | None = None
         self.error: Exception | None = None
         self._process = os.getpid()
 
@@ -173,7 +173,7 @@ class Task:
         check_metric(self.metric)
         return settings
 
-    def add(self, outcome: Outcome) -> list[float]:
+    def add(self, outcome: SweepOutcome) -> list[float]:
         """Add results of a sweep; return the metric of each of its runs.
 
         Raises:

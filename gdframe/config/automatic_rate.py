@@ -11,7 +11,7 @@ from gdframe.diagnostics.learning_rate import AUTO, FALLBACK
 from gdframe.diagnostics.learning_rate.automatic import choose_rate
 
 
-def settled(
+def with_chosen_rate(
     config: Mapping[str, Any], load: Callable[[Mapping[str, Any]], Dataset]
 ) -> tuple[dict[str, Any], str]:
     """Return a config whose ``lr`` is a number, and why ``lr=auto`` chose it, if it did.

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from gdframe.config.automatic_rate import loading_once, settled
+from gdframe.config.automatic_rate import loading_once, with_chosen_rate
 from gdframe.config.build import unused_settings
 from gdframe.config.messages import apply_override
 from gdframe.config.observers import build_observers
@@ -74,7 +74,7 @@ def train_run(
             log.warning("warning: %s; the checkpoint before it is used", problem)
         with preparing() if config["logging"]["progress"] else nullcontext():
             load = loading_once()
-            config, lr_reason = settled(config, load)
+            config, lr_reason = with_chosen_rate(config, load)
             prepared = prepare(config, folder, load, lr_reason=lr_reason)
             group = make_group([prepared], [capture])
         run = prepared.run

@@ -26,7 +26,7 @@ BLOCK = 1 << 20
 Task = Literal["regression", "classification", "minimization"]
 
 RARE = 0.4
-"""Share of its even share below which a class is rare: of two classes, a fifth of the rows."""
+"""A class is rare below this number, divided by the classes, of the rows: of two, a fifth."""
 
 
 @dataclass(frozen=True)
@@ -270,12 +270,12 @@ class Dataset:
             ('regression', ['size', 'kind=flat', 'kind=house'])
         """
         from gdframe.data.reader import from_memory  # which imports PyArrow
-        from gdframe.data.table_frame import Choice, frame_of
+        from gdframe.data.table_frame import TableSettings, frame_of
 
         targets = target if isinstance(target, list) else [target]
         split = _as_split(validation, seed)
         key = {} if split.by == "random" else {split.by: split.keys}
-        choice = Choice(targets, task=task, missing=missing, **key)
+        choice = TableSettings(targets, task=task, missing=missing, **key)
         return cls.of_frame(
             frame_of(from_memory(frame), choice),
             split=split,

@@ -145,7 +145,7 @@ class Table(Source):
         """Return the raw columns of the table, each with its kind."""
         # these import PyArrow, which only tables need
         from gdframe.data.reader import read_file, read_query
-        from gdframe.data.table_frame import Choice, frame_of
+        from gdframe.data.table_frame import TableSettings, frame_of
 
         named = [str(name) for name in self.categorical]
         if self.query is not None:
@@ -155,7 +155,7 @@ class Table(Source):
         targets = self.target if isinstance(self.target, list) else [self.target]
         return frame_of(
             raw,
-            Choice(
+            TableSettings(
                 targets, self.features, self.exclude, self.categorical, self.id, self.text,
                 self.task, self.missing, self.max_categories, self.group, self.time,
             ),

@@ -25,7 +25,7 @@ MOST_LISTED = 200
 
 
 @dataclass(frozen=True)
-class Choice:
+class TableSettings:
     """Choices of a user about a table; see ``Table``."""
 
     targets: Sequence[str | int]
@@ -41,7 +41,7 @@ class Choice:
     time: str | int | None = None
 
 
-def frame_of(raw: RawTable, choice: Choice) -> Frame:
+def frame_of(raw: RawTable, choice: TableSettings) -> Frame:
     """Return the frame of a table.
 
     Raises:
@@ -123,7 +123,7 @@ def frame_of(raw: RawTable, choice: Choice) -> Frame:
     )  # fmt: skip
 
 
-def _split_key(raw: RawTable, choice: Choice) -> TypedColumn | None:
+def _split_key(raw: RawTable, choice: TableSettings) -> TypedColumn | None:
     """Return the column by which rows are split, if there is one."""
     column = choice.group if choice.group is not None else choice.time
     if column is None:
@@ -132,7 +132,7 @@ def _split_key(raw: RawTable, choice: Choice) -> TypedColumn | None:
     return typed(name, raw.columns[name], raw.layout, text=choice.group is not None)
 
 
-def _keys(column: TypedColumn, choice: Choice) -> NDArray[Any]:
+def _keys(column: TypedColumn, choice: TableSettings) -> NDArray[Any]:
     """Return the time or the group of each row, (rows,).
 
     Raises:
@@ -158,7 +158,7 @@ def _keys(column: TypedColumn, choice: Choice) -> NDArray[Any]:
 
 
 def _feature_names(
-    raw: RawTable, choice: Choice, targets: Sequence[str], identifier: str | None
+    raw: RawTable, choice: TableSettings, targets: Sequence[str], identifier: str | None
 ) -> list[str]:
     if len(set(targets)) < len(targets):
         raise UserError(f"data.target={in_words(targets)}: a column is named twice; name it once")

@@ -71,7 +71,7 @@ class Diagnosis:
         """Restore the tensors that ``state`` returned."""
 
 
-class Guarded(Diagnosis):
+class FailSafe(Diagnosis):
     """Wraps a diagnosis so that its errors do not end the run.
 
     Each missing quantity is named once in the log and in the facts.

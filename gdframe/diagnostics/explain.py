@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gdframe.diagnostics.motion import Course, Motion, course_of
 from gdframe.diagnostics.nearness import Nearness
 from gdframe.diagnostics.stability import Stability, two_digits
-from gdframe.diagnostics.trial_outcome import Outcome
+from gdframe.diagnostics.trial_outcome import SmallerRatesResult
 from gdframe.errors import counted
 from gdframe.stopping import Verdict
 
@@ -54,7 +54,7 @@ class Evidence:
     tolerance: float
     eps: float
     remaining: float | None = None
-    try_smaller: Callable[[], Outcome | None] = lambda: None
+    try_smaller: Callable[[], SmallerRatesResult | None] = lambda: None
     is_rate_searched: bool = False
 
     @property
@@ -64,7 +64,7 @@ class Evidence:
 
 
 def explain_divergence(
-    verdict: Verdict, stability: Stability | None, trial: Outcome | None
+    verdict: Verdict, stability: Stability | None, trial: SmallerRatesResult | None
 ) -> Verdict:
     """Return the verdict with the learning rate compared with its limit, and one that trains.
 

@@ -66,18 +66,18 @@ def minimum_of(objective: Objective, data: Dataset) -> Minimum | None:
     if loss is None or not is_linear_in_parameters(model):
         return None
     if (quadratic := least_squares(objective, data)) is not None:
-        return Minimum(quadratic.minimum, baseline_of(loss, objective, data))
+        return Minimum(quadratic.minimum, baseline_loss(loss, objective, data))
     is_smooth = is_built_in(loss) and loss.curved and why_not_quadratic_penalty(objective) is None
     if not is_smooth or not all(p.requires_grad for p in model.parameters()):
         return None
     keys = [settings_key(part) for part in (model, loss, objective.penalty)]
     known = _minima.get(data.train, keys, lambda: _by_newton(objective, data))
     return (
-        None if known is None else Minimum(known[0], baseline_of(loss, objective, data), known[1])
+        None if known is None else Minimum(known[0], baseline_loss(loss, objective, data), known[1])
     )
 
 
-def baseline_of(loss: Loss, objective: Objective, data: Dataset) -> float:
+def baseline_loss(loss: Loss, objective: Objective, data: Dataset) -> float:
     """Return the mean predictor's loss over the training rows."""
     key = [settings_key(loss), "mean predictor"]
     return _baselines.get(data.train, key, lambda: _baseline(loss, objective.encode(data.train)))

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from gdframe.data.dataset import Dataset, Rows
-from gdframe.diagnostics.minimum import Minimum, baseline_of, flat, minimum_of
+from gdframe.diagnostics.minimum import Minimum, baseline_loss, flat, minimum_of
 from gdframe.diagnostics.newton import Local
 from gdframe.hidden_state import undisturbed
 from gdframe.models.function import Function
@@ -168,7 +168,7 @@ def _of_model(
     point = torch.cat([parameters[name].detach().double().reshape(-1) for name in named])
     local = Local(value, point)
     norm = float(local.gradient.norm())
-    scale = max(abs(baseline_of(loss, objective, data)), 1e-300)
+    scale = max(abs(baseline_loss(loss, objective, data)), 1e-300)
     if norm == 0 or row["gradient_norm"] == 0:
         return Nearness(0.0, scale, is_near=True)
     newton = local.newton_step(products, local.gradient * (row["gradient_norm"] / norm))

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from gdframe.data.dataset import Dataset
-from gdframe.diagnostics.trial_outcome import Outcome
+from gdframe.diagnostics.trial_outcome import SmallerRatesResult
 from gdframe.engines.auto import build_engine
 from gdframe.engines.base import Engine, Problem
 from gdframe.loaders.base import Loader
@@ -48,7 +48,7 @@ class SmallerRates:
         is_small = self._size <= MOST_STORED
         self._start = {n: p.detach().clone() for n, p in named.items()} if is_small else {}
 
-    def result(self) -> Outcome | None:
+    def result(self) -> SmallerRatesResult | None:
         """Train with each learning rate; None if that would take long."""
         is_linear = is_linear_in_parameters(self._run.objective.model)
         per_step = len(DIVISORS) * 6.0 * self._size * self._loader.batch_size
@@ -65,7 +65,7 @@ class SmallerRates:
             epochs=self._epochs,
         )
         start = engine.evaluate("train", whole=False)[0].objective
-        return Outcome(rates, _train(engine, steps), start, steps)
+        return SmallerRatesResult(rates, _train(engine, steps), start, steps)
 
     def _restarted(self, lr: float) -> Problem:
         """Return a copy of the run at its start, with another learning rate."""

@@ -9,7 +9,7 @@ from gdframe.errors import counted
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SmallerRatesResult:
     """The outcome of trials of smaller learning rates.
 
     Args:
@@ -25,7 +25,7 @@ class Outcome:
     steps: int
 
     @property
-    def best(self) -> int | None:
+    def best_index(self) -> int | None:
         """The learning rate that lowered the objective most, with a margin to those that fail.
 
         The largest one that trains counts only if it is the only one.
@@ -38,11 +38,11 @@ class Outcome:
     @property
     def lowest(self) -> float:
         """Objective that the best one reached; infinite if none lowered it."""
-        return math.inf if self.best is None else self.objectives[self.best]
+        return math.inf if self.best_index is None else self.objectives[self.best_index]
 
     def __str__(self) -> str:
         """Return the advice to take the best one."""
-        steps, best = counted(self.steps, "step"), self.best
+        steps, best = counted(self.steps, "step"), self.best_index
         if best is None:
             return (
                 f"none of {len(self.rates)} learning rates from {self.rates[0]:.3g} to "

@@ -132,7 +132,7 @@ class CannotExecute(UserError):  # noqa: N818 (it is a refusal with a reason, no
     """An engine finds, while it is built, that it cannot execute its runs.
 
     Args:
-        engine: which.
+        engine: the engine, or its name.
         reason: in words a user can act on.
     """
 

@@ -50,7 +50,7 @@ class Guard:
 
         Args:
             who: the component in messages, such as ``stopping rule Plateau``.
-            component: is called.
+            component: the component that is called.
             arguments: of the call by name, which it must leave as they are, too.
             own: the part that the component itself is, and may change.
 

@@ -14,6 +14,7 @@ from gdframe.randomness import Purpose, generator
 class Loader:
     """Base class of loaders; the three variants differ only in ``batch_size`` and ``shuffle``.
 
+    A loader is like a ``BatchSampler`` of PyTorch: it chooses indices of rows, and reads no data.
     Engines index the data in memory with the result of ``order``. The last step of an epoch takes
     the remaining rows.
 

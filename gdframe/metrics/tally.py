@@ -93,7 +93,7 @@ class Tally:
         if not self.metrics:
             return
         assert self.loss is not None
-        targets = self.labels(targets)
+        targets = self.targets_for_metrics(targets)
         views = {needs: self._view(needs, outputs) for needs, _ in self._functions}
         chunk = [self._sum(function, views[needs], targets) for needs, function in self._functions]
         self.sums = [a + b for a, b in zip(self.sums, chunk, strict=True)] if self.sums else chunk
@@ -117,7 +117,7 @@ class Tally:
         with self._guard.around(f"metric {name}", function, tensors), seed:
             return function(predicted, targets)
 
-    def labels(self, targets: Tensor) -> Tensor:
+    def targets_for_metrics(self, targets: Tensor) -> Tensor:
         """Return targets in the form for metrics: values, or class indices."""
         if self.loss is None or self.loss.task != "classification" or targets.ndim == 1:
             return targets
@@ -160,7 +160,7 @@ class Tally:
                     values[name] = metric.from_sums(metric_sums, self.rows)
             else:
                 predicted = torch.cat(self._views[metric.needs])
-                targets = self.labels(self.rows.targets)
+                targets = self.targets_for_metrics(self.rows.targets)
                 values[name] = _number(name, self._call(name, metric, predicted, targets))
         return values
 

@@ -11,7 +11,7 @@ from gdframe.models.linear_model import LinearModel
 COMPUTATION = {"forward", "__getattribute__"} | {
     name for name, method in vars(nn.Module).items() if callable(method)
 } - {"__init__", "__repr__", "__dir__", "extra_repr", "_get_name"}
-"""Methods of a module; a subclass that replaces one may be another function, or have a memory."""
+"""Methods of a module; a subclass that replaces one may compute something else, or keep state."""
 
 
 def is_linear_in_parameters(model: nn.Module) -> bool:

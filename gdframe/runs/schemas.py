@@ -265,7 +265,7 @@ class BestFacts(TypedDict):
     stopping: dict[str, dict[str, float]]
 
 
-class Course(TypedDict):
+class EarlierStopping(TypedDict):
     """The memory of the stopping rules in checkpoints of version 0.1."""
 
     best: float
@@ -281,7 +281,7 @@ class CheckpointFacts(TypedDict):
     executed: NotRequired[Count]
     seconds: Annotated[float, Meta(ge=0, le=1.797e308)]
     stopping: NotRequired[dict[str, dict[str, float]]]
-    course: NotRequired[Course]
+    course: NotRequired[EarlierStopping]
     best: NotRequired[dict[str, BestFacts]]
     data: str
     engine: str

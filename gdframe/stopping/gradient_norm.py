@@ -16,7 +16,7 @@ class GradientNorm(StoppingRule):
     A small gradient alone is no proof: where the target is tiny, all gradients are.
 
     Args:
-        tolerance: largest gradient norm, at least 0; null never ends a run.
+        tolerance: largest gradient norm, at least 0; None (null in a config) never ends a run.
 
     Raises:
         UserError: ``tolerance`` is out of its range.

@@ -21,7 +21,7 @@ class Improvement(StoppingRule):
 
     Args:
         tolerance: smallest decrease that counts as an improvement, relative to the best objective;
-            null never ends a run.
+            None (null in a config) never ends a run.
         patience: number of epochs in a row without improvement, at least 1.
 
     Raises:

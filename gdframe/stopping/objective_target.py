@@ -14,7 +14,7 @@ class ObjectiveTarget(StoppingRule):
     """Ends a run whose objective is at most a target.
 
     Args:
-        target: the objective to reach, a finite number; null never ends a run.
+        target: the objective to reach, a finite number; None (null in a config) never ends a run.
 
     Raises:
         UserError: ``target`` is not finite.

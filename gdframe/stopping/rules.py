@@ -29,11 +29,11 @@ class Stopping:
 
     Args:
         tolerance: smallest decrease that counts as an improvement, relative to the best objective;
-            null never ends a run for lack of improvement.
+            None (null in a config) never ends a run for lack of improvement.
         patience: number of epochs in a row without improvement after which the run has converged,
             at least 1.
         gradient_tolerance: largest gradient norm over all rows at which the run has converged;
-            null never ends a run for that.
+            None (null in a config) never ends a run for that.
         target: objective at which the run ends.
         time_limit: training time in seconds after which the run ends.
         divergence_factor: ratio of objective and start above which the run has diverged.

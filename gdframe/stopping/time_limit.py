@@ -12,7 +12,7 @@ class TimeLimit(StoppingRule):
     """Ends a run after a training time.
 
     Args:
-        seconds: training time in seconds, above 0; null never ends a run.
+        seconds: training time in seconds, above 0; None (null in a config) never ends a run.
 
     Raises:
         UserError: ``seconds`` is out of its range.

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from gdframe.diagnostics.base import Diagnosis, Guarded
+from gdframe.diagnostics.base import Diagnosis, FailSafe
 from gdframe.diagnostics.nearness import is_near
 from gdframe.engines.base import Engine, Trace
 from gdframe.errors import bad_value
@@ -77,7 +77,7 @@ class Run:
             raise bad_value(f"max_points={max_points}", "a whole number of at least 1")
         self.spec = spec
         self.observers = observers
-        self.diagnosis = Guarded(diagnosis or Diagnosis())
+        self.diagnosis = FailSafe(diagnosis or Diagnosis())
         self.diagnosis.begin(spec.problem, spec.data, spec.loader, spec.epochs)
         total_steps = spec.epochs * spec.loader.steps_per_epoch
         self.history = History(max_points=max_points, total_steps=total_steps)
@@ -273,7 +273,7 @@ class Run:
         """Go back to the last state whose objective is finite; return the verdict.
 
         Args:
-            what: is not finite at the current parameters.
+            what: the quantity that is not finite at the current parameters.
             value: what it is.
             step: the step at which it appeared, counted from 1.
         """

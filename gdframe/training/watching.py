@@ -25,7 +25,7 @@ class Watchers:
     """The observers of a run.
 
     Args:
-        run: they watch.
+        run: the run that is observed.
         observers: in the order in which they are called.
     """
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gdframe.diagnostics.motion import Motion, course_of
 from gdframe.diagnostics.overfitting import overfitting
-from gdframe.diagnostics.trial_outcome import Outcome
+from gdframe.diagnostics.trial_outcome import SmallerRatesResult
 
 EPS = 1e-7
 epochs = st.integers(12, 300)
@@ -74,7 +74,7 @@ def test_noise_of_the_validation_loss_is_no_overfitting(seed):
 def test_the_rate_that_is_advised_has_a_margin_to_those_that_fail(failing):
     rates = [0.01, 0.1, 1.0, 10.0]
     objectives = [4.0 - k if k < 4 - failing else np.inf for k in range(4)]
-    outcome = Outcome(rates, objectives, start=5.0, steps=9)
+    outcome = SmallerRatesResult(rates, objectives, start=5.0, steps=9)
     if failing == 4:
         assert outcome.best is None
         assert "none of 4 learning rates" in str(outcome)

@@ -23,7 +23,7 @@ log = logging.getLogger("gdframe")
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChosenRate:
     """A learning rate that was chosen for a run.
 
     Args:
@@ -42,7 +42,7 @@ def choose_rate(
     *,
     epochs: int,
     stopping: Stopping | None = None,
-) -> Choice:
+) -> ChosenRate:
     """Return a learning rate that trains a run well within its epochs.
 
     It never raises: if no rate can be found, the choice is ``FALLBACK``, with the cause.
@@ -76,7 +76,7 @@ def choose_rate(
             f"a part of {trial.lr:g}, for less noise in a run that is {longer:.2g} times longer "
             f"than its trial; {reason}"
         )
-    return Choice(lr, f"lr=auto took {lr:g}: {reason}")
+    return ChosenRate(lr, f"lr=auto took {lr:g}: {reason}")
 
 
 def reason_for(trial: Trial, search: Search, stability: Stability | None) -> str:
@@ -114,7 +114,7 @@ def stability_at_start(problem: Problem, data: Dataset, loader: Loader) -> Stabi
     return stability if stability is not None and math.isfinite(stability.lowest) else None
 
 
-def _fallback(cause: str) -> Choice:
+def _fallback(cause: str) -> ChosenRate:
     reason = f"lr=auto took {FALLBACK:g}, since {cause}"
     log.warning("warning: %s", reason)
-    return Choice(FALLBACK, reason)
+    return ChosenRate(FALLBACK, reason)

@@ -42,7 +42,7 @@ class Trial:
         return value if math.isfinite(value) else math.inf
 
 
-class Course:
+class RunningTrial:
     """A trial while it is trained.
 
     Args:

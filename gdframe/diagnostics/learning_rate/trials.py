@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from gdframe.data.dataset import Dataset
-from gdframe.diagnostics.learning_rate.trial_course import Course, Trial
+from gdframe.diagnostics.learning_rate.trial_course import RunningTrial, Trial
 from gdframe.engines.auto import build_engine
 from gdframe.engines.base import Engine, Problem
 from gdframe.engines.stacked import Stacked
@@ -177,7 +177,7 @@ class Trials:
             rows = self._rows(engine, 0)
             self.start = rows[0]["objective"]
             courses = [
-                Course(lr, self._stopping, row, epochs=self.epochs, noisy=self._is_noisy)
+                RunningTrial(lr, self._stopping, row, epochs=self.epochs, noisy=self._is_noisy)
                 for lr, row in zip(rates, rows, strict=True)
             ]
             done = 0

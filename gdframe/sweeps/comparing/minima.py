@@ -28,7 +28,7 @@ FEWEST = 10
 
 
 @dataclass(frozen=True)
-class Minimum:
+class ReachedMinimum:
     """A minimum that runs have reached.
 
     Args:
@@ -50,7 +50,7 @@ class Minimum:
     interval: tuple[float, float]
 
 
-def minima(records: Sequence[Record]) -> list[Minimum]:
+def minima(records: Sequence[Record]) -> list[ReachedMinimum]:
     """Return the minima that runs of functions reached, lowest first for each function."""
     by_model: dict[tuple[str, int], list[Record]] = {}
     for record in records:
@@ -77,7 +77,7 @@ def _is_minimum(result: Mapping[str, Any]) -> bool:
     return smallest > 0 and norm is not None and is_stationary(norm, smallest, point, NEAR)
 
 
-def _minima_of(model: str, records: Sequence[Record]) -> list[Minimum]:
+def _minima_of(model: str, records: Sequence[Record]) -> list[ReachedMinimum]:
     ends = [
         (value, r.result["point"])
         for r in records
@@ -100,7 +100,7 @@ def _minima_of(model: str, records: Sequence[Record]) -> list[Minimum]:
             counts.append(1)
     starts = len(records)
     return [
-        Minimum(
+        ReachedMinimum(
             model, centre.tolist(), value, count, starts, count / starts,
             share_interval(count, starts),
         )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from gdframe.sweeps.comparing.comparison import Record
 
-LOSSES = ("objective", "train_loss", "validation_loss", "gradient_norm")
+IN_UNITS_OF_LOSS = ("objective", "train_loss", "validation_loss", "gradient_norm")
 """Metrics in units of the loss."""
 
 PENALISED = ("objective", "gradient_norm")
@@ -30,7 +30,7 @@ def scale_keys(records: Sequence[Record], keys: Sequence[str], metric: str) -> l
     """
     has_functions = any((record.result or {}).get("point") for record in records)
     scales = {"data", "data.path", "data.target"}
-    scales |= {"loss"} if metric in LOSSES else set()
+    scales |= {"loss"} if metric in IN_UNITS_OF_LOSS else set()
     scales |= {"penalty"} if metric in PENALISED else set()
     scales |= {"model"} if has_functions else set()
     prefixes = tuple(f"{group}." for group in ("loss", "penalty") if group in scales)

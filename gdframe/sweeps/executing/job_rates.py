@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from gdframe.config.automatic_rate import settled
+from gdframe.config.automatic_rate import with_chosen_rate
 from gdframe.config.validation import check
 from gdframe.diagnostics.learning_rate import AUTO, FALLBACK
 from gdframe.errors import UserError
@@ -47,7 +47,7 @@ def _with_rate(job: Job, datasets: Datasets, *, is_alone: bool) -> Job:
         return job
     try:
         with _naming(job, is_alone=is_alone):
-            config, reason = settled(job.config, datasets.load)
+            config, reason = with_chosen_rate(job.config, datasets.load)
         lr = config["lr"]
     except UserError:
         raise

@@ -34,7 +34,7 @@ log = logging.getLogger("gdframe")
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SweepOutcome:
     """The results of a sweep.
 
     Args:
@@ -63,9 +63,9 @@ def train_sweep(
     metric: str | None = None,
     reuse: bool = False,
     show: bool = True,
-    before: Outcome | None = None,
+    before: SweepOutcome | None = None,
     plugins: Sequence[str] = (),
-) -> Outcome:
+) -> SweepOutcome:
     """Train the runs of a sweep; runs of one structure train together.
 
     Args:
@@ -131,7 +131,7 @@ def train_sweep(
             execution.train(groups)
     results |= execution.results
     # the signal is read last: from here on Ctrl-C raises again
-    return Outcome(all_jobs, requested, results, stop() is not None, curves, changed)
+    return SweepOutcome(all_jobs, requested, results, stop() is not None, curves, changed)
 
 
 def _reused(folder: Path, jobs: Sequence[Job], known: Sequence[Job]) -> list[Job]:

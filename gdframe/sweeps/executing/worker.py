@@ -22,7 +22,7 @@ from gdframe.sweeps.executing.job import Job, read_jobs, whole_results, write_jo
 from gdframe.sweeps.executing.job_rates import with_rates
 from gdframe.sweeps.executing.plan import Datasets, plan
 from gdframe.sweeps.executing.sweep_progress import SweepProgress
-from gdframe.sweeps.executing.train_sweep import Outcome, allow_files
+from gdframe.sweeps.executing.train_sweep import SweepOutcome, allow_files
 from gdframe.sweeps.writing.mean_curves import Curves
 
 RUNS = 64
@@ -86,8 +86,8 @@ def train_pack(settings: dict[str, Any]) -> None:
         execution.train(plan(jobs, datasets, most=len(jobs)))
 
 
-def gather(jobs: Sequence[Job]) -> Outcome:
+def gather(jobs: Sequence[Job]) -> SweepOutcome:
     """Return the results that the workers have written."""
     results = whole_results(jobs)
     interrupted = any(result["status"] == Status.INTERRUPTED for result in results.values())
-    return Outcome(list(jobs), list(jobs), results, interrupted, Curves())
+    return SweepOutcome(list(jobs), list(jobs), results, interrupted, Curves())

@@ -12,11 +12,11 @@ from gdframe.sweeps.comparing.comparison import best
 from gdframe.sweeps.comparing.records import records_of, settings
 from gdframe.sweeps.comparing.sweep_metric import value_of, worst
 from gdframe.sweeps.executing.job import Job
-from gdframe.sweeps.executing.train_sweep import Outcome
+from gdframe.sweeps.executing.train_sweep import SweepOutcome
 from gdframe.sweeps.writing.sweep_table import Summary, compare
 
 
-def conclude(folder: Path, outcome: Outcome, metric: str | None) -> Summary:
+def conclude(folder: Path, outcome: SweepOutcome, metric: str | None) -> Summary:
     """Write the summary, the pictures and the mean curves of a sweep, and return the summary.
 
     Raises:
@@ -53,7 +53,7 @@ def _board(job: Job) -> TensorBoard:
     return board
 
 
-def exit_codes(outcome: Outcome) -> list[int]:
+def exit_codes(outcome: SweepOutcome) -> list[int]:
     """Return ``FAILED`` for each run that failed or is missing, and ``OK`` for the others."""
     is_failed = [result["status"] == Status.FAILED for result in outcome.results.values()]
     is_missing = [job.number not in outcome.results for job in outcome.requested]
@@ -61,7 +61,7 @@ def exit_codes(outcome: Outcome) -> list[int]:
     return [Exit.FAILED if is_bad else Exit.OK for is_bad in bad]
 
 
-def values(outcome: Outcome, metric: str | None) -> list[float]:
+def values(outcome: SweepOutcome, metric: str | None) -> list[float]:
     """Return the metric of each requested run; the worst value for a run without one."""
     metrics = []
     for job in outcome.requested:

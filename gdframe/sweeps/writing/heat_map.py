@@ -18,7 +18,7 @@ from gdframe.drawing import LIGHT, Look, far_out, is_logarithmic, label_axis, ne
 from gdframe.errors import printable
 from gdframe.sweeps.comparing.comparison import Configuration, results_of
 from gdframe.sweeps.comparing.sweep_metric import goes_up
-from gdframe.sweeps.writing.metric_axis import gap_of, scale_of
+from gdframe.sweeps.writing.metric_axis import axis_offset, scale_of
 
 MOST_CELLS, MOST_NUMBERS = 60, 60
 """Most rows or columns, and most cells with their number in them."""
@@ -57,7 +57,7 @@ def heat_map(ranked: Sequence[Configuration], metric: str, look: Look = LIGHT) -
     columns, rows = levels[column_key], levels[row_key]
     if not (2 <= len(columns) <= MOST_CELLS and 2 <= len(rows) <= MOST_CELLS):
         return None
-    gap, label = gap_of(ranked, metric)
+    gap, label = axis_offset(ranked, metric)
     grid, is_lost = _cells(ranked, (row_key, rows), (column_key, columns))
     if not np.isfinite(grid).any() or (np.isfinite(grid) | is_lost).mean() < FILLED:
         return None

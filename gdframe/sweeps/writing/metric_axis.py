@@ -8,7 +8,7 @@ from gdframe.config.known_minimum import known_minimum
 from gdframe.sweeps.comparing.comparison import Configuration
 
 
-def gap_of(configurations: Sequence[Configuration], metric: str) -> tuple[float, str]:
+def axis_offset(configurations: Sequence[Configuration], metric: str) -> tuple[float, str]:
     """Return the number to add to a metric for its axis, and the label of the axis.
 
     An objective whose minimum is known, and the same for all, is shown as the gap to it.

@@ -25,7 +25,7 @@ from gdframe.drawing import (
 from gdframe.stopping import Status
 from gdframe.sweeps.comparing.comparison import Configuration, results_of
 from gdframe.sweeps.comparing.sweep_metric import goes_up
-from gdframe.sweeps.writing.metric_axis import gap_of, scale_of
+from gdframe.sweeps.writing.metric_axis import axis_offset, scale_of
 
 MOST_LINES = 8
 """Most lines in a picture, so that colours are distinct."""
@@ -54,7 +54,7 @@ def rate_curves(ranked: Sequence[Configuration], metric: str, look: Look = LIGHT
     rates = {lr for points in lines.values() for lr, _ in points}
     shown = dict(list(lines.items())[:MOST_LINES])
     drawn = [configuration for points in shown.values() for _, configuration in points]
-    gap, label = gap_of(drawn, metric)
+    gap, label = axis_offset(drawn, metric)
     values = [gap + value for c in drawn for value in c.values.values()]
     if len(rates) < 2 or not values:
         return None

@@ -28,7 +28,7 @@ from gdframe.sweeps.comparing.comparison import (
 )
 from gdframe.sweeps.comparing.differences import Difference, differences
 from gdframe.sweeps.comparing.intervals import share_text
-from gdframe.sweeps.comparing.minima import Minimum, minima
+from gdframe.sweeps.comparing.minima import ReachedMinimum, minima
 from gdframe.sweeps.comparing.scales import scale_keys
 from gdframe.sweeps.comparing.sweep_metric import default_metric, value_of
 from gdframe.sweeps.writing.summary_rows import Row, csv_text, flatten, row
@@ -143,7 +143,7 @@ def _joined(problem: Mapping[str, str]) -> str:
 
 def _lines(
     folder: Path, records: Sequence[Record], metric: str, ranked: Sequence[Configuration],
-    compared: Sequence[Difference], minimum_table: Sequence[Minimum], winners: Mapping[str, str],
+    compared: Sequence[Difference], minimum_table: Sequence[ReachedMinimum], winners: Mapping[str, str],
     left_out: Sequence[int],
 ) -> list[str]:  # fmt: skip
     counts = ", ".join(f"{count:,} {name}" for name, count in statuses(records).most_common())
@@ -196,7 +196,7 @@ def _notes(records: Sequence[Record], metric: str, ranked: Sequence[Configuratio
     return lines
 
 
-def _minimum_lines(minimum_table: Sequence[Minimum]) -> list[str]:
+def _minimum_lines(minimum_table: Sequence[ReachedMinimum]) -> list[str]:
     """Return a table of minima for each function."""
     lines = []
     for model in dict.fromkeys(minimum.model for minimum in minimum_table):
