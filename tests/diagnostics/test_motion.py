@@ -76,8 +76,8 @@ def test_the_rate_that_is_advised_has_a_margin_to_those_that_fail(failing):
     objectives = [4.0 - k if k < 4 - failing else np.inf for k in range(4)]
     outcome = SmallerRatesResult(rates, objectives, start=5.0, steps=9)
     if failing == 4:
-        assert outcome.best is None
+        assert outcome.best_index is None
         assert "none of 4 learning rates" in str(outcome)
     else:
-        assert outcome.best == max(0, 2 - failing)
-        assert f"try {rates[outcome.best]:g}, which lowered" in str(outcome)
+        assert outcome.best_index == max(0, 2 - failing)
+        assert f"try {rates[outcome.best_index]:g}, which lowered" in str(outcome)

@@ -143,8 +143,8 @@ def _joined(problem: Mapping[str, str]) -> str:
 
 def _lines(
     folder: Path, records: Sequence[Record], metric: str, ranked: Sequence[Configuration],
-    compared: Sequence[Difference], minimum_table: Sequence[ReachedMinimum], winners: Mapping[str, str],
-    left_out: Sequence[int],
+    compared: Sequence[Difference], minimum_table: Sequence[ReachedMinimum],
+    winners: Mapping[str, str], left_out: Sequence[int],
 ) -> list[str]:  # fmt: skip
     counts = ", ".join(f"{count:,} {name}" for name, count in statuses(records).most_common())
     lines = ["", f"{len(records):,} run{'' if len(records) == 1 else 's'}: {counts}", ""]
