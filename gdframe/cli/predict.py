@@ -85,7 +85,7 @@ def predict(
             parts.append(model(torch.from_numpy(features)))
     with _usable(run):
         outputs = torch.cat(parts)
-        table = _table(loss, outputs, encoding.classes)
+        table = _table(loss, outputs, encoding)
         _log_scores(metadata["task"], loss, outputs, new)
     names = new.names()
     return table if names is None else table.add_column(0, encoding.reading["id"], names)
@@ -109,6 +109,8 @@ def _log_scores(task: str, loss: Loss, outputs: torch.Tensor, new: NewRows) -> N
     if labelled is None:
         return
     index, targets = torch.from_numpy(labelled[0]), torch.from_numpy(labelled[1])
+    if new.encoding.offset:
+        targets = targets - torch.tensor(new.encoding.offset, dtype=torch.float64)
     outputs = outputs[index]
     rows = Rows(outputs, loss.encode(targets, outputs.dtype))
     tally = Tally(metrics_of_task(task), loss, rows)  # type: ignore[arg-type]
@@ -148,9 +150,11 @@ def _loss(metadata: Mapping[str, Any], classes: tuple[Any, ...] | None) -> Loss:
     return loss
 
 
-def _table(loss: Loss, outputs: torch.Tensor, classes: tuple[Any, ...] | None) -> pa.Table:
-    predicted = loss.predict(outputs)
+def _table(loss: Loss, outputs: torch.Tensor, encoding: Encoding) -> pa.Table:
+    predicted, classes = loss.predict(outputs), encoding.classes
     if classes is None:
+        if encoding.offset:
+            predicted = predicted + torch.tensor(encoding.offset, dtype=torch.float64)
         if predicted.shape[1] == 1:
             return pa.table({"prediction": predicted[:, 0].numpy()})
         return pa.table({f"prediction_{i}": p.numpy() for i, p in enumerate(predicted.T)})

@@ -28,6 +28,8 @@ class Encoding:
         target_name: name of the target's column.
         classes: labels of a classification target.
         reading: how the table was read; empty for other data.
+        offset: subtracted from each target, (outputs,), where the run's type could not tell targets
+            so far from zero apart; empty otherwise.
     """
 
     columns: Sequence[Column]
@@ -37,6 +39,7 @@ class Encoding:
     target_name: str = "target"
     classes: tuple[Any, ...] | None = None
     reading: Mapping[str, Any] = field(default_factory=dict)
+    offset: tuple[float, ...] = ()
 
     @property
     def feature_names(self) -> list[str]:
@@ -89,6 +92,7 @@ class Encoding:
             "target": self.target_name,
             "classes": None if self.classes is None else list(self.classes),
             **({"reading": dict(self.reading)} if self.reading else {}),
+            **({"offset": list(self.offset)} if self.offset else {}),
         }
 
     @classmethod
@@ -109,6 +113,7 @@ class Encoding:
             target_name=stored["target"],
             classes=None if stored["classes"] is None else tuple(stored["classes"]),
             reading=stored.get("reading", {}),
+            offset=tuple(stored.get("offset", ())),
         )
         encoding._check()
         return encoding

@@ -219,5 +219,8 @@ def labelled_rows(encoding: Encoding, path: str | Path, dtype: torch.dtype) -> R
     numpy_type = np.dtype(str(dtype).split(".")[1])
     features = np.concatenate([*rows.features(numpy_type, BLOCK)])[kept]
     target = torch.from_numpy(np.ascontiguousarray(values))
-    target = target.long() if encoding.classes is not None else target.to(dtype)
+    if encoding.classes is None:
+        target = (target - torch.tensor(encoding.offset or 0.0, dtype=torch.float64)).to(dtype)
+    else:
+        target = target.long()
     return Rows(torch.from_numpy(features), target)

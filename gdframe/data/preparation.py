@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -13,10 +14,13 @@ from gdframe.data.column_encoding import encode_array, encode_columns
 from gdframe.data.encoding import Encoding
 from gdframe.data.frame import Frame, first_rows
 from gdframe.data.split import Parts, Split, split_rows
-from gdframe.errors import UserError, counted, in_words
+from gdframe.errors import UserError, counted, in_words, printable
 
 Missing = Literal["error", "mean", "drop"]
 """What happens to missing values; see ``Table``."""
+
+LOST = 1e-3
+"""Rounding of targets, in units of their standard deviation, that would be lost."""
 
 
 class Prepared(NamedTuple):
@@ -55,20 +59,46 @@ def prepared(
     encoding, features = encode(
         frame, indices, standardize=standardize, missing=missing, dtype=numpy_type
     )
+    if frame.reading and frame.classes is None:  # predict adds it again
+        encoding = replace(encoding, offset=_offset(frame.target[rows.train], dtype))
     parts = {
-        name: (torch.from_numpy(array), _targets(frame, index, dtype))
+        name: (torch.from_numpy(array), _targets(frame, index, encoding, dtype))
         for name, index, array in zip(names, indices, features, strict=True)
     }
     facts = _facts(frame, split, rows, width)
-    return Prepared(parts, encoding, facts, [*frame.notes, *_split_notes(split, rows)])
+    notes = [*frame.notes, *_split_notes(split, rows), *_offset_notes(encoding, dtype)]
+    return Prepared(parts, encoding, facts, notes)
 
 
-def _targets(frame: Frame, index: NDArray[np.int64], dtype: torch.dtype) -> Tensor:
+def _targets(
+    frame: Frame, index: NDArray[np.int64], encoding: Encoding, dtype: torch.dtype
+) -> Tensor:
     """Return the targets of rows: class indices (rows,), or numbers (rows, outputs)."""
     target = torch.from_numpy(np.ascontiguousarray(frame.target[index]))
     if frame.classes is not None:
         return target.to(torch.int64)
-    return target.to(dtype).reshape(len(index), -1)
+    target = target.reshape(len(index), -1)
+    return (target.double() - torch.tensor(encoding.offset or 0.0, dtype=torch.float64)).to(dtype)
+
+
+def _offset(targets: NDArray[Any], dtype: torch.dtype) -> tuple[float, ...]:
+    """Return what to subtract from targets, (outputs,), that rounding would make equal, else ()."""
+    values = targets.reshape(len(targets), -1).astype(np.float64)
+    mean, deviation = values.mean(axis=0), values.std(axis=0)
+    rounding = torch.finfo(dtype).eps * np.abs(mean)
+    is_lost = (rounding > LOST * deviation) & (deviation > 0)
+    return tuple(np.where(is_lost, mean, 0.0).tolist()) if is_lost.any() else ()
+
+
+def _offset_notes(encoding: Encoding, dtype: torch.dtype) -> list[str]:
+    """Return a line on targets that are shifted."""
+    if not encoding.offset:
+        return []
+    amounts = in_words(f"{value:.6g}" for value in encoding.offset)
+    return [
+        f"target '{printable(encoding.target_name)}' is shifted by {amounts}: {dtype} cannot tell "
+        "its values apart so far from zero; predictions and coefficients are in its own units"
+    ]
 
 
 def _check_classes(frame: Frame, train: NDArray[np.int64], split: Split) -> None:

@@ -29,9 +29,6 @@ ROUNDING = 8.0
 FAR = 20.0
 """Ratio of the target's mean and standard deviation from which on the mean dwarfs its variation."""
 
-LOST = 1e-3
-"""Rounding of targets, in units of their standard deviation, that is worth a warning."""
-
 PIECEWISE = (nn.ReLU, nn.LeakyReLU, nn.MaxPool1d, nn.MaxPool2d)
 """Piecewise linear layers."""
 
@@ -56,12 +53,9 @@ def _advice_on_target(data: Dataset) -> list[str]:
     mean, deviation = float(y.double().mean().abs()), float(y.double().std())
     if deviation == 0 or mean < FAR * deviation:
         return []
-    rounding = torch.finfo(y.dtype).eps * mean / deviation
-    remedy = ", and dtype=float64" if rounding > LOST else ""
     return [
         f"target '{data.encoding.target_name}' has a mean {mean / deviation:,.0f} times its "
-        "standard deviation: descent is busy with the mean for long; subtract it from the "
-        f"target{remedy}"
+        "standard deviation: descent is busy with the mean for long; subtract it from the target"
     ]
 
 

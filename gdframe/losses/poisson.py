@@ -25,6 +25,11 @@ class Poisson(Loss):
     def check(self, data: Dataset) -> None:
         """Check also that targets are at least 0."""
         super().check(data)
+        if data.encoding.offset:
+            raise UserError(
+                f"loss Poisson is for counts, and target '{data.encoding.target_name}' is shifted, "
+                "because float32 cannot tell its values apart: set dtype=float64"
+            )
         lowest = float(data.train.targets.min())
         if data.validation is not None:
             lowest = min(lowest, float(data.validation.targets.min()))

@@ -319,6 +319,7 @@ class StoredEncoding(TypedDict):
     target: str
     classes: list[Label] | None
     reading: NotRequired[StoredReading]
+    offset: NotRequired[list[Finite]]
 
 
 class ModelConfig(TypedDict):

@@ -18,6 +18,7 @@ from gdframe.hidden_state import undisturbed
 from gdframe.loaders.base import Loader
 from gdframe.losses.base import Loss
 from gdframe.metrics.base import Metric
+from gdframe.metrics.mean_absolute_percentage_error import MeanAbsolutePercentageError
 from gdframe.models.plain import is_lazy
 from gdframe.observers.base import Observer
 from gdframe.optimizers.base import Optimizer
@@ -112,6 +113,11 @@ def check_metrics(metrics: Mapping[str, Any], problem: Problem, data: Dataset) -
         check_kinds({"metric": metric})
         if metric.task not in (None, data.task):
             raise UserError(f"metric {name} is for {metric.task}, and the data for {data.task}")
+        if data.encoding.offset and isinstance(metric, MeanAbsolutePercentageError):
+            raise UserError(
+                f"metric {name} divides by the target, which is shifted, because float32 cannot "
+                "tell its values apart: set dtype=float64"
+            )
         tried = replace(problem, metrics={name: metric})
         try:
             with (

@@ -143,3 +143,36 @@ def test_an_unusable_column_type_is_named(tmp_path):
     pa.parquet.write_table(table, tmp_path / "d.parquet")
     with pytest.raises(gd.UserError, match=r"column 'when' is of type list.*data\.exclude="):
         load(str(tmp_path / "d.parquet"), "y")
+
+
+@pytest.mark.parametrize("targets", ["y", "[y,z]"])
+def test_a_target_far_from_zero_is_learned_as_well_as_one_near_it(tmp_path, targets):
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=80)
+    rows = [f"{a},{1.6e9 + 3 * a},{-2 * a}" for a in x.tolist()]
+    path = tmp_path / "far.csv"
+    path.write_text("\n".join(["x,y,z", *rows]) + "\n")
+    words = ["data=table", f"data.path={path}", f"data.target={targets}", "data.features=[x]"]
+    result = gd.train(*words, "lr=0.3", "variant=batch", folder=tmp_path / "run")
+    assert result.metrics["validation"]["r2"] == pytest.approx(1.0, abs=1e-6)
+    assert any(
+        "shifted by 1.6e+09" in note for note in gd.Table(**table(path, targets)).load().notes
+    )
+    predicted = gd.predict(tmp_path / "run", path)
+    expected = 1.6e9 + 3 * x
+    assert np.abs(predicted[predicted.column_names[0]].to_numpy() - expected).max() < 1e-4
+    effects = {c.feature: c for c in result.coefficients if c.output in ("", "1")}
+    assert effects["x"].value == pytest.approx(3.0, rel=1e-5)
+    assert effects["intercept"].value == pytest.approx(1.6e9, abs=1e-3)
+    test = gd.Table(**table(path, targets), test=str(path)).load().test
+    assert test.targets[:, 0].double().mean().abs() < 1.0
+    assert gd.Table(**table(path, targets)).load(dtype=torch.float64).encoding.offset == ()
+    if targets == "y":
+        for word in ("loss=poisson", "metric=mape"):
+            with pytest.raises(gd.UserError, match="set dtype=float64"):
+                gd.train(*words, word)
+
+
+def table(path, targets):
+    names = targets.strip("[]").split(",")
+    return {"path": str(path), "target": names, "exclude": ["z"] if names == ["y"] else []}
