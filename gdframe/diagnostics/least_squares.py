@@ -123,7 +123,7 @@ class LeastSquares:
             return None
         features = self.features()
         assert features is not None, "the data of a run outlives its diagnostics"
-        x = self.design(features[:: -(-self.rows // most)].double())
+        x = self.design(features[:: -(-self.rows // most)]).double()
         if self.has_bias:
             x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
         return BatchNoise(

@@ -72,7 +72,7 @@ def theory_of(objective: Objective, data: Dataset) -> Theory | None:
     if 20.0 * data.rows * columns**2 > CHEAP:
         return None
     rows = objective.encode(data.train)
-    x: Tensor = model.design(rows.features.double())
+    x: Tensor = model.design(rows.features).double()
     if model.bias is not None:
         x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
     penalized = penalized_columns(objective, columns).to(x.device)
