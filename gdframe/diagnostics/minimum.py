@@ -20,10 +20,10 @@ from gdframe.diagnostics.least_squares import least_squares
 from gdframe.diagnostics.newton import minimize
 from gdframe.diagnostics.typed_objective import ALIKE, TypedObjective
 from gdframe.engines.expansion import why_not_quadratic_penalty
+from gdframe.engines.probe import is_linear
 from gdframe.losses.base import Loss
 from gdframe.losses.binary_cross_entropy import BinaryCrossEntropy
 from gdframe.losses.cross_entropy import CrossEntropy
-from gdframe.models.plain import is_linear_in_parameters
 from gdframe.objective import Objective
 from gdframe.registry import is_built_in
 
@@ -64,7 +64,7 @@ def minimum_of(objective: Objective, data: Dataset) -> Minimum | None:
     Results are cached until the data is freed.
     """
     model, loss = objective.model, objective.loss
-    if loss is None or not is_linear_in_parameters(model):
+    if loss is None or not is_linear(model, data.train.features):
         return None
     if (quadratic := least_squares(objective, data)) is not None:
         return Minimum(quadratic.minimum, baseline_of(loss, objective, data))

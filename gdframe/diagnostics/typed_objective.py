@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from gdframe.data.dataset import Rows
-from gdframe.models.plain import is_linear_in_parameters
+from gdframe.engines.probe import is_linear
 from gdframe.objective import FunctionalObjective, Objective, evaluation_mode
 from gdframe.registry import is_built_in
 
@@ -37,7 +37,7 @@ class TypedObjective:
         self._function = FunctionalObjective(objective, names, dtype=dtype)
         self._model, y = objective.model, rows.targets
         self._targets = y.to(dtype) if y.is_floating_point() else y
-        self._is_linear = is_linear_in_parameters(self._model)
+        self._is_linear = is_linear(self._model, rows.features)
         features = rows.features
         if self._is_linear:
             with torch.no_grad(), evaluation_mode(self._model):
