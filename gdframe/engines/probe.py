@@ -157,6 +157,8 @@ def why_read_by_others(runs: Sequence[Problem], loader: Loader) -> str | None:
         objective = run.objective
         parts = {"loss": objective.loss, "penalty": objective.penalty, "loader": loader}
         others: dict[str, Any] = {n: p for n, p in parts.items() if not is_untouched_built_in(p)}
+        if not is_built_in(rule := type(run.optimizer)):
+            readers[id(rule)] = f"its optimizer ({rule.__name__})", rule
         if not are_built_in(run.schedule):
             others["schedule"] = run.schedule
         for what, part in others.items():
