@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gdframe.data.dataset import Rows
-from gdframe.objective import FunctionalObjective, Objective
+from gdframe.diagnostics.typed_objective import TypedObjective
+from gdframe.objective import Objective
 
 Array = NDArray[np.float64]
 
@@ -28,7 +29,7 @@ class Hessian:
     """The Hessian of an objective.
 
     Args:
-        objective: with the model in the mode it is evaluated in.
+        objective: model, loss and penalty.
         parameters: the point, by name; those that are trained.
         rows: encoded; of a Function they do not matter.
         dtype: in which products are computed.
@@ -48,25 +49,14 @@ class Hessian:
     ) -> None:
         self._leaves = [p.detach().to(dtype).requires_grad_() for p in parameters.values()]
         self.size = sum(leaf.numel() for leaf in self._leaves)
-        model, y = objective.model, rows.targets
-        function = FunctionalObjective(objective, parameters, dtype=dtype)
-        features = rows.features.to(dtype)
-        targets = y.to(dtype) if y.is_floating_point() else y
+        function = TypedObjective(objective, parameters, rows, dtype)
 
         def gradient(leaves: list[Tensor], *, create_graph: bool) -> list[Tensor | None]:
-            named = dict(zip(parameters, leaves, strict=True))
-            training = model.training
-            model.eval()
-            try:
-                with torch.enable_grad():
-                    value, _ = function(named, features, targets)
-                    return list(
-                        torch.autograd.grad(
-                            value, leaves, create_graph=create_graph, allow_unused=True
-                        )
-                    )
-            finally:
-                model.train(training)
+            with torch.enable_grad():
+                value = function(dict(zip(parameters, leaves, strict=True)))
+                return list(
+                    torch.autograd.grad(value, leaves, create_graph=create_graph, allow_unused=True)
+                )
 
         self._gradient = gradient
         slopes = gradient(self._leaves, create_graph=True)

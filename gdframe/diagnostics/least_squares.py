@@ -21,6 +21,7 @@ from gdframe.diagnostics.cache_key import RowsCache, settings_key
 from gdframe.diagnostics.linear_rule import LinearRule
 from gdframe.diagnostics.mean_square import BatchNoise, shares_of
 from gdframe.engines.expansion import expand, penalized_columns, why_not_quadratic
+from gdframe.engines.probe import is_linear
 from gdframe.objective import Objective
 
 Array = NDArray[np.float64]
@@ -123,7 +124,7 @@ class LeastSquares:
             return None
         features = self.features()
         assert features is not None, "the data of a run outlives its diagnostics"
-        x = self.design(features[:: -(-self.rows // most)].double())
+        x = self.design(features[:: -(-self.rows // most)]).double()
         if self.has_bias:
             x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
         return BatchNoise(
@@ -185,6 +186,8 @@ def least_squares(objective: Objective, data: Dataset) -> LeastSquares | None:
         return None
     columns = model.weight.shape[1] + (model.bias is not None)
     if float(data.rows) * columns**2 > CHEAP or columns > 2000:
+        return None
+    if not is_linear(model, data.train.features):
         return None
     penalized = penalized_columns(objective, columns).numpy()
     strength = (objective.penalty.curvature or 0.0) if objective.penalized else 0.0

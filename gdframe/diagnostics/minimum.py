@@ -18,12 +18,13 @@ from gdframe.data.dataset import Dataset, Rows
 from gdframe.diagnostics.cache_key import RowsCache, settings_key
 from gdframe.diagnostics.least_squares import least_squares
 from gdframe.diagnostics.newton import minimize
+from gdframe.diagnostics.typed_objective import ALIKE, TypedObjective
 from gdframe.engines.expansion import why_not_quadratic_penalty
+from gdframe.engines.probe import is_linear
 from gdframe.losses.base import Loss
 from gdframe.losses.binary_cross_entropy import BinaryCrossEntropy
 from gdframe.losses.cross_entropy import CrossEntropy
-from gdframe.models.plain import is_linear_in_parameters
-from gdframe.objective import FunctionalObjective, Objective
+from gdframe.objective import Objective
 from gdframe.registry import is_built_in
 
 WORK, MOST_PRODUCTS = 3e8, 600
@@ -63,7 +64,7 @@ def minimum_of(objective: Objective, data: Dataset) -> Minimum | None:
     Results are cached until the data is freed.
     """
     model, loss = objective.model, objective.loss
-    if loss is None or not is_linear_in_parameters(model):
+    if loss is None or not is_linear(model, data.train.features):
         return None
     if (quadratic := least_squares(objective, data)) is not None:
         return Minimum(quadratic.minimum, baseline_loss(loss, objective, data))
@@ -86,18 +87,27 @@ def baseline_loss(loss: Loss, objective: Objective, data: Dataset) -> float:
 @torch.no_grad()
 def _baseline(loss: Loss, rows: Rows) -> float:
     """Return the lowest loss of equal outputs for all rows, found by Newton's method if smooth."""
-    targets = rows.targets.double() if rows.targets.is_floating_point() else rows.targets
-    columns = int(targets.max()) + 1 if targets.ndim == 1 else targets.shape[1]
+    y = rows.targets
+    columns = int(y.max()) + 1 if y.ndim == 1 else y.shape[1]
 
     def value(outputs: Tensor) -> Tensor:
-        return loss(outputs.expand(len(targets), columns), targets)
+        targets = y.to(outputs.dtype) if y.is_floating_point() else y
+        return loss(outputs.expand(len(y), columns), targets)
 
-    zero = torch.zeros(columns, dtype=torch.float64, device=targets.device)
+    zero = torch.zeros(columns, dtype=torch.float64, device=y.device)
     candidates = [zero, zero + 1, zero - 1]
-    if targets.ndim == 2:
-        candidates += [targets.mean(dim=0), targets.median(dim=0).values]
-    lowest = min(candidates, key=lambda outputs: float(value(outputs)))
-    if loss.curved and (solution := minimize(value, lowest, accuracy=1e-6, most=100)) is not None:
+    if y.ndim == 2:
+        candidates += [y.double().mean(dim=0), y.double().median(dim=0).values]
+    lowest, accuracy = min(candidates, key=lambda outputs: float(value(outputs))), 1e-6
+    if not is_built_in(loss):  # in float64 it may be another function
+        own = lowest.to(rows.features.dtype)
+        size = abs(float(value(own)))
+        if not abs(float(value(lowest)) - size) <= ALIKE * size:
+            lowest, accuracy = own, 1e-4
+    if (
+        loss.curved
+        and (solution := minimize(value, lowest, accuracy=accuracy, most=100)) is not None
+    ):
         return solution[1]
     return float(value(lowest))
 
@@ -127,9 +137,7 @@ def flat(objective: Objective, rows: Rows) -> tuple[Callable[[Tensor], Tensor], 
         rows: encoded.
     """
     named = {n: p for n, p in objective.model.named_parameters() if p.requires_grad}
-    function = FunctionalObjective(objective, named, dtype=torch.float64)
-    features, y = rows.features.double(), rows.targets
-    targets = y.double() if y.is_floating_point() else y
+    function = TypedObjective(objective, named, rows, torch.float64)
     sizes = [p.numel() for p in named.values()]
 
     def value(vector: Tensor) -> Tensor:
@@ -137,7 +145,7 @@ def flat(objective: Objective, rows: Rows) -> tuple[Callable[[Tensor], Tensor], 
         parameters = {
             name: part.view_as(p) for (name, p), part in zip(named.items(), parts, strict=True)
         }
-        return function(parameters, features, targets)[0]
+        return function(parameters)
 
     like = next(iter(named.values()))
     return value, torch.zeros(sum(sizes), dtype=torch.float64, device=like.device)
@@ -150,7 +158,7 @@ def _separation(objective: Objective, data: Dataset) -> Callable[[Tensor], bool]
     if has_penalty or type(loss) not in (BinaryCrossEntropy, CrossEntropy):
         return lambda _: False
     rows = objective.encode(data.train)
-    x, y = model.design(rows.features.double()), rows.targets  # type: ignore[operator]
+    x, y = model.design(rows.features).double(), rows.targets  # type: ignore[operator]
     outputs, columns = model.weight.shape  # type: ignore[misc]
 
     @torch.no_grad()

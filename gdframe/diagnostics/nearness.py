@@ -18,6 +18,7 @@ from torch import Tensor
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.diagnostics.minimum import Minimum, baseline_loss, flat, minimum_of
 from gdframe.diagnostics.newton import Local
+from gdframe.diagnostics.typed_objective import is_same_in_double
 from gdframe.hidden_state import undisturbed
 from gdframe.models.function import Function
 from gdframe.objective import Objective, evaluation_mode
@@ -164,7 +165,10 @@ def _of_model(
     products = min(MOST_PRODUCTS, int(WORK / (len(sample) * size)))
     if products < 2:
         return UNKNOWN
-    value, _ = flat(objective, objective.encode(sample))
+    rows = objective.encode(sample)
+    if not is_same_in_double(objective, {name: parameters[name] for name in named}, rows):
+        return UNKNOWN
+    value, _ = flat(objective, rows)
     point = torch.cat([parameters[name].detach().double().reshape(-1) for name in named])
     local = Local(value, point)
     norm = float(local.gradient.norm())

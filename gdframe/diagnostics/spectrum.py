@@ -13,6 +13,7 @@ from gdframe.data.dataset import Dataset, Rows
 from gdframe.diagnostics.cache_key import RowsCache, digest_of, settings_key
 from gdframe.diagnostics.hessian import Hessian
 from gdframe.diagnostics.lanczos import Extremes, extremes
+from gdframe.diagnostics.typed_objective import is_same_in_double
 from gdframe.hidden_state import undisturbed
 from gdframe.objective import Objective
 
@@ -53,11 +54,12 @@ def spectrum_at(
         ArithmeticError: a product is not finite, or the check fails.
     """
     size = sum(p.numel() for p in parameters.values())
-    dtype = torch.float64 if size <= SMALL else next(iter(parameters.values())).dtype
-    if tolerance is None:
-        tolerance = TOLERANCE if dtype == torch.float64 else ROUGH
     parts = {"model": objective.model, "loss": objective.loss, "penalty": objective.penalty}
     with undisturbed(**parts):
+        is_exact = size <= SMALL and is_same_in_double(objective, parameters, rows)
+        dtype = torch.float64 if is_exact else next(iter(parameters.values())).dtype
+        if tolerance is None:
+            tolerance = TOLERANCE if dtype == torch.float64 else ROUGH
         hessian = Hessian(objective, parameters, rows, dtype)
         if check and dtype == torch.float64:
             hessian.check()

@@ -23,8 +23,8 @@ from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.least_squares import CHEAP, least_squares
 from gdframe.diagnostics.linear_rule import LinearRule
 from gdframe.engines.expansion import penalized_columns, why_not_quadratic_penalty
+from gdframe.engines.probe import is_linear
 from gdframe.losses.binary_cross_entropy import BinaryCrossEntropy
-from gdframe.models.plain import is_linear_in_parameters
 from gdframe.objective import Objective
 
 Array = NDArray[np.float64]
@@ -61,7 +61,7 @@ def theory_of(objective: Objective, data: Dataset) -> Theory | None:
         return Theory(quadratic.minimum, quadratic.positive_eigenvalues)
     model: Any = objective.model
     if (
-        not is_linear_in_parameters(model)
+        not is_linear(model, data.train.features)
         or type(objective.loss) is not BinaryCrossEntropy
         or not objective.penalized
         or why_not_quadratic_penalty(objective) is not None
@@ -72,7 +72,7 @@ def theory_of(objective: Objective, data: Dataset) -> Theory | None:
     if 20.0 * data.rows * columns**2 > CHEAP:
         return None
     rows = objective.encode(data.train)
-    x: Tensor = model.design(rows.features.double())
+    x: Tensor = model.design(rows.features).double()
     if model.bias is not None:
         x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
     penalized = penalized_columns(objective, columns).to(x.device)

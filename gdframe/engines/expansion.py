@@ -153,7 +153,7 @@ def expand(
     weights = point.T.contiguous()
     for features, targets in blocks:
         block = matrix[: len(features)]
-        block[:, :width] = design(features.to(dtype))
+        block[:, :width] = design(features)  # of the data's type: it may have thresholds
         torch.sub(block[:, :columns] @ weights, targets.to(dtype), out=block[:, columns:used])
         total += block.T @ block
     gram, slope = total[:columns, :columns], total[columns:used, :columns]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.base import CannotExecute, Engine, Estimate, Part, Problem, Trace
-from gdframe.engines.columns import columns
+from gdframe.engines.columns import RecordedColumns, columns
 from gdframe.engines.constants import constants_of
 from gdframe.engines.expansion import (
     Array,
@@ -34,7 +35,8 @@ from gdframe.loaders.base import Loader
 from gdframe.losses.base import Loss
 from gdframe.metrics.tally import Tally, from_squared_error
 from gdframe.objective import Evaluation
-from gdframe.registry import ENGINES
+from gdframe.randomness import Purpose, derive, restored_generators, seed_generators
+from gdframe.registry import ENGINES, is_built_in
 
 MOST_COLUMNS = 4096
 """Most columns of XᵀX, which then takes 128 MiB."""
@@ -77,6 +79,9 @@ class Gram(Engine):
         model = self.runs[0].objective.model
         self._stack = columns(self.runs)
         self._has_bias = len(self._stack.params) == 2
+        # a user's rule may draw late, unnoticed by trial calls; in a group vmap refuses to decide
+        is_called = not isinstance(self._stack, RecordedColumns)
+        self._seeds = is_called and len(runs) == 1 and not is_built_in(self._stack.rule)
         dtype, summed_in = self._stack.params[0].dtype, None
         with undisturbed(model=model) as saved:
             expansion = expand(model, self._part("train"), bias=self._has_bias)
@@ -207,13 +212,17 @@ class Gram(Engine):
     @np.errstate(all="ignore")  # values that are not finite are valid results
     def advance(self, first: int, last: int) -> Trace:
         """Execute steps from the expansion alone."""
-        losses, norms = [], []
-        for rates in self._stack.rates_of(first, last, self.clock):
-            error, gradient, norm = self._gradient()
-            losses.append(error / self._expansions["train"].terms)
-            norms.append(norm)
-            self._cached = None
-            self._stack.descend(gradient, rates)
+        losses, norms, device = [], [], self._stack.params[0].device
+        with restored_generators(device, all_libraries=True) if self._seeds else nullcontext():
+            for step, rates in enumerate(self._stack.rates_of(first, last, self.clock), first):
+                error, gradient, norm = self._gradient()
+                losses.append(error / self._expansions["train"].terms)
+                norms.append(norm)
+                self._cached = None
+                if self._seeds:
+                    number = derive(self.runs[0].seed, Purpose.MODEL, step)
+                    seed_generators(number, device, all_libraries=True)
+                self._stack.descend(gradient, rates)
         loss = _trace(losses).clip(min=0.0)
         loss[loss > self._largest_error / self._expansions["train"].terms] = math.inf
         return Trace(loss, _trace(norms))

@@ -25,6 +25,7 @@ from gdframe.hidden_state import DRAWS, HiddenState
 from gdframe.hidden_state.attachments import has_attachments, is_untouched_built_in
 from gdframe.hidden_state.transparency import is_library
 from gdframe.loaders.base import Loader
+from gdframe.models.plain import is_linear_in_parameters
 from gdframe.optimizers.base import Optimizer, State
 from gdframe.registry import is_built_in
 from gdframe.sameness import same_values
@@ -140,7 +141,9 @@ def why_not_as_declared(run: Problem, data: Dataset, loader: Loader) -> str | No
     are_built_in = all(p is None or is_built_in(p) for p in parts)
     if are_built_in and not has_attachments(objective.model):
         return None
-    return why_not_functional(run, data, loader) or _why_not_by_row(run, data)
+    return why_not_functional(run, data, loader) or _why_not_by_row(
+        objective.model, data.train.features
+    )
 
 
 @torch.no_grad()
@@ -154,6 +157,8 @@ def why_read_by_others(runs: Sequence[Problem], loader: Loader) -> str | None:
         objective = run.objective
         parts = {"loss": objective.loss, "penalty": objective.penalty, "loader": loader}
         others: dict[str, Any] = {n: p for n, p in parts.items() if not is_untouched_built_in(p)}
+        if not is_built_in(rule := type(run.optimizer)):
+            readers[id(rule)] = f"its optimizer ({rule.__name__})", rule
         if not are_built_in(run.schedule):
             others["schedule"] = run.schedule
         for what, part in others.items():
@@ -171,18 +176,32 @@ def why_read_by_others(runs: Sequence[Problem], loader: Loader) -> str | None:
     return place and f"{place} holds parameters of the model, which it may read while they change"
 
 
+def is_linear(model: nn.Module, features: Tensor) -> bool:
+    """Return whether a model is linear in its parameters, with a design of single rows.
+
+    Args:
+        model: a user's design is tried; what it changes is put back.
+        features: of the training rows, (rows, features).
+    """
+    if not is_linear_in_parameters(model):
+        return False
+    try:
+        return _why_not_by_row(model, features) is None
+    except Exception:  # a design may raise anything
+        return False
+
+
 @torch.no_grad()
-def _why_not_by_row(run: Problem, data: Dataset) -> str | None:
+def _why_not_by_row(model: Any, features: Tensor) -> str | None:
     """Return why a linear model's design of a row depends on more than the row, or None."""
-    model: Any = run.objective.model
     if is_built_in(model) or not hasattr(model, "design"):
         return None
-    features = data.train.features[telling_rows(data.train.features, MOST_ROWS)]
+    features = features[telling_rows(features, MOST_ROWS)]
     with HiddenState({"model": model}):
         together = model.design(features)
         separate = torch.cat([model.design(part) for part in torch.split(features, 3)])
         if not _is_design_of_features(model, features, together):
-            return "its model's design depends on its parameters"
+            return "its model's design depends on its parameters, or changes them"
         training = model.training
         model.train(not training)
         other_mode = model.design(features)
@@ -209,12 +228,19 @@ class _Design(nn.Module):
 
 
 def _is_design_of_features(model: Any, features: Tensor, expected: Tensor) -> bool:
-    """Return whether a design is the same for parameters that have other values, or none at all."""
-    named = dict(model.named_parameters())
-    for number in (torch.nan, torch.inf, -torch.inf, 0.0, 1.0):
-        with holding(model, {n: torch.full_like(p, number) for n, p in named.items()}):
-            if not same_values(expected, model.design(features)):
+    """Return whether a design is the same for other parameters, or none, and changes nothing."""
+    named, random = dict(model.named_parameters()), torch.Generator().manual_seed(0)
+    numbers = (torch.nan, torch.inf, -torch.inf, 0.0, 1.0)
+    trials = [{n: torch.full_like(p, number) for n, p in named.items()} for number in numbers]
+    trials += [{n: s * _normal(p, random) for n, p in named.items()} for s in (1e-3, 1.0, 1e3, 1e9)]
+    saved = HiddenState({"model": model})
+    for values in trials:
+        with holding(model, {name: value.clone() for name, value in values.items()}):
+            is_same = same_values(expected, model.design(features))
+            if not is_same or not all(same_values(named[n].data, v) for n, v in values.items()):
                 return False
+    if saved.changed() is not None:
+        return False
     # tensors on the device "meta" have a shape and a type, and no values to compute with
     without = {f"model.{name}": p.to("meta") for name, p in named.items()}
     try:

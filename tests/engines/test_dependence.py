@@ -8,6 +8,8 @@ from torch import nn
 
 import gdframe as gd
 from gdframe import objective
+from gdframe.diagnostics.least_squares import least_squares
+from gdframe.diagnostics.minimum import minimum_of
 from gdframe.engines import together
 from gdframe.engines.stack import Stack
 
@@ -36,6 +38,49 @@ class Running(gd.Linear):
 def test_a_design_across_rows_is_refused(engine, loader):
     with pytest.raises(gd.CannotExecute, match=r"depends on the other rows|changes"):
         built(engine, run_of(Centred(3)), loader)
+
+
+class Boxed(gd.Linear):
+    """Keeps its weights in a box that they leave late, or never."""
+
+    def design(self, features):
+        with torch.no_grad():
+            self.weight.clamp_(-20.0, 20.0)
+        return features
+
+
+class Scaled(gd.Linear):
+    """Divides by the norm of weights that are far from the start."""
+
+    def design(self, features):
+        norm = float(self.weight.detach().norm())
+        return features / norm if 50.0 < norm < 1e6 else features
+
+
+class Counts(gd.Linear):
+    """Counts how often its weights were large."""
+
+    def __init__(self, features):
+        super().__init__(features)
+        self.register_buffer("times", torch.zeros(()))
+
+    def design(self, features):
+        self.times += float(self.weight.detach().abs().max() > 50.0)
+        return features
+
+
+@pytest.mark.parametrize("model", [Boxed, Scaled, Counts])
+@pytest.mark.parametrize(("engine", "loader"), [
+    ("linear", gd.MiniBatch(20, 5)), ("gram", gd.FullBatch(20)),
+])  # fmt: skip
+def test_a_design_that_depends_on_weights_or_changes_them_late_is_refused(engine, loader, model):
+    run = run_of(model(3))
+    before = {name: value.clone() for name, value in run.objective.model.state_dict().items()}
+    with pytest.raises(gd.CannotExecute, match="depends on its parameters, or changes them"):
+        built(engine, run, loader)
+    assert all(torch.equal(v, before[n]) for n, v in run.objective.model.state_dict().items())
+    assert least_squares(run.objective, DATA) is None
+    assert minimum_of(run.objective, DATA) is None
 
 
 def test_auto_undoes_changes_by_its_trial_calls():

@@ -72,6 +72,39 @@ def test_draws_are_a_function_of_the_seed_on_every_engine(place, library):
             np.testing.assert_allclose(history[column], histories[0][column], rtol=1e-10)
 
 
+@pytest.mark.parametrize("library", DRAWS)
+def test_an_update_rule_that_draws_late_draws_as_on_the_plain_loop(library):
+    class Perturbed(gd.Optimizer):
+        """Draws where the gradient is small."""
+
+        def __init__(self, params, lr):
+            super().__init__(params, {"lr": lr})
+
+        @staticmethod
+        def update(params, grads, state, hyper):
+            new = [p - hyper["lr"] * g for p, g in zip(params, grads)]
+            if sum((g * g).sum() for g in grads) < 0.1:
+                new = [p + 0.1 * DRAWS[library](p) for p in new]
+            return new, state
+
+    histories, seeds = {}, {"eager": 1, "again": 2, "gram": 3}
+    for name, seed in seeds.items():
+        torch.manual_seed(seed), np.random.seed(seed), random.seed(seed)
+        data, model = dataset(), gd.Linear(3).double()
+        with torch.no_grad():
+            [p.zero_() for p in model.parameters()]
+        built, before = gd.Trainer(
+            model, gd.MSE(), Perturbed(model.parameters(), lr=0.1), gd.FullBatch(data.rows), data,
+            epochs=60, engine=name if name in ("eager", "gram") else "gram",
+            stopping=gd.Stopping(tolerance=None),
+        ), generators()  # fmt: skip
+        histories[name] = built.fit().history["gradient_norm"]
+        assert generators() == before
+    assert histories["eager"].min() ** 2 < 0.1 < histories["eager"][:2].min() ** 2
+    np.testing.assert_allclose(histories["gram"], histories["eager"], rtol=1e-8)
+    np.testing.assert_array_equal(histories["gram"], histories["again"])
+
+
 def test_the_encoding_of_targets_draws_no_random_numbers():
     class NoisyLabels(gd.MSE):
         def encode(self, targets, dtype):

@@ -85,7 +85,40 @@ class Decays(gd.MSE):
     kernel = staticmethod(gd.MSE.kernel)
 
 
+LIVE = {}
+"""Where a rule finds the model, as in a notebook."""
+
+
+class Anchored(gd.Optimizer):
+    """Pulls towards the model that a global holds, from the tenth step on."""
+
+    def __init__(self, params, lr):
+        super().__init__(params, {"lr": lr})
+
+    @staticmethod
+    def init_state(params):
+        return {"steps": gd.counters(params)}
+
+    @staticmethod
+    def update(params, grads, state, hyper):
+        steps = [count + 1 for count in state["steps"]]
+        if steps[0] > 10:
+            anchors = [p.detach() for p in LIVE["model"].parameters()]
+            grads = [g + 0.5 * (p - a) for g, p, a in zip(grads, params, anchors, strict=True)]
+        new = [p - hyper["lr"] * g for p, g in zip(params, grads, strict=True)]
+        return new, {"steps": steps}
+
+
+def with_rule(rule, model):
+    LIVE["model"] = model
+    return {"optimizer": rule(model.parameters(), lr=0.01)}
+
+
 READERS = {
+    "optimizer": lambda model, data: with_rule(Anchored, model),
+    "optimizer on its class": lambda model, data: with_rule(
+        type("Holds", (gd.GD,), {"model": model}), model
+    ),
     "loader": lambda model, data: {
         "loader": ByError(data.rows, lambda: model(data.train.features).detach())
     },
@@ -102,10 +135,10 @@ def test_what_may_read_parameters_is_left_to_the_plain_loop(reader):
     def build(engine):
         data, model = dataset(), gd.Linear(3).double()
         parts = {"loss": gd.MSE(), "loader": gd.FullBatch(data.rows), "schedule": None}
+        parts["optimizer"] = gd.GD(model.parameters(), lr=0.01)
         parts |= READERS[reader](model, data)
         return gd.Trainer(
-            model, optimizer=gd.GD(model.parameters(), lr=0.01), data=data, engine=engine,
-            epochs=4, **parts,
+            model, data=data, engine=engine, epochs=4, **parts,
         )  # fmt: skip
 
     kind = reader.split()[0]

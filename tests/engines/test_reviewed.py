@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -227,3 +228,37 @@ def test_the_list_of_inexact_operations_is_complete(dtype):
             wrong.add(name)
     assert "expm1" in wrong
     assert not wrong - INEXACT.keys()
+
+
+class Bins(gd.LinearModel):
+    """Steps at thresholds, of which float32 rounds two up and one down."""
+
+    def __init__(self):
+        super().__init__(3, 1, bias=True)
+
+    def design(self, x):
+        return torch.cat([(x <= edge).to(x.dtype) for edge in (0.1, 0.6, 0.7)], dim=1)
+
+
+@pytest.mark.parametrize("engine", ["gram", "linear"])
+def test_a_design_is_computed_in_the_type_of_the_run(engine):
+    x = np.arange(220)[:, None] % 11 / 10
+    y = (
+        5.0 * (x <= 0.1)
+        - 3.0 * (x <= 0.6)
+        + 2.0 * (x <= 0.7)
+        + 1e-3 * np.sin(np.arange(220))[:, None]
+    )
+    data = gd.Dataset.from_arrays(x, y[:, 0], validation=0.2, dtype=torch.float32)
+    weights = []
+    for name in ("eager", engine):
+        model = Bins()
+        with torch.no_grad():
+            model.weight.zero_()
+        trainer = gd.Trainer(
+            model, gd.MSE(), gd.GD(model.parameters(), lr=0.3), gd.FullBatch(data.rows), data,
+            engine=name, epochs=100,
+        )  # fmt: skip
+        assert trainer.fit().engine == name
+        weights.append(model.weight.detach().clone())
+    torch.testing.assert_close(*weights, rtol=1e-4, atol=1e-4)

@@ -147,8 +147,10 @@ class Trials:
         return max(0, counts[0] - parameters), max(counts[0], parameters)
 
     def engine(self, problems: Sequence[Problem], steps: int) -> Engine:
-        """Return the engine that should train the problems in the shortest time."""
+        """Return the engine that should train the problems in the shortest time; eager for one."""
         parts, epochs = (problems, self.data, self.loader), self.epochs_for(steps)
+        if len(problems) == 1:
+            return build_engine("eager", *parts, epochs=epochs)
 
         def seconds(kind: type[Engine]) -> float:
             setup, step = self._estimate(kind, len(problems))
@@ -167,9 +169,36 @@ class Trials:
         """Train one run with each learning rate from the run's start; return what they reached.
 
         Args:
-            rates: at least two learning rates.
+            rates: at least two learning rates. If a step raises, they are trained one by one:
+                where it raises again, as a decomposition of numbers that are not finite does, the
+                trial has diverged.
             steps: at least 1; a trial may end earlier, by a rule.
+
+        Raises:
+            Exception: of a user's component, at each of the first rates.
         """
+        is_first = math.isnan(self.start)
+        try:
+            return self._train(rates, steps)
+        except UserError:
+            raise
+        except Exception as error:  # a component may raise anything
+            log.debug("trials are trained one by one: %s", error)
+            trials = [self._train_alone(lr, steps) for lr in rates]
+            if is_first and not any(trials):
+                raise
+        return [trial or Trial(lr, math.nan, None) for trial, lr in zip(trials, rates, strict=True)]
+
+    def _train_alone(self, lr: float, steps: int) -> Trial | None:
+        """Train one run on the plain loop; return None if it raises."""
+        try:
+            return self._train([lr], steps)[0]
+        except UserError:
+            raise
+        except Exception:  # a component may raise anything
+            return None
+
+    def _train(self, rates: Sequence[float], steps: int) -> list[Trial]:
         with undisturbed(**self.problem.parts):
             metrics = self.problem.metrics if self._needs_metrics else {}
             problem = replace(self.problem, metrics=metrics)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 import gdframe as gd
 from gdframe.diagnostics.learning_rate import FALLBACK
@@ -151,6 +153,52 @@ def test_stacked_steps_and_evaluations_equal_those_of_the_plain_loop(model, rule
         assert mine.objective == pytest.approx(other.objective, rel=1e-5)
         assert mine.loss == pytest.approx(other.loss, rel=1e-5)
         assert mine.gradient_norm == pytest.approx(other.gradient_norm, rel=1e-4)
+
+
+class Raises(nn.Module):
+    """Decomposes its weights, which raises where they are not finite, or always in training."""
+
+    def __init__(self, always: bool) -> None:
+        super().__init__()
+        self.hidden, self.out, self.always = nn.Linear(2, 3), nn.Linear(3, 1), always
+
+    def forward(self, x):
+        if self.always and self.training:
+            raise ArithmeticError("it never trains")
+        return self.out(
+            torch.tanh(self.hidden(x) / torch.linalg.matrix_norm(self.hidden.weight, 2))
+        )
+
+
+def with_model(model: nn.Module) -> gd.RunSpec:
+    gd.initialize(model, gd.Normal(), seed=0)
+    data = gd.Dataset.from_arrays(
+        [[i % 3, i % 5] for i in range(20)], [float(i) for i in range(20)]
+    )
+    optimizer = gd.GD(model.parameters(), lr=FALLBACK)
+    return gd.RunSpec(model, gd.MSE(), optimizer, gd.MiniBatch(20, 5), data, epochs=5)
+
+
+@pytest.mark.parametrize("first", [[0.001, 1e30], [0.001, 0.01]])
+def test_a_rate_at_which_a_model_raises_has_diverged(first):
+    spec = with_model(Raises(always=False))
+    trials = Trials(spec.problem, spec.data, spec.loader, epochs=5)
+    results = [*trials.train(first, 20), *trials.train([1e30, 2e30], 20)]
+    assert [trials.has_diverged(trial) for trial in results] == [lr > 1 for lr in first] + [
+        True
+    ] * 2
+    expected = Trials(spec.problem, spec.data, spec.loader, epochs=5, engine="eager")
+    alone = expected.train([0.001, 0.002], 20)[0]
+    assert results[0].objective == pytest.approx(alone.objective, rel=1e-4)
+    choice = choose_rate(spec.problem, spec.data, spec.loader, epochs=5)
+    assert "rates tried" in choice.reason
+
+
+def test_a_model_that_raises_at_each_rate_is_named():
+    spec = with_model(Raises(always=True))
+    choice = choose_rate(spec.problem, spec.data, spec.loader, epochs=5)
+    assert choice.lr == FALLBACK
+    assert "it never trains" in choice.reason
 
 
 def test_a_search_is_as_large_as_its_budget_allows():
