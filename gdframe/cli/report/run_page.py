@@ -125,7 +125,8 @@ def _facts(config: Mapping[str, Any], result: Mapping[str, Any] | None) -> list[
 def _outcome(result: Mapping[str, Any]) -> list[Table]:
     names = {
         "objective": "objective", "train_loss": "training loss",
-        "validation_loss": "validation loss", "gradient_norm": "gradient norm", "epochs": "epochs",
+        "validation_loss": "validation loss", "test_loss": "test loss",
+        "gradient_norm": "gradient norm", "epochs": "epochs",
         "steps": "steps", "samples": "samples", "gradient_evaluations": "gradient evaluations",
         "parameter_count": "parameters",
     }  # fmt: skip
