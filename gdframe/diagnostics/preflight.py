@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from gdframe.data.dataset import Dataset
+from gdframe.data.preparation import LOST
 from gdframe.diagnostics.stability import Stability
 from gdframe.engines.expansion import why_not_quadratic_penalty
 from gdframe.objective import Objective
@@ -53,9 +54,12 @@ def _advice_on_target(data: Dataset) -> list[str]:
     mean, deviation = float(y.double().mean().abs()), float(y.double().std())
     if deviation == 0 or mean < FAR * deviation:
         return []
+    rounding = torch.finfo(y.dtype).eps * mean / deviation
+    remedy = ", and dtype=float64" if rounding > LOST else ""
     return [
         f"target '{data.encoding.target_name}' has a mean {mean / deviation:,.0f} times its "
-        "standard deviation: descent is busy with the mean for long; subtract it from the target"
+        "standard deviation: descent is busy with the mean for long; subtract it from the "
+        f"target{remedy}"
     ]
 
 
