@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from others import MODELS, OPTIMIZERS, Descent, ListOfTensors, Unfreezes, trainer
+from others import MODELS, OPTIMIZERS, RULES, Descent, ListOfTensors, Unfreezes, trainer
 
 import gdframe as gd
 from gdframe.runs.checkpoint_file import load_checkpoint, save_checkpoint
@@ -37,7 +37,7 @@ def assert_resumes(**parts):
             assert torch.equal(values, resumed.run.parameters()[name]), (epochs, name)
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda c: c.__name__)
+@pytest.mark.parametrize("optimizer", [*OPTIMIZERS, *RULES], ids=lambda c: c.__name__)
 def test_an_optimizer_goes_on_wherever_it_keeps_its_state(optimizer):
     assert_resumes(optimizer=optimizer)
 
@@ -46,6 +46,21 @@ def test_an_optimizer_goes_on_wherever_it_keeps_its_state(optimizer):
 @pytest.mark.parametrize("model", MODELS, ids=lambda c: c.__name__)
 def test_a_model_goes_on_whatever_its_state_is_like(model, optimizer):
     assert_resumes(model=model, optimizer=lambda params: optimizer(params, lr=0.05))
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda c: c.__name__)
+def test_a_state_dict_keeps_what_a_state_has_become(rule):
+    run = trainer(optimizer=rule, epochs=1)
+    run.fit()
+    first = run.run.spec.optimizer
+    params = [p.detach().clone().requires_grad_() for p in first.param_groups[0]["params"]]
+    second = rule(params)
+    second.load_state_dict(first.state_dict())
+    for p, q in zip(first.param_groups[0]["params"], params, strict=True):
+        for name, value in first.state[p].items():
+            assert type(second.state[q][name]) is type(value)
+            if value is not None:
+                assert torch.equal(torch.as_tensor(second.state[q][name]), torch.as_tensor(value))
 
 
 def test_a_captured_state_does_not_change_with_the_run_that_goes_on_from_it():
