@@ -12,6 +12,8 @@ import os
 import sys
 import threading
 import time
+import types
+import warnings
 import weakref
 from types import MappingProxyType
 
@@ -275,3 +277,72 @@ def test_a_slot_that_a_property_hides_is_no_state():
 
     with HiddenState({"constant": Constant()}) as saved:
         assert saved.changed() is None
+
+
+def scripted():
+    """Return a scripted layer with parameters and buffers; torch.jit warns that it is old."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.jit.script(torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4)))
+
+
+class Unreadable(dict):
+    """A container that does not let anybody look."""
+
+    def __iter__(self):
+        raise RuntimeError("not here")
+
+    keys = items = __iter__
+
+
+class Loose(list):
+    def __iter__(self):
+        raise RuntimeError("not here")
+
+
+class Bare:
+    __slots__ = ("part",)
+
+    def __getattribute__(self, name):
+        raise RuntimeError("not here")
+
+
+@pytest.mark.parametrize("make", [scripted, Unreadable, Loose, Bare])
+def test_containers_of_other_kinds_are_opaque(make):
+    holder = types.SimpleNamespace(part=make(), calls=0)
+    saved = HiddenState({"holder": vars(holder)})
+    assert saved.opaque is not None
+    holder.calls += 1
+    assert saved.changed() == "holder['calls']"
+    saved.restore()
+    assert holder.calls == 0
+
+
+def test_parameters_and_buffers_of_a_scripted_module_are_restored():
+    module = torch.nn.Sequential(scripted())
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    saved = HiddenState({"model": module})
+    module(torch.arange(12.0).reshape(4, 3))
+    assert saved.changed() == "model.0.1.running_mean"
+    with torch.no_grad():
+        next(module.parameters()).add_(1)
+    saved.restore()
+    for name, value in module.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+class Scripted(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner, self.outer = scripted(), torch.nn.Linear(4, 1)
+
+    def forward(self, x):
+        return self.outer(self.inner(x))
+
+
+def test_a_model_with_a_scripted_module_trains():
+    data = gd.Regression(rows=40, features=3).load()
+    model = Scripted()
+    rule = gd.GD(model.parameters(), lr=0.1)
+    trainer = gd.Trainer(model, gd.MSE(), rule, gd.FullBatch(data.rows), data, epochs=3)
+    assert trainer.fit().status == gd.Status.MAX_EPOCHS

@@ -18,7 +18,6 @@ from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.diagnostics import Diagnostics
 from gdframe.engines.device import gpu_is_faster
 from gdframe.errors import UserError, counted, first_line, in_words, require_memory, typed_as
-from gdframe.hidden_state import HiddenState
 from gdframe.initializers import initialize
 from gdframe.loaders import FullBatch
 from gdframe.metrics import Metric
@@ -236,12 +235,8 @@ def build_model(
         numbers, activations = sizes_of(json.dumps(settings), features, outputs)
         what = f"model={settings['name']} on {counted(rows, 'row')} at a time"
         require_memory(what, 4 * (COPIES * numbers + rows * activations))
-    kind = MODELS.get(settings["name"])
-    shared = HiddenState({} if is_built_in(kind) else {"its": kind}, draws=False)
     with seeded(seed, Purpose.INITIALIZE):
         model = MODELS.configured(settings, features=features, outputs=outputs)
-        if (place := shared.changed()) is not None:
-            _warn_of_shared(settings["name"], place)
         if isinstance(model, nn.Module) and example is not None and is_lazy(model):
             try:
                 with torch.no_grad():
@@ -256,15 +251,6 @@ def build_model(
     if not any(p.requires_grad for p in model.parameters()):
         raise UserError(f"model '{settings['name']}' has no parameters to train")
     return model
-
-
-@cache
-def _warn_of_shared(name: str, place: str) -> None:
-    """Warn once of what the models of one process share."""
-    log.warning(
-        "warning: model '%s': building it changes %s, which the runs of a sweep share: a run may "
-        "give another result than alone; keep it in the model", name, place,
-    )  # fmt: skip
 
 
 @cache

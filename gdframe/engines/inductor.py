@@ -15,13 +15,15 @@ from gdframe.runs.files import cache_folder
 
 OPTIONS: dict[str, Any] = {
     "cpp_wrapper": True,
+    # it takes 0 * x for 0 where x is not finite, and a run would not diverge
+    "joint_graph_constant_folding": False,
     # PyTorch caches compiled code only for operations that it marks as dependent on their graph
     # alone; its loops are such operations, but are not marked yet
     "unsafe_marked_cacheable_functions": dict.fromkeys(
         ("torch.ops.higher_order.scan", "torch.ops.higher_order.while_loop"), torch.__version__
     ),
 }
-"""Options of Inductor: no Python between steps, and a cache of compiled code on disk."""
+"""Options of Inductor: no Python between steps, PyTorch's results, and a cache on disk."""
 
 
 _temporary: list[tempfile.TemporaryDirectory[str]] = []

@@ -74,7 +74,7 @@ def starting_state(run: Problem, loaded: Mapping[str, Tensor] | None = None) -> 
             like, value = values[index], current[name]
             if getattr(value, "shape", None) != getattr(like, "shape", None):
                 raise ValueError(f"the optimizer's state '{name}' changes its shape")
-            values[index] = restored(value, like)
+            values[index] = restored(value, like, p)
     return state
 
 

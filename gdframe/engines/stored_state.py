@@ -39,7 +39,8 @@ def read_state(run: Problem) -> dict[str, Tensor]:
         for key, value in optimizer.state.get(parameter, {}).items():
             is_number = isinstance(value, (bool, int, float, np.generic))
             name = f"optimizer.{index}.{NUMBER if is_number else ''}{key}"
-            values[name] = torch.as_tensor(value) if is_number else value
+            dtype = torch.float64 if isinstance(value, float) else None
+            values[name] = torch.as_tensor(value, dtype=dtype) if is_number else value
     if not isinstance(optimizer, Optimizer):
         values[GROUPS] = _values_in_groups(optimizer)
         state: dict[Any, Any] = optimizer.state
@@ -118,10 +119,10 @@ def _load_optimizer(run: Problem, values: Mapping[str, Any]) -> None:
         _, at, key = name.split(".", 2)
         index, value = int(at), values[name]
         parameter, short = parameters[index], key.removeprefix(NUMBER)
-        if short in like and isinstance(value, Tensor):
-            value = restored(value, like[short][index])
-        elif short != key:
+        if short != key:
             value = value.item()
+        elif short in like:
+            value = restored(value, like[short][index], parameter)
         else:
             value = _placed(value, parameter, groups[index])
         optimizer.state.setdefault(parameter, {})[short] = value

@@ -84,7 +84,11 @@ class HiddenState:
         for name, root in roots.items():
             self._enqueue(name, root)
         while self._pending:
-            self._save(*self._pending.popleft())
+            path, value = self._pending.popleft()
+            try:
+                self._save(path, value)
+            except Exception:  # of a user's or a library's container, which may raise anything
+                self.opaque = self.opaque or path
 
     def changed(self) -> str | None:
         """Return the first place that has changed, as a path; None if nothing has changed."""
@@ -337,7 +341,9 @@ class HiddenState:
             self._note(at, lambda n=name: not same(attributes.get(n), saved[n]), restore)  # type: ignore[misc]
         self._note(path, lambda: list(attributes) != list(saved), restore)
         for name, content in saved.items():
-            if inner and name in ("_parameters", "_buffers", "_modules"):
-                self._dict(path, content, place_format=f"{path}.{{}}")
-            else:
+            if not inner or name not in ("_parameters", "_buffers", "_modules"):
                 self._enqueue(f"{path}.{name}", content)
+                continue
+            if not isinstance(content, dict):  # of a scripted module, which hides attributes in C++
+                self.opaque, content = self.opaque or path, dict(content.items())
+            self._dict(path, content, place_format=f"{path}.{{}}")

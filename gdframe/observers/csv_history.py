@@ -43,6 +43,9 @@ class CSVHistory(Observer):
         """Add a row if the interval is over."""
         row = run.history.last
         if self._table is not None and int(row["epoch"]) % self.every == 0:
+            if self._table.columns != list(row):  # a column begins late
+                self.close()
+                self.on_start(run)
             self._table.add(row)
 
     def on_end(self, run: Watched, result: Result) -> None:

@@ -308,7 +308,7 @@ class Optimizer(torch.optim.Optimizer):
         self.defaults.pop("differentiable", None)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Restore a state of ``state_dict``; states keep the types that ``init_state`` returns.
+        """Restore a state of ``state_dict``; states keep their types.
 
         Raises:
             UserError: the state is of another optimizer, such as one of ``torch.optim``.
@@ -335,4 +335,4 @@ class Optimizer(torch.optim.Optimizer):
         saved = [key for group in state_dict["param_groups"] for key in group["params"]]
         for index, (p, key) in enumerate(zip(params, saved, strict=True)):
             for entry, value in state_dict["state"].get(key, {}).items():
-                self.state[p][entry] = restored(value, initial[entry][index])
+                self.state[p][entry] = restored(value, initial[entry][index], p)

@@ -13,11 +13,18 @@ LOW_PRECISION = (torch.float16, torch.bfloat16)
 """Types whose updates are computed in float32."""
 
 
-def restored(value: Any, like: Any) -> Any:
-    """Return a copy of a stored state on the device of the initial state ``like``."""
-    if isinstance(like, Tensor):
-        return torch.as_tensor(value).detach().to(like.device, copy=True)
-    return type(like)(value.item()) if isinstance(value, Tensor) else value
+def restored(value: Any, like: Any, parameter: Tensor) -> Any:
+    """Return a stored state of a parameter: a copy of a tensor, or what else the state became.
+
+    Args:
+        value: the stored state.
+        like: the initial state, which may have been something else, such as None.
+        parameter: whose device takes the copy if ``like`` is no tensor.
+    """
+    if not isinstance(value, Tensor):
+        return value
+    device = like.device if isinstance(like, Tensor) else parameter.device
+    return value.detach().to(device, copy=True)
 
 
 def computed(tensor: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,7 +34,8 @@ class History:
 
         ``epoch``, ``step``, ``samples``, ``seconds``, ``lr``, ``objective``, ``train_loss``,
         ``gradient_norm``, ``gradient_norm/PARAMETER``, ``train/METRIC`` and, with validation rows,
-        ``validation_loss`` and ``validation/METRIC``.
+        ``validation_loss`` and ``validation/METRIC``. What was not measured is NaN, such as the
+        gradient norm of a parameter that is frozen by then.
         """
         return {name: np.array(values) for name, values in self._epochs.items()}
 
@@ -61,9 +63,11 @@ class History:
         return len(self._epochs.get("epoch", ()))
 
     def add_epoch(self, row: Mapping[str, float]) -> None:
-        """Add a row; every row has the same columns."""
-        for name, value in row.items():
-            self._epochs.setdefault(name, []).append(value)
+        """Add a row; a column that begins late, or that the row lacks, is NaN there."""
+        rows = len(self)
+        for name in {**self._epochs, **row}:
+            column = self._epochs.setdefault(name, [math.nan] * rows)
+            column.append(row.get(name, math.nan))
 
     def add_steps(
         self, first: int, loss: NDArray[Any], gradient_norm: NDArray[Any]

@@ -44,11 +44,15 @@ class HistoryTable:
         columns: names, with ``step`` among them.
         step: updates done; a resumed run may have fewer than the table.
 
+    Attributes:
+        columns: their names.
+
     Raises:
         OSError: the file cannot be written; an earlier table remains.
     """
 
     def __init__(self, folder: Folder, columns: Sequence[str], step: int) -> None:
+        self.columns = list(columns)
         rows = [row for row in read_rows(folder) if float(row["step"]) <= step]
         text = io.StringIO()
         writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore")

@@ -99,20 +99,3 @@ def test_a_report_reads_event_files_once(tmp_path, monkeypatch, words):
     )
     assert main(["report", str(tmp_path), "--no-landscape"]) == 0
     assert reads == [tmp_path]
-
-
-def test_state_that_the_models_of_a_sweep_share_is_named_once(caplog, monkeypatch):
-    class Numbered(gd.Linear):
-        count = 0
-
-        def __init__(self, features, outputs=1):
-            super().__init__(features, outputs)
-            Numbered.count += 1
-
-    monkeypatch.setitem(gd.MODELS._entries, "numbered", Numbered)
-    for _ in range(2):
-        building.build_model({"name": "numbered"}, features=3, outputs=1)
-        building.build_model({"name": "linear"}, features=3, outputs=1)
-    warnings = [record.getMessage() for record in caplog.records]
-    assert len(warnings) == 1
-    assert "model 'numbered': building it changes its Numbered.count" in warnings[0]

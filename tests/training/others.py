@@ -184,3 +184,64 @@ def trainer(model=Net, optimizer=torch.optim.SGD, epochs=4, loss=gd.MSE, **more)
     rule = optimizer(module.parameters())
     loader = gd.MiniBatch(DATA.rows, 7)
     return gd.Trainer(module, loss(), rule, loader, DATA, epochs=epochs, **settings)
+
+
+class Changing(gd.Optimizer):
+    """A rule of gdframe's own form; subclasses begin a state as one type and go on as another."""
+
+    def __init__(self, params, lr=0.05):
+        super().__init__(params, {"lr": lr})
+
+
+class NoneAtFirst(Changing):
+    @staticmethod
+    def init_state(params):
+        return {"before": [None for _ in params]}
+
+    @staticmethod
+    def update(params, grads, state, hyper):
+        sums = [g if b is None else g + 0.3 * b for g, b in zip(grads, state["before"])]
+        return [p - hyper["lr"] * s for p, s in zip(params, sums)], {
+            "before": [g.clone() for g in grads]
+        }
+
+
+class NumberAtFirst(Changing):
+    @staticmethod
+    def init_state(params):
+        return {"least": [9 for _ in params], "calls": [0 for _ in params]}
+
+    @staticmethod
+    def update(params, grads, state, hyper):
+        least = [torch.clamp(g.norm(), max=b) for g, b in zip(grads, state["least"])]
+        calls = [c + 1 for c in state["calls"]]
+        new = [
+            p - hyper["lr"] / c * g * (1 + b / 3) for p, g, b, c in zip(params, grads, least, calls)
+        ]
+        return new, {"least": least, "calls": calls}
+
+
+class TensorAtFirst(Changing):
+    @staticmethod
+    def init_state(params):
+        return {"scale": [torch.ones(()) for _ in params], "seen": [torch.ones(2) for _ in params]}
+
+    @staticmethod
+    def update(params, grads, state, hyper):
+        scale = [0.9 * float(s) for s in state["scale"]]
+        new = [p - hyper["lr"] * s * g for p, g, s in zip(params, grads, scale)]
+        return new, {"scale": scale, "seen": [None for _ in params]}
+
+
+class GrowingState(Changing):
+    @staticmethod
+    def init_state(params):
+        return {"bank": [torch.zeros(0, *p.shape, dtype=p.dtype) for p in params]}
+
+    @staticmethod
+    def update(params, grads, state, hyper):
+        bank = [torch.cat([b, g[None]])[-3:] for b, g in zip(state["bank"], grads)]
+        return [p - hyper["lr"] * b.mean(0) for p, b in zip(params, bank)], {"bank": bank}
+
+
+RULES = Changing.__subclasses__()

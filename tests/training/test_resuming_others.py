@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import csv
+import tempfile
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
-from others import MODELS, OPTIMIZERS, Descent, ListOfTensors, trainer
+from others import MODELS, OPTIMIZERS, RULES, Descent, ListOfTensors, Unfreezes, trainer
 
 import gdframe as gd
+from gdframe.runs.checkpoint_file import load_checkpoint, save_checkpoint
+
+
+def stored(capture):
+    """Return a capture as a file gives it back."""
+    with tempfile.TemporaryDirectory() as folder:
+        save_checkpoint(Path(folder), capture, keep=1)
+        loaded, problems = load_checkpoint(Path(folder))
+    assert not problems
+    return loaded
 
 
 def assert_resumes(**parts):
@@ -16,13 +31,13 @@ def assert_resumes(**parts):
         first = trainer(epochs=epochs, **parts)
         first.fit()
         resumed = trainer(**parts)
-        resumed.run.restore(first.run.capture())
+        resumed.run.restore(stored(first.run.capture()))
         resumed.fit()
         for name, values in whole.run.parameters().items():
             assert torch.equal(values, resumed.run.parameters()[name]), (epochs, name)
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda c: c.__name__)
+@pytest.mark.parametrize("optimizer", [*OPTIMIZERS, *RULES], ids=lambda c: c.__name__)
 def test_an_optimizer_goes_on_wherever_it_keeps_its_state(optimizer):
     assert_resumes(optimizer=optimizer)
 
@@ -31,6 +46,21 @@ def test_an_optimizer_goes_on_wherever_it_keeps_its_state(optimizer):
 @pytest.mark.parametrize("model", MODELS, ids=lambda c: c.__name__)
 def test_a_model_goes_on_whatever_its_state_is_like(model, optimizer):
     assert_resumes(model=model, optimizer=lambda params: optimizer(params, lr=0.05))
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda c: c.__name__)
+def test_a_state_dict_keeps_what_a_state_has_become(rule):
+    run = trainer(optimizer=rule, epochs=1)
+    run.fit()
+    first = run.run.spec.optimizer
+    params = [p.detach().clone().requires_grad_() for p in first.param_groups[0]["params"]]
+    second = rule(params)
+    second.load_state_dict(first.state_dict())
+    for p, q in zip(first.param_groups[0]["params"], params, strict=True):
+        for name, value in first.state[p].items():
+            assert type(second.state[q][name]) is type(value)
+            if value is not None:
+                assert torch.equal(torch.as_tensor(second.state[q][name]), torch.as_tensor(value))
 
 
 def test_a_captured_state_does_not_change_with_the_run_that_goes_on_from_it():
@@ -63,3 +93,17 @@ def test_a_state_that_no_file_can_hold_is_refused_by_name():
     odd.fit()
     with pytest.raises(gd.UserError, match=r"'optimizer\.0\.odd' cannot be saved: it holds a obj"):
         odd.run.capture()
+
+
+def test_the_history_of_a_model_that_freezes_is_nan_where_it_is_not_measured(tmp_path):
+    table = gd.CSVHistory(tmp_path)
+    run = trainer(model=Unfreezes, optimizer=torch.optim.SGD, observers=[table])
+    columns = run.fit().history.epochs
+    assert {len(values) for values in columns.values()} == {5}
+    frozen, trained = (columns[f"gradient_norm/{name}.bias"] for name in ("inner", "outer"))
+    assert np.isnan(frozen).tolist() == [True, True, False, False, False]
+    assert np.isnan(trained).tolist() == [False, False, True, True, True]
+    with (tmp_path / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for name, values in columns.items():
+        np.testing.assert_array_equal([float(row[name] or "nan") for row in rows], values)

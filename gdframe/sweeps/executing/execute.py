@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from gdframe.config.observers import build_observers
 from gdframe.config.prepare import PreparedRun, make_group, prepare
 from gdframe.diagnostics.preflight import is_strictly_convex
+from gdframe.engines.eager import Eager
 from gdframe.errors import printable
 from gdframe.observers import Observer, TensorBoard
 from gdframe.runs.files import NotWrittenError, storing
@@ -20,6 +21,7 @@ from gdframe.runs.result import Result, versions
 from gdframe.runs.result_table import table
 from gdframe.stopping import Status
 from gdframe.sweeps.comparing.records import settings
+from gdframe.sweeps.executing.class_memory import ClassMemory
 from gdframe.sweeps.executing.job import Job, write_folders
 from gdframe.sweeps.executing.plan import Datasets, starting_point
 from gdframe.sweeps.executing.sweep_progress import SweepProgress
@@ -40,6 +42,7 @@ class Execution:
         stop: returns the name of the signal that stops the sweep, such as Ctrl-C, or None.
         display: shows progress and the runs that end.
         curves: collects the curves of the runs.
+        memory: what the classes of components keep, with which each run begins.
 
     Attributes:
         results: content of ``result.json`` of each run, by number.
@@ -51,10 +54,11 @@ class Execution:
         stop: Callable[[], str | None],
         display: SweepProgress,
         curves: Curves,
+        memory: ClassMemory,
     ) -> None:
         self._datasets, self._stop, self._display = datasets, stop, display
         self.results: dict[int, Mapping[str, Any]] = {}
-        self._curves = curves
+        self._curves, self._memory = curves, memory
         self._boards: dict[int, TensorBoard] = {}
         self._logged: set[str] = set()
 
@@ -67,6 +71,7 @@ class Execution:
         for group in groups:
             if self._stop() is None:
                 self._train(group)
+                self._memory.restore()
 
     def _train(self, jobs: Sequence[Job]) -> None:
         """Train runs of one structure as a run group."""
@@ -81,9 +86,11 @@ class Execution:
         except NotWrittenError:
             raise
         except Exception as error:  # of a user's component, or of an engine
+            self._memory.restore()
             if len(jobs) > 1:  # one run must not fail the others
                 for job in jobs:
                     self._train([job])
+                    self._memory.restore()
             else:
                 write_folders(jobs)
                 self._fail(jobs[0], None, error)
@@ -94,7 +101,23 @@ class Execution:
             self._log_advice(item)
         setup = (time.perf_counter() - started) / len(jobs)
         by_run = {item.run: (item, job) for item, job in zip(prepared, jobs, strict=True)}
-        self._fit(group, by_run, setup)
+        for part in self._parts(group):
+            self._fit(part, by_run, setup)
+
+    def _parts(self, group: RunGroup) -> Iterator[RunGroup]:
+        """Yield the group; on the plain loop, its runs alone where they may share memory.
+
+        Each then begins with the classes of its components as they were. Other engines refuse
+        components whose calls change something.
+        """
+        is_apart = self._memory.is_used and isinstance(group.engine, Eager)
+        if not is_apart or len(group.runs) == 1:
+            yield group
+            return
+        for index, run in enumerate(group.runs):
+            if self._stop() is None:
+                yield RunGroup([run], group.engine.only([index]))
+                self._memory.restore()
 
     def _fit(
         self, group: RunGroup, by_run: dict[Run, tuple[PreparedRun, Job]], setup: float

@@ -10,16 +10,18 @@ from gdframe.config.automatic_rate import with_chosen_rate
 from gdframe.config.validation import check
 from gdframe.diagnostics.learning_rate import AUTO, FALLBACK
 from gdframe.errors import UserError
+from gdframe.sweeps.executing.class_memory import ClassMemory
 from gdframe.sweeps.executing.job import Job
 from gdframe.sweeps.executing.plan import Datasets
 
 
-def with_rates(jobs: Sequence[Job], datasets: Datasets) -> list[Job]:
+def with_rates(jobs: Sequence[Job], datasets: Datasets, memory: ClassMemory) -> list[Job]:
     """Return runs whose ``lr`` is a number, so that they can train in one group and be resumed.
 
     Args:
         jobs: the runs.
         datasets: loads their data.
+        memory: what the classes of components keep, which each search finds as it was.
 
     Raises:
         UserError: a run cannot be trained; the message names its number and overrides.
@@ -30,7 +32,11 @@ def with_rates(jobs: Sequence[Job], datasets: Datasets) -> list[Job]:
         for job in jobs:
             with _naming(job, is_alone=is_alone):
                 check(job.config)
-    return [_with_rate(job, datasets, is_alone=is_alone) for job in jobs]
+    rated = []
+    for job in jobs:
+        rated.append(_with_rate(job, datasets, is_alone=is_alone))
+        memory.restore()
+    return rated
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from gdframe.errors import UserError, bad_value
 from gdframe.memory import free_memory
 from gdframe.runs.checkpoint_file import Capture
 from gdframe.sweeps.comparing.sweep_metric import check_measured
+from gdframe.sweeps.executing.class_memory import ClassMemory
 from gdframe.sweeps.executing.job import Job, check_readable
 from gdframe.training.run_spec import RunSpec
 
@@ -76,13 +77,19 @@ class Structure:
 
 
 def plan(
-    jobs: Sequence[Job], datasets: Datasets, *, most: int | None = None, metric: str | None = None
+    jobs: Sequence[Job],
+    datasets: Datasets,
+    memory: ClassMemory,
+    *,
+    most: int | None = None,
+    metric: str | None = None,
 ) -> list[list[Job]]:
     """Check every run by building it once; return the runs in run groups.
 
     Args:
         jobs: the runs.
         datasets: loads the data of the runs.
+        memory: what the classes of components keep; a run that changes it is in no group.
         most: most runs of a run group; by default as many as fit in memory.
         metric: that the runs are compared by.
 
@@ -96,31 +103,36 @@ def plan(
     groups = []
     for job in jobs:
         try:
-            _sort_in(job, structures, datasets)
+            _sort_in(job, structures, datasets, memory)
         except UserError as error:
             raise UserError(f"{job.name}: {error}" if len(jobs) > 1 else str(error)) from error
         except Exception:  # of a user's component: the run fails alone when it is trained
             groups.append([job])
+        finally:
+            memory.restore()
     if structures and not groups:
         check_measured(metric, (column for item in structures for column in item.measured))
     check_readable(jobs)
-    memory = min(free_memory(), MOST_MEMORY) * MEMORY_SHARE
+    available = min(free_memory(), MOST_MEMORY) * MEMORY_SHARE
     for structure in structures:
-        fitting = max(1, int(memory // structure.bytes))
+        fitting = max(1, int(available // structure.bytes))
         size = min(most or (MOST_FILES if structure.has_event_files else fitting), fitting)
         parts = -(-len(structure.jobs) // size)
         groups += [structure.jobs[i::parts] for i in range(parts)]
     return groups
 
 
-def _sort_in(job: Job, structures: list[Structure], datasets: Datasets) -> None:
+def _sort_in(
+    job: Job, structures: list[Structure], datasets: Datasets, memory: ClassMemory
+) -> None:
     config = job.config
     check(config)
     spec = prepare(config, job.run_folder, datasets.load).spec
     settings = ("loader", "batch_size", "engine", "epochs")
     start = starting_point(job)
     position = None if start is None else (start.facts["step"], start.facts["engine"])
-    key = repr((Datasets.key(config), [config[name] for name in settings], position))
+    alone = job.number if memory.has_changed() else None  # its classes are not as others need them
+    key = repr((Datasets.key(config), [config[name] for name in settings], position, alone))
     for structure in structures:
         if structure.key == key and difference(structure.first, spec.problem) is None:
             structure.jobs.append(job)

@@ -15,6 +15,7 @@ from gdframe.errors import UserError, counted
 from gdframe.interrupt import interruptible
 from gdframe.runs.sweep_folder import SweepFolder, job_number
 from gdframe.sweeps.comparing.sweep_metric import check_metric
+from gdframe.sweeps.executing.class_memory import ClassMemory
 from gdframe.sweeps.executing.execute import Execution
 from gdframe.sweeps.executing.job import (
     Job,
@@ -83,7 +84,7 @@ def train_sweep(
         OSError: a folder cannot be written to.
     """
     check_metric(metric)
-    datasets = Datasets()
+    datasets, memory = Datasets(), ClassMemory()
     if jobs is None:
         known = requested = [job.with_plugins(plugins) for job in read_jobs(folder)]
         known_results = whole_results(known)
@@ -91,7 +92,7 @@ def train_sweep(
             job.number for job in known if has_changed(job, known_results.get(job.number))
         )
     else:
-        jobs = with_rates(jobs, datasets)
+        jobs = with_rates(jobs, datasets, memory)
         has_jobs = SweepFolder(folder).has_jobs()
         if reuse and not has_jobs:
             refuse_run(folder)
@@ -115,7 +116,7 @@ def train_sweep(
     pending = list({job.number: job for job in requested if job.number not in results}.values())
     new = {job.number for job in pending} - {job.number for job in known}
     refuse_taken(job.folder for job in pending if job.number in new)
-    groups = plan(pending, datasets, most=most, metric=metric)
+    groups = plan(pending, datasets, memory, most=most, metric=metric)
     folder.mkdir(parents=True, exist_ok=True)
     with SweepFolder(folder).lock(), patient_collector(), interruptible() as stop:
         for job in known:
@@ -127,7 +128,7 @@ def train_sweep(
         allow_files(2 * max(map(len, groups), default=0))
         with SweepProgress(pending, metric, show=show) as display:
             curves = before.curves if before else Curves()
-            execution = Execution(datasets, stop, display, curves)
+            execution = Execution(datasets, stop, display, curves, memory)
             execution.train(groups)
     results |= execution.results
     # the signal is read last: from here on Ctrl-C raises again

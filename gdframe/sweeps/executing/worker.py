@@ -17,6 +17,7 @@ from gdframe.config.override_syntax import quoted
 from gdframe.interrupt import interruptible
 from gdframe.runs.sweep_folder import SweepFolder
 from gdframe.stopping import Status
+from gdframe.sweeps.executing.class_memory import ClassMemory
 from gdframe.sweeps.executing.execute import Execution
 from gdframe.sweeps.executing.job import Job, read_jobs, whole_results, write_jobs
 from gdframe.sweeps.executing.job_rates import with_rates
@@ -45,9 +46,10 @@ def pack(
         UserError: a run cannot be trained; no run was trained.
     """
     metric = jobs[0].config["sweep"]["metric"]
-    datasets = Datasets()
-    jobs = with_rates(jobs, datasets)
-    groups = plan(jobs, datasets, most=RUNS if most is None else most, metric=metric)
+    datasets, memory = Datasets(), ClassMemory()
+    jobs = with_rates(jobs, datasets, memory)
+    most = RUNS if most is None else most
+    groups = plan(jobs, datasets, memory, most=most, metric=metric)
     refuse_taken(job.folder for job in jobs)
     folder.mkdir(parents=True, exist_ok=True)
     write_jobs(folder, [*before, *jobs], metric)
@@ -75,15 +77,16 @@ def train_pack(settings: dict[str, Any]) -> None:
     numbers, folder = set(settings["pack"]), Path(settings["dir"])
     jobs = [job for job in read_jobs(folder) if job.number in numbers]
     allow_files(3 * len(jobs))
-    datasets = Datasets()
+    datasets, memory = Datasets(), ClassMemory()
     with ExitStack() as stack:
         stack.enter_context(SweepFolder(folder).lock(shared=True))  # also after a launch died
         for job in jobs:  # a resumed run shares the sweep too
             job.folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(job.run_folder.lock())
         stop = stack.enter_context(interruptible())
-        execution = Execution(datasets, stop, SweepProgress(jobs, None, show=False), Curves())
-        execution.train(plan(jobs, datasets, most=len(jobs)))
+        display = SweepProgress(jobs, None, show=False)
+        execution = Execution(datasets, stop, display, Curves(), memory)
+        execution.train(plan(jobs, datasets, memory, most=len(jobs)))
 
 
 def gather(jobs: Sequence[Job]) -> SweepOutcome:
