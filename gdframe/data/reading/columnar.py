@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from gdframe.data.reading.database import database, literal
+from gdframe.data.reading.database import database, literal, waiting_for
 from gdframe.data.reading.delimited import MOST_COLUMNS
 from gdframe.data.reading.text_file import COPIES, FEWER, TextFile
 from gdframe.errors import UserError, first_line, in_words, printable, require_memory
@@ -172,10 +172,11 @@ def read_json(file: Path, source: TextFile) -> pa.Table:
     """Return the columns of a JSON file: one object a line, or a list of objects."""
     import duckdb
 
-    with database([source.path]) as connection:
-        query = f"SELECT * FROM read_json({literal(str(source.path.absolute()))})"
+    path = str(source.path.absolute())
+    with database([path]) as connection:
+        query = f"SELECT * FROM read_json({literal(path)})"
         try:
-            table = connection.sql(query).to_arrow_table()
+            table = waiting_for(connection, lambda: connection.sql(query).to_arrow_table())
         except duckdb.Error as error:
             message = printable(" ".join(str(error).split()))[:300]
             raise UserError(f"{file} cannot be read as JSON: {message}") from error
