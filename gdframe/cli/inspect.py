@@ -139,14 +139,19 @@ def _values(column: TypedColumn) -> str:
         return "none"
     low, high = array.min(), array.max()
     if column.content == "date":
-        first, last = (np.datetime64(int(value), "s") for value in (low, high))
+        limits = np.clip((low, high), -1e18, 1e18)  # which numpy can show
+        first, last = (np.datetime64(int(value), "s") for value in limits)
         return f"{first} to {last}"
     return f"{low:.6g} to {high:.6g}, mean {array.mean():.4g}"
 
 
 def _commands(path: str, columns: Sequence[TypedColumn], settings: Sequence[str]) -> list[str]:
     """Return the command for each column that could be the target, the likeliest first."""
-    usable = [column for column in columns if column.content in ("text", "number", "boolean")]
+    usable = [
+        column for column in columns
+        if column.content in ("text", "number", "boolean")
+        and missing_in(column.values) < len(column.values)
+    ]  # fmt: skip
     named = [column for column in usable if TARGET_NAMES.fullmatch(column.name)]
     last = usable[-1:] if usable else []
     first = [column for column in usable[:1] if column.content == "text"]

@@ -19,6 +19,9 @@ MOST_LINES = 500
 MOST_PREAMBLE = 60
 """Most lines before a table that are left out without being asked."""
 
+MOST_FIELD = 1 << 30
+"""Most characters of a value."""
+
 REGULAR = 0.8
 """Share of the lines that must have one number of values for a separator to count."""
 
@@ -59,7 +62,7 @@ def rows_of(lines: Sequence[str], separator: str) -> list[tuple[str, ...]]:
     """Return the values of each row; a quoted value may go on in the next line."""
     if separator == " ":
         return [tuple(split_blanks(line)) for line in lines if line.strip()]
-    csv.field_size_limit(1 << 30)
+    csv.field_size_limit(MOST_FIELD)
     reader = csv.reader((f"{line}\n" for line in lines), delimiter=separator)
     rows = []
     try:

@@ -77,7 +77,7 @@ def text_file(file: Path, encoding: str | None = None) -> Iterator[TextFile]:
     """
     if encoding is not None:
         try:
-            codecs.lookup(encoding)
+            "".encode(encoding)  # refuses codecs that give no text, such as zlib
         except (LookupError, ValueError) as error:
             raise bad_value(
                 f"encoding={encoding}", "an encoding, such as utf-8, latin-1 or utf-16"
