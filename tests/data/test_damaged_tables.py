@@ -21,6 +21,8 @@ import pytest
 import gdframe as gd
 from gdframe.cli.inspect import profile
 from gdframe.data.reader import read_file, size_of
+from gdframe.data.reading import sniff
+from gdframe.data.reading.layout import SEPARATORS
 from gdframe.data.reading.typed import seconds_of
 
 ROWS = 24
@@ -220,3 +222,28 @@ def test_times_are_seconds_to_the_microsecond():
     assert seconds_of(pa.array([-3_500]).view(pa.duration("ms"))).to_pylist() == [-3.5]
     assert seconds_of(pa.array([-2], pa.int32()).view(pa.date32())).to_pylist() == [-172_800.0]
     assert seconds_of(pa.array([5])) is None
+
+
+def test_a_few_values_of_a_long_line_are_looked_at(tmp_path, monkeypatch):
+    looks = []
+
+    def look(value):
+        looks.append(value)
+        return False
+
+    monkeypatch.setattr(sniff, "MOST_VALUES", 50)
+    monkeypatch.setattr(sniff, "_begins_or_ends_with_number", look)
+    (tmp_path / "t.csv").write_text(",".join("a" * 150_000) + "\n" + ",".join("1" * 150_000))
+    with pytest.raises(gd.UserError, match="has 150,000 columns; at most 120,000 are read"):
+        read_file(tmp_path / "t.csv")
+    assert len(looks) <= 50 * len(SEPARATORS)
+
+
+def test_a_file_of_blank_lines_is_refused(tmp_path, monkeypatch, shared_database):
+    monkeypatch.setattr("gdframe.data.reading.text_file.MOST_BLANK", 1_000)
+    for line, rows in (("1\n", 2_000), ("1\r\n", 2_000), ("1\n\n", 4_000)):
+        (tmp_path / "t").write_bytes(gzip.compress(f"x\n{line * 2_000}".encode()))
+        assert read_file(tmp_path / "t").rows == rows
+    (tmp_path / "t").write_bytes(gzip.compress(b"x\n1\n" + b"\n" * 2_000))
+    with pytest.raises(gd.UserError, match="t: most of its 2,002 lines are blank"):
+        read_file(tmp_path / "t")
