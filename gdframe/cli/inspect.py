@@ -23,6 +23,7 @@ from gdframe.errors import (
     in_words,
     override_value,
     shell_word,
+    shortened,
     unknown,
 )
 from gdframe.registry import DATASETS
@@ -65,7 +66,7 @@ def profile(path: str, settings: Sequence[str] = ()) -> str:
     lines = [
         f"{raw.name}: {counted(raw.rows, 'row')}, "
         f"{counted(len(raw.columns), 'column')}",
-        *raw.notes, *_table(columns, raw, limit), *errors.values(),
+        *raw.notes, *map(shortened, _table(columns, raw, limit)), *errors.values(),
         *(note for column in columns for note in column.notes),
         *(note for column in columns if (note := suspected_sentinel(column))),
     ]  # fmt: skip
