@@ -226,6 +226,30 @@ def printable(text: object, *, lines: bool = False) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in characters)
 
 
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""Control characters but tabs and line ends."""
+
+
+def without_controls(text: str) -> str:
+    """Return text for a file that people open: control characters are escaped.
+
+    Example:
+        >>> without_controls(f"{chr(27)}[31m") == chr(92) + "x1b[31m"
+        True
+    """
+    return CONTROLS.sub(lambda match: repr(match[0])[1:-1], text)
+
+
+MOST_SHOWN = 2_000
+"""Most characters of a line in a terminal or a log."""
+
+
+def shortened(line: str) -> str:
+    """Return a line with its middle left out if it is long."""
+    ends = MOST_SHOWN // 2
+    return line if len(line) <= MOST_SHOWN else f"{line[:ends]} [...] {line[-ends:]}"
+
+
 def fraction(name: str, value: float) -> float:
     """Return ``value`` if it lies in [0, 1), the range of decay rates.
 

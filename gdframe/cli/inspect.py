@@ -23,6 +23,7 @@ from gdframe.errors import (
     in_words,
     override_value,
     shell_word,
+    shortened,
     unknown,
 )
 from gdframe.registry import DATASETS
@@ -65,7 +66,7 @@ def profile(path: str, settings: Sequence[str] = ()) -> str:
     lines = [
         f"{raw.name}: {counted(raw.rows, 'row')}, "
         f"{counted(len(raw.columns), 'column')}",
-        *raw.notes, *_table(columns, raw, limit), *errors.values(),
+        *raw.notes, *map(shortened, _table(columns, raw, limit)), *errors.values(),
         *(note for column in columns for note in column.notes),
         *(note for column in columns if (note := suspected_sentinel(column))),
     ]  # fmt: skip
@@ -139,14 +140,19 @@ def _values(column: TypedColumn) -> str:
         return "none"
     low, high = array.min(), array.max()
     if column.content == "date":
-        first, last = (np.datetime64(int(value), "s") for value in (low, high))
+        limits = np.clip((low, high), -1e18, 1e18)  # which numpy can show
+        first, last = (np.datetime64(int(value), "s") for value in limits)
         return f"{first} to {last}"
     return f"{low:.6g} to {high:.6g}, mean {array.mean():.4g}"
 
 
 def _commands(path: str, columns: Sequence[TypedColumn], settings: Sequence[str]) -> list[str]:
     """Return the command for each column that could be the target, the likeliest first."""
-    usable = [column for column in columns if column.content in ("text", "number", "boolean")]
+    usable = [
+        column for column in columns
+        if column.content in ("text", "number", "boolean")
+        and missing_in(column.values) < len(column.values)
+    ]  # fmt: skip
     named = [column for column in usable if TARGET_NAMES.fullmatch(column.name)]
     last = usable[-1:] if usable else []
     first = [column for column in usable[:1] if column.content == "text"]

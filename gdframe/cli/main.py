@@ -18,7 +18,15 @@ from typing import NamedTuple
 
 from gdframe.cli.streams import patient_streams
 from gdframe.cli.verb_parser import VerbParser
-from gdframe.errors import Exit, FailedError, UserError, printable, reason_of, require_utf8
+from gdframe.errors import (
+    Exit,
+    FailedError,
+    UserError,
+    printable,
+    reason_of,
+    require_utf8,
+    shortened,
+)
 from gdframe.interrupt import forget, raise_outside_imports, signals
 from gdframe.runs.files import DISK_FULL, NotWrittenError
 from gdframe.runs.log import configure_log
@@ -142,19 +150,8 @@ def _distrust_working_folder() -> None:
 def _print_error(message: str, debug: bool, code: int = Exit.WRONG_INPUT) -> int:
     if debug:
         traceback.print_exc()
-    print(f"gdframe: {printable(_on_one_line(message))}", file=sys.stderr)
+    print(f"gdframe: {shortened(printable(message))}", file=sys.stderr)
     return code
-
-
-def _on_one_line(message: str) -> str:
-    """Return a message with control characters escaped, and its middle left out if it is long."""
-    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
-    ends = MOST_SHOWN // 2
-    return text if len(text) <= MOST_SHOWN else f"{text[:ends]} [...] {text[-ends:]}"
-
-
-MOST_SHOWN = 2_000
-"""Most characters of an error message."""
 
 
 def _train(argv: list[str]) -> int:

@@ -16,6 +16,7 @@ from gdframe.errors import UserError, escaped, printable, user_path
 from gdframe.runs.files import require_folder
 from gdframe.runs.folder import DamagedError
 from gdframe.runs.run_folder import CONFIG, RunFolder
+from gdframe.runs.sweep_folder import SweepFolder
 
 log = logging.getLogger("gdframe")
 
@@ -29,6 +30,11 @@ def read_config(folder: Path) -> DictConfig:
     require_folder(folder, "a run folder, such as outputs/DATE/TIME")
     run = RunFolder(folder)
     path = folder / CONFIG
+    if SweepFolder(folder).is_unlisted():
+        raise UserError(
+            f"{folder}: holds a sweep that was ended before it listed its runs; start it again by "
+            "the same command"
+        )
     if not run.is_run():
         raise UserError(f"{folder}: is not a run folder; it has no {CONFIG}")
     text = run.read_config_text()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import datetime
 import math
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,7 +31,7 @@ from gdframe.data.reading.file_kind import kind_of_file
 from gdframe.data.reading.layout import Layout
 from gdframe.data.reading.named_files import files_of
 from gdframe.data.reading.query import run_query
-from gdframe.data.reading.text_file import text_file
+from gdframe.data.reading.text_file import FEWER, text_file
 from gdframe.errors import UserError, bad_value, counted, first_line, in_words, unknown
 
 _Names = Sequence[Sequence[str]]
@@ -175,15 +175,31 @@ def from_memory(frame: Any) -> RawTable:
 
 
 def _read(file: Path, layout: Layout, text: Sequence[str], known: _Names) -> RawTable:
-    try:
+    with _one_message(file):
         raw = _read_kind(file, kind_of_file(file), layout, text, known)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
-            raise UserError(f"{file} cannot be read: {error.strerror}") from error
-        raise UserError(f"{file} cannot be read: {first_line(error)}") from error
     if raw.rows == 0:
         raise bad_value(f"{file} has no rows", "a header and at least one row")
     return raw
+
+
+@contextmanager
+def _one_message(file: Path) -> Iterator[None]:
+    """Raise whatever a library raises about a file as UserError that names the file.
+
+    The libraries that read damaged files raise exceptions of many classes, some of their own.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except MemoryError as error:
+        raise UserError(f"{file}: needs more memory than is free; {FEWER}") from error
+    except OSError as error:
+        is_of_system = error.errno is not None and error.filename is not None
+        reason = str(error.strerror) if is_of_system else first_line(error)
+        raise UserError(f"{file} cannot be read: {reason[:300]}") from error
+    except Exception as error:
+        raise UserError(f"{file} cannot be read: {first_line(error)[:300]}") from error
 
 
 def _read_kind(
@@ -202,7 +218,7 @@ def _read_kind(
             return RawTable.of(str(file), read_json(file, source), layout, source.notes)
     if is_arff(start.splitlines()):
         with text_file(file, layout.encoding) as source:
-            return RawTable.of(str(file), read_arff(file, source.path), layout, source.notes)
+            return RawTable.of(str(file), read_arff(file, source), layout, source.notes)
     parsed = parse_text(file, layout, text=text, known=known)
     return RawTable(str(file), parsed.columns, parsed.layout, notes=parsed.notes)
 
@@ -236,20 +252,20 @@ def size_of(path: str | Path) -> float:
 
     Of a file that cannot be read it returns 0: ``read_file`` says what is wrong with it.
     """
-    with suppress(OSError, ValueError, pa.ArrowException):
-        files = files_of(path)
-        return sum(map(_size_of, files))
+    with suppress(UserError):
+        return sum(map(_size_of, files_of(path)))
     return 0.0
 
 
 def _size_of(file: Path) -> float:
-    kind = kind_of_file(file)
-    if kind == "parquet":
-        return size_of_parquet(file)
-    if kind != "text":
-        return math.inf
-    with text_stream(file) as (_, how):
-        return math.inf if how else file.stat().st_size
+    with _one_message(file):
+        kind = kind_of_file(file)
+        if kind == "parquet":
+            return size_of_parquet(file)
+        if kind != "text":
+            return math.inf
+        with text_stream(file) as (_, how):
+            return math.inf if how else file.stat().st_size
 
 
 def pick(raw: RawTable, names: Sequence[str | int]) -> list[str]:

@@ -69,8 +69,8 @@ def read_target(column: TypedColumn, task: str) -> Target:
 
 
 def _count_up(distinct: NDArray[Any]) -> bool:
-    consecutive = distinct[0] in (0, 1) and (np.diff(distinct) == 1).all()
-    return bool(consecutive and 1 < len(distinct) <= MOST_CLASSES)
+    is_few = 1 < len(distinct) <= MOST_CLASSES
+    return bool(is_few and distinct[0] in (0, 1) and (np.diff(distinct) == 1).all())
 
 
 def _told(name: str, distinct: NDArray[Any], is_whole: bool, rows: int) -> str:

@@ -8,18 +8,19 @@ import time
 from contextlib import suppress
 from typing import TextIO
 
-from gdframe.errors import printable
+from gdframe.errors import printable, shortened
 from gdframe.runs.folder import DamagedError, Folder
 
 LOG = "gdframe.log"
 
 
 class Printable(logging.Formatter):
-    """Escapes control characters."""
+    """Escapes control characters, and leaves the middle of a very long line out."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the text of a record."""
-        return printable(super().format(record), lines=True)
+        lines = printable(super().format(record), lines=True).split("\n")
+        return "\n".join(map(shortened, lines))
 
 
 def configure_log(stream: TextIO | None = None) -> None:

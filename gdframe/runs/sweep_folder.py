@@ -48,6 +48,11 @@ class SweepFolder(Folder):
             return False
         return self.has_jobs() or bool(self.runs())
 
+    def is_unlisted(self) -> bool:
+        """Return whether a launch was killed here before it listed its runs."""
+        is_launch = self.has(HYDRA_CONFIG) and self._is_hydra_config_ours()
+        return is_launch and not self.has_jobs() and not self.has_runs()
+
     def occupants(self) -> list[Path]:
         """Return the files here that a new sweep would write or remove, and configs of runs.
 

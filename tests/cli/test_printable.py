@@ -12,7 +12,7 @@ import gdframe as gd
 from gdframe.cli.predict import csv_bytes
 from gdframe.cli.report import report
 from gdframe.drawing import new_axes, png
-from gdframe.errors import printable
+from gdframe.errors import MOST_SHOWN, printable, without_controls
 from gdframe.sweeps.writing.summary_rows import csv_text
 
 NASTY = "\x1b[31m\x07\x9b\u202e\u2066\r\nline"
@@ -75,12 +75,16 @@ def test_sweeps_print_no_control_characters(gdframe, tmp_path):
     for number, job in enumerate(content["jobs"]):
         job["overrides"].append(f"lr{NASTY}={NASTY}{number}")
     path.write_text(json.dumps(content))
-    result = tmp_path / "sweep" / "1" / "result.json"
-    result.write_text(json.dumps(json.loads(result.read_text()) | {"status": NASTY}))
+    for number, field in enumerate(("reason", "status")):
+        result = tmp_path / "sweep" / str(number) / "result.json"
+        result.write_text(json.dumps(json.loads(result.read_text()) | {field: NASTY}))
     for verb in ("watch", "report", "resume"):
         done = gdframe(verb, "sweep")
         assert done.code == 0, done.err
         assert is_clean(done.out + done.err)
+    for name in ("report.html", "summary.csv"):
+        text = (tmp_path / "sweep" / name).read_text()
+        assert without_controls(text) == text
 
 
 def test_lists_of_plugins_have_no_control_characters(gdframe, tmp_path):
@@ -97,6 +101,7 @@ def test_pages_show_text_as_text(run):
     page = report(run).read_text()
     assert f"<script>{NASTY[:3]}" not in page
     assert "&lt;script&gt;" in page
+    assert without_controls(page) == page
 
 
 def test_pictures_show_formulas_as_text():
@@ -121,3 +126,13 @@ def test_tables_have_no_formulas():
     assert "'a=b" not in text
     row = {"=key": "=1", "value": -1.5, "text": "@x", "folder": "-f"}
     assert csv_text([row], ["=key"]) == "'=key,value,text,folder\n'=1,-1.5,'@x,'-f\n"
+
+
+def test_a_long_name_is_not_printed_whole(gdframe, tmp_path):
+    rows = "".join(f"{place * 7 % 11},{place % 5},{place % 13}\n" for place in range(40))
+    (tmp_path / "t.csv").write_text(f"{'a' * 100_000},b,y\n{rows}")
+    done = gdframe("data=table", "data.path=t.csv", "data.target=y", "epochs=1", "lr=0.1")
+    assert done.code == 0, done.err
+    shown = gdframe("inspect", "t.csv").out
+    lines = (done.out + done.err + (done.run / "gdframe.log").read_text() + shown).splitlines()
+    assert max(map(len, lines)) < MOST_SHOWN + 100

@@ -197,6 +197,18 @@ def test_a_page_is_written_whatever_its_landscape_raises(run, tmp_path, monkeypa
     assert "No landscape: KeyError: &#39;out of luck&#39;." in page
 
 
+def test_a_report_runs_no_query(tmp_path):
+    (tmp_path / "t.csv").write_text("x,y\n" + "".join(f"{i},{i % 7}\n" for i in range(60)))
+    folder = gd.train(
+        "data=table", f"data.query=\"FROM '{tmp_path}/t.csv'\"", "data.target=y", "lr=0.01",
+        "epochs=2", folder=tmp_path / "run",
+    ).folder  # fmt: skip
+    (tmp_path / "t.csv").unlink()
+    page = report(folder).read_text()
+    assert "its data come from a query, which a report does not run" in page
+    assert "python -m gdframe landscape" in page
+
+
 def test_other_folders_are_refused(tmp_path, run, capsys):
     assert main(["report", str(tmp_path / "nowhere")]) == 2
     assert "does not exist" in capsys.readouterr().err

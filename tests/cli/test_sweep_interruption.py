@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import signal
 
 import pytest
@@ -100,3 +101,17 @@ def test_a_locked_sweep_is_not_changed(tmp_path, capsys):
     assert not (tmp_path / "summary.csv").exists()
     with locked_elsewhere(tmp_path, shared=True):  # as another resumed run of the sweep
         assert main(["resume", str(tmp_path / "0"), "epochs=2"]) == 0
+
+
+def test_a_sweep_killed_before_it_listed_its_runs_says_how_to_start_it(gdframe, tmp_path):
+    words = ["-m", "epochs=1", "engine=eager", "seed=0,1", "sweep.dir=sweep"]
+    assert gdframe(*words).code == 0
+    for path in (tmp_path / "sweep").iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != "multirun.yaml":
+            path.unlink()
+    done = gdframe("resume", "sweep")
+    assert done.code == 2
+    assert "start it again by the same command" in done.err
+    assert gdframe(*words).code == 0

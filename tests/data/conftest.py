@@ -17,7 +17,7 @@ def connection():
 
 @pytest.fixture
 def shared_database(connection, monkeypatch):
-    """Parse with one database; ``tests/data/test_database.py`` tests what keeps each apart."""
+    """Parse with one database; ``tests/data/test_query.py`` tests what keeps each apart."""
 
     @contextmanager
     def shared(files=None):

@@ -11,8 +11,6 @@ import pytest
 
 import gdframe as gd
 from gdframe.data.reader import read_file
-from gdframe.data.reading.database import database
-from gdframe.data.reading.query import run_query
 
 CASES = [
     ("empty.csv", b"", {}, "has no rows: expected a header and at least one row"),
@@ -87,47 +85,3 @@ def test_archives_folders_and_patterns(tmp_path):
     (parts / "3.csv").write_text("x,z\n1,2\n")
     with pytest.raises(gd.UserError, match=r"3.csv: has other columns .*lacks y, adds z"):
         read_file(parts)
-
-
-@pytest.mark.parametrize(
-    ("query", "words"),
-    [
-        ("SELEC 1", "syntax error.*correct the query"),
-        ("SELECT * FROM 'none.csv'", "none.csv.*files that you can"),
-        ("COPY (SELECT 1) TO '{folder}/out.csv'", "holds 1 statements .copy.*SELECT"),
-        ("SELECT 1; SELECT 2", "holds 2 statements"),
-        ("INSTALL httpfs", "SELECT statement"),
-        ("SELECT * FROM 'http://127.0.0.1:1/a.csv'", "httpfs"),
-    ],
-)
-def test_a_query_only_selects(query, words, tmp_path):
-    with pytest.raises(gd.UserError, match=words):
-        run_query(query.replace("{folder}", str(tmp_path)))
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_query_is_a_table(tmp_path):
-    (tmp_path / "t.csv").write_text("x,y\n1,2.5\n2,4\n3,7\n")
-    query = f"SELECT x, 2 * y AS z FROM '{tmp_path}/t.csv' WHERE x > 1"
-    frame = gd.Table(query=query, target="z").read()
-    assert frame.target.tolist() == [8.0, 14.0]
-    with pytest.raises(gd.UserError, match="names both"):
-        gd.Table(query=query, path="t.csv", target="z")
-
-
-def test_the_parser_reads_the_named_file_and_no_other(tmp_path):
-    import duckdb
-
-    for name in ("a.csv", "b.csv"):
-        (tmp_path / name).write_text("x\n1\n")
-    with database([tmp_path / "a.csv"]) as connection:
-        assert connection.execute(f"SELECT * FROM '{tmp_path}/a.csv'").fetchall() == [(1,)]
-        for wrong in (
-            f"SELECT * FROM '{tmp_path}/b.csv'",
-            f"COPY (SELECT 1) TO '{tmp_path}/c.csv'",
-            "SET enable_external_access=true",
-            "SET autoload_known_extensions=true",
-        ):
-            with pytest.raises(duckdb.Error):
-                connection.execute(wrong)
-    assert not (tmp_path / "c.csv").exists()

@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from gdframe.cli.report.labels import word
+from gdframe.errors import without_controls
 from gdframe.runs.picture_files import read_pictures
 from gdframe.runs.result import finite
 from gdframe.stopping import Status
@@ -140,7 +141,7 @@ class Page:
 
 
 def render(page: Page) -> str:
-    """Return a page as HTML, with all names escaped."""
+    """Return a page as HTML, with all names and control characters escaped."""
     folder = files("gdframe.cli.report")
     html, style, *scripts = (folder.joinpath(name).read_text("utf-8") for name in SOURCES)
     environment = Environment(
@@ -150,7 +151,7 @@ def render(page: Page) -> str:
     figures = [{**vars(figure), "words": None} for figure in page.figures]
     names = {column: word(column) for figure in page.figures for column in figure.measures}
     data = {"figures": figures, "runs": page.curves, "groups": page.groups, "names": names}
-    return environment.from_string(html).render(
+    text = environment.from_string(html).render(
         page=page,
         axes={name: AXES[name] for name in page.axes},
         symbol=SYMBOLS.get(page.status or "", "…"),
@@ -159,12 +160,13 @@ def render(page: Page) -> str:
         data=_in_script(data),
         written=datetime.now().strftime("%Y-%m-%d %H:%M"),
     )
+    return without_controls(text)
 
 
 def _in_script(data: Any) -> str:
     """Return JSON that is safe inside a script element."""
     text = json.dumps(finite(data), separators=(",", ":"), ensure_ascii=False)
-    for character in "<>&\u2028\u2029":
+    for character in ("<", ">", "&", "\u2028", "\u2029", *map(chr, range(0x7F, 0xA0))):
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
 

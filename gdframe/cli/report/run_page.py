@@ -196,15 +196,23 @@ def _pictures(
     *,
     draw: bool,
 ) -> list[Picture]:
-    """Return the pictures in the folder, and the landscape of a run that trains quickly."""
+    """Return the pictures in the folder, and the landscape of a run that trains quickly.
+
+    A query that the folder names is not run: it may take forever.
+    """
     pictures = pictures_in(folder, PICTURES)
     if any(picture.title == LANDSCAPE[0] for picture in pictures) or not draw or result is None:
         return pictures
     seconds = float((result.get("seconds") or {}).get("train") or 0)
-    if seconds > QUICK_SECONDS or _bytes_of_data(config) > QUICK_BYTES:
+    reason = ""
+    if config["data"].get("query"):
+        reason = "its data come from a query, which a report does not run"
+    elif seconds > QUICK_SECONDS or _bytes_of_data(config) > QUICK_BYTES:
+        reason = "it needs another training of the run"
+    if reason:
         notes.append(
-            "No landscape: it needs another training of the run. To add it, use "
-            f"python -m gdframe landscape {shlex.quote(str(folder))} and write the report again."
+            f"No landscape: {reason}. To add it, use python -m gdframe landscape "
+            f"{shlex.quote(str(folder))} and write the report again."
         )
         return pictures
     from gdframe.cli.landscape import landscape

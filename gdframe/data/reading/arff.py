@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from gdframe.errors import UserError, counted
+from gdframe.data.reading.columnar import require_columns
+from gdframe.data.reading.sniff import MOST_FIELD
+from gdframe.data.reading.text_file import FEWER, TextFile
+from gdframe.errors import UserError, counted, require_memory
+
+BYTES_OF_CELL = 64
+"""Bytes of memory that a value takes until it is a number."""
 
 ATTRIBUTE = re.compile(r"""@attribute\s+('(?:[^'\\]|\\.)*'|"[^"]*"|\S+)\s+(.*)""", re.IGNORECASE)
 
@@ -20,17 +26,19 @@ def is_arff(lines: list[str]) -> bool:
     return bool(words) and words[0] in ("@relation", "@attribute")
 
 
-def read_arff(file: Path, text: Path) -> pa.Table:
+def read_arff(file: Path, source: TextFile) -> pa.Table:
     """Return the columns of an ARFF file; ``?`` is a missing value.
 
     Raises:
-        UserError: a row has another number of values than there are attributes.
+        UserError: a row has another number of values than there are attributes, or the values do
+            not fit in memory.
     """
     names: list[str] = []
     numeric: list[bool] = []
     rows: list[list[str | None]] = []
     in_data = False
-    with text.open(encoding="utf-8", newline="") as stream:
+    csv.field_size_limit(MOST_FIELD)
+    with source.path.open(encoding="utf-8", newline="") as stream:
         for number, raw in enumerate(stream, start=1):
             line = raw.strip()
             if not line or line.startswith("%"):
@@ -39,6 +47,9 @@ def read_arff(file: Path, text: Path) -> pa.Table:
                 rows.append(_row(file, number, line, names))
             elif line.lower().startswith("@data"):
                 in_data = True
+                require_columns(file, len(names))
+                cells = len(names) * (source.lines - number + 1)  # a sparse row takes few bytes
+                require_memory(str(file), BYTES_OF_CELL * cells, FEWER)
             elif match := ATTRIBUTE.match(line):
                 names.append(re.sub(r"\\(.)", r"\1", match[1].strip("'\"")))
                 numeric.append(match[2].split()[0].lower() in ("numeric", "real", "integer"))

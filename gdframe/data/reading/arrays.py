@@ -12,7 +12,7 @@ from gdframe.data.reading.columnar import is_binary
 
 
 def plain(column: pa.ChunkedArray | pa.Array) -> pa.Array:
-    """Return a column as one array: null columns as floats, views as text.
+    """Return a column as one array: nulls as floats, views as text, decimals in 128 bits or more.
 
     Dictionaries of other values than text are decoded.
     """
@@ -28,6 +28,8 @@ def plain(column: pa.ChunkedArray | pa.Array) -> pa.Array:
         array = array.dictionary_decode()
     if pa.types.is_string_view(array.type):  # PyArrow does not look up views, and mixes null and ""
         array = array.cast(pa.large_string())
+    if pa.types.is_decimal32(array.type) or pa.types.is_decimal64(array.type):  # as for views
+        array = array.cast(pa.decimal128(array.type.precision, array.type.scale))
     return array.cast(pa.float64()) if pa.types.is_null(array.type) else array
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections import Counter
 from collections.abc import Sequence
@@ -12,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from gdframe.data.reading.database import database, literal
+from gdframe.data.reading.database import database, literal, waiting_for
 from gdframe.data.reading.delimited import MOST_COLUMNS
 from gdframe.data.reading.text_file import COPIES, FEWER, TextFile
-from gdframe.errors import UserError, first_line, in_words, printable, require_memory
+from gdframe.errors import UserError, in_words, printable, require_memory
 
 
 def require_columns(file: Path, count: int) -> None:
@@ -116,26 +117,16 @@ def read_feather(file: Path) -> pa.Table:
 
 def read_npz(file: Path) -> pa.Table:
     """Return the arrays of an NPZ file as columns; an array of two dimensions gives several."""
-    with zipfile.ZipFile(file) as archive:
-        size = sum(info.file_size for info in archive.infolist())
-    require_memory(str(file), COPIES * size, FEWER)
     columns: dict[str, Any] = {}
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            for name in arrays.files:
-                array = arrays[name]
-                if array.ndim not in (1, 2):
-                    raise UserError(
-                        f"{file}: array '{name}' has the shape {array.shape}: expected (rows,) or "
-                        "(rows, columns)"
-                    )
-                if array.ndim == 1:
-                    columns[name] = array
-                else:
-                    require_columns(file, array.shape[1])
-                    columns |= {f"{name}_{i + 1}": part for i, part in enumerate(array.T)}
-    except ValueError as error:
-        raise UserError(f"{file} cannot be read: {first_line(error)}") from error
+    with zipfile.ZipFile(file) as archive:
+        _require_arrays(file, archive)
+    with np.load(file, allow_pickle=False) as arrays:
+        for name in arrays.files:
+            array = arrays[name]
+            if array.ndim == 1:
+                columns[name] = array
+            else:
+                columns |= {f"{name}_{i + 1}": part for i, part in enumerate(array.T)}
     lengths = {len(column) for column in columns.values()}
     if len(lengths) > 1:
         shown = ", ".join(f"'{name}' {len(column):,}" for name, column in columns.items())
@@ -143,11 +134,39 @@ def read_npz(file: Path) -> pa.Table:
     return pa.table({name: pa.array(np.ascontiguousarray(c)) for name, c in columns.items()})
 
 
+def _require_arrays(file: Path, archive: zipfile.ZipFile) -> None:
+    """Check the headers of the arrays in an NPZ file before memory is taken for their values.
+
+    Raises:
+        UserError: a shape is none of a table's, or the values do not fit in memory.
+    """
+    headers = {(1, 0): np.lib.format.read_array_header_1_0,
+               (2, 0): np.lib.format.read_array_header_2_0}  # fmt: skip
+    size, width = 0.0, 0
+    for info in archive.infolist():
+        with archive.open(info) as stream:
+            version = np.lib.format.read_magic(stream)
+            if version not in headers:
+                raise UserError(f"{file}: '{info.filename}' is no array of numbers or text")
+            shape, _, kind = headers[version](stream)
+        name = info.filename.removesuffix(".npy")
+        if not kind.itemsize:  # so a few bytes stand for any number of rows
+            raise UserError(f"{file}: array '{name}' has values of 0 bytes: leave it out")
+        if len(shape) not in (1, 2):
+            raise UserError(
+                f"{file}: array '{name}' has the shape {shape}: expected (rows,) or (rows, columns)"
+            )
+        size += math.prod(map(float, shape)) * max(8, kind.itemsize)
+        width += shape[1] if len(shape) == 2 else 1
+    require_columns(file, width)
+    require_memory(str(file), COPIES * size, FEWER)
+
+
 def read_excel(file: Path) -> list[list[Any]]:
     """Return the rows of the first sheet of an Excel file.
 
     Raises:
-        UserError: openpyxl is not installed, or the file is damaged.
+        UserError: openpyxl is not installed.
     """
     try:
         import openpyxl
@@ -158,13 +177,10 @@ def read_excel(file: Path) -> list[list[Any]]:
         ) from error
     with zipfile.ZipFile(file) as archive:
         require_memory(str(file), COPIES * sum(i.file_size for i in archive.infolist()), FEWER)
-    try:
-        book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-        sheet = book.worksheets[0]
-        rows = [list(row) for row in sheet.iter_rows(values_only=True)]
-        book.close()
-    except Exception as error:  # openpyxl lets errors of XML and of its own classes pass
-        raise UserError(f"{file} cannot be read: {first_line(error)}") from error
+    book = openpyxl.load_workbook(file, read_only=True, data_only=True)
+    sheet = book.worksheets[0]
+    rows = [list(row) for row in sheet.iter_rows(values_only=True)]
+    book.close()
     return [row for row in rows if any(value is not None for value in row)]
 
 
@@ -172,10 +188,11 @@ def read_json(file: Path, source: TextFile) -> pa.Table:
     """Return the columns of a JSON file: one object a line, or a list of objects."""
     import duckdb
 
-    with database([source.path]) as connection:
-        query = f"SELECT * FROM read_json({literal(str(source.path.absolute()))})"
+    path = str(source.path.absolute())
+    with database([path]) as connection:
+        query = f"SELECT * FROM read_json({literal(path)})"
         try:
-            table = connection.sql(query).to_arrow_table()
+            table = waiting_for(connection, lambda: connection.sql(query).to_arrow_table())
         except duckdb.Error as error:
             message = printable(" ".join(str(error).split()))[:300]
             raise UserError(f"{file} cannot be read as JSON: {message}") from error

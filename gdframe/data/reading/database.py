@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gdframe.memory import free_memory
 
 if TYPE_CHECKING:
     import duckdb
+
+T = TypeVar("T")
 
 LEAST_MEMORY = 1 << 28
 """Least bytes that DuckDB may use; it cannot start with much less."""
@@ -21,11 +24,12 @@ SHARE_OF_MEMORY = 0.8
 
 
 @contextmanager
-def database(files: Sequence[Path] | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+def database(files: Sequence[str | Path] | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a database in memory that reads files and nothing else.
 
     Args:
-        files: those that may be read; None for every file that the user may read.
+        files: those that may be read, and patterns of names that may be looked up; None for every
+            file that the user may read.
     """
     import duckdb  # which takes 50 ms
 
@@ -43,13 +47,30 @@ def database(files: Sequence[Path] | None = None) -> Iterator[duckdb.DuckDBPyCon
     connection = duckdb.connect(":memory:", config=settings)
     try:
         if files is not None:
-            listed = ", ".join(literal(str(file.absolute())) for file in files)
+            listed = ", ".join(literal(str(file)) for file in files)
             connection.execute(f"SET allowed_paths=[{listed}]")
             connection.execute("SET enable_external_access=false")
         connection.execute("SET lock_configuration=true")
         yield connection
     finally:
         connection.close()
+
+
+def waiting_for(connection: duckdb.DuckDBPyConnection, task: Callable[[], T]) -> T:
+    """Return the result of a task that uses a database; Ctrl-C ends it within a moment.
+
+    DuckDB does not look for signals while it computes the next rows, so the task runs in another
+    thread.
+    """
+    with ThreadPoolExecutor(1) as executor:
+        future = executor.submit(task)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            while not future.done():  # an interrupt between two statements is lost
+                connection.interrupt()
+                wait([future], timeout=0.1)
+            raise
 
 
 def _threads() -> int:

@@ -78,10 +78,6 @@ def parse_text(file: Path, layout: Layout, *, text: Sequence[str] = (),
         if not any(line.strip() for line in lines):
             raise bad_value(f"{file} has no rows", "a header and at least one row", "it is empty")
         plan = _plan(file, lines, replace(layout, encoding=source.encoding), known)
-        if len(plan.names) > MOST_COLUMNS:
-            raise UserError(
-                f"{file}: has {len(plan.names):,} columns; at most {MOST_COLUMNS:,} are read"
-            )
         with _rewritten(source.path, plan) as path:
             columns, notes = _parse(file, path, plan, text, source.lines + 1)
     return ParsedText(columns, plan.layout, (*source.notes, *plan.notes, *notes))
@@ -104,6 +100,9 @@ def _plan(file: Path, lines: list[str], layout: Layout, known: Sequence[Sequence
     rows, notes = list(sniffed.rows), list[str]()
     if not rows:
         raise bad_value(f"{file} has no rows", "a header and at least one row")
+    width = _width_of(rows, True)
+    if width > MOST_COLUMNS:
+        raise UserError(f"{file}: has {width:,} columns; at most {MOST_COLUMNS:,} are read")
     header = layout.header
     if header is None:
         header = layout.names is None and has_header(rows, layout)

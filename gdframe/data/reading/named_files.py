@@ -37,6 +37,8 @@ def files_of(path: str | Path) -> list[Path]:
         else:
             files = [place]
             require_file(place)
+    except UserError:
+        raise
     except ValueError as error:  # a null character
         raise UserError(f"{path}: is not the path of a file: {error}") from error
     if len(files) > MOST_FILES:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from gdframe.data.reading.database import database, literal
+from gdframe.data.reading.database import database, literal, waiting_for
 
 MOST_LINE = 1 << 24
 """Most bytes of a line."""
@@ -104,20 +104,24 @@ def _by_duckdb(
     most_line, parallel = ATTEMPTS[attempt]
     kinds = ("DOUBLE" if is_number else "VARCHAR" for is_number in are_numbers)
     columns = ",".join(f"'c{place}':'{kind}'" for place, kind in enumerate(kinds))
-    quote = literal(dialect.quote)
+    quote, path = literal(dialect.quote), str(dialect.path.absolute())
     query = (
-        f"SELECT * FROM read_csv({literal(str(dialect.path.absolute()))}, auto_detect=false, "
+        f"SELECT * FROM read_csv({literal(path)}, auto_detect=false, "
         f"header={str(dialect.has_header).lower()}, delim={literal(dialect.separator)}, "
         f"quote={quote}, escape={quote}, columns={{{columns}}}, strict_mode=true, "
         f"nullstr=[{','.join(map(literal, dialect.markers))}], max_line_size={most_line}, "
         f"buffer_size={2 * most_line}, parallel={parallel})"
     )
-    with database([dialect.path]) as connection:
+    grown = [_Column(is_number, dialect.most_rows) for is_number in are_numbers]
+
+    def add_rows() -> None:
+        for batch in connection.sql(query).to_arrow_reader(ROWS_OF_BATCH):
+            for column, array in zip(grown, batch, strict=True):
+                column.add(array)
+
+    with database([path]) as connection:
         try:
-            grown = [_Column(is_number, dialect.most_rows) for is_number in are_numbers]
-            for batch in connection.sql(query).to_arrow_reader(ROWS_OF_BATCH):
-                for column, array in zip(grown, batch, strict=True):
-                    column.add(array)
+            waiting_for(connection, add_rows)
             return [column.joined() for column in grown]
         except (duckdb.Error, OSError) as error:  # OSError: raised while batches are read
             message = str(error)

@@ -2,40 +2,80 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from gdframe.data.reading.database import SHARE_OF_MEMORY, database
+from gdframe.data.reading.database import SHARE_OF_MEMORY, database, waiting_for
+from gdframe.data.reading.file_kind import require_file
+from gdframe.data.reading.named_files import MOST_FILES
+from gdframe.data.reading.query_tree import files_in
 from gdframe.errors import UserError, first_line, printable
 from gdframe.memory import free_memory
+
+if TYPE_CHECKING:
+    import duckdb
+
+FEWER = "select fewer rows or columns"
+
+ROWS_OF_BATCH = 1 << 14
+"""Rows whose memory is measured at a time."""
 
 
 def run_query(query: str) -> Any:
     """Return the result of one SELECT statement as an Arrow table, in the order of its rows.
 
+    Only what ``query_tree`` allows is run, in a database that reads the named files alone.
+
     Raises:
-        UserError: the query fails, is not one SELECT statement, or has no columns.
+        UserError: the query fails, is not one SELECT statement that only reads regular files, has
+            no columns, or needs more memory than is free.
     """
     import duckdb
 
-    shown = printable(" ".join(query.split()))[:100]
-    with database() as connection:
-        try:
-            statements = connection.extract_statements(query)
-            kinds = [statement.type.name for statement in statements]
-            if kinds != ["SELECT"]:
-                raise UserError(
-                    f"data.query={shown}: holds {len(kinds)} statements "
-                    f"({', '.join(kinds).lower() or 'none'}): write one SELECT statement"
-                )
-            return _gathered(connection.sql(query), f"data.query={shown}")
-        except duckdb.Error as error:
-            message = " ".join(str(error).split())
+    what = f"data.query={printable(' '.join(query.split()))[:100]}"
+    try:
+        with database([]) as connection:
+            patterns = files_in(query, what, connection)
+        with database() as connection:
+            files = [f for pattern in patterns for f in _files(pattern, what, connection)]
+        with database([*patterns, *files]) as connection:
+            return waiting_for(connection, lambda: _gathered(connection.sql(query), what))
+    except duckdb.OutOfMemoryException as error:
+        raise UserError(
+            f"{what}: needs more memory than the {SHARE_OF_MEMORY:.0%} of the free "
+            f"{free_memory() / 1e9:,.3g} GB that a query may use; {FEWER}"
+        ) from error
+    except (duckdb.Error, OSError) as error:  # OSError: raised while batches are read
+        message = " ".join(str(error).split())
+        if "arrow_large_buffer_size" in message:
             raise UserError(
-                f"data.query={shown}: {printable(message)[:600]}: correct the query; it can read "
-                "the files that you can"
+                f"{what}: its texts are longer than 2 GB in {ROWS_OF_BATCH:,} rows; select shorter "
+                "texts"
             ) from error
-        except (RuntimeError, UnicodeError) as error:
-            raise UserError(f"data.query={shown}: {first_line(error)}") from error
+        raise UserError(
+            f"{what}: {printable(message)[:600]}: correct the query; it can read the files that "
+            "you can"
+        ) from error
+    except (RuntimeError, UnicodeError) as error:
+        raise UserError(f"{what}: {first_line(error)}") from error
+
+
+def _files(pattern: str, what: str, connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Return the regular files that a name or a pattern stands for in a query.
+
+    Raises:
+        UserError: there is none, or one is not a regular file.
+    """
+    listed = connection.execute(f"SELECT file FROM glob(?) LIMIT {MOST_FILES + 1}", [pattern])
+    names = [str(row[0]) for row in waiting_for(connection, listed.fetchall)] or [pattern]
+    if len(names) > MOST_FILES:
+        raise UserError(f"{what}: '{pattern}' names more than {MOST_FILES:,} files")
+    for name in names:
+        try:
+            require_file(Path(name))
+        except UserError as error:
+            raise UserError(f"{what}: {printable(error)}") from error
+    return names
 
 
 def _gathered(result: Any, what: str) -> Any:
@@ -43,13 +83,13 @@ def _gathered(result: Any, what: str) -> Any:
     import pyarrow as pa
 
     free, size, batches = free_memory(), 0, []
-    reader = result.to_arrow_reader()
+    reader = result.to_arrow_reader(ROWS_OF_BATCH)
     for batch in reader:
         size += batch.nbytes
         if size > SHARE_OF_MEMORY * free:
             raise UserError(
                 f"{what}: its rows need more than the {free / 1e9:,.3g} GB of memory that are "
-                "free; select fewer rows or columns"
+                f"free; {FEWER}"
             )
         batches.append(batch)
     return pa.Table.from_batches(batches, reader.schema)

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 
 from gdframe.data.reading.layout import SEPARATORS, Layout
 
@@ -18,6 +19,12 @@ MOST_LINES = 500
 
 MOST_PREAMBLE = 60
 """Most lines before a table that are left out without being asked."""
+
+MOST_VALUES = 1 << 17
+"""Most values whose characters are looked at; a line may hold millions."""
+
+MOST_FIELD = 1 << 30
+"""Most characters of a value."""
 
 REGULAR = 0.8
 """Share of the lines that must have one number of values for a separator to count."""
@@ -59,7 +66,7 @@ def rows_of(lines: Sequence[str], separator: str) -> list[tuple[str, ...]]:
     """Return the values of each row; a quoted value may go on in the next line."""
     if separator == " ":
         return [tuple(split_blanks(line)) for line in lines if line.strip()]
-    csv.field_size_limit(1 << 30)
+    csv.field_size_limit(MOST_FIELD)
     reader = csv.reader((f"{line}\n" for line in lines), delimiter=separator)
     rows = []
     try:
@@ -138,7 +145,7 @@ def _score(lines: Sequence[str], separator: str) -> float:
         return 0.0
     regular = [row for row in rows if len(row) == width]
     share = len(regular) / len(rows)
-    values = [value for row in regular[1:] or regular for value in row]
+    values = list(islice(chain.from_iterable(regular[1:] or regular), MOST_VALUES))
     others = [mark for mark in SEPARATORS if mark not in (separator, " ")]
     # values such as "5;2" show that another character separates
     mixed = 1.0 * sum(any(m in v for m in others) and not re.fullmatch(NUMBER, v) for v in values)

@@ -32,6 +32,10 @@ BOMS = {
 }  # fmt: skip
 """First bytes that tell an encoding; those of UTF-32 begin with those of UTF-16."""
 
+MOST_BLANK = 10_000_000
+"""Lines from which on a file that holds hardly more than line ends is refused: a few compressed
+bytes may stand for as many as take minutes."""
+
 MOST_CONTROLS = 0.05
 """Largest share of control characters in the first bytes of a text."""
 
@@ -77,7 +81,7 @@ def text_file(file: Path, encoding: str | None = None) -> Iterator[TextFile]:
     """
     if encoding is not None:
         try:
-            codecs.lookup(encoding)
+            "".encode(encoding)  # refuses codecs that give no text, such as zlib
         except (LookupError, ValueError) as error:
             raise bad_value(
                 f"encoding={encoding}", "an encoding, such as utf-8, latin-1 or utf-16"
@@ -88,6 +92,8 @@ def text_file(file: Path, encoding: str | None = None) -> Iterator[TextFile]:
         head = stream.read(1 << 16)
         used = encoding or _encoding_by_head(file, head)
         look = _look_through(file, head, stream, used)
+    if look.lines > MOST_BLANK and look.size < 1.5 * look.lines:  # a value and its line end take 2
+        raise UserError(f"{file}: most of its {look.lines:,} lines are blank: remove them")
     if used is None:
         used = "utf-8" if look.is_utf8 else "cp1252" if not look.has_control_range else "latin-1"
     notes = [f"decompressed ({how})"] if how else []

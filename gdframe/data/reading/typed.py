@@ -34,6 +34,9 @@ EXACT = 15
 FEW_VALUES = 10
 """Most different values of a column of numbers and text that are categories if they repeat."""
 
+TICKS = {"s": 1.0, "ms": 1e3, "us": 1e6}
+"""Units of time in a second."""
+
 Content = Literal["number", "boolean", "date", "text", "unusable"]
 
 
@@ -94,22 +97,19 @@ def without_numbers(array: pa.Array, nulls: Sequence[float]) -> pa.Array:
 
 
 def seconds_of(array: pa.Array) -> pa.Array | None:
-    """Return dates, times and durations as seconds, or None for another type."""
+    """Return dates, times and durations as seconds, to the microsecond, or None for another type.
+
+    Values beyond the years that calendars know are seconds, too.
+    """
     kind = array.type
-    if pa.types.is_date(kind):
-        array = array.cast(pa.timestamp("s"))
-    elif pa.types.is_time(kind):
-        array = array.cast(pa.time64("us")).cast(pa.int64())
-        return pc.divide(array.cast(pa.float64()), 1e6)
-    elif pa.types.is_timestamp(kind):
-        array = array.cast(pa.timestamp("us", kind.tz), safe=False).cast(pa.int64())
-        return pc.divide(array.cast(pa.float64()), 1e6)
-    elif pa.types.is_duration(kind):
-        array = array.cast(pa.duration("us"), safe=False).cast(pa.int64())
-        return pc.divide(array.cast(pa.float64()), 1e6)
-    else:
+    if not pa.types.is_temporal(kind) or pa.types.is_interval(kind):
         return None
-    return array.cast(pa.int64()).cast(pa.float64())
+    ticks = array.view(pa.int32() if kind.bit_width == 32 else pa.int64())
+    unit = {pa.date32(): "day", pa.date64(): "ms"}.get(kind) or kind.unit
+    if unit == "ns":
+        ticks, unit = pc.divide(ticks, 1000), "us"
+    seconds = ticks.cast(pa.float64(), safe=False)
+    return pc.divide(seconds, TICKS[unit]) if unit in TICKS else pc.multiply(seconds, 86_400.0)
 
 
 def _as_text(array: pa.Array) -> pa.DictionaryArray:

@@ -7,6 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gdframe.errors import without_controls
 from gdframe.runs.spreadsheet import cell
 from gdframe.stopping import Status
 
@@ -52,7 +53,7 @@ def csv_text(rows: Sequence[Row], first: Sequence[str]) -> str:
         *([row.get(c, "") for c in [*columns, "folder"]] for row in rows),
     ):
         writer.writerow(map(cell, line))
-    return text.getvalue()
+    return without_controls(text.getvalue())
 
 
 def flatten(value: Mapping[str, Any], prefix: str = "") -> Row:
