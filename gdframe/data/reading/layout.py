@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -46,9 +47,8 @@ class Layout:
         separator = SPELLED.get(self.separator or "", self.separator)
         object.__setattr__(self, "separator", separator)
         if separator is not None and (len(separator) != 1 or separator in '\r\n"'):
-            raise bad_value(
-                f"separator={self.separator}", "one character, such as ';', or tab or blank"
-            )
+            expected = "one character, such as ';', or tab or blank"
+            raise bad_value(f"separator={self.separator}", expected)
         if self.decimal not in (None, ".", ","):
             raise bad_value(f"decimal={self.decimal}", "'.' or ','")
         if self.thousands is not None and self.thousands not in tuple(",. '_"):
@@ -73,12 +73,10 @@ class Layout:
     @property
     def null_numbers(self) -> tuple[float, ...]:
         """Numbers that stand for a missing value."""
-        numbers = []
+        numbers = list[float]()
         for text in self.null_values:
-            try:
+            with suppress(ValueError):
                 numbers.append(float(text))
-            except ValueError:
-                continue
         return tuple(numbers)
 
     def to_json(self) -> dict[str, Any]:
