@@ -127,7 +127,29 @@ NAMES = [
     ("SELECT " + "[" * 900 + "1" + "]" * 900, "nested too deeply"),
     ("SELECT " + "-" * 5000 + "1", "correct the query"),
     ("SELECT '\udc80' AS x", "surrogate"),
+    ("FROM read_text('/proc/self/environ')", "shows its state"),
+    ("SELECT x" + ".x" * 20_000, "at most 20,000"),
+    ("SELECT x::UHUGEINT AS big FROM 'a.csv'", "'big' is of type UHUGEINT; cast it to DOUBLE"),
+    ("PIVOT 'a.csv' ON x USING sum(y)", "list the values of PIVOT"),
+    ("SUMMARIZE 'a.csv'", "DESCRIBE or SUMMARIZE is not allowed"),
 ]
+
+
+@pytest.mark.parametrize(
+    "name", ["pg_settings", "PG_PROC", "pragma_database_list", "sqlite_master", "duckdb_logs"]
+)
+@pytest.mark.parametrize(
+    "query", ["FROM (WITH {0} AS (SELECT 1) FROM {0}) a, {0} b", "WITH {0} AS (SELECT 1) FROM {0}"]
+)
+def test_tables_of_the_database_are_not_read_through_names_of_with(query, name):
+    with pytest.raises(gd.UserError, match="is a table of the database"):
+        run_query(query.format(name))
+
+
+def test_times_do_not_depend_on_the_zone_of_the_machine(monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    (row,) = run_query("SELECT '2024-01-01 00:00'::TIMESTAMPTZ::VARCHAR AS t").to_pylist()
+    assert row["t"].startswith("2024-01-01 00:00:00+00")
 
 
 @pytest.mark.parametrize("query", WRITING)

@@ -50,6 +50,7 @@ def database(files: Sequence[str | Path] | None = None) -> Iterator[duckdb.DuckD
             listed = ", ".join(literal(str(file)) for file in files)
             connection.execute(f"SET allowed_paths=[{listed}]")
             connection.execute("SET enable_external_access=false")
+        connection.execute("SET TimeZone='UTC'")
         connection.execute("SET lock_configuration=true")
         yield connection
     finally:
@@ -60,7 +61,8 @@ def waiting_for(connection: duckdb.DuckDBPyConnection, task: Callable[[], T]) ->
     """Return the result of a task that uses a database; Ctrl-C ends it within a moment.
 
     DuckDB does not look for signals while it computes the next rows, so the task runs in another
-    thread.
+    thread. A single value that takes long to compute, such as a text of gigabytes, is finished
+    first.
     """
     with ThreadPoolExecutor(1) as executor:
         future = executor.submit(task)

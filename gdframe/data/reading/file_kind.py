@@ -35,6 +35,8 @@ def require_file(file: Path) -> None:
     Raises:
         UserError: it does not.
     """
+    if file.resolve().parts[1:2] in (("proc",), ("sys",)):
+        raise bad_value(f"{file} is made by the system and shows its state", FORMATS)
     if not file.is_file():
         kind = "is a folder" if file.is_dir() else "is no regular file"
         raise bad_value(f"{file} {kind if file.exists() else 'does not exist'}", FORMATS)

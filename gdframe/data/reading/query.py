@@ -66,8 +66,9 @@ def _files(pattern: str, what: str, connection: duckdb.DuckDBPyConnection) -> li
     Raises:
         UserError: there is none, or one is not a regular file.
     """
-    listed = connection.execute(f"SELECT file FROM glob(?) LIMIT {MOST_FILES + 1}", [pattern])
-    names = [str(row[0]) for row in waiting_for(connection, listed.fetchall)] or [pattern]
+    statement = f"SELECT file FROM glob(?) LIMIT {MOST_FILES + 1}"
+    rows = waiting_for(connection, lambda: connection.execute(statement, [pattern]).fetchall())
+    names = [str(row[0]) for row in rows] or [pattern]
     if len(names) > MOST_FILES:
         raise UserError(f"{what}: '{pattern}' names more than {MOST_FILES:,} files")
     for name in names:
@@ -82,6 +83,11 @@ def _gathered(result: Any, what: str) -> Any:
     """Return all rows of a result as an Arrow table, unless they fill the memory."""
     import pyarrow as pa
 
+    for name, kind in zip(result.columns, result.types, strict=True):
+        if "UHUGEINT" in str(kind):  # which Arrow would take for signed
+            raise UserError(
+                f"{what}: column '{printable(name)}' is of type {kind}; cast it to DOUBLE"
+            )
     free, size, batches = free_memory(), 0, []
     reader = result.to_arrow_reader(ROWS_OF_BATCH)
     for batch in reader:

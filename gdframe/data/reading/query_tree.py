@@ -48,6 +48,14 @@ PARTS = frozenset({
 
 ADVICE = "write one SELECT statement that only reads files"
 
+PIVOT_ADVICE = "list the values of PIVOT: ON kind IN ('a', 'b')"
+
+MOST_TEXT = 20_000
+"""Most characters of a query: DuckDB parses some long ones for minutes."""
+
+SPELLED = {"show ref": "DESCRIBE or SUMMARIZE"}
+"""How a user writes a part."""
+
 
 def files_in(query: str, what: str, connection: duckdb.DuckDBPyConnection) -> list[str]:
     """Return the names and patterns of the files that a query reads.
@@ -63,6 +71,8 @@ def files_in(query: str, what: str, connection: duckdb.DuckDBPyConnection) -> li
         UserError: the query cannot be parsed, or is not one SELECT statement that only reads files
             whose names are literal texts.
     """
+    if len(query) > MOST_TEXT:
+        raise UserError(f"{what}: has {len(query):,} characters; at most {MOST_TEXT:,} are read")
     row = connection.execute("SELECT json_serialize_sql(?)", [query]).fetchone()
     assert row is not None
     try:
@@ -72,16 +82,35 @@ def files_in(query: str, what: str, connection: duckdb.DuckDBPyConnection) -> li
         raise UserError(f"{what}: is nested too deeply; write a shorter query") from error
     if tree["error"]:
         if tree["error_type"] == "not implemented":
-            raise UserError(f"{what}: is not a SELECT statement; {ADVICE}")
+            pivot = PIVOT_ADVICE if "pivot" in query.lower() else ADVICE
+            raise UserError(f"{what}: is not a SELECT statement; {pivot}")
         message = printable(" ".join(tree["error_message"].split()))[:600]
         raise UserError(f"{what}: {message}; correct the query")
     if (count := len(tree["statements"])) != 1:
         raise UserError(f"{what}: holds {count} statements; {ADVICE}")
     try:
         views = {table["key"].lower() for part in parts for table in part.get("map", ())}
+        _check_views(views, connection)
         return [name for part in parts for name in _files_of(part, views)]
     except UserError as error:
         raise UserError(f"{what}: {error}") from None
+
+
+def _check_views(views: set[str], connection: duckdb.DuckDBPyConnection) -> None:
+    """Check that no table of WITH has the name of a table of the database.
+
+    Outside its SELECT such a name would stand for that one, which holds settings or names.
+
+    Raises:
+        UserError: one has.
+    """
+    for name in views:
+        quoted = '"' + name.replace('"', '""') + '"'
+        try:
+            connection.execute(f"SELECT 1 FROM {quoted} LIMIT 0")
+        except Exception:  # there is no such table, as it should be
+            continue
+        raise UserError(f"WITH {printable(name)}: is a table of the database; choose another name")
 
 
 def _parts(tree: Any) -> Iterator[dict[str, Any]]:
@@ -110,6 +139,7 @@ def _files_of(part: dict[str, Any], views: set[str]) -> list[str]:
     is_known = kind is None or is_type or kind in (EXPRESSIONS if "class" in part else PARTS)
     if not is_known or "info_type" in part:
         shown = str(kind).removesuffix("_NODE").replace("_", " ").lower()
+        shown = SPELLED.get(shown, shown)
         raise UserError(f"{printable(shown)} is not allowed; {ADVICE}")
     if "function_name" in part and _name_of(part) in REFUSED:
         raise UserError(f"the function {_name_of(part)} is not allowed; {ADVICE}")
