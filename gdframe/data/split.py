@@ -118,6 +118,8 @@ def _check(split: Split, rows: int, parts: Parts) -> None:
     wanted = (("validation", "validate", split.validation), ("test", "test", split.test))
     for name, verb, share in wanted:
         is_fold = name == "validation" and split.fold is not None
+        if split.by == "random" and not is_fold and 0 < round(share * rows) < rows:
+            continue  # classes of one row have none to spare
         if (is_fold or share > 0) and not len(getattr(parts, name)):
             if is_fold:
                 raise InputError(f"fold={split.fold}", f"leaves none of {of} to validate")
@@ -125,10 +127,7 @@ def _check(split: Split, rows: int, parts: Parts) -> None:
             other = f"a larger share{example}, or " if rows > 1 else ""
             why = ""
             if round(share * rows):
-                why, other = (
-                    ", since each class keeps a row to train and groups and times stay together",
-                    "",
-                )
+                why, other = ", because groups and equal times stay together", ""
             raise InputError(
                 f"{name}={share:g}",
                 f"leaves none of {of} to {verb}{why}; use {other}0 for no {name}",

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from gdframe.data.dataset import Rows
 from gdframe.hidden_state.attachments import has_attachments
+from gdframe.registry import is_built_in
 from gdframe.sameness import PLAIN
 
 T = TypeVar("T")
@@ -30,8 +31,8 @@ def settings_key(component: object) -> Hashable | None:
 
     Settings are the type, the attributes and the buffers of a component and of its modules.
     Parameters count by shape and type, and frozen parameters by value. There is no key for
-    components with hooks or with attributes other than numbers, text, tensors, arrays and
-    containers of these.
+    components with hooks, with attributes other than numbers, text, tensors, arrays and containers
+    of these, or of classes of others, which may read more than their attributes.
 
     Args:
         component: a model, a loss or a penalty; None for no loss.
@@ -47,10 +48,17 @@ def settings_key(component: object) -> Hashable | None:
         if has_attachments(component):
             return None
         modules = list(component.named_modules())
+    if not all(is_built_in(part) or _is_of_torch(part) for _, part in modules):
+        return None
     try:
         return tuple((name, type(part), _settings(part)) for name, part in modules)
     except _UnknownError:
         return None
+
+
+def _is_of_torch(part: object) -> bool:
+    """Return whether a module or an object is of a class of PyTorch, or None."""
+    return part is None or type(part).__module__.partition(".")[0] == "torch"
 
 
 def _settings(part: Any) -> Hashable:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import gdframe as gd
-from gdframe.diagnostics.minimum import baseline_of, minimum_of
+from gdframe.diagnostics.minimum import baseline_loss, minimum_of
 from gdframe.diagnostics.nearness import UNKNOWN, nearness
 from gdframe.diagnostics.spectrum import spectrum_at
 from gdframe.diagnostics.theory import theory_of
@@ -134,11 +134,11 @@ def test_curvature_is_that_of_the_model_as_trained(kind):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_baseline_of_a_loss_is_that_of_the_loss_as_trained(dtype):
+def test_the_baseline_loss_a_loss_is_that_of_the_loss_as_trained(dtype):
     x = np.arange(20.0)[:, None] / 20
     y = np.where(np.arange(20) % 2, 0.3, 1.3)
     data = gd.Dataset.from_arrays(x, y, dtype=dtype)
     loss = Steep()
-    baseline = baseline_of(loss, Objective(gd.Linear(1).to(dtype), loss), data)
+    baseline = baseline_loss(loss, Objective(gd.Linear(1).to(dtype), loss), data)
     # the constant output c has the loss (100 (c - 0.3)^2 + (c - 1.3)^2) / 2
     assert baseline == pytest.approx(100 / 101 / 2, rel=1e-3)

@@ -16,7 +16,7 @@ from gdframe.stopping.rules import RuleError
 Row = Mapping[str, float]
 
 LATEST = 10
-"""Part of the epochs whose highest objective counts: the last one of as many."""
+"""The last one of as many parts of the epochs must not rise."""
 
 
 @dataclass(frozen=True, order=True)
@@ -25,9 +25,9 @@ class Trial:
 
     Args:
         lr: the learning rate.
-        objective: the highest over all training rows in the last tenth of the epochs, so that a
-            trial that only passes a low value is not taken for one that stays there; NaN if the
-            trial diverged.
+        objective: over all training rows at the end; where full batches let it rise in the last
+            tenth of the epochs, the highest there, so that a trial that only passes a low value is
+            not taken for one that stays; NaN if the trial diverged.
         validation_loss: likewise; None without validation rows.
     """
 
@@ -102,6 +102,8 @@ class RunningTrial:
     def trial(self) -> Trial:
         """Return what the learning rate reached."""
         objective = self._last["objective"]
-        if (count := len(self._objectives) // LATEST) and not self._is_restored:
-            objective = max(objective, *self._objectives[-count:])  # NaN, if it is the first
+        count = len(self._objectives) // LATEST
+        if count and not (self._is_restored or self._noisy):
+            latest = self._objectives[-count:]
+            objective = max(objective, *latest) if max(latest) > latest[0] else objective
         return Trial(self.lr, objective, self._last.get("validation_loss"))
