@@ -20,11 +20,6 @@ torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"  # of processes that tests start
 
 
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Return the number of workers: one more than cores, since tests wait for processes."""
-    return (os.cpu_count() or 1) + 1
-
-
 @dataclass(frozen=True)
 class Finished:
     """The end of a command line: its exit code, its output and the runs below its folder."""

@@ -257,6 +257,7 @@ def test_texts_beyond_what_a_batch_holds_are_refused():
         run_query("SELECT repeat('x', 10000000) AS a FROM range(1000)")
 
 
+@pytest.mark.slow  # a fault in it would hang
 def test_ctrl_c_ends_a_query():
     started = threading.Event()
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gdframe.memory import free_memory
@@ -64,15 +65,25 @@ def waiting_for(connection: duckdb.DuckDBPyConnection, task: Callable[[], T]) ->
     thread. A single value that takes long to compute, such as a text of gigabytes, is finished
     first.
     """
-    with ThreadPoolExecutor(1) as executor:
-        future = executor.submit(task)
+    started, ended = Event(), Event()
+
+    def run() -> T:
+        started.set()
         try:
-            return future.result()
-        except KeyboardInterrupt:
-            while not future.done():  # an interrupt between two statements is lost
-                connection.interrupt()
-                wait([future], timeout=0.1)
-            raise
+            return task()
+        finally:
+            ended.set()
+
+    executor = ThreadPoolExecutor(1)
+    try:
+        return executor.submit(run).result()
+    except KeyboardInterrupt:  # also while the task is handed over
+        executor.shutdown(wait=False, cancel_futures=True)
+        while started.is_set() and not ended.wait(0.1):  # an interrupt between statements is lost
+            connection.interrupt()
+        raise
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
 
 
 def _threads() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def require_file(file: Path) -> None:
     Raises:
         UserError: it does not.
     """
-    if file.resolve().parts[1:2] in (("proc",), ("sys",)):
+    if Path(os.path.realpath(file)).parts[1:2] in (("proc",), ("sys",)):  # of a loop of links, too
         raise bad_value(f"{file} is made by the system and shows its state", FORMATS)
     if not file.is_file():
         kind = "is a folder" if file.is_dir() else "is no regular file"
