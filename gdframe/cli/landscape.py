@@ -72,8 +72,8 @@ def landscape(
     """Return the objective around the paths of runs.
 
     A model with two parameters is shown as it is. Any other model is shown over the plane of the
-    two principal directions of its path, or over the plane of two parameters. The paths are found
-    by training again.
+    two principal directions of its path, or over the plane of two parameters. Paths are recorded by
+    training again.
 
     Args:
         runs: run folders, at most eight, with one objective.

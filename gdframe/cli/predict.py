@@ -110,7 +110,7 @@ def _log_scores(task: str, loss: Loss, outputs: torch.Tensor, new: NewRows) -> N
         return
     index, targets = torch.from_numpy(labelled[0]), torch.from_numpy(labelled[1])
     if new.encoding.offset:
-        targets = targets - torch.tensor(new.encoding.offset, dtype=torch.float64)
+        targets = targets - torch.from_numpy(new.encoding.shift)
     outputs = outputs[index]
     rows = Rows(outputs, loss.encode(targets, outputs.dtype))
     tally = Tally(metrics_of_task(task), loss, rows)  # type: ignore[arg-type]
@@ -154,7 +154,7 @@ def _table(loss: Loss, outputs: torch.Tensor, encoding: Encoding) -> pa.Table:
     predicted, classes = loss.predict(outputs), encoding.classes
     if classes is None:
         if encoding.offset:
-            predicted = predicted + torch.tensor(encoding.offset, dtype=torch.float64)
+            predicted = predicted.double() + torch.from_numpy(encoding.shift)
         if predicted.shape[1] == 1:
             return pa.table({"prediction": predicted[:, 0].numpy()})
         return pa.table({f"prediction_{i}": p.numpy() for i, p in enumerate(predicted.T)})

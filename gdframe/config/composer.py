@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
 
 from gdframe.config.compose import choices_and_values
 from gdframe.config.stored import parse_config, resolve, resolved
-from gdframe.config.values import absolute_path, dump, dump_settings, plain, with_typed_rate
+from gdframe.config.values import absolute_paths, dump, dump_settings, plain, with_typed_rate
 from gdframe.runs.parsing import parse_yaml
 
 Values = dict[str, Any]
@@ -180,15 +180,16 @@ class Composition:
 
 
 def anchored(composition: Composition) -> Composition:
-    """Return a composition with the path of its data file made absolute.
+    """Return a composition with the paths of its data files made absolute.
 
     Raises:
         OmegaConfBaseException: a key does not exist, or a value has the wrong type.
     """
-    path = absolute_path(composition.plain().get("data"))
-    if path is None:
+    paths = absolute_paths(composition.plain().get("data"))
+    if not paths:
         return composition
-    return Composition(composition.base, {**composition.values, "data.path": path})
+    named = {f"data.{key}": path for key, path in paths.items()}
+    return Composition(composition.base, {**composition.values, **named})
 
 
 def _dirname(overrides: Sequence[str], settings: Any) -> str:

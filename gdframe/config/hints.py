@@ -1,4 +1,4 @@
-"""Guesses what a user meant by a word, a flag, a key or a value that does not exist."""
+"""Suggestions for a word, a flag, a key or a value that does not exist."""
 
 from __future__ import annotations
 

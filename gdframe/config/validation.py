@@ -9,6 +9,7 @@ from typing import Any
 
 from gdframe.config.hints import instead_of_number
 from gdframe.config.schema import COMPONENT_GROUPS, SEVERAL_GROUPS, Schema, defaults, names
+from gdframe.config.values import files_of_data
 from gdframe.diagnostics.learning_rate import AUTO
 from gdframe.errors import LARGEST, UserError, bad_value, in_words, unknown, whole
 from gdframe.registry import REGISTRIES
@@ -147,6 +148,9 @@ def _check_component(group: str, component: Any, place: str | None = None) -> No
     expected = defaults(group, name)
     if expected is not None and expected["name"] == name:
         del expected["name"]
+        files = files_of_data(component) if group == "data" else {}  # in place of shares of rows
+        for key in files.keys() & expected.keys():
+            expected[key] = ""
         _check_like(place or group, settings, expected)
 
 

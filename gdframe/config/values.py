@@ -77,27 +77,40 @@ def with_typed_rate(values: dict[str, Any]) -> dict[str, Any]:
 
 def name_data(*configs: Mapping[str, Any]) -> None:
     """Log which files and queries the configs of a folder read, each once."""
-    sources = [config["data"].get(key) for config in configs for key in ("path", "query")]
+    sources = [
+        source
+        for config in configs
+        for source in (*files_of_data(config["data"]).values(), config["data"].get("query"))
+    ]
     for source in dict.fromkeys(filter(None, sources)):
         text = printable(" ".join(str(source).split()))
         log.info("data          %s (named by the folder)", text)
 
 
 def anchor(config: DictConfig) -> None:
-    """Make a data file's path absolute, so that a run can be resumed from any folder."""
-    if (path := absolute_path(config.data)) is not None:
-        config.data.path = path
+    """Make paths of data files absolute, so that a run can be resumed from any folder."""
+    for key, path in absolute_paths(config.data).items():
+        config.data[key] = path
 
 
-def absolute_path(data: Any) -> str | None:
-    """Return the absolute path of the data file that ``data`` of a config names, or None.
+def files_of_data(data: Any) -> dict[str, str]:
+    """Return the files that ``data`` of a config names, by key."""
+    if not isinstance(data, Mapping):
+        return {}
+    keys = ("path", "validation", "test") if data.get("name") == "table" else ("path",)
+    named = {key: data.get(key) for key in keys}
+    return {key: v for key, v in named.items() if isinstance(v, str) and v != "???"}
 
-    It is the text of a config: special characters are escaped.
+
+def absolute_paths(data: Any) -> dict[str, str]:
+    """Return the absolute paths of the files that ``data`` of a config names, by key.
+
+    They are texts of a config: special characters are escaped.
     """
-    path = data.get("path") if isinstance(data, Mapping) else None
-    if not isinstance(path, str) or path == "???":
-        return None
-    return escaped(str(user_path(path, links=False).absolute()))  # a link keeps its name
+    return {
+        key: escaped(str(user_path(path, links=False).absolute()))  # a link keeps its name
+        for key, path in files_of_data(data).items()
+    }
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]

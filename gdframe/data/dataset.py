@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -83,6 +83,11 @@ class Dataset:
 
     @cached_property
     def _copies(self) -> dict[str, Dataset]:
+        return {}
+
+    @cached_property
+    def results(self) -> dict[Hashable, Any]:
+        """Results that follow from the data alone, by a key; they are kept as long as the data."""
         return {}
 
     @property

@@ -47,6 +47,11 @@ class Encoding:
         return [name for column in self.columns for name in column.feature_names]
 
     @property
+    def shift(self) -> NDArray[np.float64]:
+        """Amount that each target is shifted by, (outputs,) or (1,): zero without ``offset``."""
+        return np.asarray(self.offset or (0.0,), dtype=np.float64)
+
+    @property
     def follows(self) -> list[int]:
         """Indices of features that follow from others by design: a category of each column."""
         ends = np.cumsum([0, *(column.width for column in self.columns)]).tolist()

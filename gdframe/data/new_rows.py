@@ -210,17 +210,16 @@ def labelled_rows(encoding: Encoding, path: str | Path, dtype: torch.dtype) -> R
             f"{printable(str(path))}: no row has a target '{encoding.target_name}' like those of "
             "the training data"
         )
-    kept, values = targets
-    if len(kept) < rows.count:
-        missing = counted(rows.count - len(kept), "row")
+    labelled, values = targets
+    if len(labelled) < rows.count:
+        missing = counted(rows.count - len(labelled), "row")
         log.warning(
             "warning: %s: %s without a known target left out", printable(str(path)), missing
         )
     numpy_type = np.dtype(str(dtype).split(".")[1])
-    features = np.concatenate([*rows.features(numpy_type, BLOCK)])[kept]
-    target = torch.from_numpy(np.ascontiguousarray(values))
+    features = np.concatenate([*rows.features(numpy_type, BLOCK)])[labelled]
     if encoding.classes is None:
-        target = (target - torch.tensor(encoding.offset or 0.0, dtype=torch.float64)).to(dtype)
+        target = torch.from_numpy(values - encoding.shift).to(dtype)
     else:
-        target = target.long()
+        target = torch.from_numpy(values).long()
     return Rows(torch.from_numpy(features), target)

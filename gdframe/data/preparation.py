@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
@@ -17,7 +18,7 @@ from gdframe.data.split import Parts, Split, split_rows
 from gdframe.errors import UserError, counted, in_words, printable
 
 Missing = Literal["error", "mean", "drop"]
-"""What happens to missing values; see ``Table``."""
+"""Treatment of missing values; see ``Table``."""
 
 LOST = 1e-3
 """Rounding of targets, in units of their standard deviation, that would be lost."""
@@ -65,20 +66,28 @@ def prepared(
         name: (torch.from_numpy(array), _targets(frame, index, encoding, dtype))
         for name, index, array in zip(names, indices, features, strict=True)
     }
-    facts = _facts(frame, split, rows, width)
-    notes = [*frame.notes, *_split_notes(split, rows), *_offset_notes(encoding, dtype)]
-    return Prepared(parts, encoding, facts, notes)
+    facts, added = _facts(frame, split, rows, width), _split_notes(split, rows)
+    added += _offset_notes(encoding, dtype)
+    return Prepared(parts, encoding, with_notes(facts, added), [*frame.notes, *added])
+
+
+def with_notes(facts: Mapping[str, Any], notes: Sequence[str]) -> dict[str, Any]:
+    """Return facts for ``result.json`` with further lines on what was read."""
+    if not notes:
+        return dict(facts)
+    return {**facts, "notes": [*facts.get("notes", []), *map(printable, notes)]}
 
 
 def _targets(
     frame: Frame, index: NDArray[np.int64], encoding: Encoding, dtype: torch.dtype
 ) -> Tensor:
     """Return the targets of rows: class indices (rows,), or numbers (rows, outputs)."""
-    target = torch.from_numpy(np.ascontiguousarray(frame.target[index]))
+    target = np.ascontiguousarray(frame.target[index])
     if frame.classes is not None:
-        return target.to(torch.int64)
-    target = target.reshape(len(index), -1)
-    return (target.double() - torch.tensor(encoding.offset or 0.0, dtype=torch.float64)).to(dtype)
+        return torch.from_numpy(target).to(torch.int64)
+    if encoding.offset:
+        target = target.reshape(len(index), -1) - encoding.shift
+    return torch.from_numpy(target).to(dtype).reshape(len(index), -1)
 
 
 def _offset(targets: NDArray[Any], dtype: torch.dtype) -> tuple[float, ...]:

@@ -32,7 +32,7 @@ SENTINELS = (-1.0, -9.0, -99.0, -200.0, -999.0, -9999.0, -99999.0, 99.0, 999.0, 
 """Numbers that often stand for a missing value."""
 
 MOST_ROWS = 10_000
-"""Most rows by which a copy of the target is found."""
+"""Most rows that are compared to recognise a copy of the target."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ class Parts(NamedTuple):
 
 @dataclass(frozen=True)
 class Split:
-    """How rows are divided.
+    """The division of rows into training, validation and test rows.
 
     Example:
         >>> from gdframe.data import Dataset

@@ -10,6 +10,7 @@ import torch
 
 from gdframe.data.dataset import Dataset
 from gdframe.data.frame import Frame
+from gdframe.data.preparation import with_notes
 from gdframe.data.source import Source
 from gdframe.errors import UserError, counted, printable
 from gdframe.registry import DATASETS
@@ -135,8 +136,8 @@ class Table(Source):
             from gdframe.data.new_rows import labelled_rows
 
             rows = labelled_rows(data.encoding, path, dtype).on(device)
-            facts = {**data.facts, f"{name}_rows": len(rows)}
             note = f"{counted(len(rows), 'row')} of {printable(path)}: {name} rows"
+            facts = with_notes({**data.facts, f"{name}_rows": len(rows)}, [note])
             changes: dict[str, Any] = {name: rows, "facts": facts, "notes": [*data.notes, note]}
             data = replace(data, **changes)
         return data

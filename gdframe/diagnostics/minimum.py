@@ -86,7 +86,7 @@ def baseline_loss(loss: Loss, objective: Objective, data: Dataset) -> float:
 
 @torch.no_grad()
 def _baseline(loss: Loss, rows: Rows) -> float:
-    """Return the lowest loss of equal outputs for all rows, found by Newton's method if smooth."""
+    """Return the lowest loss of equal outputs for all rows, by Newton's method if smooth."""
     y = rows.targets
     columns = int(y.max()) + 1 if y.ndim == 1 else y.shape[1]
 

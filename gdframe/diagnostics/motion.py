@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +34,8 @@ class Course:
     """The course of the objective over the last epochs.
 
     Args:
-        motion: what it did.
-        epochs: how many epochs were looked at.
+        motion: its motion.
+        epochs: number of the epochs that were looked at.
         start: objective before them.
         end: objective at the end.
     """
@@ -66,14 +67,10 @@ def course_of(objective: NDArray[np.float64], eps: float, gap: float) -> Course:
     """
     last = objective[-min(WINDOW + 1, 1 + len(objective) // 2) :]
     epochs = len(last) - 1
-
-    def course(motion: Motion) -> Course:
-        return Course(motion, epochs, float(last[0]), float(last[-1]))
-
+    course = partial(Course, epochs=epochs, start=float(last[0]), end=float(last[-1]))
     if epochs < FEWEST or not np.isfinite(last).all():
         return course(Motion.UNKNOWN)
-    changes = np.diff(last)
-    rounding = ROUNDING * eps * float(np.abs(last).max())
+    changes, rounding = np.diff(last), ROUNDING * eps * float(np.abs(last).max())
     if np.ptp(last) <= rounding:
         return course(Motion.STANDS)
     if (changes <= rounding / 4).all():
@@ -89,6 +86,5 @@ def course_of(objective: NDArray[np.float64], eps: float, gap: float) -> Course:
     is_trend = abs(slope) > SIGNIFICANT * error and abs(fall) > DRIFT * size
     if is_trend and fall * (last[0] - last[-1]) > 0:
         return course(Motion.DESCENDS if fall > 0 else Motion.RISES)
-    if float(np.ptp(last)) < VISIBLE * size:
-        return course(Motion.STANDS)
-    return course(Motion.FLUCTUATES)
+    is_visible = float(np.ptp(last)) >= VISIBLE * size
+    return course(Motion.FLUCTUATES if is_visible else Motion.STANDS)

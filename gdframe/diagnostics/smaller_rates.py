@@ -1,4 +1,4 @@
-"""A smaller learning rate that trains, found by short runs from the same start.
+"""A smaller learning rate that trains, from short runs from the same start.
 
 Advice for a run that diverged where no limit is known: a few smaller learning rates are tried as
 one run group.

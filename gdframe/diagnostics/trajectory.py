@@ -1,4 +1,4 @@
-"""The path of a run through parameter space, found by training the run again.
+"""The path of a run through parameter space, recorded while the run is trained again.
 
 A run depends on its configuration alone, so its path is not stored. The run is trained again on
 its engine, and its parameters are read on the way.

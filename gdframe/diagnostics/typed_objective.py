@@ -54,9 +54,7 @@ class TypedObjective:
         with evaluation_mode(self._model):
             return self._function.outputs(parameters, self._features)
 
-    def __call__(
-        self, parameters: Mapping[str, Tensor], noise: Tensor | float = 0.0
-    ) -> Tensor:  # fmt: skip
+    def __call__(self, parameters: Mapping[str, Tensor], noise: Tensor | float = 0.0) -> Tensor:
         """Return the objective at parameters, a 0-d tensor, with noise added to the outputs."""
         loss = self._function.mean_loss(self.outputs(parameters) + noise, self._targets)
         return loss + self._function.penalty_at(parameters)

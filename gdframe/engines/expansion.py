@@ -127,7 +127,7 @@ def expand(
         model: its design is X.
         rows: features and targets.
         bias: whether X has a column of ones.
-        reference: the point of the expansion; by default the least-squares solution, found from
+        reference: the point of the expansion; by default the least-squares solution, computed from
             the solution for a sample of rows.
         dtype: by default the type of the data.
     """

@@ -1,7 +1,7 @@
 """Operations that PyTorch's compiler computes otherwise than PyTorch does.
 
 Near zero its vector code for some functions has an error of one unit in the last place of one, not
-of the result; it rounds ``a / b`` where ``a // b`` is meant; and it leaves out the rounding to a
+of the result; it rounds ``a / b`` where ``a // b`` is computed; and it leaves out the rounding to a
 type of 16 bits. Slow tests enumerate PyTorch's functions, and ways to write what a compiler may
 simplify, and hold this list complete.
 """

@@ -14,7 +14,7 @@ from gdframe.registry import MODELS
 
 @MODELS.register("double_well")
 class DoubleWell(Function):
-    """A function of one variable with two minima; the start decides which is found.
+    """A function of one variable with two minima; the start decides which one is reached.
 
     With a positive tilt the left well is deeper.
 

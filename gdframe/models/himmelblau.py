@@ -13,7 +13,7 @@ from gdframe.registry import MODELS
 
 @MODELS.register("himmelblau")
 class Himmelblau(Function):
-    """A function with four minima of value 0; the start decides which is found.
+    """A function with four minima of value 0; the start decides which one is reached.
 
     Args:
         start: starting point; by default the origin.

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from gdframe.data.dataset import Dataset, Rows, Task
+from gdframe.diagnostics.cache_key import settings_key
 from gdframe.losses.base import Loss
 from gdframe.metrics.tally import Tally
 from gdframe.training.run_spec import RunSpec
@@ -42,10 +43,26 @@ class _Constant(Loss):
 
 
 def baseline_of(spec: RunSpec) -> dict[str, Any] | None:
-    """Return the metrics of the baseline by part; None where a metric cannot take them."""
+    """Return the metrics of the baseline by part; None where a metric cannot take them.
+
+    Runs on the same data with gdframe's own metrics share it.
+    """
     data, metrics = spec.data, spec.named_metrics
     if not metrics:
         return None
+    versions = tuple(tensor._version for tensor in data.tensors)
+    settings = tuple((name, settings_key(metric)) for name, metric in metrics.items())
+    if any(key is None for _, key in settings):  # a metric of a user may read more than that
+        return _measured(spec)
+    key = ("baseline", settings, versions)
+    if key not in data.results:
+        data.results[key] = _measured(spec)
+    known: dict[str, Any] | None = data.results[key]
+    return known
+
+
+def _measured(spec: RunSpec) -> dict[str, Any] | None:
+    data, metrics = spec.data, spec.named_metrics
     is_in_time = data.facts.get("split") == "time" and data.task == "regression"
     values: dict[str, Any] = {"name": "value before" if is_in_time else _name(data)}
     before = data.train

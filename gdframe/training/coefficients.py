@@ -30,8 +30,7 @@ def coefficients_of(model: nn.Module, data: Dataset) -> list[Coefficient] | None
     mean, scale = torch.from_numpy(data.encoding.mean), torch.from_numpy(data.encoding.scale)
     centre, deviation = (moment.cpu() for moment in data.moments)
     values, effects = weight / scale, weight * deviation
-    if data.encoding.offset:
-        bias = bias + torch.tensor(data.encoding.offset, dtype=torch.float64)
+    bias = bias + torch.from_numpy(data.encoding.shift)
     origin, middle = bias - (weight * mean / scale).sum(dim=1), bias + weight @ centre
     classes = [str(label) for label in data.classes or ()]
     if outputs == 1:

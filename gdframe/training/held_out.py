@@ -20,7 +20,7 @@ MOST_CLASSES = 50
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What is measured at the end of a run.
+    """Measurements at the end of a run.
 
     Args:
         test_loss: mean loss over the test rows, or None without any.

@@ -5,21 +5,16 @@ from __future__ import annotations
 import html
 import json
 import re
-import shutil
-import subprocess
 import time
 from html.parser import HTMLParser
 
 import pytest
 from command import locked_elsewhere
+from reported import BROWSER, look, train_run, train_sweep
 
 import gdframe as gd
 from gdframe.cli.main import main
 from gdframe.cli.report import report
-
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chrome")
-
-in_browser = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium")
 
 
 class Reader(HTMLParser):
@@ -49,19 +44,12 @@ class Reader(HTMLParser):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return gd.train(
-        "variant=batch", "lr=0.1", "epochs=30", "diagnostics.curvature=true",
-        "diagnostics.theory=true", folder=tmp_path_factory.mktemp("run"),
-    ).folder  # fmt: skip
+    return train_run(tmp_path_factory.mktemp("run"))
 
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sweep")
-    gd.sweep(
-        "variant=batch,minibatch", "lr=0.01,0.1,100", "seed=range(6)", "epochs=4", folder=folder
-    )
-    return folder
+    return train_sweep(tmp_path_factory.mktemp("sweep"))
 
 
 def test_the_page_of_a_run_is_complete(run, capsys):
@@ -217,126 +205,6 @@ def test_other_folders_are_refused(tmp_path, run, capsys):
     assert main(["report", str(run), "--output", str(tmp_path)]) == 2
     assert "is a folder" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
-
-
-FIRST = """<script>
-window.seen = [];
-addEventListener("error", (event) => seen.push(event.message));
-addEventListener("securitypolicyviolation", (event) => seen.push(event.violatedDirective));
-</script>"""
-
-PROBE = """<script>
-const plots = () => [...document.querySelectorAll(".plot")];
-const counts = () => plots().map((plot) => plot.querySelectorAll(".curve").length);
-const path = () => document.querySelector(".plot .curve")?.getAttribute("points");
-const texts = () => document.querySelector(".plot svg").textContent;
-const facts = { title: document.title, before: counts(), axis: texts() };
-const box = document.querySelector(".plot svg");
-facts.shrunk = box.getBoundingClientRect().width / box.viewBox.baseVal.width;
-facts.legends = plots().map((plot) => plot.parentElement.querySelectorAll(".legend button").length);
-facts.wide = document.documentElement.scrollWidth - innerWidth;
-document.querySelectorAll("details").forEach((part) => { part.open = true; });
-document.body.style.width = "420px"; // the narrowest window has 500
-const isClipped = (part) => part.scrollWidth > part.clientWidth;
-facts.clipped = [...document.querySelectorAll(".scroll")].filter(isClipped).length;
-document.body.style.width = "";
-document.querySelectorAll("details").forEach((part) => { part.open = false; });
-facts.pictures = [...document.images].map((image) => image.currentSrc === image.src);
-const toggle = document.querySelector(".legend button");
-if (toggle) {
-  toggle.click();
-  facts.hidden = counts();
-  facts.pressed = toggle.getAttribute("aria-pressed");
-  toggle.click();
-}
-facts.again = counts();
-const seconds = document.querySelector('input[value="seconds"]');
-if (seconds) { seconds.click(); facts.seconds = texts(); }
-const log = document.querySelector(".tools input");
-if (log) { const was = path(); log.click(); facts.bent = path() !== was; }
-const svg = document.querySelector(".plot svg");
-if (svg) {
-  svg.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight" }));
-  facts.tip = document.querySelector(".tip").textContent;
-  facts.label = svg.getAttribute("aria-label");
-}
-const head = document.querySelector("table.sortable th:nth-child(2) button");
-if (head) { head.click(); facts.sorted = head.parentElement.getAttribute("aria-sort"); }
-for (const rule of document.styleSheets[0].cssRules) {
-  if (rule.media?.mediaText === "print") rule.media.mediaText = "all";
-}
-const all = (selector) => [...document.querySelectorAll(selector)];
-const shown = (selector) => all(selector).filter((node) => node.offsetParent).length;
-facts.folded = document.querySelectorAll("details:not([open])").length;
-window.dispatchEvent(new Event("beforeprint"));
-facts.unfolded = document.querySelectorAll("details:not([open])").length;
-window.dispatchEvent(new Event("afterprint"));
-facts.printed = [".legend button", ".controls", ".tools input"].map(shown);
-facts.errors = window.seen;
-document.body.dataset.facts = JSON.stringify(facts);
-</script>"""
-
-
-def look(path, *flags):
-    """Open a page in a headless browser, press its buttons, and return the observations."""
-    page = (
-        path.read_text().replace("<head>", f"<head>{FIRST}").replace("</body>", f"{PROBE}</body>")
-    )
-    probed = path.with_name("probed.html")
-    probed.write_text(page)
-    done = subprocess.run(
-        [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync",
-         "--enable-logging=stderr", f"--user-data-dir={path.parent / 'browser'}",
-         "--window-size=1100,1400", *flags, "--dump-dom", probed.resolve().as_uri()],
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    assert "CONSOLE" not in done.stderr, done.stderr
-    match = re.search(r'data-facts="(.*?)"', done.stdout, re.S)
-    return json.loads(html.unescape(match[1]))
-
-
-@in_browser
-def test_a_browser_draws_a_run(run, tmp_path):
-    seen = look(report(run, output=tmp_path / "run.html"))
-    assert seen["errors"] == []
-    assert seen["before"][0] == 2  # objective and validation loss
-    assert all(seen["before"])
-    assert seen["legends"] == seen["before"]
-    assert seen["hidden"][0] == 1
-    assert seen["pressed"] == "false"
-    assert seen["again"] == seen["before"]
-    assert "steps" in seen["axis"]
-    assert "seconds" in seen["seconds"]
-    assert seen["bent"]
-    assert re.match(r"objective: [\d.,]+ at [\d.,]+ seconds of training", seen["tip"])
-    assert seen["label"].startswith("Is it descending?")
-    assert seen["sorted"] == "ascending"
-    assert seen["folded"] > 0
-    assert seen["unfolded"] == 0  # a printed page shows all settings
-    assert seen["printed"] == [sum(seen["legends"]), 0, 0]  # legends, and no controls
-
-
-@in_browser
-@pytest.mark.parametrize("kind", ["run", "sweep"])
-def test_a_narrow_dark_page_keeps_all_of_its_text_readable(kind, tmp_path, request):
-    page = report(request.getfixturevalue(kind), output=tmp_path / "page.html")
-    seen = look(page, "--window-size=500,900", "--blink-settings=preferredColorScheme=0")
-    assert seen["errors"] == []
-    assert seen["shrunk"] > 0.9
-    assert seen["wide"] <= 0  # no horizontal scrolling
-    assert seen["clipped"] == 0  # nor in a table
-    assert seen["pictures"]
-    assert not any(seen["pictures"])  # each is the copy for dark pages
-
-
-@in_browser
-def test_a_browser_draws_a_sweep(sweep, tmp_path):
-    seen = look(report(sweep, output=tmp_path / "sweep.html"))
-    assert seen["errors"] == []
-    assert seen["before"] == [30]  # runs that diverged in the first epoch have a single point
-    assert seen["hidden"] == [24]
-    assert "run 3: variant=batch" in seen["tip"] or "variant=" in seen["tip"]
 
 
 @pytest.mark.slow

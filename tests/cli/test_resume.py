@@ -182,6 +182,25 @@ def test_changed_data_are_refused_and_paths_work_from_any_folder(gdframe, tmp_pa
     assert "Traceback" not in done.err
 
 
+def test_files_of_other_parts_are_found_again_and_printed(gdframe, tmp_path):
+    for name in ("t", "v", "w"):
+        rows = "".join(f"{i},{2 * i}.5\n" for i in range(40))
+        (tmp_path / f"{name}.csv").write_text(f"x,y\n{rows}")
+    words = ["data=table", "data.path=t.csv", "data.validation=v.csv", "data.test=w.csv"]
+    done = gdframe(*words, "data.target=y", "lr=0.1", "epochs=2", "hydra.run.dir=run")
+    assert done.code == 0, done.err
+    notes = json.loads((tmp_path / "run" / "result.json").read_text())["data"]["notes"]
+    assert [note for note in notes if "test rows" in note or "validation rows" in note] == notes[
+        -2:
+    ]
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    done = gdframe("resume", "../run", "epochs=3", cwd=elsewhere)
+    assert done.code == 0, done.err
+    lines = [line for line in done.out.splitlines() if "named by the folder" in line]
+    assert [line.split()[1] for line in lines] == [str(tmp_path / f"{n}.csv") for n in "tvw"]
+
+
 @pytest.mark.parametrize("source", ["path=t.csv", "query='SELECT x, y\n FROM \\'t.csv\\''"])
 @pytest.mark.parametrize("number", ["1", "1,2"])
 def test_the_data_that_a_folder_names_are_printed(gdframe, tmp_path, source, number):

@@ -87,16 +87,18 @@ def test_a_column_of_any_type_is_read_or_refused_in_one_line(name, tmp_path):
             write(table, file)
         if not file.exists():
             continue
-        _outcome(lambda: profile(str(file)))
+        assert_works_or_is_refused(lambda: profile(str(file)))
         for settings in ({}, {"target": "t"}, {"exclude": ["t"]}, {"categorical": ["t"]}):
-            _outcome(lambda s=settings: gd.Table(path=str(file), **{"target": "y", **s}).load())
+            assert_works_or_is_refused(
+                lambda s=settings: gd.Table(path=str(file), **{"target": "y", **s}).load()
+            )
         file.unlink()
     for target in "yt":
-        _outcome(lambda t=target: gd.Dataset.from_frame(table, target=t))
+        assert_works_or_is_refused(lambda t=target: gd.Dataset.from_frame(table, target=t))
 
 
-def _outcome(action) -> str:
-    """Return the message of an action that refuses its input, or nothing."""
+def assert_works_or_is_refused(action) -> str:
+    """Check that an action works or refuses its input in one line; return that line, or nothing."""
     message = ""
     try:
         action()
@@ -148,7 +150,7 @@ def test_a_damaged_file_is_refused_in_one_line_that_names_it(kind, tmp_path, sha
         for _ in range(chance.choice([0, 1, 1, 8])):
             content[chance.randrange(len(content))] = chance.randrange(256)
         file.write_bytes(content[: chance.choice([len(whole), chance.randrange(len(whole))])])
-        message = _outcome(lambda: read_file(file))
+        message = assert_works_or_is_refused(lambda: read_file(file))
         assert not message or str(file) in message
         assert size_of(file) >= 0
 

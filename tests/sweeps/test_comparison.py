@@ -295,7 +295,7 @@ def test_a_picture_shows_the_best_of_too_many_lines():
 
 
 @pytest.mark.parametrize(
-    ("key", "word"), [("seed", "seeds"), ("data.seed", "splits"), ("data.fold", "folds")]
+    ("key", "word"), [("seed", "seeds"), ("data.seed", "data seeds"), ("data.fold", "folds")]
 )
 def test_runs_that_repeat_a_configuration_are_averaged_and_named(key, word):
     records = [

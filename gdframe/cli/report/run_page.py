@@ -16,7 +16,7 @@ from gdframe.cli.report.run_figures import figures_of, has_batches
 from gdframe.cli.report.versions_table import versions_of
 from gdframe.config.command import command, resume_command
 from gdframe.config.known_minimum import known_minimum
-from gdframe.config.values import plain, read_config
+from gdframe.config.values import files_of_data, plain, read_config
 from gdframe.errors import UserError, reason_of
 from gdframe.runs import picture_files
 from gdframe.runs.recorded_history import RecordedHistory
@@ -230,11 +230,11 @@ def _pictures(
 
 
 def _bytes_of_data(config: Mapping[str, Any]) -> float:
-    """Return about how many bytes of data a config names: a file, or rows and features."""
+    """Return about how many bytes of data a config names: files, or rows and features."""
     data = config["data"]
-    if isinstance(path := data.get("path"), str):
+    if files := files_of_data(data):
         from gdframe.data.reader import size_of  # which imports PyArrow
 
-        return size_of(path)
+        return sum(map(size_of, files.values()))
     sizes = [data.get(key) for key in ("rows", "features") if isinstance(data.get(key), int)]
     return float(8 * math.prod(sizes))

@@ -74,7 +74,7 @@ def describe_sweep(folder: Path) -> Page:
                  ", ".join(f"{x:.4g}" for x in m.point[:6])]
                 for m in reached[:MOST_CONFIGURATIONS]]  # fmt: skip
         head = ["function", "share of starts (95 % interval)", "value", "point"]
-        page.tables["Which minima were found?"] = [Table(head, rows, "Minima")]
+        page.tables["Which minima were reached?"] = [Table(head, rows, "Minima")]
     figures = sweep_figures(records, ranked, metric, page.notes)
     page.figures, page.curves, page.groups = figures.figures, figures.curves, figures.groups
     if figures.axes:

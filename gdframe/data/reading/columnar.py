@@ -135,7 +135,7 @@ def read_npz(file: Path) -> pa.Table:
 
 
 def _require_arrays(file: Path, archive: zipfile.ZipFile) -> None:
-    """Check the headers of the arrays in an NPZ file before memory is taken for their values.
+    """Check the headers of the arrays in an NPZ file before memory is allocated for their values.
 
     Raises:
         UserError: a shape is none of a table's, or the values do not fit in memory.

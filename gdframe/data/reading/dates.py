@@ -1,4 +1,4 @@
-"""Dates and times in text: found by their form, and read as seconds since 1970."""
+"""Dates and times in text: recognised by their form, and read as seconds since 1970."""
 
 from __future__ import annotations
 

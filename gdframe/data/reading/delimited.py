@@ -24,7 +24,7 @@ MOST_COLUMNS = 120_000
 """Most columns of a file."""
 
 HEAD = 1 << 18
-"""Bytes of a text by which its layout is found, or three lines if they are longer."""
+"""Bytes of a text by which its layout is detected, or three lines if they are longer."""
 
 LONG = 15
 """Digits from which on whole numbers are read as text first: floats might not hold them."""
@@ -39,8 +39,8 @@ class ParsedText:
 
     Args:
         columns: floats, or text in a dictionary, by name; nulls are missing values.
-        layout: complete: what was set and what was found.
-        notes: on what was found, a sentence each.
+        layout: complete: set by the user or detected.
+        notes: on what was detected, a sentence each.
     """
 
     columns: dict[str, pa.ChunkedArray]

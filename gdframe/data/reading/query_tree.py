@@ -54,7 +54,7 @@ MOST_TEXT = 20_000
 """Most characters of a query: DuckDB parses some long ones for minutes."""
 
 SPELLED = {"show ref": "DESCRIBE or SUMMARIZE"}
-"""How a user writes a part."""
+"""Words of SQL for parts that DuckDB names otherwise."""
 
 
 def files_in(query: str, what: str, connection: duckdb.DuckDBPyConnection) -> list[str]:

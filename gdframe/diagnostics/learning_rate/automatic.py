@@ -45,7 +45,7 @@ def choose_rate(
 ) -> ChosenRate:
     """Return a learning rate that trains a run well within its epochs.
 
-    It never raises: if no rate can be found, the choice is ``FALLBACK``, with the cause.
+    It never raises: if no rate trains, the choice is ``FALLBACK``, with the cause.
 
     Args:
         problem: of the run, at its start; its learning rate does not matter.

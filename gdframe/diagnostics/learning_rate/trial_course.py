@@ -27,7 +27,7 @@ class Trial:
         lr: the learning rate.
         objective: over all training rows at the end; where full batches let it rise in the last
             tenth of the epochs, the highest there, so that a trial that only passes a low value is
-            not taken for one that stays; NaN if the trial diverged.
+            not mistaken for one that stays; NaN if the trial diverged.
         validation_loss: likewise; None without validation rows.
     """
 

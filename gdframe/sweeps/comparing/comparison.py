@@ -27,7 +27,7 @@ from gdframe.sweeps.comparing.sweep_metric import goes_up, is_lost, value_of
 MEASURES = ("objective", "train_loss", "validation_loss", "gradient_norm", "steps", "point")
 """Fields of a result that agree for two seeds only if these train in the same way."""
 
-REPEATS = {"seed": "seed", "data.seed": "split", "data.fold": "fold"}
+REPEATS = {"seed": "seed", "data.seed": "data seed", "data.fold": "fold"}
 """Keys whose values repeat a configuration, and what a user calls one of them."""
 
 

@@ -1,24 +1,9 @@
-"""What classes of components keep: each run of a sweep finds it as it was before the sweep."""
+"""The memory of components' classes, with which each run of a sweep begins as before the sweep."""
 
 from __future__ import annotations
 
 from gdframe.hidden_state import HiddenState
-from gdframe.registry import (
-    INITIALIZERS,
-    LOADERS,
-    LOSSES,
-    METRICS,
-    MODELS,
-    OPTIMIZERS,
-    PENALTIES,
-    SCHEDULES,
-    STOPPING,
-)
-
-KINDS = (
-    MODELS, LOSSES, PENALTIES, INITIALIZERS, OPTIMIZERS, SCHEDULES, LOADERS, METRICS, STOPPING,
-)  # fmt: skip
-"""Kinds of components that a run's result depends on. Observers may collect over all runs."""
+from gdframe.registry import OBSERVERS, REGISTRIES
 
 
 class ClassMemory:
@@ -26,6 +11,7 @@ class ClassMemory:
 
     A constructor may set an attribute of its class, and an update rule may count its calls there. A
     process shares that between its runs, which should give the results that they give alone.
+    Observers are left out: they may collect over all runs.
 
     Attributes:
         is_used: whether there are components of users; built-in ones keep nothing.
@@ -34,7 +20,8 @@ class ClassMemory:
     def __init__(self) -> None:
         roots = {
             f"{registry.kind} {name}": component
-            for registry in KINDS
+            for registry in REGISTRIES.values()
+            if registry is not OBSERVERS
             for name, component in registry.user_components().items()
         }
         self.is_used = bool(roots)
