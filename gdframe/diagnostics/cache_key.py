@@ -7,7 +7,6 @@ import weakref
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Generic, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -31,8 +30,8 @@ def settings_key(component: object) -> Hashable | None:
 
     Settings are the type, the attributes and the buffers of a component and of its modules.
     Parameters count by shape and type, and frozen parameters by value. There is no key for
-    components with hooks, with attributes other than numbers, text, tensors, arrays and containers
-    of these, or of classes of others, which may read more than their attributes.
+    components with hooks, with attributes other than numbers, text, tensors and containers of
+    these, or of classes of others, which may read more than their attributes.
 
     Args:
         component: a model, a loss or a penalty; None for no loss.
@@ -79,9 +78,6 @@ def _encoded(value: Any) -> Hashable:
         return type(value), value
     if type(value) in (Tensor, nn.Parameter) and value.layout == torch.strided:
         return Tensor, value.shape, value.dtype, value.device, digest_of([value])
-    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
-        digest = hashlib.blake2b(value.tobytes()).digest()
-        return np.ndarray, value.shape, value.dtype, digest
     if type(value) is dict:
         return dict, tuple((_encoded(key), _encoded(item)) for key, item in value.items())
     if type(value) in (list, tuple):
