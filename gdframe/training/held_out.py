@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from gdframe.data.dataset import Rows
 from gdframe.metrics.base import Metric
+from gdframe.metrics.confusion import confusion_matrix
 from gdframe.metrics.tally import Tally
 from gdframe.training.baseline import baseline_of
 from gdframe.training.run_spec import RunSpec
@@ -48,7 +48,7 @@ def measure_held_out(spec: RunSpec) -> HeldOut:
         rows: Rows | None = getattr(data, part)
         if rows is None or not (has_few_classes or part == "test"):
             continue
-        counts = _Confusion(len(data.classes or ()))
+        counts = _Confusion()
         metrics: dict[str, Metric] = dict(spec.named_metrics) if part == "test" else {}
         if has_few_classes:
             metrics[""] = counts
@@ -66,14 +66,14 @@ def measure_held_out(spec: RunSpec) -> HeldOut:
 
 
 class _Confusion(Metric):
-    """Counts pairs of true and predicted classes; the value itself means nothing."""
+    """Counts pairs of true and predicted classes in ``table``; the value itself means nothing."""
 
-    def __init__(self, classes: int) -> None:
-        self.classes, self.table = classes, list[list[int]]()
+    needs = "decisions"
+
+    def __init__(self) -> None:
+        self.table = list[list[int]]()
 
     def __call__(self, predicted: Tensor, targets: Tensor) -> float:
         """Count the pairs of all rows."""
-        pairs = targets.long() * self.classes + predicted.long()
-        counts = torch.bincount(pairs, minlength=self.classes**2)
-        self.table = counts.reshape(self.classes, self.classes).tolist()
+        self.table = confusion_matrix(predicted, targets).long().tolist()
         return 0.0
