@@ -189,9 +189,10 @@ def first_line(error: BaseException) -> str:
         >>> first_line(RuntimeError(chr(10).join(["Not compiled:", "", "Call to print"])))
         'Call to print'
     """
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = str(error).partition("Set TORCHDYNAMO_VERBOSE")[0]  # PyTorch's advice to its developers
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     causes = [line for line in lines if not line.endswith(":")]
-    return next(iter(causes or lines), type(error).__name__)
+    return next(iter(causes or lines), type(error).__name__).rstrip(":")
 
 
 def require_utf8(name: str) -> None:

@@ -33,7 +33,8 @@ _processes.set_forkserver_preload(["preloaded", "command"])
 @cache
 def _start_fork_server() -> None:
     before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = str(Path(__file__).parent)  # it has no other way to find them
+    own = str(Path(__file__).parent)  # it has no other way to find them
+    os.environ["PYTHONPATH"] = own if before is None else os.pathsep.join([own, before])
     try:
         forkserver.ensure_running()
     finally:

@@ -85,6 +85,8 @@ def retrace_run(
         )
     stored = RunFolder(folder).read_plugins()
     config["plugins"] = load_stored(folder, config["plugins"], stored, plugins)
+    if not torch.cuda.is_available():
+        config["device"] = "cpu"  # the run may come from a machine with a GPU
     check(config)
     name_data(config)
     data = load_data(config)

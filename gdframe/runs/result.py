@@ -29,6 +29,7 @@ class Result:
         variant: ``batch``, ``sgd``, ``minibatch`` or the name of a custom loader.
         engine: name of the engine.
         engine_reason: why ``engine=auto`` chose the engine; else empty.
+        device: where the run trained: ``cpu`` or ``cuda:N``.
         model: registered name of the model, or name of its class.
         loss: registered name of the loss; None for a function.
         optimizer: registered name of the optimizer.
@@ -68,6 +69,7 @@ class Result:
     variant: str
     engine: str
     engine_reason: str
+    device: str
     model: str
     loss: str | None
     optimizer: str

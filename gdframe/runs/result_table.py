@@ -55,9 +55,10 @@ def shown_path(path: Path) -> Path:
 
 
 def _problem(result: Result) -> str:
+    engine = f"engine {result.engine}" + (f" on {result.device}" if result.device != "cpu" else "")
     if result.loss is None:
-        return f"{result.model}, engine {result.engine}"
-    return f"{result.model} model, {result.loss}, variant {result.variant}, engine {result.engine}"
+        return f"{result.model}, {engine}"
+    return f"{result.model} model, {result.loss}, variant {result.variant}, {engine}"
 
 
 def _part(loss: float, metrics: dict[str, float]) -> str:

@@ -181,6 +181,7 @@ class ResultFile(TypedDict):
     variant: NotRequired[Text]
     engine: NotRequired[Text]
     engine_reason: NotRequired[Text]
+    device: NotRequired[Text]
     model: NotRequired[Text]
     loss: NotRequired[Text | None]
     optimizer: NotRequired[Text]

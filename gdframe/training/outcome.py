@@ -46,6 +46,7 @@ def make_result(run: Run, verdict: Verdict, row: Mapping[str, float]) -> Result:
         variant=spec.loader.variant,
         engine=run.engine_name,
         engine_reason=run.engine_reason,
+        device=str(spec.data.train.features.device),
         model=MODELS.name_of(model),
         loss=None if spec.loss is None else LOSSES.name_of(spec.loss),
         optimizer=OPTIMIZERS.name_of(spec.optimizer),

@@ -177,21 +177,6 @@ def test_the_schedule_sets_the_learning_rate_of_every_step():
     assert rule.param_groups[0]["lr"] == 0.5
 
 
-@pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-@pytest.mark.parametrize("optimizer", list(gd.OPTIMIZERS))
-def test_cuda_equals_the_cpu(optimizer):
-    data = gd.Regression(rows=24, features=3, validation=0.0).load(
-        dtype=torch.float64, device="cuda"
-    )
-    model = gd.Linear(3).double().cuda()
-    rule = gd.OPTIMIZERS.build(optimizer, params=model.parameters(), lr=0.05)
-    run = Problem(gd.Objective(model, gd.MSE()), rule, gd.Constant(), 0)
-    _, losses, _ = train(gd.MiniBatch(24, 5), [run], data=data)
-    _, expected, _ = train(gd.MiniBatch(24, 5), [run_of(optimizer=optimizer)])
-    np.testing.assert_allclose(losses, expected, rtol=1e-10)
-
-
 class Counting(torch.optim.Optimizer):
     """Keeps its counter as a Python number, as optimizers of other libraries do."""
 

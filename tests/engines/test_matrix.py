@@ -18,10 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gdframe as gd
-from gdframe.data.dataset import Rows
 
 from .cases import (
-    DTYPES,
     LOADERS,
     MATRIX_OF_COMPILED,
     MATRIX_OF_GRAM,
@@ -32,16 +30,7 @@ from .cases import (
     with_loaders,
 )
 from .chaos import is_chaotic
-from .problems import (
-    Case,
-    assert_apart,
-    assert_equals_eager,
-    data_for,
-    loader_for,
-    runs_for,
-    stacked,
-    train,
-)
+from .problems import Case, assert_apart, assert_equals_eager, stacked, train
 
 STRICT = [case for case in SAMPLE if not is_chaotic(case)]
 GRAM = chosen(MATRIX_OF_GRAM, lambda case: not is_chaotic(case))
@@ -222,28 +211,6 @@ print((peak() - before) / x.nbytes)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 1.6  # 1 for the standardised copy; the rest is blocks and orders
-
-
-@pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("engine", "loader"), [("gram", "full_batch"), ("compiled", "mini_batch")])
-def test_cuda_equals_the_cpu(engine, loader, dtype):
-    case = Case(engine, loader, "adam", penalty="l2", dtype=dtype, runs=3)
-    _, expected = train(case, "eager")
-    data = data_for(case)
-    on_gpu = gd.Dataset(
-        Rows(data.train.features.cuda(), data.train.targets.cuda()), None, data.encoding,
-        data.task,
-    )  # fmt: skip
-    runs = runs_for(case, data, device="cuda")
-    loader = loader_for(case, data)
-    built = gd.ENGINES.build(engine, runs=runs, data=on_gpu, loader=loader, epochs=20)
-    for epoch in range(20):
-        length = loader.steps_per_epoch
-        built.advance(epoch * length, (epoch + 1) * length)
-    for name, values in stacked(built).items():
-        np.testing.assert_allclose(values.cpu().numpy(), expected[name], rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("degree", [2, 3])

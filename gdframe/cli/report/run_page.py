@@ -118,6 +118,7 @@ def _facts(config: Mapping[str, Any], result: Mapping[str, Any] | None) -> list[
         ("seed", str(config["seed"])),
         ("engine", f"{name('engine')} ({reason})"
          if (reason := fields.get("engine_reason")) else name("engine")),
+        ("device", str(fields.get("device", config["device"]))),
     ]  # fmt: skip
     return facts
 
