@@ -17,6 +17,7 @@ from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.trial_outcome import SmallerRatesResult
 from gdframe.engines.auto import build_engine
 from gdframe.engines.base import Engine, Problem
+from gdframe.errors import UserError
 from gdframe.loaders.base import Loader
 from gdframe.models.plain import is_linear_in_parameters
 
@@ -57,15 +58,32 @@ class SmallerRates:
         if steps < min(whole, 20) or not self._start:
             return None
         rates = sorted(self.lr / divisor for divisor in DIVISORS)
-        engine = build_engine(
-            "auto" if is_linear else "eager",
-            [self._restarted(rate) for rate in rates],
-            self._data,
-            self._loader,
-            epochs=self._epochs,
-        )
-        start = engine.evaluate("train", whole=False)[0].objective
-        return SmallerRatesResult(rates, _train(engine, steps), start, steps)
+        try:
+            start, objectives = self._train(rates, steps, "auto" if is_linear else "eager")
+        except UserError:
+            raise
+        except Exception:  # a component may raise anything where its numbers are too large
+            trials = [self._train_alone(rate, steps) for rate in rates]
+            start = min(start for start, _ in trials)
+            objectives = [objective for _, objective in trials]
+        return SmallerRatesResult(rates, objectives, start, steps)
+
+    def _train(self, rates: list[float], steps: int, engine: str) -> tuple[float, list[float]]:
+        """Return the objective at the start, and after the steps for each learning rate."""
+        parts = [self._restarted(rate) for rate in rates], self._data, self._loader
+        group = build_engine(engine, *parts, epochs=self._epochs)
+        start = group.evaluate("train", whole=False)[0].objective
+        return start, _train(group, steps)
+
+    def _train_alone(self, lr: float, steps: int) -> tuple[float, float]:
+        """Return the objective at the start and after the steps; infinite if a step raises."""
+        try:
+            start, (objective,) = self._train([lr], steps, "eager")
+        except UserError:
+            raise
+        except Exception:
+            return math.inf, math.inf
+        return start, objective
 
     def _restarted(self, lr: float) -> Problem:
         """Return a copy of the run at its start, with another learning rate."""

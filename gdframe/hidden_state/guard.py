@@ -86,10 +86,11 @@ class Guard:
                 )
 
 
-def undisturbed(**parts: Any) -> AbstractContextManager[Any]:
+def undisturbed(**parts: Any) -> AbstractContextManager[HiddenState | None]:
     """Return a context manager that restores the state of components when it exits.
 
-    Built-in components keep no state, unless a user has attached hooks to them.
+    Built-in components keep no state, unless a user has attached hooks to them; its value is then
+    None, else the saved state.
     """
     changeable = with_state(parts)
     return HiddenState(changeable) if changeable else nullcontext()

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from gdframe.diagnostics.learning_rate.range_test import RangeTest, no_descent
 from gdframe.engines.base import Engine
+from gdframe.engines.eager import Eager
+from gdframe.errors import UserError
 from gdframe.schedules.base import Clock, Schedule
 
 Array = NDArray[np.float64]
@@ -73,11 +75,21 @@ def _suggestion(
 
 
 def _losses(engine: Engine, steps: int) -> Array:
-    """Execute steps of the engine's only run and return their losses, (steps,); NaN at its end."""
-    losses, done = np.full(steps, math.nan), 0
+    """Execute steps of the engine's only run and return their losses, (steps,); NaN at its end.
+
+    On the plain loop a step may raise where its numbers are too large; the ramp ends before it.
+    """
+    losses, done, may_raise = np.full(steps, math.nan), 0, isinstance(engine, Eager)
     while done < steps:
-        last = min(steps, engine.clock.epoch_end(done))
-        losses[done:last] = engine.advance(done, last).loss[0]
+        last = done + 1 if may_raise else min(steps, engine.clock.epoch_end(done))
+        try:
+            losses[done:last] = engine.advance(done, last).loss[0]
+        except UserError:
+            raise
+        except Exception:  # a component may raise anything
+            if not done:
+                raise
+            break
         done = last
         if not math.isfinite(losses[done - 1]):  # it cannot recover
             break

@@ -19,7 +19,7 @@ from gdframe.engines.auto import build_engine
 from gdframe.engines.base import Engine, Problem
 from gdframe.engines.stacked import Stacked
 from gdframe.errors import UserError
-from gdframe.hidden_state import undisturbed
+from gdframe.hidden_state import DRAWS, undisturbed
 from gdframe.loaders.base import Loader
 from gdframe.registry import ENGINES
 from gdframe.stopping import Stopping
@@ -37,6 +37,10 @@ EVALUATION, EVALUATION_OF_RUN, WORK = 1e-3, 40e-6, 0.25e-9
 
 GROWTH = 10.0
 """Multiple of the start from which on an objective counts as diverged."""
+
+
+class _SharedMemoryError(Exception):
+    """Trials wrote to memory that copies share, such as a class, and so changed each other."""
 
 
 def with_lr(problem: Problem, lr: float) -> Problem:
@@ -169,9 +173,9 @@ class Trials:
         """Train one run with each learning rate from the run's start; return what they reached.
 
         Args:
-            rates: at least two learning rates. If a step raises, they are trained one by one:
-                where it raises again, as a decomposition of numbers that are not finite does, the
-                trial has diverged.
+            rates: at least two learning rates. If a step raises, or changes what all trials share,
+                such as a class, they are trained one by one: where it raises again, as a
+                decomposition of numbers that are not finite does, the trial has diverged.
             steps: at least 1; a trial may end earlier, by a rule.
 
         Raises:
@@ -199,7 +203,7 @@ class Trials:
             return None
 
     def _train(self, rates: Sequence[float], steps: int) -> list[Trial]:
-        with undisturbed(**self.problem.parts):
+        with undisturbed(**self.problem.parts) as saved:
             metrics = self.problem.metrics if self._needs_metrics else {}
             problem = replace(self.problem, metrics=metrics)
             engine = self.engine([with_lr(problem, lr) for lr in rates], steps)
@@ -221,6 +225,10 @@ class Trials:
                         course.end_epoch(row)
                     else:
                         course.diverge()
+            if len(rates) > 1 and saved is not None:
+                shared = next((place for place in saved.changes() if place != DRAWS), None)
+                if shared is not None:
+                    raise _SharedMemoryError(shared)
         return [course.trial() for course in courses]
 
     @property

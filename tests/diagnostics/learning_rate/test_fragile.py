@@ -1,0 +1,85 @@
+"""Searches with components that raise where numbers are large, or that share memory."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import gdframe as gd
+from gdframe.diagnostics.learning_rate.ramp import Ramp, try_ramp
+from gdframe.diagnostics.learning_rate.trials import Trials
+from gdframe.diagnostics.smaller_rates import SmallerRates
+
+
+class Fragile(nn.Module):
+    """Raises once its weights have grown."""
+
+    def __init__(self, limit: float = 10.0) -> None:
+        super().__init__()
+        self.layer, self.limit = nn.Linear(3, 1), limit
+
+    def forward(self, x):
+        if not float(self.layer.weight.detach().abs().max()) < self.limit:
+            raise ValueError("weights are too large")
+        return self.layer(x)
+
+
+def problem(model, rule=gd.GD, schedule=None, lr=0.01):
+    x = np.random.default_rng(0).standard_normal((20, 3))
+    data = gd.Dataset.from_arrays(x, x @ [1.0, 2.0, 3.0])
+    objective = gd.Objective(model, gd.MSE())
+    run = gd.Problem(objective, rule(model.parameters(), lr=lr), schedule or gd.Constant(), 0)
+    return run, data, gd.MiniBatch(20, 5)
+
+
+def test_a_ramp_ends_where_a_model_raises():
+    run, data, loader = problem(Fragile(), schedule=Ramp(1e6, 100), lr=1e-4)
+    engine = gd.build_engine("eager", [run], data, loader, epochs=25)
+    result = try_ramp(engine, 1e-4, 1e2, 100, None)
+    measured = np.isfinite(result.values)
+    assert 20 < measured.sum() < 100
+    assert measured[: measured.sum()].all()
+
+
+def test_smaller_rates_are_tried_one_by_one_where_a_model_raises():
+    run, data, loader = problem(Fragile(), lr=1e3)
+    result = SmallerRates(run, data, loader, epochs=10).result()
+    assert result is not None
+    assert math.isinf(result.objectives[-1])
+    assert result.lowest < result.start
+
+
+def test_an_error_at_the_start_is_raised():
+    run, data, loader = problem(Fragile(limit=0.0), lr=1e-4)
+    engine = gd.build_engine("eager", [run], data, loader, epochs=25)
+    with pytest.raises(ValueError, match="too large"):
+        engine.advance(0, 1)
+
+
+class Shared(nn.Module):
+    """Counts the calls of all its instances in its class, and grows with them."""
+
+    calls = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 1)
+
+    def forward(self, x):
+        if self.training:
+            Shared.calls += 1
+        return self.layer(x) * (1 + Shared.calls)
+
+
+def test_trials_that_share_a_class_do_not_change_each_other():
+    torch.manual_seed(0)
+    run, data, loader = problem(Shared())
+    trials = Trials(run, data, loader, epochs=3)
+    together = trials.train([0.001, 0.002, 0.003], 12)
+    assert Shared.calls == 0
+    alone = [Trials(run, data, loader, epochs=3).train([lr], 12)[0] for lr in (0.001, 0.002, 0.003)]
+    assert together == alone
