@@ -17,8 +17,9 @@ from gdframe.data.dataset import Dataset, Rows
 from gdframe.errors import UserError, first_line
 from gdframe.hidden_state import undisturbed
 from gdframe.hidden_state.attachments import is_untouched_built_in
-from gdframe.hidden_state.in_place import encoded, unchanged_rows
+from gdframe.hidden_state.in_place import unchanged_rows
 from gdframe.losses.base import Loss
+from gdframe.losses.encoded import encoded_rows
 from gdframe.metrics.tally import Tally, default_metrics
 from gdframe.models.function import Function
 from gdframe.optimizers.tensors import global_norm
@@ -181,9 +182,7 @@ class Objective:
 
     def encode(self, rows: Rows) -> Rows:
         """Return rows with their targets encoded for the loss."""
-        if self.loss is None:
-            return rows
-        return Rows(rows.features, encoded(self.loss, rows.targets, rows.features.dtype))
+        return rows if self.loss is None else encoded_rows(self.loss, rows)
 
     def evaluate(
         self,

@@ -20,6 +20,7 @@ from gdframe.data.encoding import Encoding
 from gdframe.data.new_rows import NewRows, read_rows
 from gdframe.errors import UserError, bad_value, counted, first_line, reason_of
 from gdframe.losses import Loss
+from gdframe.losses.encoded import encoded_rows
 from gdframe.metrics.tally import Tally, metrics_of_task
 from gdframe.objective import CHUNK
 from gdframe.registry import LOSSES, MODELS, is_built_in
@@ -112,7 +113,7 @@ def _log_scores(task: str, loss: Loss, outputs: torch.Tensor, new: NewRows) -> N
     if new.encoding.offset:
         targets = targets - torch.from_numpy(new.encoding.shift)
     outputs = outputs[index]
-    rows = Rows(outputs, loss.encode(targets, outputs.dtype))
+    rows = encoded_rows(loss, Rows(outputs, targets))
     tally = Tally(metrics_of_task(task), loss, rows)  # type: ignore[arg-type]
     tally.add(outputs, rows.targets)
     values = [f"{name} {value:.4g}" for name, value in tally.values().items()]

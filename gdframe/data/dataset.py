@@ -31,17 +31,28 @@ RARE = 0.4
 
 @dataclass(frozen=True)
 class Rows:
-    """Features (rows, features) and targets: (rows, outputs) numbers, or (rows,) class indices."""
+    """Features (rows, features) and targets: (rows, outputs) numbers, or (rows,) class indices.
+
+    ``values`` are numeric targets as the data has them, where a loss has encoded ``targets``
+    otherwise; metrics compare predictions with these.
+    """
 
     features: Tensor
     targets: Tensor
+    values: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def on(self, device: str) -> Rows:
         """Return a copy on a device."""
-        return Rows(self.features.to(device), self.targets.to(device))
+        values = None if self.values is None else self.values.to(device)
+        return Rows(self.features.to(device), self.targets.to(device), values)
+
+    @cached_property
+    def measured(self) -> Rows:
+        """The rows as metrics see them: with targets as the data has them."""
+        return self if self.values is None else Rows(self.features, self.values)
 
     @cached_property
     def variation(self) -> float:
@@ -154,6 +165,11 @@ class Dataset:
         # PyTorch sums whole numbers in a copy of 64 bits
         blocks = (torch.split(bit.reshape(-1), BLOCK) for bit in bits)
         return (*digests, *(sum(int(part.sum()) for part in parts) for parts in blocks))
+
+    @cached_property
+    def first_checksum(self) -> tuple[Any, ...]:
+        """The checksum when it was first asked for: before users' components saw the rows."""
+        return self.checksum()
 
     @classmethod
     def none(cls, *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Dataset:

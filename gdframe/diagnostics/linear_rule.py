@@ -65,7 +65,7 @@ class LinearRule:
 
     def __init__(self, rule: Rule, hyper: Mapping[str, Any]) -> None:
         self._rule = rule
-        self._hyper = [float(hyper[name]) for name in rule.hyper]
+        self._hyper = rule.values(hyper)
         self.lr = float(hyper["lr"])
         rest = [v for name, v in zip(rule.hyper, self._hyper, strict=True) if name != "lr"]
         self.key = (rule, *rest)

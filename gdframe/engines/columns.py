@@ -68,10 +68,8 @@ class RecordedColumns(Columns):
             raise NotElementwiseError("it treats weight and bias differently")
         self._step = self._rule.functions[0]
         super().__init__(runs)
-        self._hyper = [
-            np.array([float(values[name]) for values in self._settings])[:, None, None]
-            for name in self._rule.hyper
-        ]
+        values = np.array([self._rule.values(settings) for settings in self._settings])
+        self._hyper = [column[:, None, None] for column in values.T]
         limits = [values.get("clip_norm") for values in self._settings]
         self._limits: NDArray[np.float64] | None = None
         if any(limit is not None for limit in limits):

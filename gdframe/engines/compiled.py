@@ -26,6 +26,7 @@ from gdframe.engines.inductor import cloned, compiler, options, selected
 from gdframe.engines.inexact import InexactOperationError, RefuseInexact
 from gdframe.engines.probe import why_not_functional, why_rule_not_pure
 from gdframe.engines.row_order import depends_on_seed, row_order
+from gdframe.engines.rule_check import check_together
 from gdframe.engines.stack import Stack
 from gdframe.engines.structure import why_not_together, why_step_not_update
 from gdframe.engines.together import evaluate_together
@@ -67,9 +68,8 @@ class Compiled(Engine):
         self._orders: tuple[int, Tensor] | None = None
         self._picks_rows = depends_on_seed(loader) or loader.batch_size < loader.rows
         self._full_steps = loader.rows // loader.batch_size  # steps of an epoch with a full batch
-        small = (
-            self._products(self.runs, loader) < FEW_PRODUCTS and self._full_steps >= 4 * UNROLLED
-        )
+        few = self._products(self.runs, loader) < FEW_PRODUCTS
+        small = few and self._full_steps >= 4 * UNROLLED
         self._unrolled = UNROLLED if small and self._picks_rows else 1
         # the loop crashes if two states share memory, which happens where a rule computes them by
         # the same expression; selecting between new and old values gives each its own memory
@@ -145,6 +145,7 @@ class Compiled(Engine):
 
     def verify(self) -> None:
         """Compare compiled steps, and an epoch's last smaller batch, with the plain loop."""
+        check_together(self._stack)
         rows, size = self._part("train"), self.loader.batch_size
         spans = [(0, min(2, self._full_steps)), (self._full_steps, self.loader.steps_per_epoch)]
         for run in runs_to_check(len(self.runs)):

@@ -28,11 +28,12 @@ from gdframe.engines.expansion import (
 )  # fmt: skip
 from gdframe.engines.probe import why_not_as_declared, why_rule_not_pure
 from gdframe.engines.row_order import takes_all_rows
+from gdframe.engines.rule_check import check_together
 from gdframe.engines.structure import why_not_together, why_step_not_update
 from gdframe.engines.verification import check_evaluations, check_steps, runs_to_check
 from gdframe.hidden_state import undisturbed
 from gdframe.loaders.base import Loader
-from gdframe.losses.base import Loss
+from gdframe.losses.base import Loss, encodes_by_default
 from gdframe.metrics.tally import Tally, from_squared_error
 from gdframe.objective import Evaluation
 from gdframe.randomness import Purpose, derive, restored_generators, seed_generators
@@ -163,6 +164,8 @@ class Gram(Engine):
     @np.errstate(all="ignore")
     def verify(self) -> None:
         """Compare an update from a few rows with the plain loop's."""
+        if not isinstance(self._stack, RecordedColumns):
+            check_together(self._stack)
         rows = self._part("train")
         sample = Rows(rows.features[:SAMPLE], rows.targets[:SAMPLE])
         for run in runs_to_check(len(self.runs)):
@@ -308,7 +311,9 @@ class Gram(Engine):
 def _predicts_outputs(run: Problem) -> bool:
     """Return whether a run's predictions are the outputs, whose squared error is known."""
     loss = run.objective.loss
-    return type(loss).predict is Loss.predict and "predict" not in vars(loss)  # type: ignore[union-attr]
+    if loss is None or not encodes_by_default(loss):
+        return False
+    return type(loss).predict is Loss.predict and "predict" not in vars(loss)
 
 
 def _columns(run: Problem) -> int:

@@ -150,11 +150,14 @@ def why_not_as_declared(run: Problem, data: Dataset, loader: Loader) -> str | No
 def why_read_by_others(runs: Sequence[Problem], loader: Loader) -> str | None:
     """Return which user's component may read parameters of a model by itself, or None.
 
-    An engine that holds copies of the parameters would let it read those that a run starts from.
+    An engine that holds copies of the parameters would let it read those that a run starts from. A
+    model may hold its parameters, but no other tensor or array that shares their memory.
     """
-    readers = {}
+    readers, models = {}, []
     for run in runs:
         objective = run.objective
+        if not is_untouched_built_in(objective.model):
+            models.append(objective.model)
         parts = {"loss": objective.loss, "penalty": objective.penalty, "loader": loader}
         others: dict[str, Any] = {n: p for n, p in parts.items() if not is_untouched_built_in(p)}
         if not is_built_in(rule := type(run.optimizer)):
@@ -163,12 +166,15 @@ def why_read_by_others(runs: Sequence[Problem], loader: Loader) -> str | None:
             others["schedule"] = run.schedule
         for what, part in others.items():
             readers[id(part)] = f"its {what} ({type(part).__name__})", part
-    if not readers:
+    if not readers and not models:
         return None
     states = [HiddenState({name: part}, draws=False) for name, part in readers.values()]
     for state in states:
         if state.opaque:
             return _opaque_message(state.opaque)
+    for model in models:
+        name = f"its model ({type(model).__name__})"
+        states.append(HiddenState({name: model}, draws=False, skip=model.parameters()))
     with HiddenState({str(index): run.objective.model for index, run in enumerate(runs)}):
         for parameter in (p for run in runs for p in trained_parameters(run).values()):
             parameter.fill_(torch.nan)

@@ -1,4 +1,4 @@
-"""The recording of an update rule as scalar arithmetic, and its comparison with the rule.
+"""The recording of an update rule as scalar arithmetic.
 
 The pure function ``update`` is called once, on tensors with the shapes and types of the run's
 parameters but without values. Values that depend on hyperparameters and counters alone are computed
@@ -7,11 +7,12 @@ once a step; values that depend on a coordinate, once a coordinate.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,7 +20,8 @@ from gdframe.engines.base import Problem
 from gdframe.engines.nodes import SHARED, Node, NotElementwiseError
 from gdframe.engines.problem_state import starting_state, trained_parameters
 from gdframe.engines.recorder import Recorder
-from gdframe.engines.rule import Rule, Update
+from gdframe.engines.rule import Rule, Update, rule_key, typed
+from gdframe.engines.rule_check import compare, distinct
 from gdframe.engines.stack import settings_of
 from gdframe.engines.structure import is_number
 from gdframe.engines.symbol import Symbol
@@ -33,53 +35,74 @@ _rules: WeakKeyDictionary[Optimizer, tuple[Any, Rule]] = WeakKeyDictionary()
 """The last recorded rule of each other optimizer, with its settings and shapes."""
 
 
+MOST_COMPARED = 8
+"""Most choices of hyperparameters for which a recorded rule is compared with the rule."""
+
+
 def rule_of(runs: Sequence[Problem]) -> Rule:
     """Return the update rule that runs share as scalar arithmetic, compared with the rule.
 
-    Hyperparameters become variables. Where the rule needs them as plain numbers, as in a condition,
-    the hyperparameters that all runs share become constants, except for the learning rate.
+    The learning rate is a variable, and so are all numbers of a built-in rule. Another rule is
+    recorded with each choice of hyperparameters as they are; constants that differ between the
+    recordings become variables.
 
     Raises:
-        NotElementwiseError: the rule mixes coordinates, or an operation has no scalar form.
+        NotElementwiseError: the rule mixes coordinates, an operation has no scalar form, or
+            hyperparameters change the formula.
     """
     optimizer = runs[0].optimizer
     assert isinstance(optimizer, Optimizer)
     rule = type(optimizer)
     settings = settings_of(runs)
     params = [p.detach().cpu() for p in trained_parameters(runs[0]).values()]
-    numbers = [n for n, value in settings[0].items() if is_number(value) and n != "clip_norm"]
     shapes = tuple((p.shape, p.dtype) for p in params)
-    if is_built_in(rule):  # these rules need no constants
+    if is_built_in(rule):
         if (rule, shapes) not in _built_in_rules:
-            _built_in_rules[rule, shapes] = _record_and_compare(
-                runs[0], settings[0], params, numbers
-            )
+            numbers = [n for n, v in settings[0].items() if is_number(v) and n != "clip_norm"]
+            initial = _initial_state(runs[0])
+            recorded = record(rule, settings[0], params, initial, varying=numbers)
+            compare(recorded, rule, settings[0], params, initial)
+            _built_in_rules[rule, shapes] = recorded
         return _built_in_rules[rule, shapes]
-    cached = _rules.get(optimizer)
-    if cached is not None and cached[0] == (settings, shapes):
+    cached, key = _rules.get(optimizer), (list(map(typed, settings)), shapes)
+    if cached is not None and cached[0] == key:
         return cached[1]
-    try:
-        recorded = _record_and_compare(runs[0], settings[0], params, numbers)
-    except NotElementwiseError:
-        equal = {n for n in numbers if all(values[n] == settings[0][n] for values in settings)}
-        varying = [name for name in numbers if name == "lr" or name not in equal]
-        if varying == numbers:
-            raise
-        recorded = _record_and_compare(runs[0], settings[0], params, varying)
-    _rules[optimizer] = ((settings, shapes), recorded)
+    initial, chosen = _initial_state(runs[0]), [settings[i] for i in distinct(settings)]
+    recordings = [Recording(rule, hyper, params, initial, ["lr"]) for hyper in chosen]
+    recorded = _unified(recordings, [rule_key(hyper) for hyper in chosen])
+    for hyper in chosen[:: -(-len(chosen) // MOST_COMPARED)]:
+        compare(recorded, rule, hyper, params, initial)
+    _rules[optimizer] = (key, recorded)
     return recorded
 
 
-def _record_and_compare(
-    run: Problem, hyper: Mapping[str, Any], params: Sequence[Tensor], varying: Sequence[str]
-) -> Rule:
-    """Return a run's update rule as scalar arithmetic, compared with the rule."""
-    rule, state = type(run.optimizer), starting_state(run)
-    assert issubclass(rule, Optimizer)
-    initial = {name: [_on_cpu(v) for v in values] for name, values in state.items()}
-    recorded = record(rule, hyper, params, initial, varying=varying)
-    compare(recorded, rule, hyper, params, initial)
-    return recorded
+def _initial_state(run: Problem) -> State:
+    return {name: [_on_cpu(v) for v in values] for name, values in starting_state(run).items()}
+
+
+def _unified(recordings: Sequence[Recording], keys: Sequence[str]) -> Rule:
+    """Return one rule for recordings of one formula, whose constants may differ.
+
+    Raises:
+        NotElementwiseError: they have different formulas.
+    """
+    if len(recordings) == 1:
+        return recordings[0].rule()
+    formulas, constants = zip(*(recording.formula() for recording in recordings), strict=True)
+    if any(formula != formulas[0] for formula in formulas):
+        raise NotElementwiseError("its hyperparameters change its formula")
+    columns: dict[tuple[float, ...], int] = {}
+    lifted: dict[int, str] = {}
+    for nodes in zip(*constants, strict=True):
+        values = tuple(node.number for node in nodes)
+        if len(set(map(repr, values))) > 1:
+            lifted[id(nodes[0])] = f"h{1 + columns.setdefault(values, len(columns))}"
+    rows = zip(*columns, strict=True) if columns else [()] * len(keys)
+    return replace(
+        recordings[0].rule(lifted),
+        hyper=("lr", *(f"constant {place}" for place in range(len(columns)))),
+        constants=tuple(zip(keys, rows, strict=True)),
+    )
 
 
 def _on_cpu(value: Any) -> Any:
@@ -87,9 +110,14 @@ def _on_cpu(value: Any) -> Any:
 
 
 class Writer:
-    """Writes the nodes of a recording as lines of code; equal values are computed once."""
+    """Writes the nodes of a recording as lines of code; equal values are computed once.
 
-    def __init__(self) -> None:
+    Args:
+        name_constant: returns the name of a constant that is a variable of the step, or None.
+    """
+
+    def __init__(self, name_constant: Callable[[Node], str | None]) -> None:
+        self._name_constant = name_constant
         self.step_lines: list[str] = []
         self.step_values: list[str] = []
         self._step_names: dict[str, str] = {}
@@ -104,6 +132,8 @@ class Writer:
         """Return a node's name in later lines of its kind; write the lines that compute it."""
         if id(node) in self._done:
             return self._done[id(node)]
+        if node.number is not None and (constant := self._name_constant(node)) is not None:
+            return self._value(constant) if node.is_coordinate else constant
         texts = [
             self.carried(operand) if node.is_coordinate else self.name(operand)
             for operand in node.operands
@@ -122,7 +152,7 @@ class Writer:
     def carried(self, node: Node) -> str:
         """Return a node's name in a coordinate's lines; the node may be a value of the step."""
         text = self.name(node)
-        if node.is_coordinate or node.number is not None:
+        if node.is_coordinate or (node.number is not None and self._name_constant(node) is None):
             return text
         if node.dtype == torch.bool:
             return f"({self._value(f'1.0 if {text} else 0.0')} > F(0.5))"
@@ -143,7 +173,16 @@ def record(
     *,
     varying: Sequence[str],
 ) -> Rule:
-    """Return an update rule as scalar arithmetic.
+    """Return an update rule as scalar arithmetic; the arguments are those of ``Recording``.
+
+    Raises:
+        NotElementwiseError: the rule mixes coordinates, or an operation has no scalar form.
+    """
+    return Recording(optimizer, hyper, params, initial, varying).rule()
+
+
+class Recording:
+    """The values that an update rule computes from its arguments.
 
     Args:
         optimizer: the optimizer's class.
@@ -155,65 +194,103 @@ def record(
     Raises:
         NotElementwiseError: the rule mixes coordinates, or an operation has no scalar form.
     """
-    dtype = params[0].dtype
-    states, counters = _sorted_states(initial, params)
-    with Recorder(dtype) as recorder:
-        symbol = recorder.symbol
-        indices = range(len(params))
-        w = [symbol("w", i, params[i], is_coordinate=True) for i in indices]
-        g = [symbol("g", i, params[i], is_coordinate=True) for i in indices]
-        state: State = {}
-        for name in initial:
-            is_state = name in states
-            at = (states if is_state else counters).index(name)
-            text = f"{'s' if is_state else 'c'}{at}"
-            state[name] = [
-                symbol(text, i, v, is_coordinate=is_state) for i, v in enumerate(initial[name])
-            ]
-        zero = torch.zeros((), dtype=torch.float64)
-        numbers = {
-            name: symbol(f"h{i}", SHARED, zero, is_coordinate=False)
-            for i, name in enumerate(varying)
-        }
-        settings = {k: v for k, v in hyper.items() if k != "clip_norm"} | numbers
-        try:
-            old: State = {name: list(values) for name, values in state.items()}
-            after, changed = optimizer.update(list(w), list(g), old, settings)
-            changed = {**state, **changed}
-            if changed.keys() != state.keys():
-                extra = ", ".join(sorted(changed.keys() - state.keys()))
-                raise NotElementwiseError(f"its state '{extra}' is not in init_state")
-            ends = {
-                name: [
-                    _end(recorder, v, like) for v, like in zip(changed[name], values, strict=True)
+
+    def __init__(
+        self,
+        optimizer: type[Optimizer],
+        hyper: Mapping[str, Any],
+        params: Sequence[Tensor],
+        initial: State,
+        varying: Sequence[str],
+    ) -> None:
+        self._varying = tuple(varying)
+        self._states, self._counters = states, counters = _sorted_states(initial, params)
+        with Recorder(params[0].dtype) as recorder:
+            symbol = recorder.symbol
+            indices = range(len(params))
+            w = [symbol("w", i, params[i], is_coordinate=True) for i in indices]
+            g = [symbol("g", i, params[i], is_coordinate=True) for i in indices]
+            state: State = {}
+            for name in initial:
+                is_state = name in states
+                at = (states if is_state else counters).index(name)
+                text = f"{'s' if is_state else 'c'}{at}"
+                state[name] = [
+                    symbol(text, i, v, is_coordinate=is_state) for i, v in enumerate(initial[name])
                 ]
-                for name, values in state.items()
+            zero = torch.zeros((), dtype=torch.float64)
+            numbers = {
+                name: symbol(f"h{i}", SHARED, zero, is_coordinate=False)
+                for i, name in enumerate(varying)
             }
-            points = [_end(recorder, v, like) for v, like in zip(after, w, strict=True)]
-        except NotElementwiseError:
-            raise
-        except Exception as error:  # a rule may raise anything on tensors without values
-            raise NotElementwiseError(f"it fails on tensors without values ({error})") from error
-    writer, updates, counted = Writer(), [], set()
-    for i in range(len(params)):
-        nodes = [points[i], *(ends[name][i] for name in (*states, *counters))]
-        if any(node.owner not in (i, SHARED) for node in nodes):
-            raise NotElementwiseError("it combines different parameters")
-        writer.begin()
-        counted.add(tuple(writer.name(ends[name][i]) for name in counters))
-        values = [writer.carried(node) for node in nodes[: 1 + len(states)]]
-        updates.append(Update(tuple(writer.lines), values[0], tuple(values[1:])))
-    if len(counted) > 1:
-        raise NotElementwiseError("it counts differently for different parameters")
-    return Rule(
-        hyper=tuple(varying),
-        states=tuple(states),
-        counters=tuple(counters),
-        step_lines=tuple(writer.step_lines),
-        step_values=tuple(writer.step_values),
-        new_counters=counted.pop(),
-        updates=tuple(updates),
-    )
+            settings = {k: v for k, v in hyper.items() if k != "clip_norm"} | numbers
+            try:
+                old: State = {name: list(values) for name, values in state.items()}
+                after, changed = optimizer.update(list(w), list(g), old, settings)
+                changed = {**state, **changed}
+                if changed.keys() != state.keys():
+                    extra = ", ".join(sorted(changed.keys() - state.keys()))
+                    raise NotElementwiseError(f"its state '{extra}' is not in init_state")
+                ends = {
+                    name: [
+                        _end(recorder, v, like)
+                        for v, like in zip(changed[name], values, strict=True)
+                    ]
+                    for name, values in state.items()
+                }
+                points = [_end(recorder, v, like) for v, like in zip(after, w, strict=True)]
+            except NotElementwiseError:
+                raise
+            except Exception as error:  # a rule may raise anything on tensors without values
+                reason = f"it fails on tensors without values ({error})"
+                raise NotElementwiseError(reason) from error
+        self._ends = [
+            [points[i], *(ends[name][i] for name in (*states, *counters))] for i in indices
+        ]
+
+    def formula(self) -> tuple[Rule, list[Node]]:
+        """Return the rule with its constants as names, and the constants in order."""
+        constants: list[Node] = []
+        names: dict[int, str] = {}
+
+        def name(node: Node) -> str | None:
+            if node.dtype == torch.bool:
+                return None
+            if id(node) not in names:
+                names[id(node)] = f"constant_{len(constants)}"
+                constants.append(node)
+            return names[id(node)]
+
+        return self._write(name)[0], constants
+
+    def rule(self, lifted: Mapping[int, str] = MappingProxyType({})) -> Rule:
+        """Return the rule; ``lifted`` names constants that are variables, by their ids."""
+        rule, counts_alike = self._write(lambda node: lifted.get(id(node)))
+        if not counts_alike:
+            raise NotElementwiseError("it counts differently for different parameters")
+        return rule
+
+    def _write(self, name_constant: Callable[[Node], str | None]) -> tuple[Rule, bool]:
+        """Return the rule, and whether the counters of all parameters have one formula."""
+        writer, updates, counted = Writer(name_constant), [], []
+        for i, nodes in enumerate(self._ends):
+            if any(node.owner not in (i, SHARED) for node in nodes):
+                raise NotElementwiseError("it combines different parameters")
+            writer.begin()
+            elementwise = 1 + len(self._states)
+            counted.append(tuple(writer.name(node) for node in nodes[elementwise:]))
+            values = [writer.carried(node) for node in nodes[:elementwise]]
+            updates.append(Update(tuple(writer.lines), values[0], tuple(values[1:])))
+        rule = Rule(
+            hyper=self._varying,
+            states=tuple(self._states),
+            counters=tuple(self._counters),
+            step_lines=tuple(writer.step_lines),
+            step_values=tuple(writer.step_values),
+            new_counters=counted[0],
+            updates=tuple(updates),
+        )
+        return rule, len(set(counted)) == 1
 
 
 def _sorted_states(initial: State, params: Sequence[Tensor]) -> tuple[list[str], list[str]]:
@@ -249,92 +326,3 @@ def _end(recorder: Recorder, value: Any, like: Tensor) -> Node:
             f"{tuple(like.shape)}"
         )
     return recorder._cast(value.place.node, like)
-
-
-TRIALS, UPDATES = 3, 3
-"""Number of trials in a comparison of a recorded rule with the rule, and updates in each."""
-
-
-@np.errstate(all="ignore")
-@torch.no_grad()
-def compare(
-    rule: Rule,
-    optimizer: type[Optimizer],
-    hyper: Mapping[str, Any],
-    params: Sequence[Tensor],
-    initial: State,
-) -> None:
-    """Compare a recorded rule with the optimizer's ``update``, from random values.
-
-    Args:
-        rule: the recorded rule.
-        optimizer: the optimizer's class.
-        hyper: its hyperparameters.
-        params: tensors of the shapes and types that the rule was recorded on.
-        initial: the state before the first update.
-
-    Raises:
-        NotElementwiseError: the results differ by more than rounding.
-    """
-    allowed = 1e-9 if params[0].dtype == torch.float64 else 1e-4
-    for trial in range(TRIALS):
-        random = torch.Generator().manual_seed(trial)
-
-        def draw(like: Tensor, random: torch.Generator = random) -> Tensor:
-            return torch.randn(like.shape, generator=random, dtype=torch.float64).to(like.dtype)
-
-        points = [draw(p) for p in params]
-        state = {k: [v.clone() for v in values] for k, values in initial.items()}
-        if trial:  # the first trial begins with the initial state
-            for name in rule.states:
-                state[name] = [draw(v).abs() if trial == 1 else draw(v) for v in state[name]]
-            for name in rule.counters:
-                state[name] = [torch.full_like(v, float(trial)) for v in state[name]]
-        settings = dict(hyper)
-        for name in rule.hyper:
-            settings[name] = float(hyper[name]) * (1.0 if trial == 0 else 1.0 - 0.1 * trial)
-        for _ in range(UPDATES):
-            grads = [draw(p) for p in points]
-            recorded = rule.apply(
-                [p.numpy() for p in points],
-                [g.numpy() for g in grads],
-                [[state[name][i].numpy() for name in rule.states] for i in range(len(points))],
-                [state[name][0].numpy() for name in rule.counters],
-                [settings[name] for name in rule.hyper],
-            )
-            old = {k: [v.clone() for v in values] for k, values in state.items()}
-            after, changed = optimizer.update(
-                [p.clone() for p in points], [g.clone() for g in grads], old,
-                {k: v for k, v in settings.items() if k != "clip_norm"},
-            )  # fmt: skip
-            changed = {**old, **changed}
-            pairs = [
-                (f"parameter {i}", a, b)
-                for i, (a, b) in enumerate(zip(recorded[0], after, strict=True))
-            ]
-            pairs += [
-                (f"state '{name}'", recorded[1][i][at], changed[name][i])
-                for at, name in enumerate(rule.states)
-                for i in range(len(points))
-            ]
-            pairs += [
-                (f"counter '{name}'", recorded[2][at], value)
-                for at, name in enumerate(rule.counters)
-                for value in changed[name]
-            ]
-            for what, actual, expected in pairs:
-                if not is_close(np.asarray(actual), expected.numpy(), allowed):
-                    raise NotElementwiseError(f"recorded as arithmetic, its {what} differs")
-            points = [p.detach().clone() for p in after]
-            state = {k: [v.detach().clone() for v in values] for k, values in changed.items()}
-
-
-def is_close(actual: Any, expected: Any, allowed: float) -> bool:
-    """Return whether arrays differ by at most ``allowed`` times the largest finite value."""
-    finite = np.isfinite(expected)
-    if not np.array_equal(finite, np.isfinite(actual)):
-        return False
-    if not np.array_equal(actual[~finite], expected[~finite], equal_nan=True):
-        return False
-    size = np.abs(expected[finite]).max(initial=0.0)
-    return bool((np.abs(actual[finite] - expected[finite]) <= allowed * size).all())

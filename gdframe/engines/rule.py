@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,6 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+
+
+def rule_key(settings: Mapping[str, Any]) -> str:
+    """Return a key of hyperparameters, with their types, but for the learning rate."""
+    rest = {name: value for name, value in settings.items() if name not in ("lr", "clip_norm")}
+    return repr(typed(rest))
+
+
+def typed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return hyperparameters with their types: a rule may tell 3 from 3.0."""
+    return {name: (type(value).__qualname__, value) for name, value in settings.items()}
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,8 @@ class Rule:
         step_values: names or numbers of the step that updates use as ``u0, u1, ...``.
         new_counters: expression of each new counter.
         updates: one for each parameter, in order.
+        constants: for each choice of hyperparameters, its key and the values of the names in
+            ``hyper`` that are no hyperparameters, but constants of the formula that differ.
     """
 
     hyper: tuple[str, ...]
@@ -53,6 +66,12 @@ class Rule:
     step_values: tuple[str, ...]
     new_counters: tuple[str, ...]
     updates: tuple[Update, ...]
+    constants: tuple[tuple[str, tuple[float, ...]], ...] = ()
+
+    def values(self, settings: Mapping[str, Any]) -> list[float]:
+        """Return the value of each name in ``hyper`` for a run's hyperparameters."""
+        constants = iter(dict(self.constants)[rule_key(settings)] if self.constants else ())
+        return [float(settings[n]) if n in settings else next(constants) for n in self.hyper]
 
     @property
     def is_uniform(self) -> bool:

@@ -17,6 +17,7 @@ from gdframe.engines.structure import is_number
 from gdframe.errors import UserError
 from gdframe.optimizers.base import Optimizer
 from gdframe.optimizers.tensors import owned, storage_of
+from gdframe.registry import is_built_in
 from gdframe.schedules.base import Clock, factors_of
 
 
@@ -47,7 +48,8 @@ class Stack:
             values = [hyper[name] for hyper in self._settings]
             if name == "clip_norm" and any(value is not None for value in values):
                 values = [torch.inf if value is None else value for value in values]
-            if len(runs) > 1 and all(is_number(value) for value in values):
+            differ = is_built_in(self.rule) or len({(type(v), v) for v in values}) > 1
+            if len(runs) > 1 and all(is_number(value) for value in values) and differ:
                 self.varying[name] = torch.tensor(values, dtype=torch.float64, device=device)
             else:
                 self.constants[name] = values[0]

@@ -18,12 +18,13 @@ from torch import Tensor
 
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.base import Engine, Estimate, Part, Problem, Trace
-from gdframe.engines.columns import Columns, columns
+from gdframe.engines.columns import Columns, RecordedColumns, columns
 from gdframe.engines.eager import Eager
 from gdframe.engines.expansion import as_array
 from gdframe.engines.functional import check_functional
 from gdframe.engines.probe import why_not_functional, why_rule_not_pure
 from gdframe.engines.row_order import row_order
+from gdframe.engines.rule_check import check_together
 from gdframe.engines.stack import Stack
 from gdframe.engines.structure import why_not_together, why_step_not_update
 from gdframe.engines.together import evaluate_together
@@ -51,6 +52,8 @@ class Stacked(Engine):
         first = self.runs[0]
         self._is_linear = _is_linear(first)
         self._stack = columns(self.runs) if self._is_linear else Stack(self.runs)
+        if not isinstance(self._stack, RecordedColumns):
+            check_together(self._stack)
         for run in self.runs:
             run.objective.model.train()
         loss = first.objective.loss

@@ -1,17 +1,13 @@
-"""Notices that a model or a loss changes the rows that it is given, or encodes them by chance."""
+"""Notices that a model or a loss changes the rows that it is given."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-import torch
 from torch import Tensor
 
 from gdframe.errors import UserError
-from gdframe.registry import is_built_in
-from gdframe.sameness import same_values
 
 
 @contextmanager
@@ -41,19 +37,3 @@ def unchanged_rows(
             f"loss {type(loss).__name__}: changes its targets in place, and with them the data; "
             "compute on a copy (targets.clone())"
         )
-
-
-def encoded(loss: Any, targets: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return targets as a loss encodes them; a user's loss is given copies, and is asked twice.
-
-    Raises:
-        UserError: it answers differently the second time.
-    """
-    is_trusted = is_built_in(loss.encode)
-    first: Tensor = loss.encode(targets if is_trusted else targets.clone(), dtype)
-    if not is_trusted and not same_values(first, loss.encode(targets.clone(), dtype)):
-        raise UserError(
-            f"loss {type(loss).__name__}.encode: gives other targets when it is called again; "
-            "engines call it at different times, so add noise to the data before"
-        )
-    return first

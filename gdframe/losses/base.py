@@ -88,6 +88,11 @@ class Loss(ABC):
         return None
 
 
+def encodes_by_default(loss: Loss) -> bool:
+    """Return whether a loss takes targets as the data has them."""
+    return type(loss).encode is Loss.encode and "encode" not in vars(loss)
+
+
 class BinaryLoss(Loss):
     """Base class of losses for two classes, on one output."""
 

@@ -77,7 +77,8 @@ class Tally:
         seed: int = 0,
     ) -> None:
         self.metrics = metrics if loss is not None else {}
-        self.loss, self.rows, self._guard = loss, rows, guard or Guard({})
+        self.loss, self.rows, self._guard = loss, rows.measured, guard or Guard({})
+        self._values, self._done = rows.values, 0
         self.sums: list[Tensor] = []
         self._seed = seed
         summed = [m for m in self.metrics.values() if isinstance(m, SumMetric)]
@@ -89,11 +90,15 @@ class Tally:
         }
 
     def add(self, outputs: Tensor, targets: Tensor) -> None:
-        """Add a chunk of the model's outputs and their encoded targets."""
+        """Add the next chunk of the model's outputs and their encoded targets."""
         if not self.metrics:
             return
         assert self.loss is not None
-        targets = self.targets_for_metrics(targets)
+        if self._values is None:
+            targets = self.targets_for_metrics(targets)
+        else:
+            targets = self._values[self._done : self._done + len(outputs)]
+        self._done += len(outputs)
         views = {needs: self._view(needs, outputs) for needs, _ in self._functions}
         chunk = [self._sum(function, views[needs], targets) for needs, function in self._functions]
         self.sums = [a + b for a, b in zip(self.sums, chunk, strict=True)] if self.sums else chunk

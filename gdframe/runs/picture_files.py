@@ -8,10 +8,8 @@ from pathlib import Path
 from gdframe.runs.files import write_atomically
 from gdframe.runs.folder import DamagedError, Folder
 
-LANDSCAPE = "landscape"
-LR_RANGE = "lr_range"
-LEARNING_RATES = "learning_rates"
-HEAT_MAP = "heat_map"
+LANDSCAPE, LR_RANGE = "landscape", "lr_range"
+LEARNING_RATES, HEAT_MAP = "learning_rates", "heat_map"
 
 DARK = ".dark.png"
 """End of the name of a picture's copy for dark pages."""
@@ -47,8 +45,7 @@ def write_picture(folder: Path, name: str, png: bytes, part: str = "") -> Path:
     Raises:
         OSError: the file cannot be written.
     """
-    path = picture_path(folder, name, part)
-    write_atomically(path, png)
+    write_atomically(path := picture_path(folder, name, part), png)
     return path
 
 
@@ -61,8 +58,7 @@ def read_pictures(folder: Path, name: str) -> dict[str, tuple[bytes, bytes | Non
     inside, pictures = Folder(folder), {}
     for path in _pictures(inside, name):
         dark = dark_path(path)
-        content = _read(inside, path)
-        if content is not None:
+        if (content := _read(inside, path)) is not None:
             copy = _read(inside, dark) if inside.files(dark.name) else None
             pictures[path.stem.removeprefix(name).removeprefix("-")] = content, copy
     return pictures

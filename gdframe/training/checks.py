@@ -14,7 +14,7 @@ from torch import nn
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.base import Problem
 from gdframe.errors import UserError
-from gdframe.hidden_state import undisturbed
+from gdframe.hidden_state import undisturbed, with_state
 from gdframe.loaders.base import Loader
 from gdframe.losses.base import Loss
 from gdframe.metrics.base import Metric
@@ -100,6 +100,25 @@ def check_observers(observers: Any) -> list[Observer]:
     for observer in listed:
         check_kinds({"observer": observer})
     return listed
+
+
+def refuse_changed_rows(problem: Problem, data: Dataset) -> None:
+    """Check that the rows are as they were before users' components first saw them.
+
+    PyTorch does not notice what is written through ``.data`` or by NumPy.
+
+    Raises:
+        UserError: a row has changed.
+    """
+    objective, metrics = problem.objective, problem.metrics or {}
+    parts = {"model": objective.model, "loss": objective.loss, "penalty": objective.penalty}
+    others = with_state({**parts, **{f"metric {name}": m for name, m in metrics.items()}})
+    if others and data.checksum() != data.first_checksum:
+        named = " or ".join(f"{name} {type(part).__name__}" for name, part in others.items())
+        raise UserError(
+            f"{named}: writes into the rows it is given, and so changes the data; compute on a "
+            "copy (features.clone(), targets.clone())"
+        )
 
 
 def check_metrics(metrics: Mapping[str, Any], problem: Problem, data: Dataset) -> None:

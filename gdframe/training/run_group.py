@@ -10,6 +10,7 @@ from functools import partial
 from gdframe.engines.base import CannotExecute, Engine, Trace
 from gdframe.engines.eager import Eager
 from gdframe.stopping import Verdict
+from gdframe.training.checks import refuse_changed_rows
 from gdframe.training.evaluation import Evaluator
 from gdframe.training.replay import SnapshotTimer
 from gdframe.training.run import Run
@@ -49,7 +50,9 @@ class RunGroup:
         self.engine.copy_from_modules()
         self._evaluator.reset()
         self._stopwatch, self._snapshot_timer = SharedStopwatch(len(self.runs)), SnapshotTimer()
-        return self._judge_all(lambda run: run.begin(self._stopwatch))
+        verdicts = self._judge_all(lambda run: run.begin(self._stopwatch))
+        self._refuse_changed_rows()
+        return verdicts
 
     def execute(self, steps: int) -> Trace:
         """Execute steps of all runs, at least 1 and at most to the end of the epoch."""
@@ -70,7 +73,14 @@ class RunGroup:
                 verdict = run.end_epoch()
             return verdict or run.out_of_time()
 
-        return self._judge_all(judge)
+        verdicts = self._judge_all(judge)
+        if verdicts:
+            self._refuse_changed_rows()
+        return verdicts
+
+    def _refuse_changed_rows(self) -> None:
+        for run in self.runs[:1]:  # runs of one structure have the same kinds of components
+            refuse_changed_rows(run.spec.problem, run.spec.data)
 
     def _judge_all(self, judge: Callable[[Run], Verdict | None]) -> dict[Run, Verdict]:
         self.verdicts = {}

@@ -14,8 +14,9 @@ import gdframe as gd
 from gdframe.engines.nodes import NotElementwiseError
 from gdframe.engines.operations import ARITHMETIC, COMPARISONS, LOGIC
 from gdframe.engines.recorder import REWRITTEN
-from gdframe.engines.recording import compare, record, rule_of
+from gdframe.engines.recording import record, rule_of
 from gdframe.engines.rule import Rule, Update
+from gdframe.engines.rule_check import compare
 
 SHAPES = ((2, 3), (2,))
 
@@ -201,7 +202,11 @@ def test_numbers_that_a_rule_branches_on_become_constants():
         return problems
 
     assert rule_of(runs(0.1, 0.1)).hyper == ("lr",)
-    with pytest.raises(NotElementwiseError, match="decides by a value"):
+    varied = rule_of(runs(0.1, 0.2))
+    assert varied.hyper == ("lr", "constant 0")
+    for decay in (0.1, 0.2):
+        assert varied.values({"lr": 0.5, "decay": decay}) == [0.5, decay]
+    with pytest.raises(NotElementwiseError, match="change its formula"):
         rule_of(runs(0.1, 0.0))
 
 

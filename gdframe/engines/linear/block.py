@@ -89,7 +89,7 @@ class Block:
         self.bias_states = np.zeros((k, n, *count) if self.many else (k, n, 1), self.dtype)
         self.counters = np.zeros((len(rule.counters), *count))
         self._settings = groups = settings_of(runs)
-        self.hyper = self._by_run([[g[name] for name in rule.hyper] for g in groups], np.float64)
+        self.hyper = self._by_run([rule.values(g) for g in groups], np.float64)
         limits = [g.get("clip_norm") for g in groups]
         clip = np.array([np.inf if limit is None else limit for limit in limits], self.dtype)
         self.clip = clip if self.many else clip[0]

@@ -1,0 +1,26 @@
+"""Rows with targets as a loss encodes them."""
+
+from __future__ import annotations
+
+from gdframe.data.dataset import Rows
+from gdframe.errors import UserError
+from gdframe.losses.base import Loss, encodes_by_default
+from gdframe.registry import is_built_in
+from gdframe.sameness import same_values
+
+
+def encoded_rows(loss: Loss, rows: Rows) -> Rows:
+    """Return rows with targets as a loss encodes them; a user's loss gets copies, and twice.
+
+    Raises:
+        UserError: it answers differently the second time.
+    """
+    targets, dtype, is_trusted = rows.targets, rows.features.dtype, is_built_in(loss.encode)
+    first = loss.encode(targets if is_trusted else targets.clone(), dtype)
+    if not is_trusted and not same_values(first, loss.encode(targets.clone(), dtype)):
+        raise UserError(
+            f"loss {type(loss).__name__}.encode: gives other targets when it is called again; "
+            "engines call it at different times, so add noise to the data before"
+        )
+    is_own = loss.task == "regression" and not encodes_by_default(loss)
+    return Rows(rows.features, first, targets if is_own else None)

@@ -1,0 +1,163 @@
+"""What users' components see and write beside their arguments: rows, and other names of weights."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import gdframe as gd
+
+X = np.random.default_rng(0).standard_normal((30, 3))
+
+
+def data_of(targets=None):
+    y = X @ [1.0, 2.0, 3.0] if targets is None else targets
+    return gd.Dataset.from_arrays(X, y, validation=0.2, dtype=torch.float64)
+
+
+def fit(model, loss=None, engine="auto", data=None, size=30, **settings):
+    data = data or data_of()
+    model = model.double()
+    loader = gd.MiniBatch(data.rows, min(size, data.rows))
+    return gd.Trainer(
+        model, loss or gd.MSE(), gd.GD(model.parameters(), lr=0.05), loader, data,
+        epochs=4, engine=engine, **settings,
+    ).fit()  # fmt: skip
+
+
+# rows
+
+WRITES = {
+    ".data": lambda x: x.data.clamp_(-0.5, 0.5),
+    "numpy": lambda x: np.multiply(x.numpy(), 0.9, out=x.numpy()),
+    "order": lambda x: x.data.copy_(x.data.flip(0).clone()),
+    "detach": lambda x: x.detach().numpy().fill(1.0),
+}
+
+
+@pytest.mark.parametrize("when", ["always", "evaluation"])
+@pytest.mark.parametrize("write", WRITES)
+def test_a_model_that_writes_into_the_rows_is_refused(write, when):
+    class Writes(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(3, 1)
+
+        def forward(self, x):
+            if when == "always" or not self.training:
+                WRITES[write](x)
+            return self.layer(x)
+
+    with pytest.raises(gd.UserError, match=r"model Writes: (writes into|forward changes)"):
+        fit(Writes(), size=5)
+
+
+def test_a_loss_that_writes_into_the_targets_is_refused():
+    class Writes(gd.Loss):
+        def __call__(self, outputs, targets):
+            targets.data.sub_(0.1 * targets.data.mean())
+            return ((outputs - targets) ** 2).mean()
+
+    with pytest.raises(gd.UserError, match="loss Writes: writes into"):
+        fit(gd.Linear(3), Writes())
+
+
+def test_a_batch_is_the_models_own():
+    class Clamps(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(3, 1)
+
+        def forward(self, x):
+            if self.training:  # the rows of a mini-batch are a copy
+                x.data.clamp_(-0.5, 0.5)
+            return self.layer(x)
+
+    data = data_of()
+    before = data.train.features.clone()
+    fit(Clamps(), data=data, size=5)
+    assert torch.equal(data.train.features, before)
+
+
+# parameters by other names
+
+NAMES = {
+    "detached": lambda weight: weight.detach(),
+    "numpy": lambda weight: weight.detach().numpy(),
+    "a row": lambda weight: weight.data[0],
+    "in a list": lambda weight: [weight.detach()],
+    "in a function": lambda weight: partial(torch.sum, weight.detach()),
+}
+
+
+@pytest.mark.parametrize("engine", ["linear", "gram", "compiled"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_that_knows_its_weights_by_another_name_is_refused(name, engine):
+    class Looking(gd.LinearModel):
+        def __init__(self):
+            super().__init__(3, 1, bias=True)
+            self.seen = NAMES[name](self.weight)
+
+        def design(self, x):
+            return x
+
+    data, model = data_of(), Looking().double()
+    model.seen = NAMES[name](model.weight)
+    loader = gd.FullBatch(data.rows)
+    rule = gd.GD(model.parameters(), lr=0.05)
+    with pytest.raises(gd.CannotExecute, match="Looking"):
+        gd.Trainer(model, gd.MSE(), rule, loader, data, epochs=4, engine=engine)
+
+
+# targets that a loss encodes
+
+
+class LogMSE(gd.MSE):
+    def encode(self, targets, dtype):
+        return targets.log().to(dtype)
+
+    def predict(self, outputs):
+        return outputs.exp()
+
+
+class Scaled(gd.MSE):
+    def encode(self, targets, dtype):
+        return (targets / 10).to(dtype)
+
+    def predict(self, outputs):
+        return 10 * outputs
+
+
+class Median(gd.Metric):
+    """The median error, on all rows at once."""
+
+    task = "regression"
+
+    def __call__(self, predicted, targets):
+        return (predicted - targets).abs().median()
+
+
+@pytest.mark.parametrize("engine", ["eager", "linear", "gram"])
+@pytest.mark.parametrize("loss", [LogMSE, Scaled])
+def test_metrics_compare_values_with_values(engine, loss):
+    data = data_of(np.exp(X @ [0.1, 0.2, 0.3] + 1))
+    model = gd.Linear(3).double()
+    metrics = [*map(gd.METRICS.build, ["r2", "rmse", "mae"]), Median()]
+    result = gd.Trainer(
+        model, loss(), gd.GD(model.parameters(), lr=0.1), gd.FullBatch(data.rows), data,
+        epochs=5, engine=engine, metrics=metrics,
+    ).fit()  # fmt: skip
+    for part, rows in (("train", data.train), ("validation", data.validation)):
+        with torch.no_grad():
+            error = loss().predict(result.module(rows.features)) - rows.targets
+        metrics = result.metrics[part]
+        spread = rows.targets - rows.targets.mean()
+        expected = 1 - float(error.square().sum() / spread.square().sum())
+        assert metrics["r2"] == pytest.approx(expected, rel=1e-9)
+        assert metrics["rmse"] == pytest.approx(float(error.square().mean().sqrt()), rel=1e-9)
+        assert metrics["mae"] == pytest.approx(float(error.abs().mean()), rel=1e-9)
+        assert metrics["Median"] == pytest.approx(float(error.abs().median()), rel=1e-9)
