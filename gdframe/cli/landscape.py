@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -32,6 +33,9 @@ POINTS, FEWEST_BETWEEN = 50, 101
 
 MOST_REFINED, MOST_PRODUCTS = 40_000, 1e10
 """Most points to evaluate in a refinement, and most products of a parameter and a row in them."""
+
+PRODUCTS_PER_SECOND = 1e10
+"""Products of a parameter and a row that an evaluation computes in a second, about."""
 
 BYTES_OF_POINT = 100
 """Approximate memory of a grid point: its coordinates, its objective, and their copies."""
@@ -84,11 +88,11 @@ def landscape(
         rows: most training rows to evaluate the loss on, evenly spaced.
         plugins: files or modules with components of the runs, if it is not known that you trained
             with them.
-        seconds: longest training of a run, as estimated.
+        seconds: longest training of a run, and longest evaluation of the grid, as estimated.
 
     Raises:
-        UserError: a folder has no ended run, a run would train for too long, the runs have
-            different objectives, or a parameter does not exist.
+        UserError: a folder has no ended run, a run would train for too long, the grid would take
+            too long, the runs have different objectives, or a parameter does not exist.
     """
     if points is not None:
         whole("--points", points, 2)
@@ -119,6 +123,14 @@ def landscape(
         if plane.share == 1 and not parameters:  # the plane has the function's own coordinates
             all_points = np.concatenate([all_points, plane.project(minima(first))])
         grid = tuple(np.linspace(*ends, points or POINTS) for ends in equal_spans(all_points))
+    products = float(len(plane.origin) * math.prod(map(len, grid)))
+    if first.spec.loss is not None:
+        products *= min(rows, first.spec.data.rows)
+    if (needed := products / PRODUCTS_PER_SECOND) > seconds:
+        raise UserError(
+            f"{first.folder}: takes about {needed:,.0f} s to draw, more than {seconds:,.0f} s; "
+            "choose fewer --points or --rows"
+        )
     minimum = known_minimum(first.result, first.folder)
     grid, values = _objective(first, plane, grid, rows, minimum, is_refined=points is None)
     is_finite = np.isfinite(values)

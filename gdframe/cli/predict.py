@@ -70,6 +70,8 @@ def predict(
     with _usable(run):
         encoding = Encoding.from_json(metadata["encoding"])
         sizes = {"features": len(encoding.mean), "outputs": metadata["outputs"]}
+        if encoding.offset and len(encoding.offset) != metadata["outputs"]:
+            raise ValueError(f"{len(encoding.offset)} offsets do not fit the outputs")
         check_model(config["model"], **sizes, tensors=tensors)
         loss = _loss(metadata, encoding.classes)
         model = build_model(config["model"], **sizes).to(getattr(torch, config["dtype"]))
@@ -78,7 +80,8 @@ def predict(
     if is_built_in(MODELS.get(config["model"]["name"])):
         widest = max(widest, sizes_of(json.dumps(config["model"]), **sizes)[1])
     rows = max(1, min(CHUNK, int(MOST_NUMBERS / widest)))
-    new = read_rows(encoding, path, strict=strict)
+    with _usable(run):
+        new = read_rows(encoding, path, strict=strict)
     model.eval()
     parts = []
     for features in new.features(np.dtype(config["dtype"]), rows):

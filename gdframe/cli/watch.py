@@ -18,7 +18,7 @@ from rich.text import Text
 
 from gdframe.cli.sparkline import BLOCKS, PLAIN_BLOCKS, spark
 from gdframe.config.command import resume_command
-from gdframe.config.values import plain, read_config
+from gdframe.config.values import plain, rate_text, read_config
 from gdframe.errors import UserError, bad_value, printable
 from gdframe.runs.files import require_folder
 from gdframe.runs.recorded_history import Array, RecordedHistory
@@ -136,7 +136,7 @@ class RunView:
         history = run.read_history(result)
         status = _status(result, damage, is_training=is_training)
         table = Table.grid(padding=(0, 2))
-        table.add_row("run", Text(printable(f"{self.folder}, lr {self._lr:g}")))
+        table.add_row("run", Text(printable(f"{self.folder}, lr {rate_text(self._lr)}")))
         reason = f": {damage}" if damage else ""
         if result is not None:
             reason = f": {result['reason']}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,13 +12,18 @@ from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.diagnostics import Diagnostics
 from gdframe.diagnostics.preflight import advice_on_curvature, advice_on_data, advice_on_rate
 from gdframe.engines.auto import build_engine
+from gdframe.engines.likeness import first_difference
 from gdframe.errors import UserError, first_line, typed_as
+from gdframe.losses.base import Loss
+from gdframe.registry import LOSSES, is_built_in
 from gdframe.runs.checkpoint_file import Capture
 from gdframe.runs.result import Result
 from gdframe.runs.run_folder import RunFolder
 from gdframe.training.run import Run
 from gdframe.training.run_group import RunGroup
 from gdframe.training.run_spec import RunSpec
+
+log = logging.getLogger("gdframe")
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,10 +88,24 @@ class PreparedRun:
             "outputs": spec.loss.outputs(spec.data) if spec.loss else 0,
             "loss": loss if spec.loss else None,
         }
+        _warn_of_unsaved(spec.loss, loss)
         if result.coefficients is not None:
             self.folder.write_coefficients(result.coefficients)
         self.folder.write_model(spec.model, metadata)
         return result.save(self.folder.path)
+
+
+def _warn_of_unsaved(loss: Loss | None, settings: Mapping[str, Any]) -> None:
+    """Warn if a user's loss holds what it lacks where ``predict`` builds it from its settings."""
+    if loss is None or is_built_in(loss):
+        return
+    place = first_difference(loss, LOSSES.configured(settings))
+    if place is not None:
+        log.warning(
+            "warning: loss %s: %s is set in training, and predictions with the saved model do not "
+            "know it; pass it as an argument, or keep it in a buffer of the model",
+            settings["name"], place,
+        )  # fmt: skip
 
 
 def prepare(
@@ -141,7 +161,14 @@ def make_group(
             item.run.restore(capture)
         except UserError:
             raise
-        except (KeyError, ValueError, TypeError, RuntimeError, IndexError) as error:
+        except (
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+        ) as error:
             raise UserError(
                 f"the checkpoint in {item.folder} does not fit the config: {first_line(error)}; "
                 "remove its folder to train the run from the start"

@@ -12,6 +12,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from gdframe.config.stored import check_growth, parse_config
+from gdframe.diagnostics.learning_rate import AUTO
 from gdframe.errors import UserError, escaped, printable, user_path
 from gdframe.runs.files import require_folder
 from gdframe.runs.folder import DamagedError
@@ -19,6 +20,11 @@ from gdframe.runs.run_folder import CONFIG, RunFolder
 from gdframe.runs.sweep_folder import SweepFolder
 
 log = logging.getLogger("gdframe")
+
+
+def rate_text(lr: float | str) -> str:
+    """Return a learning rate of a config as text; before the search it is ``auto``."""
+    return lr if isinstance(lr, str) else f"{lr:g}"
 
 
 def read_config(folder: Path) -> DictConfig:
@@ -39,7 +45,10 @@ def read_config(folder: Path) -> DictConfig:
         raise UserError(f"{folder}: is not a run folder; it has no {CONFIG}")
     text = run.read_config_text()
     try:
-        return parse_config(text)
+        config = parse_config(text)
+        if config.lr == AUTO and run.has_training_output():
+            raise ValueError("lr is auto, and the run has begun with a number")
+        return config
     except ValueError as error:
         raise DamagedError(
             f"{path}: is damaged: {error}; the other files of the run are whole, and predict needs "

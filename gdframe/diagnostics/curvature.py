@@ -141,8 +141,10 @@ class Curvature:
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Restore the tensors that ``state`` returned."""
         self._vector = state["vector"].numpy().copy() if "vector" in state else None
-        self.largest = float(state["largest"]) if "largest" in state else None
-        self.smallest = float(state["smallest"]) if "smallest" in state else None
+        numbers = {n: float(state[n]) for n in ("largest", "smallest") if n in state}
+        if not all(map(math.isfinite, numbers.values())):
+            raise ValueError("its curvature is not finite")
+        self.largest, self.smallest = numbers.get("largest"), numbers.get("smallest")
 
     def _spectrum(self, parameters: Mapping[str, Tensor], **settings: Any) -> Extremes:
         """Return the extreme eigenvalues of the Hessian at some parameters."""

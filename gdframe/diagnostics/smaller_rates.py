@@ -6,7 +6,6 @@ one run group.
 
 from __future__ import annotations
 
-import copy
 import math
 from dataclasses import replace
 
@@ -17,6 +16,7 @@ from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.trial_outcome import SmallerRatesResult
 from gdframe.engines.auto import build_engine
 from gdframe.engines.base import Engine, Problem
+from gdframe.engines.problem_state import copied
 from gdframe.errors import UserError
 from gdframe.loaders.base import Loader
 from gdframe.models.plain import is_linear_in_parameters
@@ -87,7 +87,7 @@ class SmallerRates:
 
     def _restarted(self, lr: float) -> Problem:
         """Return a copy of the run at its start, with another learning rate."""
-        objective, optimizer = copy.deepcopy((self._run.objective, self._run.optimizer))
+        objective, optimizer = copied(self._run)
         with torch.no_grad():
             for name, parameter in objective.model.named_parameters():
                 if name in self._start:

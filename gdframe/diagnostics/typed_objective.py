@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
 
 from gdframe.data.dataset import Rows
 from gdframe.engines.probe import is_linear
@@ -37,20 +36,18 @@ class TypedObjective:
         self._function = FunctionalObjective(objective, names, dtype=dtype)
         self._model, y = objective.model, rows.targets
         self._targets = y.to(dtype) if y.is_floating_point() else y
-        self._is_linear = is_linear(self._model, rows.features)
-        features = rows.features
+        self._is_linear, features = is_linear(self._model, rows.features), rows.features
         if self._is_linear:
             with torch.no_grad(), evaluation_mode(self._model):
                 features = self._model.design(features)  # type: ignore[operator]
-            named = self._model.named_parameters()
-            self._fixed = {name: p.detach().to(dtype) for name, p in named}
+            self._fixed = {n: p.detach().to(dtype) for n, p in self._model.named_parameters()}
         self._features = features.to(dtype)
 
     def outputs(self, parameters: Mapping[str, Tensor]) -> Tensor:
         """Return the model's outputs (rows, outputs) at parameters; of a Function its value."""
         if self._is_linear:
             values = {**self._fixed, **parameters}
-            return linear(self._features, values["weight"], values.get("bias"))
+            return torch.nn.functional.linear(self._features, values["weight"], values.get("bias"))
         with evaluation_mode(self._model):
             return self._function.outputs(parameters, self._features)
 
@@ -81,9 +78,8 @@ def is_same_in_double(objective: Objective, parameters: Mapping[str, Tensor], ro
             leaves = {n: p.detach().to(dtype).requires_grad_() for n, p in parameters.items()}
             function = TypedObjective(objective, leaves, rows, dtype)
             if noise is None:
-                outputs = function.outputs(leaves).detach()
-                noise = torch.randn(outputs.shape, generator=random).to(outputs)
-                noise *= NOISE * (1 + outputs.abs().max())
+                z = function.outputs(leaves).detach()
+                noise = torch.randn(z.shape, generator=random).to(z) * NOISE * (1 + z.abs().max())
             value = function(leaves, noise.to(dtype))
             slopes = torch.autograd.grad(value, list(leaves.values()), allow_unused=True)
             pairs = zip(slopes, leaves.values(), strict=True)
@@ -91,5 +87,4 @@ def is_same_in_double(objective: Objective, parameters: Mapping[str, Tensor], ro
             gradients.append(torch.cat(flat).double())
     except Exception:  # a user's component may take one type alone
         return False
-    first, second = gradients
-    return bool((first - second).norm() <= ALIKE * second.norm())
+    return bool((gradients[0] - gradients[1]).norm() <= ALIKE * gradients[1].norm())

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -14,6 +17,7 @@ from gdframe.engines.problem_state import may_draw
 from gdframe.engines.row_order import row_order
 from gdframe.engines.stored_state import read_state, write_state
 from gdframe.errors import UserError
+from gdframe.hidden_state import HiddenState, with_state
 from gdframe.hidden_state.in_place import unchanged_rows
 from gdframe.loaders.base import Loader
 from gdframe.objective import Evaluation
@@ -21,6 +25,8 @@ from gdframe.optimizers.base import Optimizer
 from gdframe.optimizers.tensors import global_norm
 from gdframe.randomness import Purpose, derive, restored_generators, seed_generators, seeded
 from gdframe.registry import ENGINES
+
+log = logging.getLogger("gdframe")
 
 STEP_SECONDS, TENSOR_SECONDS, WORK_SECONDS = 200e-6, 40e-6, 0.5e-9
 """Seconds for a step, for each parameter tensor, and for each product of a value and a row.
@@ -41,6 +47,7 @@ class Eager(Engine):
         self._rates = [[g["lr"] for g in run.optimizer.param_groups] for run in self.runs]
         self._may_draw = [may_draw(run) for run in self.runs]
         self._order: tuple[tuple[int, int], Tensor | None] | None = None
+        self._leaves_traces: dict[int, bool] = {}  # whether evaluations of a run change components
         for run in self.runs:
             _ = run.trained  # as it is before the first step
 
@@ -130,9 +137,38 @@ class Eager(Engine):
                 evaluations.append(UNKNOWN)
                 continue
             device, draws = rows.targets.device, self._may_draw[index]
-            with seeded(run.seed, Purpose.EVALUATION, device=device, all_libraries=draws):
+            with (
+                seeded(run.seed, Purpose.EVALUATION, device=device, all_libraries=draws),
+                self._without_traces(index),
+            ):
                 evaluations.append(run.evaluate(rows, self.data, gradient=part == "train"))
         return evaluations
+
+    @contextmanager
+    def _without_traces(self, index: int) -> Iterator[None]:
+        """Restore what users' components change in an evaluation, if they do in the first one."""
+        if self._leaves_traces.get(index) is False:
+            yield
+            return
+        objective = self.runs[index].objective
+        parts = {"model": objective.model, "loss": objective.loss, "penalty": objective.penalty}
+        known = [*objective.model.parameters(), *self.data.tensors]
+        saved = HiddenState(with_state(parts), draws=False, skip=known)
+        if index not in self._leaves_traces and saved.opaque and not saved.opaque.endswith(")"):
+            _warn_of_hidden(saved.opaque)
+        yield
+        if not self._leaves_traces.setdefault(index, saved.changed() is not None):
+            return
+        saved.restore()
+
+
+@cache
+def _warn_of_hidden(place: str) -> None:
+    log.warning(
+        "warning: %s hides its state, as an iterator does: evaluations may change it, and with it "
+        "the run; keep numbers instead",
+        place,
+    )
 
 
 def one_step(
@@ -157,10 +193,22 @@ def one_step(
         parameter.grad = None
     with unchanged_rows(objective.model, objective.loss, batch.features, batch.targets):
         loss = objective.batch_loss(batch.features, batch.targets)
-    torch.autograd.backward(loss + objective.penalty_value())
+    value = loss + objective.penalty_value()
+    if not value.requires_grad:
+        raise UserError(
+            f"model {type(objective.model).__name__}: the objective does not depend on a trained "
+            "parameter: a model or a loss detaches its result, or all parameters are frozen"
+        )
+    torch.autograd.backward(value)
     for group, lr in zip(optimizer.param_groups, rates, strict=True):
         group["lr"] = lr
-    norm = global_norm([p.grad for p in parameters if p.grad is not None])
+    grads = [p.grad for p in parameters if p.grad is not None]
+    if not grads:
+        raise UserError(
+            f"model {type(objective.model).__name__}: replaces its parameters while it trains, so "
+            "that the optimizer does not see them; write into them instead (parameter.copy_)"
+        )
+    norm = global_norm(grads)
     if isinstance(optimizer, Optimizer) and not optimizer.state:
         with seeded(run.seed, Purpose.STATE, device=batch.targets.device):
             for group in optimizer.param_groups:

@@ -104,7 +104,8 @@ def _own_method(model: nn.Module) -> str | None:
 
 def _opaque_message(place: str) -> str:
     """Return a message about a place whose state cannot be compared."""
-    return f"{place} hides its state, as an iterator, a file or a name looked up by text does"
+    what = "an iterator, a file, the clock or a name looked up by text"
+    return f"{place} hides its state, as {what} does"
 
 
 def _change_message(name: str, model: nn.Module, place: str, mode: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from gdframe.engines.base import Problem
 from gdframe.hidden_state.attachments import has_attachments
 from gdframe.hidden_state.transparency import is_library
+from gdframe.objective import Objective
 from gdframe.optimizers.base import Optimizer, State
 from gdframe.optimizers.tensors import restored
 from gdframe.randomness import Purpose, seeded
@@ -37,6 +39,19 @@ def may_draw(run: Problem) -> bool:
         return True
     parts = [*objective.model.modules(), objective.loss, objective.penalty, optimizer]
     return not all(part is None or is_library(type(part)) for part in parts)
+
+
+def copied(run: Problem) -> tuple[Objective, torch.optim.Optimizer]:
+    """Return copies of a run's objective and of its optimizer, bound to the copied parameters.
+
+    PyTorch copies an optimizer without the attributes that its class adds.
+    """
+    memo: dict[int, Any] = {}
+    objective, optimizer = copy.deepcopy((run.objective, run.optimizer), memo)
+    for name, value in vars(run.optimizer).items():
+        if name not in vars(optimizer):
+            vars(optimizer)[name] = copy.deepcopy(value, memo)
+    return objective, optimizer
 
 
 def starting_state(run: Problem, loaded: Mapping[str, Tensor] | None = None) -> State:

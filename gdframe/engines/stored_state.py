@@ -70,14 +70,23 @@ def held_places(run: Problem) -> set[str]:
     """Return what ``read_state`` reads, as paths of ``HiddenState``."""
     model, groups = run.objective.model, _values_in_groups(run.optimizer)
     names = [*model.state_dict()]
-    for path, module in model.named_modules():
-        if type(module).get_extra_state is not nn.Module.get_extra_state:
-            names += [f"{path}.{name}".lstrip(".") for name in vars(module)]
+    for path, module in _with_extra_state(model).items():
+        names += [f"{path}.{name}".lstrip(".") for name in vars(module)]
     return {f"model.{name}" for name in names} | {
         f"optimizer.param_groups[{index}][{name!r}]"
         for index, group in enumerate(groups)
         for name in ("params", "lr", *group)
     }
+
+
+def places_of_extra_state(model: nn.Module) -> set[str]:
+    """Return the modules whose attributes ``read_state`` reads, as paths of ``HiddenState``."""
+    return {f"model.{path}".rstrip(".") for path in _with_extra_state(model)}
+
+
+def _with_extra_state(model: nn.Module) -> dict[str, nn.Module]:
+    plain = nn.Module.get_extra_state
+    return {p: m for p, m in model.named_modules() if type(m).get_extra_state is not plain}
 
 
 def _load_model(model: nn.Module, values: Mapping[str, Any]) -> None:
@@ -152,6 +161,13 @@ def _load_groups(optimizer: torch.optim.Optimizer, stored: list[dict[str, Any]])
             f"{len(optimizer.param_groups)}"
         )
     present = _values_in_groups(optimizer)
+    for name, value in (item for before in stored for item in before.items()):
+        default = optimizer.defaults.get(name)
+        numbers = (int, float)
+        if name in (*BOOKKEEPING, "lr") or isinstance(default, numbers) > isinstance(
+            value, numbers
+        ):
+            raise ValueError(f"'{name}' in its parameter groups is of another optimizer")
     for group, before, now in zip(optimizer.param_groups, stored, present, strict=True):
         for name in now.keys() - before.keys():
             if name in optimizer.defaults:

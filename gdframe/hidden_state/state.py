@@ -242,7 +242,7 @@ class HiddenState:
         self._dict(f"{path} attribute", vars(function))
         if is_library(function):  # a wrapper of a library holds what it wraps, seen above
             return
-        if function.__name__ not in NOT_CALLED and (hidden := reflection_in(names)):
+        if function.__name__ not in NOT_CALLED and (hidden := reflection_in(function, names)):
             self.opaque = self.opaque or f"{path} ({hidden})"
         self._names(path, function.__globals__, names)
         for name in names & sys.modules.keys():  # modules that the function imports when called
@@ -276,7 +276,7 @@ class HiddenState:
     def _module(self, path: str, module: types.ModuleType, names: set[str]) -> None:
         """Save the values in a module that a function may name."""
         done = self._modules.setdefault(id(module), set())
-        names = names - done
+        names = {*vars(module)} if "getattr" in names and not is_library(module) else names - done
         done |= names
         self._names(path, vars(module), names, DATA if is_library(module) else object)
 

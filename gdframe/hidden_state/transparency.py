@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import dis
 import functools
 import gc
 import logging
@@ -60,10 +61,18 @@ REFLECTION = {
     "globals", "vars", "exec", "eval", "__import__", "import_module", "setattr", "delattr",
     "__dict__", "__globals__", "__closure__", "__builtins__", "_getframe", "currentframe",
     "get_objects", "get_referents", "open", "read_text", "write_text", "read_bytes", "write_bytes",
-    "getenv", "putenv", "time", "time_ns", "perf_counter", "monotonic", "process_time",
-    "now", "urandom",
+    "exists", "is_file", "is_dir", "iterdir", "stat", "input",
 }  # fmt: skip
-"""Names by which code reaches values that it does not name: modules, frames, files, the clock."""
+"""Names by which code reaches values that it does not name: modules, frames, files."""
+
+OUTSIDE = {
+    "os", "posix", "nt", "posixpath", "ntpath", "genericpath", "pathlib", "glob", "shutil", "io",
+    "_io", "tempfile", "fileinput", "mmap", "fcntl", "time", "datetime", "_datetime", "calendar",
+    "uuid", "secrets", "socket", "_socket", "select", "ssl", "http", "urllib", "requests",
+    "subprocess", "multiprocessing", "threading", "_thread", "asyncio", "signal", "_signal",
+    "resource", "psutil", "platform", "locale", "gc", "inspect", "readline", "sqlite3", "shelve",
+}  # fmt: skip
+"""Modules that reach what is outside a process's values: the clock, files, other processes."""
 
 NOT_CALLED = {
     "__init__", "__new__", "__init_subclass__", "__setstate__", "__getstate__", "__reduce__",
@@ -99,10 +108,19 @@ def _is_library_file(file: str) -> bool:
     return inner != file and not inner.startswith(("site-packages", "dist-packages"))
 
 
+def is_outside(value: Any) -> bool:
+    """Return whether a module, a class or a function reaches what is outside the values."""
+    if isinstance(value, types.ModuleType):
+        return value.__name__.partition(".")[0] in OUTSIDE
+    kinds = (type, types.FunctionType, types.BuiltinFunctionType)
+    module = getattr(value, "__module__", None) if isinstance(value, kinds) else None
+    return isinstance(module, str) and module.partition(".")[0] in OUTSIDE
+
+
 def hides_state(value: Any) -> bool:
     """Return whether a value may keep state in C that its attributes do not show."""
     if isinstance(value, (*SHOWN, logging.Logger)):
-        return False
+        return is_outside(value)
     return any(_is_compiled(owner) for owner in type(value).__mro__ if owner not in _PLAIN_BASES)
 
 
@@ -140,12 +158,41 @@ def _is_fixed(value: Any) -> bool:
     return isinstance(value, PLAIN) or (type(value) is tuple and all(map(_is_fixed, value)))
 
 
-def reflection_in(names: set[str]) -> str | None:
-    """Return a name by which code reaches values that it does not name; None without one."""
+def reflection_in(function: types.FunctionType, names: set[str]) -> str | None:
+    """Return a name by which a function reaches values that it does not name; None without one.
+
+    Args:
+        function: its globals and the modules it imports are looked at.
+        names: that it uses.
+    """
     hidden = names & REFLECTION
     if {"sys", "modules"} <= names:
         hidden.add("modules")
+    known = function.__globals__
+    hidden |= {name for name in names if name in known and is_outside(known[name])}
+    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+    hidden |= {name for name, cell in cells if _is_full(cell) and is_outside(cell.cell_contents)}
+    if names & OUTSIDE:
+        hidden |= _imported_by(function.__code__) & OUTSIDE
     return min(hidden, default=None)
+
+
+def _is_full(cell: types.CellType) -> bool:
+    try:
+        return cell.cell_contents is not cell
+    except ValueError:
+        return False
+
+
+def _imported_by(code: types.CodeType) -> set[str]:
+    """Return the packages that code and the functions in it import when they are called."""
+    names = {
+        str(step.argval).partition(".")[0]
+        for step in dis.get_instructions(code)
+        if step.opname == "IMPORT_NAME"
+    }
+    inner = [c for c in code.co_consts if isinstance(c, types.CodeType)]
+    return names.union(*map(_imported_by, inner))
 
 
 def names_in(code: types.CodeType) -> set[str]:

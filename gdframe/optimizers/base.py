@@ -213,6 +213,11 @@ class Optimizer(torch.optim.Optimizer):
         """
         values = [computed(p) for p in params]
         state = cls.init_state(list(values))
+        if not isinstance(state, Mapping):
+            raise UserError(
+                f"{cls.__name__}.init_state: returned {described(state)}; expected a dict of names "
+                "and lists of one tensor for each parameter"
+            )
         for name, entries in state.items():
             if not isinstance(entries, (list, tuple)) or len(entries) != len(values):
                 raise UserError(

@@ -61,6 +61,7 @@ def described(value: Any) -> str:
 
 def global_norm(tensors: list[Tensor]) -> Tensor:
     """Return the Euclidean norm over all entries of all tensors, a 0-d tensor."""
+    tensors = [t.coalesce().values() if t.is_sparse else t for t in tensors]
     flat = tensors[0] if len(tensors) == 1 else torch.cat([t.reshape(-1) for t in tensors])
     norm: Tensor = torch.linalg.vector_norm(flat)
     return norm

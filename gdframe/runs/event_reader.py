@@ -11,6 +11,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.util.tensor_util import make_ndarray
 
 from gdframe.runs.event_records import masked_checksum
@@ -22,6 +23,9 @@ _HEADER, _CHECKSUM_SIZE = struct.Struct("<QI"), 4
 
 MOST_BYTES = 1 << 24
 """Most bytes of an event, of which two may become a value of a hundred bytes."""
+
+MOST_CURVES, MOST_POINTS = 2_000, 2_000_000
+"""Most curves of a folder, and most points of all of them."""
 
 LARGEST_SCALAR = 400
 """Most bytes of an event with a scalar; larger events are histograms, texts and pictures."""
@@ -84,15 +88,31 @@ def read_curves(
         damages: gets a message about each damaged file.
     """
     curves: dict[str, tuple[list[float], list[float]]] = {}
+    count = 0
+    for path, step, value in _values(paths, damages):
+        number = _scalar(value)
+        if number is None:
+            continue
+        count += 1
+        if count > MOST_POINTS or (len(curves) == MOST_CURVES and value.tag not in curves):
+            if damages is not None:
+                most = f"{MOST_CURVES:,} curves or {MOST_POINTS:,} points"
+                damages.append(f"{path}: has more than {most}; the first are used")
+            break
+        steps, values = curves.setdefault(value.tag, ([], []))
+        steps.append(step)
+        values.append(number)
+    return {tag: (np.array(x), np.array(y)) for tag, (x, y) in curves.items()}
+
+
+def _values(
+    paths: Iterable[Path], damages: list[str] | None
+) -> Iterator[tuple[Path, float, Summary.Value]]:
+    """Yield each value in event files with its file and its step."""
     for path in paths:
         for _, event in read_records(path, damages, most=LARGEST_SCALAR):
             for value in event.summary.value:
-                number = _scalar(value)
-                if number is not None:
-                    steps, values = curves.setdefault(value.tag, ([], []))
-                    steps.append(float(event.step))
-                    values.append(number)
-    return {tag: (np.array(x), np.array(y)) for tag, (x, y) in curves.items()}
+                yield path, float(event.step), value
 
 
 def _scalar(value: Any) -> float | None:

@@ -7,7 +7,9 @@ import io
 import logging
 from collections.abc import Mapping, Sequence
 
+from gdframe.errors import printable
 from gdframe.runs.folder import MOST_OF_ALL, Folder, optional
+from gdframe.runs.spreadsheet import cell
 
 HISTORY = "history.csv"
 
@@ -54,19 +56,20 @@ class HistoryTable:
     def __init__(self, folder: Folder, columns: Sequence[str], step: int) -> None:
         self.columns = list(columns)
         rows = [row for row in read_rows(folder) if float(row["step"]) <= step]
+        names = [cell(printable(column)) for column in columns]
         text = io.StringIO()
-        writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(rows)
+        writer = csv.writer(text)
+        writer.writerow(names)
+        writer.writerows([row.get(name, "") for name in names] for row in rows)
         folder.write(HISTORY, text.getvalue())
         self._file = io.TextIOWrapper(folder.append(HISTORY), encoding="utf-8", newline="")
-        self._writer = csv.DictWriter(self._file, columns, restval="", extrasaction="ignore")
+        self._writer = csv.writer(self._file)
         self._step = float(rows[-1]["step"]) if rows else -1.0
 
     def add(self, row: Mapping[str, float]) -> None:
         """Add a row, unless the table has one of its step or of a later one."""
         if row["step"] > self._step:
-            self._writer.writerow(row)
+            self._writer.writerow([row.get(column, "") for column in self.columns])
             self._file.flush()
             self._step = row["step"]
 

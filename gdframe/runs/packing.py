@@ -56,10 +56,12 @@ def unpack(packed: Mapping[str, Tensor]) -> dict[str, Any]:
     values: dict[str, Any] = {n: v for n, v in packed.items() if n.partition(".")[0] != TEXT}
     if TEXT not in packed:
         return values
+    if packed[TEXT].dtype != torch.uint8 or packed[TEXT].ndim != 1:
+        raise ValueError(f"its {TEXT} are not text")
     try:
         plain = parse_json(bytes(packed[TEXT].tolist()).decode("ascii"))
         return values | {name: _decoded(value, packed) for name, value in plain.items()}
-    except (AttributeError, LookupError, TypeError, RecursionError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, RecursionError) as error:
         raise ValueError(f"its {TEXT} are damaged") from error
 
 

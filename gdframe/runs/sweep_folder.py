@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -193,6 +193,19 @@ class SweepFolder(Folder):
             if not any(path.parent.iterdir()):
                 path.parent.rmdir()
 
+    def check_run_folder(self, name: str) -> None:
+        """Check that a run's folder lies inside, and is none of the sweep's own.
+
+        Raises:
+            UserError: it does not, or it is.
+        """
+        self.subfolder(name)
+        if (first := Path(name).parts[:1]) in ((MEANS,), (WORKERS,)):
+            raise UserError(
+                f"hydra.sweep.subdir={name}: a sweep keeps its own files in {first[0]}; choose "
+                "another name"
+            )
+
     def mean(self, name: str) -> RunFolder:
         """Return the folder for the mean curves of a configuration.
 
@@ -224,8 +237,7 @@ def sweep_of(run: Path) -> SweepFolder | None:
     Raises:
         UserError: the path leads to itself.
     """
-    parents: Sequence[Path] = user_path(run, home=False).parents[:3]
-    folders = (SweepFolder(parent) for parent in parents)
+    folders = (SweepFolder(parent) for parent in user_path(run, home=False).parents)
     return next((folder for folder in folders if folder.has_jobs()), None)
 
 

@@ -121,9 +121,24 @@ def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
     return {n: v.shape for n, v in state.items() if is_fixed or n.startswith("model.")}
 
 
+MOST_LOOKS = 1_000
+"""Most times that a rule can have found a run far from a stationary point: it waits twice as long
+each time."""
+
+
 def _memories(facts: Mapping[str, Any]) -> dict[str, Memory]:
-    """Return the memories of the stopping rules, from checkpoints of version 0.1 too."""
-    if "stopping" in facts:
-        return copied(facts["stopping"])
+    """Return the memories of the stopping rules, from checkpoints of version 0.1 too.
+
+    Raises:
+        ValueError: that of the built-in rule is damaged.
+    """
     names = ("best", "last", "stale", "rising")
-    return {"improvement": {name: facts["course"][name] for name in names}}
+    if "stopping" not in facts:
+        return {"improvement": {name: facts["course"][name] for name in names}}
+    memories = copied(facts["stopping"])
+    memory = memories.get("improvement")
+    if memory is not None and (
+        not {*names} <= memory.keys() or not 0 <= memory.get("looks", 0) <= MOST_LOOKS
+    ):
+        raise ValueError("the memory of its stopping rules is damaged")
+    return memories

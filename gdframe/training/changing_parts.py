@@ -8,7 +8,7 @@ from functools import cache
 
 from torch import Tensor
 
-from gdframe.engines.stored_state import held_places
+from gdframe.engines.stored_state import held_places, places_of_extra_state
 from gdframe.hidden_state import HiddenState, with_state
 from gdframe.training.run_spec import RunSpec
 
@@ -50,6 +50,9 @@ class ChangingParts:
         """Note how the parts and the stopping rules are before the first step."""
         if self._at_start is None:
             parts = {**self._parts, "stopping": with_state(self._spec.stopping.rules)}
+            if self._parts:  # what a component writes to a parameter besides its values
+                named = self._spec.model.named_parameters()
+                parts |= {f"model parameter {name}": vars(parameter) for name, parameter in named}
             self._at_start = HiddenState(parts, draws=False, skip=[*self._held(), self._spec.data])
 
     def warn_of_unsaved(self) -> None:
@@ -62,9 +65,12 @@ class ChangingParts:
         more = f" and {len(places) - MOST_NAMED} more" * (len(places) > MOST_NAMED)
         parts = {place.replace("[", ".").partition(".")[0].split(" ")[0] for place in places}
         advice = [f"; {text}" for part, text in REMEDIES.items() if part in parts]
+        who = "a resumed run starts"
+        if "model" in parts:
+            who = "a resumed run, and predictions with the saved model, start"
         _warn(
-            f"checkpoints do not hold {', '.join(named)}{more}, which training changes: a resumed "
-            f"run starts anew there{''.join(advice)}"
+            f"checkpoints do not hold {', '.join(named)}{more}, which training changes: {who} anew "
+            f"there{''.join(advice)}"
         )
 
     def _held(self) -> list[object]:
@@ -74,10 +80,15 @@ class ChangingParts:
         return held + [v for v in model.state_dict().values() if isinstance(v, Tensor)]
 
     def _unsaved(self) -> Iterator[str]:
-        held = held_places(self._spec.problem)
+        held, whole = held_places(self._spec.problem), places_of_extra_state(self._spec.model)
         for place in self._at_start.changes() if self._at_start else ():
-            if not any(place == h or place.startswith((f"{h}.", f"{h}[")) for h in held):
+            if place not in whole and not any(
+                place == h or place.startswith((f"{h}.", f"{h}[")) for h in held
+            ):
                 yield place
+        state = self._spec.optimizer.state if self._at_start else {}
+        kept = (str, Tensor)
+        yield from (f"optimizer.state[{key!r}]" for key in state if not isinstance(key, kept))
 
 
 @cache

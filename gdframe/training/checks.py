@@ -166,6 +166,11 @@ def check_fit(model: nn.Module, optimizer: torch.optim.Optimizer, data: Dataset)
             f"data on device {device}: expected cpu or cuda; other devices lack float64, in "
             "which objectives are summed and updates counted"
         )
+    if any("lr" not in group for group in optimizer.param_groups):
+        raise UserError(
+            f"optimizer {type(optimizer).__name__}: a parameter group has no 'lr', the learning "
+            "rate, which a schedule sets before each step; add it to the defaults"
+        )
     check_step(model, optimizer)
     known = {id(parameter) for parameter in model.parameters()}
     if any(id(p) not in known for group in optimizer.param_groups for p in group["params"]):

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 
+import command
 import pytest
 
 import gdframe as gd
@@ -107,6 +108,26 @@ def test_a_run_folder_is_refused_as_a_sweep_folder(tmp_path, monkeypatch, capsys
         gd.sweep("lr=0.01,0.1", "epochs=1", folder="single")
     assert "single" in capsys.readouterr().err
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "single").rglob("*")} == before
+
+
+@pytest.mark.parametrize("depth", [1, 2, 6])
+def test_a_run_is_locked_with_its_sweep_however_deep_it_lies(gdframe, tmp_path, depth):
+    subdir = "/".join(["x"] * (depth - 1) + ["${hydra.job.num}"])
+    words = ["-m", "seed=0,1", "lr=0.01", "epochs=2", "sweep.dir=s", f"hydra.sweep.subdir={subdir}"]
+    assert gdframe(*words).code == 0
+    run = tmp_path.joinpath("s", *["x"] * (depth - 1), "0")
+    with command.locked_elsewhere(tmp_path / "s"):
+        done = gdframe("resume", str(run), "epochs=3")
+    assert done.code == 2
+    assert "another process" in done.err
+
+
+@pytest.mark.parametrize("name", ["mean", ".batches"])
+def test_a_run_takes_no_folder_of_its_sweep(gdframe, tmp_path, name):
+    subdir = f"hydra.sweep.subdir={name}/${{hydra.job.num}}"
+    done = gdframe("-m", "seed=0,1", "lr=0.01", "epochs=2", "sweep.dir=s", subdir)
+    assert done.code == 2
+    assert f"a sweep keeps its own files in {name}" in done.err
 
 
 def test_run_folders_are_named_by_hydras_subdir(gdframe, tmp_path):

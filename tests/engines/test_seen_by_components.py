@@ -161,3 +161,119 @@ def test_metrics_compare_values_with_values(engine, loss):
         assert metrics["rmse"] == pytest.approx(float(error.square().mean().sqrt()), rel=1e-9)
         assert metrics["mae"] == pytest.approx(float(error.abs().mean()), rel=1e-9)
         assert metrics["Median"] == pytest.approx(float(error.abs().median()), rel=1e-9)
+
+
+# evaluations leave no trace
+
+
+class Annealed(gd.Loss):
+    """Counts its calls."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, outputs, targets):
+        self.calls += 1
+        return ((outputs - targets) ** 2).mean() * (1 + 1 / self.calls)
+
+
+class Initialised(nn.Module):
+    """Initialises itself from the first rows that it sees."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 1)
+        self.register_buffer("is_ready", torch.tensor(False))
+        self.register_buffer("scale", torch.ones(3))
+
+    def forward(self, x):
+        if not self.is_ready:
+            self.scale.copy_(1 / x.detach().std(0))
+            self.is_ready.fill_(True)
+        return self.layer(x * self.scale)
+
+
+@pytest.mark.parametrize(
+    ("make", "loss"), [(lambda: nn.Linear(3, 1), Annealed), (Initialised, gd.MSE)]
+)
+def test_an_evaluation_leaves_no_trace(make, loss):
+    torch.manual_seed(0)
+    first = make().double()
+    data = data_of()
+    second = type(first)(3, 1) if isinstance(first, nn.Linear) else make()
+    second.double().load_state_dict(first.state_dict())
+    value, loader = loss(), gd.MiniBatch(data.rows, 6)
+    rule = torch.optim.SGD(second.parameters(), lr=0.05)
+    for epoch in range(4):
+        order = loader.order(epoch, 0)
+        for k in range(loader.steps_per_epoch):
+            rows = order[k * 6 : (k + 1) * 6]
+            rule.zero_grad()
+            value(second(data.train.features[rows]), data.train.targets[rows]).backward()
+            rule.step()
+    fit(first, loss(), engine="eager", data=data, size=6)
+    for a, b in zip(first.parameters(), second.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+
+
+# mistakes that PyTorch reports without a name
+
+
+class Detaches(gd.Loss):
+    def __call__(self, outputs, targets):
+        return ((outputs.detach() - targets) ** 2).mean()
+
+
+class Replaces(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(3, 1))
+
+    def forward(self, x):
+        if self.training:
+            self.weight = nn.Parameter(self.weight.detach() + 1)
+        return x @ self.weight
+
+
+class ListState(gd.GD):
+    @staticmethod
+    def init_state(params):
+        return [torch.zeros_like(p) for p in params]
+
+
+class NoRate(torch.optim.Optimizer):
+    def __init__(self, params):
+        super().__init__(params, {"step_size": 0.1})
+
+    def step(self, closure=None):
+        pass
+
+
+@pytest.mark.parametrize(("model", "loss", "rule", "words"), [
+    (nn.Linear(3, 1), Detaches(), None, "Linear: the objective does not depend"),
+    (Replaces(), gd.MSE(), None, "Replaces: replaces its parameters"),
+    (nn.Linear(3, 1), gd.MSE(), ListState, "ListState.init_state: returned a list"),
+    (nn.Linear(3, 1), gd.MSE(), lambda p, lr: NoRate(p), "NoRate: a parameter group has no 'lr'"),
+])  # fmt: skip
+def test_a_mistake_is_named(model, loss, rule, words):
+    data, model = data_of(), model.double()
+    optimizer = (rule or gd.GD)(model.parameters(), lr=0.05)
+    with pytest.raises(gd.UserError, match=words):
+        gd.Trainer(
+            model, loss, optimizer, gd.MiniBatch(data.rows, 5), data, epochs=2, engine="eager"
+        ).fit()
+
+
+def test_sparse_gradients_train_on_the_plain_loop():
+    class Embedded(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table = nn.Embedding(5, 1, sparse=True)
+
+        def forward(self, x):
+            return self.table((x[:, 0] > 0).long())
+
+    data, model = data_of(), Embedded().double()
+    rule = torch.optim.SGD(model.parameters(), lr=0.05)
+    result = gd.Trainer(model, gd.MSE(), rule, gd.MiniBatch(data.rows, 5), data, epochs=5).fit()
+    assert result.objective < result.history["objective"][0]

@@ -37,6 +37,48 @@ class CountingRule(gd.StoppingRule):
         self.epochs += 1
 
 
+class MarksParameters(torch.optim.SGD):
+    """Keeps its last gradients as attributes of the parameters."""
+
+    __module__ = __name__
+
+    def __init__(self, params):
+        super().__init__(params, lr=0.01)
+
+    def step(self, closure=None):
+        super().step()
+        for parameter in self.param_groups[0]["params"]:
+            parameter.last = parameter.grad.clone()
+
+
+class CountsByGroup(torch.optim.SGD):
+    """Counts under the number of the group instead of a parameter."""
+
+    __module__ = __name__
+
+    def __init__(self, params):
+        super().__init__(params, lr=0.01)
+
+    def step(self, closure=None):
+        super().step()
+        self.state[0]["t"] = self.state[0].get("t", 0) + 1
+
+
+class ScaledWeight(torch.nn.Linear):
+    """Keeps a number as an attribute of its weight."""
+
+    __module__ = __name__
+
+    def __init__(self):
+        super().__init__(3, 1)
+        self.weight.scale = 1.0
+
+    def forward(self, x):
+        if self.training:
+            self.weight.scale *= 0.9
+        return super().forward(x)
+
+
 @pytest.fixture
 def warnings(caplog):
     changing_parts._warn.cache_clear()
@@ -48,8 +90,11 @@ def warnings(caplog):
     [
         ("model.mean", {"model": HiddenBuffer}),
         ("optimizer.calls", {"optimizer": CountsCalls}),
-        ("loss.scale", {"loss": CountingLoss}),
+        ("attributes of loss", {"loss": CountingLoss}),
         ("stopping['CountingRule'].epochs", {"stopping": [CountingRule()]}),
+        ("model parameter inner.weight", {"optimizer": MarksParameters}),
+        ("optimizer.state[0]", {"optimizer": CountsByGroup}),
+        ("model parameter weight['scale']", {"model": ScaledWeight}),
     ],
 )
 def test_state_that_no_checkpoint_holds_is_named_once(place, parts, warnings):
@@ -59,7 +104,8 @@ def test_state_that_no_checkpoint_holds_is_named_once(place, parts, warnings):
         run.run.capture()
         run.run.capture()
     (message,) = warnings()
-    assert f"checkpoints do not hold {place}, which training changes" in message
+    assert message.startswith(f"warning: checkpoints do not hold {place}")
+    assert ("predictions with the saved model" in message) == place.startswith("model")
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def _confusion(confusion: Mapping[str, Any]) -> list[Table]:
     classes, tables = confusion.get("classes") or [], []
     for part, name in PARTS.items():
         counts = confusion.get(part)
-        if not counts or len(counts) != len(classes):
+        if not counts or [*map(len, counts)] != [len(classes)] * len(classes):
             continue
         rows = [[f"true {label}", *line] for label, line in zip(classes, counts, strict=True)]
         head = ["", *(f"predicted {label}" for label in classes)]

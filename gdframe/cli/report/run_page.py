@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import shlex
 from collections.abc import Mapping
@@ -16,15 +17,20 @@ from gdframe.cli.report.run_figures import figures_of, has_batches
 from gdframe.cli.report.versions_table import versions_of
 from gdframe.config.command import command, resume_command
 from gdframe.config.known_minimum import known_minimum
-from gdframe.config.values import files_of_data, plain, read_config
+from gdframe.config.values import files_of_data, plain, rate_text, read_config
 from gdframe.errors import UserError, reason_of
 from gdframe.runs import picture_files
 from gdframe.runs.recorded_history import RecordedHistory
 from gdframe.runs.run_folder import RunFolder
 from gdframe.stopping import Status
 
+log = logging.getLogger("gdframe")
+
 QUICK_SECONDS, QUICK_BYTES = 5.0, 1 << 28
 """Longest training of a run that is trained again for its landscape, and most bytes of its data."""
+
+MOST_COORDINATES = 50
+"""Most coordinates of a function's last point that are shown."""
 
 LANDSCAPE = ("The landscape around its path", "Contours of the objective with the run's path on it")
 
@@ -114,7 +120,7 @@ def _facts(config: Mapping[str, Any], result: Mapping[str, Any] | None) -> list[
         ]
     facts += [
         ("update rule", name("optimizer")),
-        ("learning rate", f"{config['lr']:g}"),
+        ("learning rate", rate_text(config["lr"])),
         ("seed", str(config["seed"])),
         ("engine", f"{name('engine')} ({reason})"
          if (reason := fields.get("engine_reason")) else name("engine")),
@@ -142,11 +148,12 @@ def _outcome(result: Mapping[str, Any]) -> list[Table]:
         if key in seconds:
             rows.append([label, seconds[key]])
     tables = [Table(["quantity", "value"], rows, "At the end")]
-    if result.get("point"):
-        tables.append(
-            Table(["coordinate", "value"], [[i, x] for i, x in enumerate(result["point"], 1)],
-                  "Last point")
-        )  # fmt: skip
+    if point := result.get("point"):
+        title = "Last point"
+        if len(point) > MOST_COORDINATES:
+            title += f", {MOST_COORDINATES} of {len(point):,} coordinates"
+        coordinates = [[i, x] for i, x in enumerate(point[:MOST_COORDINATES], 1)]
+        tables.append(Table(["coordinate", "value"], coordinates, title))
     return tables
 
 
@@ -225,7 +232,12 @@ def _pictures(
         png, dark = picture(drawn), picture(drawn, DARK)
     except Exception as error:  # the rest of the page is worth more than its last picture
         kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
-        notes.append(f"No landscape: {reason_of(error) or f'{kind}{error}'}.")
+        log.warning("warning: no landscape: %s", reason_of(error) or f"{kind}{error}")
+        # the reason may quote a file outside the folder, and the page may be passed on
+        notes.append(
+            "No landscape: it could not be drawn where the report was written; python -m gdframe "
+            f"landscape {shlex.quote(str(folder))} tells why."
+        )
         return pictures
     return [Picture(png, LANDSCAPE[1], LANDSCAPE[0], dark), *pictures]
 

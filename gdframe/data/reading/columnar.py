@@ -162,6 +162,10 @@ def _require_arrays(file: Path, archive: zipfile.ZipFile) -> None:
     require_memory(str(file), COPIES * size, FEWER)
 
 
+FEW_CELLS = 1_000_000
+"""Cells of an Excel sheet, empty ones too, that are read however small the file is."""
+
+
 def read_excel(file: Path) -> list[list[Any]]:
     """Return the rows of the first sheet of an Excel file.
 
@@ -176,12 +180,22 @@ def read_excel(file: Path) -> list[list[Any]]:
             "pip install 'gdframe[excel]', or save the sheet as CSV"
         ) from error
     with zipfile.ZipFile(file) as archive:
-        require_memory(str(file), COPIES * sum(i.file_size for i in archive.infolist()), FEWER)
+        size = sum(i.file_size for i in archive.infolist())
+    require_memory(str(file), COPIES * size, FEWER)
     book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-    sheet = book.worksheets[0]
-    rows = [list(row) for row in sheet.iter_rows(values_only=True)]
+    rows, cells, most = [], 0, max(FEW_CELLS, size)
+    for row in book.worksheets[0].iter_rows(values_only=True):  # with empty cells in the gaps
+        cells += max(1, len(row))
+        if cells > most:
+            book.close()
+            raise UserError(
+                f"{file}: a cell lies far from the others, which leaves more than {most:,} empty "
+                "ones between: delete it, or save the sheet as CSV"
+            )
+        if any(value is not None for value in row):
+            rows.append(list(row))
     book.close()
-    return [row for row in rows if any(value is not None for value in row)]
+    return rows
 
 
 def read_json(file: Path, source: TextFile) -> pa.Table:

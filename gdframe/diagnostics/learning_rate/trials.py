@@ -17,6 +17,7 @@ from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.learning_rate.trial_course import RunningTrial, Trial
 from gdframe.engines.auto import build_engine
 from gdframe.engines.base import Engine, Problem
+from gdframe.engines.problem_state import copied
 from gdframe.engines.stacked import Stacked
 from gdframe.errors import UserError
 from gdframe.hidden_state import DRAWS, undisturbed
@@ -45,7 +46,7 @@ class _SharedMemoryError(Exception):
 
 def with_lr(problem: Problem, lr: float) -> Problem:
     """Return a copy of a problem with another learning rate."""
-    objective, optimizer = copy.deepcopy((problem.objective, problem.optimizer))
+    objective, optimizer = copied(problem)
     set_lr(optimizer, lr)
     return replace(problem, objective=objective, optimizer=optimizer)
 

@@ -110,7 +110,7 @@ def compose_jobs(
             composition = composer.compose(list(overrides))
             in_place = anchored(composition)  # raises for unknown keys and wrong types
             name = composition.subfolder(number, run_overrides)
-            SweepFolder(folder).subfolder(name)
+            SweepFolder(folder).check_run_folder(name)
         except (HydraException, OmegaConfBaseException) as error:
             raise explain(error, run_overrides) from error
         jobs.append(Job(number, run_overrides, in_place, folder / name))

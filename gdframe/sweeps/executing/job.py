@@ -197,10 +197,13 @@ def read_jobs(folder: Path) -> list[Job]:
     sweep = SweepFolder(folder)
     content = sweep.read_jobs()
     try:
-        bases = [Base.from_text(base["config"], base["hydra"]) for base in content["bases"]]
-        references = [references_in(base.config) for base in bases]
+        texts = [(base["config"], base["hydra"]) for base in content["bases"]]
+        used = dict.fromkeys(texts[item["base"]] for item in content["jobs"])
+        built = {text: Base.from_text(*text) for text in used}  # each of them once
+        references = {text: references_in(base.config) for text, base in built.items()}
+        bases = [built.get(text) for text in texts]
         for item in content["jobs"]:
-            check_values(item["values"], references[item["base"]])
+            check_values(item["values"], references[texts[item["base"]]])
         jobs = [
             Job(
                 number=item["number"],
