@@ -232,12 +232,12 @@ def _pictures(
         png, dark = picture(drawn), picture(drawn, DARK)
     except Exception as error:  # the rest of the page is worth more than its last picture
         kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
-        log.warning("warning: no landscape: %s", reason_of(error) or f"{kind}{error}")
-        # the reason may quote a file outside the folder, and the page may be passed on
-        notes.append(
-            "No landscape: it could not be drawn where the report was written; python -m gdframe "
-            f"landscape {shlex.quote(str(folder))} tells why."
-        )
+        reason = reason_of(error) or f"{kind}{error}"
+        if files_of_data(config["data"]):  # it may quote them, and the page may be passed on
+            log.warning("warning: no landscape: %s", reason)
+            command = f"python -m gdframe landscape {shlex.quote(str(folder))}"
+            reason = f"it could not be drawn where the report was written; {command} tells why"
+        notes.append(f"No landscape: {reason}.")
         return pictures
     return [Picture(png, LANDSCAPE[1], LANDSCAPE[0], dark), *pictures]
 
