@@ -9,6 +9,7 @@ from datetime import date
 import numpy as np
 import pytest
 from safetensors import safe_open
+from thinned import thinned
 
 FIELDS = [
     "status", "reason", "variant", "engine", "model", "loss", "optimizer", "lr", "seed", "epochs",
@@ -65,15 +66,15 @@ def test_divergence_is_a_result(gdframe):
 
 @pytest.mark.parametrize(
     "arguments",
-    [
+    thinned([
         ["variant=minibatch", "lr=2"],
         ["variant=minibatch", "lr=5"],
         ["variant=sgd", "lr=1", "dtype=float64"],
         ["variant=minibatch", "lr=20", "dtype=float64"],
         ["model=double_well", "model.start=[1e30]"],
-    ],
+    ], 2),
     ids=" ".join,
-)
+)  # fmt: skip
 def test_a_diverged_run_ends_with_finite_parameters(gdframe, arguments):
     done = gdframe(*arguments)
     assert done.code == 3, done.err
@@ -96,7 +97,7 @@ def test_a_run_that_hardly_moves_is_told_so(gdframe):
 
 @pytest.mark.parametrize(
     "arguments",
-    [
+    thinned([
         ["variant=batch", "dtype=float64", "optimizer=momentum"],
         ["variant=sgd", "data=wine", "optimizer=nesterov", "penalty=l1"],
         ["variant=minibatch", "data=digits", "model=cnn", "optimizer=adam"],
@@ -112,9 +113,9 @@ def test_a_run_that_hardly_moves_is_told_so(gdframe):
         ["model=double_well", "schedule=exponential"],
         ["experiment=logistic"],
         ["experiment=digits"],
-    ],
+    ], 3),
     ids=" ".join,
-)
+)  # fmt: skip
 def test_components_compose(gdframe, arguments):
     done = gdframe(*arguments, "epochs=2", "stopping.tolerance=null")
     assert done.code == 0, done.out + done.err

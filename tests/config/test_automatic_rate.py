@@ -6,6 +6,7 @@ import json
 
 import pytest
 import yaml
+from thinned import thinned
 
 import gdframe as gd
 from gdframe.config import automatic_rate
@@ -134,7 +135,7 @@ class Rateless(torch.optim.Rprop):
 
 @pytest.mark.parametrize(
     ("words", "is_found"),
-    [
+    thinned([
         (("model=stubborn",), False),
         (("model=counting",), True),
         (("optimizer=signs",), True),
@@ -144,8 +145,8 @@ class Rateless(torch.optim.Rprop):
         (("stopping=early",), True),
         (("model=double_well",), True),
         (("data.validation=0",), True),
-    ],
-)
+    ], 3),
+)  # fmt: skip
 def test_components_of_others_and_schedules_get_a_rate_or_the_fallback(
     gdframe, tmp_path, words, is_found
 ):

@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from thinned import thinned
 
 import gdframe as gd
 
@@ -83,7 +84,7 @@ EXPLAINED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("overrides", "status", "words"), EXPLAINED)
+@pytest.mark.parametrize(("overrides", "status", "words"), thinned(EXPLAINED, 2))
 def test_runs_end_with_advice(tmp_path, overrides, status, words):
     result = gd.train(*overrides, folder=tmp_path / "run")
     assert str(result.status) in status.split(" or ")
@@ -229,7 +230,7 @@ KINKS = [
 ]
 
 
-@pytest.mark.parametrize(("overrides", "words"), KINKS)
+@pytest.mark.parametrize(("overrides", "words"), thinned(KINKS, 2))
 def test_preflight_advises_on_curvature_of_objectives_with_kinks(
     tmp_path, caplog, overrides, words
 ):

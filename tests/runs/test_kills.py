@@ -13,6 +13,7 @@ import pytest
 from command import call, fork, output
 from kills import OPERATIONS, Kill, contents, differing
 from scenarios import COMMANDS, again, prepare
+from thinned import thinned
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ SAMPLE = [
 """Scenario, engine, and every how many operations it is killed."""
 
 
-@pytest.mark.parametrize(("scenario", "engine", "stride"), SAMPLE)
+@pytest.mark.parametrize(("scenario", "engine", "stride"), thinned(SAMPLE, 2))
 def test_a_sample_of_kills_loses_nothing(expected, scenario, engine, stride, tmp_path):
     operations = expected(scenario, engine)[2]
     assert operations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from thinned import thinned
 
 import gdframe as gd
 from gdframe.registry import REGISTRIES
@@ -111,7 +112,7 @@ def words(tmp_path_factory):
             del registry._entries[name]
 
 
-@pytest.mark.parametrize(("chosen", "key", "values", "engine"), CHANGES)
+@pytest.mark.parametrize(("chosen", "key", "values", "engine"), thinned(CHANGES, 3))
 def test_runs_are_as_alone(words, tmp_path, chosen, key, values, engine):
     words = [*words, chosen, f"engine={engine}"]
     varied = f"{key}={','.join(map(str, values))}"
