@@ -206,4 +206,10 @@ def _called(schedule: Schedule, steps: NDArray[np.int64], clock: Clock) -> NDArr
             f"{type(schedule).__name__}.factor: returned shape {values.shape} for {len(steps)} "
             f"steps; expected ({len(steps)},), one factor for each step"
         )
+    if not np.isfinite(values).all():
+        at = int(np.isfinite(values).argmin())
+        raise UserError(
+            f"{type(schedule).__name__}.factor: returned {values[at]} for step {steps[at]:,}; "
+            "expected finite numbers"
+        )
     return values

@@ -76,3 +76,17 @@ def test_any_schedule_can_follow_a_warmup():
 def test_wrong_settings_are_refused(name, wrong):
     with pytest.raises(gd.UserError):
         gd.SCHEDULES.build(name, **wrong)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("begin", [0.0, 2.0])
+def test_a_factor_that_is_not_finite_is_refused(value, begin):
+    class Late(gd.Schedule):
+        def factor(self, epochs, clock):
+            return np.where(epochs < begin, 1.0, value)
+
+    data = gd.Dataset.from_arrays(np.ones((20, 2)), np.arange(20.0))
+    model = gd.Linear(2)
+    rule, loader = gd.GD(model.parameters(), lr=0.01), gd.MiniBatch(20, 5)
+    with pytest.raises(gd.UserError, match=r"returned (nan|inf) for step"):
+        gd.Trainer(model, gd.MSE(), rule, loader, data, schedule=Late(), epochs=4).fit()
