@@ -12,7 +12,7 @@ from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.diagnostics import Diagnostics
 from gdframe.diagnostics.preflight import advice_on_curvature, advice_on_data, advice_on_rate
 from gdframe.engines.auto import build_engine
-from gdframe.engines.likeness import first_difference
+from gdframe.engines.component_difference import first_difference
 from gdframe.errors import UserError, first_line, typed_as
 from gdframe.losses.base import Loss
 from gdframe.registry import LOSSES, is_built_in

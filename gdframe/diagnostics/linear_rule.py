@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from gdframe.engines.base import Problem
 from gdframe.engines.nodes import NotElementwiseError
 from gdframe.engines.probe import why_rule_not_pure
-from gdframe.engines.recording import rule_of
+from gdframe.engines.recorded_rule import rule_of
 from gdframe.engines.rule import Rule
 from gdframe.engines.stack import settings_of
 from gdframe.engines.structure import why_step_not_update

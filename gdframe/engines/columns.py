@@ -18,7 +18,7 @@ from torch import Tensor
 from gdframe.engines.base import Problem
 from gdframe.engines.expansion import Array, as_array
 from gdframe.engines.nodes import NotElementwiseError
-from gdframe.engines.recording import rule_of
+from gdframe.engines.recorded_rule import rule_of
 from gdframe.engines.stack import Stack
 
 

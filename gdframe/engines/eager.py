@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gdframe.data.dataset import Dataset, Rows
 from gdframe.engines.base import UNKNOWN, Engine, Estimate, Part, Problem, Trace
-from gdframe.engines.likeness import first_difference
+from gdframe.engines.component_difference import first_difference
 from gdframe.engines.problem_state import may_draw
 from gdframe.engines.row_order import row_order
 from gdframe.engines.stored_state import read_state, write_state

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from gdframe.engines.base import Problem
-from gdframe.engines.likeness import first_difference
+from gdframe.engines.component_difference import first_difference
 from gdframe.hidden_state.attachments import has_hooks
 from gdframe.optimizers.base import Optimizer
 from gdframe.optimizers.tensors import LOW_PRECISION

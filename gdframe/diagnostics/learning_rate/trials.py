@@ -18,7 +18,7 @@ from gdframe.diagnostics.learning_rate.trial_course import RunningTrial, Trial
 from gdframe.engines.auto import build_engine
 from gdframe.engines.base import Engine, Problem
 from gdframe.engines.problem_state import copied
-from gdframe.engines.stacked import Stacked
+from gdframe.engines.stacked_engine import Stacked
 from gdframe.errors import UserError
 from gdframe.hidden_state import DRAWS, undisturbed
 from gdframe.loaders.base import Loader

@@ -23,7 +23,7 @@ from gdframe.engines.linear.pool import side_by_side
 from gdframe.engines.linear.refusals import why_not_linear
 from gdframe.engines.linear.specialize import LoopSpec, specialized
 from gdframe.engines.problem_state import as_states, keep_state, starting_state
-from gdframe.engines.recording import rule_of
+from gdframe.engines.recorded_rule import rule_of
 from gdframe.engines.row_order import depends_on_seed, row_order, takes_all_rows
 from gdframe.engines.structure import why_not_together, why_step_not_update
 from gdframe.engines.verification import check_evaluations, check_steps, runs_to_check

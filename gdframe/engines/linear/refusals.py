@@ -10,7 +10,7 @@ from gdframe.engines.base import Problem
 from gdframe.engines.declared import declares, why_not_kernel
 from gdframe.engines.nodes import NotElementwiseError
 from gdframe.engines.probe import why_not_as_declared, why_rule_not_pure
-from gdframe.engines.recording import rule_of
+from gdframe.engines.recorded_rule import rule_of
 from gdframe.loaders.base import Loader
 from gdframe.models.plain import is_linear_in_parameters
 from gdframe.models.polynomial import Polynomial

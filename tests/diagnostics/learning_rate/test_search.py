@@ -18,7 +18,7 @@ from gdframe.diagnostics.learning_rate.search import NEAR, Range, Search, defaul
 from gdframe.diagnostics.learning_rate.trial_course import Trial
 from gdframe.diagnostics.learning_rate.trials import Trials, with_lr
 from gdframe.engines.eager import Eager
-from gdframe.engines.stacked import Stacked
+from gdframe.engines.stacked_engine import Stacked
 
 
 def quadratic(condition_number: float, epochs: int = 30) -> gd.RunSpec:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from gdframe.engines.likeness import first_difference
+from gdframe.engines.component_difference import first_difference
 
 
 class Thing:

@@ -13,8 +13,8 @@ import torch
 import gdframe as gd
 from gdframe.engines.nodes import NotElementwiseError
 from gdframe.engines.operations import ARITHMETIC, COMPARISONS, LOGIC
+from gdframe.engines.recorded_rule import record, rule_of
 from gdframe.engines.recorder import REWRITTEN
-from gdframe.engines.recording import record, rule_of
 from gdframe.engines.rule import Rule, Update
 from gdframe.engines.rule_check import compare
 
