@@ -7,6 +7,7 @@ once a step; values that depend on a coordinate, once a coordinate.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -76,6 +77,11 @@ def rule_of(runs: Sequence[Problem]) -> Rule:
     return recorded
 
 
+def _is_plain(number: float) -> bool:
+    """Return whether a constant is one that formulas are written with, such as 0, 1, 2 or 0.5."""
+    return not math.isfinite(number) or (abs(number) <= 16 and (4 * number).is_integer())
+
+
 def _initial_state(run: Problem) -> State:
     return {name: [_on_cpu(v) for v in values] for name, values in starting_state(run).items()}
 
@@ -83,11 +89,12 @@ def _initial_state(run: Problem) -> State:
 def _unified(recordings: Sequence[Recording], keys: Sequence[str]) -> Rule:
     """Return one rule for recordings of one formula, whose constants may differ.
 
+    Constants that may come from hyperparameters become variables even where they are equal, so that
+    rules with other values share what was compiled.
+
     Raises:
         NotElementwiseError: they have different formulas.
     """
-    if len(recordings) == 1:
-        return recordings[0].rule()
     formulas, constants = zip(*(recording.formula() for recording in recordings), strict=True)
     if any(formula != formulas[0] for formula in formulas):
         raise NotElementwiseError("its hyperparameters change its formula")
@@ -95,7 +102,7 @@ def _unified(recordings: Sequence[Recording], keys: Sequence[str]) -> Rule:
     lifted: dict[int, str] = {}
     for nodes in zip(*constants, strict=True):
         values = tuple(node.number for node in nodes)
-        if len(set(map(repr, values))) > 1:
+        if len(set(map(repr, values))) > 1 or not _is_plain(values[0]):
             lifted[id(nodes[0])] = f"h{1 + columns.setdefault(values, len(columns))}"
     rows = zip(*columns, strict=True) if columns else [()] * len(keys)
     return replace(

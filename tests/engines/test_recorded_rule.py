@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -201,7 +202,10 @@ def test_numbers_that_a_rule_branches_on_become_constants():
             problems.append(gd.Problem(gd.Objective(model, gd.MSE()), rule, gd.Constant(), 0))
         return problems
 
-    assert rule_of(runs(0.1, 0.1)).hyper == ("lr",)
+    assert rule_of(runs(0.1, 0.1)).hyper == ("lr", "constant 0")
+    assert rule_of(runs(0.5, 0.5)).hyper == ("lr",)
+    texts = [replace(rule_of(runs(decay)), constants=()) for decay in (0.1, 0.3)]
+    assert texts[0] == texts[1]  # so that they share what was compiled
     varied = rule_of(runs(0.1, 0.2))
     assert varied.hyper == ("lr", "constant 0")
     for decay in (0.1, 0.2):
