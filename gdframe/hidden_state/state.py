@@ -13,7 +13,6 @@ import sys
 import types
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from itertools import count as counting
 from typing import Any
 
 import numpy as np
@@ -25,11 +24,13 @@ from gdframe.hidden_state.transparency import (
     CLASS_FACTS,
     LRU_CACHE,
     NOT_CALLED,
+    OPAQUE,
     cached_results,
     contents_of,
     delete_names,
     hides_state,
     is_library,
+    is_outside,
     names_in,
     new_names,
     reflection_in,
@@ -136,6 +137,8 @@ class HiddenState:
             self._sequence(path, value)
         elif isinstance(value, LRU_CACHE):
             self._cached_results(path, value)
+        elif isinstance(value, OPAQUE) or (not isinstance(value, type) and is_outside(value)):
+            self.opaque = self.opaque or path
         elif isinstance(value, types.FunctionType):
             self._function(path, value)
         elif isinstance(value, types.MethodType):
@@ -156,8 +159,6 @@ class HiddenState:
             self._attributes(path, value)
         elif isinstance(value, type):
             self._class(path, value)
-        elif isinstance(value, (Iterator, type(counting()), types.ModuleType)):
-            self.opaque = self.opaque or path
         else:
             self._object(path, value)
 

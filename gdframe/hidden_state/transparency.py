@@ -11,6 +11,7 @@ import decimal
 import dis
 import functools
 import gc
+import itertools
 import logging
 import operator
 import os
@@ -21,7 +22,7 @@ import threading
 import types
 import typing
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
@@ -55,15 +56,22 @@ SHOWN = (
 )  # fmt: skip
 """Types written in C whose values never change, or show in attributes all that may change."""
 
+OPAQUE = (Iterator, type(itertools.count()), types.ModuleType)
+"""Types whose state nothing shows."""
+
 LRU_CACHE = functools._lru_cache_wrapper
 
 REFLECTION = {
-    "globals", "vars", "exec", "eval", "__import__", "import_module", "setattr", "delattr",
-    "__dict__", "__globals__", "__closure__", "__builtins__", "_getframe", "currentframe",
-    "get_objects", "get_referents", "open", "read_text", "write_text", "read_bytes", "write_bytes",
-    "exists", "is_file", "is_dir", "iterdir", "stat", "input",
+    "globals", "vars", "exec", "eval", "__import__", "setattr", "delattr", "open", "input",
 }  # fmt: skip
-"""Names by which code reaches values that it does not name: modules, frames, files."""
+"""Functions by which code reaches values that it does not name: modules, frames, files."""
+
+REFLECTING = {
+    "import_module", "__dict__", "__globals__", "__closure__", "__builtins__", "_getframe",
+    "currentframe", "get_objects", "get_referents", "read_text", "write_text", "read_bytes",
+    "write_bytes", "exists", "is_file", "is_dir", "iterdir", "stat",
+}  # fmt: skip
+"""Names by which code does so, of functions and of attributes."""
 
 OUTSIDE = {
     "os", "posix", "nt", "posixpath", "ntpath", "genericpath", "pathlib", "glob", "shutil", "io",
@@ -120,7 +128,7 @@ def is_outside(value: Any) -> bool:
 def hides_state(value: Any) -> bool:
     """Return whether a value may keep state in C that its attributes do not show."""
     if isinstance(value, (*SHOWN, logging.Logger)):
-        return is_outside(value)
+        return False
     return any(_is_compiled(owner) for owner in type(value).__mro__ if owner not in _PLAIN_BASES)
 
 
@@ -165,15 +173,17 @@ def reflection_in(function: types.FunctionType, names: set[str]) -> str | None:
         function: its globals and the modules it imports are looked at.
         names: that it uses.
     """
-    hidden = names & REFLECTION
+    hidden, known = names & REFLECTING, function.__globals__
+    hidden_globals = {n for n in names if n in REFLECTION or is_outside(known.get(n))}
+    if hidden_globals:  # an attribute may have such a name
+        hidden |= _named_by(function.__code__, ("LOAD_GLOBAL", "LOAD_NAME")) & hidden_globals
     if {"sys", "modules"} <= names:
         hidden.add("modules")
-    known = function.__globals__
-    hidden |= {name for name in names if name in known and is_outside(known[name])}
     cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
     hidden |= {name for name, cell in cells if _is_full(cell) and is_outside(cell.cell_contents)}
     if names & OUTSIDE:
-        hidden |= _imported_by(function.__code__) & OUTSIDE
+        imported = _named_by(function.__code__, ("IMPORT_NAME",))
+        hidden |= {name.partition(".")[0] for name in imported} & OUTSIDE
     return min(hidden, default=None)
 
 
@@ -184,15 +194,11 @@ def _is_full(cell: types.CellType) -> bool:
         return False
 
 
-def _imported_by(code: types.CodeType) -> set[str]:
-    """Return the packages that code and the functions in it import when they are called."""
-    names = {
-        str(step.argval).partition(".")[0]
-        for step in dis.get_instructions(code)
-        if step.opname == "IMPORT_NAME"
-    }
+def _named_by(code: types.CodeType, operations: Sequence[str]) -> set[str]:
+    """Return the names that operations of code and of the functions in it have as arguments."""
+    names = {str(s.argval) for s in dis.get_instructions(code) if s.opname in operations}
     inner = [c for c in code.co_consts if isinstance(c, types.CodeType)]
-    return names.union(*map(_imported_by, inner))
+    return names.union(*(_named_by(part, operations) for part in inner))
 
 
 def names_in(code: types.CodeType) -> set[str]:
