@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor, nn
+
 from gdframe.config.build import build, build_diagnostics, load_data
 from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.diagnostics import Diagnostics
@@ -19,6 +21,7 @@ from gdframe.registry import LOSSES, is_built_in
 from gdframe.runs.checkpoint_file import Capture
 from gdframe.runs.result import Result
 from gdframe.runs.run_folder import RunFolder
+from gdframe.sameness import same_values
 from gdframe.training.run import Run
 from gdframe.training.run_group import RunGroup
 from gdframe.training.run_spec import RunSpec
@@ -89,6 +92,7 @@ class PreparedRun:
             "loss": loss if spec.loss else None,
         }
         _warn_of_unsaved(spec.loss, loss)
+        _warn_of_left_out(spec.model)
         if result.coefficients is not None:
             self.folder.write_coefficients(result.coefficients)
         self.folder.write_model(spec.model, metadata)
@@ -106,6 +110,22 @@ def _warn_of_unsaved(loss: Loss | None, settings: Mapping[str, Any]) -> None:
             "know it; pass it as an argument, or keep it in a buffer of the model",
             settings["name"], place,
         )  # fmt: skip
+
+
+def _warn_of_left_out(model: nn.Module) -> None:
+    """Warn if a user's model leaves a parameter out of its state dict, or changes it there."""
+    if is_built_in(model):
+        return
+    state = model.state_dict()
+    for name, parameter in model.named_parameters():
+        stored = state.get(name)
+        if not isinstance(stored, Tensor) or not same_values(stored.to(parameter), parameter):
+            log.warning(
+                "warning: state_dict of model %s does not hold %s as it is: resumed runs and "
+                "predictions with the saved model have another value there",
+                type(model).__name__, name,
+            )  # fmt: skip
+            return
 
 
 def prepare(

@@ -91,6 +91,8 @@ class Eager(Engine):
         finally:
             for group, lr in zip(run.optimizer.param_groups, self._rates[index], strict=True):
                 group["lr"] = lr
+            for parameter in parameters:
+                parameter.grad = None  # as on engines that keep gradients elsewhere
         return torch.stack(losses), torch.stack(norms)
 
     def _rows_of(self, run: Problem) -> dict[str, Rows | None]:
@@ -152,8 +154,7 @@ class Eager(Engine):
             return
         objective = self.runs[index].objective
         parts = {"model": objective.model, "loss": objective.loss, "penalty": objective.penalty}
-        known = [*objective.model.parameters(), *self.data.tensors]
-        saved = HiddenState(with_state(parts), draws=False, skip=known)
+        saved = HiddenState(with_state(parts), draws=False, skip=self.data.tensors)
         if index not in self._leaves_traces and saved.opaque and not saved.opaque.endswith(")"):
             _warn_of_hidden(saved.opaque)
         yield

@@ -21,7 +21,7 @@ from gdframe.engines.problem_state import (
     trained_parameters,
 )
 from gdframe.errors import first_line
-from gdframe.hidden_state import DRAWS, HiddenState
+from gdframe.hidden_state import DRAWS, HiddenState, undisturbed
 from gdframe.hidden_state.attachments import has_attachments, is_untouched_built_in
 from gdframe.hidden_state.transparency import is_library
 from gdframe.loaders.base import Loader
@@ -53,7 +53,8 @@ def _why_not_functional(run: Problem, data: Dataset, size: int) -> str | None:
     name = f"its model ({type(model).__name__})"
     if (method := _own_method(model)) is not None:
         return f"{name} has its own {method}, which only engine=eager calls as PyTorch does"
-    rows = objective.encode(Rows(data.train.features[:size], data.train.targets[:size]))
+    with undisturbed(loss=objective.loss):
+        rows = objective.encode(Rows(data.train.features[:size], data.train.targets[:size]))
     features, targets = rows.features.clone(), rows.targets.clone()
     parameters = trained_parameters(run)
 

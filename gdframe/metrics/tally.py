@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gdframe.data.dataset import Dataset, Rows, Task
 from gdframe.errors import UserError
-from gdframe.hidden_state import Guard
+from gdframe.hidden_state import Guard, undisturbed
 from gdframe.losses.base import Loss
 from gdframe.metrics.base import Metric, SumMetric, squared_error
 from gdframe.randomness import Purpose, seeded
@@ -129,6 +129,13 @@ class Tally:
         return (targets[:, 0] > 0).long()  # encoded as -1 and 1 in a column
 
     def _view(self, needs: str, outputs: Tensor) -> Tensor:
+        """Return predictions, probabilities or scores; a loss keeps no memory of the call."""
+        if not is_built_in(self.loss):
+            with undisturbed(loss=self.loss):
+                return self._viewed(needs, outputs)
+        return self._viewed(needs, outputs)
+
+    def _viewed(self, needs: str, outputs: Tensor) -> Tensor:
         assert self.loss is not None
         if needs in ("predictions", "decisions"):
             predicted = self.loss.predict(outputs if is_built_in(self.loss) else outputs.clone())

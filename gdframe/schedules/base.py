@@ -168,6 +168,24 @@ def check_schedule(schedule: Schedule, clock: Clock, parts: Mapping[str, Any]) -
     )
     if place is not None or not is_same:
         raise _error(schedule)
+    if not schedule.uses_run_length and _depends_on_length(schedule, clock, steps, first):
+        raise UserError(
+            f"{name}.factor: depends on clock.epochs, the length of the run: set uses_run_length = "
+            "True in the class, so that a resumed run keeps its length"
+        )
+
+
+def _depends_on_length(
+    schedule: Schedule, clock: Clock, steps: NDArray[np.int64], factors: NDArray[np.float64]
+) -> bool:
+    """Return whether a schedule has other factors in a longer run."""
+    longer = Clock(clock.steps_per_epoch, 2 * clock.epochs + 1)
+    with HiddenState({"schedule": schedule}):
+        try:
+            others = _called(schedule, steps, longer)
+        except Exception:  # it may know the length by itself
+            return False
+    return not np.allclose(factors, others, rtol=1e-12, atol=0)
 
 
 def _steps_to_try(clock: Clock) -> NDArray[np.int64]:

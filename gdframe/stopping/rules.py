@@ -190,11 +190,35 @@ def _call(guard: Guard | None, name: str, rule: StoppingRule, event: str, *argum
     """
     with guard.around(f"stopping rule {name}", rule) if guard else nullcontext():
         try:
-            return getattr(rule, event)(*arguments)
+            result = getattr(rule, event)(*arguments)
         except Exception as error:
             raise RuleError(
                 f"stopping rule {name} raised {type(error).__name__} in {event}: {error}"
             ) from error
+    if event == "follow" and not is_built_in(rule):
+        _check_memory(name, arguments[0])
+    return result
+
+
+def _check_memory(name: str, memory: Memory) -> None:
+    """Make all that a rule keeps Python numbers, as checkpoints hold it.
+
+    Raises:
+        RuleError: a value is no number.
+    """
+    for key, value in [*memory.items()]:
+        kind = type(value)
+        if kind in (int, float):
+            continue
+        is_number = kind.__module__ == "numpy" and getattr(value, "ndim", 1) == 0
+        if kind is bool or is_number:
+            memory[key] = float(value)
+            continue
+        del memory[key]  # no checkpoint could hold it
+        raise RuleError(
+            f"stopping rule {name} keeps a {kind.__name__} in memory['{key}']: expected a number, "
+            "which a checkpoint can hold"
+        )
 
 
 def _verdict(name: str, verdict: Any) -> Verdict:

@@ -49,7 +49,13 @@ def capture(run: Run) -> Capture:
     tensors |= {f"history.{name}": torch.from_numpy(values) for name, values in columns.items()}
     tensors |= {f"diagnosis.{name}": value for name, value in run.diagnosis.state().items()}
     for observer in run.observers:
-        tensors |= {f"observer.{name}": value for name, value in observer.state().items()}
+        for name, value in observer.state().items():
+            if not isinstance(value, Tensor):
+                raise UserError(
+                    f"observer {type(observer).__name__}: its state '{name}' is a "
+                    f"{type(value).__name__}; expected a tensor"
+                )
+            tensors[f"observer.{name}"] = value
     for rule, best in run.best.items():
         tensors |= {f"best.{rule}.{name}": value for name, value in best.snapshot.state.items()}
     facts = {

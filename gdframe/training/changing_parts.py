@@ -18,6 +18,7 @@ REMEDIES = {
     "model": "keep it in a buffer (register_buffer) or in get_extra_state",
     "optimizer": "keep it in the optimizer's state or in its parameter groups",
     "stopping": "keep it in memory",
+    "metric": "compute a metric from predictions and targets alone",
     "loader": "compute it from epoch and seed",
     "schedule": "compute it from the epoch",
 }
@@ -49,7 +50,9 @@ class ChangingParts:
     def begin(self) -> None:
         """Note how the parts and the stopping rules are before the first step."""
         if self._at_start is None:
+            metrics = with_state(self._spec.metrics or {})
             parts = {**self._parts, "stopping": with_state(self._spec.stopping.rules)}
+            parts |= {"metric": metrics} if metrics else {}
             if self._parts:  # what a component writes to a parameter besides its values
                 named = self._spec.model.named_parameters()
                 parts |= {f"model parameter {name}": vars(parameter) for name, parameter in named}

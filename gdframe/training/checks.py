@@ -127,7 +127,8 @@ def check_metrics(metrics: Mapping[str, Any], problem: Problem, data: Dataset) -
     Raises:
         UserError: one is of another kind or task, needs what the loss does not define, or fails.
     """
-    rows = problem.objective.encode(Rows(data.train.features[:2], data.train.targets[:2]))
+    objective = problem.objective
+    parts = {"model": objective.model, "loss": objective.loss, "penalty": objective.penalty}
     for name, metric in metrics.items():
         check_kinds({"metric": metric})
         if metric.task not in (None, data.task):
@@ -139,11 +140,10 @@ def check_metrics(metrics: Mapping[str, Any], problem: Problem, data: Dataset) -
             )
         tried = replace(problem, metrics={name: metric})
         try:
-            with (
-                undisturbed(model=problem.objective.model, metric=metric),
-                seeded(problem.seed, Purpose.MODEL, device=rows.targets.device),
-            ):
-                tried.evaluate(rows, data, gradient=False)
+            with undisturbed(**parts, metric=metric):
+                rows = objective.encode(Rows(data.train.features[:2], data.train.targets[:2]))
+                with seeded(problem.seed, Purpose.MODEL, device=rows.targets.device):
+                    tried.evaluate(rows, data, gradient=False)
         except UserError:
             raise
         except Exception as error:

@@ -90,3 +90,21 @@ def test_a_factor_that_is_not_finite_is_refused(value, begin):
     rule, loader = gd.GD(model.parameters(), lr=0.01), gd.MiniBatch(20, 5)
     with pytest.raises(gd.UserError, match=r"returned (nan|inf) for step"):
         gd.Trainer(model, gd.MSE(), rule, loader, data, schedule=Late(), epochs=4).fit()
+
+
+@pytest.mark.parametrize("says_so", [False, True])
+def test_a_schedule_says_that_it_depends_on_the_length_of_the_run(says_so):
+    class Down(gd.Schedule):
+        uses_run_length = says_so
+
+        def factor(self, epochs, clock):
+            return 1 - epochs / (2 * clock.epochs)
+
+    data = gd.Dataset.from_arrays(np.ones((20, 2)), np.arange(20.0))
+    model = gd.Linear(2)
+    parts = gd.MSE(), gd.GD(model.parameters(), lr=0.01), gd.MiniBatch(20, 5), data
+    if says_so:
+        gd.Trainer(model, *parts, schedule=Down(), epochs=4).fit()
+        return
+    with pytest.raises(gd.UserError, match="uses_run_length = True"):
+        gd.Trainer(model, *parts, schedule=Down(), epochs=4)
