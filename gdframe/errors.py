@@ -55,6 +55,10 @@ class FailedError(UserError):
     """
 
 
+MOST_COMPARED = 200
+"""Most characters of a name that is compared with others: the time grows with their product."""
+
+
 def unknown(
     typed: str, kind: str, name: str, known: Iterable[str], *, suggestion: str | None = None
 ) -> InputError:
@@ -72,7 +76,8 @@ def unknown(
         optimizer=adm: there is no such optimizer; did you mean 'adam'? choose from adam, gd
     """
     known = list(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    short = [word for word in (name, *known) if len(word) <= MOST_COMPARED]
+    close = difflib.get_close_matches(name, short[1:], n=1, cutoff=0.5) if name in short[:1] else []
     suggestion = suggestion or (f"'{close[0]}'" if close else "")
     hints = [f"did you mean {suggestion}?"] if suggestion else []
     if known or not hints:

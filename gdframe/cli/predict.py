@@ -80,8 +80,7 @@ def predict(
     if is_built_in(MODELS.get(config["model"]["name"])):
         widest = max(widest, sizes_of(json.dumps(config["model"]), **sizes)[1])
     rows = max(1, min(CHUNK, int(MOST_NUMBERS / widest)))
-    with _usable(run):
-        new = read_rows(encoding, path, strict=strict)
+    new = read_rows(encoding, path, strict=strict)
     model.eval()
     parts = []
     for features in new.features(np.dtype(config["dtype"]), rows):

@@ -115,6 +115,8 @@ class Base:
             if not isinstance(content, dict) or not isinstance(content.get("hydra"), dict):
                 raise ValueError("Hydra's settings are not a mapping")
             base.hydra = OmegaConf.select(OmegaConf.create(content), "hydra")
+            if any(name in hydra for name in (_NUMBER, _OVERRIDES, _FOLDER)):
+                raise ValueError("Hydra's settings have words that stand for those of a run")
             base.hydra_text()  # raises if it lacks a key
         return base
 

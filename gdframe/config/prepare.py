@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,17 +15,17 @@ from gdframe.diagnostics.preflight import advice_on_curvature, advice_on_data, a
 from gdframe.engines.auto import build_engine
 from gdframe.engines.component_difference import first_difference
 from gdframe.errors import UserError, first_line, typed_as
+from gdframe.hidden_state import undisturbed
 from gdframe.losses.base import Loss
 from gdframe.registry import LOSSES, is_built_in
 from gdframe.runs.checkpoint_file import Capture
+from gdframe.runs.log import warn_once
 from gdframe.runs.result import Result
 from gdframe.runs.run_folder import RunFolder
 from gdframe.sameness import same_values
 from gdframe.training.run import Run
 from gdframe.training.run_group import RunGroup
 from gdframe.training.run_spec import RunSpec
-
-log = logging.getLogger("gdframe")
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,13 +102,16 @@ def _warn_of_unsaved(loss: Loss | None, settings: Mapping[str, Any]) -> None:
     """Warn if a user's loss holds what it lacks where ``predict`` builds it from its settings."""
     if loss is None or is_built_in(loss):
         return
-    place = first_difference(loss, LOSSES.configured(settings))
+    with undisturbed(loss=loss):
+        try:
+            place = first_difference(loss, LOSSES.configured(settings))
+        except Exception:  # a constructor may raise anything; predict will tell
+            return
     if place is not None:
-        log.warning(
-            "warning: loss %s: %s is set in training, and predictions with the saved model do not "
-            "know it; pass it as an argument, or keep it in a buffer of the model",
-            settings["name"], place,
-        )  # fmt: skip
+        warn_once(
+            f"loss {settings['name']}: {place} is set in training, and predictions with the saved "
+            "model do not know it; pass it as an argument, or keep it in a buffer of the model"
+        )
 
 
 def _warn_of_left_out(model: nn.Module) -> None:
@@ -120,11 +122,10 @@ def _warn_of_left_out(model: nn.Module) -> None:
     for name, parameter in model.named_parameters():
         stored = state.get(name)
         if not isinstance(stored, Tensor) or not same_values(stored.to(parameter), parameter):
-            log.warning(
-                "warning: state_dict of model %s does not hold %s as it is: resumed runs and "
-                "predictions with the saved model have another value there",
-                type(model).__name__, name,
-            )  # fmt: skip
+            warn_once(
+                f"state_dict of model {type(model).__name__} does not hold {name} as it is: "
+                "resumed runs and predictions with the saved model have another value there"
+            )
             return
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from gdframe.data.encoding import BLOCK, Encoding
 from gdframe.data.features import raw_values
 from gdframe.data.frame import first_rows
 from gdframe.data.reader import RawTable, pick, read_file
-from gdframe.data.reading.arrays import numbers
+from gdframe.data.reading.arrays import is_number, kind_of, numbers, plain
 from gdframe.data.reading.layout import Layout
 from gdframe.data.reading.typed import key_of, typed
 from gdframe.errors import UserError, counted, in_words, printable
@@ -46,12 +46,26 @@ class NewRows:
         return self.raw.rows
 
     def names(self) -> pa.Array | None:
-        """Return the column that names the rows, if there is one."""
+        """Return the column that names the rows, if there is one: text, numbers or times.
+
+        Raises:
+            UserError: it holds something else.
+        """
         name = self.encoding.reading.get("id")
         if name is None or name not in self.raw.columns:
             return None
-        column = self.raw.columns[name]
-        return column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column
+        column = plain(self.raw.columns[name])
+        try:
+            if isinstance(column.type, pa.BaseExtensionType):  # it stands for nested values
+                raise pa.ArrowInvalid
+            text = column.cast(pa.string())
+        except pa.ArrowException as error:
+            raise UserError(
+                f"{printable(self.raw.name)}: column '{printable(name)}' names the rows and holds "
+                f"{printable(kind_of(column))}: expected text, numbers or times"
+            ) from error
+        is_own = is_number(column) or pa.types.is_temporal(column.type)
+        return column if is_own else text
 
     def features(self, dtype: np.dtype[Any], rows: int) -> Iterator[NDArray[Any]]:
         """Yield features, (rows, features), some rows at a time.
@@ -172,8 +186,7 @@ def read_rows(encoding: Encoding, path: str | Path, *, strict: bool = False) -> 
         text.append(encoding.target_name)
     if reading.get("id"):
         text.append(reading["id"])
-    given = Layout.from_json(reading.get("given", {}))
-    stored = Layout.from_json(reading.get("layout", {}))
+    given, stored = (_layout(reading.get(key, {})) for key in ("given", "layout"))
     columns, targets = list(reading.get("columns", [])), set(reading.get("targets", []))
     known = [columns, [name for name in columns if name not in targets]]
     same = replace(given, separator=stored.separator, names=None)
@@ -223,3 +236,18 @@ def labelled_rows(encoding: Encoding, path: str | Path, dtype: torch.dtype) -> R
     else:
         target = torch.from_numpy(values).long()
     return Rows(torch.from_numpy(features), target)
+
+
+def _layout(stored: Mapping[str, Any]) -> Layout:
+    """Return a layout that is stored with a model.
+
+    Raises:
+        UserError: it has a setting that this version does not know.
+    """
+    unheard = stored.keys() - {field.name for field in fields(Layout)}
+    if unheard:
+        raise UserError(
+            f"the model was trained on a table read with {in_words(sorted(unheard))}, which this "
+            "version of gdframe does not know; predict with the version that trained it"
+        )
+    return Layout.from_json(stored)

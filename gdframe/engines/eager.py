@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
 
 import torch
 from torch import Tensor
@@ -25,8 +23,7 @@ from gdframe.optimizers.base import Optimizer
 from gdframe.optimizers.tensors import global_norm
 from gdframe.randomness import Purpose, derive, restored_generators, seed_generators, seeded
 from gdframe.registry import ENGINES
-
-log = logging.getLogger("gdframe")
+from gdframe.runs.log import warn_once
 
 STEP_SECONDS, TENSOR_SECONDS, WORK_SECONDS = 200e-6, 40e-6, 0.5e-9
 """Seconds for a step, for each parameter tensor, and for each product of a value and a row.
@@ -149,27 +146,20 @@ class Eager(Engine):
     @contextmanager
     def _without_traces(self, index: int) -> Iterator[None]:
         """Restore what users' components change in an evaluation, if they do in the first one."""
-        if self._leaves_traces.get(index) is False:
+        leaves_traces = self._leaves_traces.get(index)
+        if leaves_traces is False:
             yield
             return
         objective = self.runs[index].objective
         parts = {"model": objective.model, "loss": objective.loss, "penalty": objective.penalty}
-        saved = HiddenState(with_state(parts), draws=False, skip=self.data.tensors)
-        if index not in self._leaves_traces and saved.opaque and not saved.opaque.endswith(")"):
-            _warn_of_hidden(saved.opaque)
-        yield
-        if not self._leaves_traces.setdefault(index, saved.changed() is not None):
-            return
-        saved.restore()
-
-
-@cache
-def _warn_of_hidden(place: str) -> None:
-    log.warning(
-        "warning: %s hides its state, as an iterator does: evaluations may change it, and with it "
-        "the run; keep numbers instead",
-        place,
-    )
+        with HiddenState(with_state(parts), draws=False, skip=self.data.tensors) as saved:
+            if leaves_traces is None and saved.iterator:
+                warn_once(
+                    f"{saved.iterator} hides its state, as an iterator does: evaluations may "
+                    "change it, and with it the run; keep numbers instead"
+                )
+            yield
+            self._leaves_traces.setdefault(index, saved.changed() is not None)
 
 
 def one_step(

@@ -35,7 +35,6 @@ _built_in_rules: dict[Any, Rule] = {}
 _rules: WeakKeyDictionary[Optimizer, tuple[Any, Rule]] = WeakKeyDictionary()
 """The last recorded rule of each other optimizer, with its settings and shapes."""
 
-
 MOST_COMPARED = 8
 """Most choices of hyperparameters for which a recorded rule is compared with the rule."""
 
@@ -45,7 +44,7 @@ def rule_of(runs: Sequence[Problem]) -> Rule:
 
     The learning rate is a variable, and so are all numbers of a built-in rule. Another rule is
     recorded with each choice of hyperparameters as they are; constants that differ between the
-    recordings become variables.
+    recordings, or may come from hyperparameters, become variables.
 
     Raises:
         NotElementwiseError: the rule mixes coordinates, an operation has no scalar form, or

@@ -162,11 +162,9 @@ def _load_groups(optimizer: torch.optim.Optimizer, stored: list[dict[str, Any]])
         )
     present = _values_in_groups(optimizer)
     for name, value in (item for before in stored for item in before.items()):
-        default = optimizer.defaults.get(name)
-        numbers = (int, float)
-        if name in (*BOOKKEEPING, "lr") or isinstance(default, numbers) > isinstance(
-            value, numbers
-        ):
+        needs_number = isinstance(optimizer.defaults.get(name), (int, float))
+        is_misplaced = needs_number and not isinstance(value, (int, float))
+        if is_misplaced or name in (*BOOKKEEPING, "lr"):
             raise ValueError(f"'{name}' in its parameter groups is of another optimizer")
     for group, before, now in zip(optimizer.param_groups, stored, present, strict=True):
         for name in now.keys() - before.keys():

@@ -76,7 +76,9 @@ class HiddenState:
         self._items: list[tuple[str, Changed, Restore]] = []
         self._modes: list[tuple[torch.nn.Module, bool]] = []
         self.opaque: str | None = None
-        """The place of a value that hides its state, such as an iterator; None without one."""
+        """The place of a value or code that hides its state, such as an iterator; None without."""
+        self.iterator: str | None = None
+        """The place of a value that no call may use without changing it, such as an iterator."""
         generators = [torch.default_generator, random, np.random.mtrand._rand]
         if draws and torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             generators += torch.cuda.default_generators
@@ -138,17 +140,15 @@ class HiddenState:
         elif isinstance(value, LRU_CACHE):
             self._cached_results(path, value)
         elif isinstance(value, OPAQUE) or (not isinstance(value, type) and is_outside(value)):
-            self.opaque = self.opaque or path
+            self.opaque, self.iterator = self.opaque or path, self.iterator or path
         elif isinstance(value, types.FunctionType):
             self._function(path, value)
-        elif isinstance(value, types.MethodType):
+        elif isinstance(value, (types.MethodType, staticmethod, classmethod)):
             self._enqueue(path, value.__func__)
-            self._enqueue(path, value.__self__)
+            self._enqueue(path, getattr(value, "__self__", None))
         elif isinstance(value, types.BuiltinMethodType):
             if not isinstance(value.__self__, types.ModuleType):
                 self._enqueue(path, value.__self__)
-        elif isinstance(value, (staticmethod, classmethod)):
-            self._enqueue(path, value.__func__)
         elif isinstance(value, property):
             for function in (value.fget, value.fset, value.fdel):
                 self._enqueue(path, function)

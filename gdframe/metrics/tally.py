@@ -99,7 +99,8 @@ class Tally:
         else:
             targets = self._values[self._done : self._done + len(outputs)]
         self._done += len(outputs)
-        views = {needs: self._view(needs, outputs) for needs, _ in self._functions}
+        needed = dict.fromkeys(needs for needs, _ in self._functions)
+        views = {needs: self._view(needs, outputs) for needs in needed}
         chunk = [self._sum(function, views[needs], targets) for needs, function in self._functions]
         self.sums = [a + b for a, b in zip(self.sums, chunk, strict=True)] if self.sums else chunk
         for needs, chunks in self._views.items():
@@ -129,22 +130,16 @@ class Tally:
         return (targets[:, 0] > 0).long()  # encoded as -1 and 1 in a column
 
     def _view(self, needs: str, outputs: Tensor) -> Tensor:
-        """Return predictions, probabilities or scores; a loss keeps no memory of the call."""
-        if not is_built_in(self.loss):
-            with undisturbed(loss=self.loss):
-                return self._viewed(needs, outputs)
-        return self._viewed(needs, outputs)
-
-    def _viewed(self, needs: str, outputs: Tensor) -> Tensor:
+        """Return predictions, probabilities or scores."""
         assert self.loss is not None
         if needs in ("predictions", "decisions"):
-            predicted = self.loss.predict(outputs if is_built_in(self.loss) else outputs.clone())
+            predicted: Tensor = _asked(self.loss, self.loss.predict, outputs)
             if needs == "predictions":
                 return predicted
             return nn.functional.one_hot(predicted, max(outputs.shape[1], 2)).bool()
         if needs == "scores":
             return outputs
-        probabilities = self.loss.probabilities(outputs)
+        probabilities: Tensor | None = _asked(self.loss, self.loss.probabilities, outputs)
         if probabilities is None:
             name = next(n for n, m in self.metrics.items() if m.needs == needs)
             raise UserError(
@@ -175,6 +170,14 @@ class Tally:
                 targets = self.targets_for_metrics(self.rows.targets)
                 values[name] = _number(name, self._call(name, metric, predicted, targets))
         return values
+
+
+def _asked(loss: Loss, method: Callable[[Tensor], Any], outputs: Tensor) -> Any:
+    """Return what a method of a loss returns; a user's gets a copy, and keeps no memory of it."""
+    if is_built_in(method):
+        return method(outputs)
+    with undisturbed(loss=loss):
+        return method(outputs.clone())
 
 
 def _number(name: str, value: Tensor | float) -> float:

@@ -6,6 +6,7 @@ import logging
 import sys
 import time
 from contextlib import suppress
+from functools import cache
 from typing import TextIO
 
 from gdframe.errors import printable, shortened
@@ -33,6 +34,12 @@ def configure_log(stream: TextIO | None = None) -> None:
     console.setFormatter(Printable("%(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[console], force=True)
     logging.getLogger("gdframe").setLevel(logging.INFO)
+
+
+@cache
+def warn_once(text: str) -> None:
+    """Log a warning; once for all runs of a process, such as those of a sweep."""
+    logging.getLogger("gdframe").warning("warning: %s", text)
 
 
 def add_log(folder: Folder) -> None:

@@ -59,7 +59,15 @@ class Checkpoint(TypedDict):
     every: Any
 
 
-class ConfigFile(TypedDict):
+class ModelConfig(TypedDict):
+    """The keys of a config that ``predict`` reads."""
+
+    model: Component
+    dtype: Literal["float32", "float64"]
+    plugins: list[str]
+
+
+class ConfigFile(ModelConfig):
     """``.hydra/config.yaml``, with interpolations resolved."""
 
     variant: str
@@ -68,13 +76,10 @@ class ConfigFile(TypedDict):
     batch_size: Count
     seed: Index
     device: str
-    dtype: Literal["float32", "float64"]
-    plugins: list[str]
     preflight: bool
     debug: bool
     data: Component
     loader: Component
-    model: Component
     loss: Component | None
     metric: dict[str, Component] | None
     penalty: Component
@@ -138,13 +143,10 @@ class Metrics(TypedDict, total=False):
     test: Numbers | None
 
 
-class Baseline(TypedDict, total=False):
+class Baseline(Metrics, total=False):
     """Metrics of a constant prediction, by part."""
 
     name: Text
-    train: Numbers | None
-    validation: Numbers | None
-    test: Numbers | None
 
 
 class Confusion(TypedDict, total=False):
@@ -299,11 +301,25 @@ class EncodedColumn(TypedDict):
     pattern: NotRequired[Text]
 
 
+class StoredLayout(TypedDict, total=False):
+    """The layout of a file of text, or the part of it that the user set."""
+
+    separator: str
+    header: bool
+    names: list[str]
+    decimal: str
+    thousands: str
+    encoding: str
+    null_values: list[str]
+    comment: str
+    skip: Count
+
+
 class StoredReading(TypedDict):
     """The reading of the table that a model was trained on."""
 
-    given: dict[str, Any]
-    layout: dict[str, Any]
+    given: StoredLayout
+    layout: StoredLayout
     columns: list[str]
     targets: list[str]
     id: str | None
@@ -321,14 +337,6 @@ class StoredEncoding(TypedDict):
     classes: list[Label] | None
     reading: NotRequired[StoredReading]
     offset: NotRequired[list[Finite]]
-
-
-class ModelConfig(TypedDict):
-    """The keys of a config that ``predict`` reads."""
-
-    model: Component
-    dtype: Literal["float32", "float64"]
-    plugins: list[str]
 
 
 class ModelMetadata(TypedDict):

@@ -195,7 +195,7 @@ def _call(guard: Guard | None, name: str, rule: StoppingRule, event: str, *argum
             raise RuleError(
                 f"stopping rule {name} raised {type(error).__name__} in {event}: {error}"
             ) from error
-    if event == "follow" and not is_built_in(rule):
+    if event in ("follow", "judge") and not is_built_in(rule):
         _check_memory(name, arguments[0])
     return result
 
@@ -206,18 +206,17 @@ def _check_memory(name: str, memory: Memory) -> None:
     Raises:
         RuleError: a value is no number.
     """
-    for key, value in [*memory.items()]:
-        kind = type(value)
-        if kind in (int, float):
-            continue
-        is_number = kind.__module__ == "numpy" and getattr(value, "ndim", 1) == 0
-        if kind is bool or is_number:
-            memory[key] = float(value)
+    values: dict[str, Any] = dict(memory)
+    for key, value in values.items():
+        is_scalar = type(value).__module__ == "numpy" and getattr(value, "shape", None) == ()
+        number = value.item() if is_scalar else value
+        if isinstance(number, (int, float)):
+            memory[key] = float(number) if isinstance(number, bool) else number
             continue
         del memory[key]  # no checkpoint could hold it
         raise RuleError(
-            f"stopping rule {name} keeps a {kind.__name__} in memory['{key}']: expected a number, "
-            "which a checkpoint can hold"
+            f"stopping rule {name} keeps a {type(value).__name__} in memory['{key}']: expected a "
+            "number, which a checkpoint can hold"
         )
 
 

@@ -17,6 +17,7 @@ from gdframe.data.dataset import Dataset, Rows, Task
 from gdframe.diagnostics.cache_key import settings_key
 from gdframe.losses.base import Loss
 from gdframe.metrics.tally import Tally
+from gdframe.objective import CHUNK
 from gdframe.training.run_spec import RunSpec
 
 MARGIN = 1e-9
@@ -78,7 +79,10 @@ def _measured(spec: RunSpec) -> dict[str, Any] | None:
         before = rows
         tally = Tally(metrics, _Constant(data.task), rows, seed=spec.problem.seed)
         try:
-            tally.add(outputs, rows.targets)
+            for chunk in zip(
+                torch.split(outputs, CHUNK), torch.split(rows.targets, CHUNK), strict=True
+            ):
+                tally.add(*chunk)
             values[part] = tally.values()
         except Exception:  # of a user's metric, which is for a model's predictions
             return None
@@ -94,7 +98,8 @@ def _constant(data: Dataset) -> Tensor:
     if data.task == "classification":
         counts = data.class_counts
         return (counts / counts.sum()).to(data.train.features.dtype)[None]
-    return data.train.targets.double().mean(0, keepdim=True).to(data.train.targets.dtype)
+    targets = data.train.targets
+    return targets.mean(0, keepdim=True, dtype=torch.float64).to(targets.dtype)
 
 
 def no_better_than_before(

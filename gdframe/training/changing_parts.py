@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
-from functools import cache
 
 from torch import Tensor
 
 from gdframe.engines.stored_state import held_places, places_of_extra_state
 from gdframe.hidden_state import HiddenState, with_state
+from gdframe.runs.log import warn_once
 from gdframe.training.run_spec import RunSpec
-
-log = logging.getLogger("gdframe")
 
 REMEDIES = {
     "model": "keep it in a buffer (register_buffer) or in get_extra_state",
@@ -71,7 +68,7 @@ class ChangingParts:
         who = "a resumed run starts"
         if "model" in parts:
             who = "a resumed run, and predictions with the saved model, start"
-        _warn(
+        warn_once(
             f"checkpoints do not hold {', '.join(named)}{more}, which training changes: {who} anew "
             f"there{''.join(advice)}"
         )
@@ -92,9 +89,3 @@ class ChangingParts:
         state = self._spec.optimizer.state if self._at_start else {}
         kept = (str, Tensor)
         yield from (f"optimizer.state[{key!r}]" for key in state if not isinstance(key, kept))
-
-
-@cache
-def _warn(text: str) -> None:
-    """Log a warning; once for all runs of a sweep."""
-    log.warning("warning: %s", text)

@@ -102,6 +102,13 @@ def check_observers(observers: Any) -> list[Observer]:
     return listed
 
 
+def readers_of_rows(problem: Problem) -> dict[str, Any]:
+    """Return the users' components that see the rows, by their names in messages."""
+    objective, metrics = problem.objective, problem.metrics or {}
+    parts = {"model": objective.model, "loss": objective.loss, "penalty": objective.penalty}
+    return with_state({**parts, **{f"metric {name}": m for name, m in metrics.items()}})
+
+
 def refuse_changed_rows(problem: Problem, data: Dataset) -> None:
     """Check that the rows are as they were before users' components first saw them.
 
@@ -110,9 +117,7 @@ def refuse_changed_rows(problem: Problem, data: Dataset) -> None:
     Raises:
         UserError: a row has changed.
     """
-    objective, metrics = problem.objective, problem.metrics or {}
-    parts = {"model": objective.model, "loss": objective.loss, "penalty": objective.penalty}
-    others = with_state({**parts, **{f"metric {name}": m for name, m in metrics.items()}})
+    others = readers_of_rows(problem)
     if others and data.checksum() != data.first_checksum:
         named = " or ".join(f"{name} {type(part).__name__}" for name, part in others.items())
         raise UserError(

@@ -22,7 +22,7 @@ from gdframe.penalties.base import Penalty
 from gdframe.registry import is_built_in
 from gdframe.schedules import Clock, Constant, Schedule
 from gdframe.stopping import Stopping
-from gdframe.training.checks import check_fit, check_kinds, check_metrics, refuse_changed_rows
+from gdframe.training.checks import check_fit, check_kinds, check_metrics, readers_of_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,8 @@ class RunSpec:
         loader, data = self.loader, self.data
         if loader.rows != data.rows:
             raise UserError(f"the loader is for {loader.rows} rows, and the data has {data.rows}")
-        refuse_changed_rows(self.problem, data)
+        if readers_of_rows(self.problem):
+            _ = data.first_checksum  # before they see the rows
         check_fit(self.model, self.optimizer, data)
         smallest = loader.rows % loader.batch_size or loader.batch_size
         self.objective.check(data, smallest=smallest)

@@ -6,17 +6,21 @@ import csv
 import json
 import resource
 import shutil
+import time
 import zipfile
 from pathlib import Path
 
+import command
+import pyarrow as pa
 import pytest
 import torch
 import yaml
+from pyarrow import feather
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from gdframe.data.reading.columnar import FEW_CELLS, read_excel
-from gdframe.errors import UserError
+from gdframe.errors import UserError, unknown
 from gdframe.runs import event_reader
 from gdframe.runs.event_file import EventFile
 from gdframe.runs.folder import Folder
@@ -27,13 +31,23 @@ from gdframe.runs.packing import TEXT, unpack
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A run on a table, with a checkpoint."""
-    import command
-
     folder = tmp_path_factory.mktemp("hostile")
     lines = ["a,b,y", *(f"{i % 7},{i % 5},{2 * (i % 7) - i % 5}" for i in range(60))]
     (folder / "t.csv").write_text("\n".join(lines))
     words = ["data=table", f"data.path={folder / 't.csv'}", "data.target=y", "lr=0.05", "epochs=2"]
     assert command.call([*words, "hydra.run.dir=run"], folder, {}) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory):
+    """A folder with a run on a table whose rows have names."""
+    folder = tmp_path_factory.mktemp("named") / "cwd"
+    folder.mkdir()
+    lines = ["a,b,name,y", *(f"{i % 7},{i % 5},row {i},{2 * (i % 7) - i % 5}" for i in range(60))]
+    (folder / "t.csv").write_text("\n".join(lines))
+    words = ["data=table", "data.path=t.csv", "data.target=y", "data.id=name", "lr=0.05"]
+    assert command.call([*words, "epochs=2", "hydra.run.dir=run"], folder, {}) == 0
     return folder
 
 
@@ -90,7 +104,7 @@ def test_a_damaged_reading_of_a_model_is_refused(gdframe, run, name, value):
         metadata["encoding"] = json.dumps(encoding)
 
     change_tensors(run / "model.safetensors", change)
-    assert_refused(gdframe("predict", str(run), "t.csv"), "the model cannot be used")
+    assert_refused(gdframe("predict", str(run), "t.csv"), name)
 
 
 @pytest.mark.parametrize("verb", ["report", "watch", "landscape", "resume"])
@@ -200,6 +214,84 @@ def test_a_cell_far_from_the_others_is_refused(tmp_path):
             read_excel(workbook(tmp_path / "t.xlsx", *cells))
     assert len(read_excel(workbook(tmp_path / "t.xlsx", "A1", "C7"))) == 2
     assert FEW_CELLS >= 1_000_000
+
+
+def test_a_wrong_dimension_of_a_sheet_hides_no_row(tmp_path):
+    pytest.importorskip("openpyxl")
+    path = workbook(tmp_path / "t.xlsx", "A1", "B2", "A3", "C6")
+    whole = read_excel(path)
+    assert [len(row) for row in whole] == [3, 3, 3, 3]
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    sheet = parts["xl/worksheets/sheet1.xml"]
+    for ref in (b"A1", b"A1:B2", b"A1:ZZ99"):
+        said = b'<dimension ref="' + ref + b'"/><sheetData>'
+        parts["xl/worksheets/sheet1.xml"] = sheet.replace(b"<sheetData>", said)
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in parts.items():
+                archive.writestr(name, content)
+        assert read_excel(path) == whole
+
+
+def test_placeholders_in_the_settings_of_a_sweep_are_refused(gdframe, tmp_path):
+    assert gdframe("-m", "seed=0,1", "lr=0.01", "epochs=1", "sweep.dir=s").code == 0
+    path = tmp_path / "s" / "sweep.json"
+    content = json.loads(path.read_text())
+    content["bases"][0]["hydra"] += "  zz: [" + ", GDFRAME_OVERRIDES" * 50 + "]\n"
+    path.write_text(json.dumps(content))
+    for verb in ("resume", "report"):
+        assert_refused(gdframe(verb, "s"), "sweep.json")
+
+
+def test_long_names_are_not_compared():
+    begun = time.perf_counter()
+    error = unknown("x", "column", "ab" * 50_000, ["ba" * 50_000, "y"])
+    assert time.perf_counter() - begun < 5
+    assert "did you mean" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        pa.array(["=cmd|x", "@b"], pa.large_string()),
+        pa.array(["=cmd|x", "@b"], pa.string_view()),
+        pa.array([b"=cmd|x", b"@b"]),
+        pa.array(["=cmd|x", "@b"]).dictionary_encode(),
+    ],
+    ids=lambda array: str(array.type),
+)
+def test_names_of_rows_are_no_formulas(gdframe, named, array):
+    table = pa.table({"a": [1.0, 2], "b": [0.0, 1], "name": array})
+    feather.write_feather(table, named / "new.feather", compression="uncompressed")
+    done = gdframe("predict", "run", "new.feather", "--output", "p.csv", cwd=named)
+    assert done.code == 0, done.err
+    _, *rows = csv.reader((named / "p.csv").read_text().splitlines())
+    assert [row[0] for row in rows] == ["'=cmd|x", "'@b"]
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        pa.array([[1], [2]]),
+        pa.array([{"x": 1}, {"x": 2}]),
+        pa.array([b"\xff", b"\xfe"]),
+        pa.array([0, 1], pa.timestamp("s", tz="No/Where")),
+    ],
+    ids=lambda array: str(array.type)[:12],
+)
+def test_names_of_rows_of_another_kind_are_refused(gdframe, named, array):
+    table = pa.table({"a": [1.0, 2], "b": [0.0, 1], "name": array})
+    feather.write_feather(table, named / "new.feather", compression="uncompressed")
+    for output in ([], ["--output", "p.csv"], ["--output", "p.parquet"]):
+        done = gdframe("predict", "run", "new.feather", *output, cwd=named)
+        assert_refused(done, "column 'name'")
+
+
+def test_a_file_without_a_column_is_told_so(gdframe, named):
+    (named / "less.csv").write_text("a,name\n1,x\n2,y\n")
+    done = gdframe("predict", "run", "less.csv", cwd=named)
+    assert_refused(done, "column 'b' of less.csv: there is no such column")
+    assert "the model cannot be used" not in done.err
 
 
 def test_curves_without_end_are_cut(tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ from others import (
 )
 
 import gdframe as gd
-from gdframe.training import changing_parts
+from gdframe.runs.log import warn_once
 
 
 class CountingLoss(gd.MSE):
@@ -81,7 +81,7 @@ class ScaledWeight(torch.nn.Linear):
 
 @pytest.fixture
 def warnings(caplog):
-    changing_parts._warn.cache_clear()
+    warn_once.cache_clear()
     return lambda: [r.message for r in caplog.records if "checkpoints do not hold" in r.message]
 
 

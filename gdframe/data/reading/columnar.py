@@ -183,19 +183,22 @@ def read_excel(file: Path) -> list[list[Any]]:
         size = sum(i.file_size for i in archive.infolist())
     require_memory(str(file), COPIES * size, FEWER)
     book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-    rows, cells, most = [], 0, max(FEW_CELLS, size)
-    for row in book.worksheets[0].iter_rows(values_only=True):  # with empty cells in the gaps
-        cells += max(1, len(row))
-        if cells > most:
+    sheet, rows, count, width, most = book.worksheets[0], [], 0, 0, max(FEW_CELLS, size)
+    sheet.reset_dimensions()  # what the file says of its size may be wrong
+    for row in sheet.iter_rows(values_only=True):  # with empty rows and cells in the gaps
+        count, width = count + 1, max(width, len(row))
+        if count * max(1, width) > most:
             book.close()
             raise UserError(
                 f"{file}: a cell lies far from the others, which leaves more than {most:,} empty "
                 "ones between: delete it, or save the sheet as CSV"
             )
         if any(value is not None for value in row):
-            rows.append(list(row))
+            rows.append(row)
     book.close()
-    return rows
+    if not rows:
+        raise UserError(f"{file}: its first sheet is empty: expected a header and rows")
+    return [[*row, *[None] * (width - len(row))] for row in rows]
 
 
 def read_json(file: Path, source: TextFile) -> pa.Table:

@@ -53,11 +53,17 @@ def test_smaller_rates_are_tried_one_by_one_where_a_model_raises():
     assert result.lowest < result.start
 
 
-def test_an_error_at_the_start_is_raised():
-    run, data, loader = problem(Fragile(limit=0.0), lr=1e-4)
+class FragileInTraining(Fragile):
+    def forward(self, x):
+        return super().forward(x) if self.training else self.layer(x)
+
+
+def test_an_error_in_the_first_step_of_a_ramp_is_raised():
+    model = FragileInTraining(limit=0.0)
+    run, data, loader = problem(model, schedule=Ramp(1e6, 100), lr=1e-4)
     engine = gd.build_engine("eager", [run], data, loader, epochs=25)
     with pytest.raises(ValueError, match="too large"):
-        engine.advance(0, 1)
+        try_ramp(engine, 1e-4, 1e2, 100, None)
 
 
 class Shared(nn.Module):
