@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from gdframe.errors import printable
 from gdframe.runs.folder import MOST_OF_ALL, Folder, optional
@@ -16,26 +16,24 @@ HISTORY = "history.csv"
 log = logging.getLogger("gdframe")
 
 
-def read_rows(folder: Folder) -> list[dict[str, str]]:
-    """Return the rows of ``history.csv`` up to the first that is damaged, and warn of it.
+def _rows(folder: Folder) -> Iterator[dict[str, str]]:
+    """Yield the rows of ``history.csv`` up to the first that is damaged, and warn of it.
 
     Args:
         folder: of the run.
     """
-    lines: list[str] = optional(
-        lambda: folder.read_text(HISTORY, most=MOST_OF_ALL).splitlines(), []
-    )
-    rows: list[dict[str, str]] = []
+    text: str = optional(lambda: folder.read_text(HISTORY, most=MOST_OF_ALL), "")
+    count = 0
     try:
-        for row in csv.DictReader(lines, strict=True):
+        for row in csv.DictReader(io.StringIO(text, newline=""), strict=True):
             for value in row.values():
                 float(value or "nan")
             if not float(row["step"]) >= 0:
                 raise ValueError
-            rows.append(row)
+            count += 1
+            yield row
     except (ValueError, KeyError, TypeError, csv.Error):
-        log.warning("warning: %s: is damaged after %d rows", folder.path / HISTORY, len(rows))
-    return rows
+        log.warning("warning: %s: is damaged after %d rows", folder.path / HISTORY, count)
 
 
 class HistoryTable:
@@ -55,16 +53,18 @@ class HistoryTable:
 
     def __init__(self, folder: Folder, columns: Sequence[str], step: int) -> None:
         self.columns = list(columns)
-        rows = [row for row in read_rows(folder) if float(row["step"]) <= step]
+        self._step = -1.0
         names = [cell(printable(column)) for column in columns]
         text = io.StringIO()
         writer = csv.writer(text)
         writer.writerow(names)
-        writer.writerows([row.get(name, "") for name in names] for row in rows)
+        for row in _rows(folder):  # one at a time: the file may be large
+            if float(row["step"]) <= step:
+                writer.writerow([row.get(name, "") for name in names])
+                self._step = float(row["step"])
         folder.write(HISTORY, text.getvalue())
         self._file = io.TextIOWrapper(folder.append(HISTORY), encoding="utf-8", newline="")
         self._writer = csv.writer(self._file)
-        self._step = float(rows[-1]["step"]) if rows else -1.0
 
     def add(self, row: Mapping[str, float]) -> None:
         """Add a row, unless the table has one of its step or of a later one."""

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 DEEPEST, MOST_VALUES = 50, 10_000
-"""Most mappings and lists inside each other in a YAML text, and most values in it."""
+"""Most mappings and lists inside each other in a text, and most values in a YAML text."""
 
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 """An escaped half of a character; most have their other half."""
@@ -61,7 +61,19 @@ def parse_json(text: str) -> Any:
             content = json.loads(whole)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    _check_depth(content)
     return content
+
+
+def _check_depth(content: Any) -> None:
+    """Raise ValueError if mappings and lists lie deeper inside each other than ``DEEPEST``."""
+    level = [content] if isinstance(content, (dict, list)) else []
+    for _ in range(DEEPEST):
+        groups = [group.values() if isinstance(group, dict) else group for group in level]
+        level = [value for group in groups for value in group if isinstance(value, (dict, list))]
+        if not level:
+            return
+    raise ValueError("it is nested too deeply")
 
 
 MOST_HEADER = 1 << 25

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import resource
 import shutil
 import time
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -308,3 +310,42 @@ def test_curves_without_end_are_cut(tmp_path, monkeypatch):
         assert len(curves) == expected
         assert sum(len(x) for x, _ in curves.values()) <= 10
         assert "the first are used" in damages[0]
+
+
+def test_a_long_history_is_read_a_row_at_a_time(tmp_path):
+    (tmp_path / "history.csv").write_text("step\n" + "1\n" * 200_000)
+    tracemalloc.start()
+    HistoryTable(Folder(tmp_path), ["step"], 5).close()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 40 * (tmp_path / "history.csv").stat().st_size
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("swept")
+    words = ["-m", "lr=0.01,0.02", "epochs=2", "hydra.sweep.dir=sweep"]
+    assert command.call(words, folder, {}) == 0
+    return folder / "sweep"
+
+
+@pytest.mark.parametrize("verb", ["resume", "report"])
+@pytest.mark.parametrize("depth", [60, 900, 100_000])
+def test_a_deep_result_in_a_sweep_is_damaged(gdframe, swept, tmp_path, verb, depth):
+    sweep = shutil.copytree(swept, tmp_path / "sweep")
+    path = sweep / "0" / "result.json"
+    text = path.read_text().rstrip().removesuffix("}")
+    path.write_text(f'{text}, "x": {"[" * depth}{"]" * depth}}}')
+    done = gdframe(verb, str(sweep))
+    assert done.code == 0
+    said = (sweep / "report.html").read_text() if verb == "report" else done.out + done.err
+    assert "nested too deeply" in said
+    assert "Traceback" not in done.err
+
+
+def test_a_folder_whose_name_is_no_text_is_reported(gdframe, swept, tmp_path):
+    sweep = shutil.copytree(swept, tmp_path / "sweep")
+    (sweep / "sweep.json").unlink()
+    (sweep / "0").rename(sweep / os.fsdecode(b"\xff0"))
+    assert gdframe("report", str(sweep)).code == 0
+    assert "\\udcff0" in (sweep / "report.html").read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 
 import numpy as np
 import pyarrow as pa
@@ -100,3 +101,18 @@ def test_bytes_are_no_text(tmp_path):
     with pytest.raises(UserError, match="column 'a' is of type binary: expected"):
         describe(column, 10)
     assert pa.total_allocated_bytes() < 1e7
+
+
+@pytest.mark.parametrize("ending", ["csv", "json", "csv.gz"])
+@pytest.mark.parametrize("name", ["a[1]", "a*", "a?", "a[!b]", "[", "a{1,2}", "a'b", "**", "[[]"])
+def test_characters_of_patterns_in_a_name_stand_for_themselves(tmp_path, name, ending):
+    others = ("a1", "ab", "ac", "b")
+    for value, stem in enumerate((name, *others)):
+        lines = ["x,y", *(f"{i + 0.5},{value}" for i in range(3))]
+        if ending == "json":
+            lines = [json.dumps({"x": i + 0.5, "y": value}) for i in range(3)]
+        text = "\n".join(lines).encode()
+        path = tmp_path / f"{stem}.{ending}"
+        path.write_bytes(gzip.compress(text) if ending.endswith("gz") else text)
+    raw = read_file(str(tmp_path / f"{name}.{ending}"), Layout())
+    assert raw.columns["y"].to_pylist() == [0, 0, 0]

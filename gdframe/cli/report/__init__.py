@@ -42,5 +42,6 @@ def report(folder: str | Path, *, output: str | Path | None = None, landscape: b
             "give one such as outputs/DATE/TIME or outputs/sweeps/DATE/TIME"
         )
     remove_unfinished(target.parent, target.name)
-    write_atomically(target, render(page))
+    # a name of a folder may be no UTF-8
+    write_atomically(target, render(page).encode(errors="backslashreplace"))
     return target

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from gdframe.data.reading.database import database, literal, waiting_for
+from gdframe.data.reading.database import database, file_literal, waiting_for
 from gdframe.data.reading.delimited import MOST_COLUMNS
 from gdframe.data.reading.text_file import COPIES, FEWER, TextFile
 from gdframe.errors import UserError, in_words, printable, require_memory
@@ -207,7 +207,7 @@ def read_json(file: Path, source: TextFile) -> pa.Table:
 
     path = str(source.path.absolute())
     with database([path]) as connection:
-        query = f"SELECT * FROM read_json({literal(path)})"
+        query = f"SELECT * FROM read_json({file_literal(path)})"
         try:
             table = waiting_for(connection, lambda: connection.sql(query).to_arrow_table())
         except duckdb.Error as error:

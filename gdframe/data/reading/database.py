@@ -48,7 +48,8 @@ def database(files: Sequence[str | Path] | None = None) -> Iterator[duckdb.DuckD
     connection = duckdb.connect(":memory:", config=settings)
     try:
         if files is not None:
-            listed = ", ".join(literal(str(file)) for file in files)
+            forms = (form(str(file)) for file in files for form in (literal, file_literal))
+            listed = ", ".join(dict.fromkeys(forms))
             connection.execute(f"SET allowed_paths=[{listed}]")
             connection.execute("SET enable_external_access=false")
         connection.execute("SET TimeZone='UTC'")
@@ -95,3 +96,8 @@ def _threads() -> int:
 def literal(text: str) -> str:
     """Return text as a literal of SQL."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def file_literal(path: str) -> str:
+    """Return the path of a file as a literal; DuckDB takes no character of it for a pattern."""
+    return literal("".join(f"[{c}]" if c in "*?[" else c for c in path))

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from gdframe.data.reading.database import database, literal, waiting_for
+from gdframe.data.reading.database import database, file_literal, literal, waiting_for
 
 MOST_LINE = 1 << 24
 """Most bytes of a line."""
@@ -106,7 +106,7 @@ def _by_duckdb(
     columns = ",".join(f"'c{place}':'{kind}'" for place, kind in enumerate(kinds))
     quote, path = literal(dialect.quote), str(dialect.path.absolute())
     query = (
-        f"SELECT * FROM read_csv({literal(path)}, auto_detect=false, "
+        f"SELECT * FROM read_csv({file_literal(path)}, auto_detect=false, "
         f"header={str(dialect.has_header).lower()}, delim={literal(dialect.separator)}, "
         f"quote={quote}, escape={quote}, columns={{{columns}}}, strict_mode=true, "
         f"nullstr=[{','.join(map(literal, dialect.markers))}], max_line_size={most_line}, "
