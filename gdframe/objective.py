@@ -5,21 +5,18 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad
 
-from gdframe.data.dataset import Dataset, Rows
-from gdframe.errors import UserError, first_line
-from gdframe.hidden_state import undisturbed
-from gdframe.hidden_state.attachments import is_untouched_built_in
-from gdframe.hidden_state.in_place import unchanged_rows
+from gdframe.data.dataset import Dataset
+from gdframe.data.rows import Rows
 from gdframe.losses.base import Loss
 from gdframe.losses.encoded import encoded_rows
+from gdframe.losses.weighting import Weighting
 from gdframe.metrics.tally import Tally, default_metrics
 from gdframe.models.function import Function
 from gdframe.optimizers.tensors import global_norm
@@ -71,6 +68,7 @@ class Objective:
         model: prediction from features, or a Function to minimise without data.
         loss: error of a prediction; None for a Function.
         penalty: of the parameters; by default none.
+        weighting: of rows that differ in weight; by default none does.
 
     Example:
         >>> from gdframe.losses import MSE
@@ -81,108 +79,46 @@ class Objective:
     """
 
     def __init__(
-        self, model: nn.Module, loss: Loss | None = None, penalty: Penalty | None = None
+        self,
+        model: nn.Module,
+        loss: Loss | None = None,
+        penalty: Penalty | None = None,
+        weighting: Weighting | None = None,
     ) -> None:
         if (loss is None) != isinstance(model, Function):
             raise ValueError("a Function takes no loss, and any other model needs one")
         self.model, self.loss, self.penalty = model, loss, penalty or NoPenalty()
-        self.penalized = self.penalty.select(model)
+        self.penalized, self.weighting = self.penalty.select(model), weighting
 
     def batch_loss(self, features: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss over a batch, a 0-d tensor; ``targets`` as the loss encodes them."""
+        outputs: Tensor = self.model() if self.loss is None else self.model(features)
+        return self.mean_loss(outputs, targets)
+
+    def mean_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean loss of outputs against encoded targets, a 0-d tensor.
+
+        The output of a Function is its value.
+        """
         if self.loss is None:
-            value: Tensor = self.model()
-            return value
-        return self.loss(self.model(features), targets)
+            return outputs
+        loss: Callable[..., Tensor] = self.loss if self.weighting is None else self.weighting.mean
+        return loss(outputs, targets)
+
+    def split_targets(self, targets: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return encoded targets as the loss takes them, and the weights (rows,), if there are."""
+        return (targets, None) if self.weighting is None else self.weighting.detach(targets)
 
     def penalty_value(self) -> Tensor | float:
         """Return the penalty at the current parameters; 0.0 where nothing is penalised."""
         return self.penalty.value(self.penalized) if self.penalized else 0.0
 
-    def check(self, data: Dataset, *, smallest: int | None = None) -> None:
-        """Try model, loss and penalty on a few rows, and leave them as they were.
-
-        Args:
-            data: that they are for.
-            smallest: rows of the smallest batch of an epoch, if that is known.
-
-        Raises:
-            UserError: the loss is not for this data, the model does not take its features or
-                returns outputs of another shape than the loss needs, or one of them changes what
-                it is given.
-        """
-        if self.loss is not None:
-            self.loss.check(data)
-        model = type(self.model).__name__
-        training = self.model.training
-        with undisturbed(model=self.model, loss=self.loss, penalty=self.penalty):
-            try:
-                self.model.eval()
-                if self.loss is None:
-                    self._check_value(model, self._try(f"model {model}", self.model))
-                    return
-                self._check_rows(self.loss, data)
-                if smallest == 1:
-                    self.model.train()
-                    row = self.encode(Rows(data.train.features[:1], data.train.targets[:1]))
-                    self._try(
-                        f"model {model} in a batch of one row, in training",
-                        lambda: self.batch_loss(row.features.clone(), row.targets.clone()),
-                        "; choose a batch_size that leaves no batch of one row",
-                    )
-            finally:
-                self.model.train(training)
-
-    def _check_rows(self, loss: Loss, data: Dataset) -> None:
-        """Try model and loss on two rows, in evaluation and in training."""
-        model = type(self.model).__name__
-        rows = self.encode(Rows(data.train.features[:2], data.train.targets[:2]))
-        features, targets = rows.features.clone(), rows.targets.clone()
-        what = f"features of shape {tuple(features.shape)} and type {features.dtype}"
-        with unchanged_rows(self.model, loss, features, targets):
-            outputs = self._try(f"model {model} on {what}", lambda: self.model(features))
-        if not isinstance(outputs, Tensor):
-            raise UserError(
-                f"model {model}: forward returned a {type(outputs).__name__}; expected one tensor "
-                f"of outputs (rows, {loss.outputs(data)})"
-            )
-        expected = (len(features), loss.outputs(data))
-        if tuple(outputs.shape) != expected:
-            raise UserError(
-                f"model {model}: outputs have shape {tuple(outputs.shape)} for {len(features)} "
-                f"rows; loss {loss.name} needs {expected}"
-            )
-        with unchanged_rows(self.model, loss, features, targets):
-            value = self._try(f"loss {loss.name}", lambda: loss(outputs, targets))
-        self._check_value(f"loss {loss.name}", value)
-        if is_untouched_built_in(self.model) and is_untouched_built_in(loss):
-            return
-        self.model.train()
-        unchanged = unchanged_rows(self.model, loss, features, targets)
-        with unchanged, suppress(Exception), torch.no_grad():  # it may need more rows in training
-            self.batch_loss(features, targets)
-
-    @staticmethod
-    def _try(what: str, call: Callable[[], Any], remedy: str = "") -> Any:
-        """Return what a component returns; what it raises becomes a message."""
-        try:
-            with torch.no_grad():
-                return call()
-        except UserError:
-            raise
-        except Exception as error:
-            reason = f"{type(error).__name__}: {first_line(error)}"
-            raise UserError(f"{what}: fails ({reason}){remedy}") from error
-
-    @staticmethod
-    def _check_value(what: str, value: Any) -> None:
-        if not isinstance(value, Tensor) or value.ndim:
-            shape = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value)
-            raise UserError(f"{what}: returned {shape}; expected one number, a 0-d tensor")
-
     def encode(self, rows: Rows) -> Rows:
-        """Return rows with their targets encoded for the loss."""
-        return rows if self.loss is None else encoded_rows(self.loss, rows)
+        """Return rows with their targets encoded for the loss, with weights where rows differ."""
+        if self.loss is None:
+            return rows
+        encoded = encoded_rows(self.loss, rows)
+        return encoded if self.weighting is None else self.weighting.attach(encoded, rows.targets)
 
     def evaluate(
         self,
@@ -210,12 +146,9 @@ class Objective:
                 features = rows.features[start : start + CHUNK]
                 targets = rows.targets[start : start + CHUNK]
                 share = len(targets) / len(rows)
-                if self.loss is None:
-                    value = self.model()
-                else:
-                    outputs = self.model(features)
-                    value = self.loss(outputs, targets)
-                    tally.add(outputs.detach(), targets)
+                outputs = self.model() if self.loss is None else self.model(features)
+                value = self.mean_loss(outputs, targets)
+                tally.add(outputs.detach(), targets)
                 _accumulate(sums, share * value, parameters)
                 total += share * value.detach()
             penalty = self.penalty_value()
@@ -277,7 +210,7 @@ class FunctionalObjective:
         dtype: torch.dtype | None = None,
     ) -> None:
         self.model, self.loss = model or objective.model, objective.loss
-        self.penalty = objective.penalty
+        self.penalty, self.mean_loss = objective.penalty, objective.mean_loss
         named = dict(objective.model.named_parameters())
         chosen = {id(named[name]): name for name in names}
         # a penalised parameter by its name, or a constant
@@ -302,10 +235,6 @@ class FunctionalObjective:
         arguments = () if self.loss is None else (features,)
         outputs: Tensor = functional_call(self.model, values, arguments)
         return outputs
-
-    def mean_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean loss of outputs against encoded targets, a 0-d tensor."""
-        return outputs if self.loss is None else self.loss(outputs, targets)
 
     def penalty_at(
         self, parameters: Mapping[str, Tensor], strengths: Mapping[str, Tensor] | None = None

@@ -53,8 +53,8 @@ MOST_PARAMETERS = 8
 LOOPS = {"single", "many", "block"}
 """Compiled loops and their caller: named tuples would slow each call, and compilation, by half."""
 
-SPECS = {"Trainer", "Table", "Regression", "Classification"}
-"""Classes whose constructor takes all that a run or a dataset is made of."""
+SPECS = {"Trainer", "Table", "Regression", "Classification", "Dataset"}
+"""Classes whose constructors take all that a run or a dataset is made of."""
 
 FILE_NAMES = {
     ".hydra", "config.yaml", "overrides.yaml", "hydra.yaml", "multirun.yaml", "result.json",

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from gdframe.cli.retraced_run import LONGEST_SECONDS, RetracedRun, retrace_run
 from gdframe.config.known_minimum import known_minimum
-from gdframe.data.dataset import Rows
 from gdframe.diagnostics.fine_grid import FINEST, refine
 from gdframe.diagnostics.plane import Plane, equal_spans, evaluate, parameter_plane, principal_plane
 from gdframe.diagnostics.trajectory import COPIES
@@ -151,7 +150,7 @@ def _objective(
     spec = run.spec
     stride = -(-spec.data.rows // rows)
     data = spec.data.train
-    sample = spec.objective.encode(Rows(data.features[::stride], data.targets[::stride]))
+    sample = spec.objective.encode(data.take(slice(None, None, stride)))
 
     def objective(coordinates: Array) -> Array:
         return evaluate(spec.objective, run.shapes, plane, coordinates, sample)

@@ -15,9 +15,9 @@ import torch
 
 from gdframe.config.build import build_model, check_model, sizes_of
 from gdframe.config.trusted_plugins import load_stored
-from gdframe.data.dataset import Rows
 from gdframe.data.encoding import Encoding
 from gdframe.data.new_rows import NewRows, read_rows
+from gdframe.data.rows import Rows
 from gdframe.errors import UserError, bad_value, counted, first_line, reason_of
 from gdframe.losses import Loss
 from gdframe.losses.encoded import encoded_rows
@@ -115,7 +115,9 @@ def _log_scores(task: str, loss: Loss, outputs: torch.Tensor, new: NewRows) -> N
     if new.encoding.offset:
         targets = targets - torch.from_numpy(new.encoding.shift)
     outputs = outputs[index]
-    rows = encoded_rows(loss, Rows(outputs, targets))
+    weights = new.weights()
+    sizes = None if weights is None else torch.from_numpy(weights)[index]
+    rows = encoded_rows(loss, Rows(outputs, targets, weights=sizes))
     tally = Tally(metrics_of_task(task), loss, rows)  # type: ignore[arg-type]
     tally.add(outputs, rows.targets)
     values = [f"{name} {value:.4g}" for name, value in tally.values().items()]

@@ -1,9 +1,10 @@
 """Data: where rows come from, how they are split and preprocessed."""
 
 from gdframe.data.bundled import BreastCancer, Diabetes, Digits, Iris, Wine
-from gdframe.data.dataset import Dataset, Rows
+from gdframe.data.dataset import Dataset
 from gdframe.data.encoding import Encoding
 from gdframe.data.frame import Column, Frame
+from gdframe.data.rows import Rows
 from gdframe.data.source import Source
 from gdframe.data.split import Split
 from gdframe.data.synthetic import Classification, Regression

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gdframe.data.frame import Column, Frame
+from gdframe.data.weights import checked_weights, weights_note
 from gdframe.errors import UserError, bad_value, first_line
 
 
@@ -54,6 +56,32 @@ def split_keys(keys: Any, rows: int) -> NDArray[Any]:
     if array.shape != (rows,):
         raise bad_value(f"keys have shape {array.shape}", f"one for each row, ({rows},)")
     return _unique(array, "keys")[1]
+
+
+def weighted(frame: Frame, weights: Any) -> Frame:
+    """Return a frame of arrays with weights (rows,), without the rows of weight 0.
+
+    Raises:
+        UserError: there is not one for each row, or one cannot be used.
+    """
+    array = _as_array("weights", weights)
+    is_number = np.issubdtype(array.dtype, np.number) or array.dtype == np.bool_
+    if array.shape != (frame.rows,) or not is_number:
+        raise bad_value(
+            f"weights have shape {array.shape} and type {array.dtype}",
+            f"a number for each row, ({frame.rows},)",
+        )
+    checked = checked_weights(array, "weights")
+    keep, keys = checked > 0, frame.split_keys
+    assert isinstance(frame.values, np.ndarray)
+    return replace(
+        frame,
+        values=frame.values[keep],
+        target=frame.target[keep],
+        split_keys=None if keys is None else keys[keep],
+        weights=checked[keep],
+        notes=[*frame.notes, weights_note(checked, "weights")],
+    )
 
 
 def _unique(labels: NDArray[Any], name: str = "targets") -> tuple[NDArray[Any], NDArray[np.int64]]:

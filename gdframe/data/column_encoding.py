@@ -42,7 +42,7 @@ def encode_columns(
     for place, column in enumerate(frame.columns):
         raw = frame.values[place]
         require_finite(column, raw, missing)
-        centre, deviation = _moments(column, raw, parts[0])
+        centre, deviation = _moments(column, raw, parts[0], frame.weights)
         scale = np.where(deviation > 0, np.maximum(deviation, column.least_scale), 1.0)
         mean = centre if standardize else np.zeros_like(centre)
         scale = scale if standardize else np.ones_like(centre)
@@ -72,10 +72,12 @@ def _is_number(column: Column) -> bool:
     return column.kind in ("number", "boolean")
 
 
-def _moments(column: Column, raw: NDArray[Any], rows: NDArray[np.int64]) -> Moments:
+def _moments(
+    column: Column, raw: NDArray[Any], rows: NDArray[np.int64], weights: NDArray[np.float64] | None
+) -> Moments:
     """Return mean and deviation of each feature of a column, as ``fit_moments`` does."""
-    if not _is_number(column):
-        return fit_moments([column], [raw], rows)
+    if not _is_number(column) or weights is not None:
+        return fit_moments([column], [raw], rows, weights)
     values = raw[rows].astype(np.float64, copy=False)  # a copy, which is changed in place
     if np.isnan(values).any():
         values = values[~np.isnan(values)]
@@ -161,7 +163,7 @@ def encode_array(
     width = len(frame.columns)
     mean, scale, fill = np.zeros(width), np.ones(width), None
     if standardize or missing != "error":
-        centre, deviation = fit_moments(frame.columns, frame.values, parts[0])
+        centre, deviation = fit_moments(frame.columns, frame.values, parts[0], frame.weights)
         fill = centre if missing != "error" else None
         if standardize:
             mean, scale = centre, np.where(deviation > 0, deviation, 1.0)

@@ -13,10 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gdframe.data.array_frame import frame_of_arrays, split_keys
+from gdframe.data.array_frame import frame_of_arrays, split_keys, weighted
 from gdframe.data.encoding import Encoding
 from gdframe.data.frame import Frame
 from gdframe.data.preparation import Missing, prepared
+from gdframe.data.rows import Rows
 from gdframe.data.split import Split
 from gdframe.errors import bad_value
 
@@ -27,40 +28,6 @@ Task = Literal["regression", "classification", "minimization"]
 
 RARE = 0.4
 """A class is rare below this number, divided by the classes, of the rows: of two, a fifth."""
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Features (rows, features) and targets: (rows, outputs) numbers, or (rows,) class indices.
-
-    ``values`` are numeric targets as the data has them, where a loss has encoded ``targets``
-    otherwise; metrics compare predictions with these.
-    """
-
-    features: Tensor
-    targets: Tensor
-    values: Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def on(self, device: str) -> Rows:
-        """Return a copy on a device."""
-        values = None if self.values is None else self.values.to(device)
-        return Rows(self.features.to(device), self.targets.to(device), values)
-
-    @cached_property
-    def measured(self) -> Rows:
-        """The rows as metrics see them: with targets as the data has them."""
-        return self if self.values is None else Rows(self.features, self.values)
-
-    @cached_property
-    def variation(self) -> float:
-        """Sum of the squared deviations of numeric targets from their means, in float64."""
-        parts = torch.split(self.targets, 1 << 20)
-        first = self.targets[0].double()  # subtracted, so that equal targets give exactly zero
-        mean = sum((part.double() - first).sum(dim=0) for part in parts) / len(self)
-        return sum(float((part.double() - first - mean).square().sum()) for part in parts)
 
 
 @dataclass(frozen=True)
@@ -113,11 +80,12 @@ class Dataset:
 
     @property
     def tensors(self) -> list[Tensor]:
-        """Features and targets of all rows."""
-        return [tensor for rows in self._parts for tensor in (rows.features, rows.targets)]
+        """Features, targets and weights of all rows."""
+        return [tensor for rows in self.parts for tensor in rows.tensors]
 
     @property
-    def _parts(self) -> list[Rows]:
+    def parts(self) -> list[Rows]:
+        """Training rows, and validation and test rows, if there are any."""
         return [rows for rows in (self.train, self.validation, self.test) if rows is not None]
 
     @property
@@ -135,8 +103,10 @@ class Dataset:
 
     @cached_property
     def class_counts(self) -> Tensor:
-        """Number of training rows of each class, (classes,)."""
-        return torch.bincount(self.train.targets, minlength=len(self.classes or ()))
+        """Number of training rows of each class, (classes,), or the sum of their weights."""
+        weights = self.train.weights
+        weights = None if weights is None else weights.double()
+        return torch.bincount(self.train.targets, weights, minlength=len(self.classes or ()))
 
     @cached_property
     def has_rare_class(self) -> bool:
@@ -148,7 +118,7 @@ class Dataset:
 
     @cached_property
     def digest(self) -> str:
-        """Digest of the targets and of a sample of the features of all training rows.
+        """Digest of the targets, the weights, and a sample of the features of all training rows.
 
         It distinguishes data sets, at a cost that does not grow with the features.
         """
@@ -161,7 +131,7 @@ class Dataset:
         """
         kinds = {1: torch.uint8, 4: torch.int32, 8: torch.int64}
         bits = [t.detach().contiguous().view(kinds[t.element_size()]) for t in self.tensors]
-        digests = [_digest(rows) for rows in self._parts]
+        digests = [_digest(rows) for rows in self.parts]
         # PyTorch sums whole numbers in a copy of 64 bits
         blocks = (torch.split(bit.reshape(-1), BLOCK) for bit in bits)
         return (*digests, *(sum(int(part.sum()) for part in parts) for parts in blocks))
@@ -196,7 +166,7 @@ class Dataset:
                 rows.
         """
         made = prepared(frame, split, standardize=standardize, missing=missing, dtype=dtype)
-        parts = {name: Rows(*tensors).on(device) for name, tensors in made.parts.items()}
+        parts = {name: rows.on(device) for name, rows in made.parts.items()}
         return cls(
             **{"validation": None, **parts},  # type: ignore[arg-type]
             encoding=made.encoding,
@@ -218,6 +188,7 @@ class Dataset:
         dtype: torch.dtype = torch.float32,
         device: str = "cpu",
         task: Literal["auto", "regression", "classification"] = "auto",
+        weights: Any = None,
     ) -> Dataset:
         """Return a data set of arrays or tensors.
 
@@ -232,6 +203,8 @@ class Dataset:
             dtype: type of the tensors.
             device: device of the tensors.
             task: ``auto`` goes by the type of the targets.
+            weights: (rows,) of the rows, at least 0; rows of weight 0 are left out. By default all
+                rows weigh the same.
 
         Raises:
             UserError: shapes do not match, values are not finite, or there is only one class.
@@ -247,6 +220,8 @@ class Dataset:
         split = _as_split(validation, seed)
         if split.by != "random":
             frame = replace(frame, split_keys=split_keys(split.keys, frame.rows))
+        if weights is not None:
+            frame = weighted(frame, weights)
         return cls.of_frame(
             frame,
             split=split,
@@ -267,6 +242,7 @@ class Dataset:
         dtype: torch.dtype = torch.float32,
         task: Literal["auto", "regression", "classification"] = "auto",
         missing: Missing = "mean",
+        weights: str | int | None = None,
     ) -> Dataset:
         """Return a data set of a table in memory, by the same rules as for a file.
 
@@ -280,6 +256,7 @@ class Dataset:
             dtype: type of the tensors.
             task: see ``Table``.
             missing: see ``Table``.
+            weights: name or number of the column of weights.
 
         Raises:
             UserError: the frame is no table, or a column cannot be used.
@@ -296,7 +273,7 @@ class Dataset:
         targets = target if isinstance(target, list) else [target]
         split = _as_split(validation, seed)
         key = {} if split.by == "random" else {split.by: split.keys}
-        choice = TableSettings(targets, task=task, missing=missing, **key)
+        choice = TableSettings(targets, task=task, missing=missing, weights=weights, **key)
         return cls.of_frame(
             frame_of(from_memory(frame), choice),
             split=split,
@@ -315,6 +292,8 @@ def _digest(rows: Rows) -> str:
     """Return the digest of the targets and of a sample of the features."""
     features = rows.features.reshape(-1)
     digest = hashlib.blake2b(repr(tuple(rows.features.shape)).encode(), digest_size=16)
-    for part in (rows.targets, features[:: max(1, len(features) // 65536)]):
+    sample = features[:: max(1, len(features) // 65536)]
+    weights = [] if rows.weights is None else [rows.weights]
+    for part in (rows.targets, *weights, sample):
         digest.update(part.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

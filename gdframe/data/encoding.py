@@ -142,8 +142,11 @@ def fit_moments(
     columns: Sequence[Column],
     values: NDArray[Any] | Sequence[NDArray[Any]],
     rows: NDArray[np.int64],
+    weights: NDArray[np.float64] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return mean and standard deviation (divisor N) of the present values of each feature.
+
+    With weights, (all rows,), these count in place of rows.
 
     Blocks are merged by the pairwise formula of Chan, Golub and LeVeque (1983). A feature whose
     deviation is only rounding error of its mean counts as constant: deviation 0. A feature without
@@ -154,18 +157,29 @@ def fit_moments(
     for _, part in _blocks(rows):
         block = take(columns, values, part)
         present = ~np.isnan(block)
-        n = present.sum(axis=0)
-        divisor = np.maximum(n, 1)
-        block_mean = np.where(present, block, 0.0).sum(axis=0) / divisor
+        n = _total(present, part, weights)
+        divisor = np.where(n > 0, n, 1)
+        block_mean = _total(np.where(present, block, 0.0), part, weights) / divisor
         deviation = np.where(present, block - block_mean, 0.0)
-        total = np.maximum(count + n, 1)
+        total = np.where(count + n > 0, count + n, 1)
         delta = np.where(n > 0, block_mean - mean, 0.0)
         mean = mean + delta * n / total
-        squares = squares + (deviation**2).sum(axis=0) + delta**2 * count * n / total
+        within = _total(deviation**2, part, weights)
+        squares = squares + within + delta**2 * count * n / total
         count = count + n
-    deviation = np.sqrt(squares / np.maximum(count, 1))
-    rounding = 8 * np.finfo(np.float64).eps * np.abs(mean) * np.sqrt(np.maximum(count, 1))
+    deviation = np.sqrt(squares / np.where(count > 0, count, 1))
+    entries = np.maximum(count, 1) if weights is None else len(rows)
+    rounding = 8 * np.finfo(np.float64).eps * np.abs(mean) * np.sqrt(entries)
     return mean, np.where(deviation <= rounding, 0.0, deviation)
+
+
+def _total(
+    values: NDArray[Any], rows: NDArray[np.int64], weights: NDArray[np.float64] | None
+) -> NDArray[Any]:
+    """Return the sum of values (len(rows), features), each row times its weight."""
+    if weights is None:
+        return values.sum(axis=0)  # type: ignore[no-any-return]
+    return weights[rows] @ values  # type: ignore[no-any-return]
 
 
 def _blocks(rows: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:

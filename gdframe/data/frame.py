@@ -64,6 +64,7 @@ class Frame:
         notes: what was read, a line each.
         disposable: whether loading may free ``values``, a list, column by column.
         split_keys: (rows,) the time or the group of each row, for a split by these.
+        weights: (rows,) above 0; None where all rows weigh the same.
     """
 
     columns: Sequence[Column]
@@ -77,6 +78,7 @@ class Frame:
     notes: Sequence[str] = ()
     disposable: bool = False
     split_keys: NDArray[Any] | None = None
+    weights: NDArray[np.float64] | None = None
 
     @property
     def rows(self) -> int:

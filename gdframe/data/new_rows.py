@@ -13,7 +13,6 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from gdframe.data.dataset import Rows
 from gdframe.data.encoding import BLOCK, Encoding
 from gdframe.data.features import raw_values
 from gdframe.data.frame import first_rows
@@ -21,6 +20,8 @@ from gdframe.data.reader import RawTable, pick, read_file
 from gdframe.data.reading.arrays import is_number, kind_of, numbers, plain
 from gdframe.data.reading.layout import Layout
 from gdframe.data.reading.typed import key_of, typed
+from gdframe.data.rows import Rows
+from gdframe.data.table_frame import weights_in
 from gdframe.errors import UserError, counted, in_words, printable
 
 log = logging.getLogger("gdframe")
@@ -66,6 +67,15 @@ class NewRows:
             ) from error
         is_own = is_number(column) or pa.types.is_temporal(column.type)
         return column if is_own else text
+
+    def weights(self) -> NDArray[np.float64] | None:
+        """Return the weights of all rows, (rows,); None where the file has none.
+
+        Raises:
+            UserError: the column holds something else.
+        """
+        name = self.encoding.reading.get("weights")
+        return weights_in(self.raw, name) if name in self.raw.columns else None
 
     def features(self, dtype: np.dtype[Any], rows: int) -> Iterator[NDArray[Any]]:
         """Yield features, (rows, features), some rows at a time.
@@ -235,7 +245,12 @@ def labelled_rows(encoding: Encoding, path: str | Path, dtype: torch.dtype) -> R
         target = torch.from_numpy(values - encoding.shift).to(dtype)
     else:
         target = torch.from_numpy(values).long()
-    return Rows(torch.from_numpy(features), target)
+    if (name := encoding.reading.get("weights")) is not None:
+        pick(rows.raw, [name])
+    if (weights := rows.weights()) is None:
+        return Rows(torch.from_numpy(features), target)
+    sizes = torch.from_numpy(weights[labelled])
+    return Rows(torch.from_numpy(features), target, weights=sizes).take(sizes > 0)
 
 
 def _layout(stored: Mapping[str, Any]) -> Layout:

@@ -14,7 +14,9 @@ from torch import Tensor
 from gdframe.data.column_encoding import encode_array, encode_columns
 from gdframe.data.encoding import Encoding
 from gdframe.data.frame import Frame, first_rows
+from gdframe.data.rows import Rows
 from gdframe.data.split import Parts, Split, split_rows
+from gdframe.data.weights import checked_weights
 from gdframe.errors import UserError, counted, in_words, printable
 
 Missing = Literal["error", "mean", "drop"]
@@ -28,13 +30,13 @@ class Prepared(NamedTuple):
     """The parts of a data set, ready for training.
 
     Args:
-        parts: features and targets by the name of the part: ``train`` and perhaps others.
+        parts: rows by the name of the part: ``train`` and perhaps others.
         encoding: fitted on training rows.
         facts: what was read, for ``result.json``.
         notes: what was read, a line each.
     """
 
-    parts: dict[str, tuple[Tensor, Tensor]]
+    parts: dict[str, Rows]
     encoding: Encoding
     facts: dict[str, Any]
     notes: list[str]
@@ -49,6 +51,7 @@ def prepared(
         UserError: there are no rows, only one class, values that are not finite, or too few rows.
     """
     _check(frame)
+    _check_weights(frame)
     rows = split_rows(
         split, frame.rows, classes=frame.target if frame.classes else None, keys=frame.split_keys
     )
@@ -63,12 +66,29 @@ def prepared(
     if frame.reading and frame.classes is None:  # predict adds it again
         encoding = replace(encoding, offset=_offset(frame.target[rows.train], dtype))
     parts = {
-        name: (torch.from_numpy(array), _targets(frame, index, encoding, dtype))
+        name: Rows(
+            torch.from_numpy(array),
+            _targets(frame, index, encoding, dtype),
+            weights=None if frame.weights is None else torch.from_numpy(frame.weights[index]),
+        )
         for name, index, array in zip(names, indices, features, strict=True)
     }
     facts, added = _facts(frame, split, rows, width), _split_notes(split, rows)
     added += _offset_notes(encoding, dtype)
     return Prepared(parts, encoding, with_notes(facts, added), [*frame.notes, *added])
+
+
+def _check_weights(frame: Frame) -> None:
+    """Check the weights of a frame, which a source of others may have made."""
+    if frame.weights is None:
+        return
+    if np.shape(frame.weights) != (frame.rows,):
+        raise UserError(
+            f"weights have shape {np.shape(frame.weights)}: expected one for each row, "
+            f"({frame.rows},)"
+        )
+    if not checked_weights(np.asarray(frame.weights), "weights").all():
+        raise UserError("weights have a zero: leave rows of weight 0 out")
 
 
 def with_notes(facts: Mapping[str, Any], notes: Sequence[str]) -> dict[str, Any]:

@@ -33,6 +33,7 @@ class Table(Source):
         exclude: columns to leave out.
         categorical: columns of numbers that are codes of categories.
         id: column that names the rows: no feature, but carried through to predictions.
+        weights: column of the weights of the rows, at least 0; it is no feature.
         text: what happens to text with too many categories: ``leave_out``, or ``hash`` to take its
             words as features.
         task: ``auto`` treats text, true/false, two different values and a few consecutive whole
@@ -74,6 +75,7 @@ class Table(Source):
         exclude: Sequence[str | int] = (),
         categorical: Sequence[str | int] = (),
         id: str | int | None = None,  # noqa: A002
+        weights: str | int | None = None,
         text: Literal["leave_out", "hash"] = "leave_out",
         task: Literal["auto", "regression", "classification"] = "auto",
         missing: Literal["error", "mean", "drop"] = "mean",
@@ -112,6 +114,7 @@ class Table(Source):
             raise UserError(f"data=table {both}")
         self.path, self.query, self.target, self.features = path, query, target, features
         self.exclude, self.categorical, self.id = tuple(exclude), tuple(categorical), id
+        self.weights = weights
         self.text, self.task, self.missing = text, task, missing
         self.max_categories = max_categories
         self._layout = {
@@ -158,7 +161,7 @@ class Table(Source):
             raw,
             TableSettings(
                 targets, self.features, self.exclude, self.categorical, self.id, self.text,
-                self.task, self.missing, self.max_categories, self.group, self.time,
+                self.task, self.missing, self.max_categories, self.group, self.time, self.weights,
             ),
         )  # fmt: skip
 

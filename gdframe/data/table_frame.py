@@ -18,6 +18,7 @@ from gdframe.data.reading.arrays import missing_in, numbers
 from gdframe.data.reading.typed import TypedColumn, typed
 from gdframe.data.roles import LeftOut, copies_of_target, suspected_sentinel, why_left_out
 from gdframe.data.target import read_target
+from gdframe.data.weights import checked_weights, weights_note
 from gdframe.errors import UserError, counted, in_words, override_value, printable
 
 MOST_LISTED = 200
@@ -39,6 +40,7 @@ class TableSettings:
     max_categories: int = 100
     group: str | int | None = None
     time: str | int | None = None
+    weights: str | int | None = None
 
 
 def frame_of(raw: RawTable, choice: TableSettings) -> Frame:
@@ -49,6 +51,8 @@ def frame_of(raw: RawTable, choice: TableSettings) -> Frame:
     """
     targets = pick(raw, choice.targets)
     identifier = pick(raw, [choice.id])[0] if choice.id is not None else None
+    weighing = pick(raw, [choice.weights])[0] if choice.weights is not None else None
+    weights = None if weighing is None else weights_in(raw, weighing)
     key = _split_key(raw, choice)
     names = _feature_names(raw, choice, targets, identifier)
     categorical = set(pick(raw, choice.categorical))
@@ -62,8 +66,13 @@ def frame_of(raw: RawTable, choice: TableSettings) -> Frame:
             f"{counted(len(rows), 'row')} without a target left out, first "
             f"{first_rows(rows)}; data.missing=error refuses them"
         )
+    if weights is not None:
+        notes.append(weights_note(weights, f"data.weights={override_value(str(weighing))}"))
+        keep = weights > 0 if keep is None else keep & (weights > 0)
+    if keep is not None:
         typed_targets = [_filtered(column, keep) for column in typed_targets]
         key = None if key is None else _filtered(key, keep)
+        weights = None if weights is None else weights[keep]
     hashed = choice.text == "hash"
     places = {name: place for place, name in enumerate(all_names)}
     features, left_out, missing = list[TypedColumn](), list[LeftOut](), dict[str, int]()
@@ -81,11 +90,15 @@ def frame_of(raw: RawTable, choice: TableSettings) -> Frame:
         features.append(column)
         missing[name] = missing_in(column.values)
     if choice.missing == "drop":
-        features, others, dropped = _complete_rows(
-            features, [*typed_targets, *([] if key is None else [key])]
-        )
-        typed_targets, key = others[: len(targets)], others[-1] if key is not None else None
-        notes += [dropped] if dropped else []
+        complete, dropped = _complete_rows(features)
+        if dropped:
+            features, typed_targets = (
+                [_filtered(column, complete) for column in columns]
+                for columns in (features, typed_targets)
+            )
+            key = None if key is None else _filtered(key, complete)
+            weights = None if weights is None else weights[complete]
+            notes.append(dropped)
         missing = {}
     target = _joined(typed_targets, choice.task)
     notes += [target.note] if target.note else []
@@ -116,10 +129,11 @@ def frame_of(raw: RawTable, choice: TableSettings) -> Frame:
             "given": raw.given.to_json(), "layout": layout.to_json(),
             "columns": all_names, "targets": targets,
             "id": identifier, "categorical": sorted(categorical),
+            **({} if weighing is None else {"weights": weighing}),
         },
         facts={**facts, "notes": [printable(note) for note in notes]},
         notes=[_first_line(raw, columns, target, target_name), *notes],
-        disposable=True, split_keys=None if key is None else _keys(key, choice),
+        disposable=True, split_keys=None if key is None else _keys(key, choice), weights=weights,
     )  # fmt: skip
 
 
@@ -130,6 +144,19 @@ def _split_key(raw: RawTable, choice: TableSettings) -> TypedColumn | None:
         return None
     (name,) = pick(raw, [column])
     return typed(name, raw.columns[name], raw.layout, text=choice.group is not None)
+
+
+def weights_in(raw: RawTable, name: str) -> NDArray[np.float64]:
+    """Return the weights in a column, (rows,).
+
+    Raises:
+        UserError: a value is no weight.
+    """
+    what = f"data.weights={override_value(name)}"
+    column = typed(name, raw.columns[name], raw.layout)
+    if column.content not in ("number", "boolean"):
+        raise UserError(f"{what}: its values are of type {column.content}; expected numbers")
+    return checked_weights(numbers(column.values), what)
 
 
 def _keys(column: TypedColumn, choice: TableSettings) -> NDArray[Any]:
@@ -162,8 +189,8 @@ def _feature_names(
 ) -> list[str]:
     if len(set(targets)) < len(targets):
         raise UserError(f"data.target={in_words(targets)}: a column is named twice; name it once")
-    group = pick(raw, [choice.group])[0] if choice.group is not None else None
-    excluded = {*pick(raw, choice.exclude), *targets, identifier, group}
+    others = [column for column in (choice.group, choice.weights) if column is not None]
+    excluded = {*pick(raw, [*choice.exclude, *others]), *targets, identifier}
     if choice.features is None:
         return [name for name in raw.names if name not in excluded]
     names = pick(raw, choice.features)
@@ -202,23 +229,25 @@ def _filtered(column: TypedColumn, keep: NDArray[np.bool_]) -> TypedColumn:
     return TypedColumn(column.name, column.content, values, column.pattern, column.notes)
 
 
-def _complete_rows(
-    columns: Sequence[TypedColumn], targets: Sequence[TypedColumn]
-) -> tuple[list[TypedColumn], list[TypedColumn], str]:
-    """Return columns without the rows in which a feature is missing, and a note."""
-    absent = np.zeros(len(targets[0].values), dtype=bool)
+def _complete_rows(columns: Sequence[TypedColumn]) -> tuple[NDArray[np.bool_], str]:
+    """Return which rows have a value in every column, and a note on the others, if any.
+
+    Raises:
+        UserError: no row has.
+    """
+    absent = np.zeros(len(columns[0].values) if columns else 0, dtype=bool)
     for column in columns:
         absent |= np.asarray(column.values.is_null(nan_is_null=True))
     bad = np.flatnonzero(absent)
     if not len(bad):
-        return list(columns), list(targets), ""
+        return ~absent, ""
     if absent.all():
         raise UserError(
             "data.missing=drop: every row has a missing value; leave columns out with "
             "data.exclude=[...], or set data.missing=mean"
         )
     note = f"{counted(len(bad), 'row')} with missing values left out, first {first_rows(bad)}"
-    return [_filtered(c, ~absent) for c in columns], [_filtered(c, ~absent) for c in targets], note
+    return ~absent, note
 
 
 def _joined(columns: Sequence[TypedColumn], task: str) -> Target:

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from gdframe.data.dataset import Rows
+from gdframe.data.rows import Rows
 from gdframe.hidden_state.attachments import has_attachments
 from gdframe.registry import is_built_in
 from gdframe.sameness import PLAIN
@@ -117,7 +117,7 @@ class RowsCache(Generic[T]):
         """
         if any(key is None for key in keys):
             return compute()
-        tensors = (rows.features, rows.targets)
+        tensors = rows.tensors
         whole = (*((id(t), t._version) for t in tensors), *keys)
 
         def forget(_: object) -> None:  # so a later tensor of the same id finds nothing

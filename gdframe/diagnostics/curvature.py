@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gdframe.data.dataset import Dataset, Rows
+from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.lanczos import Extremes
 from gdframe.diagnostics.least_squares import LeastSquares
 from gdframe.diagnostics.spectrum import ROUGH, largest_at_start, spectrum_at
@@ -44,7 +44,7 @@ class Curvature:
     def __init__(self, objective: Objective, data: Dataset, most_rows: int) -> None:
         self._objective, self._data, self._most_rows = objective, data, most_rows
         stride = -(-data.rows // most_rows)
-        sample = Rows(data.train.features[::stride], data.train.targets[::stride])
+        sample = data.train.take(slice(None, None, stride))
         self._rows = objective.encode(sample)
         model, loss = objective.model, objective.loss
         self._names = [n for n, p in model.named_parameters() if p.requires_grad]

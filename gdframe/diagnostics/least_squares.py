@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gdframe.data.dataset import Dataset
+from gdframe.data.rows import relative
 from gdframe.diagnostics.cache_key import RowsCache, settings_key
 from gdframe.diagnostics.linear_rule import LinearRule
 from gdframe.diagnostics.mean_square import BatchNoise, shares_of
@@ -47,7 +48,8 @@ class LeastSquares:
         vectors: (columns, columns) its eigenvectors, as columns.
         minimum: of the objective.
         solution: (outputs, columns) the parameters at the minimum; the shortest if not unique.
-        features: refers to the training features (rows, features), and does not keep them alive.
+        train: refers to the training features (rows, features) and, if there are any, the weights
+            (rows,), and does not keep them alive.
         rows: number of training rows.
         design: returns the columns of features, without the column of the bias.
         has_bias: whether there is a column of ones.
@@ -59,7 +61,7 @@ class LeastSquares:
     vectors: Array
     minimum: float
     solution: Array
-    features: weakref.ref[Tensor]
+    train: list[weakref.ref[Tensor]]
     rows: int
     design: Any
     has_bias: bool
@@ -122,11 +124,13 @@ class LeastSquares:
         most = self._most_rows(directions, len(shares))
         if most < min(self.rows, ROWS_PER_DIRECTION * directions):
             return None
-        features = self.features()
-        assert features is not None, "the data of a run outlives its diagnostics"
-        x = self.design(features[:: -(-self.rows // most)]).double()
+        stride, train = -(-self.rows // most), [ref() for ref in self.train]
+        features, *weights = (t for t in train if t is not None)  # a run's data outlives this
+        x = self.design(features[::stride]).double()
         if self.has_bias:
             x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
+        for weight in weights:
+            x = x * relative(weight)[::stride, None].sqrt()
         return BatchNoise(
             features=x.cpu().numpy() @ self.vectors[:, is_positive],
             eigenvalues=self.eigenvalues[is_positive],
@@ -212,10 +216,12 @@ def _compute(objective: Objective, data: Dataset, penalty: Array) -> LeastSquare
         vectors=vectors,
         minimum=loss + float((penalty * (reference + offset) ** 2).sum()),
         solution=reference + offset,
-        features=weakref.ref(rows.features),
+        train=[
+            weakref.ref(tensor) for tensor in (rows.features, rows.weights) if tensor is not None
+        ],
         rows=len(rows),
         design=model.design,
         has_bias=has_bias,
-        outputs=rows.targets.shape[1],
+        outputs=len(model.weight),
         penalty=2 * penalty,
     )

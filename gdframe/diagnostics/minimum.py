@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gdframe.data.dataset import Dataset, Rows
+from gdframe.data.dataset import Dataset
+from gdframe.data.rows import Rows
 from gdframe.diagnostics.cache_key import RowsCache, settings_key
 from gdframe.diagnostics.least_squares import least_squares
 from gdframe.diagnostics.newton import minimize
@@ -81,23 +82,25 @@ def minimum_of(objective: Objective, data: Dataset) -> Minimum | None:
 def baseline_loss(loss: Loss, objective: Objective, data: Dataset) -> float:
     """Return the mean predictor's loss over the training rows."""
     key = [settings_key(loss), "mean predictor"]
-    return _baselines.get(data.train, key, lambda: _baseline(loss, objective.encode(data.train)))
+    return _baselines.get(data.train, key, lambda: _baseline(loss, objective, data.train))
 
 
 @torch.no_grad()
-def _baseline(loss: Loss, rows: Rows) -> float:
+def _baseline(loss: Loss, objective: Objective, train: Rows) -> float:
     """Return the lowest loss of equal outputs for all rows, by Newton's method if smooth."""
-    y = rows.targets
+    rows = objective.encode(train)
+    encoded, (y, weights) = rows.targets, objective.split_targets(rows.targets)
     columns = int(y.max()) + 1 if y.ndim == 1 else y.shape[1]
 
     def value(outputs: Tensor) -> Tensor:
-        targets = y.to(outputs.dtype) if y.is_floating_point() else y
-        return loss(outputs.expand(len(y), columns), targets)
+        targets = encoded.to(outputs.dtype) if encoded.is_floating_point() else encoded
+        return objective.mean_loss(outputs.expand(len(y), columns), targets)
 
     zero = torch.zeros(columns, dtype=torch.float64, device=y.device)
     candidates = [zero, zero + 1, zero - 1]
     if y.ndim == 2:
-        candidates += [y.double().mean(dim=0), y.double().median(dim=0).values]
+        shares = torch.ones_like(y[:, 0]) if weights is None else weights
+        candidates += [shares.double() @ y.double() / len(y), _medians(y.double(), shares)]
     lowest, accuracy = min(candidates, key=lambda outputs: float(value(outputs))), 1e-6
     if not is_built_in(loss):  # in float64 it may be another function
         own = lowest.to(rows.features.dtype)
@@ -110,6 +113,14 @@ def _baseline(loss: Loss, rows: Rows) -> float:
     ):
         return solution[1]
     return float(value(lowest))
+
+
+def _medians(values: Tensor, weights: Tensor) -> Tensor:
+    """Return the weighted median of each column of values (rows, columns)."""
+    ordered, order = values.sort(dim=0)
+    below = weights.double()[order].cumsum(dim=0)
+    at = (below < below[-1] / 2).sum(dim=0, keepdim=True)
+    return ordered.gather(0, at)[0]
 
 
 def _by_newton(objective: Objective, data: Dataset) -> tuple[float, bool] | None:
@@ -158,7 +169,8 @@ def _separation(objective: Objective, data: Dataset) -> Callable[[Tensor], bool]
     if has_penalty or type(loss) not in (BinaryCrossEntropy, CrossEntropy):
         return lambda _: False
     rows = objective.encode(data.train)
-    x, y = model.design(rows.features).double(), rows.targets  # type: ignore[operator]
+    x = model.design(rows.features).double()  # type: ignore[operator]
+    y, _ = objective.split_targets(rows.targets)
     outputs, columns = model.weight.shape  # type: ignore[misc]
 
     @torch.no_grad()

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gdframe.data.dataset import Dataset, Rows
+from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.minimum import Minimum, baseline_loss, flat, minimum_of
 from gdframe.diagnostics.newton import Local
 from gdframe.diagnostics.typed_objective import is_same_in_double
@@ -161,7 +161,7 @@ def _of_model(
     named = {n: p for n, p in objective.model.named_parameters() if p.requires_grad}
     size = sum(p.numel() for p in named.values())
     stride = -(-data.rows // MOST_ROWS)
-    sample = Rows(data.train.features[::stride], data.train.targets[::stride])
+    sample = data.train.take(slice(None, None, stride))
     products = min(MOST_PRODUCTS, int(WORK / (len(sample) * size)))
     if products < 2:
         return UNKNOWN

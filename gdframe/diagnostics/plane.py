@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gdframe.data.dataset import Rows
+from gdframe.data.rows import Rows
 from gdframe.diagnostics.trajectory import unflatten
 from gdframe.objective import FunctionalObjective, Objective
 

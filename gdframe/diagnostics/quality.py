@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from gdframe.data.dataset import Dataset, Rows
+from gdframe.data.dataset import Dataset
+from gdframe.data.rows import Rows
 from gdframe.diagnostics.overfitting import overfitting
 from gdframe.objective import Objective
 from gdframe.runs.history import History
@@ -40,7 +41,7 @@ def poor_predictions(row: Mapping[str, float], data: Dataset) -> list[str]:
 
 
 def _largest_class(rows: Rows) -> float:
-    counts = torch.bincount(rows.targets.reshape(-1).long())
+    counts = torch.bincount(rows.targets.reshape(-1).long(), rows.shares)
     return float(counts.max()) / len(rows)
 
 

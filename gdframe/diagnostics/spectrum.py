@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gdframe.data.dataset import Dataset, Rows
+from gdframe.data.dataset import Dataset
+from gdframe.data.rows import Rows
 from gdframe.diagnostics.cache_key import RowsCache, digest_of, settings_key
 from gdframe.diagnostics.hessian import Hessian
 from gdframe.diagnostics.lanczos import Extremes, extremes

@@ -72,26 +72,36 @@ def theory_of(objective: Objective, data: Dataset) -> Theory | None:
     if 20.0 * data.rows * columns**2 > CHEAP:
         return None
     rows = objective.encode(data.train)
+    y, weights = objective.split_targets(rows.targets)
     x: Tensor = model.design(rows.features).double()
     if model.bias is not None:
         x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
     penalized = penalized_columns(objective, columns).to(x.device)
-    return _logistic(x, rows.targets[:, 0].double(), objective.penalty.curvature * penalized)
+    sizes = torch.ones_like(x[:, 0]) if weights is None else weights.double()
+    return _logistic(x, y[:, 0].double(), sizes, objective.penalty.curvature * penalized)
 
 
-def _logistic(x: Tensor, y: Tensor, strength: Tensor) -> Theory:
-    """Return the minimum of ``mean log(1 + exp(-y x.w)) + sum(strength * w^2)``, y in {-1, 1}."""
+def _logistic(x: Tensor, y: Tensor, sizes: Tensor, strength: Tensor) -> Theory:
+    """Return the minimum of ``mean(sizes log(1 + exp(-y x.w))) + sum(strength * w^2)``.
+
+    Args:
+        x: (rows, columns).
+        y: (rows,) -1 or 1.
+        sizes: (rows,) weights with mean 1.
+        strength: (columns,) of the penalty.
+    """
 
     def evaluate(w: Tensor) -> float:
-        loss = torch.nn.functional.softplus(-y * (x @ w)).mean()
+        loss = (sizes * torch.nn.functional.softplus(-y * (x @ w))).mean()
         return float(loss + (strength * w * w).sum())
 
     w = torch.zeros(x.shape[1], dtype=torch.float64, device=x.device)
     lowest = evaluate(w)
     while True:
         p = torch.sigmoid(-y * (x @ w))
-        slope = -(y * p) @ x / len(x) + 2 * strength * w
-        hessian = (x * (p * (1 - p))[:, None]).T @ x / len(x) + torch.diag(2 * strength)
+        slope = -(sizes * y * p) @ x / len(x) + 2 * strength * w
+        curvature = sizes * p * (1 - p)
+        hessian = (x * curvature[:, None]).T @ x / len(x) + torch.diag(2 * strength)
         step = torch.linalg.lstsq(hessian, slope).solution
         decrement, length = float(slope @ step), 1.0
         while evaluate(w - length * step) > lowest - 0.25 * length * decrement and length > 1e-6:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from gdframe.data.dataset import Rows
+from gdframe.data.rows import Rows
 from gdframe.engines.probe import is_linear
 from gdframe.objective import FunctionalObjective, Objective, evaluation_mode
 from gdframe.registry import is_built_in

@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gdframe.data.dataset import Dataset, Rows
+from gdframe.data.dataset import Dataset
+from gdframe.data.rows import Rows
 from gdframe.errors import UserError
 from gdframe.hidden_state import Guard
 from gdframe.hidden_state.in_place import unchanged_rows

@@ -18,7 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gdframe.data.dataset import Dataset, Rows
+from gdframe.data.dataset import Dataset
+from gdframe.data.rows import Rows
 from gdframe.engines.base import CannotExecute, Engine, Estimate, Part, Problem, Trace
 from gdframe.engines.compiled_step import Step
 from gdframe.engines.eager import Eager
@@ -152,7 +153,7 @@ class Compiled(Engine):
             order = self._order(0) if self._shared else self._order(0)[run]
             for first, last in (span for span in spans if span[0] < span[1]):
                 parts = [order[i * size : (i + 1) * size] for i in range(first, last)]
-                batches = [Rows(rows.features[p], rows.targets[p]) for p in parts]
+                batches = [rows.take(part) for part in parts]
                 rates = self._stack.learning_rates(first, last, self.clock)[:, run].tolist()
 
                 def execute(run: int = run, span: tuple[int, int] = (first, last)) -> Any:
@@ -308,8 +309,7 @@ class Compiled(Engine):
         return evaluate_together(self._stack, strengths, rows, self.data, gradient=gradient)
 
     def _sample(self) -> Rows:
-        rows = self._part("train")
-        return Rows(rows.features[:SAMPLE], rows.targets[:SAMPLE])
+        return self._part("train").take(slice(SAMPLE))
 
     def alone(self, run: int) -> Engine:
         """Return the plain loop for one run, which needs no compilation."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from gdframe.data.dataset import Rows
+from gdframe.data.rows import Rows
 from gdframe.engines.base import Problem
 from gdframe.engines.functional import check_functional
 from gdframe.engines.narrow import narrowed

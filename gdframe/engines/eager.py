@@ -8,7 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from gdframe.data.dataset import Dataset, Rows
+from gdframe.data.dataset import Dataset
+from gdframe.data.rows import Rows
 from gdframe.engines.base import UNKNOWN, Engine, Estimate, Part, Problem, Trace
 from gdframe.engines.component_difference import first_difference
 from gdframe.engines.problem_state import may_draw

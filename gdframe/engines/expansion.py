@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from gdframe.data.dataset import Rows
+from gdframe.data.rows import Rows
 from gdframe.engines.declared import declares
 from gdframe.engines.functional import are_parameters
 from gdframe.engines.kernel_checks import KernelError, check_penalty
@@ -105,6 +105,16 @@ def blocks_of(rows: Rows) -> list[tuple[Tensor, Tensor]]:
     return list(zip(torch.split(rows.features, size), torch.split(rows.targets, size), strict=True))
 
 
+def split_weights(targets: Tensor, outputs: int) -> tuple[Tensor, Tensor | None]:
+    """Return encoded targets (rows, outputs), and the roots of the weights (rows, 1), if any.
+
+    Rows and residuals times the roots have the weighted squared error.
+    """
+    if targets.shape[1] == outputs:
+        return targets, None
+    return targets[:, :outputs], targets[:, outputs:].sqrt()
+
+
 def as_array(tensor: Tensor) -> Array:
     """Return a tensor as a NumPy array if it is on the CPU, else unchanged."""
     return tensor.numpy() if tensor.device.type == "cpu" else tensor
@@ -125,24 +135,28 @@ def expand(
 
     Args:
         model: its design is X.
-        rows: features and targets.
+        rows: features and encoded targets.
         bias: whether X has a column of ones.
         reference: the point of the expansion; by default the least-squares solution, computed from
             the solution for a sample of rows.
         dtype: by default the type of the data.
     """
     design: Any = model.design
+    outputs = len(model.weight)  # type: ignore[arg-type]
     dtype = dtype or rows.features.dtype
     if reference is None:
         stride = max(1, len(rows) // max(1024, 8 * rows.features.shape[1]))
-        x, y = design(rows.features[::stride]).double(), rows.targets[::stride].double()
+        x = design(rows.features[::stride]).double()
+        y, roots = split_weights(rows.targets[::stride].double(), outputs)
         if bias:
             x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
+        if roots is not None:
+            x, y = roots * x, roots * y
         first = y.T @ x @ pseudo_inverse(x.T @ x)
     else:
         first = torch.as_tensor(reference)
     point = first.to(dtype)
-    outputs, columns = point.shape
+    columns = point.shape[1]
     width, used = columns - bias, columns + outputs
     padded = -(-used // LANE) * LANE
     blocks = blocks_of(rows)
@@ -154,7 +168,11 @@ def expand(
     for features, targets in blocks:
         block = matrix[: len(features)]
         block[:, :width] = design(features)  # of the data's type: it may have thresholds
-        torch.sub(block[:, :columns] @ weights, targets.to(dtype), out=block[:, columns:used])
+        y, roots = split_weights(targets.to(dtype), outputs)
+        torch.sub(block[:, :columns] @ weights, y, out=block[:, columns:used])
+        if roots is not None:
+            total += (roots * block).T @ (roots * block)
+            continue
         total += block.T @ block
     gram, slope = total[:columns, :columns], total[columns:used, :columns]
     error = total[columns:, columns:].trace()
@@ -163,7 +181,7 @@ def expand(
         reference=as_array(point.double()),
         slope=as_array(slope.contiguous()),
         error=float(error),
-        terms=rows.targets.numel(),
+        terms=len(rows) * outputs,
     )
     if reference is None:
         reference = as_array(point.double() - slope @ pseudo_inverse(gram))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value
 
-from gdframe.data.dataset import Rows
+from gdframe.data.rows import Rows
 from gdframe.engines.base import Problem
 from gdframe.engines.problem_state import holding, trained_parameters
 from gdframe.engines.verification import (

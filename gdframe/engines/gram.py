@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gdframe.data.dataset import Dataset, Rows
+from gdframe.data.dataset import Dataset
+from gdframe.data.rows import Rows
 from gdframe.engines.base import CannotExecute, Engine, Estimate, Part, Problem, Trace
 from gdframe.engines.columns import RecordedColumns, columns
 from gdframe.engines.constants import constants_of
@@ -24,6 +25,7 @@ from gdframe.engines.expansion import (
     dots,
     expand,
     penalized_columns,
+    split_weights,
     why_not_quadratic,
 )  # fmt: skip
 from gdframe.engines.probe import why_not_as_declared, why_rule_not_pure
@@ -205,7 +207,10 @@ class Gram(Engine):
         if self._has_bias:
             x = np.column_stack([x, np.ones(len(x))])
         points = torch.as_tensor(self._stack.points()).cpu().numpy()[run]
-        error = x @ points.T - rows.targets.double().cpu().numpy()
+        y, roots = split_weights(rows.targets.double().cpu(), len(points))
+        if roots is not None:
+            x, y = roots.numpy() * x, roots * y
+        error = x @ points.T - y.numpy()
         gradient = 2.0 * error.T @ x / error.size
         if self._penalty is not None:
             penalty = torch.as_tensor(self._penalty).cpu().numpy()

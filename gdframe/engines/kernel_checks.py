@@ -7,6 +7,7 @@ hundreds of distances of every size, exactly where formulas jump, and where the 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gdframe.data.dataset import Rows
+from gdframe.data.rows import Rows
 from gdframe.engines.base import Problem
 from gdframe.engines.functional import value_and_gradient
 from gdframe.engines.probe import telling_rows
@@ -64,7 +65,9 @@ def check_kernels(runs: Sequence[Problem], rows: Rows) -> None:
         with undisturbed(model=model, loss=loss, penalty=penalty):
             if loss is not None and not is_built_in(loss) and (key := _key(loss)) not in seen:
                 seen.add(key)
-                (_check_coupled if loss.coupled else _check_loss)(objective, rows)
+                values, _ = objective.split_targets(rows.targets)
+                plain = replace(rows, targets=values)
+                (_check_coupled if loss.coupled else _check_loss)(objective, plain)
             if has_kernel:
                 key = _key(penalty)
                 what = f"kernel of its penalty {type(penalty).__name__}"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from gdframe.data.dataset import Dataset, Rows
+from gdframe.data.dataset import Dataset
 from gdframe.engines.base import Problem
 from gdframe.engines.problem_state import (
     holding,
@@ -54,7 +54,7 @@ def _why_not_functional(run: Problem, data: Dataset, size: int) -> str | None:
     if (method := _own_method(model)) is not None:
         return f"{name} has its own {method}, which only engine=eager calls as PyTorch does"
     with undisturbed(loss=objective.loss):
-        rows = objective.encode(Rows(data.train.features[:size], data.train.targets[:size]))
+        rows = objective.encode(data.train.take(slice(size)))
     features, targets = rows.features.clone(), rows.targets.clone()
     parameters = trained_parameters(run)
 

@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gdframe.data.dataset import Dataset, Rows
+from gdframe.data.dataset import Dataset
+from gdframe.data.rows import Rows
 from gdframe.engines.base import Engine, Estimate, Part, Problem, Trace
 from gdframe.engines.columns import Columns, RecordedColumns, columns
 from gdframe.engines.eager import Eager

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.func import grad, grad_and_value
 
-from gdframe.data.dataset import Dataset, Rows
+from gdframe.data.dataset import Dataset
+from gdframe.data.rows import Rows
 from gdframe.engines.stack import Stack
 from gdframe.objective import CHUNK, Evaluation, FunctionalObjective, evaluation_mode
 

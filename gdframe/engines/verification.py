@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gdframe.data.dataset import Dataset, Rows
+from gdframe.data.dataset import Dataset
+from gdframe.data.rows import Rows
 from gdframe.engines.base import Engine, Problem
 from gdframe.engines.eager import one_step
 from gdframe.engines.problem_state import (

@@ -1,6 +1,6 @@
 """Losses: the error of a prediction."""
 
-from gdframe.losses.base import BinaryLoss, Loss
+from gdframe.losses.base import BinaryLoss, ClassificationLoss, Loss
 from gdframe.losses.binary_cross_entropy import BinaryCrossEntropy
 from gdframe.losses.cross_entropy import CrossEntropy
 from gdframe.losses.hinge import Hinge
@@ -15,6 +15,7 @@ __all__ = [
     "MSE",
     "BinaryCrossEntropy",
     "BinaryLoss",
+    "ClassificationLoss",
     "CrossEntropy",
     "Hinge",
     "Huber",

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
 from gdframe.data.dataset import Dataset, Task
-from gdframe.errors import UserError, in_words
+from gdframe.errors import UserError, bad_value, in_words
 from gdframe.registry import LOSSES
 
 
@@ -48,6 +49,14 @@ class Loss(ABC):
     @abstractmethod
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss of outputs (rows, outputs) against encoded targets."""
+
+    def by_row(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of each row, (rows,); rows that differ in weight need it.
+
+        The default calls the loss on each row alone, by ``torch.vmap``.
+        """
+        by_row: Tensor = torch.vmap(lambda z, y: self(z[None], y[None]))(outputs, targets)
+        return by_row
 
     @property
     def name(self) -> str:
@@ -93,10 +102,45 @@ def encodes_by_default(loss: Loss) -> bool:
     return type(loss).encode is Loss.encode and "encode" not in vars(loss)
 
 
-class BinaryLoss(Loss):
-    """Base class of losses for two classes, on one output."""
+ClassWeight: TypeAlias = Literal["balanced"] | Mapping[Any, float] | None
+"""Weights of classes in a loss: ``balanced``, a weight for each label, or None."""
+
+
+class ClassificationLoss(Loss):
+    """Base class of losses for classes.
+
+    Args:
+        class_weight: weight of each class in the loss, by its label; classes without one have the
+            weight 1. ``balanced`` gives all classes the same sum of weights. Metrics do not count
+            it.
+    """
 
     task: ClassVar[Task] = "classification"
+
+    def __init__(self, *, class_weight: ClassWeight = None) -> None:
+        self.class_weight = _checked(class_weight)
+
+
+def _checked(class_weight: ClassWeight) -> ClassWeight:
+    """Return weights of classes as a plain dictionary.
+
+    Raises:
+        UserError: they are not above zero.
+    """
+    if class_weight is None or class_weight == "balanced":
+        return class_weight
+    expected = "balanced, or a weight above 0 for labels, as in {yes: 5, no: 1}"
+    if not isinstance(class_weight, Mapping) or not class_weight:
+        raise bad_value(f"class_weight={class_weight}", expected)
+    for label, weight in class_weight.items():
+        is_number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
+        if not (is_number and 0 < weight < math.inf):
+            raise bad_value(f"class_weight: {label} has {weight}", expected)
+    return dict(class_weight)
+
+
+class BinaryLoss(ClassificationLoss):
+    """Base class of losses for two classes, on one output."""
 
     def check(self, data: Dataset) -> None:
         """Check also that there are exactly two classes."""

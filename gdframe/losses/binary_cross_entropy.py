@@ -24,6 +24,10 @@ class BinaryCrossEntropy(BinaryLoss):
         """Return the mean of log(1 + exp(-s z))."""
         return -nn.functional.logsigmoid(targets * outputs).mean()
 
+    def by_row(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return log(1 + exp(-s z)) of each row."""
+        return -nn.functional.logsigmoid(targets * outputs).mean(dim=1)
+
     @staticmethod
     def kernel(z: float, y: float) -> tuple[float, float]:
         """Return log(1 + exp(-s z)) and -s / (1 + exp(s z)), without overflow.

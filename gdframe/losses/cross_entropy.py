@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from gdframe.data.dataset import Dataset, Task
-from gdframe.losses.base import Loss
+from gdframe.data.dataset import Dataset
+from gdframe.losses.base import ClassificationLoss
 from gdframe.registry import LOSSES
 
 
 @LOSSES.register("cross_entropy")
-class CrossEntropy(Loss):
+class CrossEntropy(ClassificationLoss):
     """The loss of softmax regression, for two or more classes, with one output for each class.
 
     Example:
@@ -22,7 +22,6 @@ class CrossEntropy(Loss):
         1.3863
     """
 
-    task: ClassVar[Task] = "classification"
     coupled: ClassVar[bool] = True
 
     def outputs(self, data: Dataset) -> int:
@@ -36,6 +35,10 @@ class CrossEntropy(Loss):
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean of -log softmax(z)[class]."""
         return nn.functional.cross_entropy(outputs, targets)
+
+    def by_row(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return -log softmax(z)[class] of each row."""
+        return nn.functional.cross_entropy(outputs, targets, reduction="none")
 
     @staticmethod
     def kernel(z: Any, label: int, slope: Any) -> float:

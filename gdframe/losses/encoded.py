@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from gdframe.data.dataset import Rows
+from dataclasses import replace
+
+from gdframe.data.rows import Rows
 from gdframe.errors import UserError
 from gdframe.losses.base import Loss, encodes_by_default
 from gdframe.registry import is_built_in
@@ -23,4 +25,4 @@ def encoded_rows(loss: Loss, rows: Rows) -> Rows:
             "engines call it at different times, so add noise to the data before"
         )
     is_own = loss.task == "regression" and not encodes_by_default(loss)
-    return Rows(rows.features, first, targets if is_own else None)
+    return replace(rows, targets=first, values=targets if is_own else None)

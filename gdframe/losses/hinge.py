@@ -28,6 +28,10 @@ class Hinge(BinaryLoss):
         """Return the mean of max(0, 1 - s z)."""
         return (1 - targets * outputs).relu().mean()
 
+    def by_row(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of each row, the mean over outputs."""
+        return (1 - targets * outputs).relu().mean(dim=1)
+
     @staticmethod
     def kernel(z: float, y: float) -> tuple[float, float]:
         """Return a value that is linear inside the margin, and its slope; NaN stays NaN."""

@@ -36,6 +36,12 @@ class Huber(Loss):
         """Return the mean of Huber's loss."""
         return nn.functional.huber_loss(outputs, targets, delta=self.delta)
 
+    def by_row(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return Huber's loss of each row, the mean over outputs."""
+        delta = self.delta
+        values = nn.functional.huber_loss(outputs, targets, delta=delta, reduction="none")
+        return values.mean(dim=1)
+
     @property
     def kernel_arguments(self) -> tuple[float, ...]:
         """The threshold ``delta``."""

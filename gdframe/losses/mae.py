@@ -27,6 +27,10 @@ class MAE(Loss):
         """Return the mean of |yhat - y|."""
         return (outputs - targets).abs().mean()
 
+    def by_row(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of each row, the mean over outputs."""
+        return (outputs - targets).abs().mean(dim=1)
+
     @staticmethod
     def kernel(z: float, y: float) -> tuple[float, float]:
         """Return |e| and the sign of e, which is zero at zero."""

@@ -22,6 +22,10 @@ class MSE(Loss):
         """Return the mean of (yhat - y)^2."""
         return ((outputs - targets) ** 2).mean()
 
+    def by_row(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return (yhat - y)^2 of each row, the mean over outputs."""
+        return ((outputs - targets) ** 2).mean(dim=1)
+
     @staticmethod
     def kernel(z: float, y: float) -> tuple[float, float]:
         """Return e^2 and 2 e."""

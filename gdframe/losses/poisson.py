@@ -43,6 +43,10 @@ class Poisson(Loss):
         """Return the mean of exp(z) - y z."""
         return (outputs.exp() - targets * outputs).mean()
 
+    def by_row(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of each row, the mean over outputs."""
+        return (outputs.exp() - targets * outputs).mean(dim=1)
+
     @staticmethod
     def kernel(z: float, y: float) -> tuple[float, float]:
         """Return exp(z) - y z and exp(z) - y."""

@@ -24,6 +24,10 @@ class SquaredHinge(BinaryLoss):
         """Return the mean of max(0, 1 - s z)^2."""
         return ((1 - targets * outputs).relu() ** 2).mean()
 
+    def by_row(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of each row, the mean over outputs."""
+        return ((1 - targets * outputs).relu() ** 2).mean(dim=1)
+
     @staticmethod
     def kernel(z: float, y: float) -> tuple[float, float]:
         """Return a value that is quadratic inside the margin, and its slope; NaN stays NaN."""

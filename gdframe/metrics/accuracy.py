@@ -9,7 +9,7 @@ from gdframe.metrics.base import SumMetric, correct
 from gdframe.registry import METRICS
 
 if TYPE_CHECKING:
-    from gdframe.data.dataset import Rows
+    from gdframe.data.rows import Rows
 
 
 @METRICS.register("accuracy")
@@ -18,6 +18,7 @@ class Accuracy(SumMetric):
 
     task = "classification"
     maximize = True
+    takes_weights = True
     sums = (correct,)
 
     def from_sums(self, sums: Sequence[float], rows: Rows) -> float:

@@ -19,9 +19,10 @@ class BalancedAccuracy(Metric):
     task = "classification"
     maximize = True
     needs = "decisions"
+    takes_weights = True
 
-    def __call__(self, predicted: Tensor, targets: Tensor) -> float:
+    def __call__(self, predicted: Tensor, targets: Tensor, weights: Tensor | None = None) -> float:
         """Return the mean over the classes that have rows."""
-        counts = confusion_matrix(predicted, targets)
+        counts = confusion_matrix(predicted, targets, weights)
         rows = counts.sum(dim=1)
         return float((counts.diag() / rows)[rows > 0].mean())

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gdframe.data.dataset import Rows, Task
+    from gdframe.data.dataset import Task
+    from gdframe.data.rows import Rows
 
 Needs = Literal["predictions", "decisions", "probabilities", "scores"]
 
@@ -36,13 +37,19 @@ class Metric(ABC):
     - ``scores``: the model's outputs (rows, outputs), unchanged.
     """
 
+    takes_weights: ClassVar[bool] = False
+    """True if the metric counts weights; another one is refused where rows differ in weight."""
+
     @abstractmethod
-    def __call__(self, predicted: Tensor, targets: Tensor) -> Tensor | float:
+    def __call__(
+        self, predicted: Tensor, targets: Tensor, weights: Tensor | None = None
+    ) -> Tensor | float:
         """Return the metric over all rows.
 
         Args:
             predicted: predictions, decisions, probabilities or scores, as ``needs`` states.
             targets: values (rows, outputs), or class indices (rows,).
+            weights: (rows,) with mean 1; given only where rows differ in weight.
         """
 
 
@@ -50,35 +57,42 @@ class SumMetric(Metric):
     """Base class of metrics that follow from sums over rows, without predictions in memory."""
 
     sums: ClassVar[tuple[Callable[[Tensor, Tensor], Tensor], ...]]
-    """Functions of predictions and targets; each returns a sum over the rows, a 0-d tensor."""
+    """Functions of predictions and targets; each returns a value for each row, (rows,). They are
+    summed, times the weights of the rows, whose mean is 1."""
 
     @abstractmethod
     def from_sums(self, sums: Sequence[float], rows: Rows) -> float:
         """Return the metric from the values of ``sums`` over all rows.
 
         Args:
-            sums: the value of each function.
-            rows: all rows, with targets as the loss encodes them.
+            sums: the sum of each function.
+            rows: all rows; classes are as the loss encodes them.
         """
 
-    def __call__(self, predicted: Tensor, targets: Tensor) -> float:
+    def __call__(self, predicted: Tensor, targets: Tensor, weights: Tensor | None = None) -> float:
         """Return the metric over all rows."""
-        from gdframe.data.dataset import Rows
+        from gdframe.data.rows import Rows
 
-        values = [float(function(predicted, targets)) for function in self.sums]
-        return self.from_sums(values, Rows(predicted, targets))
+        rows = Rows(predicted, targets, weights=weights)
+        values = [function(predicted, targets) for function in self.sums]
+        return self.from_sums([float(summed(value, rows.shares)) for value in values], rows)
+
+
+def summed(values: Tensor, shares: Tensor | None) -> Tensor:
+    """Return the sum of values (rows,), times the shares of the rows, if there are any."""
+    return values.sum() if shares is None else values.double() @ shares
 
 
 def squared_error(predicted: Tensor, targets: Tensor) -> Tensor:
-    """Return the sum of squared differences, in float64."""
-    return (predicted.double() - targets).square().sum()
+    """Return the squared difference of each row, summed over outputs, in float64."""
+    return (predicted.double() - targets).square().sum(dim=1)
 
 
 def absolute_error(predicted: Tensor, targets: Tensor) -> Tensor:
-    """Return the sum of absolute differences, in float64."""
-    return (predicted.double() - targets).abs().sum()
+    """Return the absolute difference of each row, summed over outputs, in float64."""
+    return (predicted.double() - targets).abs().sum(dim=1)
 
 
 def correct(predicted: Tensor, targets: Tensor) -> Tensor:
-    """Return the number of correct class indices."""
-    return (predicted == targets).sum()
+    """Return whether each row's class index is correct."""
+    return predicted == targets

@@ -11,12 +11,13 @@ from torch import Tensor
 from gdframe.metrics.base import Metric
 
 
-def confusion_matrix(decisions: Tensor, targets: Tensor) -> Tensor:
+def confusion_matrix(decisions: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Return the number of rows of each class (down) that each class was predicted for (across).
 
     Args:
         decisions: predicted classes as one-hot rows (rows, classes).
         targets: class indices (rows,).
+        weights: (rows,) summed in place of counts.
 
     Returns:
         Counts (classes, classes) in float64.
@@ -27,7 +28,8 @@ def confusion_matrix(decisions: Tensor, targets: Tensor) -> Tensor:
     """
     classes = decisions.shape[1]
     cells = targets * classes + decisions.to(torch.uint8).argmax(dim=1)
-    return torch.bincount(cells, minlength=classes**2).view(classes, classes).double()
+    weights = None if weights is None else weights.double()
+    return torch.bincount(cells, weights, minlength=classes**2).view(classes, classes).double()
 
 
 class DecisionMetric(Metric):
@@ -40,6 +42,7 @@ class DecisionMetric(Metric):
     task = "classification"
     maximize = True
     needs = "decisions"
+    takes_weights = True
 
     @staticmethod
     @abstractmethod
@@ -52,12 +55,12 @@ class DecisionMetric(Metric):
             predictions: rows that each class is predicted for (classes,).
         """
 
-    def __call__(self, predicted: Tensor, targets: Tensor) -> float:
+    def __call__(self, predicted: Tensor, targets: Tensor, weights: Tensor | None = None) -> float:
         """Return the metric over all rows."""
-        counts = confusion_matrix(predicted, targets)
+        counts = confusion_matrix(predicted, targets, weights)
         rows, predictions = counts.sum(dim=1), counts.sum(dim=0)
         hits, totals = self.ratio(counts.diag(), rows, predictions)
-        ratios = torch.where(totals > 0, hits / totals.clamp(min=1), 0.0)
+        ratios = torch.where(totals > 0, hits / torch.where(totals > 0, totals, 1.0), 0.0)
         if len(ratios) == 2:
             return float(ratios[1])
         is_present = rows + predictions > 0

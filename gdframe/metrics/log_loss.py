@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gdframe.metrics.base import Metric
+from gdframe.metrics.base import Metric, summed
 from gdframe.registry import METRICS
 
 
@@ -19,9 +19,10 @@ class LogLoss(Metric):
 
     task = "classification"
     needs = "probabilities"
+    takes_weights = True
 
-    def __call__(self, predicted: Tensor, targets: Tensor) -> float:
+    def __call__(self, predicted: Tensor, targets: Tensor, weights: Tensor | None = None) -> float:
         """Return the mean over all rows."""
         least = torch.finfo(predicted.dtype).eps
-        right = predicted.gather(1, targets.view(-1, 1)).double()
-        return float(-right.clamp(least, 1 - least).log().mean())
+        right = predicted.gather(1, targets.view(-1, 1)).double()[:, 0]
+        return float(-summed(right.clamp(least, 1 - least).log(), weights) / len(right))

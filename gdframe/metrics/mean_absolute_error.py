@@ -14,7 +14,7 @@ from gdframe.metrics.base import SumMetric, absolute_error
 from gdframe.registry import METRICS
 
 if TYPE_CHECKING:
-    from gdframe.data.dataset import Rows
+    from gdframe.data.rows import Rows
 
 
 @METRICS.register("mae")
@@ -22,6 +22,7 @@ class MeanAbsoluteError(SumMetric):
     """Mean absolute error, in the units of the target."""
 
     task = "regression"
+    takes_weights = True
     sums = (absolute_error,)
 
     def from_sums(self, sums: Sequence[float], rows: Rows) -> float:

@@ -17,14 +17,14 @@ from gdframe.metrics.base import SumMetric
 from gdframe.registry import METRICS
 
 if TYPE_CHECKING:
-    from gdframe.data.dataset import Rows
+    from gdframe.data.rows import Rows
 
 
 def relative_error(predicted: Tensor, targets: Tensor) -> Tensor:
-    """Return the sum of absolute differences divided by the size of the targets, in float64."""
+    """Return the absolute error by the size of the target, summed over outputs, in float64."""
     least = torch.finfo(torch.float64).eps
     sizes = targets.double().abs().clamp(min=least)
-    return ((predicted.double() - targets).abs() / sizes).sum()
+    return ((predicted.double() - targets).abs() / sizes).sum(dim=1)
 
 
 @METRICS.register("mape")
@@ -32,6 +32,7 @@ class MeanAbsolutePercentageError(SumMetric):
     """Mean absolute error as a share of the target."""
 
     task = "regression"
+    takes_weights = True
     sums = (relative_error,)
 
     def from_sums(self, sums: Sequence[float], rows: Rows) -> float:

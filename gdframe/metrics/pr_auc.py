@@ -20,8 +20,8 @@ class PrAuc(RankingMetric):
     """Average precision; NaN if a class has no rows."""
 
     @staticmethod
-    def of_class(scores: Tensor, is_class: Tensor) -> float:
+    def of_class(scores: Tensor, is_class: Tensor, weights: Tensor | None) -> float:
         """Return the average precision of a class."""
-        true, false = counts_by_threshold(scores, is_class)
+        true, false = counts_by_threshold(scores, is_class, weights)
         gained = torch.diff(true, prepend=true.new_zeros(1)) / true[-1]
         return float((gained * true / (true + false)).sum())

@@ -16,7 +16,7 @@ from gdframe.metrics.base import SumMetric, squared_error
 from gdframe.registry import METRICS
 
 if TYPE_CHECKING:
-    from gdframe.data.dataset import Rows
+    from gdframe.data.rows import Rows
 
 
 @METRICS.register("r2")
@@ -25,6 +25,7 @@ class R2(SumMetric):
 
     task = "regression"
     maximize = True
+    takes_weights = True
     sums = (squared_error,)
 
     def from_sums(self, sums: Sequence[float], rows: Rows) -> float:

@@ -15,7 +15,7 @@ from gdframe.metrics.base import SumMetric, squared_error
 from gdframe.registry import METRICS
 
 if TYPE_CHECKING:
-    from gdframe.data.dataset import Rows
+    from gdframe.data.rows import Rows
 
 
 @METRICS.register("rmse")
@@ -23,6 +23,7 @@ class RootMeanSquaredError(SumMetric):
     """Root of the mean squared error, in the units of the target."""
 
     task = "regression"
+    takes_weights = True
     sums = (squared_error,)
 
     def from_sums(self, sums: Sequence[float], rows: Rows) -> float:

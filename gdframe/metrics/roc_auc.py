@@ -19,9 +19,9 @@ class RocAuc(RankingMetric):
     """Area under the ROC curve; NaN if a class has no rows."""
 
     @staticmethod
-    def of_class(scores: Tensor, is_class: Tensor) -> float:
+    def of_class(scores: Tensor, is_class: Tensor, weights: Tensor | None) -> float:
         """Return the area of a class."""
-        true, false = counts_by_threshold(scores, is_class)
+        true, false = counts_by_threshold(scores, is_class, weights)
         zero = true.new_zeros(1)
         heights, widths = torch.cat([zero, true]), torch.cat([zero, false])
         return float(torch.trapezoid(heights, widths) / (true[-1] * false[-1]))

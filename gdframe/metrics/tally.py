@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gdframe.data.dataset import Dataset, Rows, Task
+from gdframe.data.dataset import Dataset, Task
+from gdframe.data.rows import Rows
 from gdframe.errors import UserError
 from gdframe.hidden_state import Guard, undisturbed
 from gdframe.losses.base import Loss
-from gdframe.metrics.base import Metric, SumMetric, squared_error
+from gdframe.metrics.base import Metric, SumMetric, squared_error, summed
 from gdframe.randomness import Purpose, seeded
 from gdframe.registry import METRICS, is_built_in
 
@@ -101,27 +102,45 @@ class Tally:
         self._done += len(outputs)
         needed = dict.fromkeys(needs for needs, _ in self._functions)
         views = {needs: self._view(needs, outputs) for needs in needed}
-        chunk = [self._sum(function, views[needs], targets) for needs, function in self._functions]
+        shares = self.rows.shares
+        if shares is not None:
+            shares = shares[self._done - len(outputs) : self._done]
+        by_row = [
+            self._by_row(function, views[need], targets) for need, function in self._functions
+        ]
+        chunk = [summed(values, shares) for values in by_row]
         self.sums = [a + b for a, b in zip(self.sums, chunk, strict=True)] if self.sums else chunk
         for needs, chunks in self._views.items():
             chunks.append(views[needs] if needs in views else self._view(needs, outputs))
 
-    def _sum(
+    def _by_row(
         self, function: Callable[[Tensor, Tensor], Tensor], predicted: Tensor, targets: Tensor
     ) -> Tensor:
-        """Return a sum over a chunk."""
-        names = (n for n, m in self.metrics.items() if function in getattr(m, "sums", ()))
-        total: Tensor = self._call(next(names), function, predicted, targets)
-        return total
+        """Return the values of a chunk's rows, (rows,).
 
-    def _call(self, name: str, function: Any, predicted: Tensor, targets: Tensor) -> Any:
+        Raises:
+            UserError: they are something else.
+        """
+        names = (n for n, m in self.metrics.items() if function in getattr(m, "sums", ()))
+        name = next(names)
+        values: Tensor = self._call(name, function, predicted, targets)
+        if getattr(values, "shape", None) != targets.shape[:1]:
+            shape = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else type(values)
+            raise UserError(
+                f"metric {name}: {function.__name__} returned {shape}; expected a value for each "
+                f"row, {tuple(targets.shape[:1])}"
+            )
+        return values
+
+    def _call(self, name: str, function: Any, *arguments: Tensor) -> Any:
         """Call a metric, or one of its functions, which must leave all it is given as it is."""
         if is_built_in(function):
-            return function(predicted, targets)
-        tensors = {"predictions": predicted, "targets": targets}
-        seed = seeded(self._seed, Purpose.EVALUATION, device=targets.device)
+            return function(*arguments)
+        names = ("predictions", "targets", "weights")
+        tensors = dict(zip(names, arguments, strict=False))
+        seed = seeded(self._seed, Purpose.EVALUATION, device=arguments[1].device)
         with self._guard.around(f"metric {name}", function, tensors), seed:
-            return function(predicted, targets)
+            return function(*arguments)
 
     def targets_for_metrics(self, targets: Tensor) -> Tensor:
         """Return targets in the form for metrics: values, or class indices."""
@@ -168,7 +187,9 @@ class Tally:
             else:
                 predicted = torch.cat(self._views[metric.needs])
                 targets = self.targets_for_metrics(self.rows.targets)
-                values[name] = _number(name, self._call(name, metric, predicted, targets))
+                weights = [] if self.rows.shares is None else [self.rows.shares]
+                value = self._call(name, metric, predicted, targets, *weights)
+                values[name] = _number(name, value)
         return values
 
 
@@ -200,7 +221,7 @@ def from_squared_error(
 ) -> dict[str, float]:
     """Return the metrics that follow from the squared error alone; NaN for the others."""
     return {
-        name: metric.from_sums([squared], rows)
+        name: metric.from_sums([squared], rows.measured)
         if isinstance(metric, SumMetric) and metric.sums == (squared_error,)
         else math.nan
         for name, metric in metrics.items()

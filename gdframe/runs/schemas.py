@@ -323,6 +323,7 @@ class StoredReading(TypedDict):
     columns: list[str]
     targets: list[str]
     id: str | None
+    weights: NotRequired[str]
     categorical: list[str]
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gdframe.data.dataset import Dataset, Rows, Task
+from gdframe.data.dataset import Dataset, Task
+from gdframe.data.rows import Rows
 from gdframe.diagnostics.cache_key import settings_key
 from gdframe.losses.base import Loss
 from gdframe.metrics.tally import Tally
@@ -98,8 +99,10 @@ def _constant(data: Dataset) -> Tensor:
     if data.task == "classification":
         counts = data.class_counts
         return (counts / counts.sum()).to(data.train.features.dtype)[None]
-    targets = data.train.targets
-    return targets.mean(0, keepdim=True, dtype=torch.float64).to(targets.dtype)
+    targets, shares = data.train.targets, data.train.shares
+    if shares is None:
+        return targets.mean(0, keepdim=True, dtype=torch.float64).to(targets.dtype)
+    return (shares @ targets.double() / len(targets))[None].to(targets.dtype)
 
 
 def no_better_than_before(

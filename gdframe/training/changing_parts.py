@@ -65,9 +65,8 @@ class ChangingParts:
         more = f" and {len(places) - MOST_NAMED} more" * (len(places) > MOST_NAMED)
         parts = {place.replace("[", ".").partition(".")[0].split(" ")[0] for place in places}
         advice = [f"; {text}" for part, text in REMEDIES.items() if part in parts]
-        who = "a resumed run starts"
-        if "model" in parts:
-            who = "a resumed run, and predictions with the saved model, start"
+        also = ", and predictions with the saved model, start"
+        who = f"a resumed run{also if 'model' in parts else ' starts'}"
         warn_once(
             f"checkpoints do not hold {', '.join(named)}{more}, which training changes: {who} anew "
             f"there{''.join(advice)}"

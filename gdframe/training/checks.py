@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from gdframe.data.dataset import Dataset, Rows
+from gdframe.data.dataset import Dataset
 from gdframe.engines.base import Problem
 from gdframe.errors import UserError
 from gdframe.hidden_state import undisturbed, with_state
@@ -138,6 +138,11 @@ def check_metrics(metrics: Mapping[str, Any], problem: Problem, data: Dataset) -
         check_kinds({"metric": metric})
         if metric.task not in (None, data.task):
             raise UserError(f"metric {name} is for {metric.task}, and the data for {data.task}")
+        if not metric.takes_weights and any(rows.weights is not None for rows in data.parts):
+            raise UserError(
+                f"metric {name} does not count weights: choose another, or let its class take the "
+                "weights and set takes_weights = True"
+            )
         if data.encoding.offset and isinstance(metric, MeanAbsolutePercentageError):
             raise UserError(
                 f"metric {name} divides by the target, which is shifted, because float32 cannot "
@@ -146,7 +151,7 @@ def check_metrics(metrics: Mapping[str, Any], problem: Problem, data: Dataset) -
         tried = replace(problem, metrics={name: metric})
         try:
             with undisturbed(**parts, metric=metric):
-                rows = objective.encode(Rows(data.train.features[:2], data.train.targets[:2]))
+                rows = objective.encode(data.train.take(slice(2)))
                 with seeded(problem.seed, Purpose.MODEL, device=rows.targets.device):
                     tried.evaluate(rows, data, gradient=False)
         except UserError:

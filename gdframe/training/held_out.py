@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from gdframe.data.dataset import Rows
+from gdframe.data.rows import Rows
 from gdframe.metrics.base import Metric
 from gdframe.metrics.confusion import confusion_matrix
 from gdframe.metrics.tally import Tally
@@ -69,11 +69,12 @@ class _Confusion(Metric):
     """Counts pairs of true and predicted classes in ``table``; the value itself means nothing."""
 
     needs = "decisions"
+    takes_weights = True
 
     def __init__(self) -> None:
         self.table = list[list[int]]()
 
-    def __call__(self, predicted: Tensor, targets: Tensor) -> float:
-        """Count the pairs of all rows."""
+    def __call__(self, predicted: Tensor, targets: Tensor, weights: Tensor | None = None) -> float:
+        """Count the pairs of all rows, whatever they weigh."""
         self.table = confusion_matrix(predicted, targets).long().tolist()
         return 0.0

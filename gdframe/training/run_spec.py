@@ -15,6 +15,7 @@ from gdframe.errors import UserError, bad_value
 from gdframe.hidden_state import HiddenState
 from gdframe.loaders.base import Loader
 from gdframe.losses.base import Loss
+from gdframe.losses.weighting import weighting_of
 from gdframe.metrics.base import Metric
 from gdframe.metrics.tally import default_metrics
 from gdframe.objective import Objective
@@ -22,6 +23,7 @@ from gdframe.penalties.base import Penalty
 from gdframe.registry import is_built_in
 from gdframe.schedules import Clock, Constant, Schedule
 from gdframe.stopping import Stopping
+from gdframe.training.check_objective import check_objective
 from gdframe.training.checks import check_fit, check_kinds, check_metrics, readers_of_rows
 
 
@@ -70,7 +72,7 @@ class RunSpec:
             _ = data.first_checksum  # before they see the rows
         check_fit(self.model, self.optimizer, data)
         smallest = loader.rows % loader.batch_size or loader.batch_size
-        self.objective.check(data, smallest=smallest)
+        check_objective(self.objective, data, smallest=smallest)
         if self.metrics is not None:
             check_metrics(self.metrics, self.problem, data)
         others = [c for c in self.stopping.columns if not c.startswith(("train/", "validation"))]
@@ -78,8 +80,9 @@ class RunSpec:
 
     @cached_property
     def objective(self) -> Objective:
-        """Model, loss and penalty."""
-        return Objective(self.model, self.loss, self.penalty)
+        """Model, loss and penalty, and the weights of rows."""
+        weighting = weighting_of(self.loss, self.data)
+        return Objective(self.model, self.loss, self.penalty, weighting)
 
     @cached_property
     def problem(self) -> Problem:

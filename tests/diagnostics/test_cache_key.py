@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import gdframe as gd
-from gdframe.data.dataset import Rows
+from gdframe.data.rows import Rows
 from gdframe.diagnostics.cache_key import RowsCache, settings_key
 from gdframe.diagnostics.least_squares import least_squares
 from gdframe.objective import Objective

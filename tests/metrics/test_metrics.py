@@ -11,7 +11,7 @@ import sklearn.utils.extmath
 import torch
 
 import gdframe as gd
-from gdframe.data.dataset import Rows
+from gdframe.data.rows import Rows
 from gdframe.metrics.tally import Tally, default_metrics
 
 DRAW = np.random.default_rng(0)
@@ -63,10 +63,12 @@ CLASSIFICATION = {
 }
 
 
-def measured(name, loss, outputs, targets, sizes=(50,)):
+def measured(name, loss, outputs, targets, sizes=(50,), weights=None):
     """The metric of outputs that arrive in chunks."""
     encoded = loss.encode(targets, outputs.dtype)
-    tally = Tally({name: gd.METRICS.build(name)}, loss, Rows(outputs, encoded))
+    shares = None if weights is None else torch.from_numpy(weights)
+    rows = Rows(outputs, encoded, targets, shares)
+    tally = Tally({name: gd.METRICS.build(name)}, loss, rows)
     for part in torch.arange(len(outputs)).split(sizes[0]):
         tally.add(outputs[part], encoded[part])
     return tally.values()[name]
@@ -101,6 +103,38 @@ def test_metrics_of_classes_equal_scikit_learn(name, outputs):
         size = int(draw.integers(1, rows + 1))
         value = measured(name, loss, *map(torch.from_numpy, (z, y)), [size])
         assert value == pytest.approx(CLASSIFICATION[name](y, z), rel=1e-12, abs=1e-15), seed
+
+
+WEIGHTED = {
+    "r2": lambda y, z, w: sklearn.metrics.r2_score(y, z, sample_weight=w),
+    "rmse": lambda y, z, w: sklearn.metrics.root_mean_squared_error(y, z, sample_weight=w),
+    "mae": lambda y, z, w: sklearn.metrics.mean_absolute_error(y, z, sample_weight=w),
+    "mape": lambda y, z, w: sklearn.metrics.mean_absolute_percentage_error(y, z, sample_weight=w),
+    "accuracy": lambda y, z, w: sklearn.metrics.accuracy_score(y, z > 0, sample_weight=w),
+    "balanced_accuracy": lambda y, z, w: sklearn.metrics.balanced_accuracy_score(
+        y, z > 0, sample_weight=w
+    ),
+    "precision": lambda y, z, w: sklearn.metrics.precision_score(y, z > 0, sample_weight=w),
+    "recall": lambda y, z, w: sklearn.metrics.recall_score(y, z > 0, sample_weight=w),
+    "f1": lambda y, z, w: sklearn.metrics.f1_score(y, z > 0, sample_weight=w),
+    "roc_auc": lambda y, z, w: sklearn.metrics.roc_auc_score(y, z, sample_weight=w),
+    "pr_auc": lambda y, z, w: sklearn.metrics.average_precision_score(y, z, sample_weight=w),
+    "log_loss": lambda y, z, w: sklearn.metrics.log_loss(
+        y, 1 / (1 + np.exp(-z)), sample_weight=w
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted({*REGRESSION, *CLASSIFICATION}))
+def test_weighted_metrics_equal_scikit_learn(name):
+    for seed in range(10):
+        draw = np.random.default_rng(seed)
+        y, z = draw.integers(0, 2, 40), draw.standard_normal((40, 1)).round(1)
+        y = draw.standard_normal((40, 1)) if name in REGRESSION else y
+        weights = draw.exponential(size=40)
+        loss = gd.MSE() if name in REGRESSION else gd.BinaryCrossEntropy()
+        value = measured(name, loss, torch.from_numpy(z), torch.from_numpy(y), [7], weights)
+        assert value == pytest.approx(WEIGHTED[name](y, z[:, 0], weights), rel=1e-9), seed
 
 
 def test_metrics_of_rankings_are_nan_if_a_class_has_no_rows():

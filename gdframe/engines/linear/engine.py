@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gdframe.data.dataset import Dataset, Rows
+from gdframe.data.dataset import Dataset
+from gdframe.data.rows import Rows
 from gdframe.engines.base import CannotExecute, Engine, Estimate, Part, Problem, Trace
 from gdframe.engines.constants import constants_of, trained_values
 from gdframe.engines.kernel_checks import check_kernels
@@ -80,9 +81,8 @@ class LinearLoops(Engine):
             design = model.design(rows.features)
             if state is not None and (place := state.changed()) is not None:
                 raise CannotExecute(self, f"its {place} changes when its design is computed")
-        x = np.ascontiguousarray(design.numpy())
         y = np.ascontiguousarray(rows.targets.numpy().reshape(len(rows), -1))
-        return x, y, np.arange(len(rows))
+        return np.ascontiguousarray(design.numpy()), y, np.arange(len(rows))
 
     def _block(self, indices: Sequence[int]) -> tuple[Block, Sequence[int]]:
         runs = [self.runs[i] for i in indices]
@@ -94,6 +94,7 @@ class LinearLoops(Engine):
             loss=objective.loss.kernel,
             penalty=penalty,
             coupled=self._coupled,
+            weighted=objective.weighting is not None,
             biases=penalizes_biases(objective),
             dtype=str(self._x.dtype),
             outputs=int(objective.model.weight.shape[0] == 1),  # type: ignore[index]
@@ -218,8 +219,7 @@ class LinearLoops(Engine):
         def work(index: int) -> None:
             block = self._blocks[index][0]
             order = self._order(block.runs[0].seed, epoch)
-            schedules = [run.schedule for run in block.runs]
-            factors, which = factors_of(schedules, first, last, self.clock)
+            factors, which = factors_of([r.schedule for r in block.runs], first, last, self.clock)
             if self._large:
                 traces[index] = self._large_steps(block, order, offset, factors[which])
             else:

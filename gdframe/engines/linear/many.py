@@ -4,9 +4,8 @@ As in ``single.py``, but the innermost loops go along the runs, so that a row is
 of them and each run's numbers are its own. Whatever differs from run to run (hyperparameters,
 arguments of the loss and the penalty, limits) has the run as its last axis.
 
-Shapes: x (rows, features), y (rows, outputs) or class indices (rows, 1), weight (outputs,
-features, runs), bias (outputs, runs), states (outputs, features, states, runs) and (outputs,
-states, runs).
+Shapes: x (rows, features), y as in ``single.py``, weight (outputs, features, runs), bias (outputs,
+runs), states (outputs, features, states, runs) and (outputs, states, runs).
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from gdframe.engines.linear.pieces import (
     ONE,
     OUTPUTS,
     PENALIZE_BIASES,
+    WEIGHTED,
     ZERO,
     F,
     compiled,
@@ -43,6 +43,7 @@ def respond(
 ) -> None:
     """Predict one row x (features,); fill in outputs and slopes (outputs, runs), add losses."""
     outputs, features, runs = OUTPUTS or weight.shape[0], weight.shape[1], weight.shape[2]
+    share = y[len(y) - 1] if WEIGHTED else ONE
     for k in range(outputs):
         output, b = z[k], bias[k]
         for r in range(runs):
@@ -55,11 +56,12 @@ def respond(
             s, target = slope[k], y[k]
             for r in range(runs):
                 value, sr = loss(output[r], target, loss_arguments, r)
-                s[r] = F(sr)
-                total[r] += value
+                s[r] = F(sr) * share
+                total[r] += value * share
     if COUPLED:
         for r in range(runs):
-            total[r] += coupled_loss(z[:, r], y[0], slope[:, r], loss_arguments, r)
+            total[r] += share * coupled_loss(z[:, r], int(y[0]), slope[:, r], loss_arguments, r)
+            slope[:, r] *= share
 
 
 @compiled
@@ -81,8 +83,7 @@ def accumulate(
 ) -> None:
     """Sum the loss over rows ``order[begin:end]`` into ``total`` (runs,); fill in its gradient.
 
-    Each row asks for the one ``ahead`` places on. ``responses`` (rows, outputs, runs) takes the
-    outputs of row ``begin`` onwards, in order.
+    Each row asks for the one ``ahead`` places on. ``responses`` is for outputs, by row.
     """
     outputs, features, runs = OUTPUTS or weight.shape[0], weight.shape[1], weight.shape[2]
     gradient[:] = ZERO

@@ -70,6 +70,9 @@ def update_bias(w: Any, g: Any, states: Any, i: int, values: Any) -> Any:
 COUPLED = False
 """True if the loss is ``coupled_loss``."""
 
+WEIGHTED = False
+"""True if rows differ in weight: the last column of y is that of each row."""
+
 PENALIZE_BIASES = False
 """True if the penalty acts on biases."""
 

@@ -3,8 +3,9 @@
 One nest serves all three variants: they differ in the number of rows of a step. The innermost
 loops run along the features, which are contiguous, so that they compile to vector instructions.
 
-Shapes: x (rows, features), y (rows, outputs) or class indices (rows, 1), weight (outputs,
-features), bias (outputs,) and states (outputs, states, features) and (outputs, states, 1).
+Shapes: x (rows, features), y (rows, outputs) or class indices (rows, 1), with the weight of the row
+as another column if rows differ in weight, weight (outputs, features), bias (outputs,) and states
+(outputs, states, features) and (outputs, states, 1).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from gdframe.engines.linear.pieces import (
     ONE,
     OUTPUTS,
     PENALIZE_BIASES,
+    WEIGHTED,
     ZERO,
     F,
     compiled,
@@ -37,7 +39,7 @@ from gdframe.engines.linear.pieces import (
 def respond(x: Any, y: Any, weight: Any, bias: Any, loss_arguments: Any, z: Any, slope: Any) -> Any:
     """Predict one row x (features,); return its loss, fill in outputs and slopes (outputs,)."""
     outputs, features = OUTPUTS or weight.shape[0], weight.shape[1]
-    total = ZERO
+    total, share = ZERO, y[len(y) - 1] if WEIGHTED else ONE
     for k in range(outputs):
         w = weight[k]
         output = bias[k]
@@ -46,11 +48,12 @@ def respond(x: Any, y: Any, weight: Any, bias: Any, loss_arguments: Any, z: Any,
         z[k] = output
         if not COUPLED:
             value, s = loss(output, y[k], loss_arguments, 0)
-            slope[k] = F(s)
+            slope[k] = F(s) * share
             total += F(value)
     if COUPLED:
-        total += F(coupled_loss(z, y[0], slope, loss_arguments, 0))
-    return total
+        total += F(coupled_loss(z, int(y[0]), slope, loss_arguments, 0))
+        slope *= share
+    return total * share
 
 
 @compiled
@@ -100,13 +103,17 @@ def accumulate(
         if COUPLED:
             for i in range(count):
                 at, to = i * outputs, (i + 1) * outputs
-                label = y[order[start + i], 0]
-                total += coupled_loss(z[at:to], label, slope[at:to], loss_arguments, 0)
+                label, share = int(y[order[start + i], 0]), ONE
+                if WEIGHTED:
+                    share = y[order[start + i], 1]
+                total += share * coupled_loss(z[at:to], label, slope[at:to], loss_arguments, 0)
+                slope[at:to] *= share
         else:
             for i in range(count * outputs):
+                share = y[order[start + i // outputs], outputs] if WEIGHTED else ONE
                 value, s = loss(z[i], target[i], loss_arguments, 0)
-                slope[i] = F(s)
-                total += value
+                slope[i] = F(s) * share
+                total += value * share
         whole = count - count % 4
         for i in range(0, whole, 4):
             at = start + i

@@ -44,6 +44,7 @@ from gdframe.engines.linear.intrinsics import prefetch
 F = np.{dtype}
 ZERO, ONE = F(0), F(1)
 COUPLED = {coupled}
+WEIGHTED = {weighted}
 PENALIZE_BIASES = {biases}
 OUTPUTS = {outputs}
 # sums may be regrouped, so that they compile to vector instructions; NaN and infinity are kept
@@ -104,6 +105,7 @@ class LoopSpec:
         loss: the loss's kernel.
         penalty: the penalty's kernel; None for no penalty.
         coupled: whether the loss couples the outputs of a row.
+        weighted: whether rows differ in weight.
         biases: whether biases are penalised.
         dtype: ``float32`` or ``float64``.
         outputs: 1 if the model has one output, else 0.
@@ -115,6 +117,7 @@ class LoopSpec:
     loss: Callable[..., Any]
     penalty: Callable[..., Any] | None
     coupled: bool
+    weighted: bool
     biases: bool
     dtype: str
     outputs: int
@@ -146,6 +149,7 @@ def write_module(spec: LoopSpec, *, cached: bool = True) -> str:
     text = _HEADER.format(
         dtype=dtype,
         coupled=coupled,
+        weighted=spec.weighted,
         biases=spec.biases,
         outputs=spec.outputs,
         cached=cached,
