@@ -83,14 +83,19 @@ def summed(values: Tensor, shares: Tensor | None) -> Tensor:
     return values.sum() if shares is None else values.double() @ shares
 
 
+def over_outputs(values: Tensor) -> Tensor:
+    """Return the sums of values (rows, outputs) over outputs; one output alone is not added."""
+    return values[:, 0] if values.shape[1] == 1 else values.sum(dim=1)
+
+
 def squared_error(predicted: Tensor, targets: Tensor) -> Tensor:
     """Return the squared difference of each row, summed over outputs, in float64."""
-    return (predicted.double() - targets).square().sum(dim=1)
+    return over_outputs((predicted.double() - targets).square())
 
 
 def absolute_error(predicted: Tensor, targets: Tensor) -> Tensor:
     """Return the absolute difference of each row, summed over outputs, in float64."""
-    return (predicted.double() - targets).abs().sum(dim=1)
+    return over_outputs((predicted.double() - targets).abs())
 
 
 def correct(predicted: Tensor, targets: Tensor) -> Tensor:

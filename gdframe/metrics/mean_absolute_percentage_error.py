@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from gdframe.metrics.base import SumMetric
+from gdframe.metrics.base import SumMetric, over_outputs
 from gdframe.registry import METRICS
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def relative_error(predicted: Tensor, targets: Tensor) -> Tensor:
     """Return the absolute error by the size of the target, summed over outputs, in float64."""
     least = torch.finfo(torch.float64).eps
     sizes = targets.double().abs().clamp(min=least)
-    return ((predicted.double() - targets).abs() / sizes).sum(dim=1)
+    return over_outputs((predicted.double() - targets).abs() / sizes)
 
 
 @METRICS.register("mape")

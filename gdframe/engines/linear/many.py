@@ -43,7 +43,6 @@ def respond(
 ) -> None:
     """Predict one row x (features,); fill in outputs and slopes (outputs, runs), add losses."""
     outputs, features, runs = OUTPUTS or weight.shape[0], weight.shape[1], weight.shape[2]
-    share = y[len(y) - 1] if WEIGHTED else ONE
     for k in range(outputs):
         output, b = z[k], bias[k]
         for r in range(runs):
@@ -56,12 +55,17 @@ def respond(
             s, target = slope[k], y[k]
             for r in range(runs):
                 value, sr = loss(output[r], target, loss_arguments, r)
-                s[r] = F(sr) * share
-                total[r] += value * share
+                if WEIGHTED:
+                    value, sr = value * y[outputs], sr * y[outputs]
+                s[r] = F(sr)
+                total[r] += value
     if COUPLED:
         for r in range(runs):
-            total[r] += share * coupled_loss(z[:, r], int(y[0]), slope[:, r], loss_arguments, r)
-            slope[:, r] *= share
+            value = coupled_loss(z[:, r], int(y[0]), slope[:, r], loss_arguments, r)
+            if WEIGHTED:
+                value *= y[1]
+                slope[:, r] *= y[1]
+            total[r] += value
 
 
 @compiled
@@ -81,10 +85,7 @@ def accumulate(
     slope: Any,
     total: Any,
 ) -> None:
-    """Sum the loss over rows ``order[begin:end]`` into ``total`` (runs,); fill in its gradient.
-
-    Each row asks for the one ``ahead`` places on. ``responses`` is for outputs, by row.
-    """
+    """Do what ``accumulate`` in ``single.py`` does; ``total`` (runs,) takes the sums of losses."""
     outputs, features, runs = OUTPUTS or weight.shape[0], weight.shape[1], weight.shape[2]
     gradient[:] = ZERO
     bias_gradient[:] = ZERO
@@ -274,8 +275,7 @@ def row_steps(
     There is one for each column of ``factors`` (schedules, steps); row ``which[r]`` is of run r.
     ``losses`` and ``norms`` are (steps, runs).
     """
-    outputs, _, runs = weight.shape
-    terms = 1 if COUPLED else outputs
+    runs, terms = weight.shape[2], 1 if COUPLED else weight.shape[0]
     total, squared = np.zeros(runs), np.zeros(runs, F)
     g, scale = np.zeros(runs, F), np.ones(runs, F)
     for t in range(factors.shape[1]):

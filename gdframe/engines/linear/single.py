@@ -36,10 +36,19 @@ from gdframe.engines.linear.pieces import (
 
 
 @inner
+def weigh(slope: Any, begin: int, end: int, y: Any) -> Any:
+    """Multiply slopes of a row by its weight, the last of its targets y; return the weight."""
+    share = y[len(y) - 1]
+    for k in range(begin, end):
+        slope[k] *= share
+    return share
+
+
+@inner
 def respond(x: Any, y: Any, weight: Any, bias: Any, loss_arguments: Any, z: Any, slope: Any) -> Any:
     """Predict one row x (features,); return its loss, fill in outputs and slopes (outputs,)."""
     outputs, features = OUTPUTS or weight.shape[0], weight.shape[1]
-    total, share = ZERO, y[len(y) - 1] if WEIGHTED else ONE
+    total = ZERO
     for k in range(outputs):
         w = weight[k]
         output = bias[k]
@@ -48,12 +57,13 @@ def respond(x: Any, y: Any, weight: Any, bias: Any, loss_arguments: Any, z: Any,
         z[k] = output
         if not COUPLED:
             value, s = loss(output, y[k], loss_arguments, 0)
-            slope[k] = F(s) * share
+            slope[k] = F(s)
             total += F(value)
     if COUPLED:
         total += F(coupled_loss(z, int(y[0]), slope, loss_arguments, 0))
-        slope *= share
-    return total * share
+    if WEIGHTED:
+        total *= weigh(slope, 0, outputs, y)
+    return total
 
 
 @compiled
@@ -103,17 +113,19 @@ def accumulate(
         if COUPLED:
             for i in range(count):
                 at, to = i * outputs, (i + 1) * outputs
-                label, share = int(y[order[start + i], 0]), ONE
+                label = int(y[order[start + i], 0])
+                value = coupled_loss(z[at:to], label, slope[at:to], loss_arguments, 0)
                 if WEIGHTED:
-                    share = y[order[start + i], 1]
-                total += share * coupled_loss(z[at:to], label, slope[at:to], loss_arguments, 0)
-                slope[at:to] *= share
+                    value *= weigh(slope, at, to, y[order[start + i]])
+                total += value
         else:
             for i in range(count * outputs):
-                share = y[order[start + i // outputs], outputs] if WEIGHTED else ONE
                 value, s = loss(z[i], target[i], loss_arguments, 0)
-                slope[i] = F(s) * share
-                total += value * share
+                if WEIGHTED:
+                    share = y[order[start + i // outputs], outputs]
+                    value, s = value * share, s * share
+                slope[i] = F(s)
+                total += value
         whole = count - count % 4
         for i in range(0, whole, 4):
             at = start + i
