@@ -26,6 +26,7 @@ class Purpose(IntEnum):
     MODEL = 5
     STATE = 6
     EVALUATION = 7
+    CONSTRUCT = 8
 
 
 def derive(seed: int, purpose: Purpose, index: int = 0) -> int:

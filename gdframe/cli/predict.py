@@ -14,6 +14,7 @@ import pyarrow as pa
 import torch
 
 from gdframe.config.build import build_model, check_model, sizes_of
+from gdframe.config.construct import construct
 from gdframe.config.trusted_plugins import load_stored
 from gdframe.data.encoding import Encoding
 from gdframe.data.new_rows import NewRows, read_rows
@@ -74,7 +75,8 @@ def predict(
             raise ValueError(f"{len(encoding.offset)} offsets do not fit the outputs")
         check_model(config["model"], **sizes, tensors=tensors)
         loss = _loss(metadata, encoding.classes)
-        model = build_model(config["model"], **sizes).to(getattr(torch, config["dtype"]))
+        model = build_model(config["model"], **sizes, seed=config["seed"])
+        model.to(getattr(torch, config["dtype"]))
         load_model(model, tensors)
     widest = float(max(1, sizes["features"]))
     if is_built_in(MODELS.get(config["model"]["name"])):
@@ -148,7 +150,7 @@ def _loss(metadata: Mapping[str, Any], classes: tuple[Any, ...] | None) -> Loss:
     """
     if metadata["loss"] is None:
         raise ValueError("it has no loss")
-    loss: Loss = LOSSES.configured(metadata["loss"])
+    loss: Loss = construct(LOSSES, metadata["loss"], seed=metadata["config"]["seed"])
     outputs, count = metadata["outputs"], None if classes is None else len(classes)
     if count not in (None, outputs) and (outputs, count) != (1, 2):
         raise ValueError(f"{outputs} outputs do not fit {count} classes")

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gdframe.config.construct import construct, warn_of_own_draws
 from gdframe.config.schema import standard
 from gdframe.config.validation import components, stopping_settings
 from gdframe.data.dataset import Dataset
@@ -19,7 +20,7 @@ from gdframe.diagnostics.diagnostics import Diagnostics
 from gdframe.engines.device import gpu_is_faster
 from gdframe.errors import UserError, counted, first_line, in_words, require_memory, typed_as
 from gdframe.initializers import initialize
-from gdframe.loaders import FullBatch
+from gdframe.loaders import FullBatch, Loader
 from gdframe.metrics import Metric
 from gdframe.models import Function
 from gdframe.models.linear_model import LinearModel
@@ -57,8 +58,10 @@ def load_data(config: Mapping[str, Any]) -> Dataset:
     dtype = getattr(torch, config["dtype"])
     if needs_no_data(config):
         return Dataset.none(dtype=dtype)
-    source = DATASETS.configured(config["data"])
-    with typed_as({name: f"data.{name}" for name in config["data"]}):
+    seed = config["data"].get("seed", 0)
+    source = construct(DATASETS, config["data"], seed=seed)
+    names = {name: f"data.{name}" for name in config["data"]}
+    with typed_as(names), seeded(seed, Purpose.DATA):
         loaded = source.load(dtype=dtype, device="cpu")
     if not isinstance(loaded, Dataset):
         raise UserError(
@@ -94,37 +97,39 @@ def build(
 
 def _build(config: Mapping[str, Any], data: Dataset) -> RunSpec:
     """Build everything on the device of the data."""
-    loss = None
+    loss, seed = None, config["seed"]
     if not needs_no_data(config):
-        loss = LOSSES.configured(config["loss"] or {"name": _fitting_loss(data)})
+        loss = construct(LOSSES, config["loss"] or {"name": _fitting_loss(data)}, seed=seed)
         loss.check(data)
-    sizes = {"rows": data.rows, "batch_size": config["batch_size"]}
-    loader = LOADERS.configured(config["loader"], **sizes) if loss else FullBatch(data.rows)
+    loader: Loader = FullBatch(data.rows)
+    if loss is not None:
+        sizes = {"rows": data.rows, "batch_size": config["batch_size"]}
+        loader = construct(LOADERS, config["loader"], seed=seed, **sizes)
     device = data.train.features.device
     most_rows = max(getattr(loader, "batch_size", 0), min(data.rows, CHUNK))
     model = build_model(
         config["model"],
         features=data.features,
         outputs=loss.outputs(data) if loss else 1,
-        seed=config["seed"],
+        seed=seed,
         example=data.train.features[:2].cpu(),
         rows=most_rows if device.type == "cpu" else 0,
     )
-    _initialize(model, config["initializer"], seed=config["seed"])
+    _initialize(model, config["initializer"], seed=seed)
     model.to(device=device, dtype=getattr(torch, config["dtype"]))
     updated = {"params": model.parameters(), "lr": config["lr"]}
     return RunSpec(
         model=model,
         loss=loss,
-        optimizer=OPTIMIZERS.configured(config["optimizer"], **updated),
+        optimizer=construct(OPTIMIZERS, config["optimizer"], seed=seed, **updated),
         loader=loader,
         data=data,
-        penalty=PENALTIES.configured(config["penalty"]),
-        schedule=SCHEDULES.configured(config["schedule"]),
+        penalty=construct(PENALTIES, config["penalty"], seed=seed),
+        schedule=construct(SCHEDULES, config["schedule"], seed=seed),
         stopping=_stopping(config),
         metrics=_metrics(config),
         epochs=config["epochs"],
-        seed=config["seed"],
+        seed=seed,
     )
 
 
@@ -235,22 +240,33 @@ def build_model(
         numbers, activations = sizes_of(json.dumps(settings), features, outputs)
         what = f"model={settings['name']} on {counted(rows, 'row')} at a time"
         require_memory(what, 4 * (COPIES * numbers + rows * activations))
-    with seeded(seed, Purpose.INITIALIZE):
-        model = MODELS.configured(settings, features=features, outputs=outputs)
-        if isinstance(model, nn.Module) and example is not None and is_lazy(model):
-            try:
-                with torch.no_grad():
-                    model(example.float())
-            except Exception as error:
-                raise UserError(
-                    f"model '{settings['name']}' has lazy layers and fails on rows of shape "
-                    f"{tuple(example.shape)} ({type(error).__name__}: {error})"
-                ) from error
+
+    def build() -> nn.Module:
+        with seeded(seed, Purpose.INITIALIZE):
+            model: nn.Module = MODELS.configured(settings, features=features, outputs=outputs)
+            if isinstance(model, nn.Module) and example is not None and is_lazy(model):
+                _fill_lazy_layers(model, example, settings["name"])
+            return model
+
+    model = build()
+    warn_of_own_draws(f"model {settings['name']}", model, build)
     if not isinstance(model, nn.Module):
         raise UserError(f"model '{settings['name']}' is not a torch.nn.Module")
     if not any(p.requires_grad for p in model.parameters()):
         raise UserError(f"model '{settings['name']}' has no parameters to train")
     return model
+
+
+def _fill_lazy_layers(model: nn.Module, example: Tensor, name: str) -> None:
+    """Call a model on a few rows, from which its lazy layers take their shapes."""
+    try:
+        with torch.no_grad():
+            model(example.float())
+    except Exception as error:
+        raise UserError(
+            f"model '{name}' has lazy layers and fails on rows of shape {tuple(example.shape)} "
+            f"({type(error).__name__}: {error})"
+        ) from error
 
 
 @cache
@@ -300,7 +316,7 @@ def pick_device(name: str) -> str:
 def _several(registry: Registry[Any], config: Mapping[str, Any]) -> list[Any]:
     """Build all components of a kind of which a run takes several."""
     chosen = components(config, registry.kind)
-    return [registry.configured(settings) for settings in chosen.values()]
+    return [construct(registry, settings, seed=config["seed"]) for settings in chosen.values()]
 
 
 def _stopping(config: Mapping[str, Any]) -> Stopping:
@@ -330,4 +346,4 @@ def _initialize(model: nn.Module, settings: Mapping[str, Any] | None, *, seed: i
         if name is None:
             return
         settings = {"name": name}
-    initialize(model, INITIALIZERS.configured(settings), seed=seed)
+    initialize(model, construct(INITIALIZERS, settings, seed=seed), seed=seed)

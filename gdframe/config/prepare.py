@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from gdframe.config.build import build, build_diagnostics, load_data
+from gdframe.config.construct import construct
 from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.diagnostics import Diagnostics
 from gdframe.diagnostics.preflight import advice_on_curvature, advice_on_data, advice_on_rate
@@ -90,7 +91,7 @@ class PreparedRun:
             "outputs": spec.loss.outputs(spec.data) if spec.loss else 0,
             "loss": loss if spec.loss else None,
         }
-        _warn_of_unsaved(spec.loss, loss)
+        _warn_of_unsaved(spec.loss, loss, spec.seed)
         _warn_of_left_out(spec.model)
         if result.coefficients is not None:
             self.folder.write_coefficients(result.coefficients)
@@ -98,13 +99,13 @@ class PreparedRun:
         return result.save(self.folder.path)
 
 
-def _warn_of_unsaved(loss: Loss | None, settings: Mapping[str, Any]) -> None:
+def _warn_of_unsaved(loss: Loss | None, settings: Mapping[str, Any], seed: int) -> None:
     """Warn if a user's loss holds what it lacks where ``predict`` builds it from its settings."""
     if loss is None or is_built_in(loss):
         return
     with undisturbed(loss=loss):
         try:
-            place = first_difference(loss, LOSSES.configured(settings))
+            place = first_difference(loss, construct(LOSSES, settings, seed=seed))
         except Exception:  # a constructor may raise anything; predict will tell
             return
     if place is not None:

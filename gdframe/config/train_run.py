@@ -11,6 +11,7 @@ from typing import Any
 
 from gdframe.config.automatic_rate import loading_once, with_chosen_rate
 from gdframe.config.build import unused_settings
+from gdframe.config.construct import construct
 from gdframe.config.messages import apply_override
 from gdframe.config.observers import build_observers
 from gdframe.config.override_syntax import named_plugins, parse
@@ -176,7 +177,7 @@ def _resume(run_folder: RunFolder, overrides: Sequence[str], started: float | No
     config.plugins = [escaped(plugin) for plugin in plugins]
     after = plain(resolve(config))
     check(after)
-    schedule: Schedule = SCHEDULES.configured(after["schedule"])
+    schedule: Schedule = construct(SCHEDULES, after["schedule"], seed=after["seed"])
     if schedule.uses_run_length and after["epochs"] != before["epochs"]:
         raise UserError(
             f"schedule={after['schedule']['name']} lasts as long as the run: "

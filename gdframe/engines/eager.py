@@ -146,14 +146,19 @@ class Eager(Engine):
 
     @contextmanager
     def _without_traces(self, index: int) -> Iterator[None]:
-        """Restore what users' components change in an evaluation, if they do in the first one."""
-        leaves_traces = self._leaves_traces.get(index)
-        if leaves_traces is False:
+        """Restore what users' components change in an evaluation.
+
+        Parameters are copied only if the first evaluation changes something.
+        """
+        objective, leaves_traces = self.runs[index].objective, self._leaves_traces.get(index)
+        parts = {"model": objective.model, "loss": objective.loss, "penalty": objective.penalty}
+        own, skip = with_state(parts), self.data.tensors
+        if not own:
             yield
             return
-        objective = self.runs[index].objective
-        parts = {"model": objective.model, "loss": objective.loss, "penalty": objective.penalty}
-        with HiddenState(with_state(parts), draws=False, skip=self.data.tensors) as saved:
+        if leaves_traces is False:
+            skip = [*skip, *objective.model.parameters()]
+        with HiddenState(own, draws=False, skip=skip) as saved:
             if leaves_traces is None and saved.iterator:
                 warn_once(
                     f"{saved.iterator} hides its state, as an iterator does: evaluations may "

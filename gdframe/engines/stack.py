@@ -109,8 +109,19 @@ class Stack:
         state: dict[str, list[Tensor]],
         varying: Mapping[str, Tensor | float],
     ) -> tuple[list[Tensor], dict[str, list[Tensor]]]:
-        """Apply the update rule to one run; ``varying`` holds numbers, including ``lr``."""
-        return self.rule.apply(params, grads, state, {**self.constants, **varying})
+        """Apply the update rule to one run; ``varying`` holds numbers, including ``lr``.
+
+        Numbers in float64 would change the type of parameters and states without dimensions.
+        """
+        after, new = self.rule.apply(params, grads, state, {**self.constants, **varying})
+        if all(p.ndim for p in params):
+            return after, new
+        new = {
+            name: [_typed(value, like) for value, like in zip(values, state[name], strict=True)]
+            if name in state else values
+            for name, values in new.items()
+        }  # fmt: skip
+        return [_typed(value, like) for value, like in zip(after, params, strict=True)], new
 
     def carried(self) -> tuple[list[Tensor], dict[str, list[Tensor]]]:
         """Return parameters and state in the form that a step takes."""
@@ -207,3 +218,9 @@ def refuse_changes(settings: Sequence[Mapping[str, Any]], runs: Sequence[Problem
                     f"{name}={now[name]}: the optimizer was changed after its trainer was built "
                     f"(it had {name}={value}); build the trainer after the change"
                 )
+
+
+def _typed(value: Tensor, like: Tensor) -> Tensor:
+    """Return a value without dimensions in the type of another one; other values unchanged."""
+    is_number = isinstance(value, Tensor) and not like.ndim and like.is_floating_point()
+    return value.to(like.dtype) if is_number else value

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from gdframe.errors import UserError
 from gdframe.optimizers.tensors import described
-from gdframe.randomness import Purpose, generator
+from gdframe.randomness import Purpose, generator, seeded
 
 
 class Initializer(ABC):
@@ -35,7 +35,8 @@ def initialize(model: nn.Module, initializer: Initializer, *, seed: int) -> None
             parameter.zero_()
             continue
         random = generator(seed, Purpose.INITIALIZE, index)
-        values = initializer.draw(name, parameter.shape, random)
+        with seeded(seed, Purpose.CONSTRUCT, index):  # it may draw by torch.nn.init
+            values = initializer.draw(name, parameter.shape, random)
         if not isinstance(values, Tensor) or values.shape != parameter.shape:
             raise UserError(
                 f"{type(initializer).__name__}.draw: returned {described(values)} for parameter "

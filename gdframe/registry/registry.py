@@ -109,7 +109,8 @@ class Registry(Generic[T]):
         accepted = arguments(component)
         everything = {k: v for k, v in settings.items() if k != "name"} | supplied
         values = {k: v for k, v in everything.items() if k in accepted or k not in self.supplied}
-        checked = check_arguments(key, accepted, values)
+        left_out = [name for name in supplied if name not in accepted]
+        checked = check_arguments(key, accepted, values, left_out)
         try:
             with typed_as({k: f"{key}.{k}" for k in accepted if k not in self.supplied}):
                 return component(**checked)

@@ -54,14 +54,16 @@ def _arguments(component: Callable[..., Any]) -> dict[str, Argument]:
 
 
 def check_arguments(
-    key: str, accepted: Mapping[str, Argument], values: Mapping[str, Any]
-) -> dict[str, Any]:
+    key: str, accepted: Mapping[str, Argument], values: Mapping[str, Any],
+    left_out: Sequence[str] = (),
+) -> dict[str, Any]:  # fmt: skip
     """Return ``values`` with numbers converted to the annotated types.
 
     Args:
         key: of the component in messages, such as ``optimizer`` or ``stopping.early``.
         accepted: arguments of the component.
         values: values to check.
+        left_out: arguments that a run supplies and the component does not take, for the message.
 
     Raises:
         UserError: an argument is unknown or missing, or a value has the wrong type.
@@ -73,7 +75,8 @@ def check_arguments(
         checked[name] = fitted(f"{key}.{name}", value, accepted[name].annotation)
     missing = [a.name for a in accepted.values() if a.default is REQUIRED and a.name not in values]
     if missing:
-        raise UserError(f"{key} needs {in_words(missing)}")
+        others = f"; a run supplies {in_words(left_out)}, under these names" if left_out else ""
+        raise UserError(f"{key} needs {in_words(missing)}{others}")
     return checked
 
 

@@ -65,6 +65,7 @@ class ModelConfig(TypedDict):
     model: Component
     dtype: Literal["float32", "float64"]
     plugins: list[str]
+    seed: Index
 
 
 class ConfigFile(ModelConfig):
@@ -74,7 +75,6 @@ class ConfigFile(ModelConfig):
     lr: Finite | Literal["auto"]
     epochs: Count
     batch_size: Count
-    seed: Index
     device: str
     preflight: bool
     debug: bool

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gdframe.data.dataset import Dataset
-from gdframe.errors import UserError, first_line
+from gdframe.errors import UserError, first_line, in_words
 from gdframe.hidden_state import undisturbed
 from gdframe.hidden_state.attachments import is_untouched_built_in
 from gdframe.hidden_state.in_place import unchanged_rows
@@ -63,8 +63,14 @@ def _check_rows(objective: Objective, loss: Loss, data: Dataset) -> None:
     rows = objective.encode(data.train.take(slice(2)))
     features, targets = rows.features.clone(), rows.targets.clone()
     what = f"features of shape {tuple(features.shape)} and type {features.dtype}"
+    known = dict(model.named_parameters())
     with unchanged_rows(model, loss, features, targets):
         outputs = _try(f"model {name} on {what}", lambda: model(features))
+    if built := [path for path, _ in model.named_parameters() if path not in known]:
+        raise UserError(
+            f"model {name}: builds {in_words(built[:3])} when it is called, and its optimizer does "
+            "not know it: build layers in the constructor, or use lazy ones such as nn.LazyLinear"
+        )
     if not isinstance(outputs, Tensor):
         raise UserError(
             f"model {name}: forward returned a {type(outputs).__name__}; expected one tensor "
@@ -111,6 +117,8 @@ def _try(what: str, call: Callable[[], Any], remedy: str = "") -> Any:
         raise
     except Exception as error:
         reason = f"{type(error).__name__}: {first_line(error)}"
+        if "does not require grad" in reason:
+            remedy += "; evaluations run without gradients: use torch.enable_grad() in it"
         raise UserError(f"{what}: fails ({reason}){remedy}") from error
 
 

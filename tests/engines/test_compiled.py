@@ -123,3 +123,28 @@ def test_large_products_by_onednn_equal_the_eager_loop(monkeypatch):
         torch.testing.assert_close(
             compiled_state[key], value, rtol=1e-4, atol=1e-4 * value.abs().max().item()
         )
+
+
+class Tempered(torch.nn.Module):
+    """Has a parameter without dimensions."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(3, 1)
+        self.temperature = torch.nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, x):
+        return self.layer(x) * self.temperature
+
+
+@pytest.mark.parametrize("rule", [gd.GD, gd.Adam])
+def test_a_parameter_without_dimensions_keeps_its_type(rule):
+    data = gd.Dataset.from_arrays(torch.eye(3).repeat(4, 1), torch.arange(12.0))
+    ends = []
+    for engine in ("eager", "compiled"):
+        torch.manual_seed(0)
+        model = Tempered()
+        loader, optimizer = gd.MiniBatch(12, 4), rule(model.parameters(), lr=0.01)
+        gd.Trainer(model, gd.MSE(), optimizer, loader, data, epochs=2, engine=engine).fit()
+        ends.append(model.temperature)
+    torch.testing.assert_close(*ends)

@@ -155,3 +155,61 @@ def test_a_parameter_has_no_gradient_between_steps(engine):
     fit(model, engine=engine, observers=[Reads()])
     assert seen
     assert all(gradient is None for gradient in seen)
+
+
+class Range(nn.Module):
+    """Widens a range by what it sees, once this is beyond the first range."""
+
+    def __init__(self, widen):
+        super().__init__()
+        self.layer, self.last, self.widen = nn.Linear(3, 4), nn.Linear(4, 1), widen
+        self.register_buffer("top", torch.tensor(1.9))
+        self.seen, self.sizes = 1.9, [1.9]
+
+    def forward(self, x):
+        hidden = self.layer(x)
+        with torch.no_grad():
+            top = self.widen(self, hidden.abs().max())
+        return self.last(torch.tanh(hidden / top))
+
+
+def by_buffer(model, size):
+    model.top.copy_(torch.maximum(model.top, size))
+    return model.top
+
+
+def by_number(model, size):
+    model.seen = max(model.seen, float(size))
+    return model.seen
+
+
+def by_list(model, size):
+    if size > model.sizes[-1]:
+        model.sizes.append(float(size))
+    return model.sizes[-1]
+
+
+@pytest.mark.parametrize("widen", [by_buffer, by_number, by_list])
+def test_a_late_trace_of_an_evaluation_is_put_back(widen):
+    torch.manual_seed(1)
+    data = gd.Dataset.from_arrays(X, 3 * X.sum(1), validation=0.3, dtype=torch.float64)
+    models = [Range(widen).double() for _ in range(2)]
+    models[1].load_state_dict(models[0].state_dict())
+    with torch.no_grad():
+        assert models[0].layer(data.train.features).abs().max() < 1.9
+    loader = gd.MiniBatch(data.rows, 6)
+    rule = torch.optim.SGD(models[1].parameters(), lr=0.2)
+    for epoch in range(6):
+        order = loader.order(epoch, 0)
+        for rows in order.split(6):
+            rule.zero_grad()
+            outputs = models[1](data.train.features[rows])
+            (outputs - data.train.targets[rows]).square().mean().backward()
+            rule.step()
+    optimizer = torch.optim.SGD(models[0].parameters(), lr=0.2)
+    gd.Trainer(models[0], gd.MSE(), optimizer, loader, data, epochs=6, engine="eager").fit()
+    held = [(float(m.top), m.seen, m.sizes) for m in models]
+    assert held[0] == held[1]
+    assert max(held[0][:2]) > 1.9 or len(held[0][2]) > 1
+    for a, b in zip(*(m.parameters() for m in models), strict=True):
+        torch.testing.assert_close(a, b)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 import gdframe as gd
+from gdframe.schedules.base import factors_of
 
 CLOCK = gd.Clock(steps_per_epoch=10, epochs=20)
 STEPS = np.arange(200)
@@ -108,3 +111,25 @@ def test_a_schedule_says_that_it_depends_on_the_length_of_the_run(says_so):
         return
     with pytest.raises(gd.UserError, match="uses_run_length = True"):
         gd.Trainer(model, *parts, schedule=Down(), epochs=4)
+
+
+class Halves(gd.Schedule):
+    def factor(self, epochs, clock):
+        if epochs < 2:
+            return 1.0
+        return 0.5
+
+
+class Cosine(gd.Schedule):
+    def factor(self, epochs, clock):
+        return 0.5 + 0.5 * math.cos(math.pi * epochs / 8)
+
+
+@pytest.mark.parametrize("schedule", [Halves(), Cosine()])
+def test_a_schedule_may_be_written_for_a_single_time(schedule):
+    clock = gd.Clock(4, 5)
+    factors, _ = factors_of([schedule], 4, 8, clock)
+    assert factors[0].tolist() == [float(schedule.factor(s / 4, clock)) for s in range(4, 8)]
+    model, data = gd.Linear(1), gd.Dataset.from_arrays([[1.0], [2.0]], [1.0, 2.0])
+    parts = model, gd.MSE(), gd.GD(model.parameters(), lr=0.1), gd.FullBatch(2), data
+    assert gd.Trainer(*parts, schedule=schedule, epochs=5).fit().steps == 5
