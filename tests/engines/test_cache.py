@@ -147,3 +147,47 @@ def test_logging_a_million_steps_costs_little(tmp_path):
         shares.append(spent / seconds)
     print("logging took", ", ".join(f"{share:.1%}" for share in shares))
     assert sorted(shares)[4] < 0.05
+
+
+LOADS = """
+import sys
+import torch
+import gdframe as gd
+sys.path.insert(0, {folder!r})
+from kernels import KERNELS
+data = gd.Regression(rows=30, features=2, validation=0.0).load(dtype=torch.float64)
+for kernel in KERNELS:
+    model = gd.Linear(2).double()
+    parts = model, kernel(), gd.Adam(model.parameters(), lr=0.01), gd.MiniBatch(30, 8), data
+    print(gd.Trainer(*parts, epochs=3, engine="linear").fit().objective)
+print("numba.np.arraymath" in sys.modules)
+"""
+FUNCTIONS = (
+    "acos", "asin", "asinh", "atan", "atanh", "ceil", "cos", "cosh", "erf", "erfc", "exp", "expm1",
+    "fabs", "floor", "gamma", "lgamma", "log", "log10", "log1p", "sin", "sinh", "sqrt", "tan",
+    "tanh",
+)  # fmt: skip
+
+
+@pytest.mark.slow
+def test_what_was_compiled_is_loaded_without_all_of_numba(tmp_path):
+    text = ["import math", "import gdframe as gd", "KERNELS = []"]
+    for name in FUNCTIONS:
+        text += [
+            f"class {name.title()}(gd.MSE):",
+            "    @staticmethod",
+            "    def kernel(z, y):",
+            f"        value = math.{name}(0.5 + 0.1 * math.tanh(z))",
+            "        return (z - y) * (z - y) + 0.0 * value, (z - y) + (z - y)",
+            f"KERNELS.append({name.title()})",
+        ]
+    (tmp_path / "kernels.py").write_text("\n".join(text))
+    environment = {**os.environ, "GDFRAME_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    lines = []
+    for _ in range(2):
+        command = [sys.executable, "-c", LOADS.format(folder=str(tmp_path))]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        lines.append(done.stdout.splitlines())
+    assert lines[0][:-1] == lines[1][:-1]
+    assert [each[-1] for each in lines] == ["True", "False"]

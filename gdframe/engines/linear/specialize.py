@@ -251,6 +251,7 @@ def load_module(text: str, uncached_text: str) -> ModuleType:
             sys.modules[name] = module  # where Numba looks for it when it loads what it compiled
             spec.loader.exec_module(module)
             _forget_damaged(module)
+            _load_without_registries(module)
         except (OSError, RuntimeError):  # Numba raises the latter where it cannot write
             sys.modules.pop(name, None)
         else:
@@ -271,6 +272,21 @@ def _forget_damaged(module: ModuleType) -> None:
                 pass
             except Exception:
                 file.flush()
+
+
+def _load_without_registries(module: ModuleType) -> None:
+    """Have Numba load what it compiled without importing all that it could compile with.
+
+    The import takes half a second. What a loop calls is part of it, or a function of C's library
+    or of Numba's runtime. A function that was not compiled before imports the rest by itself.
+    """
+    from numba.core.runtime import rtsys
+
+    for function in vars(module).values():
+        cache = getattr(function, "_cache", None)
+        if hasattr(cache, "_load_overload"):
+            rtsys.initialize(function.targetctx)
+            cache.load_overload = cache._load_overload  # which is called after a refresh otherwise
 
 
 @cache
