@@ -16,7 +16,9 @@ from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from gdframe.cli.help import help_text
 from gdframe.cli.task import Task
 from gdframe.config.compose import has_nodes_of_others
 from gdframe.config.folders import (
@@ -60,6 +62,12 @@ def run_application(argv: list[str]) -> int:
     register_nodes()
     refuse_choices(overrides)
     register_resolver()
+    if {"-h", "--help"} & set(flags):
+        try:
+            print(help_text(overrides))
+        except (HydraException, OmegaConfBaseException) as error:
+            raise explain(error, overrides) from error
+        return Exit.OK
     folders = {
         key: named_folder(word)
         for word, override in zip(overrides, parsed, strict=True)

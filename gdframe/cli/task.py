@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import time
@@ -121,6 +122,7 @@ class Task:
         text, texts = config_text(config), (list(settings.overrides.task), _hydra_text(settings))
         add_log(run)
         plugins = digests(values["plugins"])
+        _look_for_garbage()
         result = train_run(
             plain(config), run, started=self.started,
             start=lambda lr: run.write_config_files(
@@ -144,6 +146,7 @@ class Task:
         from gdframe.sweeps.executing.train_sweep import train_sweep
 
         settings = self.expect(folder, jobs)
+        _look_for_garbage()
         try:
             outcome = train_sweep(
                 folder,
@@ -223,3 +226,12 @@ def exit_code(result: Result) -> int:
         Status.FAILED: Exit.FAILED,
     }
     return codes.get(result.status, Exit.OK)
+
+
+def _look_for_garbage() -> None:
+    """Look for garbage as often as Python does, but not among what is imported by now.
+
+    A component in training may leave large tensors in cycles.
+    """
+    gc.freeze()
+    gc.set_threshold(700, 10, 10)

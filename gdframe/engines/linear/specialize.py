@@ -280,12 +280,12 @@ def _load_without_registries(module: ModuleType) -> None:
     The import takes half a second. What a loop calls is part of it, or a function of C's library
     or of Numba's runtime. A function that was not compiled before imports the rest by itself.
     """
-    from numba.core.runtime import rtsys
+    from numba.core import runtime
 
     for function in vars(module).values():
-        cache = getattr(function, "_cache", None)
+        cache: Any = getattr(function, "_cache", None)
         if hasattr(cache, "_load_overload"):
-            rtsys.initialize(function.targetctx)
+            runtime.rtsys.initialize(function.targetctx)  # type: ignore[attr-defined]
             cache.load_overload = cache._load_overload  # which is called after a refresh otherwise
 
 
