@@ -16,7 +16,7 @@ HISTORY = "history.csv"
 log = logging.getLogger("gdframe")
 
 
-def _rows(folder: Folder) -> Iterator[dict[str, str]]:
+def read_rows(folder: Folder) -> Iterator[dict[str, str]]:
     """Yield the rows of ``history.csv`` up to the first that is damaged, and warn of it.
 
     Args:
@@ -58,7 +58,7 @@ class HistoryTable:
         text = io.StringIO()
         writer = csv.writer(text)
         writer.writerow(names)
-        for row in _rows(folder):  # one at a time: the file may be large
+        for row in read_rows(folder):  # one at a time: the file may be large
             if float(row["step"]) <= step:
                 writer.writerow([row.get(name, "") for name in names])
                 self._step = float(row["step"])

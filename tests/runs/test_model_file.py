@@ -12,7 +12,7 @@ from gdframe.runs.model_file import load_model, read_model, write_model
 from gdframe.runs.packing import TEXT
 
 METADATA = {
-    "config": {"model": {"name": "linear"}, "dtype": "float32", "plugins": []},
+    "config": {"model": {"name": "linear"}, "dtype": "float32", "plugins": [], "seed": 0},
     "encoding": gd.Regression(rows=6, features=3).load().encoding.to_json(),
     "task": "regression",
     "outputs": 1,
