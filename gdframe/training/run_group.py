@@ -9,6 +9,7 @@ from functools import partial
 
 from gdframe.engines.base import CannotExecute, Engine, Trace
 from gdframe.engines.eager import Eager
+from gdframe.engines.thread_limit import one_thread_if_small
 from gdframe.stopping import Verdict
 from gdframe.training.checks import refuse_changed_rows
 from gdframe.training.evaluation import Evaluator
@@ -59,7 +60,8 @@ class RunGroup:
         first = self.step
         last = min(first + steps, self.engine.clock.epoch_end(first))
         self._evaluator.reset()
-        return self.engine.advance(first, last)
+        with one_thread_if_small(self.engine.runs, self.engine.data, self.engine.loader.batch_size):
+            return self.engine.advance(first, last)
 
     def judge(self, trace: Trace) -> dict[Run, Verdict]:
         """Record what was executed; return the verdicts on runs that end."""

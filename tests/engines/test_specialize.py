@@ -40,8 +40,8 @@ def test_a_users_kernel_is_compiled():
 
 def test_the_written_code_contains_kernels_and_rule():
     spec = specialize.LoopSpec(
-        RULE, gd.Huber.kernel, gd.L1.kernel, coupled=False, weighted=False, biases=True, dtype="float32",
-        outputs=1, has_many_runs=False,
+        RULE, gd.Huber.kernel, gd.L1.kernel, coupled=False, weighted=False, biases=True,
+        dtype="float32", outputs=1, has_many_runs=False,
     )  # fmt: skip
     text = specialize.write_module(spec)
     assert "delta = arguments[0]" in text
@@ -74,8 +74,8 @@ def test_equal_specialisations_are_written_once(monkeypatch):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_exponential_is_numpys(dtype):
     spec = specialize.LoopSpec(
-        rule=RULE, loss=gd.Poisson.kernel, penalty=None, coupled=False, weighted=False, biases=False, dtype=dtype,
-        outputs=1, has_many_runs=False,
+        rule=RULE, loss=gd.Poisson.kernel, penalty=None, coupled=False, weighted=False,
+        biases=False, dtype=dtype, outputs=1, has_many_runs=False,
     )  # fmt: skip
     functions = specialize.specialized(spec)
     exponential = functions["exponential"]

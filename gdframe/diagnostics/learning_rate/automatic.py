@@ -15,6 +15,7 @@ from gdframe.diagnostics.learning_rate.trial_course import Trial
 from gdframe.diagnostics.learning_rate.trials import Trials
 from gdframe.diagnostics.stability import Stability
 from gdframe.engines.base import Problem
+from gdframe.engines.thread_limit import one_thread_if_small
 from gdframe.errors import first_line, rounded_down
 from gdframe.loaders.base import Loader
 from gdframe.stopping import Stopping
@@ -55,11 +56,12 @@ def choose_rate(
         stopping: rules that end the run before.
     """
     try:
-        trials = Trials(problem, data, loader, epochs=epochs, stopping=stopping)
-        stability = stability_at_start(problem, data, loader)
-        size = effort(trials)
-        search = Search(trials, size.steps, default_range(stability))
-        search.run(size.points, size.finer)
+        with one_thread_if_small([problem], data):
+            trials = Trials(problem, data, loader, epochs=epochs, stopping=stopping)
+            stability = stability_at_start(problem, data, loader)
+            size = effort(trials)
+            search = Search(trials, size.steps, default_range(stability))
+            search.run(size.points, size.finer)
     except Exception as error:  # of a user's component, which may raise anything
         return _fallback(f"the search for a better one fails: {first_line(error)}")
     trial = search.by_validation()
