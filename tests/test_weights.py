@@ -181,6 +181,23 @@ def test_a_sweep_over_weights_of_classes_gives_what_each_run_gives_alone(run, en
         assert row["objective"] == pytest.approx(alone.objective, rel=1e-5)
 
 
+@pytest.mark.parametrize("loss", thinned(["cross_entropy", "mse", "hinge"], 3))
+@pytest.mark.parametrize("variant", ["sgd", "batch"])
+def test_many_runs_side_by_side_give_what_each_gives_alone(tmp_path, loss, variant):
+    path, random = tmp_path / "t.csv", np.random.default_rng(0)
+    rows = zip(features(), targets(loss), random.integers(0, 5, ROWS), strict=True)
+    path.write_text("\n".join(["a,b,c,y,w", *(",".join(map(str, [*x, *r])) for x, *r in rows)]))
+    words = ["data=table", f"data.path={path}", "data.target=y", "data.weights=w", f"loss={loss}"]
+    words += [f"variant={variant}", "epochs=3", "engine=linear", "dtype=float64"]
+    words += ["data.task=regression"] if loss == "mse" else ["data.task=classification"]
+    rates = [f"{0.002 * (k + 1):.3g}" for k in range(20)]
+    swept = gd.sweep(*words, f"lr={','.join(rates)}", folder=tmp_path / "sweep")
+    assert {row["engine"] for row in swept.runs} == {"linear"}
+    for index in (0, 7, 19):
+        alone = gd.train(*words, f"lr={rates[index]}")
+        assert swept.runs[index]["objective"] == pytest.approx(alone.objective, rel=1e-10)
+
+
 def test_stability_of_weighted_rows_is_that_of_scaled_rows():
     data, _ = pair_of_data("mse", standardize=False)
     model, loss = gd.Linear(3, 1, bias=False).double(), gd.MSE()
