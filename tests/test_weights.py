@@ -48,7 +48,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("loss", "engine", "rule"), thinned(CASES, 10))
+@pytest.mark.parametrize(("loss", "engine", "rule"), thinned(CASES, 13))
 def test_weights_stand_for_repeated_rows(loss, engine, rule):
     runs = [train(data, gd.LOSSES.build(loss), engine, rule) for data in pair_of_data(loss)]
     assert runs[0].engine == engine
@@ -100,7 +100,7 @@ SETTINGS = [
 ]
 
 
-@pytest.mark.parametrize(("loss", "words"), thinned(product(LOSSES, SETTINGS), 6))
+@pytest.mark.parametrize(("loss", "words"), thinned(product(LOSSES, SETTINGS), 7))
 def test_all_that_a_run_says_is_that_of_repeated_rows(run, loss, words):
     common = [*words, "variant=batch", "data.validation=0", "epochs=25"]
     weighted, repeated = (run(loss, *common, kind=kind) for kind in ("weighted", "repeated"))

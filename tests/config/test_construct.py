@@ -9,6 +9,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from thinned import thinned
 from torch import nn
 
 import gdframe as gd
@@ -30,6 +31,7 @@ PLUGIN = """
 import random
 import numpy as np
 import torch
+from thinned import thinned
 from torch import nn
 import gdframe as gd
 
@@ -122,16 +124,14 @@ def run(inputs, tmp_path):
     return train
 
 
-@pytest.mark.parametrize("kind", WORDS)
-@pytest.mark.parametrize("library", DRAWS)
+@pytest.mark.parametrize(("library", "kind"), thinned(itertools.product(DRAWS, WORDS), 2))
 def test_what_a_constructor_draws_follows_from_the_seed(run, kind, library):
     first, again, other = (run(kind, library, "epochs=3", f"seed={s}") for s in (1, 1, 2))
     assert first.objective == again.objective
     assert first.objective != other.objective
 
 
-@pytest.mark.parametrize("kind", WORDS)
-@pytest.mark.parametrize("seed", [0, 3])
+@pytest.mark.parametrize(("seed", "kind"), thinned(itertools.product([3, 0], WORDS), 2))
 def test_a_resumed_run_and_predictions_have_what_was_drawn(
     run, gdframe, inputs, tmp_path, kind, seed
 ):
