@@ -90,7 +90,9 @@ def predict(
             parts.append(model(torch.from_numpy(features)))
     with _usable(run):
         outputs = torch.cat(parts)
-        table = _table(loss, outputs, encoding)
+    predicted = _predicted(run, loss, outputs)
+    with _usable(run):
+        table = _table(loss, predicted, outputs, encoding)
         _log_scores(metadata["task"], loss, outputs, new)
     names = new.names()
     return table if names is None else table.add_column(0, encoding.reading["id"], names)
@@ -157,8 +159,29 @@ def _loss(metadata: Mapping[str, Any], classes: tuple[Any, ...] | None) -> Loss:
     return loss
 
 
-def _table(loss: Loss, outputs: torch.Tensor, encoding: Encoding) -> pa.Table:
-    predicted, classes = loss.predict(outputs), encoding.classes
+def _predicted(run: str | Path, loss: Loss, outputs: torch.Tensor) -> torch.Tensor:
+    """Return a loss's predictions.
+
+    Raises:
+        UserError: the outputs do not fit the loss, or a user's loss fails.
+    """
+    if is_built_in(loss):
+        with _usable(run):
+            return loss.predict(outputs)
+    try:
+        return loss.predict(outputs)
+    except Exception as error:
+        raise UserError(
+            f"loss {loss.name}.predict fails ({type(error).__name__}: {first_line(error)}): the "
+            "saved model does not hold what a loss learns in training; pass it as an argument, or "
+            "keep it in a buffer of the model"
+        ) from error
+
+
+def _table(
+    loss: Loss, predicted: torch.Tensor, outputs: torch.Tensor, encoding: Encoding
+) -> pa.Table:
+    classes = encoding.classes
     if classes is None:
         if encoding.offset:
             predicted = predicted.double() + torch.from_numpy(encoding.shift)

@@ -103,8 +103,9 @@ def _build(config: Mapping[str, Any], data: Dataset) -> RunSpec:
         loss.check(data)
     loader: Loader = FullBatch(data.rows)
     if loss is not None:
-        sizes = {"rows": data.rows, "batch_size": config["batch_size"]}
-        loader = construct(LOADERS, config["loader"], seed=seed, **sizes)
+        size = config["batch_size"]  # its default fits small tables, too
+        size = min(size, data.rows) if size == standard("batch_size") else size
+        loader = construct(LOADERS, config["loader"], seed=seed, rows=data.rows, batch_size=size)
     device = data.train.features.device
     most_rows = max(getattr(loader, "batch_size", 0), min(data.rows, CHUNK))
     model = build_model(

@@ -216,3 +216,29 @@ def test_the_command_line_prints_or_writes(gdframe, houses, tmp_path):
     (done.folder / "nowhere" / "deep").mkdir(parents=True)
     done = gdframe("predict", run, data, "--output", "nowhere/deep/p.csv")
     assert done.code == 0
+
+
+LEARNS = """
+import gdframe as gd
+
+@gd.LOSSES.register("learns")
+class Learns(gd.MSE):
+    def encode(self, targets, dtype):
+        self.mean = targets.mean()
+        return (targets - self.mean).to(dtype)
+
+    def predict(self, outputs):
+        return outputs + self.mean
+"""
+
+
+def test_a_loss_that_learns_in_training_is_named(gdframe, houses, tmp_path):
+    plugin = tmp_path / "learns.py"
+    plugin.write_text(LEARNS)
+    table = str(houses / "houses.csv")
+    words = ["data=table", f"data.path={table}", "data.target=price", "loss=learns", "epochs=2"]
+    assert gdframe(f"plugins=[{plugin}]", *words, "lr=0.01", "hydra.run.dir=run").code == 0
+    done = gdframe("predict", "run", table, "--plugins", str(plugin))
+    assert done.code == 2
+    assert "loss Learns.predict fails" in done.err
+    assert "resume" not in done.err

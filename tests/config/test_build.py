@@ -99,3 +99,13 @@ def test_a_report_reads_event_files_once(tmp_path, monkeypatch, words):
     )
     assert main(["report", str(tmp_path), "--no-landscape"]) == 0
     assert reads == [tmp_path]
+
+
+def test_the_default_batch_fits_a_small_table(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(["a,y", *(f"{i},{2 * i + 0.5}" for i in range(10))]))
+    words = ["data=table", f"data.path={path}", "data.target=y", "data.validation=0", "lr=0.1"]
+    result = gd.train(*words, "epochs=2", folder=tmp_path / "run")
+    assert (result.steps, result.samples) == (2, 20)
+    with pytest.raises(gd.UserError, match="batch_size=11"):
+        gd.train(*words, "batch_size=11", folder=tmp_path / "other")
