@@ -115,17 +115,22 @@ def _log_scores(task: str, loss: Loss, outputs: torch.Tensor, new: NewRows) -> N
     labelled = new.targets()
     if labelled is None:
         return
+    try:
+        weights = new.weights(labelled[0])
+    except UserError as error:
+        log.warning("warning: no scores: %s", error)
+        return
     index, targets = torch.from_numpy(labelled[0]), torch.from_numpy(labelled[1])
     if new.encoding.offset:
         targets = targets - torch.from_numpy(new.encoding.shift)
     outputs = outputs[index]
-    weights = new.weights()
-    sizes = None if weights is None else torch.from_numpy(weights)[index]
+    sizes = None if weights is None else torch.from_numpy(weights)
     rows = encoded_rows(loss, Rows(outputs, targets, weights=sizes))
     tally = Tally(metrics_of_task(task), loss, rows)  # type: ignore[arg-type]
     tally.add(outputs, rows.targets)
     values = [f"{name} {value:.4g}" for name, value in tally.values().items()]
-    log.info("scores        %s (%s with a target)", ", ".join(values), counted(len(index), "row"))
+    count = len(index) if weights is None else int((weights > 0).sum())
+    log.info("scores        %s (%s with a target)", ", ".join(values), counted(count, "row"))
 
 
 @contextmanager

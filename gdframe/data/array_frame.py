@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,10 @@ from gdframe.data.weights import checked_weights, weights_note
 from gdframe.errors import UserError, bad_value, first_line
 
 
-def frame_of_arrays(features: Any, targets: Any, task: str) -> Frame:
-    """Return the frame of arrays or tensors; see ``Dataset.from_arrays``.
+def frame_of_arrays(
+    features: Any, targets: Any, task: str, *, weights: Any = None, keys: Any = None
+) -> Frame:
+    """Return the frame of arrays or tensors, without rows of weight 0; see ``Dataset.from_arrays``.
 
     Raises:
         UserError: shapes do not match, or values are of types that cannot be used.
@@ -29,6 +30,13 @@ def frame_of_arrays(features: Any, targets: Any, task: str) -> Frame:
         )
     if not np.issubdtype(x.dtype, np.number) and x.dtype != np.bool_:
         raise bad_value(f"features are of type {x.dtype}", "numbers")
+    places = None if keys is None else split_keys(keys, len(x))
+    sizes = None if weights is None else weights_of_arrays(weights, len(x))
+    notes = [] if sizes is None else [weights_note(sizes, "weights")]
+    if sizes is not None:
+        x, y = x[sizes > 0], y[sizes > 0]
+        places = None if places is None else places[sizes > 0]
+        sizes = sizes[sizes > 0]
     classes = None
     is_number = np.issubdtype(y.dtype, np.number) or y.dtype == np.bool_
     if task == "regression":
@@ -43,7 +51,9 @@ def frame_of_arrays(features: Any, targets: Any, task: str) -> Frame:
         labels, y = _unique(y)
         classes = tuple(labels.tolist())
     columns = [Column(f"x{i}") for i in range(x.shape[1])]
-    return Frame(columns, x, y, classes=classes)
+    return Frame(
+        columns, x, y, classes=classes, split_keys=places, weights=sizes, notes=notes
+    )  # fmt: skip
 
 
 def split_keys(keys: Any, rows: int) -> NDArray[Any]:
@@ -58,30 +68,22 @@ def split_keys(keys: Any, rows: int) -> NDArray[Any]:
     return _unique(array, "keys")[1]
 
 
-def weighted(frame: Frame, weights: Any) -> Frame:
-    """Return a frame of arrays with weights (rows,), without the rows of weight 0.
+def weights_of_arrays(weights: Any, rows: int) -> NDArray[np.float64]:
+    """Return the weights of rows, (rows,).
 
     Raises:
         UserError: there is not one for each row, or one cannot be used.
     """
     array = _as_array("weights", weights)
-    is_number = np.issubdtype(array.dtype, np.number) or array.dtype == np.bool_
-    if array.shape != (frame.rows,) or not is_number:
+    is_number = array.dtype == np.bool_ or any(
+        np.issubdtype(array.dtype, kind) for kind in (np.floating, np.integer)
+    )
+    if array.shape != (rows,) or not is_number or np.issubdtype(array.dtype, np.timedelta64):
         raise bad_value(
             f"weights have shape {array.shape} and type {array.dtype}",
-            f"a number for each row, ({frame.rows},)",
+            f"a number for each row, ({rows},)",
         )
-    checked = checked_weights(array, "weights")
-    keep, keys = checked > 0, frame.split_keys
-    assert isinstance(frame.values, np.ndarray)
-    return replace(
-        frame,
-        values=frame.values[keep],
-        target=frame.target[keep],
-        split_keys=None if keys is None else keys[keep],
-        weights=checked[keep],
-        notes=[*frame.notes, weights_note(checked, "weights")],
-    )
+    return checked_weights(array, "weights")
 
 
 def _unique(labels: NDArray[Any], name: str = "targets") -> tuple[NDArray[Any], NDArray[np.int64]]:

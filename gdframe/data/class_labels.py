@@ -35,11 +35,13 @@ def text_labels(column: TypedColumn, task: str) -> Target:
         raise UserError(
             f"target '{name}' holds text, such as {example!r}: data.task=regression needs numbers"
         )
-    texts = array.dictionary.to_pylist()
+    # a text may be of rows alone that were left out
+    used, codes = np.unique(array.indices.to_numpy(zero_copy_only=False), return_inverse=True)
+    texts = array.dictionary.take(used).to_pylist()
     order = sorted(range(len(texts)), key=texts.__getitem__)
     place = np.empty(len(texts), dtype=np.int64)
     place[order] = np.arange(len(texts))
-    indices = place[array.indices.to_numpy(zero_copy_only=False)]
+    indices = place[codes]
     labels: tuple[Any, ...] = tuple(texts[i] for i in order)
     if all(text.isdigit() and str(int(text)) == text for text in texts):
         whole = np.array([int(text) for text in labels], dtype=object)

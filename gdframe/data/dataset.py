@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gdframe.data.array_frame import frame_of_arrays, split_keys, weighted
+from gdframe.data.array_frame import frame_of_arrays
 from gdframe.data.encoding import Encoding
 from gdframe.data.frame import Frame
 from gdframe.data.preparation import Missing, prepared
@@ -216,12 +216,11 @@ class Dataset:
         """
         if dtype not in (torch.float32, torch.float64):
             raise bad_value(f"dtype={dtype}", "torch.float32 or torch.float64")
-        frame = frame_of_arrays(features, targets, task)
         split = _as_split(validation, seed)
-        if split.by != "random":
-            frame = replace(frame, split_keys=split_keys(split.keys, frame.rows))
-        if weights is not None:
-            frame = weighted(frame, weights)
+        keys = [] if split.keys is None else split.keys
+        frame = frame_of_arrays(
+            features, targets, task, weights=weights, keys=None if split.by == "random" else keys
+        )
         return cls.of_frame(
             frame,
             split=split,
@@ -270,6 +269,8 @@ class Dataset:
         from gdframe.data.reader import from_memory  # which imports PyArrow
         from gdframe.data.table_frame import TableSettings, frame_of
 
+        if weights is not None and not isinstance(weights, (str, int)):
+            raise bad_value(f"weights are a {type(weights).__name__}", "the name of a column")
         targets = target if isinstance(target, list) else [target]
         split = _as_split(validation, seed)
         key = {} if split.by == "random" else {split.by: split.keys}

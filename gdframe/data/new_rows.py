@@ -68,14 +68,14 @@ class NewRows:
         is_own = is_number(column) or pa.types.is_temporal(column.type)
         return column if is_own else text
 
-    def weights(self) -> NDArray[np.float64] | None:
-        """Return the weights of all rows, (rows,); None where the file has none.
+    def weights(self, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        """Return the weights of some rows; None where the file has none.
 
         Raises:
-            UserError: the column holds something else.
+            UserError: the column holds something else, or none of them is above 0.
         """
         name = self.encoding.reading.get("weights")
-        return weights_in(self.raw, name) if name in self.raw.columns else None
+        return weights_in(self.raw, name, rows) if name in self.raw.columns else None
 
     def features(self, dtype: np.dtype[Any], rows: int) -> Iterator[NDArray[Any]]:
         """Yield features, (rows, features), some rows at a time.
@@ -247,9 +247,9 @@ def labelled_rows(encoding: Encoding, path: str | Path, dtype: torch.dtype) -> R
         target = torch.from_numpy(values).long()
     if (name := encoding.reading.get("weights")) is not None:
         pick(rows.raw, [name])
-    if (weights := rows.weights()) is None:
+    if (weights := rows.weights(labelled)) is None:
         return Rows(torch.from_numpy(features), target)
-    sizes = torch.from_numpy(weights[labelled])
+    sizes = torch.from_numpy(weights)
     return Rows(torch.from_numpy(features), target, weights=sizes).take(sizes > 0)
 
 

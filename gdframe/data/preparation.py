@@ -51,7 +51,9 @@ def prepared(
         UserError: there are no rows, only one class, values that are not finite, or too few rows.
     """
     _check(frame)
-    _check_weights(frame)
+    if frame.weights is not None:
+        _check_weights(frame)
+        frame = replace(frame, weights=frame.weights / frame.weights.max())  # no sum is infinite
     rows = split_rows(
         split, frame.rows, classes=frame.target if frame.classes else None, keys=frame.split_keys
     )

@@ -52,27 +52,29 @@ def frame_of(raw: RawTable, choice: TableSettings) -> Frame:
     targets = pick(raw, choice.targets)
     identifier = pick(raw, [choice.id])[0] if choice.id is not None else None
     weighing = pick(raw, [choice.weights])[0] if choice.weights is not None else None
-    weights = None if weighing is None else weights_in(raw, weighing)
     key = _split_key(raw, choice)
     names = _feature_names(raw, choice, targets, identifier)
     categorical = set(pick(raw, choice.categorical))
     layout, all_names = raw.layout, raw.names
     typed_targets = [typed(n, raw.columns.pop(n), layout, text=n in categorical) for n in targets]
-    keep = _rows_with_target(typed_targets, choice.missing)
-    notes = list(raw.notes)
+    is_weightless = None if weighing is None else _is_zero(raw, weighing)
+    keep = _rows_with_target(typed_targets, choice.missing, is_weightless)
+    notes, weights = list(raw.notes), None
     if keep is not None:
         rows = np.flatnonzero(~keep)
         notes.append(
             f"{counted(len(rows), 'row')} without a target left out, first "
             f"{first_rows(rows)}; data.missing=error refuses them"
         )
-    if weights is not None:
-        notes.append(weights_note(weights, f"data.weights={override_value(str(weighing))}"))
-        keep = weights > 0 if keep is None else keep & (weights > 0)
+    if weighing is not None:
+        rows = np.arange(raw.rows) if keep is None else np.flatnonzero(keep)
+        weights = weights_in(raw, weighing, rows)
+        notes.append(weights_note(weights, f"data.weights={override_value(weighing)}"))
+        keep = np.isin(np.arange(raw.rows), rows[weights > 0])
+        weights = weights[weights > 0]
     if keep is not None:
         typed_targets = [_filtered(column, keep) for column in typed_targets]
         key = None if key is None else _filtered(key, keep)
-        weights = None if weights is None else weights[keep]
     hashed = choice.text == "hash"
     places = {name: place for place, name in enumerate(all_names)}
     features, left_out, missing = list[TypedColumn](), list[LeftOut](), dict[str, int]()
@@ -146,17 +148,26 @@ def _split_key(raw: RawTable, choice: TableSettings) -> TypedColumn | None:
     return typed(name, raw.columns[name], raw.layout, text=choice.group is not None)
 
 
-def weights_in(raw: RawTable, name: str) -> NDArray[np.float64]:
-    """Return the weights in a column, (rows,).
+def weights_in(raw: RawTable, name: str, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the weights of some rows in a column.
 
     Raises:
-        UserError: a value is no weight.
+        UserError: a value is no weight, or none is above 0.
     """
     what = f"data.weights={override_value(name)}"
     column = typed(name, raw.columns[name], raw.layout)
     if column.content not in ("number", "boolean"):
         raise UserError(f"{what}: its values are of type {column.content}; expected numbers")
-    return checked_weights(numbers(column.values), what)
+    return checked_weights(numbers(column.values)[rows], what, rows)
+
+
+def _is_zero(raw: RawTable, name: str) -> NDArray[np.bool_]:
+    """Return which rows have the weight 0, (rows,); none if the column holds no numbers."""
+    column = typed(name, raw.columns[name], raw.layout)
+    if column.content not in ("number", "boolean"):
+        return np.zeros(raw.rows, dtype=bool)
+    is_zero: NDArray[np.bool_] = numbers(column.values) == 0
+    return is_zero
 
 
 def _keys(column: TypedColumn, choice: TableSettings) -> NDArray[Any]:
@@ -190,6 +201,9 @@ def _feature_names(
     if len(set(targets)) < len(targets):
         raise UserError(f"data.target={in_words(targets)}: a column is named twice; name it once")
     others = [column for column in (choice.group, choice.weights) if column is not None]
+    named = set(pick(raw, choice.features or []))
+    if choice.weights is not None and named & {*pick(raw, [choice.weights])}:
+        raise UserError(f"data.features contains the weights '{choice.weights}': leave it out")
     excluded = {*pick(raw, [*choice.exclude, *others]), *targets, identifier}
     if choice.features is None:
         return [name for name in raw.names if name not in excluded]
@@ -202,8 +216,10 @@ def _feature_names(
     return [name for name in names if name not in excluded]
 
 
-def _rows_with_target(columns: Sequence[TypedColumn], missing: str) -> NDArray[np.bool_] | None:
-    """Return which rows have a target, or None if all have one.
+def _rows_with_target(
+    columns: Sequence[TypedColumn], missing: str, ignored: NDArray[np.bool_] | None
+) -> NDArray[np.bool_] | None:
+    """Return which rows have a target, or are ignored; None if all are.
 
     Raises:
         UserError: none has one, or missing values are refused.
@@ -211,6 +227,7 @@ def _rows_with_target(columns: Sequence[TypedColumn], missing: str) -> NDArray[n
     keep: NDArray[np.bool_] | None = None
     for column in columns:
         absent = np.asarray(column.values.is_null(nan_is_null=True))
+        absent = absent if ignored is None else absent & ~ignored
         bad = np.flatnonzero(absent)
         if not len(bad):
             continue

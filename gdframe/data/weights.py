@@ -11,12 +11,15 @@ from gdframe.data.frame import first_rows
 from gdframe.errors import UserError, counted
 
 
-def checked_weights(values: NDArray[Any], name: str) -> NDArray[np.float64]:
+def checked_weights(
+    values: NDArray[Any], name: str, rows: NDArray[np.int64] | None = None
+) -> NDArray[np.float64]:
     """Return weights of rows, (rows,).
 
     Args:
         values: (rows,).
         name: of the weights in messages.
+        rows: their numbers in the data, for messages; by default from 0.
 
     Raises:
         UserError: one is missing, not finite or below 0, or none is above 0.
@@ -26,10 +29,13 @@ def checked_weights(values: NDArray[Any], name: str) -> NDArray[np.float64]:
     if len(bad):
         raise UserError(
             f"{name}: {counted(len(bad), 'row')} without a weight of at least 0, first "
-            f"{first_rows(bad)}; correct them or remove those rows"
+            f"{first_rows(bad if rows is None else rows[bad])}; correct them or remove those rows"
         )
     if not weights.any():
-        raise UserError(f"{name}: every weight is 0, which leaves no row; give a weight above 0")
+        raise UserError(
+            f"{name}: every weight of {counted(len(weights), 'row')} is 0, which leaves none; give "
+            "a weight above 0"
+        )
     return weights
 
 

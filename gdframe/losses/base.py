@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from numbers import Real
 from typing import Any, ClassVar, Literal, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -127,16 +129,16 @@ def _checked(class_weight: ClassWeight) -> ClassWeight:
     Raises:
         UserError: they are not above zero.
     """
-    if class_weight is None or class_weight == "balanced":
+    if class_weight is None or (isinstance(class_weight, str) and class_weight == "balanced"):
         return class_weight
     expected = "balanced, or a weight above 0 for labels, as in {yes: 5, no: 1}"
     if not isinstance(class_weight, Mapping) or not class_weight:
         raise bad_value(f"class_weight={class_weight}", expected)
     for label, weight in class_weight.items():
-        is_number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
+        is_number = isinstance(weight, (Real, np.generic)) and not isinstance(weight, bool)
         if not (is_number and 0 < weight < math.inf):
             raise bad_value(f"class_weight: {label} has {weight}", expected)
-    return dict(class_weight)
+    return {label: float(weight) for label, weight in class_weight.items()}
 
 
 class BinaryLoss(ClassificationLoss):

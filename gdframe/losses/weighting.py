@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,12 +24,13 @@ class Weighting:
 
     Args:
         loss: that is weighted.
-        has_labels: whether its encoded targets are class indices.
+        flat: type of its encoded targets if they have one dimension, such as class indices; else
+            None.
         of_classes: weight of each class (classes,), or None.
     """
 
     loss: Loss
-    has_labels: bool
+    flat: torch.dtype | None
     of_classes: Tensor | None = None
 
     def attach(self, encoded: Rows, raw: Tensor) -> Rows:
@@ -37,15 +39,17 @@ class Weighting:
         if weights is None:
             weights = torch.ones(len(raw), dtype=torch.float64, device=like.device)
         if self.of_classes is not None:
-            weights = weights * self.of_classes.to(like.device)[raw]
+            weights = relative(weights) * relative(self.of_classes).to(like.device)[raw]
         parts = (encoded.targets.reshape(len(raw), -1), relative(weights)[:, None])
         joined = torch.cat([part.to(like.dtype) for part in parts], dim=1)
         return replace(encoded, targets=joined, values=raw)
 
     def detach(self, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return targets as the loss takes them, and the weights (rows,)."""
-        values = targets[:, 0].long() if self.has_labels else targets[:, :-1]
-        return values, targets[:, -1]
+        if self.flat is None:
+            return targets[:, :-1], targets[:, -1]
+        first = targets[:, 0]  # in the type of a call in float64, unless it is whole
+        return first if self.flat.is_floating_point else first.to(self.flat), targets[:, -1]
 
     def mean(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean of weight times loss, a 0-d tensor."""
@@ -65,7 +69,7 @@ def weighting_of(loss: Loss | None, data: Dataset) -> Weighting | None:
     if of_classes is None and all(rows.weights is None for rows in data.parts):
         return None
     encoded = loss.encode(data.train.targets[:1].clone(), data.train.features.dtype)
-    return Weighting(loss, encoded.ndim == 1, of_classes)
+    return Weighting(loss, encoded.dtype if encoded.ndim == 1 else None, of_classes)
 
 
 def _weights_of_classes(loss: Loss, data: Dataset) -> Tensor | None:
@@ -75,13 +79,24 @@ def _weights_of_classes(loss: Loss, data: Dataset) -> Tensor | None:
         return None
     if chosen == "balanced":
         counts = data.class_counts.double()
-        return counts.sum() / (len(counts) * counts)
-    named = {str(label): place for place, label in enumerate(data.classes)}
-    unknown = [str(label) for label in chosen if str(label) not in named]
+        return counts.max() / counts
+    named = {name_of(label): place for place, label in enumerate(data.classes)}
+    named |= {str(label): place for place, label in enumerate(data.classes)}
+    places = {label: named.get(str(label), named.get(name_of(label))) for label in chosen}
+    unknown = [str(label) for label, place in places.items() if place is None]
     if unknown:
-        classes = f"target '{data.encoding.target_name}' has the classes {in_words([*named][:10])}"
+        classes = f"target '{data.encoding.target_name}' has the classes "
+        classes += in_words(str(label) for label in data.classes[:10])
         raise UserError(f"loss.class_weight names {in_words(unknown)}, but {classes}")
-    weights = torch.ones(len(named), dtype=torch.float64)
+    weights = torch.ones(len(data.classes), dtype=torch.float64)
     for label, weight in chosen.items():
-        weights[named[str(label)]] = float(weight)
+        weights[places[label]] = float(weight)
     return weights
+
+
+def name_of(label: Any) -> str:
+    """Return the text of a label that stands for all its spellings: of a number, or in any case."""
+    try:
+        return repr(float(label)) if not isinstance(label, bool) else str(label).casefold()
+    except ValueError:
+        return str(label).strip().casefold()

@@ -98,7 +98,7 @@ def _check_rows(objective: Objective, loss: Loss, data: Dataset) -> None:
 
 def _check_by_row(loss: Loss, outputs: Tensor, values: Tensor, mean: Tensor) -> None:
     """Check that a loss is the mean of its values by row, of which each has a weight."""
-    expected = f"loss {loss.name}: rows have weights, so it must be a mean over rows"
+    expected = f"loss {loss.name}: rows or classes have weights, so it must be a mean over rows"
     by_row = _try(expected, lambda: loss.by_row(outputs, values), "; define its by_row")
     if not isinstance(by_row, Tensor) or by_row.shape != (len(outputs),):
         raise UserError(f"{expected}: by_row must return one value for each row")
