@@ -23,3 +23,13 @@ def fit(model, loss=None, engine="auto", data=None, size=30, **settings):
         model, loss or gd.MSE(), gd.GD(model.parameters(), lr=0.05), loader, data,
         epochs=4, engine=engine, **settings,
     ).fit()  # fmt: skip
+
+
+def train_by_hand(model, loss, data, loader, *, lr, epochs):
+    """Train a model by the loop that any tutorial shows, on the rows that a loader gives."""
+    rule = torch.optim.SGD(model.parameters(), lr=lr)
+    for epoch in range(epochs):
+        for rows in loader.order(epoch, 0).split(loader.batch_size):
+            rule.zero_grad()
+            loss(model(data.train.features[rows]), data.train.targets[rows]).backward()
+            rule.step()

@@ -69,3 +69,18 @@ def assert_equal_results(weighted: gd.Result, repeated: gd.Result, tolerance: fl
         torch.testing.assert_close(
             weighted.module.get_parameter(name), parameter, rtol=tolerance, atol=tolerance
         )
+
+
+TWO_CLASSES = ["binary_cross_entropy", "hinge", "squared_hinge"]
+
+
+def train(
+    data: gd.Dataset, loss: gd.Loss, engine: str, rule: Any = gd.Momentum, model: Any = gd.Linear
+) -> gd.Result:
+    net = model(data.features, loss.outputs(data)).double()
+    gd.initialize(net, gd.Normal(std=0.3), seed=0)
+    trainer = gd.Trainer(
+        net, loss, rule(net.parameters(), lr=0.02), gd.FullBatch(data.rows), data, epochs=12,
+        engine=engine, penalty=gd.L2(strength=0.01),
+    )  # fmt: skip
+    return trainer.fit()

@@ -62,7 +62,7 @@ def run_application(argv: list[str]) -> int:
     register_nodes()
     refuse_choices(overrides)
     register_resolver()
-    if {"-h", "--help"} & set(flags):
+    if flags and set(flags) <= {"-h", "--help"}:  # with other flags Hydra's help heeds them
         try:
             print(help_text(overrides))
         except (HydraException, OmegaConfBaseException) as error:

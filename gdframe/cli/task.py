@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import time
@@ -15,6 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from gdframe.cli.garbage import look_as_before
 from gdframe.config.folders import discard, hold, refuse_occupied, register_resolver, unwritable
 from gdframe.config.stored import config_text, resolve, text_with_rate
 from gdframe.config.trusted_plugins import digests
@@ -122,7 +122,7 @@ class Task:
         text, texts = config_text(config), (list(settings.overrides.task), _hydra_text(settings))
         add_log(run)
         plugins = digests(values["plugins"])
-        _look_for_garbage()
+        look_as_before()
         result = train_run(
             plain(config), run, started=self.started,
             start=lambda lr: run.write_config_files(
@@ -146,7 +146,7 @@ class Task:
         from gdframe.sweeps.executing.train_sweep import train_sweep
 
         settings = self.expect(folder, jobs)
-        _look_for_garbage()
+        look_as_before()
         try:
             outcome = train_sweep(
                 folder,
@@ -226,12 +226,3 @@ def exit_code(result: Result) -> int:
         Status.FAILED: Exit.FAILED,
     }
     return codes.get(result.status, Exit.OK)
-
-
-def _look_for_garbage() -> None:
-    """Look for garbage as often as Python does, but not among what is imported by now.
-
-    A component in training may leave large tensors in cycles.
-    """
-    gc.freeze()
-    gc.set_threshold(700, 10, 10)

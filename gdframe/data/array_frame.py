@@ -31,12 +31,13 @@ def frame_of_arrays(
     if not np.issubdtype(x.dtype, np.number) and x.dtype != np.bool_:
         raise bad_value(f"features are of type {x.dtype}", "numbers")
     places = None if keys is None else split_keys(keys, len(x))
-    sizes = None if weights is None else weights_of_arrays(weights, len(x))
-    notes = [] if sizes is None else [weights_note(sizes, "weights")]
-    if sizes is not None:
-        x, y = x[sizes > 0], y[sizes > 0]
-        places = None if places is None else places[sizes > 0]
-        sizes = sizes[sizes > 0]
+    sizes, notes = None, list[str]()
+    if weights is not None:
+        raw = _weights(weights, len(x))
+        sizes, notes = checked_weights(raw, "weights"), [weights_note(raw, "weights")]
+        keep = sizes > 0
+        x, y, sizes = x[keep], y[keep], sizes[keep]
+        places = None if places is None else places[keep]
     classes = None
     is_number = np.issubdtype(y.dtype, np.number) or y.dtype == np.bool_
     if task == "regression":
@@ -68,12 +69,8 @@ def split_keys(keys: Any, rows: int) -> NDArray[Any]:
     return _unique(array, "keys")[1]
 
 
-def weights_of_arrays(weights: Any, rows: int) -> NDArray[np.float64]:
-    """Return the weights of rows, (rows,).
-
-    Raises:
-        UserError: there is not one for each row, or one cannot be used.
-    """
+def _weights(weights: Any, rows: int) -> NDArray[Any]:
+    """Return numbers for all rows, (rows,)."""
     array = _as_array("weights", weights)
     is_number = array.dtype == np.bool_ or any(
         np.issubdtype(array.dtype, kind) for kind in (np.floating, np.integer)
@@ -83,7 +80,7 @@ def weights_of_arrays(weights: Any, rows: int) -> NDArray[np.float64]:
             f"weights have shape {array.shape} and type {array.dtype}",
             f"a number for each row, ({rows},)",
         )
-    return checked_weights(array, "weights")
+    return array
 
 
 def _unique(labels: NDArray[Any], name: str = "targets") -> tuple[NDArray[Any], NDArray[np.int64]]:

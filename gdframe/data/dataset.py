@@ -104,9 +104,8 @@ class Dataset:
     @cached_property
     def class_counts(self) -> Tensor:
         """Number of training rows of each class, (classes,), or the sum of their weights."""
-        weights = self.train.weights
-        weights = None if weights is None else weights.double()
-        return torch.bincount(self.train.targets, weights, minlength=len(self.classes or ()))
+        classes = len(self.classes or ())
+        return torch.bincount(self.train.targets, self.train.weights, minlength=classes)
 
     @cached_property
     def has_rare_class(self) -> bool:

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from gdframe.data.calendar_parts import varying_parts
 from gdframe.data.frame import Column, first_rows
+from gdframe.data.label_text import key_of
 from gdframe.data.reading.arrays import is_text, kind_of, numbers
 from gdframe.data.reading.layout import Layout
-from gdframe.data.reading.typed import TypedColumn, key_of, reread, typed
+from gdframe.data.reading.typed import TypedColumn, reread, typed
 from gdframe.data.roles import FEW_ROWS, IDENTIFIER
 from gdframe.errors import UserError, counted, in_words, override_value, printable
 

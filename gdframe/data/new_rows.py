@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from gdframe.data.encoding import BLOCK, Encoding
 from gdframe.data.features import raw_values
 from gdframe.data.frame import first_rows
+from gdframe.data.label_text import finder_of
 from gdframe.data.reader import RawTable, pick, read_file
 from gdframe.data.reading.arrays import is_number, kind_of, numbers, plain
 from gdframe.data.reading.layout import Layout
-from gdframe.data.reading.typed import key_of, typed
+from gdframe.data.reading.typed import typed
 from gdframe.data.rows import Rows
 from gdframe.data.table_frame import weights_in
+from gdframe.data.weights import checked_weights, override_of
 from gdframe.errors import UserError, counted, in_words, printable
 
 log = logging.getLogger("gdframe")
@@ -75,7 +77,9 @@ class NewRows:
             UserError: the column holds something else, or none of them is above 0.
         """
         name = self.encoding.reading.get("weights")
-        return weights_in(self.raw, name, rows) if name in self.raw.columns else None
+        if name not in self.raw.columns:
+            return None
+        return checked_weights(weights_in(self.raw, name)[rows], override_of(name), rows)
 
     def features(self, dtype: np.dtype[Any], rows: int) -> Iterator[NDArray[Any]]:
         """Yield features, (rows, features), some rows at a time.
@@ -160,22 +164,11 @@ class NewRows:
         column = typed(name, self.raw.columns[name], self.raw.layout, text=True)
         if column.content != "text":
             return np.full(self.count, -1)
-        places = {key_of(str(label)): place for place, label in enumerate(classes)}
-        for place, label in enumerate(classes):
-            if isinstance(label, (int, float)) and not isinstance(label, bool):
-                places[_numeral(str(label))] = place
-        texts = column.values.dictionary.to_pylist()
-        by_text = [places.get(key_of(t), places.get(_numeral(t), -1)) for t in texts]
+        find, texts = finder_of(classes), column.values.dictionary.to_pylist()
+        by_text = [-1 if (place := find(text)) is None else place for text in texts]
         indices = column.values.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
         of_rows: NDArray[np.int64] = np.array([*by_text, -1], dtype=np.int64)[indices]
         return of_rows
-
-
-def _numeral(text: str) -> str:
-    try:
-        return f"number {float(text)!r}"
-    except ValueError:
-        return text
 
 
 def read_rows(encoding: Encoding, path: str | Path, *, strict: bool = False) -> NewRows:

@@ -52,8 +52,7 @@ def prepared(
     """
     _check(frame)
     if frame.weights is not None:
-        _check_weights(frame)
-        frame = replace(frame, weights=frame.weights / frame.weights.max())  # no sum is infinite
+        frame = replace(frame, weights=_checked(frame.weights, frame.rows))
     rows = split_rows(
         split, frame.rows, classes=frame.target if frame.classes else None, keys=frame.split_keys
     )
@@ -80,17 +79,16 @@ def prepared(
     return Prepared(parts, encoding, with_notes(facts, added), [*frame.notes, *added])
 
 
-def _check_weights(frame: Frame) -> None:
-    """Check the weights of a frame, which a source of others may have made."""
-    if frame.weights is None:
-        return
-    if np.shape(frame.weights) != (frame.rows,):
+def _checked(weights: NDArray[np.float64], rows: int) -> NDArray[np.float64]:
+    """Return the weights of a frame, which a source of others may have made."""
+    if np.shape(weights) != (rows,):
         raise UserError(
-            f"weights have shape {np.shape(frame.weights)}: expected one for each row, "
-            f"({frame.rows},)"
+            f"weights have shape {np.shape(weights)}: expected one for each row, ({rows},)"
         )
-    if not checked_weights(np.asarray(frame.weights), "weights").all():
+    checked = checked_weights(np.asarray(weights), "weights")
+    if not checked.all():
         raise UserError("weights have a zero: leave rows of weight 0 out")
+    return checked
 
 
 def with_notes(facts: Mapping[str, Any], notes: Sequence[str]) -> dict[str, Any]:

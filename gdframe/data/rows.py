@@ -87,4 +87,4 @@ def relative(weights: Tensor) -> Tensor:
         >>> relative(torch.tensor([1.0, 3.0])).tolist()
         [0.5, 1.5]
     """
-    return (scaled := weights.double() / weights.max()) / scaled.mean()  # no sum is infinite
+    return weights.double() / weights.mean(dtype=torch.float64)

@@ -18,7 +18,7 @@ from gdframe.data.reading.arrays import missing_in, numbers
 from gdframe.data.reading.typed import TypedColumn, typed
 from gdframe.data.roles import LeftOut, copies_of_target, suspected_sentinel, why_left_out
 from gdframe.data.target import read_target
-from gdframe.data.weights import checked_weights, weights_note
+from gdframe.data.weights import checked_weights, override_of, weights_note
 from gdframe.errors import UserError, counted, in_words, override_value, printable
 
 MOST_LISTED = 200
@@ -57,8 +57,8 @@ def frame_of(raw: RawTable, choice: TableSettings) -> Frame:
     categorical = set(pick(raw, choice.categorical))
     layout, all_names = raw.layout, raw.names
     typed_targets = [typed(n, raw.columns.pop(n), layout, text=n in categorical) for n in targets]
-    is_weightless = None if weighing is None else _is_zero(raw, weighing)
-    keep = _rows_with_target(typed_targets, choice.missing, is_weightless)
+    sizes = None if weighing is None else weights_in(raw, weighing)
+    keep = _rows_with_target(typed_targets, choice.missing, None if sizes is None else sizes == 0)
     notes, weights = list(raw.notes), None
     if keep is not None:
         rows = np.flatnonzero(~keep)
@@ -66,11 +66,13 @@ def frame_of(raw: RawTable, choice: TableSettings) -> Frame:
             f"{counted(len(rows), 'row')} without a target left out, first "
             f"{first_rows(rows)}; data.missing=error refuses them"
         )
-    if weighing is not None:
-        rows = np.arange(raw.rows) if keep is None else np.flatnonzero(keep)
-        weights = weights_in(raw, weighing, rows)
-        notes.append(weights_note(weights, f"data.weights={override_value(weighing)}"))
-        keep = np.isin(np.arange(raw.rows), rows[weights > 0])
+    if weighing is not None and sizes is not None:
+        rows, what = np.arange(len(sizes)), override_of(weighing)
+        rows = rows if keep is None else rows[keep]
+        weights = checked_weights(sizes[rows], what, rows)
+        notes.append(weights_note(sizes[rows], what))
+        keep = np.zeros(len(sizes), dtype=bool)
+        keep[rows[weights > 0]] = True
         weights = weights[weights > 0]
     if keep is not None:
         typed_targets = [_filtered(column, keep) for column in typed_targets]
@@ -148,26 +150,18 @@ def _split_key(raw: RawTable, choice: TableSettings) -> TypedColumn | None:
     return typed(name, raw.columns[name], raw.layout, text=choice.group is not None)
 
 
-def weights_in(raw: RawTable, name: str, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the weights of some rows in a column.
+def weights_in(raw: RawTable, name: str) -> NDArray[np.float64]:
+    """Return the numbers of a column of weights, (rows,), with NaN for a missing one.
 
     Raises:
-        UserError: a value is no weight, or none is above 0.
+        UserError: the column holds something else.
     """
-    what = f"data.weights={override_value(name)}"
     column = typed(name, raw.columns[name], raw.layout)
     if column.content not in ("number", "boolean"):
-        raise UserError(f"{what}: its values are of type {column.content}; expected numbers")
-    return checked_weights(numbers(column.values)[rows], what, rows)
-
-
-def _is_zero(raw: RawTable, name: str) -> NDArray[np.bool_]:
-    """Return which rows have the weight 0, (rows,); none if the column holds no numbers."""
-    column = typed(name, raw.columns[name], raw.layout)
-    if column.content not in ("number", "boolean"):
-        return np.zeros(raw.rows, dtype=bool)
-    is_zero: NDArray[np.bool_] = numbers(column.values) == 0
-    return is_zero
+        raise UserError(
+            f"{override_of(name)}: its values are of type {column.content}; expected numbers"
+        )
+    return numbers(column.values)
 
 
 def _keys(column: TypedColumn, choice: TableSettings) -> NDArray[Any]:

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdframe.data.frame import first_rows
-from gdframe.errors import UserError, counted
+from gdframe.errors import UserError, counted, override_value
 
 
 def checked_weights(
     values: NDArray[Any], name: str, rows: NDArray[np.int64] | None = None
 ) -> NDArray[np.float64]:
-    """Return weights of rows, (rows,).
+    """Return weights of rows, (rows,), divided by the largest, so that no sum is infinite.
 
     Args:
         values: (rows,).
@@ -36,12 +36,18 @@ def checked_weights(
             f"{name}: every weight of {counted(len(weights), 'row')} is 0, which leaves none; give "
             "a weight above 0"
         )
-    return weights
+    scaled: NDArray[np.float64] = weights / weights.max()
+    return scaled
 
 
-def weights_note(weights: NDArray[np.float64], name: str) -> str:
+def override_of(column: str) -> str:
+    """Return the override that names a column of weights, for messages."""
+    return f"data.weights={override_value(column)}"
+
+
+def weights_note(values: NDArray[Any], name: str) -> str:
     """Return a line on the weights of rows, (rows,), of which some may be zero."""
-    count = int((weights == 0).sum())
+    count = int((values == 0).sum())
     left_out = f"; {counted(count, 'row')} of weight 0 left out" if count else ""
-    lowest, highest = weights[weights > 0].min(), weights.max()
+    lowest, highest = float(values[values > 0].min()), float(values.max())
     return f"{name}: rows weigh from {lowest:.6g} to {highest:.6g}{left_out}"

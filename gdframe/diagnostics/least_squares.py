@@ -48,8 +48,8 @@ class LeastSquares:
         vectors: (columns, columns) its eigenvectors, as columns.
         minimum: of the objective.
         solution: (outputs, columns) the parameters at the minimum; the shortest if not unique.
-        train: refers to the training features (rows, features) and, if there are any, the weights
-            (rows,), and does not keep them alive.
+        features: refers to the training features (rows, features), and does not keep them alive.
+        weights: refers likewise to the weights of the training rows (rows,); None without any.
         rows: number of training rows.
         design: returns the columns of features, without the column of the bias.
         has_bias: whether there is a column of ones.
@@ -61,7 +61,8 @@ class LeastSquares:
     vectors: Array
     minimum: float
     solution: Array
-    train: list[weakref.ref[Tensor]]
+    features: weakref.ref[Tensor]
+    weights: weakref.ref[Tensor] | None
     rows: int
     design: Any
     has_bias: bool
@@ -124,13 +125,15 @@ class LeastSquares:
         most = self._most_rows(directions, len(shares))
         if most < min(self.rows, ROWS_PER_DIRECTION * directions):
             return None
-        stride, train = -(-self.rows // most), [ref() for ref in self.train]
-        features, *weights = (t for t in train if t is not None)  # a run's data outlives this
+        features, stride = self.features(), -(-self.rows // most)
+        weights = self.weights() if self.weights is not None else None
+        assert features is not None, "the data of a run outlives its diagnostics"
+        assert (weights is None) == (self.weights is None), "so do its weights"
         x = self.design(features[::stride]).double()
         if self.has_bias:
             x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
-        for weight in weights:
-            x = x * relative(weight)[::stride, None].sqrt()
+        if weights is not None:
+            x = x * relative(weights)[::stride, None].sqrt()
         return BatchNoise(
             features=x.cpu().numpy() @ self.vectors[:, is_positive],
             eigenvalues=self.eigenvalues[is_positive],
@@ -216,9 +219,8 @@ def _compute(objective: Objective, data: Dataset, penalty: Array) -> LeastSquare
         vectors=vectors,
         minimum=loss + float((penalty * (reference + offset) ** 2).sum()),
         solution=reference + offset,
-        train=[
-            weakref.ref(tensor) for tensor in (rows.features, rows.weights) if tensor is not None
-        ],
+        features=weakref.ref(rows.features),
+        weights=None if rows.weights is None else weakref.ref(rows.weights),
         rows=len(rows),
         design=model.design,
         has_bias=has_bias,

@@ -10,7 +10,7 @@ from gdframe.engines.kernel_checks import KernelError
 from gdframe.engines.nodes import NotElementwiseError
 from gdframe.engines.probe import why_read_by_others
 from gdframe.engines.row_order import check_loader
-from gdframe.engines.thread_limit import one_thread_if_small
+from gdframe.engines.thread_limit import one_thread_if_small, products_of
 from gdframe.engines.verification import DifferenceError
 from gdframe.errors import UserError, first_line
 from gdframe.loaders.base import Loader
@@ -90,7 +90,7 @@ def build_engine(
     try:
         if _has_copies(kind) and (reason := why_read_by_others(runs, loader)) is not None:
             raise CannotExecute(name, reason)
-        with one_thread_if_small(runs, data, loader.batch_size):
+        with one_thread_if_small(products_of(runs, data, loader.batch_size)):
             engine: Engine = ENGINES.build(name, runs=runs, data=data, loader=loader, epochs=epochs)
             if isinstance(kind, type):  # "auto" has already verified its choice
                 engine.verify()

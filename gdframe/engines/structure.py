@@ -59,9 +59,6 @@ def difference(a: Problem, b: Problem, *, losses_vary: bool = False) -> str | No
     ]
     if penalized[0] != penalized[1]:
         return "penalty"
-    chosen = [getattr(o.loss, "class_weight", None) for o in (first, second)]
-    if chosen[0] != chosen[1]:
-        return "loss (class_weight)"
     if type(a.optimizer) is not type(b.optimizer):
         return "optimizer"
     settings = [_settings(run.optimizer) for run in (a, b)]

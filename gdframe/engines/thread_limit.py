@@ -27,19 +27,14 @@ SIMPLE = (nn.Sequential, nn.Linear, nn.ReLU, nn.Tanh, nn.Sigmoid, nn.GELU, nn.Dr
 
 
 @contextmanager
-def one_thread_if_small(
-    runs: Sequence[Problem], data: Dataset, rows: int | None = None
-) -> Iterator[None]:
+def one_thread_if_small(products: float) -> Iterator[None]:
     """Compute on one thread if calls are small, else on as many as the caller allows.
 
     Args:
-        runs: computed together.
-        data: what they train on.
-        rows: of a call; by default those of the largest evaluation.
+        products: of a call, by ``products_of``.
     """
     before = torch.get_num_threads()
-    rows = min(data.rows, CHUNK) if rows is None else rows
-    if before == 1 or len(runs) * rows * _products(runs[0], data.features) >= SMALL:
+    if before == 1 or products >= SMALL:
         yield
         return
     torch.set_num_threads(1)
@@ -49,7 +44,19 @@ def one_thread_if_small(
         torch.set_num_threads(before)
 
 
-def _products(run: Problem, features: int) -> int:
+def products_of(runs: Sequence[Problem], data: Dataset, rows: int | None = None) -> float:
+    """Return at most how many products a call needs.
+
+    Args:
+        runs: computed together.
+        data: what they train on.
+        rows: of a call; by default those of the largest evaluation.
+    """
+    rows = min(data.rows, CHUNK) if rows is None else rows
+    return float(len(runs) * rows * _of_row(runs[0], data.features))
+
+
+def _of_row(run: Problem, features: int) -> int:
     """Return at most how many products a model needs for a row.
 
     A convolution or an attention uses a parameter at most once for each feature.

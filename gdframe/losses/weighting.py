@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from gdframe.data.dataset import Dataset
+from gdframe.data.label_text import finder_of
 from gdframe.data.rows import Rows, relative
 from gdframe.errors import UserError, in_words
 from gdframe.losses.base import Loss
@@ -80,9 +80,8 @@ def _weights_of_classes(loss: Loss, data: Dataset) -> Tensor | None:
     if chosen == "balanced":
         counts = data.class_counts.double()
         return counts.max() / counts
-    named = {name_of(label): place for place, label in enumerate(data.classes)}
-    named |= {str(label): place for place, label in enumerate(data.classes)}
-    places = {label: named.get(str(label), named.get(name_of(label))) for label in chosen}
+    find = finder_of(data.classes)
+    places = {label: find(str(label)) for label in chosen}
     unknown = [str(label) for label, place in places.items() if place is None]
     if unknown:
         classes = f"target '{data.encoding.target_name}' has the classes "
@@ -92,11 +91,3 @@ def _weights_of_classes(loss: Loss, data: Dataset) -> Tensor | None:
     for label, weight in chosen.items():
         weights[places[label]] = float(weight)
     return weights
-
-
-def name_of(label: Any) -> str:
-    """Return the text of a label that stands for all its spellings: of a number, or in any case."""
-    try:
-        return repr(float(label)) if not isinstance(label, bool) else str(label).casefold()
-    except ValueError:
-        return str(label).strip().casefold()

@@ -28,7 +28,6 @@ def confusion_matrix(decisions: Tensor, targets: Tensor, weights: Tensor | None 
     """
     classes = decisions.shape[1]
     cells = targets * classes + decisions.to(torch.uint8).argmax(dim=1)
-    weights = None if weights is None else weights.double()
     return torch.bincount(cells, weights, minlength=classes**2).view(classes, classes).double()
 
 

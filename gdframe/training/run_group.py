@@ -9,7 +9,7 @@ from functools import partial
 
 from gdframe.engines.base import CannotExecute, Engine, Trace
 from gdframe.engines.eager import Eager
-from gdframe.engines.thread_limit import one_thread_if_small
+from gdframe.engines.thread_limit import one_thread_if_small, products_of
 from gdframe.stopping import Verdict
 from gdframe.training.checks import refuse_changed_rows
 from gdframe.training.evaluation import Evaluator
@@ -38,6 +38,7 @@ class RunGroup:
 
     def _seat(self, engine: Engine) -> None:
         self.engine, self._evaluator = engine, Evaluator(engine)
+        self._products_of_step = products_of(engine.runs, engine.data, engine.loader.batch_size)
         for index, run in enumerate(self.runs):
             run.seat(self._evaluator, index)
 
@@ -60,7 +61,7 @@ class RunGroup:
         first = self.step
         last = min(first + steps, self.engine.clock.epoch_end(first))
         self._evaluator.reset()
-        with one_thread_if_small(self.engine.runs, self.engine.data, self.engine.loader.batch_size):
+        with one_thread_if_small(self._products_of_step):
             return self.engine.advance(first, last)
 
     def judge(self, trace: Trace) -> dict[Run, Verdict]:

@@ -14,7 +14,7 @@ from gdframe.diagnostics.learning_rate.automatic import choose_rate
 from gdframe.diagnostics.learning_rate.trials import set_lr
 from gdframe.engines.auto import build_engine
 from gdframe.engines.base import Engine
-from gdframe.engines.thread_limit import one_thread_if_small
+from gdframe.engines.thread_limit import one_thread_if_small, products_of
 from gdframe.errors import UserError, bad_value
 from gdframe.interrupt import interruptible
 from gdframe.loaders.base import Loader
@@ -60,7 +60,7 @@ def train(
         NotWrittenError: a folder cannot be written to; no run continues.
     """
     try:
-        with one_thread_if_small(group.engine.runs, group.engine.data):
+        with one_thread_if_small(products_of(group.engine.runs, group.engine.data)):
             _loop(group, stop, ended, failed)
     except NotWrittenError:
         raise

@@ -10,7 +10,7 @@ from torch import nn
 
 import gdframe as gd
 from gdframe.engines import thread_limit
-from gdframe.engines.thread_limit import one_thread_if_small
+from gdframe.engines.thread_limit import one_thread_if_small, products_of
 
 
 @pytest.fixture(autouse=True)
@@ -52,14 +52,14 @@ def test_the_size_of_a_call_decides(make, products):
     for runs in (1, 7):
         rows = thread_limit.SMALL / products / runs
         for count, expected in ((int(rows * 0.99), 1), (int(rows * 1.01) + 1, 3)):
-            with one_thread_if_small([run] * runs, data, count):
+            with one_thread_if_small(products_of([run] * runs, data, count)):
                 assert torch.get_num_threads() == expected
             assert torch.get_num_threads() == 3
 
 
 def test_the_callers_number_comes_back_after_an_error():
     run, data = problem(gd.Linear(10))
-    with pytest.raises(KeyError), one_thread_if_small([run], data):
+    with pytest.raises(KeyError), one_thread_if_small(products_of([run], data)):
         raise KeyError
     assert torch.get_num_threads() == 3
 

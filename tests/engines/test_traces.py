@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from fitted import X, data_of, fit
+from fitted import X, data_of, fit, train_by_hand
 from torch import nn
 
 import gdframe as gd
@@ -47,15 +47,7 @@ def test_an_evaluation_leaves_no_trace(make, loss):
     data = data_of()
     second = type(first)(3, 1) if isinstance(first, nn.Linear) else make()
     second.double().load_state_dict(first.state_dict())
-    value, loader = loss(), gd.MiniBatch(data.rows, 6)
-    rule = torch.optim.SGD(second.parameters(), lr=0.05)
-    for epoch in range(4):
-        order = loader.order(epoch, 0)
-        for k in range(loader.steps_per_epoch):
-            rows = order[k * 6 : (k + 1) * 6]
-            rule.zero_grad()
-            value(second(data.train.features[rows]), data.train.targets[rows]).backward()
-            rule.step()
+    train_by_hand(second, loss(), data, gd.MiniBatch(data.rows, 6), lr=0.05, epochs=4)
     fit(first, loss(), engine="eager", data=data, size=6)
     for a, b in zip(first.parameters(), second.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
@@ -198,14 +190,7 @@ def test_a_late_trace_of_an_evaluation_is_put_back(widen):
     with torch.no_grad():
         assert models[0].layer(data.train.features).abs().max() < 1.9
     loader = gd.MiniBatch(data.rows, 6)
-    rule = torch.optim.SGD(models[1].parameters(), lr=0.2)
-    for epoch in range(6):
-        order = loader.order(epoch, 0)
-        for rows in order.split(6):
-            rule.zero_grad()
-            outputs = models[1](data.train.features[rows])
-            (outputs - data.train.targets[rows]).square().mean().backward()
-            rule.step()
+    train_by_hand(models[1], gd.MSE(), data, loader, lr=0.2, epochs=6)
     optimizer = torch.optim.SGD(models[0].parameters(), lr=0.2)
     gd.Trainer(models[0], gd.MSE(), optimizer, loader, data, epochs=6, engine="eager").fit()
     held = [(float(m.top), m.seen, m.sizes) for m in models]

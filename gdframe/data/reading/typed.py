@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from gdframe.data.frame import first_rows
+from gdframe.data.label_text import key_of
 from gdframe.data.reading.arrays import is_number, is_text, numbers, plain
 from gdframe.data.reading.dates import DateFormat, date_format
 from gdframe.data.reading.layout import Layout
@@ -177,11 +178,6 @@ class Texts:
         """Return the number of rows whose text is one of some."""
         chosen = set(words)
         return sum(int(c) for w, c in zip(self.words, self.counts, strict=True) if w in chosen)
-
-
-def key_of(text: str) -> str:
-    """Return what is equal for texts that differ in case and blanks only."""
-    return " ".join(text.split()).casefold()
 
 
 def _typed_text(name: str, texts: Texts, layout: Layout, *, leave: bool) -> TypedColumn:

@@ -15,7 +15,7 @@ from gdframe.diagnostics.learning_rate.trial_course import Trial
 from gdframe.diagnostics.learning_rate.trials import Trials
 from gdframe.diagnostics.stability import Stability
 from gdframe.engines.base import Problem
-from gdframe.engines.thread_limit import one_thread_if_small
+from gdframe.engines.thread_limit import one_thread_if_small, products_of
 from gdframe.errors import first_line, rounded_down
 from gdframe.loaders.base import Loader
 from gdframe.stopping import Stopping
@@ -56,7 +56,7 @@ def choose_rate(
         stopping: rules that end the run before.
     """
     try:
-        with one_thread_if_small([problem], data):
+        with one_thread_if_small(products_of([problem], data)):
             trials = Trials(problem, data, loader, epochs=epochs, stopping=stopping)
             stability = stability_at_start(problem, data, loader)
             size = effort(trials)

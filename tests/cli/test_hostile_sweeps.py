@@ -1,0 +1,51 @@
+"""Sweep folders that somebody has prepared: one message each."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+
+import command
+import pytest
+from refusals import assert_refused
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("swept")
+    words = ["-m", "lr=0.01,0.02", "epochs=2", "hydra.sweep.dir=sweep"]
+    assert command.call(words, folder, {}) == 0
+    return folder / "sweep"
+
+
+def test_placeholders_in_the_settings_of_a_sweep_are_refused(gdframe, tmp_path):
+    assert gdframe("-m", "seed=0,1", "lr=0.01", "epochs=1", "sweep.dir=s").code == 0
+    path = tmp_path / "s" / "sweep.json"
+    content = json.loads(path.read_text())
+    content["bases"][0]["hydra"] += "  zz: [" + ", GDFRAME_OVERRIDES" * 50 + "]\n"
+    path.write_text(json.dumps(content))
+    for verb in ("resume", "report"):
+        assert_refused(gdframe(verb, "s"), "sweep.json")
+
+
+@pytest.mark.parametrize("verb", ["resume", "report"])
+@pytest.mark.parametrize("depth", [60, 900, 100_000])
+def test_a_deep_result_in_a_sweep_is_damaged(gdframe, swept, tmp_path, verb, depth):
+    sweep = shutil.copytree(swept, tmp_path / "sweep")
+    path = sweep / "0" / "result.json"
+    text = path.read_text().rstrip().removesuffix("}")
+    path.write_text(f'{text}, "x": {"[" * depth}{"]" * depth}}}')
+    done = gdframe(verb, str(sweep))
+    assert done.code == 0
+    said = (sweep / "report.html").read_text() if verb == "report" else done.out + done.err
+    assert "nested too deeply" in said
+    assert "Traceback" not in done.err
+
+
+def test_a_folder_whose_name_is_no_text_is_reported(gdframe, swept, tmp_path):
+    sweep = shutil.copytree(swept, tmp_path / "sweep")
+    (sweep / "sweep.json").unlink()
+    (sweep / "0").rename(sweep / os.fsdecode(b"\xff0"))
+    assert gdframe("report", str(sweep)).code == 0
+    assert "\\udcff0" in (sweep / "report.html").read_text()
