@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from thinned import thinned
 
 from gdframe.cli.main import main
 
@@ -167,7 +168,7 @@ def files(tmp_path):
     return sorted([*texts, *loops])
 
 
-@pytest.mark.parametrize(("arguments", "words"), CASES, ids=[" ".join(c[0]) for c in CASES])
+@pytest.mark.parametrize(("arguments", "words"), thinned(CASES, 4))
 def test_invalid_input(gdframe, files, tmp_path, arguments, words):
     done = gdframe(*arguments)
     assert done.code == 2, done.out + done.err

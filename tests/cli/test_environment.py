@@ -23,11 +23,10 @@ def shell(folder, redirection="", prefix="", **environment):
 @pytest.mark.parametrize(
     "redirection",
     [
-        "<&- >&- 2>&-",
         "| true; exit ${PIPESTATUS[0]}",
         *(
             pytest.param(words, marks=pytest.mark.slow)
-            for words in (">&-", ">&- 2>&-", "2>/dev/full")
+            for words in ("<&- >&- 2>&-", ">&-", ">&- 2>&-", "2>/dev/full")
         ),
     ],
 )
@@ -53,7 +52,7 @@ ASCII = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "PYTHONC
     "environment",
     [
         ASCII,
-        {"HOME": "/nowhere"},
+        pytest.param({"HOME": "/nowhere"}, marks=pytest.mark.slow),
         pytest.param({"TMPDIR": "/nowhere"}, marks=pytest.mark.slow),
         pytest.param({"GDFRAME_CACHE": "/dev/null"}, marks=pytest.mark.slow),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from thinned import thinned
 
 TABLE = ["data=table", "data.target=y"]
 
@@ -102,7 +103,7 @@ FILES = {
 }
 
 
-@pytest.mark.parametrize(("arguments", "words"), CASES, ids=[" ".join(c[0]) for c in CASES])
+@pytest.mark.parametrize(("arguments", "words"), thinned(CASES, 3))
 def test_a_mistake_is_told_in_one_line_with_what_to_do(gdframe, tmp_path, arguments, words):
     for name, text in FILES.items():
         (tmp_path / name).write_text(text)

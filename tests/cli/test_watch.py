@@ -107,7 +107,7 @@ def test_the_history_of_a_run_that_ended_is_read_once(tmp_path, monkeypatch):
 METRICS = ["null", "objective", "metrics.validation.r2", "metrics.train.mae", "steps"]
 
 
-@pytest.mark.parametrize("metric", thinned(METRICS, 3))
+@pytest.mark.parametrize("metric", thinned(METRICS, 5))
 def test_watch_the_report_and_the_sweep_name_one_winner(tmp_path, metric):
     words = [f"sweep.metric={metric}", "epochs=2,3", "metric=[r2,mae]", "stopping.tolerance=null"]
     sweep = gd.sweep("lr=0.001,0.1", *words, folder=tmp_path)

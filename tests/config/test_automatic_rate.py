@@ -145,7 +145,7 @@ class Rateless(torch.optim.Rprop):
         (("stopping=early",), True),
         (("model=double_well",), True),
         (("data.validation=0",), True),
-    ], 3),
+    ], 5),
 )  # fmt: skip
 def test_components_of_others_and_schedules_get_a_rate_or_the_fallback(
     gdframe, tmp_path, words, is_found

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from thinned import thinned
 
 import gdframe as gd
 from gdframe.data.reading import query as query_module
@@ -167,7 +168,7 @@ def test_a_query_reads_named_regular_files(query, words):
         run_query(query)
 
 
-@pytest.mark.parametrize("query", [query for query in WRITING if "out" in query])
+@pytest.mark.parametrize("query", thinned([query for query in WRITING if "out" in query], 3))
 def test_a_query_that_is_not_checked_still_writes_no_other_file(query, monkeypatch):
     before = content()
     monkeypatch.setattr(query_module, "files_in", lambda *_: ["a.csv", "par*/*.csv"])
@@ -214,7 +215,7 @@ HONEST = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("query", "rows"), HONEST)
+@pytest.mark.parametrize(("query", "rows"), thinned(HONEST, 3))
 def test_a_query_gives_its_rows_in_order(query, rows):
     before = content()
     table = run_query(query)

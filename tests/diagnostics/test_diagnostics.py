@@ -84,7 +84,7 @@ EXPLAINED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("overrides", "status", "words"), thinned(EXPLAINED, 2))
+@pytest.mark.parametrize(("overrides", "status", "words"), thinned(EXPLAINED, 4))
 def test_runs_end_with_advice(tmp_path, overrides, status, words):
     result = gd.train(*overrides, folder=tmp_path / "run")
     assert str(result.status) in status.split(" or ")

@@ -41,7 +41,7 @@ RULES = [
 ]
 
 
-@pytest.mark.parametrize("rule", thinned([(rule,) for rule in RULES], 2), ids=lambda rule: rule[0])
+@pytest.mark.parametrize("rule", thinned([(rule,) for rule in RULES], 4), ids=lambda rule: rule[0])
 @pytest.mark.parametrize(
     "problem",
     [

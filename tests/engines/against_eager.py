@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-import pytest
 import torch
 
 import gdframe as gd
@@ -153,11 +152,3 @@ def loader_compiled(name: str, runs: int) -> Outcome:
         "compiled", lambda: runs_of(gd.Momentum, MODELS["plain"], runs, torch.float64),
         LOADERS[name](DATA.rows), {},
     )  # fmt: skip
-
-
-def sampled(cells: list[tuple[Any, ...]], every: int) -> list[Any]:
-    """Return all cells; cells outside the sample are marked slow."""
-    return [
-        pytest.param(*cell, marks=() if i % every == 0 else pytest.mark.slow)
-        for i, cell in enumerate(cells)
-    ]

@@ -46,7 +46,7 @@ def test_linear_equals_eager(case):
 
 @pytest.mark.parametrize("place", range(len(GRAM)))
 def test_gram_equals_eager(place):
-    for case in list(GRAM.values())[place][place % 3 :: 3]:
+    for case in list(GRAM.values())[place][place % 6 :: 6]:
         assert_equals_eager(case)
 
 

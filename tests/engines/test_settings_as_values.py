@@ -10,10 +10,11 @@ import numbers
 
 import pytest
 import torch
+from thinned import thinned
 
 import gdframe as gd
 
-from .against_eager import against_eager, loader_of, sampled
+from .against_eager import against_eager, loader_of
 
 VALUES = [0.5, 3, 0.25, 10, 0.9]
 """Of the runs of a group, which differ in their kinds."""
@@ -111,7 +112,7 @@ CELLS = [
 ]
 
 
-@pytest.mark.parametrize(("look", "effect", "engine", "loader", "values"), sampled(CELLS, 9))
+@pytest.mark.parametrize(("look", "effect", "engine", "loader", "values"), thinned(CELLS, 27))
 def test_a_setting_is_what_it_is_on_the_plain_loop(look, effect, engine, loader, values):
     rule = rule_for(look, effect)
     for start in (0.0, 1000.0):

@@ -40,7 +40,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("loss", "engine", "rule"), thinned(CASES, 13))
+@pytest.mark.parametrize(("loss", "engine", "rule"), thinned(CASES, 25))
 def test_weights_stand_for_repeated_rows(loss, engine, rule):
     runs = [train(data, gd.LOSSES.build(loss), engine, rule) for data in pair_of_data(loss)]
     assert runs[0].engine == engine
@@ -92,7 +92,7 @@ SETTINGS = [
 ]
 
 
-@pytest.mark.parametrize(("loss", "words"), thinned(product(LOSSES, SETTINGS), 7))
+@pytest.mark.parametrize(("loss", "words"), thinned(product(LOSSES, SETTINGS), 13))
 def test_all_that_a_run_says_is_that_of_repeated_rows(run, loss, words):
     common = [*words, "variant=batch", "data.validation=0", "epochs=25"]
     weighted, repeated = (run(loss, *common, kind=kind) for kind in ("weighted", "repeated"))
@@ -118,7 +118,7 @@ def test_engines_agree_on_batches_of_weighted_rows(run, engine, variant, loss):
 
 
 @pytest.mark.parametrize("loss", thinned(["cross_entropy", "mse", "hinge"], 3))
-@pytest.mark.parametrize("variant", ["sgd", "batch"])
+@pytest.mark.parametrize("variant", thinned(["sgd", "batch"], 2))
 def test_many_runs_side_by_side_give_what_each_gives_alone(tmp_path, loss, variant):
     path, random = tmp_path / "t.csv", np.random.default_rng(0)
     rows = zip(features(), targets(loss), random.integers(0, 5, ROWS), strict=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from thinned import thinned
 
 import gdframe as gd
 
@@ -21,7 +22,6 @@ from .against_eager import (
     model_compiled,
     rule_compiled,
     runs_of,
-    sampled,
     trained,
 )
 from .problems import in_new_process
@@ -36,7 +36,7 @@ PLACES = [("linear", "mini_batch"), ("linear", "per_sample"), ("gram", "full_bat
 
 @pytest.mark.parametrize(
     ("name", "engine", "loader", "runs"),
-    sampled([(name, *place, runs) for name in RULES for place in PLACES for runs in (1, 7)], 17),
+    thinned([(name, *place, runs) for name in RULES for place in PLACES for runs in (1, 7)], 17),
 )
 def test_a_rule_is_computed_as_written_or_refused(name, engine, loader, runs):
     rule = RULES[name]
@@ -53,7 +53,7 @@ UNSEEN = {"iterates outside", "counts in the globals"}
 """Rules whose memory this test cannot restore between two engines."""
 
 
-@pytest.mark.parametrize("name", sampled([(name,) for name in sorted(RULES.keys() - UNSEEN)], 8))
+@pytest.mark.parametrize("name", thinned([(name,) for name in sorted(RULES.keys() - UNSEEN)], 8))
 def test_trial_calls_by_auto_change_no_rule(name):
     rule = RULES[name]
     outcome = against_eager(
@@ -73,7 +73,7 @@ def test_a_compiled_rule_is_computed_as_written_or_refused(name, runs):
 SAMPLE = ["keeps what it moves in place", "starts at random"]
 
 
-@pytest.mark.parametrize("name", SAMPLE)
+@pytest.mark.parametrize("name", thinned(SAMPLE, 2))
 def test_a_rule_is_computed_as_written_when_compiled(name):
     assert rule_compiled(name, 3) == Outcome(None)
 
@@ -95,7 +95,7 @@ def test_compiled_refuses_rules_that_depend_on_more_than_their_arguments(name):
 
 @pytest.mark.parametrize(
     ("name", "engine", "loader", "runs"),
-    sampled(
+    thinned(
         [(name, *place, runs) for name in sorted(LINEAR) for place in PLACES for runs in (1, 7)], 11
     ),
 )
@@ -108,7 +108,7 @@ def test_a_linear_model_is_computed_as_written_or_refused(name, engine, loader, 
     assert not outcome.problem
 
 
-@pytest.mark.parametrize("name", sampled([(name,) for name in MODELS], 6))
+@pytest.mark.parametrize("name", thinned([(name,) for name in MODELS], 6))
 def test_trial_calls_by_auto_change_no_model(name):
     make = MODELS[name]
     outcome = against_eager(
@@ -166,8 +166,8 @@ def test_a_refusal_names_the_part_of_the_model(name, words):
 
 @pytest.mark.parametrize(
     ("name", "engine", "runs"),
-    sampled(
-        [(n, e, r) for n in LOADERS for e in ("linear", "gram", "auto") for r in (1, 7, 17)], 7
+    thinned(
+        [(n, e, r) for n in LOADERS for e in ("linear", "gram", "auto") for r in (1, 7, 17)], 20
     ),
 )
 def test_a_loader_is_followed_as_written_or_refused(name, engine, runs):

@@ -15,6 +15,7 @@ from contextlib import suppress
 import pytest
 from command import begin, call, command_line, output, start, wait_for
 from kills import contents, differing
+from thinned import thinned
 
 CASES, TRIES = 100, 20
 
@@ -137,13 +138,13 @@ def assert_one_wins(kind, folder):
     assert [path.name for path in folder.iterdir()] == ["made"]
 
 
-@pytest.mark.parametrize("kind", LAUNCHES)
+@pytest.mark.parametrize("kind", thinned(LAUNCHES, 2))
 def test_one_of_two_launches_gets_the_folder(kind, tmp_path):
     assert_one_wins(kind, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("attempt", range(TRIES))
-@pytest.mark.parametrize("kind", LAUNCHES)
+@pytest.mark.parametrize("kind", thinned(LAUNCHES, 2))
 def test_one_of_many_two_launches_gets_the_folder(kind, attempt, tmp_path):
     assert_one_wins(kind, tmp_path)

@@ -12,6 +12,7 @@ import pyarrow.parquet
 import pytest
 import yaml
 from command import fork
+from thinned import thinned
 
 import gdframe as gd
 from gdframe.cli.main import main
@@ -123,7 +124,7 @@ STORED = {
 }
 
 
-@pytest.mark.parametrize("changes", STORED.values(), ids=STORED)
+@pytest.mark.parametrize("changes", thinned(STORED.values(), 3), ids=STORED)
 @pytest.mark.parametrize("verb", ["resume", "report", "watch", "landscape"])
 def test_a_stored_config_asks_for_no_more_than_there_is(table, changes, verb, gdframe):
     path = table / CONFIG
@@ -177,7 +178,7 @@ def test_a_checkpoint_is_verified_once_while_it_stays(table, monkeypatch):
     assert len(loads) == 2
 
 
-@pytest.mark.parametrize("name", [OVERRIDES, HYDRA_CONFIG, PLUGINS])
+@pytest.mark.parametrize("name", thinned([OVERRIDES, HYDRA_CONFIG, PLUGINS], 3))
 def test_texts_of_more_than_a_few_megabytes_are_not_read(table, name, gdframe):
     with (table / name).open("ab") as file:
         file.truncate(MOST_BYTES + 1)

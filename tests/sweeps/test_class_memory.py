@@ -112,7 +112,7 @@ def words(tmp_path_factory):
             del registry._entries[name]
 
 
-@pytest.mark.parametrize(("chosen", "key", "values", "engine"), thinned(CHANGES, 3))
+@pytest.mark.parametrize(("chosen", "key", "values", "engine"), thinned(CHANGES, 9))
 def test_runs_are_as_alone(words, tmp_path, chosen, key, values, engine):
     words = [*words, chosen, f"engine={engine}"]
     varied = f"{key}={','.join(map(str, values))}"

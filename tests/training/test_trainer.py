@@ -8,6 +8,7 @@ import signal
 import numpy as np
 import pytest
 import torch
+from thinned import thinned
 from trainers import DATA, make
 
 import gdframe as gd
@@ -144,7 +145,7 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("end", thinned(ENDS, 2))
 @pytest.mark.parametrize(
     ("engine", "loader"),
     [("linear", "per_sample"), ("linear", "mini_batch"), ("linear", "full_batch"),
