@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gdframe.config.build import build, load_data
+from gdframe.config.own_rate import lr_to_set
 from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.learning_rate import AUTO, FALLBACK
 from gdframe.diagnostics.learning_rate.automatic import choose_rate
@@ -25,11 +26,12 @@ def with_chosen_rate(
     """
     if config["lr"] != AUTO:
         return dict(config), ""
-    spec = build({**config, "lr": FALLBACK}, load)
+    config = {**config, "lr": FALLBACK}
+    spec = build(config, load)
     choice = choose_rate(
         spec.problem, spec.data, spec.loader, epochs=spec.epochs, stopping=spec.stopping
     )
-    return {**config, "lr": choice.lr}, choice.reason
+    return {**config, "lr": lr_to_set(config, spec, choice.lr)}, choice.reason
 
 
 def loading_once() -> Callable[[Mapping[str, Any]], Dataset]:

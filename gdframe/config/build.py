@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gdframe.config.construct import construct, warn_of_own_draws
+from gdframe.config.own_rate import build_optimizer
 from gdframe.config.schema import standard
 from gdframe.config.validation import components, stopping_settings
 from gdframe.data.dataset import Dataset
@@ -34,7 +35,6 @@ from gdframe.registry import (
     LOSSES,
     METRICS,
     MODELS,
-    OPTIMIZERS,
     PENALTIES,
     SCHEDULES,
     STOPPING,
@@ -118,11 +118,11 @@ def _build(config: Mapping[str, Any], data: Dataset) -> RunSpec:
     )
     _initialize(model, config["initializer"], seed=seed)
     model.to(device=device, dtype=getattr(torch, config["dtype"]))
-    updated = {"params": model.parameters(), "lr": config["lr"]}
+    lr = config["lr"]
     return RunSpec(
         model=model,
         loss=loss,
-        optimizer=construct(OPTIMIZERS, config["optimizer"], seed=seed, **updated),
+        optimizer=build_optimizer(config["optimizer"], model.parameters(), lr=lr, seed=seed),
         loader=loader,
         data=data,
         penalty=construct(PENALTIES, config["penalty"], seed=seed),

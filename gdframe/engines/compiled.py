@@ -23,7 +23,7 @@ from gdframe.data.rows import Rows
 from gdframe.engines.base import CannotExecute, Engine, Estimate, Part, Problem, Trace
 from gdframe.engines.compiled_step import Step
 from gdframe.engines.eager import Eager
-from gdframe.engines.inductor import cloned, compiler, options, selected
+from gdframe.engines.inductor import cloned, compiler, options, selected, told_if_slow
 from gdframe.engines.inexact import InexactOperationError, RefuseInexact
 from gdframe.engines.probe import why_not_functional, why_rule_not_pure
 from gdframe.engines.row_order import depends_on_seed, row_order
@@ -82,7 +82,7 @@ class Compiled(Engine):
         try:
             with RefuseInexact():  # type: ignore[no-untyped-call]
                 self._try_step()
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), told_if_slow():
                 warnings.simplefilter("ignore")  # PyTorch warns about its own prototypes
                 self._compiled_loop = self._compile()
         except InexactOperationError as error:

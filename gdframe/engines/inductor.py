@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -12,6 +16,8 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from gdframe.runs.files import cache_folder
+
+log = logging.getLogger("gdframe")
 
 OPTIONS: dict[str, Any] = {
     "cpp_wrapper": True,
@@ -42,6 +48,23 @@ def options() -> dict[str, Any]:
     from gdframe.engines.products import OneDNN, is_faster  # these import Inductor
 
     return OPTIONS | ({"post_grad_custom_post_pass": OneDNN()} if is_faster() else {})
+
+
+@contextmanager
+def told_if_slow() -> Iterator[None]:
+    """Log a line if the block takes longer than ``PATIENCE`` seconds."""
+    words = "engine: PyTorch compiles the training loop; large models and rules take minutes once"
+    timer = threading.Timer(PATIENCE, log.info, [words])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+PATIENCE = 5.0
+"""Seconds of compiling after which the user is told."""
 
 
 def compiler() -> str | None:

@@ -7,11 +7,12 @@ import copy
 import numpy as np
 import pytest
 import torch
+from command import wait_for
 from thinned import thinned
 from torch import nn
 
 import gdframe as gd
-from gdframe.engines import products
+from gdframe.engines import inductor, products
 from gdframe.engines.narrow import Narrow, narrowed
 
 
@@ -149,3 +150,16 @@ def test_a_parameter_without_dimensions_keeps_its_type(rule):
         gd.Trainer(model, gd.MSE(), optimizer, loader, data, epochs=2, engine=engine).fit()
         ends.append(model.temperature)
     torch.testing.assert_close(*ends)
+
+
+def test_a_long_compilation_is_told(monkeypatch, caplog):
+    monkeypatch.setattr(inductor, "PATIENCE", 0.01)
+    caplog.set_level("INFO", logger="gdframe")
+    with inductor.told_if_slow():
+        wait_for(lambda: caplog.records, seconds=10)
+    assert "compiles the training loop" in caplog.text
+    caplog.clear()
+    monkeypatch.setattr(inductor, "PATIENCE", 60.0)
+    with inductor.told_if_slow():
+        pass
+    assert not caplog.records
