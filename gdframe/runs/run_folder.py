@@ -42,7 +42,7 @@ CHECKPOINTS = "checkpoint"
 EVENTS_PATTERN = "events.out.tfevents.*"
 REPORT = "report.html"
 
-MOST_CONFIG, MOST_RESULT = 1 << 20, 1 << 26
+MOST_CONFIG, MOST_RESULT = 1 << 20, 1 << 25
 """Most bytes of a config, which is slow to parse, and of a result, which may have a long point."""
 
 MOST_REASON = 10_000

@@ -251,7 +251,7 @@ class SweepFile(TypedDict):
 
     metric: NotRequired[str | None]
     plugins: NotRequired[Plugins]
-    bases: list[SweepBase]
+    bases: Annotated[list[SweepBase], Meta(max_length=1_000)]
     jobs: list[SweepJob]
 
 

@@ -49,3 +49,14 @@ def test_a_folder_whose_name_is_no_text_is_reported(gdframe, swept, tmp_path):
     (sweep / "0").rename(sweep / os.fsdecode(b"\xff0"))
     assert gdframe("report", str(sweep)).code == 0
     assert "\\udcff0" in (sweep / "report.html").read_text()
+
+
+def test_thousands_of_settings_in_a_sweep_are_refused(gdframe, swept, tmp_path):
+    sweep = shutil.copytree(swept, tmp_path / "sweep")
+    path = sweep / "sweep.json"
+    content = json.loads(path.read_text())
+    (base,) = content["bases"]
+    content["bases"] = [{**base, "hydra": f"{base['hydra']}# {i}\n"} for i in range(1_001)]
+    path.write_text(json.dumps(content))
+    for verb in ("resume", "report"):
+        assert_refused(gdframe(verb, str(sweep)), "sweep.json")
