@@ -71,7 +71,7 @@ def train(
         try:
             return train_run(
                 plain(config), run_folder, started=started, observers=observers,
-                start=lambda lr: run_folder.write_config_files(
+                write_config=lambda lr: run_folder.write_config_files(
                     text_with_rate(config, text, lr), words, plugins=plugins
                 ),
             )  # fmt: skip

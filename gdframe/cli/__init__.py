@@ -1,1 +1,1 @@
-"""The commands besides training: each as a function, and the text it prints."""
+"""The command line: training as a Hydra application, and each verb as a function."""

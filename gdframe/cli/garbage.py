@@ -1,4 +1,4 @@
-"""How often Python looks for garbage: rarely while a launch imports, whose objects live on."""
+"""Python looks for garbage rarely while a launch imports, because imported objects live on."""
 
 from __future__ import annotations
 

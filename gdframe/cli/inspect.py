@@ -14,8 +14,8 @@ from gdframe.data.reader import RawTable, read_file
 from gdframe.data.reading.arrays import kind_of, missing_in, numbers
 from gdframe.data.reading.layout import Layout
 from gdframe.data.reading.typed import TypedColumn, typed
-from gdframe.data.roles import suspected_sentinel, why_left_out
 from gdframe.data.target import read_target
+from gdframe.data.unfit_columns import suspected_sentinel, why_left_out
 from gdframe.errors import (
     UserError,
     bad_value,

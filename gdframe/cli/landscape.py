@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gdframe.cli.retraced_run import LONGEST_SECONDS, RetracedRun, retrace_run
 from gdframe.config.known_minimum import known_minimum
-from gdframe.diagnostics.fine_grid import FINEST, refine
+from gdframe.diagnostics.landscape_grid import FINEST, refine
 from gdframe.diagnostics.plane import Plane, equal_spans, evaluate, parameter_plane, principal_plane
 from gdframe.diagnostics.trajectory import COPIES
 from gdframe.errors import UserError, bad_value, counted, require_memory, whole

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gdframe.cli.landscape import Landscape, minima
 from gdframe.cli.retraced_run import RetracedRun
-from gdframe.diagnostics.fine_grid import Scale, scale_of
+from gdframe.diagnostics.landscape_grid import Scale, scale_of
 from gdframe.drawing import LIGHT, Look, is_logarithmic, label_axis, legend_below, new_axes, short
 from gdframe.drawing.axis_scales import log_ticks, tick_label
 from gdframe.drawing.look import write_plainly
@@ -206,7 +206,7 @@ def _draw_minima(result: Landscape, axes: Axes) -> None:
 
 
 def _nested(places: Sequence[NDArray[np.float64]], size: float) -> list[float]:
-    """Return sizes of marks: of those at one place, each shows around the ones drawn after it."""
+    """Return the size of each mark; it grows with each later mark at its place, to stay visible."""
     return [
         size + NESTED * sum(np.abs(later - place).max() < NEAR for later in places[index + 1 :])
         for index, place in enumerate(places)

@@ -17,7 +17,7 @@ from gdframe.config.values import plain
 from gdframe.diagnostics.learning_rate import FALLBACK
 from gdframe.diagnostics.learning_rate.automatic import known_limit, stability_at_start
 from gdframe.diagnostics.learning_rate.ramp import Ramp, try_ramp
-from gdframe.diagnostics.learning_rate.range_test import (
+from gdframe.diagnostics.learning_rate.rate_range import (
     FEWEST,
     RangeTest,
     default_steps,
@@ -129,7 +129,7 @@ def lr_range(
     return result, target
 
 
-def report(result: RangeTest, folder: Path) -> str:
+def result_text(result: RangeTest, folder: Path) -> str:
     """Return the text that the command line prints."""
     lr, reason = result.suggestion
     lines = [("suggestion", f"lr={lr:.3g}: {reason}" if lr else f"none: {reason}")]

@@ -191,7 +191,7 @@ def _resume(argv: list[str]) -> int:
     folder = Path(chosen.run)
     if SweepFolder(folder).has_jobs():
         return _resume_sweep(folder, chosen.overrides)
-    from gdframe.cli.task import exit_code, finish
+    from gdframe.cli.task import exit_code, log_result_table
     from gdframe.config.folders import unwritable
     from gdframe.config.train_run import resume_run
 
@@ -202,7 +202,7 @@ def _resume(argv: list[str]) -> int:
             result = resume_run(folder, chosen.overrides, started=started)
     except NotWrittenError as error:
         raise unwritable(error, folder) from error
-    finish(result)
+    log_result_table(result)
     return exit_code(result)
 
 
@@ -267,10 +267,10 @@ def _lr_range(argv: list[str]) -> int:
     parser.add_argument("--ramp", action="store_true", help="one run with a growing learning rate")
     parser.add_argument("--output", help="folder (outputs/lr-range/DATE/TIME)")
     chosen = parser.parse_args(argv)
-    from gdframe.cli.lr_range import lr_range, report
+    from gdframe.cli.lr_range import lr_range, result_text
 
     settings = {k: v for k, v in vars(chosen).items() if k not in ("overrides", "output")}
-    print(report(*lr_range(*chosen.overrides, folder=chosen.output, **settings)))
+    print(result_text(*lr_range(*chosen.overrides, folder=chosen.output, **settings)))
     return Exit.OK
 
 
@@ -329,5 +329,5 @@ def _guide(argv: list[str]) -> int:
 
 
 def _add_plugins(parser: argparse.ArgumentParser) -> None:
-    text = "the plugins of the run, if it is not known that you trained with them"
+    text = "the plugins of the run again; needed only if gdframe does not know them as yours"
     parser.add_argument("--plugins", nargs="+", default=(), metavar="FILE", help=text)

@@ -125,13 +125,13 @@ class Task:
         look_as_before()
         result = train_run(
             plain(config), run, started=self.started,
-            start=lambda lr: run.write_config_files(
+            write_config=lambda lr: run.write_config_files(
                 text_with_rate(config, text, lr), *texts, plugins
             ),
         )  # fmt: skip
         self.started = time.perf_counter()
         self.codes.append(exit_code(result))
-        finish(result)
+        log_result_table(result)
         if self.codes[-1] == Exit.INTERRUPTED:
             raise KeyboardInterrupt
         value = value_of(result.to_json(), self.metric)
@@ -211,7 +211,7 @@ def _hydra_text(settings: Any) -> str:
     return dump({"hydra": shown})
 
 
-def finish(result: Result) -> None:
+def log_result_table(result: Result) -> None:
     """Print the result table of a run."""
     from gdframe.runs.result_table import table
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gdframe.config.build import build, load_data
-from gdframe.config.own_rate import lr_to_set
+from gdframe.config.optimizer_rate import lr_to_set
 from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.learning_rate import AUTO, FALLBACK
 from gdframe.diagnostics.learning_rate.automatic import choose_rate

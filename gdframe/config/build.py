@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gdframe.config.construct import construct, warn_of_own_draws
-from gdframe.config.own_rate import build_optimizer
+from gdframe.config.optimizer_rate import build_optimizer
 from gdframe.config.schema import standard
 from gdframe.config.validation import components, stopping_settings
 from gdframe.data.dataset import Dataset

@@ -1,6 +1,6 @@
 """Composes a config by Hydra, once for each choice of groups.
 
-Hydra composes a config in about 200 ms. A value of a composed config is set in microseconds.
+Hydra composes a config in 0.1 to 0.3 s. A value of a composed config is set in microseconds.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def _of_choices(choices: tuple[str, ...], components: object) -> DictConfig:
 
 
 def _components() -> tuple[object, ...]:
-    """Return the components of users, whose settings Hydra knows; a new one makes others."""
+    """Return the components of users, whose settings Hydra knows: a part of the cache's key."""
     return tuple(
         (kind, *registry.user_components().items()) for kind, registry in REGISTRIES.items()
     )

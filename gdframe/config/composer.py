@@ -1,6 +1,6 @@
 """Composes the configs of many runs: once for each choice of groups, then value by value.
 
-Hydra composes a config in about 70 ms; changing a value of a composed config takes microseconds.
+Hydra composes a config in 0.1 to 0.3 s; changing a value of a composed config takes microseconds.
 """
 
 from __future__ import annotations
@@ -103,11 +103,11 @@ class Base:
 
     @classmethod
     def from_text(cls, config: str, hydra: str) -> Base:
-        """Return the base whose ``text`` and ``hydra_text`` these are.
+        """Return a base from the two texts that it wrote, ``text`` and ``hydra_text``.
 
         Raises:
             ValueError: the config is damaged, or has a resolver.
-            KeyError: Hydra's config is damaged. TypeError, AttributeError: likewise.
+            KeyError, TypeError, AttributeError: Hydra's config is damaged.
         """
         base = cls(parse_config(config))
         if hydra:

@@ -107,9 +107,9 @@ def _remove_made(folder: Path) -> None:
 
 @contextmanager
 def hold(folder: Path) -> Iterator[None]:
-    """Keep other processes from a folder, from before anything is written in it.
+    """Lock a folder before anything is written in it.
 
-    A folder in a sweep folder holds the sweep too. A thread may hold what it holds again.
+    A run folder in a sweep locks the sweep as well. A thread may lock the same folder twice.
 
     Raises:
         UserError: the folder cannot be made, or another process trains in it.
@@ -178,7 +178,7 @@ def refuse_taken(folders: Iterable[Path]) -> None:
             raise UserError(f"{folder}: another process or thread trains here; wait until it ends")
         if occupants := run.occupants():
             raise UserError(
-                f"{occupants[0]}: is where a run of the sweep would write, and not of this sweep; "
+                f"{occupants[0]}: is not of this sweep, and a run of the sweep would overwrite it; "
                 "choose another sweep folder"
             )
 

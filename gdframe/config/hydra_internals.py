@@ -52,9 +52,9 @@ def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def is_of_hydra(error: BaseException) -> bool:
-    """Return whether Hydra, or what it is built on, raised an error: of wrong overrides, it thinks.
+    """Return whether an error came from Hydra or from a library under it.
 
-    Not all that it raises for them is a HydraException.
+    Such an error means wrong overrides. It need not be a HydraException.
     """
     frames = traceback.extract_tb(error.__traceback__)
     parts = Path(frames[-1].filename).parts if frames else ()

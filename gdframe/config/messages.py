@@ -103,7 +103,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _values(override: Override) -> list[Any]:
-    """Return the values of an override; a sweep override has several, of which some suffice."""
+    """Return the values of an override; of a sweep override, at most ``MOST_CHECKED``."""
     if override.is_discrete_sweep() and not isinstance(override.value(), Glob):
         return list(islice(override.sweep_string_iterator(), MOST_CHECKED))
     return [override.value()]

@@ -66,11 +66,11 @@ def refuse_many(overrides: Sequence[Override]) -> None:
     Raises:
         UserError: there are too many combinations of values.
     """
-    runs = math.prod(max(1.0, _values(override)) for override in overrides)
+    runs = math.prod(max(1.0, _count_of_values(override)) for override in overrides)
     require_memory(f"a sweep of {runs:,.3g} runs", BYTES_OF_RUN * runs)
 
 
-def _values(override: Override) -> float:
+def _count_of_values(override: Override) -> float:
     """Return the number of values of an override."""
     value = override.value()
     if isinstance(value, ChoiceSweep):

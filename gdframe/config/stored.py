@@ -20,7 +20,7 @@ from gdframe.runs.parsing import MOST_VALUES, conform, parse_yaml
 from gdframe.runs.run_folder import MOST_CONFIG
 
 MOST_REFERENCES = 16
-"""Most references to keys in a stored config with its values, since each may double its size."""
+"""Largest number of references in a stored config; each may double the size of the config."""
 
 _REFERENCE = re.compile(r"\$\{\.*[\w\[\].-]+\}")
 _INTERPOLATION = re.compile(r"(?<!\\)(?:\\\\)*\$\{")
@@ -94,7 +94,7 @@ def check_values(content: Any, references: int = 0) -> int:
 
     Args:
         content: the values.
-        references: number of them in the config that the values are put into: they multiply.
+        references: number of references in the config that receives the values.
 
     Returns:
         The number of references in both.

@@ -31,6 +31,7 @@ from gdframe.runs.result import Result
 from gdframe.runs.run_folder import RunFolder
 from gdframe.schedules import Schedule
 from gdframe.stopping import Status
+from gdframe.training.outcome import failed_result
 from gdframe.training.run_group import RunGroup
 from gdframe.training.trainer import train_alone
 
@@ -46,7 +47,7 @@ def train_run(
     config: Mapping[str, Any],
     folder: RunFolder,
     *,
-    start: Callable[[float], None],
+    write_config: Callable[[float], None],
     resume: bool = False,
     started: float | None = None,
     observers: Sequence[Observer] = (),
@@ -56,8 +57,8 @@ def train_run(
     Args:
         config: plain values, checked.
         folder: folder of the run.
-        start: writes its config with the learning rate that it is called with, as soon as it is
-            known that the run can be trained.
+        write_config: called with the learning rate as soon as it is known that the run can be
+            trained; writes the config of the run.
         resume: whether to continue from the newest checkpoint.
         started: start of the set-up, by ``time.perf_counter``.
         observers: watch the run besides those that the config names.
@@ -84,7 +85,7 @@ def train_run(
             raise UserError(f"epochs={config['epochs']}: the run has already trained {done} epochs")
         run.observers = [*observers, *build_observers(config, folder, progress=True)]
         with storing():
-            start(config["lr"])
+            write_config(config["lr"])
         _log_advice(prepared, resume=resume)
         setup = time.perf_counter() - started
         result = _fit(prepared, group)
@@ -129,7 +130,7 @@ def _fit(prepared: PreparedRun, group: RunGroup) -> Result:
     except (NotWrittenError, UserError):
         raise
     except Exception as error:
-        if (failure := prepared.run.failed_result(error)) is not None:
+        if (failure := failed_result(prepared.run, error)) is not None:
             failure.save(prepared.folder.path)
         if isinstance(error, OSError):  # of a component, not of the run folder
             raise RuntimeError(f"{type(error).__name__}: {error}") from error
@@ -187,11 +188,11 @@ def _resume(run_folder: RunFolder, overrides: Sequence[str], started: float | No
         )
     text = config_text(config)
 
-    def start(lr: float) -> None:
+    def write_config(lr: float) -> None:
         if named:
             run_folder.write_plugins(digests(plugins))
         run_folder.write_config_text(text_with_rate(config, text, lr))
 
     add_log(run_folder)
     name_data(after)
-    return train_run(after, run_folder, start=start, resume=True, started=started)
+    return train_run(after, run_folder, write_config=write_config, resume=True, started=started)

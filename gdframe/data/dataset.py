@@ -27,7 +27,8 @@ BLOCK = 1 << 20
 Task = Literal["regression", "classification", "minimization"]
 
 RARE = 0.4
-"""A class is rare below this number, divided by the classes, of the rows: of two, a fifth."""
+"""A class is rare if its share of the training rows is below this number divided by the number of
+classes; with two classes, below a fifth."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from gdframe.data.label_text import key_of
 from gdframe.data.reading.arrays import is_text, kind_of, numbers
 from gdframe.data.reading.layout import Layout
 from gdframe.data.reading.typed import TypedColumn, reread, typed
-from gdframe.data.roles import FEW_ROWS, IDENTIFIER
+from gdframe.data.unfit_columns import FEW_ROWS, IDENTIFIER
 from gdframe.errors import UserError, counted, in_words, override_value, printable
 
 log = logging.getLogger("gdframe")

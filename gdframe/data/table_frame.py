@@ -16,8 +16,8 @@ from gdframe.data.frame import Column, Frame, first_rows
 from gdframe.data.reader import RawTable, pick, shown_columns
 from gdframe.data.reading.arrays import missing_in, numbers
 from gdframe.data.reading.typed import TypedColumn, typed
-from gdframe.data.roles import LeftOut, copies_of_target, suspected_sentinel, why_left_out
 from gdframe.data.target import read_target
+from gdframe.data.unfit_columns import LeftOut, copies_of_target, suspected_sentinel, why_left_out
 from gdframe.data.weights import checked_weights, override_of, weights_note
 from gdframe.errors import UserError, counted, in_words, override_value, printable
 

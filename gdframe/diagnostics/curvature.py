@@ -59,11 +59,6 @@ class Curvature:
         self.place = "at the start"
         self._vector: NDArray[np.float64] | None = None
 
-    @property
-    def rows(self) -> int:
-        """Number of rows of a measurement."""
-        return len(self._rows)
-
     def measure_start(self, quadratic: LeastSquares | None, *, is_followed: bool) -> None:
         """Measure the largest curvature at the start where that is cheap.
 

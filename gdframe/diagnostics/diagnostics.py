@@ -14,17 +14,17 @@ from torch import Tensor
 from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.base import Diagnosis
 from gdframe.diagnostics.curvature import Curvature
-from gdframe.diagnostics.explain import (
+from gdframe.diagnostics.descent_sentences import (
     Evidence,
     explain_divergence,
     gap_to_minimum,
     why_not_further,
 )
+from gdframe.diagnostics.fit_sentences import fit_sentences, no_finite_minimum, poor_predictions
 from gdframe.diagnostics.least_squares import LeastSquares, least_squares
 from gdframe.diagnostics.linear_rule import LinearRule
 from gdframe.diagnostics.nearness import NEAR, Nearness, nearness
 from gdframe.diagnostics.point import kind_of_point
-from gdframe.diagnostics.quality import fit_sentences, no_finite_minimum, poor_predictions
 from gdframe.diagnostics.smaller_rates import SmallerRates
 from gdframe.diagnostics.stability import Stability, stability_of
 from gdframe.diagnostics.theory import Theory, measured_rate, theory_of

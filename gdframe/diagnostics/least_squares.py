@@ -54,7 +54,6 @@ class LeastSquares:
         design: returns the columns of features, without the column of the bias.
         has_bias: whether there is a column of ones.
         outputs: number of the model's outputs.
-        penalty: (columns,) the diagonal that the penalty adds to the Hessian.
     """
 
     eigenvalues: Array
@@ -67,7 +66,6 @@ class LeastSquares:
     design: Any
     has_bias: bool
     outputs: int
-    penalty: Array
 
     @property
     def largest(self) -> float:
@@ -225,5 +223,4 @@ def _compute(objective: Objective, data: Dataset, penalty: Array) -> LeastSquare
         design=model.design,
         has_bias=has_bias,
         outputs=len(model.weight),
-        penalty=2 * penalty,
     )

@@ -1,8 +1,8 @@
 """The minimum of a linear model's objective, and the loss of the mean predictor beside it.
 
 Least squares is exact. Other losses that are convex and smooth are minimised by Newton's method.
-The mean predictor is the constant output with the lowest loss: it leaves all to explain that a
-model can explain, so gaps to the minimum are given as shares of its loss.
+The mean predictor is the constant output with the lowest loss. Its loss is the most that a model
+can explain, so gaps to the minimum are given as shares of it.
 """
 
 from __future__ import annotations

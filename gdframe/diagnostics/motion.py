@@ -17,10 +17,11 @@ ROUNDING = 8.0
 """Changes of the objective, in units of its rounding, that count as none."""
 
 SIGNIFICANT, DRIFT = 4.0, 0.1
-"""Standard errors, and share of the gap, that a trend must exceed to be one."""
+"""A slope is a trend if it exceeds SIGNIFICANT standard errors and moves the objective by more than
+DRIFT of the gap."""
 
 VISIBLE = 0.01
-"""Share of the gap that rises and falls must exceed to be the reason for it."""
+"""Rises and falls below this share of the gap do not explain it."""
 
 
 class Motion(Enum):

@@ -58,7 +58,7 @@ def _advice_on_target(data: Dataset) -> list[str]:
     remedy = ", and dtype=float64" if rounding > LOST else ""
     return [
         f"target '{data.encoding.target_name}' has a mean {mean / deviation:,.0f} times its "
-        "standard deviation: descent is busy with the mean for long; subtract it from the "
+        "standard deviation: most of the descent goes into the mean; subtract it from the "
         f"target{remedy}"
     ]
 

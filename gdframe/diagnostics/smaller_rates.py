@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from gdframe.data.dataset import Dataset
-from gdframe.diagnostics.trial_outcome import SmallerRatesResult
+from gdframe.diagnostics.learning_rate.trials import set_lr
+from gdframe.diagnostics.smaller_rates_result import SmallerRatesResult
 from gdframe.engines.auto import build_engine
 from gdframe.engines.base import Engine, Problem
 from gdframe.engines.problem_state import copied
@@ -94,8 +95,7 @@ class SmallerRates:
                     parameter.copy_(self._start[name])
                 parameter.grad = None
         optimizer.state.clear()
-        for group in optimizer.param_groups:
-            group["lr"] = lr
+        set_lr(optimizer, lr)
         return replace(self._run, objective=objective, optimizer=optimizer, metrics={})
 
 

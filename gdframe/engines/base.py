@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -12,19 +13,19 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from gdframe.data.dataset import Dataset
 from gdframe.data.rows import Rows
 from gdframe.errors import UserError
-from gdframe.hidden_state import Guard
+from gdframe.hidden_state import Guard, undisturbed
 from gdframe.hidden_state.in_place import unchanged_rows
 from gdframe.loaders.base import Loader
 from gdframe.metrics.base import Metric
 from gdframe.metrics.tally import Tally, default_metrics
 from gdframe.objective import Evaluation, Objective
 from gdframe.registry import ENGINES
-from gdframe.schedules.base import Clock, Schedule, factors_of
+from gdframe.schedules.base import Clock, Schedule
 
 UPDATES = {
     "batch": "full-batch updates",
@@ -159,6 +160,9 @@ class Engine(ABC):
     measures_all: bool = True
     """True if ``evaluate`` computes all metrics even if the caller does not ask for them."""
 
+    runs_on_gpu: bool = True
+    """False if data on a GPU are always refused, so that ``device=auto`` takes the CPU."""
+
     reason: str = ""
     """Why ``engine=auto`` chose this engine; empty where the user named it."""
 
@@ -208,12 +212,6 @@ class Engine(ABC):
         Raises:
             Exception: they differ, or cannot be executed.
         """
-
-    def schedule_factors(self, run: int, first: int, last: int) -> NDArray[np.float64]:
-        """Return the factor of a run's learning rate at steps ``first`` to ``last - 1``."""
-        rows, _ = factors_of([self.runs[run].schedule], first, last, self.clock)
-        row: NDArray[np.float64] = rows[0]
-        return row
 
     @abstractmethod
     def advance(self, first: int, last: int) -> Trace:
@@ -288,3 +286,11 @@ class Engine(ABC):
         if rows is None:
             raise ValueError("there are no validation rows")
         return rows
+
+    @contextmanager
+    def _constant_design(self, model: nn.Module) -> Iterator[None]:
+        """Refuse a model that changes when its design is computed in the block."""
+        with undisturbed(model=model) as saved:
+            yield
+            if saved is not None and (place := saved.changed()) is not None:
+                raise CannotExecute(self, f"its {place} changes when its design is computed")

@@ -42,7 +42,7 @@ SETUP_SECONDS, STEP_SECONDS, TENSOR_SECONDS, WORK_SECONDS = 20.0, 4e-6, 2e-6, 0.
 """Seconds for compilation, a step, each of its parameter tensors, each product of value and row."""
 
 UNROLLED, FEW_PRODUCTS = 4, 1 << 18
-"""Steps in one pass of the loop where each has fewer products than this: a pass costs some µs."""
+"""Steps that share a pass of the loop, which costs some µs; fewer products make a step small."""
 
 SAMPLE = 32
 """Number of rows on which an evaluation is compared with the plain loop's."""

@@ -31,8 +31,6 @@ def gpu_is_faster(
         epochs: the limit on epochs.
         engine: the engine's name; ``auto`` for any.
     """
-    if engine == "linear":
-        return False  # it runs on the CPU only, and raises its own reason later
     steps = epochs * loader.steps_per_epoch
     names = [engine] if engine != "auto" else list(ENGINES)
     seconds = []
@@ -40,6 +38,8 @@ def gpu_is_faster(
         kind = ENGINES.get(name)
         if not (isinstance(kind, type) and issubclass(kind, Engine)):
             continue
+        if name == engine and not kind.runs_on_gpu:
+            return False  # a reason against the CPU is raised later
         if kind.why_not([run], data, loader) is None:
             seconds.append(_total(kind.estimate([run], data, loader), steps))
     return not seconds or _total(on_gpu(run, data, loader), steps) < min(seconds)

@@ -26,6 +26,7 @@ from gdframe.optimizers.tensors import global_norm
 from gdframe.randomness import Purpose, derive, restored_generators, seed_generators, seeded
 from gdframe.registry import ENGINES
 from gdframe.runs.log import warn_once
+from gdframe.schedules.base import factors_of
 
 STEP_SECONDS, TENSOR_SECONDS, WORK_SECONDS = 200e-6, 40e-6, 0.5e-9
 """Seconds for a step, for each parameter tensor, and for each product of a value and a row.
@@ -74,7 +75,7 @@ class Eager(Engine):
             return unknown, unknown
         epoch = first // self.clock.steps_per_epoch
         order = self._epoch_order(run.seed, epoch)
-        factors = self.schedule_factors(index, first, last)
+        factors = factors_of([run.schedule], first, last, self.clock)[0][0]
         losses, norms = [], []
         run.objective.model.train()
         device, draws = rows.targets.device, self._may_draw[index]

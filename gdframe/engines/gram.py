@@ -17,7 +17,6 @@ from gdframe.data.dataset import Dataset
 from gdframe.data.rows import Rows
 from gdframe.engines.base import CannotExecute, Engine, Estimate, Part, Problem, Trace
 from gdframe.engines.columns import RecordedColumns, columns
-from gdframe.engines.constants import constants_of
 from gdframe.engines.expansion import (
     Array,
     as_array,
@@ -32,8 +31,8 @@ from gdframe.engines.probe import why_not_as_declared, why_rule_not_pure
 from gdframe.engines.row_order import takes_all_rows
 from gdframe.engines.rule_check import check_together
 from gdframe.engines.structure import why_not_together, why_step_not_update
+from gdframe.engines.untrained_values import constants_of
 from gdframe.engines.verification import check_evaluations, check_steps, runs_to_check
-from gdframe.hidden_state import undisturbed
 from gdframe.loaders.base import Loader
 from gdframe.losses.base import Loss, encodes_by_default
 from gdframe.metrics.tally import Tally, from_squared_error
@@ -86,10 +85,8 @@ class Gram(Engine):
         is_called = not isinstance(self._stack, RecordedColumns)
         self._seeds = is_called and len(runs) == 1 and not is_built_in(self._stack.rule)
         dtype, summed_in = self._stack.params[0].dtype, None
-        with undisturbed(model=model) as saved:
+        with self._constant_design(model):
             expansion = expand(model, self._part("train"), bias=self._has_bias)
-            if saved is not None and (place := saved.changed()) is not None:
-                raise CannotExecute(self, f"its {place} changes when its design is computed")
         if dtype == torch.float32 and expansion.rounding(torch.finfo(dtype).eps) > ROUNDING:
             summed_in = torch.float64
             expansion = expand(model, self._part("train"), bias=self._has_bias, dtype=summed_in)
@@ -169,7 +166,7 @@ class Gram(Engine):
         if not isinstance(self._stack, RecordedColumns):
             check_together(self._stack)
         rows = self._part("train")
-        sample = Rows(rows.features[:SAMPLE], rows.targets[:SAMPLE])
+        sample = rows.take(slice(SAMPLE))
         for run in runs_to_check(len(self.runs)):
             rate = float(self._stack.base_rates[run])
             check_steps(self, run, [sample], [rate], partial(self._descend_on, run, sample))

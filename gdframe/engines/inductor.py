@@ -45,7 +45,7 @@ def options() -> dict[str, Any]:
         if folder is None:
             _temporary.append(tempfile.TemporaryDirectory(prefix="gdframe-"))
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder or _temporary[-1].name)
-    from gdframe.engines.products import OneDNN, is_faster  # these import Inductor
+    from gdframe.engines.onednn_pass import OneDNN, is_faster  # these import Inductor
 
     return OPTIONS | ({"post_grad_custom_post_pass": OneDNN()} if is_faster() else {})
 

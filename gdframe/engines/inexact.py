@@ -1,9 +1,9 @@
 """Operations that PyTorch's compiler computes otherwise than PyTorch does.
 
-Near zero its vector code for some functions has an error of one unit in the last place of one, not
-of the result; it rounds ``a / b`` where ``a // b`` is computed; and it leaves out the rounding to a
-type of 16 bits. Slow tests enumerate PyTorch's functions, and ways to write what a compiler may
-simplify, and hold this list complete.
+Near zero, its vector code for some functions rounds as if the result were near one. It computes
+``a // b`` from the rounded ``a / b``. It skips the rounding to 16-bit types. Slow tests
+enumerate PyTorch's functions, and ways to write what a compiler may simplify, and hold this list
+complete.
 """
 
 from __future__ import annotations

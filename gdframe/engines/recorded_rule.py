@@ -60,7 +60,7 @@ def rule_of(runs: Sequence[Problem]) -> Rule:
         if (rule, shapes) not in _built_in_rules:
             numbers = [n for n, v in settings[0].items() if is_number(v) and n != "clip_norm"]
             initial = _initial_state(runs[0])
-            recorded = record(rule, settings[0], params, initial, varying=numbers)
+            recorded = Recording(rule, settings[0], params, initial, numbers).rule()
             compare(recorded, rule, settings[0], params, initial)
             _built_in_rules[rule, shapes] = recorded
         return _built_in_rules[rule, shapes]
@@ -169,22 +169,6 @@ class Writer:
         if text not in self.step_values:
             self.step_values.append(text)
         return f"u{self.step_values.index(text)}"
-
-
-def record(
-    optimizer: type[Optimizer],
-    hyper: Mapping[str, Any],
-    params: Sequence[Tensor],
-    initial: State,
-    *,
-    varying: Sequence[str],
-) -> Rule:
-    """Return an update rule as scalar arithmetic; the arguments are those of ``Recording``.
-
-    Raises:
-        NotElementwiseError: the rule mixes coordinates, or an operation has no scalar form.
-    """
-    return Recording(optimizer, hyper, params, initial, varying).rule()
 
 
 class Recording:

@@ -198,7 +198,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _cast(self, node: Node, like: Tensor) -> Node:
         """Return a node converted to the shape and type of the tensor that it is written to."""
         is_coordinate = like.ndim > 0
-        self._check(like.dtype, is_coordinate) if like.dtype != torch.bool else None
+        if like.dtype != torch.bool:
+            self._check(like.dtype, is_coordinate)
         node = self._typed(node, like.dtype, is_coordinate)
         if is_coordinate and not node.is_coordinate:
             node = Node(lambda a: a, (node,), like.dtype, True, node.owner)
@@ -315,7 +316,7 @@ REWRITTEN: dict[str, Callable[..., Node]] = {
     "_to_copy": Recorder._copy,
     "copy": Recorder._write,
     "fill": Recorder._write,
-    "zero": lambda r, like, _: r._zeros(like, _),
+    "zero": Recorder._zeros,
     "relu": lambda r, like, value: r._clamp(like, value, 0.0),
 }
 """Operations that are rewritten with others."""

@@ -55,8 +55,8 @@ class Rule:
         step_values: names or numbers of the step that updates use as ``u0, u1, ...``.
         new_counters: expression of each new counter.
         updates: one for each parameter, in order.
-        constants: for each choice of hyperparameters, its key and the values of the names in
-            ``hyper`` that are no hyperparameters, but constants of the formula that differ.
+        constants: of a user's rule: the key of each choice of hyperparameters, with the values of
+            the constants that ``hyper`` names.
     """
 
     hyper: tuple[str, ...]

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gdframe.engines.base import Problem
-from gdframe.engines.constants import trained_values
 from gdframe.engines.problem_state import keep_state, starting_state, trained_parameters
 from gdframe.engines.structure import is_number
+from gdframe.engines.untrained_values import trained_values
 from gdframe.errors import UserError
 from gdframe.optimizers.base import Optimizer
 from gdframe.optimizers.tensors import owned, storage_of

@@ -156,7 +156,7 @@ class Stacked(Engine):
 
     def _rows_at(self, where: slice | Tensor) -> Rows:
         rows = self._part("train")
-        return Rows(rows.features[where], rows.targets[where])
+        return rows.take(where)
 
     def _epoch_order(self, epoch: int) -> Tensor | None:
         """Return the order of an epoch's rows; cached for one epoch."""
@@ -192,7 +192,7 @@ class Stacked(Engine):
         size = max(1, CHUNK // len(self.runs))
         for start in range(0, len(rows), size):
             where = slice(start, start + size)
-            yield Rows(rows.features[where], rows.targets[where])
+            yield rows.take(where)
 
     def state(self, run: int) -> dict[str, Tensor]:
         """Return copies of a run's parameters and its rule's state."""

@@ -43,6 +43,10 @@ class Loss(ABC):
     kinked: ClassVar[bool] = False
     """True if the slope or the curvature jumps somewhere. Diagnostics read it."""
 
+    is_shift_invariant: ClassVar[bool] = False
+    """True if one number added to all outputs and targets does not change it; another loss is
+    refused where the targets of a table are shifted for float32."""
+
     @property
     def kernel_arguments(self) -> tuple[float, ...]:
         """Arguments of the kernel after outputs and targets."""

@@ -12,7 +12,9 @@ from gdframe.sameness import same_values
 
 
 def encoded_rows(loss: Loss, rows: Rows) -> Rows:
-    """Return rows with targets as a loss encodes them; a user's loss gets copies, and twice.
+    """Return rows with targets as a loss encodes them.
+
+    A user's loss is called twice, each time with a copy, to notice a different answer.
 
     Raises:
         UserError: it answers differently the second time.

@@ -28,6 +28,7 @@ class Huber(Loss):
     """
 
     kinked = True
+    is_shift_invariant = True
 
     def __init__(self, *, delta: float = 1.0) -> None:
         self.delta = positive("delta", delta)

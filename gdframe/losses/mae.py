@@ -22,6 +22,7 @@ class MAE(Loss):
 
     curved = False
     kinked = True
+    is_shift_invariant = True
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean of |yhat - y|."""

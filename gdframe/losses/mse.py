@@ -18,6 +18,8 @@ class MSE(Loss):
         5.0
     """
 
+    is_shift_invariant = True
+
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean of (yhat - y)^2."""
         return ((outputs - targets) ** 2).mean()

@@ -48,7 +48,7 @@ class Weighting:
         """Return targets as the loss takes them, and the weights (rows,)."""
         if self.flat is None:
             return targets[:, :-1], targets[:, -1]
-        first = targets[:, 0]  # in the type of a call in float64, unless it is whole
+        first = targets[:, 0]  # class indices become integers again
         return first if self.flat.is_floating_point else first.to(self.flat), targets[:, -1]
 
     def mean(self, outputs: Tensor, targets: Tensor) -> Tensor:

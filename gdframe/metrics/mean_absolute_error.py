@@ -23,6 +23,7 @@ class MeanAbsoluteError(SumMetric):
 
     task = "regression"
     takes_weights = True
+    is_shift_invariant = True
     sums = (absolute_error,)
 
     def from_sums(self, sums: Sequence[float], rows: Rows) -> float:

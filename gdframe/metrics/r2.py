@@ -26,6 +26,7 @@ class R2(SumMetric):
     task = "regression"
     maximize = True
     takes_weights = True
+    is_shift_invariant = True
     sums = (squared_error,)
 
     def from_sums(self, sums: Sequence[float], rows: Rows) -> float:

@@ -24,6 +24,7 @@ class RootMeanSquaredError(SumMetric):
 
     task = "regression"
     takes_weights = True
+    is_shift_invariant = True
     sums = (squared_error,)
 
     def from_sums(self, sums: Sequence[float], rows: Rows) -> float:

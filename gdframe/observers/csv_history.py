@@ -46,7 +46,8 @@ class CSVHistory(Observer):
             if self._table.columns != list(row):  # a column begins late
                 self.close()
                 self.on_start(run)
-            self._table.add(row)
+            else:
+                self._table.add(row)
 
     def on_end(self, run: Watched, result: Result) -> None:
         """Add the last row."""

@@ -1,4 +1,4 @@
-"""A progress bar on the terminal: epochs, loss, gradient norm and time left."""
+"""A progress bar on the terminal: epochs, objective, gradient norm and time left."""
 
 from __future__ import annotations
 

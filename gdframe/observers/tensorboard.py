@@ -89,9 +89,9 @@ class TensorBoard(Observer):
         """Open the event file; after a resume, drop events beyond the checkpoint."""
         epoch = int(run.history.last["epoch"])
         # a limit of M points: the start, the end, and evenly spaced epochs between
-        self._stride = max(1, math.ceil(run.epochs / max(1, self.max_points - 2)))
-        self._drawing = max(1, math.ceil(run.epochs / max(1, self.histograms - 2)))
-        checkpointed = Checkpointed(run.step, epoch, self._stride, self._drawing)
+        self._epoch_stride = max(1, math.ceil(run.epochs / max(1, self.max_points - 2)))
+        self._histogram_stride = max(1, math.ceil(run.epochs / max(1, self.histograms - 2)))
+        checkpointed = Checkpointed(run.step, epoch, self._epoch_stride, self._histogram_stride)
         resumed = run.step > 0 and self.folder.rewind_events(checkpointed)
         if not resumed:  # a process that died may have written the beginning
             self.folder.clear_events()
@@ -121,11 +121,11 @@ class TensorBoard(Observer):
         self._is_amid_epoch = False
         assert self._file is not None
         epoch = int(run.history.last["epoch"])
-        if epoch % self._stride == 0:
+        if epoch % self._epoch_stride == 0:
             self._write_epoch(run)
             self._write_updates(run, epoch)
         self._remember(run, epoch)
-        if epoch % self._drawing == 0:
+        if epoch % self._histogram_stride == 0:
             self._write_histograms(run)
         self._flush_if_due()
 
@@ -133,9 +133,9 @@ class TensorBoard(Observer):
         """Write the last epoch, the hyperparameters and the status."""
         assert self._file is not None
         epoch = int(run.history.last["epoch"])
-        if epoch % self._stride:
+        if epoch % self._epoch_stride:
             self._write_epoch(run)
-        if epoch % self._drawing:
+        if epoch % self._histogram_stride:
             self._write_histograms(run)
         self._file.text("verdict", f"**{result.status}**: {result.reason}", epoch)
         self._file.hyperparameters({**self.hyperparameters, **outcome(result.to_json())})
@@ -187,7 +187,7 @@ class TensorBoard(Observer):
     def _remember(self, run: Watched, epoch: int) -> None:
         """Copy the parameters if the update of the next epoch will be written."""
         self._before = None
-        if (epoch + 1) % self._stride == 0 and epoch < run.epochs:
+        if (epoch + 1) % self._epoch_stride == 0 and epoch < run.epochs:
             self._before = {n: p.cpu().numpy().copy() for n, p in run.parameters().items()}
 
     def _write_updates(self, run: Watched, epoch: int) -> None:
@@ -263,6 +263,6 @@ def layout(columns: Iterable[str]) -> dict[str, dict[str, list[str]]]:
     has_metrics = any(tag.startswith("metric/") for tag in tags_by_epoch)
     if not has_metrics and "loss/validation" not in tags_by_epoch:  # of a function
         del questions["3. Is it generalising?"]
-    if sum(tag.startswith("gradient_norm/") for tag in tags_by_epoch) < 3:  # epoch, and a single
+    if sum(tag.startswith("gradient_norm/") for tag in tags_by_epoch) < 3:  # no layers to compare
         del questions["4. Which layer?"]
     return questions

@@ -10,24 +10,8 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from msgspec import Meta
 
-Count = Annotated[int, Meta(ge=0, le=1 << 53)]
-"""A number of steps, rows or epochs."""
-
-Index = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
-
-Finite = Annotated[float, Meta(ge=-1.797e308, le=1.797e308)]
-
-Number = Finite | None
-"""A finite number, or null for one that is not finite."""
-
-MOST_TEXT = 100_000
-"""Most characters of a text that is shown, and most metrics of a run."""
-
-Text = Annotated[str, Meta(max_length=MOST_TEXT)]
-
-Numbers = Annotated[dict[Text, Number], Meta(max_length=MOST_TEXT)]
-
-Label = str | bool | Index | Finite
+from gdframe.runs.encoding_schema import StoredEncoding
+from gdframe.runs.schema_types import Count, Finite, Index, Number, Numbers, Text
 
 
 class Component(TypedDict):
@@ -290,54 +274,6 @@ class CheckpointFacts(TypedDict):
     engine: str
     engine_reason: str
     lr_reason: NotRequired[str]
-
-
-class EncodedColumn(TypedDict):
-    """A column of the training data."""
-
-    name: str
-    kind: str
-    categories: list[Label]
-    pattern: NotRequired[Text]
-
-
-class StoredLayout(TypedDict, total=False):
-    """The layout of a file of text, or the part of it that the user set."""
-
-    separator: str
-    header: bool
-    names: list[str]
-    decimal: str
-    thousands: str
-    encoding: str
-    null_values: list[str]
-    comment: str
-    skip: Count
-
-
-class StoredReading(TypedDict):
-    """The reading of the table that a model was trained on."""
-
-    given: StoredLayout
-    layout: StoredLayout
-    columns: list[str]
-    targets: list[str]
-    id: str | None
-    weights: NotRequired[str]
-    categorical: list[str]
-
-
-class StoredEncoding(TypedDict):
-    """The encoding of a table's columns as the model's features."""
-
-    columns: list[EncodedColumn]
-    mean: list[Finite]
-    scale: list[Finite]
-    fill: list[Finite] | None
-    target: str
-    classes: list[Label] | None
-    reading: NotRequired[StoredReading]
-    offset: NotRequired[list[Finite]]
 
 
 class ModelMetadata(TypedDict):

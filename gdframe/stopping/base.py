@@ -115,7 +115,9 @@ class StoppingRule(ABC):
         return None
 
 
-def diverged(what: str, value: float, step: int, lr: float, parameter: str | None) -> Verdict:
+def divergence_verdict(
+    what: str, value: float, step: int, lr: float, parameter: str | None
+) -> Verdict:
     """Return the verdict on a run with a value that is not finite.
 
     Args:

@@ -14,9 +14,9 @@ class Improvement(StoppingRule):
     """Ends a run whose objective has not improved for ``patience`` epochs, near a stationary point.
 
     If steps see only a part of the rows, a rising objective is noise and counts as no improvement.
-    If steps see all rows, it is an oscillation, as momentum causes it. The run then has not
-    converged. Nor has a run that stands elsewhere than at a stationary point: the noise of its
-    batches keeps it from one, or it moves too slowly. It goes on, and is looked at again after
+    If steps see all rows, it is an oscillation, for example of momentum, and the run has not
+    converged. A run that is far from a stationary point has not converged either: the noise of its
+    batches keeps it away, or it moves too slowly. It continues. The rule checks it again after
     twice as many epochs without improvement.
 
     Args:

@@ -1,4 +1,4 @@
-"""The baseline of a run: what a constant predicts.
+"""The baseline of a run: predictions without a model.
 
 It is the mean of the training targets, or the most frequent class with the classes' shares as
 probabilities. Where rows are split by time and the targets are numbers, it repeats the value
@@ -25,7 +25,7 @@ MARGIN = 1e-9
 """Relative difference within which a model is as good as its baseline."""
 
 
-class _Constant(Loss):
+class _OutputsArePredictions(Loss):
     """Stands for the loss of a model whose outputs are its predictions, or class shares."""
 
     def __init__(self, task: Task) -> None:
@@ -78,7 +78,7 @@ def _measured(spec: RunSpec) -> dict[str, Any] | None:
         else:
             outputs = _constant(data).expand(len(rows), -1)
         before = rows
-        tally = Tally(metrics, _Constant(data.task), rows, seed=spec.problem.seed)
+        tally = Tally(metrics, _OutputsArePredictions(data.task), rows, seed=spec.problem.seed)
         try:
             for chunk in zip(
                 torch.split(outputs, CHUNK), torch.split(rows.targets, CHUNK), strict=True

@@ -122,7 +122,7 @@ def restore(run: Run, capture: Capture) -> None:
 
 
 def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
-    """Return the shapes in a state; without those that training may change, if there are any."""
+    """Return the shapes of a state; of its model alone where training may change the others."""
     is_fixed = TEXT not in state
     return {n: v.shape for n, v in state.items() if is_fixed or n.startswith("model.")}
 

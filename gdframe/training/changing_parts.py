@@ -41,7 +41,7 @@ class ChangingParts:
         self._at_start: HiddenState | None = None
 
     def copied(self) -> HiddenState:
-        """Return a copy of what the parts that a step calls keep now, but for globals."""
+        """Return a copy of the state of every component that a step calls, without globals."""
         return HiddenState(self._parts, draws=False, skip=self._held(), code=False)
 
     def begin(self) -> None:
@@ -73,7 +73,7 @@ class ChangingParts:
         )
 
     def _held(self) -> list[object]:
-        """Return objects that change in training as an engine's state says, and the data."""
+        """Return the objects whose changes a checkpoint holds already, and the data."""
         model, optimizer = self._spec.model, self._spec.optimizer
         held = [*model.parameters(), optimizer.state, *self._spec.data.tensors]
         return held + [v for v in model.state_dict().values() if isinstance(v, Tensor)]

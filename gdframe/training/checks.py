@@ -18,7 +18,6 @@ from gdframe.hidden_state import undisturbed, with_state
 from gdframe.loaders.base import Loader
 from gdframe.losses.base import Loss
 from gdframe.metrics.base import Metric
-from gdframe.metrics.mean_absolute_percentage_error import MeanAbsolutePercentageError
 from gdframe.models.plain import is_lazy
 from gdframe.observers.base import Observer
 from gdframe.optimizers.base import Optimizer
@@ -142,11 +141,6 @@ def check_metrics(metrics: Mapping[str, Any], problem: Problem, data: Dataset) -
             raise UserError(
                 f"metric {name} does not count weights: choose another, or let its class take the "
                 "weights and set takes_weights = True"
-            )
-        if data.encoding.offset and isinstance(metric, MeanAbsolutePercentageError):
-            raise UserError(
-                f"metric {name} divides by the target, which is shifted, because float32 cannot "
-                "tell its values apart: set dtype=float64"
             )
         tried = replace(problem, metrics={name: metric})
         try:

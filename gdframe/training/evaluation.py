@@ -12,7 +12,9 @@ from gdframe.schedules.base import factors_of
 
 
 class Evaluator:
-    """Evaluates an engine's runs over all training and validation rows, once between two updates.
+    """Evaluates an engine's runs over all training and validation rows.
+
+    An evaluation is kept until the parameters change.
 
     Args:
         engine: holds the runs' parameters, and evaluates all of them at once.
@@ -33,7 +35,8 @@ class Evaluator:
             run: its index in the engine.
             step: its updates done.
             seconds: its training time so far.
-            whole: whether to compute metrics that cost more than the engine's steps, too.
+            whole: whether to compute all metrics; if not, the engine may leave out those that cost
+                more than its steps.
         """
         engine = self.engine
         train = self._evaluate("train", whole)[run]

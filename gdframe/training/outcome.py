@@ -12,7 +12,7 @@ from gdframe.runs.result import Result
 from gdframe.stopping import Status, Verdict
 from gdframe.training.baseline import no_better_than_before
 from gdframe.training.coefficients import coefficients_of
-from gdframe.training.held_out import HeldOut, measure_held_out
+from gdframe.training.final_measurements import HeldOut, measure_held_out
 
 if TYPE_CHECKING:
     from gdframe.training.run import Run

@@ -44,9 +44,9 @@ class Snapshot:
 
 
 class Snapshots:
-    """Keeps the last two snapshots of a run, and the last before its objective was evaluated.
+    """Keeps three snapshots of a run: the two newest, and the newest before the last evaluation.
 
-    The newest may lie after the last finite state. Then an older one is used.
+    If the newest is not finite, an older one is used.
 
     Args:
         snapshot: the first.
@@ -99,12 +99,14 @@ class Snapshots:
 
 
 def go_back(updates: int, replay: Callable[[int], int], is_finite: Callable[[], bool]) -> None:
-    """Go back to the last of fewer updates after which a run is finite, by doubling and halving.
+    """Return to the latest step at which a run is finite.
+
+    The search doubles the distance back, then halves it.
 
     Args:
-        updates: after which it is not.
-        replay: brings the run to a number of updates, or to its oldest snapshot; returns where.
-        is_finite: whether the run is finite there.
+        updates: a number of steps after which the run is not finite.
+        replay: brings the run to a step, or to its oldest snapshot; returns the step.
+        is_finite: returns whether the run is finite at the step where it is.
     """
     distance, too_late = 1, updates
     while True:
@@ -136,6 +138,6 @@ class SnapshotTimer:
         return self._start - self._last >= SNAPSHOT_SECONDS
 
     def restart(self) -> None:
-        """Start anew after snapshots; the next ones are as late as these took long."""
+        """Start anew after snapshots; the longer they took, the later the next ones come."""
         now = time.perf_counter()
         self._last = now + (now - self._start) / SNAPSHOT_SHARE

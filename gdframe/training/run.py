@@ -20,13 +20,13 @@ from gdframe.runs.checkpoint_file import Capture
 from gdframe.runs.history import History
 from gdframe.runs.result import Result
 from gdframe.schedules import Clock
-from gdframe.stopping import EpochEnd, Memory, Status, Verdict, diverged
-from gdframe.stopping.rules import RuleError
+from gdframe.stopping import EpochEnd, Memory, Status, Verdict, divergence_verdict
+from gdframe.stopping.rule_set import RuleError
 from gdframe.training.capture import Best, capture, copied, restore
 from gdframe.training.changing_parts import ChangingParts
 from gdframe.training.checks import check_observers
 from gdframe.training.evaluation import Evaluator, first_not_finite
-from gdframe.training.outcome import failed_result, make_result
+from gdframe.training.outcome import make_result
 from gdframe.training.replay import Snapshot, Snapshots, go_back
 from gdframe.training.run_spec import RunSpec
 from gdframe.training.stopwatch import SharedStopwatch
@@ -159,7 +159,7 @@ class Run:
             self._add(row)
             self.spec.stopping.check(self.history.last, self.spec.data.task)
             if bad := first_not_finite(row):
-                verdict = diverged(*bad, step=0, lr=self.spec.lr, parameter=None)
+                verdict = divergence_verdict(*bad, step=0, lr=self.spec.lr, parameter=None)
             else:
                 verdict = self._follow(self._epoch_end())
         elif self.step == self.history.last["step"]:  # a resumed run may have new rules
@@ -284,7 +284,7 @@ class Run:
         if not self.is_finite():
             go_back(updates, self._replay, self.is_finite)
         parameter = broken[0] if broken else None
-        return diverged(what, value, step=step, lr=self.spec.lr, parameter=parameter)
+        return divergence_verdict(what, value, step=step, lr=self.spec.lr, parameter=parameter)
 
     def snapshot(self) -> Snapshot:
         """Return a copy of where the run is, for a way back in this process."""
@@ -309,10 +309,6 @@ class Run:
         if failure := self._watchers.tell("on_end", result):
             result.status, result.reason = failure.status, str(failure)
         return result
-
-    def failed_result(self, error: Exception) -> Result | None:
-        """Return the result of a run that raised, from what it had measured; None if it cannot."""
-        return failed_result(self, error)
 
     def pause(self) -> None:
         """Stop the watch."""

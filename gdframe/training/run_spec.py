@@ -25,6 +25,7 @@ from gdframe.schedules import Clock, Constant, Schedule
 from gdframe.stopping import Stopping
 from gdframe.training.check_objective import check_objective
 from gdframe.training.checks import check_fit, check_kinds, check_metrics, readers_of_rows
+from gdframe.training.shifted_targets import refuse_shifted_targets
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +73,7 @@ class RunSpec:
             _ = data.first_checksum  # before they see the rows
         check_fit(self.model, self.optimizer, data)
         smallest = loader.rows % loader.batch_size or loader.batch_size
+        refuse_shifted_targets(self.loss, self.metrics or {}, data)
         check_objective(self.objective, data, smallest=smallest)
         if self.metrics is not None:
             check_metrics(self.metrics, self.problem, data)

@@ -21,7 +21,7 @@ from gdframe.cli.landscape_drawing import (
     legends,
     title_of,
 )
-from gdframe.diagnostics.fine_grid import BEND, FINEST, refine, scale_of
+from gdframe.diagnostics.landscape_grid import BEND, FINEST, refine, scale_of
 from gdframe.diagnostics.plane import ASPECT, MOST_STRETCH, equal_spans, span
 
 

@@ -147,10 +147,10 @@ FORMATS = [
 HEADERS = [
     Case("iris.data", "5.1,3.5,setosa\n4.9,3,setosa\n6,2.2,virginica\n", ["setosa", "setosa",
          "virginica"], {"c1": "number", "c2": "number"}, [5.1, 3.5], {"target": -1},
-         ["the first row is data"]),
+         ["the table has no header"]),
     Case("all_text.data", "low,x,no\nhigh,y,yes\nlow,y,yes\nhigh,x,no\n",
          ["no", "yes", "yes", "no"], {"c1": "category", "c2": "category"}, [0, 1, 1, 0],
-         {"target": 3}, ["the first row is data"]),
+         {"target": 3}, ["the table has no header"]),
     Case("text_header.csv", "size,form,buy\nlow,x,no\nhigh,y,yes\nlow,y,yes\nhigh,x,no\n",
          ["no", "yes", "yes", "no"], {"size": "category", "form": "category"}, [0, 1, 1, 0],
          {"target": "buy"}),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gdframe.diagnostics.motion import Motion, course_of
 from gdframe.diagnostics.overfitting import overfitting
-from gdframe.diagnostics.trial_outcome import SmallerRatesResult
+from gdframe.diagnostics.smaller_rates_result import SmallerRatesResult
 
 EPS = 1e-7
 epochs = st.integers(12, 300)

@@ -14,7 +14,7 @@ import torch
 import gdframe as gd
 from gdframe.engines.nodes import NotElementwiseError
 from gdframe.engines.operations import ARITHMETIC, COMPARISONS, LOGIC
-from gdframe.engines.recorded_rule import record, rule_of
+from gdframe.engines.recorded_rule import Recording, rule_of
 from gdframe.engines.recorder import REWRITTEN
 from gdframe.engines.rule import Rule, Update
 from gdframe.engines.rule_check import compare
@@ -26,7 +26,7 @@ def recorded(rule, dtype=torch.float64, shapes=SHAPES, varying=("lr",), **hyper)
     params = [torch.zeros(shape, dtype=dtype) for shape in shapes]
     hyper = {"lr": 0.1, **hyper}
     initial = rule.initial_state(params)
-    recorded_rule = record(rule, hyper, params, initial, varying=varying)
+    recorded_rule = Recording(rule, hyper, params, initial, varying).rule()
     compare(recorded_rule, rule, hyper, params, initial)
     return recorded_rule
 

@@ -24,7 +24,7 @@ from gdframe.runs.event_records import record, scalar_record
 from gdframe.runs.parsing import MOST_VALUES, parse_yaml
 from gdframe.runs.recorded_history import RecordedHistory
 from gdframe.runs.run_folder import CONFIG, MOST_REASON, RunFolder
-from gdframe.runs.schemas import MOST_TEXT
+from gdframe.runs.schema_types import MOST_TEXT
 from gdframe.sweeps.comparing.records import keys_of, read_records
 
 ROWS = "size,city\n1,a\n2,b\n3,a\n4,c\n"

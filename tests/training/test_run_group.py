@@ -11,6 +11,7 @@ from torch import nn
 import gdframe as gd
 from gdframe.registry import ENGINES
 from gdframe.stopping import Status
+from gdframe.training.outcome import failed_result
 from gdframe.training.run import Run
 from gdframe.training.run_group import RunGroup
 from gdframe.training.run_spec import RunSpec
@@ -117,7 +118,7 @@ def test_a_run_that_raises_fails_alone():
     runs, results = together("eager", few, failed=lambda m, e: errors.update({m: e}))
     assert set(results) == {runs[0], runs[2]}
     assert str(errors[runs[1]]) == "too far"
-    assert runs[1].failed_result(errors[runs[1]]).status == Status.FAILED
+    assert failed_result(runs[1], errors[runs[1]]).status == Status.FAILED
     for at in (0, 2):
         again = {**few[at], "model": Fragile(math.inf)}
         assert_same(results[runs[at]], alone("eager", again))

@@ -133,8 +133,8 @@ def _plan(file: Path, lines: list[str], layout: Layout, known: Sequence[Sequence
         notes.append(f"lines that begin with '{sniffed.comment}' left out; data.comment sets this")
     if layout.header is None and layout.names is None and not texts:
         notes.append(
-            f"the first row is data, as the rows below it are: the columns are called c1 to "
-            f"c{width}; data.header=true if it holds names"
+            f"the table has no header: its columns are called c1 to c{width}; if the first row "
+            "holds names, set data.header=true"
         )
     elif sniffed.header is not None and layout.names is None:
         notes.append(f"the names of the columns are in a comment: {in_words(names[:5])}")

@@ -75,15 +75,16 @@ def choose_rate(
         # the same way in more and smaller steps, with less noise at the end
         lr = float(rounded_down(lr / math.sqrt(longer)))
         reason = (
-            f"a part of {trial.lr:g}, for less noise in a run that is {longer:.2g} times longer "
-            f"than its trial; {reason}"
+            f"the best rate tried, {trial.lr:g}, is lowered for less noise, since the run is "
+            f"{longer:.2g} times longer than its trial; {reason}"
         )
     return ChosenRate(lr, f"lr=auto took {lr:g}: {reason}")
 
 
 def reason_for(trial: Trial, search: Search, stability: Stability | None) -> str:
     """Return why a search chose a trial by its held-out loss, as the rest of a sentence."""
-    reason = f"of {len(search.tried)} rates tried for {search.steps:,} steps, it has the lowest "
+    reason = f"of {len(search.tried)} rates tried for {search.steps:,} steps, "
+    reason += f"{trial.lr:g} has the lowest "
     if trial.validation_loss is None:
         reason += f"objective ({trial.objective:.4g})"
     else:

@@ -35,7 +35,8 @@ SIZES = ((40, 12), (24, 8), (16, 6), (10, 4))
 """Points of the coarse grid, and of the finer one, from the largest search to the smallest."""
 
 WHOLE, LONG = 1.0, 0.25
-"""Shares of the run that the trials of a search should last: the largest search that can, does."""
+"""Wanted lengths of a trial, as shares of the run. The largest search that reaches WHOLE is taken,
+else the largest that reaches LONG."""
 
 
 def effort(trials: Trials) -> Effort:

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from gdframe.diagnostics.learning_rate.range_test import RangeTest, no_descent
+from gdframe.diagnostics.learning_rate.rate_range import RangeTest, no_descent
 from gdframe.engines.base import Engine
 from gdframe.engines.eager import Eager
 from gdframe.errors import UserError

@@ -28,9 +28,9 @@ LEAST, MOST = 1e-12, 1e4
 """Learning rates beyond which the range is not extended."""
 
 NEAR, FAR, NOTHING = 0.015, 0.05, 1e-7
-"""Share of the lowest objective, or of the fall to it if that is less, that counts as little; share
-of the fall that may be given up for held-out rows; share of the fall that counts as nothing, since
-an objective near zero has no best rate."""
+"""Margins above the lowest objective. NEAR is a share of it or of the fall, whichever is less. FAR
+is a share of the fall, where the validation loss decides. NOTHING is a share of the fall that
+counts as equal, since an objective near zero has no best rate."""
 
 ZERO = 1e-4
 """Share of the start up to which an objective counts as zero: larger rates have nothing to gain."""

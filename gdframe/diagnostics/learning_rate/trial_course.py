@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gdframe.stopping import EpochEnd, Memory, Status, Stopping
-from gdframe.stopping.rules import RuleError
+from gdframe.stopping.rule_set import RuleError
 
 Row = Mapping[str, float]
 
 LATEST = 10
-"""The last one of as many parts of the epochs must not rise."""
+"""One in so many epochs, the last, is checked: if the objective rises there, its highest counts."""
 
 
 @dataclass(frozen=True, order=True)

@@ -16,8 +16,7 @@ from torch import Tensor
 
 from gdframe.data.dataset import Dataset
 from gdframe.data.rows import Rows
-from gdframe.engines.base import CannotExecute, Engine, Estimate, Part, Problem, Trace
-from gdframe.engines.constants import constants_of, trained_values
+from gdframe.engines.base import Engine, Estimate, Part, Problem, Trace
 from gdframe.engines.kernel_checks import check_kernels
 from gdframe.engines.linear.block import MANY, Block, Sums, groups_of, penalizes_biases
 from gdframe.engines.linear.pool import side_by_side
@@ -27,8 +26,8 @@ from gdframe.engines.problem_state import as_states, keep_state, starting_state
 from gdframe.engines.recorded_rule import rule_of
 from gdframe.engines.row_order import depends_on_seed, row_order, takes_all_rows
 from gdframe.engines.structure import why_not_together, why_step_not_update
+from gdframe.engines.untrained_values import constants_of, trained_values
 from gdframe.engines.verification import check_evaluations, check_steps, runs_to_check
-from gdframe.hidden_state import undisturbed
 from gdframe.loaders.base import Loader
 from gdframe.metrics.tally import Tally
 from gdframe.objective import Evaluation
@@ -57,6 +56,8 @@ class LinearLoops(Engine):
     For any number of threads the result is the same, bit for bit.
     """
 
+    runs_on_gpu = False
+
     def __init__(
         self, runs: Sequence[Problem], data: Dataset, loader: Loader, *, epochs: int
     ) -> None:
@@ -77,10 +78,8 @@ class LinearLoops(Engine):
     def _arrays_of(self, rows: Rows) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:
         """Return design, targets and order of rows for the loops, copied only if they must be."""
         model: Any = self.runs[0].objective.model
-        with torch.no_grad(), undisturbed(model=model) as state:
+        with torch.no_grad(), self._constant_design(model):
             design = model.design(rows.features)
-            if state is not None and (place := state.changed()) is not None:
-                raise CannotExecute(self, f"its {place} changes when its design is computed")
         y = np.ascontiguousarray(rows.targets.numpy().reshape(len(rows), -1))
         return np.ascontiguousarray(design.numpy()), y, np.arange(len(rows))
 
@@ -180,7 +179,7 @@ class LinearLoops(Engine):
                 return losses[at].tolist(), norms[at].tolist()
 
             check_steps(self, run, batches, (factors[0] * lr).tolist(), execute)
-        few = Rows(rows.features[: cuts[-1][1]], rows.targets[: cuts[-1][1]])
+        few = rows.take(slice(ends[-1]))
         check_evaluations(self, few, partial(self._evaluate_on, len(few)))
 
     def _evaluate_on(self, rows: int, runs: Sequence[int]) -> list[Evaluation]:

@@ -13,10 +13,11 @@ RESAMPLES, MOST_DRAWS = 9999, 20_000_000
 """Resamples of an interval, and most values in all of them."""
 
 BOOTSTRAP_LEVEL, MOST_STUDENT = 0.98, 2.0
-"""Nominal level of the bootstrap, and its longest reach, in those of Student's interval.
+"""BOOTSTRAP_LEVEL: nominal level of the bootstrap. MOST_STUDENT: largest reach on each side, in
+reaches of Student's interval.
 
-At 0.95 it covers the mean of six lognormal values in 88 % of cases; without a limit, an outlier
-among six values makes it several times as long, which covers hardly more.
+At 0.95 the bootstrap covers the mean of six lognormal values in 88 % of cases. Without a limit, an
+outlier among six values makes it several times as long, which covers hardly more.
 """
 
 ROUNDING = 1e-13

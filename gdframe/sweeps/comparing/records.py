@@ -45,8 +45,8 @@ def records_of(
 
 
 MANY_KEYS, MOST_SETTINGS = 50, 300_000
-"""Number of different keys that any number of runs may override, and most settings of all runs if
-they override more keys."""
+"""Up to MANY_KEYS different keys, the number of runs is unlimited. Beyond that, keys times runs is
+at most MOST_SETTINGS."""
 
 
 def keys_of(all_settings: Sequence[Mapping[str, str]]) -> list[str]:

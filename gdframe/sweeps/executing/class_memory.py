@@ -1,4 +1,4 @@
-"""The memory of components' classes, with which each run of a sweep begins as before the sweep."""
+"""Saves what the classes of users' components keep, and restores it before each run of a sweep."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from gdframe.registry import OBSERVERS, REGISTRIES
 
 
 class ClassMemory:
-    """A copy of what the classes of users' components, and what these name, keep now.
+    """A copy of the attributes of users' classes, and of the objects that they name.
 
     A constructor may set an attribute of its class, and an update rule may count its calls there. A
     process shares that between its runs, which should give the results that they give alone.

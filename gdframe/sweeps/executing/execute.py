@@ -27,6 +27,7 @@ from gdframe.sweeps.executing.plan import Datasets, starting_point
 from gdframe.sweeps.executing.sweep_progress import SweepProgress
 from gdframe.sweeps.executing.write_pool import Writing
 from gdframe.sweeps.writing.mean_curves import Curves
+from gdframe.training.outcome import failed_result
 from gdframe.training.run import Run
 from gdframe.training.run_group import RunGroup
 from gdframe.training.trainer import train
@@ -138,7 +139,7 @@ class Execution:
             self._add_result(by_run.pop(run)[1], content)
 
         def failed(run: Run, error: Exception) -> None:
-            self._fail(by_run[run][1], run.failed_result(error), error)
+            self._fail(by_run[run][1], failed_result(run, error), error)
 
         def stop() -> str | None:
             for run in group.runs[:1]:  # all are at the same step

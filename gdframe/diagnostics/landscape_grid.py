@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 SMALLEST, HIGHEST = 1e-5, 98.0
-"""Smallest value on a logarithmic scale as a share of the largest; the percentile that is that."""
+"""HIGHEST: percentile of the objective with the brightest colour. SMALLEST: darkest value of a
+logarithmic scale, as a share of the brightest."""
 
 RATIO = 10.0
 """Smallest ratio of the largest to the smallest value on a logarithmic scale."""

@@ -41,11 +41,11 @@ def build_optimizer(
 
 
 def lr_to_set(config: Mapping[str, Any], spec: RunSpec, rate: float) -> float:
-    """Return the ``lr`` of a config with which the optimizer trains with a learning rate.
+    """Return the ``lr`` to write into a config, so that the optimizer trains at ``rate``.
 
     Args:
-        config: of a run; its ``lr`` is a number.
-        spec: what it builds.
+        config: config of a run; its ``lr`` is a number.
+        spec: what the config builds.
         rate: learning rate of the first parameter group.
 
     Raises:

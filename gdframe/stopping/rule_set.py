@@ -170,7 +170,7 @@ class Stopping:
 
 
 def _merged(rule: StoppingRule, default: StoppingRule | None) -> StoppingRule:
-    """Return a rule, with the settings that were given for all runs where it has its defaults."""
+    """Return a copy of a rule; a setting that has its default takes the value of ``default``."""
     if default is None:
         return rule
     plain, merged = vars(type(default)()), copy.copy(rule)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from gdframe.diagnostics.motion import Course, Motion, course_of
 from gdframe.diagnostics.nearness import Nearness
+from gdframe.diagnostics.smaller_rates_result import SmallerRatesResult
 from gdframe.diagnostics.stability import Stability, two_digits
-from gdframe.diagnostics.trial_outcome import SmallerRatesResult
 from gdframe.errors import counted
 from gdframe.stopping import Verdict
 

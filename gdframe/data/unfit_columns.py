@@ -52,7 +52,7 @@ class LeftOut:
     def __str__(self) -> str:
         """Return a sentence."""
         return f"column '{self.column}' is left out: {self.reason}" + (
-            f"; {self.key} takes it" if self.key else ""
+            f"; to keep it, set {self.key}" if self.key else ""
         )
 
 
