@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,9 +44,19 @@ def generator_access(value: Any) -> tuple[Callable[[], Any], Callable[[Any], Any
     if isinstance(value, np.random.RandomState):
         return value.get_state, value.set_state
     if isinstance(value, np.random.Generator):
-        bits: Any = value.bit_generator
-        return (lambda: bits.state), (lambda state: setattr(bits, "state", state))
+        return partial(_state_of_bits, value.bit_generator), partial(_set_bits, value.bit_generator)
     return None
+
+
+def _state_of_bits(bits: Any) -> dict[str, Any]:
+    """Return the state of a bit generator, with how many children it has spawned."""
+    return {**bits.state, "seed_seq": getattr(bits.seed_seq, "state", None)}
+
+
+def _set_bits(bits: Any, state: Mapping[str, Any]) -> None:
+    seeds = state["seed_seq"]
+    sequence = bits.seed_seq if seeds is None else np.random.SeedSequence(**seeds)
+    bits.__setstate__(({k: v for k, v in state.items() if k != "seed_seq"}, sequence))
 
 
 def state_text(state: Any) -> Any:

@@ -23,6 +23,7 @@ from gdframe.diagnostics.linear_rule import LinearRule
 from gdframe.diagnostics.mean_square import BatchNoise, shares_of
 from gdframe.engines.expansion import expand, penalized_columns, why_not_quadratic
 from gdframe.engines.probe import is_linear
+from gdframe.hidden_state import undisturbed
 from gdframe.objective import Objective
 
 Array = NDArray[np.float64]
@@ -204,7 +205,8 @@ def least_squares(objective: Objective, data: Dataset) -> LeastSquares | None:
 def _compute(objective: Objective, data: Dataset, penalty: Array) -> LeastSquares:
     model: Any = objective.model
     rows, has_bias = objective.encode(data.train), model.bias is not None
-    expansion = expand(model, rows, bias=has_bias, dtype=torch.float64)
+    with undisturbed(model=model):
+        expansion = expand(model, rows, bias=has_bias, dtype=torch.float64)
     gram = torch.as_tensor(expansion.gram).cpu().numpy() / expansion.terms
     reference = torch.as_tensor(expansion.reference).cpu().numpy()
     slope = torch.as_tensor(expansion.slope).cpu().numpy() / expansion.terms

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from gdframe.data.dataset import Dataset
 from gdframe.engines.base import CannotExecute, Engine, Problem
@@ -11,8 +13,9 @@ from gdframe.engines.nodes import NotElementwiseError
 from gdframe.engines.probe import why_read_by_others
 from gdframe.engines.row_order import check_loader
 from gdframe.engines.thread_limit import one_thread_if_small, products_of
-from gdframe.engines.verification import DifferenceError
+from gdframe.engines.verification import DifferenceError, runs_to_check
 from gdframe.errors import UserError, first_line
+from gdframe.hidden_state import HiddenState, with_state
 from gdframe.loaders.base import Loader
 from gdframe.registry import ENGINES
 from gdframe.schedules.base import Clock, check_schedule
@@ -90,10 +93,15 @@ def build_engine(
     try:
         if _has_copies(kind) and (reason := why_read_by_others(runs, loader)) is not None:
             raise CannotExecute(name, reason)
-        with one_thread_if_small(products_of(runs, data, loader.batch_size)):
-            engine: Engine = ENGINES.build(name, runs=runs, data=data, loader=loader, epochs=epochs)
+        small = products_of(runs, data, loader.batch_size)
+        with one_thread_if_small(small):
+            with _undisturbed(name, runs, ["model"]):  # a loss may learn when it first encodes
+                engine: Engine = ENGINES.build(
+                    name, runs=runs, data=data, loader=loader, epochs=epochs
+                )
             if isinstance(kind, type):  # "auto" has already verified its choice
-                engine.verify()
+                with _undisturbed(name, runs, ["model", "loss", "penalty"]):
+                    engine.verify()
     except UserError:
         raise
     except Exception as error:  # of a user's component, or of code generated from it
@@ -101,6 +109,35 @@ def build_engine(
             raise
         raise CannotExecute(name, failure(error)) from error
     return engine
+
+
+@contextmanager
+def _undisturbed(name: str, runs: Sequence[Problem], parts: Sequence[str]) -> Iterator[None]:
+    """Refuse an engine whose trial steps change what components keep, and restore that.
+
+    Only a few values are tried before: a rule may keep something at others alone.
+
+    Args:
+        name: of the engine. ``auto`` surrounds each engine that it tries; eager tries nothing.
+        runs: some of them are looked at.
+        parts: the components that may not change, besides the update rule.
+    """
+    watched: dict[str, Any] = {}
+    trained: list[object] = []
+    for index in runs_to_check(len(runs)) if name not in ("auto", "eager") else ():
+        run, of_run = runs[index], f" of run {index}" if index else ""
+        watched |= {f"{part}{of_run}": run.parts[part] for part in parts}
+        watched[f"optimizer{of_run}"] = type(run.optimizer)
+        trained += run.objective.model.parameters()
+    watched = with_state(watched)
+    saved = HiddenState(watched, skip=trained) if watched else None
+    try:
+        yield
+        if saved is not None and (place := saved.changed()) is not None:
+            raise CannotExecute(name, f"a step changes {place}, which it keeps outside its state")
+    finally:
+        if saved is not None:
+            saved.restore()
 
 
 def _has_copies(kind: object) -> bool:

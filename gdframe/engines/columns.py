@@ -51,7 +51,8 @@ class Columns(Stack):
     def descend(self, gradient: Array, rates: NDArray[np.float64] | Tensor) -> None:
         """Apply the rule once, to gradients (runs, outputs, columns) with rates (runs,)."""
         whole = torch.as_tensor(gradient).to(self.params[0].dtype)
-        parts = [whole[..., : self.width], whole[..., -1]]
+        # contiguous as those of the plain loop, where flatten() is a view that a rule may write to
+        parts = [whole[..., : self.width].contiguous(), whole[..., -1].contiguous()]
         self.update(parts[: len(self.params)], rates)
 
 

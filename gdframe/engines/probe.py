@@ -205,10 +205,10 @@ def _why_not_by_row(model: Any, features: Tensor) -> str | None:
     if is_built_in(model) or not hasattr(model, "design"):
         return None
     features = features[telling_rows(features, MOST_ROWS)]
-    with HiddenState({"model": model}):
+    with HiddenState({"model": model}) as saved:
         together = model.design(features)
         separate = torch.cat([model.design(part) for part in torch.split(features, 3)])
-        if not _is_design_of_features(model, features, together):
+        if saved.changed() is not None or not _is_design_of_features(model, features, together):
             return "its model's design depends on its parameters, or changes them"
         training = model.training
         model.train(not training)

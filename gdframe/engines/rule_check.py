@@ -178,9 +178,10 @@ def check_together(stack: Stack) -> None:
             for name, values in stack.state.items()
         }
         together = (params, grads, state, varying)
-        after = update(*(_of_run(together, 0) if is_single else together))
+        copies = tree_map(torch.clone, together)  # the rule may write to its arguments
+        after = update(*(_of_run(copies, 0) if is_single else copies))
         for place, run in enumerate(chosen):
-            w, g, s = _of_run((params, grads, state), place)
+            w, g, s = tree_map(torch.clone, _of_run((params, grads, state), place))
             expected = tree_leaves(stack.rule.apply(w, g, s, settings[run]))
             actual = tree_leaves(after if is_single else _of_run(after, place))
             for value, reference in zip(actual, expected, strict=True):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import random
-import sys
 import types
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
@@ -19,16 +18,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gdframe.hidden_state.cached_results import LRU_CACHE, cache_leaf, cached_results
 from gdframe.hidden_state.leaves import Changed, Restore, leaf_of, tensor_leaf
 from gdframe.hidden_state.transparency import (
     CLASS_FACTS,
-    LRU_CACHE,
     NOT_CALLED,
     OPAQUE,
-    cached_results,
     contents_of,
     delete_names,
     hides_state,
+    imported_by,
     is_library,
     is_outside,
     names_in,
@@ -178,13 +177,7 @@ class HiddenState:
         self._attributes(path, value)
 
     def _cached_results(self, path: str, function: Any) -> None:
-        """Save what ``functools.lru_cache`` holds; new results that can change are a change."""
-        known = {id(result) for result in cached_results(function)}
-        self._note(
-            path,
-            lambda: any(id(r) not in known for r in cached_results(function)),
-            (lambda: None) if function.cache_info().currsize else function.cache_clear,
-        )
+        self._note(path, *cache_leaf(function))
         for content in (*cached_results(function), function.__wrapped__):
             self._enqueue(path, content)
 
@@ -246,8 +239,11 @@ class HiddenState:
         if function.__name__ not in NOT_CALLED and (hidden := reflection_in(function, names)):
             self.opaque = self.opaque or f"{path} ({hidden})"
         self._names(path, function.__globals__, names)
-        for name in names & sys.modules.keys():  # modules that the function imports when called
-            self._module(f"{path} {name}", sys.modules[name], names)
+        modules, unseen = imported_by(function, names)
+        for name, module in modules.items():
+            self._module(f"{path} {name}".rstrip(), module, names)
+        if unseen is not None:
+            self.opaque = self.opaque or f"{path} (imports {unseen})"
 
     def _names(
         self, path: str, namespace: dict[str, Any], names: set[str], kinds: Any = object

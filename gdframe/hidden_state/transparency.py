@@ -9,8 +9,8 @@ from __future__ import annotations
 import datetime
 import decimal
 import dis
-import functools
 import gc
+import importlib.util
 import itertools
 import logging
 import operator
@@ -30,8 +30,6 @@ from typing import Any
 
 import numpy as np
 import torch
-
-from gdframe.sameness import PLAIN
 
 LIBRARIES = ("torch", "numpy", "gdframe", "scipy", "pandas", "sklearn", "pyarrow", "numba")
 """Packages whose functions and classes are not searched for state."""
@@ -58,8 +56,6 @@ SHOWN = (
 
 OPAQUE = (Iterator, type(itertools.count()), types.ModuleType)
 """Types whose state nothing shows."""
-
-LRU_CACHE = functools._lru_cache_wrapper
 
 REFLECTION = {
     "globals", "vars", "exec", "eval", "__import__", "setattr", "delattr", "open", "input",
@@ -150,22 +146,6 @@ def contents_of(value: Any) -> list[Any]:
     return []
 
 
-def cached_results(function: Any) -> list[Any]:
-    """Return the results that ``functools.lru_cache`` holds for a function, and their keys."""
-    held: list[Any] = []
-    for value in gc.get_referents(function):
-        if type(value) is dict and value is not vars(function):
-            held += value.values()
-        elif not isinstance(value, (type, dict, types.FunctionType)):
-            held.append(value)
-    return [v for v in held if type(v).__name__ != "_lru_list_elem" and not _is_fixed(v)]
-
-
-def _is_fixed(value: Any) -> bool:
-    """Return whether a value never changes: a plain one, or a tuple of them."""
-    return isinstance(value, PLAIN) or (type(value) is tuple and all(map(_is_fixed, value)))
-
-
 def reflection_in(function: types.FunctionType, names: set[str]) -> str | None:
     """Return a name by which a function reaches values that it does not name; None without one.
 
@@ -209,6 +189,58 @@ def names_in(code: types.CodeType) -> set[str]:
         names.update(part.co_names)
         codes += [c for c in part.co_consts if isinstance(c, types.CodeType)]
     return names
+
+
+def imported_by(
+    function: types.FunctionType, names: set[str]
+) -> tuple[dict[str, types.ModuleType], str | None]:
+    """Return the modules that a function imports when it is called.
+
+    A user's module is imported now: its state must be known before the function is tried.
+
+    Args:
+        function: its package completes relative imports.
+        names: that its code uses.
+
+    Returns:
+        The modules by their names in the code; and the name of one that cannot be imported, or
+        None.
+    """
+    package = function.__globals__.get("__package__") or ""
+    parts = package.split(".") if package else []
+    parents = ["", *(".".join(parts[:count]) for count in range(len(parts), 0, -1))]
+    missing = None
+    for name in _names_of_imports(function.__code__):
+        paths = [f"{parent}.{name}".strip(".") for parent in parents]
+        is_library_name = name.partition(".")[0] in {*sys.stdlib_module_names, *LIBRARIES}
+        if not (is_library_name or any(path in sys.modules or _imports(path) for path in paths)):
+            missing = name
+    for parent in parents[1:] if "" in names else ():  # from . import NAME
+        for name in names - vars(sys.modules[parent]).keys() if parent in sys.modules else ():
+            _imports(f"{parent}.{name}")
+    modules = {
+        name: sys.modules[path]
+        for parent in reversed(parents)  # an absolute name comes last, and wins
+        for name in names
+        if (path := f"{parent}.{name}".strip(".")) in sys.modules
+    }
+    return modules, missing
+
+
+@lru_cache(maxsize=4096)
+def _names_of_imports(code: types.CodeType) -> set[str]:
+    return _named_by(code, ("IMPORT_NAME",))
+
+
+def _imports(path: str) -> bool:
+    """Import a module; return whether that is possible."""
+    try:
+        is_there = bool(path) and importlib.util.find_spec(path) is not None
+        if is_there:
+            importlib.import_module(path)
+    except Exception:  # of a user's module, which may raise anything
+        return False
+    return is_there
 
 
 def slots_of(value: Any) -> list[str]:
