@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import math
@@ -22,7 +23,6 @@ from gdframe.engines.device import gpu_is_faster
 from gdframe.errors import UserError, counted, first_line, in_words, require_memory, typed_as
 from gdframe.initializers import initialize
 from gdframe.loaders import FullBatch, Loader
-from gdframe.metrics import Metric
 from gdframe.models import Function
 from gdframe.models.linear_model import LinearModel
 from gdframe.models.plain import is_lazy
@@ -128,7 +128,7 @@ def _build(config: Mapping[str, Any], data: Dataset) -> RunSpec:
         penalty=construct(PENALTIES, config["penalty"], seed=seed),
         schedule=construct(SCHEDULES, config["schedule"], seed=seed),
         stopping=_stopping(config),
-        metrics=_metrics(config),
+        metrics=_several(METRICS, config) or None,  # None: those of the data's task
         epochs=config["epochs"],
         seed=seed,
     )
@@ -244,7 +244,8 @@ def build_model(
 
     def build() -> nn.Module:
         with seeded(seed, Purpose.INITIALIZE):
-            model: nn.Module = MODELS.configured(settings, features=features, outputs=outputs)
+            own = copy.deepcopy(dict(settings))  # a constructor may change a list
+            model: nn.Module = MODELS.configured(own, features=features, outputs=outputs)
             if isinstance(model, nn.Module) and example is not None and is_lazy(model):
                 _fill_lazy_layers(model, example, settings["name"])
             return model
@@ -314,24 +315,17 @@ def pick_device(name: str) -> str:
     return name
 
 
-def _several(registry: Registry[Any], config: Mapping[str, Any]) -> list[Any]:
-    """Build all components of a kind of which a run takes several."""
-    chosen = components(config, registry.kind)
-    return [construct(registry, settings, seed=config["seed"]) for settings in chosen.values()]
+def _several(registry: Registry[Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Build all components of a kind of which a run takes several, by name."""
+    chosen, seed = components(config, registry.kind), config["seed"]
+    return {name: construct(registry, settings, seed=seed) for name, settings in chosen.items()}
 
 
 def _stopping(config: Mapping[str, Any]) -> Stopping:
     settings = stopping_settings(config)
-    rules = _several(STOPPING, config)
+    rules = list(_several(STOPPING, config).values())
     with typed_as({name: f"stopping.{name}" for name in settings}):
         return Stopping(**settings, rules=rules)
-
-
-def _metrics(config: Mapping[str, Any]) -> dict[str, Metric] | None:
-    """Build the metrics that a config names; None stands for those of the data's task."""
-    chosen = components(config, METRICS.kind)
-    built = zip(chosen, _several(METRICS, config), strict=True)
-    return dict(built) if chosen else None
 
 
 def _fitting_loss(data: Dataset) -> str:

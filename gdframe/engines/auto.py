@@ -38,6 +38,7 @@ def choose_engine(runs: Sequence[Problem], data: Dataset, loader: Loader, *, epo
     seconds: dict[str, float] = {}
     setups: dict[str, float] = {}
     refusals: dict[str, str] = {}
+    tried: list[str] = []
     for name in ENGINES:
         kind = ENGINES.get(name)
         if not (isinstance(kind, type) and issubclass(kind, Engine)):
@@ -59,9 +60,10 @@ def choose_engine(runs: Sequence[Problem], data: Dataset, loader: Loader, *, epo
             engine = build_engine(name, runs, data, loader, epochs=epochs)
         except CannotExecute as error:
             refusals[name] = error.reason
+            tried.append(name)
             continue
         if name == "eager":
-            engine.reason = _why_eager(seconds, setups, refusals)
+            engine.reason = _why_eager(seconds, setups, refusals, tried)
         else:
             longer = seconds["eager"] / seconds[name]
             engine.reason = f"{engine.describe(loader)}; eager would take about {_times(longer)}"
@@ -155,14 +157,26 @@ def failure(error: Exception) -> str:
 
 
 def _why_eager(
-    seconds: dict[str, float], setups: dict[str, float], refusals: dict[str, str]
+    seconds: dict[str, float],
+    setups: dict[str, float],
+    refusals: dict[str, str],
+    tried: Sequence[str],
 ) -> str:
-    """Return the reason for choosing eager: the set-up time of others, or their refusals."""
-    slower = sorted((s, name) for name, s in seconds.items() if name != "eager")
+    """Return the reason for choosing eager: the set-up time of others, or their refusals.
+
+    Args:
+        seconds: estimated time of each engine that may execute the runs.
+        setups: the set-up's share of it.
+        refusals: reason of each engine that cannot execute them.
+        tried: engines that refused only when they were built.
+    """
+    slower = sorted((s, n) for n, s in seconds.items() if n not in ("eager", *tried))
     if slower:
         _, name = slower[0]
         setup, work = setups[name], seconds["eager"]
-        return f"about {_time(work)} of work; {name} would spend {_time(setup)} on compiling first"
+        reasons = [f"not {other}: {refusals[other]}" for other in tried]
+        reasons.append(f"about {_time(work)} of work")
+        return f"{'; '.join(reasons)}; {name} would spend {_time(setup)} on compiling first"
     if not refusals:
         return "the only engine there is"
     return "; ".join(f"not {name}: {reason}" for name, reason in refusals.items())

@@ -187,7 +187,9 @@ def check_together(stack: Stack) -> None:
             for value, reference in zip(actual, expected, strict=True):
                 allowed = 1e-9 if reference.dtype == torch.float64 else 1e-4
                 if not is_close(value.double().numpy(), reference.double().numpy(), allowed):
-                    raise DifferenceError("hyperparameters that are tensors change its update")
+                    raise DifferenceError(
+                        "its update differs where hyperparameters are tensors, or runs are together"
+                    )
 
 
 def _late(draw: _Draws, like: Tensor, count: float, *, is_scaled: bool) -> Tensor:

@@ -229,3 +229,21 @@ def test_models_that_cannot_train_are_told_why(model, told):
     data = gd.Dataset.from_arrays(np.eye(4)[:, :2], np.arange(4.0))
     with pytest.raises(UserError, match=told):
         gd.Trainer(net, gd.MSE(), gd.GD(net.parameters(), lr=0.1), gd.FullBatch(4), data)
+
+
+def test_a_constructor_that_changes_its_list_gets_the_same_list_again(inputs, tmp_path, caplog):
+    (tmp_path / "grows.py").write_text(
+        "import torch, gdframe as gd\n"
+        "@gd.MODELS.register('grows')\n"
+        "class Grows(torch.nn.Sequential):\n"
+        "    def __init__(self, features, outputs, *, sizes: list[int] = [4]):\n"
+        "        sizes.insert(0, features); sizes.append(outputs)\n"
+        "        super().__init__(*(torch.nn.Linear(a, b) for a, b in zip(sizes, sizes[1:])))\n"
+    )
+    words = [f"plugins=[{tmp_path / 'grows.py'}]", "model=grows", "model.sizes=[3]", "lr=0.01"]
+    table = ["data=table", f"data.path={inputs / 't.csv'}", "data.target=y"]
+    result = gd.train(*words, *table, "epochs=1", folder=tmp_path / "run")
+    assert result.parameter_count == 4 * 3 + 3 + 3 + 1
+    assert "another value" not in caplog.text
+    text = (tmp_path / "run" / ".hydra" / "config.yaml").read_text()
+    assert "sizes:\n  - 3\n" in text
