@@ -6,10 +6,9 @@ import ast
 import subprocess
 import sys
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from statistics import median
-
-import pytest
 
 import gdframe
 
@@ -73,9 +72,15 @@ def folder_of(path: Path) -> str:
     return parts[0]
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
 def imports(path: Path) -> set[str]:
     """Modules a file imports, except those for type checkers only."""
-    tree = ast.parse(path.read_text())
+    tree = tree_of(path)
     for_types = {
         id(inner)
         for node in ast.walk(tree)
@@ -118,31 +123,36 @@ def test_the_median_file_is_short():
     assert median(len(path.read_text().splitlines()) for path in FILES) <= MEDIAN_LINES
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_functions_take_few_parameters(path):
-    if path.parent.name == "linear" and path.stem in LOOPS:
-        return
-    tree = ast.parse(path.read_text())
-    specs = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ClassDef) and node.name in SPECS
-        for inner in node.body
-    }
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef) and id(node) not in specs:
-            arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-            counted = [a for a in arguments if a.arg not in ("self", "cls")]
-            assert len(counted) <= MOST_PARAMETERS, node.name
+def test_functions_take_few_parameters():
+    long = []
+    for path in FILES:
+        if path.parent.name == "linear" and path.stem in LOOPS:
+            continue
+        tree = tree_of(path)
+        specs = {
+            id(inner)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ClassDef) and node.name in SPECS
+            for inner in node.body
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef) and id(node) not in specs:
+                arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                counted = [a for a in arguments if a.arg not in ("self", "cls")]
+                if len(counted) > MOST_PARAMETERS:
+                    long.append(f"{path}: {node.name}")
+    assert not long
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_only_run_folders_name_their_files(path):
-    if folder_of(path) == "runs" or path.name == "schema.py":  # which reads conf/config.yaml
-        return
-    constants = {n.value for n in ast.walk(ast.parse(path.read_text()))
-                 if isinstance(n, ast.Constant) and isinstance(n.value, str)}  # fmt: skip
-    assert not constants & FILE_NAMES
+def test_only_run_folders_name_their_files():
+    named = []
+    for path in FILES:
+        if folder_of(path) == "runs" or path.name == "schema.py":  # it reads conf/config.yaml
+            continue
+        constants = {n.value for n in ast.walk(tree_of(path))
+                     if isinstance(n, ast.Constant) and isinstance(n.value, str)}  # fmt: skip
+        named += [f"{path}: {name}" for name in constants & FILE_NAMES]
+    assert not named
 
 
 def test_no_two_files_of_one_name_mean_unrelated_things():
@@ -151,19 +161,22 @@ def test_no_two_files_of_one_name_mean_unrelated_things():
     assert not [name for name, count in names.items() if count > 1]
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_imports_point_down(path):
+def test_imports_point_down():
     layer = {name: level for level, names in enumerate(LAYERS) for name in names}
-    for module in imports(path):
-        if module.startswith("gdframe."):
-            target = module.split(".")[1]
-            assert layer[target] <= layer[folder_of(path)], f"{path} imports {module}"
+    upward = [
+        f"{path} imports {module}"
+        for path in FILES
+        for module in imports(path)
+        if module.startswith("gdframe.") and layer[module.split(".")[1]] > layer[folder_of(path)]
+    ]
+    assert not upward
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_only_the_outer_folders_know_hydra(path):
-    if folder_of(path) not in HYDRA:
-        assert not {m for m in imports(path) if m.split(".")[0] in ("hydra", "omegaconf")}
+def test_only_the_outer_folders_know_hydra():
+    for path in FILES:
+        if folder_of(path) not in HYDRA:
+            known = {m for m in imports(path) if m.split(".")[0] in ("hydra", "omegaconf")}
+            assert not known, path
 
 
 def test_there_are_no_circles_between_files():

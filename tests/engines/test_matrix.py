@@ -38,7 +38,7 @@ LINEAR = chosen(MATRIX_OF_LINEAR, lambda case: not is_chaotic(case))
 COMPILED = chosen(MATRIX_OF_COMPILED, lambda case: not is_chaotic(case))
 
 
-@pytest.mark.parametrize("case", slow_from(STRICT, 5), ids=str)
+@pytest.mark.parametrize("case", slow_from(STRICT, 3), ids=str)
 def test_linear_equals_eager(case):
     for one in with_loaders(case):
         assert_equals_eager(one)

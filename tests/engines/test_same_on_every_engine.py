@@ -7,6 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from thinned import thinned
 from torch import nn
 
 import gdframe as gd
@@ -24,7 +25,7 @@ def train(engine, loader, model, optimizer, epochs=5, **more):
     return trainer.fit()
 
 
-@pytest.mark.parametrize("rule", [gd.Momentum, gd.Adam])
+@pytest.mark.parametrize("rule", thinned([gd.Adam, gd.Momentum], 2))
 @pytest.mark.parametrize(("engine", "loader"), ENGINES)
 def test_an_optimizers_state_is_used_and_updated(engine, loader, rule):
     ends = []
