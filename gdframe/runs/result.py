@@ -39,7 +39,8 @@ class Result:
         epochs: complete epochs.
         steps: number of steps.
         samples: rows seen in all steps.
-        gradient_evaluations: gradients of batches, one a step.
+        gradient_evaluations: steps that were executed, also those that a return to earlier
+            parameters undid.
         objective: loss + penalty over all training rows.
         train_loss: loss over all training rows.
         validation_loss: loss over all validation rows; None without validation rows.

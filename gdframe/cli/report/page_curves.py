@@ -15,7 +15,7 @@ from gdframe.runs.recorded_history import Array, RecordedHistory
 MOST_POINTS, LEAST_POINTS, ALL_POINTS = 400, 24, 40_000
 """Most and fewest points of a curve, and most points of all curves of a measure."""
 
-COSTS = ("step", "samples", "seconds")
+AXES = ("step", "samples", "seconds")
 """Columns that can be the horizontal axis."""
 
 
@@ -29,7 +29,7 @@ def by_epoch(history: RecordedHistory, columns: list[str], most: int) -> dict[st
     epochs = history.epochs
     length = len(epochs.get("epoch", ()))
     indices = _thinned(length, most)
-    axes = {axis: _plain(epochs[axis][indices]) for axis in COSTS if axis in epochs}
+    axes = {axis: _plain(epochs[axis][indices]) for axis in AXES if axis in epochs}
     if "step" not in axes:  # the events of a run that has not ended have no steps
         axes["step"] = _plain(epochs["epoch"][indices]) if length else []
     return {"x": axes, "y": {name: _plain(epochs[name][indices]) for name in columns}}

@@ -44,7 +44,9 @@ def require_file(file: Path) -> None:
 
 
 def kind_of_file(file: Path) -> str:
-    """Return what a file holds: ``parquet``, ``feather``, ``npz``, ``excel``, ``zip`` or ``text``.
+    """Return what a file holds, such as ``parquet``, ``npz``, ``excel``, ``zip`` or ``text``.
+
+    JSON and ARFF are text.
 
     Raises:
         UserError: it holds no table, or is not a regular file.

@@ -42,7 +42,7 @@ METHOD = (
 )
 """The method of the comparison of levels."""
 
-COSTS = ("steps", "samples", "gradient_evaluations", "seconds.train")
+COSTS_TO_TARGET = ("steps", "samples", "gradient_evaluations", "seconds.train")
 """Costs of a run to reach its target."""
 
 
@@ -258,7 +258,7 @@ def _table(ranked: Sequence[Configuration], metric: str) -> list[str]:
     shown = ranked[:MOST_LINES]
     keys = list(dict.fromkeys(key for configuration in shown for key in configuration.settings))
     is_target_reached = any(Status.TARGET_REACHED in c.statuses for c in ranked)
-    costs = list(COSTS) if is_target_reached else []
+    costs = list(COSTS_TO_TARGET) if is_target_reached else []
     has_seeds = any(len(configuration.records) > 1 for configuration in ranked)
     head = [*keys, *(["runs"] if has_seeds else []), metric]
     head += ["deviation", "95 % interval"] if has_seeds else []
