@@ -20,7 +20,7 @@ from thinned import thinned
 CASES, TRIES = 100, 20
 
 SETTINGS = (
-    "data=regression", "data.rows=200", "lr=0.01", "epochs=60", "checkpoint.every=2",
+    "data=regression", "data.rows=200", "lr=0.001", "epochs=60", "checkpoint.every=2",
     "logging.progress=false", "logging.max_points=20", "stopping.tolerance=null",
 )  # fmt: skip
 
