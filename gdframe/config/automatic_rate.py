@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gdframe.config.build import build, load_data
-from gdframe.config.optimizer_rate import lr_to_set
+from gdframe.config.optimizer_rate import factor_of_rate
 from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.learning_rate import AUTO, FALLBACK
 from gdframe.diagnostics.learning_rate.automatic import choose_rate
@@ -28,10 +28,14 @@ def with_chosen_rate(
         return dict(config), ""
     config = {**config, "lr": FALLBACK}
     spec = build(config, load)
+    if not (factor := factor_of_rate(config, spec)):
+        name = config["optimizer"]["name"]
+        return config, f"lr=auto has no effect: optimizer={name} sets its rate to {spec.lr:g}"
     choice = choose_rate(
         spec.problem, spec.data, spec.loader, epochs=spec.epochs, stopping=spec.stopping
     )
-    return {**config, "lr": lr_to_set(config, spec, choice.lr)}, choice.reason
+    lr = choice.lr if factor == 1 else float(f"{choice.lr / factor:.12g}")
+    return {**config, "lr": lr}, choice.reason
 
 
 def loading_once() -> Callable[[Mapping[str, Any]], Dataset]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import logging
 import math
@@ -14,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from gdframe.config.construct import construct, warn_of_own_draws
-from gdframe.config.optimizer_rate import build_optimizer
 from gdframe.config.schema import standard
 from gdframe.config.validation import components, stopping_settings
 from gdframe.data.dataset import Dataset
@@ -35,6 +33,7 @@ from gdframe.registry import (
     LOSSES,
     METRICS,
     MODELS,
+    OPTIMIZERS,
     PENALTIES,
     SCHEDULES,
     STOPPING,
@@ -118,11 +117,11 @@ def _build(config: Mapping[str, Any], data: Dataset) -> RunSpec:
     )
     _initialize(model, config["initializer"], seed=seed)
     model.to(device=device, dtype=getattr(torch, config["dtype"]))
-    lr = config["lr"]
+    updated = {"params": model.parameters(), "lr": config["lr"]}
     return RunSpec(
         model=model,
         loss=loss,
-        optimizer=build_optimizer(config["optimizer"], model.parameters(), lr=lr, seed=seed),
+        optimizer=construct(OPTIMIZERS, config["optimizer"], seed=seed, **updated),
         loader=loader,
         data=data,
         penalty=construct(PENALTIES, config["penalty"], seed=seed),
@@ -244,8 +243,7 @@ def build_model(
 
     def build() -> nn.Module:
         with seeded(seed, Purpose.INITIALIZE):
-            own = copy.deepcopy(dict(settings))  # a constructor may change a list
-            model: nn.Module = MODELS.configured(own, features=features, outputs=outputs)
+            model: nn.Module = MODELS.configured(settings, features=features, outputs=outputs)
             if isinstance(model, nn.Module) and example is not None and is_lazy(model):
                 _fill_lazy_layers(model, example, settings["name"])
             return model

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
@@ -42,8 +41,7 @@ def construct(
 
     def build() -> T:
         with seeded(seed, Purpose.CONSTRUCT, zlib.crc32(registry.kind.encode())):
-            # a constructor may change a list that it is given, and is called again with it
-            return registry.configured(copy.deepcopy(dict(settings)), **supplied)
+            return registry.configured(settings, **supplied)
 
     component = build()
     if registry.kind != "optimizer":  # which is bound to the parameters

@@ -52,13 +52,19 @@ class PreparedRun:
 
     def warnings(self) -> list[str]:
         """Return warnings about settings that are valid but hardly intended."""
-        config = self.config
+        config, warnings = self.config, list[str]()
         if config["initializer"] == {"name": "zeros"} and config["model"]["name"] in ("mlp", "cnn"):
-            return [
+            warnings.append(
                 "initializer=zeros makes units of a layer equal, and training keeps them equal; "
                 "the default initializer draws random values"
-            ]
-        return []
+            )
+        if config["lr"] and self.spec.lr != config["lr"]:
+            warnings.append(
+                f"optimizer={config['optimizer']['name']}: its constructor multiplies lr by "
+                f"{self.spec.lr / config['lr']:.4g}; the verdict, advice and curves name the rate "
+                "it trains with"
+            )
+        return warnings
 
     def advice(self, *, data: bool = True, rate: bool = True) -> list[str]:
         """Return advice on the data, the learning rate and the diagnostics.

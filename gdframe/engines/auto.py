@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from gdframe.data.dataset import Dataset
-from gdframe.engines.base import CannotExecute, Engine, Problem
+from gdframe.engines.base import CannotExecute, Engine, Problem, refuse_changes
 from gdframe.engines.kernel_checks import KernelError
 from gdframe.engines.nodes import NotElementwiseError
 from gdframe.engines.probe import why_read_by_others
@@ -15,7 +15,6 @@ from gdframe.engines.row_order import check_loader
 from gdframe.engines.thread_limit import one_thread_if_small, products_of
 from gdframe.engines.verification import DifferenceError, runs_to_check
 from gdframe.errors import UserError, first_line
-from gdframe.hidden_state import HiddenState, with_state
 from gdframe.loaders.base import Loader
 from gdframe.registry import ENGINES
 from gdframe.schedules.base import Clock, check_schedule
@@ -95,8 +94,7 @@ def build_engine(
     try:
         if _has_copies(kind) and (reason := why_read_by_others(runs, loader)) is not None:
             raise CannotExecute(name, reason)
-        small = products_of(runs, data, loader.batch_size)
-        with one_thread_if_small(small):
+        with one_thread_if_small(products_of(runs, data, loader.batch_size)):
             with _undisturbed(name, runs, ["model"]):  # a loss may learn when it first encodes
                 engine: Engine = ENGINES.build(
                     name, runs=runs, data=data, loader=loader, epochs=epochs
@@ -113,8 +111,9 @@ def build_engine(
     return engine
 
 
-@contextmanager
-def _undisturbed(name: str, runs: Sequence[Problem], parts: Sequence[str]) -> Iterator[None]:
+def _undisturbed(
+    name: str, runs: Sequence[Problem], parts: Sequence[str]
+) -> AbstractContextManager[None]:
     """Refuse an engine whose trial steps change what components keep, and restore that.
 
     Only a few values are tried before: a rule may keep something at others alone.
@@ -131,15 +130,8 @@ def _undisturbed(name: str, runs: Sequence[Problem], parts: Sequence[str]) -> It
         watched |= {f"{part}{of_run}": run.parts[part] for part in parts}
         watched[f"optimizer{of_run}"] = type(run.optimizer)
         trained += run.objective.model.parameters()
-    watched = with_state(watched)
-    saved = HiddenState(watched, skip=trained) if watched else None
-    try:
-        yield
-        if saved is not None and (place := saved.changed()) is not None:
-            raise CannotExecute(name, f"a step changes {place}, which it keeps outside its state")
-    finally:
-        if saved is not None:
-            saved.restore()
+    reason = "a step changes {}, which it keeps outside its state"
+    return refuse_changes(name, watched, reason, skip=trained)
 
 
 def _has_copies(kind: object) -> bool:

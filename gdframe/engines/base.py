@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from gdframe.data.dataset import Dataset
 from gdframe.data.rows import Rows
 from gdframe.errors import UserError
-from gdframe.hidden_state import Guard, undisturbed
+from gdframe.hidden_state import Guard, HiddenState, with_state
 from gdframe.hidden_state.in_place import unchanged_rows
 from gdframe.loaders.base import Loader
 from gdframe.metrics.base import Metric
@@ -142,6 +142,28 @@ class CannotExecute(UserError):  # noqa: N818 (it is a refusal with a reason, no
         name = engine if isinstance(engine, str) else ENGINES.name_of(engine)
         super().__init__(f"engine={name} cannot execute this: {reason}")
         self.reason = reason
+
+
+@contextmanager
+def refuse_changes(
+    engine: Engine | str, parts: Mapping[str, Any], reason: str, skip: Iterable[object] = ()
+) -> Iterator[None]:
+    """Refuse an engine if the block changes what components keep, which is restored.
+
+    Args:
+        engine: the engine, or its name.
+        parts: the components, by the names of messages.
+        reason: of the refusal, with ``{}`` for the place that changes.
+        skip: objects that may change.
+
+    Raises:
+        CannotExecute: something changes.
+    """
+    parts = with_state(parts)
+    with HiddenState(parts, skip=skip) if parts else nullcontext() as saved:
+        yield
+        if saved is not None and (place := saved.changed()) is not None:
+            raise CannotExecute(engine, reason.format(place))
 
 
 class Engine(ABC):
@@ -287,10 +309,7 @@ class Engine(ABC):
             raise ValueError("there are no validation rows")
         return rows
 
-    @contextmanager
-    def _constant_design(self, model: nn.Module) -> Iterator[None]:
+    def _constant_design(self, model: nn.Module) -> AbstractContextManager[None]:
         """Refuse a model that changes when its design is computed in the block."""
-        with undisturbed(model=model) as saved:
-            yield
-            if saved is not None and (place := saved.changed()) is not None:
-                raise CannotExecute(self, f"its {place} changes when its design is computed")
+        reason = "its {} changes when its design is computed"
+        return refuse_changes(self, {"model": model}, reason)

@@ -32,6 +32,9 @@ OPTIONS: dict[str, Any] = {
 """Options of Inductor: no Python between steps, PyTorch's results, and a cache on disk."""
 
 
+PATIENCE = 5.0
+"""Seconds of compiling after which the user is told."""
+
 _temporary: list[tempfile.TemporaryDirectory[str]] = []
 
 
@@ -61,10 +64,6 @@ def told_if_slow() -> Iterator[None]:
         yield
     finally:
         timer.cancel()
-
-
-PATIENCE = 5.0
-"""Seconds of compiling after which the user is told."""
 
 
 def compiler() -> str | None:

@@ -1,4 +1,4 @@
-"""What ``functools.lru_cache`` holds for a function, and whether its results may be drawn."""
+"""Results that ``functools.lru_cache`` holds for a function, and whether they may be drawn."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ import types
 import typing
 import weakref
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
@@ -33,6 +34,9 @@ import torch
 
 LIBRARIES = ("torch", "numpy", "gdframe", "scipy", "pandas", "sklearn", "pyarrow", "numba")
 """Packages whose functions and classes are not searched for state."""
+
+NOT_SEARCHED = sys.stdlib_module_names | set(LIBRARIES)
+"""Modules that code may import without their state being looked at."""
 
 _SITES = {Path(str(package.__file__)).parent.parent for package in (torch, np)}
 _FOLDERS = (
@@ -208,39 +212,37 @@ def imported_by(
     """
     package = function.__globals__.get("__package__") or ""
     parts = package.split(".") if package else []
-    parents = ["", *(".".join(parts[:count]) for count in range(len(parts), 0, -1))]
+    parents = ["", *(f"{'.'.join(parts[:count])}." for count in range(len(parts), 0, -1))]
+    named, parts_of_packages = _imports_in(function.__code__)
     missing = None
-    for name in _names_of_imports(function.__code__):
-        paths = [f"{parent}.{name}".strip(".") for parent in parents]
-        is_library_name = name.partition(".")[0] in {*sys.stdlib_module_names, *LIBRARIES}
-        if not (is_library_name or any(path in sys.modules or _imports(path) for path in paths)):
-            missing = name
-    for parent in parents[1:] if "" in names else ():  # from . import NAME
-        for name in names - vars(sys.modules[parent]).keys() if parent in sys.modules else ():
-            _imports(f"{parent}.{name}")
+    for name in named - {""}:
+        paths = [parent + name for parent in parents]
+        is_known = name.partition(".")[0] in NOT_SEARCHED or any(map(_imports, paths))
+        missing = missing if is_known else name
+    for parent in parents[1:] if "" in named else ():  # from . import NAME
+        for name in parts_of_packages:
+            _imports(parent + name)
     modules = {
         name: sys.modules[path]
         for parent in reversed(parents)  # an absolute name comes last, and wins
         for name in names
-        if (path := f"{parent}.{name}".strip(".")) in sys.modules
+        if (path := (parent + name).rstrip(".")) in sys.modules
     }
     return modules, missing
 
 
 @lru_cache(maxsize=4096)
-def _names_of_imports(code: types.CodeType) -> set[str]:
-    return _named_by(code, ("IMPORT_NAME",))
+def _imports_in(code: types.CodeType) -> tuple[set[str], set[str]]:
+    """Return the modules that code imports, and what it imports from modules."""
+    return _named_by(code, ("IMPORT_NAME",)), _named_by(code, ("IMPORT_FROM",))
 
 
 def _imports(path: str) -> bool:
-    """Import a module; return whether that is possible."""
-    try:
-        is_there = bool(path) and importlib.util.find_spec(path) is not None
-        if is_there:
+    """Import a module if it exists; return whether it is imported."""
+    with suppress(Exception):  # of a user's module, which may raise anything
+        if path not in sys.modules and importlib.util.find_spec(path) is not None:
             importlib.import_module(path)
-    except Exception:  # of a user's module, which may raise anything
-        return False
-    return is_there
+    return path in sys.modules
 
 
 def slots_of(value: Any) -> list[str]:

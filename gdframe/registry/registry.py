@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import inspect
 import sys
@@ -90,7 +91,7 @@ class Registry(Generic[T]):
         Raises:
             UserError: the name or an argument is unknown, or a value has the wrong type.
         """
-        return self.configured({**values, "name": name})
+        return self._construct(name, values, self.key_of(name), {})
 
     def configured(
         self, settings: Mapping[str, Any], *, key: str | None = None, **supplied: Any
@@ -98,16 +99,22 @@ class Registry(Generic[T]):
         """Build the component that ``settings["name"]`` names, by ``build``.
 
         Args:
-            settings: name and arguments of the component.
+            settings: name and arguments of the component, plain values. The constructor gets a
+                copy of its own: it may change a list.
             key: where the user typed them, for messages; by default ``key_of`` the name.
             supplied: arguments that the run supplies.
         """
-        name = settings["name"]
+        name, values = settings["name"], {k: v for k, v in settings.items() if k != "name"}
         with typed_as({} if key is None else {self.kind: key}):
-            component = self.get(name)
-        key = key or self.key_of(name)
+            self.get(name)
+        return self._construct(name, copy.deepcopy(values), key or self.key_of(name), supplied)
+
+    def _construct(
+        self, name: str, settings: Mapping[str, Any], key: str, supplied: Mapping[str, Any]
+    ) -> T:
+        component = self.get(name)
         accepted = arguments(component)
-        everything = {k: v for k, v in settings.items() if k != "name"} | supplied
+        everything = {**settings, **supplied}
         values = {k: v for k, v in everything.items() if k in accepted or k not in self.supplied}
         left_out = [name for name in supplied if name not in accepted]
         checked = check_arguments(key, accepted, values, left_out)

@@ -168,7 +168,9 @@ def files(tmp_path):
     return sorted([*texts, *loops])
 
 
-@pytest.mark.parametrize(("arguments", "words"), thinned(CASES, 4))
+@pytest.mark.parametrize(
+    ("arguments", "words"), thinned(CASES, 4), ids=[" ".join(c[0]) for c in CASES]
+)
 def test_invalid_input(gdframe, files, tmp_path, arguments, words):
     done = gdframe(*arguments)
     assert done.code == 2, done.out + done.err

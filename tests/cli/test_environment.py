@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from thinned import thinned
 
 QUICK = ("epochs=2", "logging.progress=false", "hydra.run.dir=made")
 
@@ -20,16 +21,10 @@ def shell(folder, redirection="", prefix="", **environment):
     )
 
 
-@pytest.mark.parametrize(
-    "redirection",
-    [
-        "| true; exit ${PIPESTATUS[0]}",
-        *(
-            pytest.param(words, marks=pytest.mark.slow)
-            for words in ("<&- >&- 2>&-", ">&-", ">&- 2>&-", "2>/dev/full")
-        ),
-    ],
-)
+REDIRECTIONS = ["| true; exit ${PIPESTATUS[0]}", "<&- >&- 2>&-", ">&-", ">&- 2>&-", "2>/dev/full"]
+
+
+@pytest.mark.parametrize("redirection", thinned(REDIRECTIONS, 5))
 def test_a_run_ends_without_its_streams(tmp_path, redirection):
     done = shell(tmp_path, redirection)
     assert done.returncode == 0, done.stderr
@@ -48,15 +43,11 @@ def test_output_that_a_full_disk_loses_is_told_after_the_run_is_saved(tmp_path):
 ASCII = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
+ENVIRONMENTS = [ASCII, {"HOME": "/nowhere"}, {"TMPDIR": "/nowhere"}, {"GDFRAME_CACHE": "/dev/null"}]
+
+
 @pytest.mark.parametrize(
-    "environment",
-    [
-        ASCII,
-        pytest.param({"HOME": "/nowhere"}, marks=pytest.mark.slow),
-        pytest.param({"TMPDIR": "/nowhere"}, marks=pytest.mark.slow),
-        pytest.param({"GDFRAME_CACHE": "/dev/null"}, marks=pytest.mark.slow),
-    ],
-    ids=lambda environment: next(iter(environment)),
+    "environment", thinned(ENVIRONMENTS, 4), ids=lambda environment: next(iter(environment))
 )
 def test_a_run_needs_no_temporary_folder_home_cache_or_utf_8(tmp_path, environment):
     done = shell(tmp_path, **environment)

@@ -103,7 +103,9 @@ FILES = {
 }
 
 
-@pytest.mark.parametrize(("arguments", "words"), thinned(CASES, 3))
+@pytest.mark.parametrize(
+    ("arguments", "words"), thinned(CASES, 3), ids=[" ".join(c[0]) for c in CASES]
+)
 def test_a_mistake_is_told_in_one_line_with_what_to_do(gdframe, tmp_path, arguments, words):
     for name, text in FILES.items():
         (tmp_path / name).write_text(text)

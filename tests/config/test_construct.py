@@ -35,18 +35,18 @@ from thinned import thinned
 from torch import nn
 import gdframe as gd
 
-def draw(library, n):
-    if library == "torch":
+def draw(package, n):
+    if package == "torch":
         return torch.randperm(n).tolist()
-    if library == "numpy":
+    if package == "numpy":
         return np.random.permutation(n).tolist()
     return random.sample(range(n), n)
 
 @gd.MODELS.register("subspace")
 class Subspace(nn.Module):
-    def __init__(self, features, outputs=1, *, library: str = "torch"):
+    def __init__(self, features, outputs=1, *, package: str = "torch"):
         super().__init__()
-        self.views = [draw(library, features)[:2] for _ in range(3)]
+        self.views = [draw(package, features)[:2] for _ in range(3)]
         self.units = nn.ModuleList(nn.Linear(2, 1) for _ in self.views)
         self.last = nn.Linear(3, outputs)
 
@@ -56,17 +56,17 @@ class Subspace(nn.Module):
 
 @gd.LOADERS.register("once")
 class Once(gd.Loader):
-    def __init__(self, rows, batch_size=8, *, library: str = "torch"):
+    def __init__(self, rows, batch_size=8, *, package: str = "torch"):
         super().__init__(rows, batch_size)
-        self.drawn = torch.tensor(draw(library, rows))
+        self.drawn = torch.tensor(draw(package, rows))
 
     def order(self, epoch, seed):
         return self.drawn
 
 @gd.LOSSES.register("noisy")
 class Noisy(gd.Loss):
-    def __init__(self, *, library: str = "torch"):
-        self.scale = 1.0 + draw(library, 1000)[0]
+    def __init__(self, *, package: str = "torch"):
+        self.scale = 1.0 + draw(package, 1000)[0]
 
     def __call__(self, outputs, targets):
         return (outputs - targets).square().mean() / self.scale
@@ -76,30 +76,30 @@ class Noisy(gd.Loss):
 
 @gd.SCHEDULES.register("jumpy")
 class Jumpy(gd.Schedule):
-    def __init__(self, *, library: str = "torch"):
-        self.level = 0.1 + draw(library, 1000)[0] / 1000
+    def __init__(self, *, package: str = "torch"):
+        self.level = 0.1 + draw(package, 1000)[0] / 1000
 
     def factor(self, epochs, clock):
         return np.full(len(epochs), self.level)
 
-@gd.INITIALIZERS.register("library")
-class Library(gd.Initializer):
-    def __init__(self, *, library: str = "torch"):
-        self.library = library
+@gd.INITIALIZERS.register("package")
+class Package(gd.Initializer):
+    def __init__(self, *, package: str = "torch"):
+        self.package = package
 
     def draw(self, name, shape, random):
-        return torch.tensor(draw(self.library, shape.numel()), dtype=torch.float64).reshape(shape)
+        return torch.tensor(draw(self.package, shape.numel()), dtype=torch.float64).reshape(shape)
 """
 WORDS = {
-    "model": ["model=subspace", "model.library={}"],
-    "loader": ["loader=once", "loader.library={}"],
-    "loss": ["loss=noisy", "loss.library={}"],
-    "schedule": ["schedule=jumpy", "schedule.library={}"],
-    "initializer": ["initializer=library", "initializer.library={}"],
+    "model": ["model=subspace", "model.package={}"],
+    "loader": ["loader=once", "loader.package={}"],
+    "loss": ["loss=noisy", "loss.package={}"],
+    "schedule": ["schedule=jumpy", "schedule.package={}"],
+    "initializer": ["initializer=package", "initializer.package={}"],
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")  # the plugin is registered once in a process
 def inputs(tmp_path_factory):
     """A plugin whose constructors draw, and a table."""
     folder = tmp_path_factory.mktemp("drawing")
@@ -115,8 +115,8 @@ def run(inputs, tmp_path):
     """Train in numbered folders."""
     numbers = itertools.count()
 
-    def train(kind, library, *words):
-        named = [word.format(library) for word in WORDS[kind]]
+    def train(kind, package, *words):
+        named = [word.format(package) for word in WORDS[kind]]
         table = ["data=table", f"data.path={inputs / 't.csv'}", "data.target=y"]
         plugin, folder = f"plugins=[{inputs / 'drawing.py'}]", tmp_path / str(next(numbers))
         return gd.train(plugin, *table, *named, "lr=0.01", *words, folder=folder)
@@ -124,9 +124,9 @@ def run(inputs, tmp_path):
     return train
 
 
-@pytest.mark.parametrize(("library", "kind"), thinned(itertools.product(DRAWS, WORDS), 4))
-def test_what_a_constructor_draws_follows_from_the_seed(run, kind, library):
-    first, again, other = (run(kind, library, "epochs=3", f"seed={s}") for s in (1, 1, 2))
+@pytest.mark.parametrize(("package", "kind"), thinned(itertools.product(DRAWS, WORDS), 4))
+def test_what_a_constructor_draws_follows_from_the_seed(run, kind, package):
+    first, again, other = (run(kind, package, "epochs=3", f"seed={s}") for s in (1, 1, 2))
     assert first.objective == again.objective
     assert first.objective != other.objective
 
@@ -135,11 +135,11 @@ def test_what_a_constructor_draws_follows_from_the_seed(run, kind, library):
 def test_a_resumed_run_and_predictions_have_what_was_drawn(
     run, gdframe, inputs, tmp_path, kind, seed
 ):
-    library, common = list(DRAWS)[seed % 3], [f"seed={seed}", "data.validation=0"]
-    run(kind, library, "epochs=2", *common)
+    package, common = list(DRAWS)[seed % 3], [f"seed={seed}", "data.validation=0"]
+    run(kind, package, "epochs=2", *common)
     folder, plugin = str(tmp_path / "0"), str(inputs / "drawing.py")
     assert gdframe("resume", folder, "epochs=4", f"plugins=[{plugin}]").code == 0
-    whole = run(kind, library, "epochs=4", *common)
+    whole = run(kind, package, "epochs=4", *common)
     resumed = json.loads((tmp_path / "0" / "result.json").read_text())
     assert resumed["objective"] == whole.objective
     done = gdframe("predict", folder, str(inputs / "t.csv"), "--plugins", plugin)

@@ -8,7 +8,6 @@ import pytest
 
 import gdframe as gd
 from gdframe.errors import UserError
-from gdframe.runs.log import warn_once
 
 PLUGIN = """
 import math
@@ -23,10 +22,25 @@ class Tenth(gd.GD):
 class Root(gd.GD):
     def __init__(self, params, lr=0.01):
         super().__init__(params, lr=math.sqrt(lr))
+
+@gd.OPTIMIZERS.register("fixed")
+class Fixed(gd.GD):
+    def __init__(self, params, lr=0.01):
+        super().__init__(params, lr=0.02)
+
+@gd.OPTIMIZERS.register("coincident")
+class Coincident(gd.GD):
+    def __init__(self, params):
+        super().__init__(params, lr=0.01)
+
+@gd.OPTIMIZERS.register("still")
+class Still(gd.GD):
+    def __init__(self, params, lr=0.01):
+        super().__init__(params, lr=0.0)
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")  # the plugin is registered once in a process
 def plugin(tmp_path_factory):
     file = tmp_path_factory.mktemp("rates") / "rates.py"
     file.write_text(PLUGIN)
@@ -64,6 +78,12 @@ def test_runs_of_a_sweep_get_the_rate_that_trains(plugin, tmp_path):
 def test_a_rate_in_no_fixed_ratio_is_refused_for_the_search_and_named(train, caplog):
     with pytest.raises(UserError, match=r"lr=auto: .*optimizer=root .* set a number"):
         train("root")
-    warn_once.cache_clear()
     assert train("root", "lr=0.0004").lr == pytest.approx(0.02)
     assert "optimizer=root: its constructor multiplies lr by 50;" in caplog.text
+
+
+@pytest.mark.parametrize(("name", "rate"), [("fixed", 0.02), ("coincident", 0.01), ("still", 0.0)])
+def test_an_optimizer_that_ignores_lr_trains_at_its_own_rate(train, name, rate):
+    result = train(name)
+    assert result.lr == rate
+    assert result.lr_reason == f"lr=auto has no effect: optimizer={name} sets its rate to {rate:g}"

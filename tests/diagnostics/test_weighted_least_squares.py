@@ -18,7 +18,7 @@ from gdframe.objective import Objective
 def test_stability_of_weighted_rows_is_that_of_scaled_rows():
     data, _ = pair_of_data("mse", standardize=False)
     model, loss = gd.Linear(3, 1, bias=False).double(), gd.MSE()
-    found = least_squares(Objective(model, loss, weighting=weighting_of(loss, data)), data)
+    quadratic = least_squares(Objective(model, loss, weighting=weighting_of(loss, data)), data)
     roots = relative(data.train.weights).sqrt()[:, None]
     scaled = gd.Dataset.from_arrays(
         roots * data.train.features, roots * data.train.targets, dtype=torch.float64
@@ -26,6 +26,6 @@ def test_stability_of_weighted_rows_is_that_of_scaled_rows():
     expected = least_squares(Objective(model, loss), scaled)
     optimizer = gd.Momentum(model.parameters(), lr=0.1)
     rule = LinearRule.of(gd.Problem(Objective(model, loss), optimizer, gd.Constant(), 0))
-    assert found.noisy_limit(rule, 4) == pytest.approx(expected.noisy_limit(rule, 4), rel=1e-9)
-    np.testing.assert_allclose(found.eigenvalues, expected.eigenvalues, rtol=1e-9)
-    assert found.minimum == pytest.approx(expected.minimum, rel=1e-9)
+    assert quadratic.noisy_limit(rule, 4) == pytest.approx(expected.noisy_limit(rule, 4), rel=1e-9)
+    np.testing.assert_allclose(quadratic.eigenvalues, expected.eigenvalues, rtol=1e-9)
+    assert quadratic.minimum == pytest.approx(expected.minimum, rel=1e-9)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from counting import Counting
 
 import gdframe as gd
 from gdframe.engines.nodes import NotElementwiseError
@@ -234,11 +235,7 @@ def test_the_sign_of_nan_is_zero_as_in_pytorch():
 
 
 def test_a_decision_by_a_counter_is_recorded():
-    class Late(gd.Optimizer):
-        @staticmethod
-        def init_state(params):
-            return {"t": gd.counters(params)}
-
+    class Late(Counting):
         @staticmethod
         def update(params, grads, state, hyper):
             t = [t + 1 for t in state["t"]]

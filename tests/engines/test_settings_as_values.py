@@ -10,6 +10,7 @@ import numbers
 
 import pytest
 import torch
+from counting import Counting
 from thinned import thinned
 
 import gdframe as gd
@@ -72,13 +73,9 @@ EFFECTS = {
 
 
 def rule_for(look, effect):
-    class Looking(gd.Optimizer):
+    class Looking(Counting):
         def __init__(self, params, lr, setting=0.5):
             super().__init__(params, {"lr": lr, "setting": setting})
-
-        @staticmethod
-        def init_state(params):
-            return {"t": gd.counters(params)}
 
         @staticmethod
         def update(params, grads, state, hyper):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from counting import Counting
 
 import gdframe as gd
 from gdframe.engines.inductor import options
@@ -103,15 +104,11 @@ def test_what_is_written_is_computed(name):
     torch.testing.assert_close(actual, expected, rtol=1e-4, atol=0.0, equal_nan=True)
 
 
-class LowPrecision(gd.Optimizer):
+class LowPrecision(Counting):
     """Keeps weights in bfloat16 after a warm-up, which the first steps do not show."""
 
     def __init__(self, params, lr, *, warm=10.0):
         super().__init__(params, {"lr": lr, "warm": warm})
-
-    @staticmethod
-    def init_state(params):
-        return {"t": gd.counters(params)}
 
     @staticmethod
     def update(params, grads, state, hyper):

@@ -101,8 +101,9 @@ def test_all_that_a_run_says_is_that_of_repeated_rows(run, loss, words):
     if loss not in ("hinge", "squared_hinge"):  # separable: rounding decides what is known of it
         assert weighted.reason == repeated.reason
     assert weighted.lr == repeated.lr
-    for ours, theirs in zip(weighted.coefficients or [], repeated.coefficients or [], strict=True):
-        assert ours.value == pytest.approx(theirs.value, rel=1e-8, abs=1e-10)
+    pairs = zip(weighted.coefficients or [], repeated.coefficients or [], strict=True)
+    for actual, expected in pairs:
+        assert actual.value == pytest.approx(expected.value, rel=1e-8, abs=1e-10)
 
 
 BATCHES = product(["linear", "compiled"], ["sgd", "minibatch"], ["mse", "cross_entropy", "hinge"])

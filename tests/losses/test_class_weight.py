@@ -42,10 +42,10 @@ def test_weights_of_classes_are_those_of_pytorch():
     data = gd.Dataset.from_arrays(x, y, dtype=torch.float64)
     loss, outputs = gd.CrossEntropy(class_weight={0: 2.0, 2: 0.25}), torch.randn(ROWS, 3).double()
     objective = Objective(gd.Linear(3, 3).double(), loss, weighting=weighting_of(loss, data))
-    ours = objective.mean_loss(outputs, objective.encode(data.train).targets)
+    actual = objective.mean_loss(outputs, objective.encode(data.train).targets)
     weight = torch.tensor([2.0, 1.0, 0.25], dtype=torch.float64)
-    theirs = nn.functional.cross_entropy(outputs, data.train.targets, weight=weight)
-    assert ours.item() == pytest.approx(theirs.item(), rel=1e-12)
+    expected = nn.functional.cross_entropy(outputs, data.train.targets, weight=weight)
+    assert actual.item() == pytest.approx(expected.item(), rel=1e-12)
 
 
 def test_balanced_classes_have_one_sum_of_weights():

@@ -35,8 +35,8 @@ class Unweighted(gd.Metric):
 
 def test_a_loss_of_others_is_weighted_row_by_row():
     data, _ = pair_of_data("mse")
-    ours, theirs = (train(data, loss, "eager") for loss in (Squares(), gd.MSE()))
-    assert ours.objective == pytest.approx(theirs.objective, rel=1e-12)
+    actual, expected = (train(data, loss, "eager") for loss in (Squares(), gd.MSE()))
+    assert actual.objective == pytest.approx(expected.objective, rel=1e-12)
 
 
 @pytest.mark.parametrize("loss", [Sum, Spread])
@@ -70,6 +70,6 @@ class FlatTargets(gd.Loss):
 
 def test_flat_numbers_are_no_class_indices():
     data, _ = pair_of_data("mse")
-    ours, theirs = (train(data, loss, "eager") for loss in (FlatTargets(), gd.MSE()))
-    assert ours.objective == pytest.approx(theirs.objective, rel=1e-12)
-    assert ours.metrics["train"] == pytest.approx(theirs.metrics["train"], rel=1e-12)
+    actual, expected = (train(data, loss, "eager") for loss in (FlatTargets(), gd.MSE()))
+    assert actual.objective == pytest.approx(expected.objective, rel=1e-12)
+    assert actual.metrics["train"] == pytest.approx(expected.metrics["train"], rel=1e-12)

@@ -100,7 +100,7 @@ CHANGES = [
 ]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")  # the plugin is registered once in a process
 def words(tmp_path_factory):
     plugin = tmp_path_factory.mktemp("plugins") / "keeping.py"
     plugin.write_text(PLUGIN)

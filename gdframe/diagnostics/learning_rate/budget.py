@@ -35,7 +35,7 @@ SIZES = ((40, 12), (24, 8), (16, 6), (10, 4))
 """Points of the coarse grid, and of the finer one, from the largest search to the smallest."""
 
 WHOLE, LONG = 1.0, 0.25
-"""Wanted lengths of a trial, as shares of the run. The largest search that reaches WHOLE is taken,
+"""Wanted lengths of a trial, as shares of the run. The largest search that reaches WHOLE is run,
 else the largest that reaches LONG."""
 
 

@@ -1,4 +1,4 @@
-"""Saves what the classes of users' components keep, and restores it before each run of a sweep."""
+"""Saves what users' classes keep, and settings of the process, for each run of a sweep."""
 
 from __future__ import annotations
 
