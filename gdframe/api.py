@@ -71,8 +71,8 @@ def train(
         try:
             return train_run(
                 plain(config), run_folder, started=started, observers=observers,
-                write_config=lambda lr: run_folder.write_config_files(
-                    text_with_rate(config, text, lr), words, plugins=plugins
+                write_config=lambda lr, reason: run_folder.write_config_files(
+                    text_with_rate(config, text, lr, reason), words, plugins=plugins
                 ),
             )  # fmt: skip
         except UserError:

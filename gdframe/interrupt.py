@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -20,19 +20,33 @@ def signals() -> list[signal.Signals]:
     return ending
 
 
-def raise_outside_imports(number: int, frame: FrameType | None) -> None:
-    """Handle a signal: raise KeyboardInterrupt, or wait until a running import ends.
+@contextmanager
+def raising() -> Iterator[Callable[[], bool]]:
+    """Raise KeyboardInterrupt at SIGINT, SIGTERM and SIGHUP; yield whether it was raised.
 
-    Some libraries abort the process when an exception interrupts their import. During an import,
-    the signal is therefore sent again 0.05 s later.
+    Libraries may turn it into another error, so callers ask. Some libraries abort the process when
+    an exception interrupts their import. During an import, the signal is therefore sent again
+    0.05 s later.
     """
-    while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib") and _CAN_WAIT:
-            signal.signal(signal.SIGALRM, raise_outside_imports)
-            signal.setitimer(signal.ITIMER_REAL, 0.05)
-            return
-        frame = frame.f_back
-    raise KeyboardInterrupt
+    is_raised = False
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal is_raised
+        while frame is not None:
+            if frame.f_code.co_filename.startswith("<frozen importlib") and _CAN_WAIT:
+                signal.signal(signal.SIGALRM, handle)
+                signal.setitimer(signal.ITIMER_REAL, 0.05)
+                return
+            frame = frame.f_back
+        is_raised = True
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, handle) for number in signals()}
+    try:
+        yield lambda: is_raised
+    finally:
+        forget()
+        _restore(before)
 
 
 def forget() -> bool:
@@ -73,5 +87,9 @@ def interruptible() -> Iterator[Callable[[], str | None]]:
     try:
         yield name
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        _restore(before)
+
+
+def _restore(handlers: Mapping[signal.Signals, Any]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

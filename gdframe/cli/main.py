@@ -6,14 +6,12 @@ import argparse
 import os
 import shlex
 import shutil
-import signal
 import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from types import FrameType
 from typing import NamedTuple
 
 from gdframe.cli.streams import patient_streams
@@ -27,7 +25,7 @@ from gdframe.errors import (
     require_utf8,
     shortened,
 )
-from gdframe.interrupt import forget, raise_outside_imports, signals
+from gdframe.interrupt import raising
 from gdframe.runs.files import DISK_FULL, NotWrittenError
 from gdframe.runs.log import configure_log
 from gdframe.runs.sweep_folder import SweepFolder, sweep_of
@@ -47,24 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _interruptible(argv: list[str]) -> int:
     """Run a command line, which a signal interrupts; return its exit code."""
-    received: list[int] = []
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        raise_outside_imports(number, frame)
-
-    before = {number: signal.signal(number, interrupt) for number in signals()}
-    try:
-        return _run(argv)
-    except KeyboardInterrupt:
-        pass
-    except Exception:
-        if not received:  # an interrupt during an import can raise any error
-            raise
-    finally:
-        forget()
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with raising() as is_raised:
+        try:
+            return _run(argv)
+        except KeyboardInterrupt:
+            pass
+        except Exception as error:
+            if not is_raised():  # libraries turn an interrupt into any error
+                return _answer(error, debug="debug=true" in [word.lower() for word in argv])
     print("interrupted", file=sys.stderr)
     return Exit.INTERRUPTED
 
@@ -82,7 +70,7 @@ class _Verb(NamedTuple):
 
 
 def _run(argv: list[str]) -> int:
-    """Run a verb, or train; print an error as one message and return its exit code."""
+    """Run a verb, or train; return its exit code."""
     verbs = {
         "list": _Verb(_list),
         "inspect": _Verb(_inspect, logs_to_stderr=True),
@@ -94,38 +82,52 @@ def _run(argv: list[str]) -> int:
         "watch": _Verb(_watch, logs_to_stderr=True),
         "guide": _Verb(_guide),
     }
-    debug = "debug=true" in [argument.lower() for argument in argv]
-    try:
-        _distrust_working_folder()
-        for word in argv:
-            require_utf8(word)
-        if argv and not argv[0].startswith(("-", "+", "~")) and "=" not in argv[0]:
-            if argv[0] not in verbs:
-                from gdframe.config.hints import unknown_word
+    _distrust_working_folder()
+    for word in argv:
+        require_utf8(word)
+    if argv and not argv[0].startswith(("-", "+", "~")) and "=" not in argv[0]:
+        if argv[0] not in verbs:
+            from gdframe.config.hints import unknown_word
 
-                raise unknown_word(argv, list(verbs))
-            verb = verbs[argv[0]]
-            if verb.logs_to_stderr:
-                configure_log(sys.stderr)
-            code = verb.run(argv[1:])
-        else:
-            code = _train(argv)
-        try:
-            sys.stdout.flush()
-        except OSError as error:  # the run is saved
-            return _print_error(f"standard output: {error.strerror}", debug, Exit.FAILED)
-        return code
-    except UserError as error:
-        code = Exit.FAILED if isinstance(error, FailedError) else Exit.WRONG_INPUT
-        return _print_error(str(error), debug, code)
-    except OSError as error:
+            raise unknown_word(argv, list(verbs))
+        verb = verbs[argv[0]]
+        if verb.logs_to_stderr:
+            configure_log(sys.stderr)
+        code = verb.run(argv[1:])
+    else:
+        code = _train(argv)
+    try:
+        sys.stdout.flush()
+    except OSError as error:  # the run is saved
+        raise FailedError(f"standard output: {error.strerror}") from error
+    return code
+
+
+def _answer(error: Exception, debug: bool) -> int:
+    """Print an error as one message; return its exit code.
+
+    Args:
+        error: to be printed.
+        debug: whether to print its traceback, too.
+
+    Raises:
+        Exception: the error, if it is a fault of gdframe or of a component.
+    """
+    code = Exit.FAILED if isinstance(error, FailedError) else Exit.WRONG_INPUT
+    if isinstance(error, UserError):
+        message = str(error)
+    elif isinstance(error, OSError):
         where = f" {error.filename}" if error.filename else ""
         hint = "; free some space" if error.errno in DISK_FULL else ""
-        return _print_error(f"cannot read or write{where}: {error.strerror or error}{hint}", debug)
-    except Exception as error:
-        if (reason := reason_of(error)) is None:
-            raise
-        return _print_error(reason, debug)
+        message = f"cannot read or write{where}: {error.strerror or error}{hint}"
+    elif reason := reason_of(error):
+        message = reason
+    else:
+        raise error
+    if debug:
+        traceback.print_exception(error)
+    print(f"gdframe: {shortened(printable(message))}", file=sys.stderr)
+    return code
 
 
 NUMBA_SETTINGS = ".numba_config.yaml"
@@ -145,13 +147,6 @@ def _distrust_working_folder() -> None:
     with suppress(FileNotFoundError):  # the folder is removed
         if not {"", str(Path.cwd())} & set(sys.path):  # no checkout, which they must find
             os.environ["PYTHONSAFEPATH"] = "1"
-
-
-def _print_error(message: str, debug: bool, code: int = Exit.WRONG_INPUT) -> int:
-    if debug:
-        traceback.print_exc()
-    print(f"gdframe: {shortened(printable(message))}", file=sys.stderr)
-    return code
 
 
 def _train(argv: list[str]) -> int:

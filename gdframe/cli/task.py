@@ -125,8 +125,8 @@ class Task:
         look_as_before()
         result = train_run(
             plain(config), run, started=self.started,
-            write_config=lambda lr: run.write_config_files(
-                text_with_rate(config, text, lr), *texts, plugins
+            write_config=lambda lr, reason: run.write_config_files(
+                text_with_rate(config, text, lr, reason), *texts, plugins
             ),
         )  # fmt: skip
         self.started = time.perf_counter()

@@ -15,9 +15,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gdframe.config.schema import Schema
 from gdframe.diagnostics.learning_rate import AUTO
-from gdframe.errors import UserError, escaped
+from gdframe.errors import UserError, escaped, printable
 from gdframe.runs.parsing import MOST_VALUES, conform, parse_yaml
-from gdframe.runs.run_folder import MOST_CONFIG
+from gdframe.runs.run_folder import MOST_CONFIG, MOST_REASON
 
 MOST_REFERENCES = 16
 """Largest number of references in a stored config; each may double the size of the config."""
@@ -65,18 +65,26 @@ def config_text(config: DictConfig) -> str:
     return text
 
 
-def text_with_rate(config: DictConfig, text: str, lr: float) -> str:
+def text_with_rate(config: DictConfig, text: str, lr: float, reason: str) -> str:
     """Return the text of a config for a folder, with the learning rate that ``lr=auto`` chose.
 
     Args:
         config: of the run.
         text: of the config.
         lr: the learning rate of the run.
+        reason: why it was chosen, which becomes a comment: a run that ends before its first
+            checkpoint starts again with it. Empty if the user set the rate.
     """
-    if config.lr != AUTO:
-        return text
-    config.lr = lr
-    return config_text(config)
+    if config.lr == AUTO:
+        config.lr = lr
+        text = config_text(config)
+    return f"{text}# {printable(reason)}\n" if reason else text
+
+
+def stored_reason(text: str) -> str:
+    """Return the reason that ``text_with_rate`` added to the text of a config; else nothing."""
+    last = text.rstrip().rpartition("\n")[2].removeprefix("# ")
+    return printable(last[:MOST_REASON]) if last.startswith(f"lr={AUTO} ") else ""
 
 
 def check_size(text: str) -> None:

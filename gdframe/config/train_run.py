@@ -18,7 +18,7 @@ from gdframe.config.override_syntax import named_plugins, parse
 from gdframe.config.overrides import refuse_unheard
 from gdframe.config.prepare import PreparedRun, make_group, prepare
 from gdframe.config.schema import register_nodes
-from gdframe.config.stored import config_text, resolve, text_with_rate
+from gdframe.config.stored import config_text, resolve, stored_reason, text_with_rate
 from gdframe.config.trusted_plugins import digests, load_stored
 from gdframe.config.validation import check
 from gdframe.config.values import name_data, plain, read_config
@@ -47,7 +47,7 @@ def train_run(
     config: Mapping[str, Any],
     folder: RunFolder,
     *,
-    write_config: Callable[[float], None],
+    write_config: Callable[[float, str], None],
     resume: bool = False,
     started: float | None = None,
     observers: Sequence[Observer] = (),
@@ -57,8 +57,8 @@ def train_run(
     Args:
         config: plain values, checked.
         folder: folder of the run.
-        write_config: called with the learning rate as soon as it is known that the run can be
-            trained; writes the config of the run.
+        write_config: called with the learning rate, and why ``lr=auto`` chose it, as soon as it is
+            known that the run can be trained; writes the config of the run.
         resume: whether to continue from the newest checkpoint.
         started: start of the set-up, by ``time.perf_counter``.
         observers: watch the run besides those that the config names.
@@ -77,6 +77,8 @@ def train_run(
         with preparing() if config["logging"]["progress"] else nullcontext():
             load = loading_once()
             config, lr_reason = with_chosen_rate(config, load)
+            if resume and capture is None:  # it ended before its first checkpoint
+                lr_reason = stored_reason(folder.read_config_text())
             prepared = prepare(config, folder, load, lr_reason=lr_reason)
             group = make_group([prepared], [capture])
         run = prepared.run
@@ -85,7 +87,7 @@ def train_run(
             raise UserError(f"epochs={config['epochs']}: the run has already trained {done} epochs")
         run.observers = [*observers, *build_observers(config, folder, progress=True)]
         with storing():
-            write_config(config["lr"])
+            write_config(config["lr"], run.lr_reason)
         _log_advice(prepared, resume=resume)
         setup = time.perf_counter() - started
         result = _fit(prepared, group)
@@ -188,10 +190,10 @@ def _resume(run_folder: RunFolder, overrides: Sequence[str], started: float | No
         )
     text = config_text(config)
 
-    def write_config(lr: float) -> None:
+    def write_config(lr: float, reason: str) -> None:
         if named:
             run_folder.write_plugins(digests(plugins))
-        run_folder.write_config_text(text_with_rate(config, text, lr))
+        run_folder.write_config_text(text_with_rate(config, text, lr, reason))
 
     add_log(run_folder)
     name_data(after)

@@ -133,7 +133,7 @@ class Diagnostics(Diagnosis):
             if is_due and self.quadratic is None:
                 place = f"at epoch {epoch:,}"
                 self._spectrum.measure(parameters, place, smallest=self.smallest)
-            product = math.nan if self._rule is None else self._rule.limit * self._rule.lr
+            product = math.nan if self._rule is None else self._rule.product
             columns = self._spectrum.row(
                 row["lr"],
                 product if math.isfinite(product) else math.nan,

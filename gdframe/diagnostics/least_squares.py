@@ -19,7 +19,7 @@ from torch import Tensor
 from gdframe.data.dataset import Dataset
 from gdframe.data.rows import relative
 from gdframe.diagnostics.cache_key import RowsCache, settings_key
-from gdframe.diagnostics.linear_rule import LinearRule
+from gdframe.diagnostics.linear_rule import DIGITS, LinearRule
 from gdframe.diagnostics.mean_square import BatchNoise, shares_of
 from gdframe.engines.expansion import expand, penalized_columns, why_not_quadratic
 from gdframe.engines.probe import is_linear
@@ -100,11 +100,11 @@ class LeastSquares:
             rule: the update rule.
             batch_size: rows of a batch, drawn without replacement, below ``rows``.
         """
-        key = (rule.key, batch_size)
+        key = (rule.key, rule.product, batch_size)
         if key not in self._limits:
             noise = self._noise(batch_size)
             scale = None if noise is None else noise.limit(rule)
-            self._limits[key] = None if scale is None else scale * rule.lr
+            self._limits[key] = None if scale is None else float(f"{scale * rule.lr:.{DIGITS}g}")
         return self._limits[key]
 
     def is_on_part(self, batch_size: int) -> bool:

@@ -34,11 +34,14 @@ Array = NDArray[np.float64]
 _linear: dict[Any, bool] = {}
 """True for linear rules, by arithmetic and hyperparameters without the learning rate."""
 
-_products: dict[Any, float] = {}
-"""Largest stable products of learning rate and curvature, by the same keys."""
+_usual: dict[Any, float] = {}
+"""Largest stable products of learning rate and curvature, by the same keys: those found last."""
 
-_limits: dict[Any, float] = {}
-"""Largest stable curvatures, by arithmetic and all hyperparameters."""
+_products: dict[Any, float] = {}
+"""Largest stable products, by arithmetic and all hyperparameters."""
+
+DIGITS = 10
+"""Significant digits of a product: they do not depend on the learning rate it was found at."""
 
 GRID = np.geomspace(1e-6, 1e6, 4001)
 """Products of learning rate and curvature at which stability is checked."""
@@ -59,8 +62,8 @@ class LinearRule:
         >>> from gdframe.schedules import Constant
         >>> model = Quadratic()
         >>> run = Problem(Objective(model), GD(model.parameters(), lr=0.1), Constant(), seed=0)
-        >>> round(LinearRule.of(run).limit, 6)  # lr * curvature < 2
-        20.0
+        >>> LinearRule.of(run).product  # lr * curvature < 2
+        2.0
     """
 
     def __init__(self, rule: Rule, hyper: Mapping[str, Any]) -> None:
@@ -90,24 +93,26 @@ class LinearRule:
         return rule if _linear[rule.key] else None
 
     @property
-    def limit(self) -> float:
-        """The largest curvature at which the rule is stable; infinite if there is no limit."""
-        key = (self.key, self.lr)
-        if key not in _limits:
-            _limits[key] = self._limit()
-        return _limits[key]
+    def product(self) -> float:
+        """The largest product of learning rate and curvature at which the rule is stable.
 
-    def _limit(self) -> float:
-        product = _products.get(self.key)
-        if product is not None:  # usually the same for all learning rates
-            curvatures = np.array([1 - 1e-4, 1 + 1e-4]) * product / self.lr
-            inside, outside = self.radii(curvatures)
+        It is infinite if there is no limit.
+        """
+        key = (self.key, self.lr)
+        if key not in _products:
+            _products[key] = self._product()
+        return _products[key]
+
+    def _product(self) -> float:
+        usual = _usual.get(self.key)
+        if usual is not None:  # usually the same for all learning rates
+            inside, outside = self.radii(np.array([1 - 1e-4, 1 + 1e-4]) * usual / self.lr)
             if inside <= 1 + 1e-9 < outside:
-                return product / self.lr
-        limit = self._search()
-        if math.isfinite(limit):
-            _products[self.key] = limit * self.lr
-        return limit
+                return usual
+        product = self._search() * self.lr
+        if math.isfinite(product):
+            product = _usual[self.key] = float(f"{product:.{DIGITS}g}")
+        return product
 
     def _search(self) -> float:
         curvatures = GRID / self.lr

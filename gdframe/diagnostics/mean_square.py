@@ -81,7 +81,7 @@ class BatchNoise:
         gradients: its second moment grows at any learning rate. It is also None below ``LEAST``.
         """
         largest = float(self.eigenvalues[-1])
-        highest = rule.limit / largest * (1 - 1e-9)
+        highest = rule.product / rule.lr / largest * (1 - 1e-9)
         if rule.radii(np.array([highest * largest / 2]))[0] > 1 - FADING:
             return None
         start = np.tile(np.eye(len(self.eigenvalues)), (len(self.shares), 1, 1))

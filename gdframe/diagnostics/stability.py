@@ -151,7 +151,7 @@ def stability_of(
     """
     if rule is None or curvature is None or not curvature > 0:
         return None
-    product = rule.limit * rule.lr
+    product = rule.product
     if not math.isfinite(product):
         return None
     noisy, is_on_part = None, False

@@ -239,6 +239,27 @@ def test_nothing_remains_after_a_signal_during_set_up(tmp_path, delay):
     assert not paths or any(path.name == "result.json" for path in paths)
 
 
+@pytest.mark.parametrize(
+    ("name", "error"), [("SIGINT", "gdframe.UserError"), ("SIGTERM", "OSError")]
+)
+def test_a_signal_that_code_turns_into_an_error_interrupts(gdframe, tmp_path, name, error):
+    (tmp_path / "p.py").write_text(
+        "import os, signal, gdframe\n"
+        "@gdframe.MODELS.register('cut')\n"
+        "class Cut(gdframe.Linear):\n"
+        "    def __init__(self):\n"
+        "        try:\n"
+        f"            os.kill(os.getpid(), signal.{name})\n"
+        "            super().__init__()\n"
+        "        except BaseException as interrupt:\n"
+        f"            raise {error}('a sign of something else') from interrupt\n"
+    )
+    done = gdframe("plugins=[p.py]", "model=cut")
+    assert done.code == 130, done.err
+    assert "interrupted" in done.err
+    assert "something else" not in done.err
+
+
 def test_a_run_that_is_training_cannot_be_resumed(gdframe, tmp_path):
     run = start_eager(tmp_path / "busy", "variant=sgd", "epochs=100000", "lr=1e-9")
     try:

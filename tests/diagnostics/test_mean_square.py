@@ -94,7 +94,7 @@ def test_the_limit_of_a_rule_whose_state_does_not_fade_is_unknown():
     rule = Sums(model.parameters(), lr=0.01)
     run = gd.Problem(gd.Objective(model, gd.MSE()), rule, gd.Constant(), 0)
     linear = LinearRule.of(run)
-    assert linear.limit > 0
+    assert linear.product > 0
     assert least_squares(run.objective, data).noisy_limit(linear, 4) is None
     loader = gd.MiniBatch(data.rows, 4)
     diagnosis = gd.Diagnostics()

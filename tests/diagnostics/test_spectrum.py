@@ -123,7 +123,7 @@ def test_limits_equal_the_textbook(lr, beta):
     }
     for (rule, *decay), limit in limits.items():
         hyper = {"beta": decay[0]} if decay else {}
-        assert linear_rule(rule, lr=lr, **hyper).limit * lr == pytest.approx(limit, rel=1e-6)
+        assert linear_rule(rule, lr=lr, **hyper).product == pytest.approx(limit, rel=1e-6)
 
 
 def test_a_users_linear_rule_has_a_limit_and_adaptive_rules_have_none():
@@ -135,7 +135,7 @@ def test_a_users_linear_rule_has_a_limit_and_adaptive_rules_have_none():
         def update(params, grads, state, hyper):
             return [p - 0.5 * hyper["lr"] * g for p, g in zip(params, grads)], state
 
-    assert linear_rule(Halved, lr=0.1).limit * 0.1 == pytest.approx(4.0)
+    assert linear_rule(Halved, lr=0.1).product == pytest.approx(4.0)
     for rule in (gd.Adam, gd.RMSprop, gd.Adagrad):
         assert linear_rule(rule, lr=0.1) is None
     assert linear_rule(torch.optim.SGD, lr=0.1) is None
