@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -89,6 +90,11 @@ class Objective:
             raise ValueError("a Function takes no loss, and any other model needs one")
         self.model, self.loss, self.penalty = model, loss, penalty or NoPenalty()
         self.penalized, self.weighting = self.penalty.select(model), weighting
+
+    @property
+    def components(self) -> dict[str, Any]:
+        """The model, the loss and the penalty, by these names."""
+        return {"model": self.model, "loss": self.loss, "penalty": self.penalty}
 
     def batch_loss(self, features: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss over a batch, a 0-d tensor; ``targets`` as the loss encodes them."""

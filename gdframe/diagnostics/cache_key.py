@@ -47,29 +47,29 @@ def settings_key(component: object) -> Hashable | None:
         if has_attachments(component):
             return None
         modules = list(component.named_modules())
-    if not all(is_built_in(part) or _is_of_torch(part) for _, part in modules):
+    if not all(is_built_in(component) or _is_of_torch(component) for _, component in modules):
         return None
     try:
-        return tuple((name, type(part), _settings(part)) for name, part in modules)
+        return tuple((name, type(component), _settings(component)) for name, component in modules)
     except _UnknownError:
         return None
 
 
-def _is_of_torch(part: object) -> bool:
+def _is_of_torch(component: object) -> bool:
     """Return whether a module or an object is of a class of PyTorch, or None."""
-    return part is None or type(part).__module__.partition(".")[0] == "torch"
+    return component is None or type(component).__module__.partition(".")[0] == "torch"
 
 
-def _settings(part: Any) -> Hashable:
+def _settings(component: Any) -> Hashable:
     """Return attributes, slots and tensors of a component or of one module, without submodules."""
-    if not isinstance(part, nn.Module):
-        return _encoded(object.__getstate__(part))
-    attributes = {name: value for name, value in vars(part).items() if name not in INTERNALS}
+    if not isinstance(component, nn.Module):
+        return _encoded(object.__getstate__(component))
+    attributes = {name: value for name, value in vars(component).items() if name not in INTERNALS}
     parameters = {
         name: (p.shape, p.dtype, p.device) if p.requires_grad else p
-        for name, p in part.named_parameters(recurse=False)
+        for name, p in component.named_parameters(recurse=False)
     }
-    return _encoded([attributes, dict(part.named_buffers(recurse=False)), parameters])
+    return _encoded([attributes, dict(component.named_buffers(recurse=False)), parameters])
 
 
 def _encoded(value: Any) -> Hashable:

@@ -49,8 +49,7 @@ class Curvature:
         model, loss = objective.model, objective.loss
         self._names = [n for n, p in model.named_parameters() if p.requires_grad]
         # built-in components have tested derivatives
-        parts = (model, loss, objective.penalty)
-        self._is_checked = all(p is None or is_built_in(p) for p in parts)
+        self._is_checked = all(p is None or is_built_in(p) for p in objective.components.values())
         is_simple = is_linear_in_parameters(model) or isinstance(model, Function)
         size = sum(p.numel() for p in model.parameters())
         self.is_cheap = is_simple and size <= CHEAP and (loss is None or loss.curved)

@@ -72,7 +72,7 @@ def minimum_of(objective: Objective, data: Dataset) -> Minimum | None:
     is_smooth = is_built_in(loss) and loss.curved and why_not_quadratic_penalty(objective) is None
     if not is_smooth or not all(p.requires_grad for p in model.parameters()):
         return None
-    keys = [settings_key(part) for part in (model, loss, objective.penalty)]
+    keys = [settings_key(component) for component in objective.components.values()]
     known = _minima.get(data.train, keys, lambda: _by_newton(objective, data))
     return (
         None if known is None else Minimum(known[0], baseline_loss(loss, objective, data), known[1])

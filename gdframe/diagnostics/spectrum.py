@@ -55,8 +55,7 @@ def spectrum_at(
         ArithmeticError: a product is not finite, or the check fails.
     """
     size = sum(p.numel() for p in parameters.values())
-    parts = {"model": objective.model, "loss": objective.loss, "penalty": objective.penalty}
-    with undisturbed(**parts):
+    with undisturbed(**objective.components):
         is_exact = size <= SMALL and is_same_in_double(objective, parameters, rows)
         dtype = torch.float64 if is_exact else next(iter(parameters.values())).dtype
         if tolerance is None:
@@ -82,6 +81,6 @@ def largest_at_start(
         spectrum: computes the eigenvalues at some parameters.
     """
     start = {n: p.detach() for n, p in objective.model.named_parameters()}
-    keys = [settings_key(p) for p in (objective.model, objective.loss, objective.penalty)]
+    keys = [settings_key(p) for p in objective.components.values()]
     values = digest_of(start.values())
     return _starts.get(data.train, [*keys, values, most_rows], lambda: spectrum(start).largest)

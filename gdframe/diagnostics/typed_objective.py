@@ -68,9 +68,9 @@ def is_same_in_double(objective: Objective, parameters: Mapping[str, Tensor], ro
         parameters: the point, by name; those that are trained.
         rows: encoded.
     """
-    parts = (objective.model, objective.loss, objective.penalty)
+    components = objective.components.values()
     own = next(iter(parameters.values())).dtype
-    if own == torch.float64 or objective.loss is None or all(map(is_built_in, parts)):
+    if own == torch.float64 or objective.loss is None or all(map(is_built_in, components)):
         return True
     random, noise, gradients = torch.Generator().manual_seed(0), None, []
     try:

@@ -89,7 +89,7 @@ def build_engine(
     check_loader(loader, runs, epochs)
     clock = Clock(loader.steps_per_epoch, epochs)
     for run in {id(run.schedule): run for run in runs}.values():
-        check_schedule(run.schedule, clock, run.parts)
+        check_schedule(run.schedule, clock, run.components)
     kind = ENGINES.get(name)
     try:
         if _has_copies(kind) and (reason := why_read_by_others(runs, loader)) is not None:
@@ -112,7 +112,7 @@ def build_engine(
 
 
 def _undisturbed(
-    name: str, runs: Sequence[Problem], parts: Sequence[str]
+    name: str, runs: Sequence[Problem], components: Sequence[str]
 ) -> AbstractContextManager[None]:
     """Refuse an engine whose trial steps change what components keep, and restore that.
 
@@ -121,13 +121,13 @@ def _undisturbed(
     Args:
         name: of the engine. ``auto`` surrounds each engine that it tries; eager tries nothing.
         runs: some of them are looked at.
-        parts: the components that may not change, besides the update rule.
+        components: the components that may not change, besides the update rule.
     """
     watched: dict[str, Any] = {}
     trained: list[object] = []
     for index in runs_to_check(len(runs)) if name not in ("auto", "eager") else ():
         run, of_run = runs[index], f" of run {index}" if index else ""
-        watched |= {f"{part}{of_run}": run.parts[part] for part in parts}
+        watched |= {f"{component}{of_run}": run.components[component] for component in components}
         watched[f"optimizer{of_run}"] = type(run.optimizer)
         trained += run.objective.model.parameters()
     reason = "a step changes {}, which it keeps outside its state"

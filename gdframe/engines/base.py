@@ -77,7 +77,7 @@ class Problem:
     @cached_property
     def guard(self) -> Guard:
         """The guard around calls of components that nothing may change but steps."""
-        return Guard(self.parts)
+        return Guard(self.components)
 
     @cached_property
     def trained(self) -> list[str]:
@@ -86,11 +86,10 @@ class Problem:
         return [name for name, parameter in named if parameter.requires_grad]
 
     @property
-    def parts(self) -> dict[str, Any]:
-        """Return the parts that only steps may change, by their names in messages."""
-        o = self.objective
-        parts = {"model": o.model, "loss": o.loss, "penalty": o.penalty}
-        return {**parts, "optimizer": self.optimizer, "schedule": self.schedule}
+    def components(self) -> dict[str, Any]:
+        """Return the components that only steps may change, by their names in messages."""
+        others = {"optimizer": self.optimizer, "schedule": self.schedule}
+        return {**self.objective.components, **others}
 
 
 @dataclass(frozen=True)
@@ -146,21 +145,21 @@ class CannotExecute(UserError):  # noqa: N818 (it is a refusal with a reason, no
 
 @contextmanager
 def refuse_changes(
-    engine: Engine | str, parts: Mapping[str, Any], reason: str, skip: Iterable[object] = ()
+    engine: Engine | str, components: Mapping[str, Any], reason: str, skip: Iterable[object] = ()
 ) -> Iterator[None]:
     """Refuse an engine if the block changes what components keep, which is restored.
 
     Args:
         engine: the engine, or its name.
-        parts: the components, by the names of messages.
+        components: the components, by the names of messages.
         reason: of the refusal, with ``{}`` for the place that changes.
         skip: objects that may change.
 
     Raises:
         CannotExecute: something changes.
     """
-    parts = with_state(parts)
-    with HiddenState(parts, skip=skip) if parts else nullcontext() as saved:
+    components = with_state(components)
+    with HiddenState(components, skip=skip) if components else nullcontext() as saved:
         yield
         if saved is not None and (place := saved.changed()) is not None:
             raise CannotExecute(engine, reason.format(place))

@@ -47,7 +47,7 @@ class Eager(Engine):
         self._rates = [[g["lr"] for g in run.optimizer.param_groups] for run in self.runs]
         self._may_draw = [may_draw(run) for run in self.runs]
         self._order: tuple[tuple[int, int], Tensor | None] | None = None
-        self._parts_of_users: dict[int, dict[str, Any]] = {}
+        self._components_of_users: dict[int, dict[str, Any]] = {}
         self._leaves_traces: dict[int, bool] = {}  # whether evaluations of a run change components
         for run in self.runs:
             _ = run.trained  # as it is before the first step
@@ -154,10 +154,9 @@ class Eager(Engine):
         Parameters are copied only if the first evaluation changes something.
         """
         objective, leaves_traces = self.runs[index].objective, self._leaves_traces.get(index)
-        if index not in self._parts_of_users:
-            parts = {"model": objective.model, "loss": objective.loss, "penalty": objective.penalty}
-            self._parts_of_users[index] = with_state(parts)
-        own, skip = self._parts_of_users[index], self.data.tensors
+        if index not in self._components_of_users:
+            self._components_of_users[index] = with_state(objective.components)
+        own, skip = self._components_of_users[index], self.data.tensors
         if not own:
             yield
             return

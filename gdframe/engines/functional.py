@@ -58,8 +58,7 @@ def check_functional(run: Problem, rows: Rows, strengths: Mapping[str, Tensor]) 
     for start in (starting_parameters(run), random_start(run, 0)):
         values = {name: start[f"model.{name}"] for name in params}
         for name, of_module, functional in terms:
-            parts = {"model": objective.model, "loss": objective.loss, "penalty": objective.penalty}
-            with undisturbed(**parts):
+            with undisturbed(**objective.components):
                 with holding(objective.model, values):
                     value, slopes = value_and_gradient(of_module, list(params.values()))
                 gradient, again = grad_and_value(functional)(values)

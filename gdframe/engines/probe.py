@@ -69,8 +69,7 @@ def _why_not_functional(run: Problem, data: Dataset, size: int) -> str | None:
         with torch.no_grad():
             return [objective.batch_loss(features, targets)]
 
-    parts = {"model": model, "loss": objective.loss, "penalty": objective.penalty}
-    with HiddenState(parts) as saved:
+    with HiddenState(objective.components) as saved:
         if saved.opaque:
             return _opaque_message(f"its {saved.opaque}")
         for call, mode in ((train, "training"), (evaluate, "evaluation")):
@@ -139,8 +138,7 @@ def why_not_as_declared(run: Problem, data: Dataset, loader: Loader) -> str | No
     Built-in components are checked only if hooks are attached to the model.
     """
     objective = run.objective
-    parts = (objective.model, objective.loss, objective.penalty)
-    are_built_in = all(p is None or is_built_in(p) for p in parts)
+    are_built_in = all(p is None or is_built_in(p) for p in objective.components.values())
     if are_built_in and not has_attachments(objective.model):
         return None
     return why_not_functional(run, data, loader) or _why_not_by_row(
@@ -160,17 +158,19 @@ def why_read_by_others(runs: Sequence[Problem], loader: Loader) -> str | None:
         objective = run.objective
         if not is_untouched_built_in(objective.model):
             models.append(objective.model)
-        parts = {"loss": objective.loss, "penalty": objective.penalty, "loader": loader}
-        others: dict[str, Any] = {n: p for n, p in parts.items() if not is_untouched_built_in(p)}
+        components = {"loss": objective.loss, "penalty": objective.penalty, "loader": loader}
+        others: dict[str, Any] = {
+            n: p for n, p in components.items() if not is_untouched_built_in(p)
+        }
         if not is_built_in(rule := type(run.optimizer)):
             readers[id(rule)] = f"its optimizer ({rule.__name__})", rule
         if not are_built_in(run.schedule):
             others["schedule"] = run.schedule
-        for what, part in others.items():
-            readers[id(part)] = f"its {what} ({type(part).__name__})", part
+        for what, component in others.items():
+            readers[id(component)] = f"its {what} ({type(component).__name__})", component
     if not readers and not models:
         return None
-    states = [HiddenState({name: part}, draws=False) for name, part in readers.values()]
+    states = [HiddenState({name: component}, draws=False) for name, component in readers.values()]
     for state in states:
         if state.opaque:
             return _opaque_message(state.opaque)

@@ -37,8 +37,8 @@ def may_draw(run: Problem) -> bool:
     objective, optimizer = run.objective, run.optimizer
     if has_attachments(objective.model):
         return True
-    parts = [*objective.model.modules(), objective.loss, objective.penalty, optimizer]
-    return not all(part is None or is_library(type(part)) for part in parts)
+    components = [*objective.model.modules(), objective.loss, objective.penalty, optimizer]
+    return not all(component is None or is_library(type(component)) for component in components)
 
 
 def copied(run: Problem) -> tuple[Objective, torch.optim.Optimizer]:

@@ -63,8 +63,8 @@ def _of_row(run: Problem, features: int) -> int:
     """
     model = run.objective.model
     size = sum(p.numel() for p in model.parameters())
-    parts = [*model.modules()]
-    is_simple = all(isinstance(part, SIMPLE) or is_built_in(part) for part in parts)
+    modules = [*model.modules()]
+    is_simple = all(isinstance(module, SIMPLE) or is_built_in(module) for module in modules)
     if is_simple or is_linear_in_parameters(model):
         return size
     return max(1, features) * (size + features)

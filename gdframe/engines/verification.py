@@ -170,9 +170,7 @@ def _restored(run: Problem) -> Iterator[None]:
     """Restore all that steps change."""
     objective, optimizer = run.objective, run.optimizer
     roots = {
-        "model": objective.model,
-        "loss": objective.loss,
-        "penalty": objective.penalty,
+        **objective.components,
         "optimizer": type(optimizer),
         "settings": settings_of_groups(optimizer),
     }
@@ -197,7 +195,7 @@ def _restored(run: Problem) -> Iterator[None]:
 def has_untouched_built_ins(run: Problem) -> bool:
     """Return whether model, loss and penalty are built in, with nothing attached to them."""
     objective = run.objective
-    return all(map(is_untouched_built_in, (objective.model, objective.loss, objective.penalty)))
+    return all(map(is_untouched_built_in, objective.components.values()))
 
 
 def check_evaluations(

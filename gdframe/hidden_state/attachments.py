@@ -15,13 +15,15 @@ GLOBAL_HOOKS = (
 """Where PyTorch registers hooks on all modules."""
 
 
-def is_untouched_built_in(part: Any) -> bool:
+def is_untouched_built_in(component: Any) -> bool:
     """Return whether a component is None, or is built in and has nothing attached."""
-    if part is None:
+    if component is None:
         return True
-    if not is_built_in(part):
+    if not is_built_in(component):
         return False
-    return not (has_attachments(part) if isinstance(part, nn.Module) else _is_changed(part))
+    return not (
+        has_attachments(component) if isinstance(component, nn.Module) else _is_changed(component)
+    )
 
 
 def has_attachments(model: nn.Module) -> bool:
@@ -33,11 +35,11 @@ def has_attachments(model: nn.Module) -> bool:
     )
 
 
-def _is_changed(part: Any) -> bool:
+def _is_changed(component: Any) -> bool:
     """Return whether an object has hooks, or methods that are not those of its class."""
     return any(
-        ("_hooks" in name and value) or callable(getattr(type(part), name, None))
-        for name, value in vars(part).items()
+        ("_hooks" in name and value) or callable(getattr(type(component), name, None))
+        for name, value in vars(component).items()
     )
 
 

@@ -21,20 +21,20 @@ ONE_AT_A_TIME = RLock()
 class Guard:
     """Notices that a component changes a run.
 
-    The parts are copied before a call, but only if they have changed since the last copy: several
-    calls between two updates share one.
+    The components are copied before a call, but only if they have changed since the last copy:
+    several calls between two updates share one.
 
     Args:
-        parts: what calls must leave as it is, by the names of messages.
+        components: what calls must leave as it is, by the names of messages.
 
     Attributes:
-        parts: more may be added before the first call.
+        components: more may be added before the first call.
         data: tensors that calls must leave too; they are not copied: only writes by torch are
             noticed.
     """
 
-    def __init__(self, parts: Mapping[str, Any]) -> None:
-        self.parts = dict(parts)
+    def __init__(self, components: Mapping[str, Any]) -> None:
+        self.components = dict(components)
         self.data: Sequence[Tensor] = ()
         self._saved: dict[str, HiddenState] = {}
 
@@ -52,10 +52,10 @@ class Guard:
             who: the component in messages, such as ``stopping rule Plateau``.
             component: the component that is called.
             arguments: of the call by name, which it must leave as they are, too.
-            own: the part that the component itself is, and may change.
+            own: name of the component that is called, which may change.
 
         Raises:
-            UserError: a user's component has changed a part, which is undone, or the data.
+            UserError: a user's component has changed another one, which is undone, or the data.
         """
         if is_built_in(component):
             yield
@@ -63,8 +63,10 @@ class Guard:
         with ONE_AT_A_TIME:
             arguments, saved = arguments or {}, self._saved.get(own)
             if saved is None or saved.changed() is not None:
-                parts = {name: part for name, part in self.parts.items() if name != own}
-                saved = self._saved[own] = HiddenState(parts, draws=False, skip=self.data)
+                components = {
+                    name: component for name, component in self.components.items() if name != own
+                }
+                saved = self._saved[own] = HiddenState(components, draws=False, skip=self.data)
             arguments_before = HiddenState(arguments, draws=False)
             tensors = [*(("data", t) for t in self.data), *arguments.items()]
             versions = [tensor._version for _, tensor in tensors]
@@ -86,16 +88,18 @@ class Guard:
                 )
 
 
-def undisturbed(**parts: Any) -> AbstractContextManager[HiddenState | None]:
+def undisturbed(**components: Any) -> AbstractContextManager[HiddenState | None]:
     """Return a context manager that restores the state of components when it exits.
 
     Built-in components keep no state, unless a user has attached hooks to them; its value is then
     None, else the saved state.
     """
-    changeable = with_state(parts)
+    changeable = with_state(components)
     return HiddenState(changeable) if changeable else nullcontext()
 
 
-def with_state(parts: Mapping[str, Any]) -> dict[str, Any]:
+def with_state(components: Mapping[str, Any]) -> dict[str, Any]:
     """Return the components that may keep state: all but built-in ones with nothing attached."""
-    return {n: part for n, part in parts.items() if not is_untouched_built_in(part)}
+    return {
+        n: component for n, component in components.items() if not is_untouched_built_in(component)
+    }

@@ -125,14 +125,14 @@ def _span(step: int, clock: Clock) -> tuple[int, int]:
     return begin, min(begin + SPAN, epoch_end)
 
 
-def check_schedule(schedule: Schedule, clock: Clock, parts: Mapping[str, Any]) -> None:
+def check_schedule(schedule: Schedule, clock: Clock, components: Mapping[str, Any]) -> None:
     """Check that a user's schedule is a function of the step alone, over the whole run.
 
     Args:
         schedule: is called for spans of steps, for single steps and for steps of many epochs; the
             ends of epochs and a sample of steps, if there are too many for all.
         clock: of the run.
-        parts: of the run, which the schedule must leave as they are.
+        components: of the run, which the schedule must leave as they are.
 
     Raises:
         UserError: a call returns other factors than another, or changes the schedule or the run.
@@ -141,9 +141,11 @@ def check_schedule(schedule: Schedule, clock: Clock, parts: Mapping[str, Any]) -
         return
     steps = _steps_to_try(clock)
     name = type(schedule).__name__
-    parts = {key: part for key, part in parts.items() if part is not schedule}
-    with HiddenState({**parts, "schedule": schedule}):
-        guard = Guard(parts)
+    components = {
+        key: component for key, component in components.items() if component is not schedule
+    }
+    with HiddenState({**components, "schedule": schedule}):
+        guard = Guard(components)
         with guard.around(f"schedule {name}", schedule):
             spans = list(dict.fromkeys(_span(int(step), clock) for step in steps))
             values = {

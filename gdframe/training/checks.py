@@ -1,4 +1,4 @@
-"""Checks that the parts of a run are of the right type and fit each other."""
+"""Checks that the components of a run are of the right type and fit each other."""
 
 from __future__ import annotations
 
@@ -45,19 +45,19 @@ KINDS: dict[str, tuple[Any, str]] = {
     "seed": (Integral, "a whole number"),
     "epochs": (Integral, "a whole number"),
 }
-"""For each part of a run, the classes it may be of, and their name in messages."""
+"""For each component of a run, the classes it may be of, and their name in messages."""
 
 
-def check_kinds(parts: Mapping[str, Any]) -> None:
-    """Check that the parts of a run are of the right kind.
+def check_kinds(components: Mapping[str, Any]) -> None:
+    """Check that the components of a run are of the right kind.
 
     Args:
-        parts: by the names in ``KINDS``.
+        components: by the names in ``KINDS``.
 
     Raises:
         UserError: names the first that is not.
     """
-    for name, value in parts.items():
+    for name, value in components.items():
         classes, expected = KINDS[name]
         if not isinstance(value, classes) or isinstance(value, bool):
             raise UserError(
@@ -104,8 +104,9 @@ def check_observers(observers: Any) -> list[Observer]:
 def readers_of_rows(problem: Problem) -> dict[str, Any]:
     """Return the users' components that see the rows, by their names in messages."""
     objective, metrics = problem.objective, problem.metrics or {}
-    parts = {"model": objective.model, "loss": objective.loss, "penalty": objective.penalty}
-    return with_state({**parts, **{f"metric {name}": m for name, m in metrics.items()}})
+    return with_state(
+        {**objective.components, **{f"metric {name}": m for name, m in metrics.items()}}
+    )
 
 
 def refuse_changed_rows(problem: Problem, data: Dataset) -> None:
@@ -118,7 +119,9 @@ def refuse_changed_rows(problem: Problem, data: Dataset) -> None:
     """
     others = readers_of_rows(problem)
     if others and data.checksum() != data.first_checksum:
-        named = " or ".join(f"{name} {type(part).__name__}" for name, part in others.items())
+        named = " or ".join(
+            f"{name} {type(component).__name__}" for name, component in others.items()
+        )
         raise UserError(
             f"{named}: writes into the rows it is given, and so changes the data; compute on a "
             "copy (features.clone(), targets.clone())"
@@ -132,7 +135,6 @@ def check_metrics(metrics: Mapping[str, Any], problem: Problem, data: Dataset) -
         UserError: one is of another kind or task, needs what the loss does not define, or fails.
     """
     objective = problem.objective
-    parts = {"model": objective.model, "loss": objective.loss, "penalty": objective.penalty}
     for name, metric in metrics.items():
         check_kinds({"metric": metric})
         if metric.task not in (None, data.task):
@@ -144,7 +146,7 @@ def check_metrics(metrics: Mapping[str, Any], problem: Problem, data: Dataset) -
             )
         tried = replace(problem, metrics={name: metric})
         try:
-            with undisturbed(**parts, metric=metric):
+            with undisturbed(**objective.components, metric=metric):
                 rows = objective.encode(data.train.take(slice(2)))
                 with seeded(problem.seed, Purpose.MODEL, device=rows.targets.device):
                     tried.evaluate(rows, data, gradient=False)

@@ -23,7 +23,7 @@ from gdframe.schedules import Clock
 from gdframe.stopping import EpochEnd, Memory, Status, Verdict, divergence_verdict
 from gdframe.stopping.rule_set import RuleError
 from gdframe.training.capture import Best, capture, copied, restore
-from gdframe.training.changing_parts import ChangingParts
+from gdframe.training.changing_components import ChangingComponents
 from gdframe.training.checks import check_observers
 from gdframe.training.evaluation import Evaluator, first_not_finite
 from gdframe.training.outcome import make_result
@@ -49,7 +49,7 @@ class Run:
         history: what was measured so far.
         memories: what each stopping rule remembers.
         best: for each rule that keeps the best parameters, where they are.
-        parts_at_build: copy of the parts, to notice changes before ``fit()``; None on the command
+        components_at_build: copy of them, to notice changes before ``fit()``; None on the command
             line.
         executed: steps executed, also those that a return to better parameters undid.
         engine: executes the run; set by ``seat``.
@@ -86,10 +86,10 @@ class Run:
         self.memories: dict[str, Memory] = {}
         self.best: dict[str, Best] = {}
         self.snapshots: Snapshots | None = None
-        self._parts = ChangingParts(spec)
+        self._components = ChangingComponents(spec)
         self.seconds_before = 0.0
         self.observer_states: dict[str, Tensor] = {}
-        self.parts_at_build: HiddenState | None = None
+        self.components_at_build: HiddenState | None = None
         self._is_advised, self.lr_reason = False, ""
         self._stopwatch: SharedStopwatch | None = None
 
@@ -166,7 +166,7 @@ class Run:
             new = [name for name in self.spec.stopping.rules if name not in self.memories]
             verdict = self._follow(self._epoch_end(), new)
         self.snapshots = Snapshots(self.snapshot())
-        self._parts.begin()
+        self._components.begin()
         failure = self._watchers.start(self.observer_states)
         return failure or verdict or self._catch_up()
 
@@ -288,7 +288,7 @@ class Run:
 
     def snapshot(self) -> Snapshot:
         """Return a copy of where the run is, for a way back in this process."""
-        return Snapshot(self.step, self.engine.state(self.index), self._parts.copied())
+        return Snapshot(self.step, self.engine.state(self.index), self._components.copied())
 
     def _replay(self, step: int) -> int:
         assert self.snapshots is not None
@@ -323,7 +323,7 @@ class Run:
     def capture(self) -> Capture:
         """Return copies of all that is needed to go on from here; observers are flushed before."""
         self._watchers.flush()
-        self._parts.warn_of_unsaved()
+        self._components.warn_of_unsaved()
         return capture(self)
 
     def restore(self, captured: Capture) -> None:
@@ -334,8 +334,8 @@ class Run:
             ValueError: it is of another model.
         """
         restore(self, captured)
-        if self.parts_at_build is not None:
-            self.parts_at_build = self.spec.saved_parts()
+        if self.components_at_build is not None:
+            self.components_at_build = self.spec.saved_components()
 
     def _evaluate(self, *, whole: bool = True) -> dict[str, float]:
         """Return a row of the history, evaluated at the current parameters."""

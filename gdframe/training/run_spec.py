@@ -1,4 +1,4 @@
-"""The parts that a run is built from."""
+"""The components that a run is built from."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class RunSpec:
             values are drawn before: inside ``gdframe.seeded``, or by ``gdframe.initialize``.
 
     Raises:
-        UserError: a part of the wrong kind, or parts that do not fit each other.
+        UserError: a component of the wrong kind, or components that do not fit each other.
     """
 
     model: nn.Module
@@ -92,7 +92,7 @@ class RunSpec:
         schedule = self.schedule or Constant()
         problem = Problem(self.objective, self.optimizer, schedule, int(self.seed), self.metrics)
         problem.guard.data = self.data.tensors
-        problem.guard.parts["loader"] = self.loader
+        problem.guard.components["loader"] = self.loader
         return problem
 
     @property
@@ -110,10 +110,10 @@ class RunSpec:
             columns += ["validation_loss", *(f"validation/{name}" for name in self.named_metrics)]
         return columns
 
-    def saved_parts(self) -> HiddenState:
+    def saved_components(self) -> HiddenState:
         """Return a copy of all that an engine is built from, but for parameters and data."""
-        parts = {
-            **self.problem.parts,
+        components = {
+            **self.problem.components,
             # engines read the numbers of built-in penalties again before they begin
             "penalty": type(self.penalty) if is_built_in(self.penalty) else self.penalty,
             "optimizer": self.optimizer.param_groups,
@@ -123,7 +123,7 @@ class RunSpec:
             "metric": self.metrics,
         }
         trained = (p for p in self.model.parameters() if p.requires_grad)
-        return HiddenState(parts, draws=False, skip=trained)
+        return HiddenState(components, draws=False, skip=trained)
 
     @cached_property
     def clock(self) -> Clock:

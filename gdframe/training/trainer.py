@@ -154,7 +154,7 @@ class Trainer:
     list of rules besides those of ``Stopping()``.
 
     Raises:
-        UserError: parts that do not fit each other.
+        UserError: components that do not fit each other.
 
     Example:
         >>> import gdframe
@@ -199,7 +199,7 @@ class Trainer:
         self._engine = built
         self.run.seat(Evaluator(built), 0)
         self._checksum = data.checksum()
-        self.run.parts_at_build = spec.saved_parts()
+        self.run.components_at_build = spec.saved_components()
 
     @property
     def engine(self) -> Engine:
@@ -220,7 +220,11 @@ class Trainer:
                 f"the run was changed after its trainer was built, and engine={name} cannot "
                 f"execute it any more: {reason}; build the trainer after the change"
             )
-        place = self.run.parts_at_build.changed() if self.run.parts_at_build is not None else None
+        place = (
+            self.run.components_at_build.changed()
+            if self.run.components_at_build is not None
+            else None
+        )
         if place is None and self._checksum != spec.data.checksum():
             place = "data"
         if place is not None:
@@ -231,7 +235,7 @@ class Trainer:
         try:
             return train_alone(RunGroup([self.run], self._engine))
         finally:
-            self.run.parts_at_build = spec.saved_parts()
+            self.run.components_at_build = spec.saved_components()
 
 
 def _set_automatic_rate(spec: RunSpec, lr: str) -> str:

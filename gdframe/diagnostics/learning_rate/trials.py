@@ -204,7 +204,7 @@ class Trials:
             return None
 
     def _train(self, rates: Sequence[float], steps: int) -> list[Trial]:
-        with undisturbed(**self.problem.parts) as saved:
+        with undisturbed(**self.problem.components) as saved:
             metrics = self.problem.metrics if self._needs_metrics else {}
             problem = replace(self.problem, metrics=metrics)
             engine = self.engine([with_lr(problem, lr) for lr in rates], steps)

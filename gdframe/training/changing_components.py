@@ -1,4 +1,4 @@
-"""The parts of a run that may keep state which no checkpoint holds."""
+"""The components of a run that may keep state which no checkpoint holds."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ REMEDIES = {
     "loader": "compute it from epoch and seed",
     "schedule": "compute it from the epoch",
 }
-"""Advice on state that checkpoints do not hold, by part."""
+"""Advice on state that checkpoints do not hold, by component."""
 
 MOST_NAMED = 3
 """Most places that a warning names."""
 
 
-class ChangingParts:
-    """Copies what the parts of a run keep besides the state that engines return.
+class ChangingComponents:
+    """Copies what the components of a run keep besides the state that engines return.
 
-    Built-in parts keep nothing and are not looked at.
+    Built-in components keep nothing and are not looked at.
 
     Args:
         spec: of the run.
@@ -37,23 +37,27 @@ class ChangingParts:
     def __init__(self, spec: RunSpec) -> None:
         self._spec = spec
         others = {"schedule": spec.schedule, "loader": spec.loader}
-        self._parts = with_state({**spec.problem.parts, **others})
+        self._components = with_state({**spec.problem.components, **others})
         self._at_start: HiddenState | None = None
 
     def copied(self) -> HiddenState:
         """Return a copy of the state of every component that a step calls, without globals."""
-        return HiddenState(self._parts, draws=False, skip=self._held(), code=False)
+        return HiddenState(self._components, draws=False, skip=self._held(), code=False)
 
     def begin(self) -> None:
-        """Note how the parts and the stopping rules are before the first step."""
+        """Note how the components and the stopping rules are before the first step."""
         if self._at_start is None:
             metrics = with_state(self._spec.metrics or {})
-            parts = {**self._parts, "stopping": with_state(self._spec.stopping.rules)}
-            parts |= {"metric": metrics} if metrics else {}
-            if self._parts:  # what a component writes to a parameter besides its values
+            components = {**self._components, "stopping": with_state(self._spec.stopping.rules)}
+            components |= {"metric": metrics} if metrics else {}
+            if self._components:  # what a component writes to a parameter besides its values
                 named = self._spec.model.named_parameters()
-                parts |= {f"model parameter {name}": vars(parameter) for name, parameter in named}
-            self._at_start = HiddenState(parts, draws=False, skip=[*self._held(), self._spec.data])
+                components |= {
+                    f"model parameter {name}": vars(parameter) for name, parameter in named
+                }
+            self._at_start = HiddenState(
+                components, draws=False, skip=[*self._held(), self._spec.data]
+            )
 
     def warn_of_unsaved(self) -> None:
         """Warn once of state that has changed since the start and is in no checkpoint."""
@@ -63,10 +67,10 @@ class ChangingParts:
         self._at_start = HiddenState({})  # warn once
         named = [p if {".", "["} & {*p} else f"attributes of {p}" for p in places[:MOST_NAMED]]
         more = f" and {len(places) - MOST_NAMED} more" * (len(places) > MOST_NAMED)
-        parts = {place.replace("[", ".").partition(".")[0].split(" ")[0] for place in places}
-        advice = [f"; {text}" for part, text in REMEDIES.items() if part in parts]
+        components = {place.replace("[", ".").partition(".")[0].split(" ")[0] for place in places}
+        advice = [f"; {text}" for component, text in REMEDIES.items() if component in components]
         also = ", and predictions with the saved model, start"
-        who = f"a resumed run{also if 'model' in parts else ' starts'}"
+        who = f"a resumed run{also if 'model' in components else ' starts'}"
         warn_once(
             f"checkpoints do not hold {', '.join(named)}{more}, which training changes: {who} anew "
             f"there{''.join(advice)}"
