@@ -30,7 +30,13 @@ from gdframe.config.folders import (
     register_resolver,
     unwritable,
 )
-from gdframe.config.hydra_internals import is_of_hydra, no_mode, split, wrapping_launchers
+from gdframe.config.hydra_internals import (
+    is_of_hydra,
+    no_mode,
+    refusing_unknown_paths,
+    split,
+    wrapping_launchers,
+)
 from gdframe.config.messages import explain, refuse_choices, refuse_several
 from gdframe.config.override_syntax import named_plugins, parse, quoted, with_plugins
 from gdframe.config.overrides import named_folder, refuse_many, refuse_unheard
@@ -86,7 +92,7 @@ def run_application(argv: list[str]) -> int:
     application = hydra.main(
         version_base="1.3", config_path=str(config_folder()), config_name="config"
     )(task)
-    words = [*flags, *(with_plugins(word, plugins) for word in overrides)]
+    words = [with_plugins(word, plugins) for word in overrides]
     with ExitStack() as stack:
         for folder in named_folders:
             stack.enter_context(hold(folder))
@@ -106,8 +112,9 @@ def run_application(argv: list[str]) -> int:
 
         try:
             with ExitStack() as launch:
-                launch.enter_context(_hydra_environment(words))
+                launch.enter_context(_hydra_environment([*words, *flags]))
                 launch.enter_context(_plugins_of_hydra())
+                launch.enter_context(refusing_unknown_paths())
                 launch.enter_context(wrapping_launchers(in_groups))
                 if not _may_set_mode(flags, parsed):
                     launch.enter_context(no_mode())

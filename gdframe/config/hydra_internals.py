@@ -13,7 +13,9 @@
 
 from __future__ import annotations
 
+import re
 import traceback
+import warnings
 from argparse import ArgumentError
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -59,7 +61,26 @@ def is_of_hydra(error: BaseException) -> bool:
     frames = traceback.extract_tb(error.__traceback__)
     parts = Path(frames[-1].filename).parts if frames else ()
     is_inside = bool({"hydra", "omegaconf", "antlr4", "yaml"} & set(parts))
-    return is_inside or isinstance(error, (HydraException, OmegaConfBaseException))
+    is_error_of_hydra = isinstance(error, (HydraException, OmegaConfBaseException))
+    return is_inside or is_error_of_hydra or configures_logging(error)
+
+
+def configures_logging(error: BaseException) -> bool:
+    """Return whether an error was raised while Hydra configured Python's logging."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return any(frame.name == "configure_logging" for frame in frames)
+
+
+@contextmanager
+def refusing_unknown_paths() -> Iterator[None]:
+    """Raise where Hydra would only warn that a folder of ``hydra.searchpath`` does not exist."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=f".*{UNKNOWN_PATH.pattern}")
+        yield
+
+
+UNKNOWN_PATH = re.compile(r"path=(.*) is not available")
+"""Hydra's message about a folder of ``hydra.searchpath`` that does not exist."""
 
 
 def combinations(overrides: Sequence[Override]) -> list[list[str]]:

@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gdframe.config.compose import compose_config
 from gdframe.config.hints import instead_of_choice, instead_of_number, suggestion
+from gdframe.config.hydra_internals import UNKNOWN_PATH, configures_logging
 from gdframe.config.override_syntax import parse
 from gdframe.config.schema import GROUPS, SEVERAL_GROUPS, Schema, names
 from gdframe.errors import InputError, UserError, bad_value, first_line, in_words, unknown
@@ -64,6 +65,10 @@ def explain(error: BaseException, overrides: Sequence[str], several: str = SWEEP
         if isinstance(cause, UserError):
             return cause
     message = first_line(error)
+    if (unknown_path := UNKNOWN_PATH.search(message)) is not None:
+        return UserError(f"hydra.searchpath: '{unknown_path[1]}' is not a folder with configs")
+    if configures_logging(error):
+        return UserError(f"hydra.job_logging, hydra.hydra_logging: Python refuses them ({message})")
     if message.startswith("Ambiguous value") or "requires --multirun" in message:
         text = message.split("'")[1]
         return InputError(text, f"gives several values; {several}{_or_as_a_list(text, overrides)}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from gdframe.config.validation import components
 from gdframe.config.values import dump_settings
 from gdframe.observers import Observer
-from gdframe.registry import OBSERVERS
+from gdframe.registry import OBSERVERS, is_built_in
 from gdframe.runs.run_folder import RunFolder
 
 KEYS = ("variant", "lr", "epochs", "batch_size", "seed", "dtype")
@@ -36,6 +37,34 @@ def build_observers(
     Raises:
         UserError: an observer cannot be built.
     """
+    supplied = {
+        "folder": folder.path,
+        "hyperparameters": hyperparameters(config, overrides or {}),
+        "text": {"config": f"```yaml\n{dump_settings(config)}```"},
+    }
+    return [
+        OBSERVERS.configured(settings, key=key, **supplied)
+        for name, (settings, key) in _chosen(config, progress=progress).items()
+        if only in (None, name)
+    ]
+
+
+def check_observers(config: Mapping[str, Any]) -> None:
+    """Check the settings of gdframe's observers, before anything is written.
+
+    Raises:
+        UserError: an observer cannot be built.
+    """
+    supplied = {"folder": Path(), "hyperparameters": {}, "text": {}}
+    for name, (settings, key) in _chosen(config, progress=False).items():
+        if is_built_in(OBSERVERS.get(name)):  # that of a user may write when it is built
+            OBSERVERS.configured(settings, key=key, **supplied)
+
+
+def _chosen(
+    config: Mapping[str, Any], *, progress: bool
+) -> dict[str, tuple[dict[str, Any], str | None]]:
+    """Return the settings of each observer by its name, and the key that they are under."""
     logging, checkpoint = config["logging"], config["checkpoint"]
     chosen: dict[str, dict[str, Any]] = {}
     if logging["tensorboard"]:
@@ -44,21 +73,12 @@ def build_observers(
         chosen["progress"] = {}
     if checkpoint["every"] is not None:
         chosen["checkpoint"] = dict(checkpoint)
-    chosen |= components(config, "observer")
+    chosen |= (named := components(config, "observer"))
     if "checkpoint" in chosen:  # the last: it is saved after the others have written
         chosen["checkpoint"] = chosen.pop("checkpoint")
-    supplied = {
-        "folder": folder.path,
-        "hyperparameters": hyperparameters(config, overrides or {}),
-        "text": {"config": f"```yaml\n{dump_settings(config)}```"},
-    }
     keys: dict[str, str | None] = {"tensorboard": "logging", "checkpoint": "checkpoint"}
-    keys |= dict.fromkeys(components(config, "observer"))
-    return [
-        OBSERVERS.configured({**settings, "name": name}, key=keys.get(name), **supplied)
-        for name, settings in chosen.items()
-        if only in (None, name)
-    ]
+    keys |= dict.fromkeys(named)
+    return {name: ({**settings, "name": name}, keys.get(name)) for name, settings in chosen.items()}
 
 
 def hyperparameters(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +19,7 @@ BYTES_OF_RUN = 4_000
 
 
 def named_folder(override: str) -> Path:
-    """Return the folder in an override such as ``sweep.dir=FOLDER``.
+    """Return the folder in an override such as ``sweep.dir=FOLDER``, without ``..`` in its path.
 
     Raises:
         UserError: the override is malformed, or names no folder.
@@ -26,7 +27,8 @@ def named_folder(override: str) -> Path:
     value = parse([override])[0].value()
     if not isinstance(value, str) or not value.strip():
         raise UserError(f"{override}: expected the name of a folder")
-    return Path(value)
+    folder = Path(value)
+    return Path(os.path.realpath(folder)) if ".." in folder.parts else folder
 
 
 def check_texts(overrides: Sequence[Any]) -> None:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from gdframe.engines.base import Problem
 from gdframe.engines.nodes import NotElementwiseError
-from gdframe.engines.probe import why_rule_not_pure
+from gdframe.engines.pure_rule import why_rule_not_pure
 from gdframe.engines.recorded_rule import rule_of
 from gdframe.engines.rule import Rule
 from gdframe.engines.stack import settings_of
@@ -40,7 +40,7 @@ _usual: dict[Any, float] = {}
 _products: dict[Any, float] = {}
 """Largest stable products, by arithmetic and all hyperparameters."""
 
-DIGITS = 10
+DIGITS = 8
 """Significant digits of a product: they do not depend on the learning rate it was found at."""
 
 GRID = np.geomspace(1e-6, 1e6, 4001)
@@ -103,6 +103,7 @@ class LinearRule:
             _products[key] = self._product()
         return _products[key]
 
+    @np.errstate(all="ignore")
     def _product(self) -> float:
         usual = _usual.get(self.key)
         if usual is not None:  # usually the same for all learning rates
@@ -151,6 +152,7 @@ class LinearRule:
         after = [np.broadcast_to(values, curvatures.shape) for values in (updated, *states)]
         return np.stack(after, axis=1)
 
+    @np.errstate(all="ignore")  # so may a tiny learning rate
     def _is_linear(self) -> bool:
         """Return whether the update maps sums to sums, and zero to zero."""
         x, y = np.random.default_rng(0).normal(size=(2, self._size))

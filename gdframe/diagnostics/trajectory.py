@@ -45,7 +45,7 @@ def unflatten(vector: Tensor, shapes: Mapping[str, torch.Size]) -> dict[str, Ten
     sizes = [shape.numel() for shape in shapes.values()]
     parts = torch.split(vector, sizes, dim=-1)
     return {
-        name: part.reshape(*part.shape[:-1], *shape)
+        name: part.reshape((*part.shape[:-1], *shape))
         for (name, shape), part in zip(shapes.items(), parts, strict=True)
     }
 

@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from gdframe.data.rows import Rows
 from gdframe.errors import UserError
 from gdframe.hidden_state import Guard, HiddenState, with_state
 from gdframe.hidden_state.in_place import unchanged_rows
+from gdframe.hidden_state.user_code import place_that_asks_for_gradients
 from gdframe.loaders.base import Loader
 from gdframe.metrics.base import Metric
 from gdframe.metrics.tally import Tally, default_metrics
@@ -67,7 +68,17 @@ class Problem:
         """
         objective, tally = self.objective, self.tally(data, rows)
         with unchanged_rows(objective.model, objective.loss, rows.features, rows.targets):
-            return objective.evaluate(rows, data, gradient=gradient, tally=tally)
+            evaluation = objective.evaluate(rows, data, gradient=gradient, tally=tally)
+            if not gradient or not self.asks_for_gradients:
+                return evaluation
+            tally = self.tally(data, rows)
+            value = objective.evaluate(rows, data, gradient=False, tally=tally)
+            return replace(value, gradient_norms=evaluation.gradient_norms)
+
+    @cached_property
+    def asks_for_gradients(self) -> str | None:
+        """The place where a component may compute something else where gradients are off."""
+        return place_that_asks_for_gradients(self.objective.components)
 
     def tally(self, data: Dataset, rows: Rows) -> Tally:
         """Return an empty tally of the run's metrics over rows, which are encoded."""

@@ -25,7 +25,8 @@ from gdframe.engines.compiled_step import Step
 from gdframe.engines.eager import Eager
 from gdframe.engines.inductor import cloned, compiler, options, selected, told_if_slow
 from gdframe.engines.inexact import InexactOperationError, RefuseInexact
-from gdframe.engines.probe import why_not_functional, why_rule_not_pure
+from gdframe.engines.probe import why_not_functional
+from gdframe.engines.pure_rule import why_rule_not_pure
 from gdframe.engines.row_order import depends_on_seed, row_order
 from gdframe.engines.rule_check import check_together
 from gdframe.engines.stack import Stack
@@ -69,11 +70,10 @@ class Compiled(Engine):
         self._orders: tuple[int, Tensor] | None = None
         self._picks_rows = depends_on_seed(loader) or loader.batch_size < loader.rows
         self._full_steps = loader.rows // loader.batch_size  # steps of an epoch with a full batch
-        few = self._products(self.runs, loader) < FEW_PRODUCTS
-        small = few and self._full_steps >= 4 * UNROLLED
-        self._unrolled = UNROLLED if small and self._picks_rows else 1
-        # the loop crashes if two states share memory, which happens where a rule computes them by
-        # the same expression; selecting between new and old values gives each its own memory
+        is_small = self._picks_rows and self._products(self.runs, loader) < FEW_PRODUCTS
+        self._unrolled = UNROLLED if is_small and self._full_steps >= 4 * UNROLLED else 1
+        # the loop crashes if two states share memory, as where one expression of a rule gives both;
+        # selecting between new and old values gives each its own memory
         self._selects_by_activity = self._unrolled > 1 or not is_built_in(self._stack.rule)
         for run in self.runs:
             run.objective.model.train()
@@ -88,8 +88,8 @@ class Compiled(Engine):
         except InexactOperationError as error:
             raise CannotExecute(self, f"a step uses {error}") from error
         except Exception as error:  # tracing and compiling may raise anything
-            reason = f"PyTorch does not compile it ({first_line(error)})"
-            raise CannotExecute(self, reason) from error
+            text = first_line(error)
+            raise CannotExecute(self, f"PyTorch does not compile it ({text})") from error
 
     @classmethod
     def why_not(cls, runs: Sequence[Problem], data: Dataset, loader: Loader) -> str | None:

@@ -48,7 +48,6 @@ class Eager(Engine):
         self._may_draw = [may_draw(run) for run in self.runs]
         self._order: tuple[tuple[int, int], Tensor | None] | None = None
         self._components_of_users: dict[int, dict[str, Any]] = {}
-        self._leaves_traces: dict[int, bool] = {}  # whether evaluations of a run change components
         for run in self.runs:
             _ = run.trained  # as it is before the first step
 
@@ -149,27 +148,20 @@ class Eager(Engine):
 
     @contextmanager
     def _without_traces(self, index: int) -> Iterator[None]:
-        """Restore what users' components change in an evaluation.
-
-        Parameters are copied only if the first evaluation changes something.
-        """
-        objective, leaves_traces = self.runs[index].objective, self._leaves_traces.get(index)
+        """Restore what users' components change in an evaluation."""
         if index not in self._components_of_users:
-            self._components_of_users[index] = with_state(objective.components)
-        own, skip = self._components_of_users[index], self.data.tensors
-        if not own:
+            components = self.runs[index].objective.components
+            self._components_of_users[index] = with_state(components)
+        if not (users := self._components_of_users[index]):
             yield
             return
-        if leaves_traces is False:
-            skip = [*skip, *objective.model.parameters()]
-        with HiddenState(own, draws=False, skip=skip) as saved:
-            if leaves_traces is None and saved.iterator:
+        with HiddenState(users, draws=False, skip=self.data.tensors) as saved:
+            if saved.iterator:
                 warn_once(
                     f"{saved.iterator} hides its state, as an iterator does: evaluations may "
                     "change it, and with it the run; keep numbers instead"
                 )
             yield
-            self._leaves_traces.setdefault(index, saved.changed() is not None)
 
 
 def one_step(

@@ -27,7 +27,8 @@ from gdframe.engines.expansion import (
     split_weights,
     why_not_quadratic,
 )  # fmt: skip
-from gdframe.engines.probe import why_not_as_declared, why_rule_not_pure
+from gdframe.engines.probe import why_not_as_declared
+from gdframe.engines.pure_rule import why_rule_not_pure
 from gdframe.engines.row_order import takes_all_rows
 from gdframe.engines.rule_check import check_together
 from gdframe.engines.structure import why_not_together, why_step_not_update

@@ -1,9 +1,10 @@
 """Operations that PyTorch's compiler computes otherwise than PyTorch does.
 
 Near zero, its vector code for some functions rounds as if the result were near one. It computes
-``a // b`` from the rounded ``a / b``. It skips the rounding to 16-bit types. Slow tests
-enumerate PyTorch's functions, and ways to write what a compiler may simplify, and hold this list
-complete.
+``a // b`` from the rounded ``a / b``. It skips the rounding to 16-bit types. It takes Python's
+``max(a, b)`` of tensors for ``torch.maximum``, which differs for NaN and for equal values. Slow
+tests enumerate PyTorch's functions, and ways to write what a compiler may simplify, and hold this
+list complete.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ class RefuseInexact(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 def _named(name: str, arguments: tuple[Any, Any], result: Any) -> str | None:
     """Return what an operation is called if it is compiled otherwise; else None."""
+    if name == "_local_scalar_dense":
+        return "a number or a decision of Python from a tensor (item, bool, min or max)"
     for value in tree_leaves(result):
         if isinstance(value, Tensor) and value.is_floating_point() and value.itemsize < 4:
             return f"numbers of {str(value.dtype).removeprefix('torch.')}"

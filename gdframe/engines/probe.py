@@ -6,7 +6,7 @@ All changes by trial calls are undone: a component is left as if it had not been
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,25 +14,25 @@ from torch.func import functional_call
 
 from gdframe.data.dataset import Dataset
 from gdframe.engines.base import Problem
-from gdframe.engines.problem_state import (
-    holding,
-    settings_of_groups,
-    starting_state,
-    trained_parameters,
-)
+from gdframe.engines.problem_state import holding, trained_parameters
 from gdframe.errors import first_line
 from gdframe.hidden_state import DRAWS, HiddenState, undisturbed
 from gdframe.hidden_state.attachments import has_attachments, is_untouched_built_in
 from gdframe.hidden_state.transparency import is_library
 from gdframe.loaders.base import Loader
 from gdframe.models.plain import is_linear_in_parameters
-from gdframe.optimizers.base import Optimizer, State
+from gdframe.randomness import restored_generators, seed_generators
 from gdframe.registry import is_built_in
 from gdframe.sameness import same_values
 from gdframe.schedules.base import are_built_in
 
 MODES = ("train", "eval", "zero_grad", "requires_grad_", "__setattr__", "__delattr__")
 """Methods of a module that the plain loop calls or causes, besides its forward."""
+
+OTHER_SEED = 1_234_567
+"""Seed of the second of two calls: a component may read a generator and leave it as it is."""
+
+Result = TypeVar("Result")
 
 MOST_ROWS = 512
 """Most rows for trial calls."""
@@ -55,6 +55,8 @@ def _why_not_functional(run: Problem, data: Dataset, size: int) -> str | None:
         return f"{name} has its own {method}, which only engine=eager calls as PyTorch does"
     with undisturbed(loss=objective.loss):
         rows = objective.encode(data.train.take(slice(size)))
+    if (place := run.asks_for_gradients) is not None:
+        return f"its {place} asks for gradients, which only engine=eager has as PyTorch has them"
     features, targets = rows.features.clone(), rows.targets.clone()
     parameters = trained_parameters(run)
 
@@ -71,16 +73,16 @@ def _why_not_functional(run: Problem, data: Dataset, size: int) -> str | None:
 
     with HiddenState(objective.components) as saved:
         if saved.opaque:
-            return _opaque_message(f"its {saved.opaque}")
+            return opaque_message(f"its {saved.opaque}")
         for call, mode in ((train, "training"), (evaluate, "evaluation")):
             try:
-                first, second = call(), call()
+                first, second = call(), with_other_seeds(call, features.device)
             except Exception as error:  # a model may raise anything
                 return f"{name} fails on {len(features)} rows ({first_line(error)})"
             if (place := saved.changed()) is not None:
                 return _change_message(name, model, place, mode)
-            if not _all_same(first, second):
-                return f"{name} gives another result when it is called again"
+            if not all_same(first, second):
+                return f"{name} gives another result when it is called again with other seeds"
             if call is train and any(grad is None for grad in first[1:]):
                 missing = next(
                     n for n, g in zip(parameters, first[1:], strict=True) if g is None
@@ -102,7 +104,7 @@ def _own_method(model: nn.Module) -> str | None:
     return None
 
 
-def _opaque_message(place: str) -> str:
+def opaque_message(place: str) -> str:
     """Return a message about a place whose state cannot be compared."""
     what = "an iterator, a file, the clock or a name looked up by text"
     return f"{place} hides its state, as {what} does"
@@ -173,7 +175,7 @@ def why_read_by_others(runs: Sequence[Problem], loader: Loader) -> str | None:
     states = [HiddenState({name: component}, draws=False) for name, component in readers.values()]
     for state in states:
         if state.opaque:
-            return _opaque_message(state.opaque)
+            return opaque_message(state.opaque)
     for model in models:
         name = f"its model ({type(model).__name__})"
         states.append(HiddenState({name: model}, draws=False, skip=model.parameters()))
@@ -240,7 +242,7 @@ def _is_design_of_features(model: Any, features: Tensor, expected: Tensor) -> bo
     named, random = dict(model.named_parameters()), torch.Generator().manual_seed(0)
     numbers = (torch.nan, torch.inf, -torch.inf, 0.0, 1.0)
     trials = [{n: torch.full_like(p, number) for n, p in named.items()} for number in numbers]
-    trials += [{n: s * _normal(p, random) for n, p in named.items()} for s in (1e-3, 1.0, 1e3, 1e9)]
+    trials += [{n: s * normal(p, random) for n, p in named.items()} for s in (1e-3, 1.0, 1e3, 1e9)]
     saved = HiddenState({"model": model})
     for values in trials:
         with holding(model, {name: value.clone() for name, value in values.items()}):
@@ -273,71 +275,20 @@ def telling_rows(values: Tensor, most: int) -> Tensor:
     return torch.cat([sizes.topk(4).indices, others.to(values.device)])
 
 
-def why_rule_not_pure(run: Problem) -> str | None:
-    """Return what a run's update rule depends on besides its arguments, or None."""
-    optimizer = run.optimizer
-    assert isinstance(optimizer, Optimizer)
-    rule = type(optimizer)
-    if is_built_in(rule):
-        return None
-    name = f"its optimizer ({rule.__name__})"
-    with HiddenState({"optimizer": rule, "settings": settings_of_groups(optimizer)}) as saved:
-        if saved.opaque:
-            return _opaque_message(f"its {saved.opaque}")
-        try:
-            reason = _try_rule(run, optimizer, saved.changed)
-        except Exception as error:  # a rule may raise anything
-            return f"{name} fails ({first_line(error)})"
-    return None if reason is None else f"{name} {reason}"
+def with_other_seeds(call: Callable[[], Result], device: torch.device) -> Result:
+    """Return what a call returns where all global generators have another seed."""
+    with restored_generators(device, all_libraries=True):
+        seed_generators(OTHER_SEED, device, all_libraries=True)
+        return call()
 
 
-@torch.no_grad()
-def _try_rule(
-    run: Problem, optimizer: Optimizer, changed: Callable[[], str | None]
-) -> str | None:  # fmt: skip
-    hyper = optimizer.hyper(optimizer.param_groups[0])
-    state = starting_state(run)
-    for values in state.values():
-        if any(not isinstance(value, Tensor) for value in values):
-            return "has a state that is not a tensor for each parameter"
-    random = torch.Generator().manual_seed(0)
-    like = [p.detach() for p in trained_parameters(run).values()]
-    points, grads = ([_normal(p, random) for p in like] for _ in range(2))
-    for _ in range(2):  # a rule may do more after its first update
-        calls = []
-        for _ in range(2):
-            old: State = {k: [v.clone() for v in values] for k, values in state.items()}
-            params, slopes = [p.clone() for p in points], [g.clone() for g in grads]
-            calls.append(optimizer.apply(params, slopes, old, hyper))
-            if (place := changed()) is not None:
-                what = "draws random numbers" if place == DRAWS else f"changes its {place}"
-                return f"{what} in an update"
-        (after, new), (again, renewed) = calls
-        if new.keys() != state.keys():
-            extra = ", ".join(sorted(new.keys() - state.keys()))
-            return f"has a state '{extra}' that is not in its init_state"
-        for key, values in new.items():
-            pairs = zip(values, state[key], strict=True)
-            if any(not isinstance(v, Tensor) or _form(v) != _form(like) for v, like in pairs):
-                return f"changes the shape or the type of its state '{key}'"
-        if any(_form(a) != _form(p) for a, p in zip(after, points, strict=True)):
-            return "changes the shape or the type of a parameter"
-        if not _all_same(after, again) or not all(_all_same(new[k], renewed[k]) for k in new):
-            return "gives another result when it is called again"
-        points = [p.detach().clone() for p in after]
-        state = {k: [v.detach().clone() for v in values] for k, values in new.items()}
-    return None
-
-
-def _normal(like: Tensor, random: torch.Generator) -> Tensor:
+def normal(like: Tensor, random: torch.Generator) -> Tensor:
+    """Return a tensor of normal draws with the shape and type of another."""
     return torch.randn(like.shape, generator=random, dtype=torch.float64).to(like)
 
 
-def _form(tensor: Tensor) -> tuple[Any, ...]:
-    return (tensor.shape, tensor.dtype, tensor.device)
-
-
-def _all_same(first: list[Any], second: list[Any]) -> bool:
+def all_same(first: list[Any], second: list[Any]) -> bool:
+    """Return whether two lists hold the same objects, or tensors of the same values."""
     return len(first) == len(second) and all(
         a is b or (isinstance(a, Tensor) and isinstance(b, Tensor) and same_values(a, b))
         for a, b in zip(first, second, strict=True)

@@ -26,6 +26,7 @@ from gdframe.engines.rule_check import compare, distinct
 from gdframe.engines.stack import settings_of
 from gdframe.engines.structure import is_number
 from gdframe.engines.symbol import Symbol
+from gdframe.hidden_state.user_code import place_that_catches_errors
 from gdframe.optimizers.base import Optimizer, State
 from gdframe.registry import is_built_in
 
@@ -67,6 +68,8 @@ def rule_of(runs: Sequence[Problem]) -> Rule:
     cached, key = _rules.get(optimizer), (list(map(typed, settings)), shapes)
     if cached is not None and cached[0] == key:
         return cached[1]
+    if (place := place_that_catches_errors({"its optimizer": rule})) is not None:
+        raise NotElementwiseError(f"{place} catches errors: what it does with numbers is not seen")
     initial, chosen = _initial_state(runs[0]), [settings[i] for i in distinct(settings)]
     recordings = [Recording(rule, hyper, params, initial, ["lr"]) for hyper in chosen]
     recorded = _unified(recordings, [rule_key(hyper) for hyper in chosen])
@@ -213,7 +216,7 @@ class Recording:
                 name: symbol(f"h{i}", SHARED, zero, is_coordinate=False)
                 for i, name in enumerate(varying)
             }
-            settings = {k: v for k, v in hyper.items() if k != "clip_norm"} | numbers
+            settings = {**hyper, **numbers}
             try:
                 old: State = {name: list(values) for name, values in state.items()}
                 after, changed = optimizer.update(list(w), list(g), old, settings)

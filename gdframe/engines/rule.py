@@ -16,7 +16,7 @@ Array = NDArray[Any]
 
 def rule_key(settings: Mapping[str, Any]) -> str:
     """Return a key of hyperparameters, with their types, but for the learning rate."""
-    rest = {name: value for name, value in settings.items() if name not in ("lr", "clip_norm")}
+    rest = {name: value for name, value in settings.items() if name != "lr"}
     return repr(typed(rest))
 
 

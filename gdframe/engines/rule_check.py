@@ -117,9 +117,8 @@ def _compare_update(
     )
     old = {k: [v.clone() for v in values] for k, values in state.items()}
     after, changed = optimizer.update(
-        [p.clone() for p in points], [g.clone() for g in grads], old,
-        {k: v for k, v in settings.items() if k != "clip_norm"},
-    )  # fmt: skip
+        [p.clone() for p in points], [g.clone() for g in grads], old, settings
+    )
     changed = {**old, **changed}
     pairs = [
         (f"parameter {i}", a, b) for i, (a, b) in enumerate(zip(recorded[0], after, strict=True))

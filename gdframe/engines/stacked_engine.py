@@ -23,7 +23,8 @@ from gdframe.engines.columns import Columns, RecordedColumns, columns
 from gdframe.engines.eager import Eager
 from gdframe.engines.expansion import as_array
 from gdframe.engines.functional import check_functional
-from gdframe.engines.probe import why_not_functional, why_rule_not_pure
+from gdframe.engines.probe import why_not_functional
+from gdframe.engines.pure_rule import why_rule_not_pure
 from gdframe.engines.row_order import row_order
 from gdframe.engines.rule_check import check_together
 from gdframe.engines.stack import Stack

@@ -13,6 +13,7 @@ from gdframe.engines.base import Problem
 from gdframe.optimizers.base import BOOKKEEPING, Optimizer, State
 from gdframe.optimizers.tensors import restored
 from gdframe.randomness import Purpose, seeded
+from gdframe.runs.model_file import adopt_buffers
 from gdframe.runs.packing import can_pack, pack, unpack
 from gdframe.sameness import PLAIN, same
 
@@ -90,15 +91,7 @@ def _with_extra_state(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def _load_model(model: nn.Module, values: Mapping[str, Any]) -> None:
-    expected = model.state_dict()
-    device = next(model.parameters()).device
-    modules = dict(model.named_modules())
-    for name, value in values.items():
-        owner, _, attribute = name.rpartition(".")
-        buffers = modules[owner]._buffers if owner in modules else {}
-        if attribute in buffers and _shape(expected.get(name)) != _shape(value):
-            # training creates it, or changes its size
-            buffers[attribute] = value.to(device, copy=True)
+    adopt_buffers(model, values)
     expected = model.state_dict()
     if {k: _shape(v) for k, v in expected.items()} != {k: _shape(v) for k, v in values.items()}:
         raise ValueError(f"the state is of another model: {sorted(values)} for {sorted(expected)}")

@@ -15,6 +15,7 @@ import torch
 from gdframe.engines.base import Problem
 from gdframe.engines.component_difference import first_difference
 from gdframe.hidden_state.attachments import has_hooks
+from gdframe.hidden_state.user_code import place_that_catches_errors
 from gdframe.optimizers.base import Optimizer
 from gdframe.optimizers.tensors import LOW_PRECISION
 from gdframe.registry import is_built_in
@@ -33,6 +34,11 @@ def why_not_together(runs: Sequence[Problem], *, losses_vary: bool = False) -> s
     for run in runs[1:]:
         if (component := difference(runs[0], run, losses_vary=losses_vary)) is not None:
             return f"the runs differ in their {component}, which must be equal in a run group"
+    if len(runs) > 1:
+        first = runs[0]
+        components = {**first.objective.components, "optimizer": type(first.optimizer)}
+        if (place := place_that_catches_errors(components)) is not None:
+            return f"its {place} catches errors, which in a run group may be those of other runs"
     return None
 
 
@@ -72,13 +78,14 @@ def _settings(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
     groups: list[dict[str, Any]] = []
     for group in optimizer.param_groups:
         values = optimizer.hyper(group) if isinstance(optimizer, Optimizer) else group
-        fixed = {k: v for k, v in values.items() if not (is_number(v) or k in ("params", CLIP))}
+        free = ("params", CLIP) if is_built_in(type(optimizer)) else ("params",)
+        fixed = {k: v for k, v in values.items() if not (is_number(v) or k in free)}
         groups.append({**fixed, "parameters": len(group["params"])})
     return groups
 
 
 CLIP = "clip_norm"
-"""A hyperparameter that counts as a number even if it is None, which means no limit."""
+"""A hyperparameter of built-in rules that counts as a number even if it is None: no limit."""
 
 
 def is_number(value: Any) -> bool:

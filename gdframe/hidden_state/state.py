@@ -78,6 +78,7 @@ class HiddenState:
         """The place of a value or code that hides its state, such as an iterator; None without."""
         self.iterator: str | None = None
         """The place of a value that no call may use without changing it, such as an iterator."""
+        self.functions: list[tuple[str, types.FunctionType]] = []  # of users, which steps may call
         generators = [torch.default_generator, random, np.random.mtrand._rand]
         if draws and torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             generators += torch.cuda.default_generators
@@ -236,8 +237,10 @@ class HiddenState:
         self._dict(f"{path} attribute", vars(function))
         if is_library(function):  # a wrapper of a library holds what it wraps, seen above
             return
-        if function.__name__ not in NOT_CALLED and (hidden := reflection_in(function, names)):
-            self.opaque = self.opaque or f"{path} ({hidden})"
+        if function.__name__ not in NOT_CALLED:
+            self.functions.append((path, function))
+            if hidden := reflection_in(function, names):
+                self.opaque = self.opaque or f"{path} ({hidden})"
         self._names(path, function.__globals__, names)
         modules, unseen = imported_by(function, names)
         for name, module in modules.items():

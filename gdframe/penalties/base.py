@@ -12,6 +12,14 @@ from torch import Tensor, nn
 from gdframe.errors import bad_value
 
 
+def absolute(w: Tensor) -> Tensor:
+    """Return ``|w|``, with the slope ``sign(w)``.
+
+    The second derivative of ``torch.abs`` imports PyTorch's compiler, which takes seconds.
+    """
+    return w * w.detach().sign()
+
+
 class Penalty(ABC):
     """Base class of penalties; a subclass defines ``value``.
 

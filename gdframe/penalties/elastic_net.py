@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gdframe.errors import bad_value
-from gdframe.penalties.base import Penalty
+from gdframe.penalties.base import Penalty, absolute
 from gdframe.registry import PENALTIES
 
 
@@ -39,7 +39,8 @@ class ElasticNet(Penalty):
     def value(self, weights: list[Tensor]) -> Tensor | float:
         """Return strength * (ratio * sum(|w|) + (1 - ratio) * sum(w^2))."""
         mixed = (
-            self.ratio * torch.sum(w.abs()) + (1 - self.ratio) * torch.sum(w * w) for w in weights
+            self.ratio * torch.sum(absolute(w)) + (1 - self.ratio) * torch.sum(w * w)
+            for w in weights
         )
         return self.strength * sum(mixed)
 

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from gdframe.penalties.base import Penalty
+from gdframe.penalties.base import Penalty, absolute
 from gdframe.registry import PENALTIES
 
 
@@ -33,7 +33,7 @@ class L1(Penalty):
 
     def value(self, weights: list[Tensor]) -> Tensor | float:
         """Return strength * sum(|w|)."""
-        return self.strength * sum(torch.sum(w.abs()) for w in weights)
+        return self.strength * sum(torch.sum(absolute(w)) for w in weights)
 
     @staticmethod
     def kernel(w: float, strength: float) -> tuple[float, float]:

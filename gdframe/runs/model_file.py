@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
@@ -60,6 +61,27 @@ def hidden_tensors(model: nn.Module) -> dict[str, Tensor]:
     }
 
 
+def adopt_buffers(model: nn.Module, values: Mapping[str, Any]) -> None:
+    """Give a module the stored buffers that training created, or gave another size or type.
+
+    Args:
+        model: its other buffers and its parameters stay as they are.
+        values: by the names of the module's ``state_dict``.
+    """
+    expected = model.state_dict()
+    device = next(model.parameters()).device
+    modules = dict(model.named_modules())
+    for name, value in values.items():
+        owner, _, attribute = name.rpartition(".")
+        buffers = modules[owner]._buffers if owner in modules else {}
+        if attribute in buffers and _form(expected.get(name)) != _form(value):
+            buffers[attribute] = value.to(device, copy=True)
+
+
+def _form(value: Any) -> tuple[torch.Size, torch.dtype] | None:
+    return (value.shape, value.dtype) if isinstance(value, Tensor) else None
+
+
 def load_model(model: nn.Module, values: Mapping[str, Any]) -> None:
     """Copy values that ``read_model`` returned into a module.
 
@@ -68,6 +90,7 @@ def load_model(model: nn.Module, values: Mapping[str, Any]) -> None:
     """
     state = dict(values)
     hidden: dict[str, Tensor] = state.pop(HIDDEN, {})
+    adopt_buffers(model, state)
     model.load_state_dict(state)
     for name, value in hidden.items():
         owner, _, attribute = name.rpartition(".")

@@ -121,6 +121,9 @@ CASES: list[tuple[list[str], str]] = [
     (["resume", "loop.py"], "loop.py"),
     (["report", "loop.py"], "loop.py"),
     (["hydra.run.dir=loop.py"], "cannot write to"),
+    (["hydra.run.dir=new/../b", "~data.test=1e3"], "cannot be deleted"),
+    (["hydra.searchpath=[x]"], "'x' is not a folder with configs"),
+    (["hydra.job_logging.handlers=null"], "Python refuses them"),
     (["list", "optimisers"], "did you mean 'optimizer'?"),
     (["list", "lr=1"], "not 'lr=1'"),
     *(([f"{key}={HUGE[:300]}"], "whole number") for key in COUNTS if key != "lr"),
@@ -169,7 +172,7 @@ def files(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"), thinned(CASES, 4), ids=[" ".join(c[0]) for c in CASES]
+    ("arguments", "words"), thinned(CASES, 7), ids=[" ".join(c[0]) for c in CASES]
 )
 def test_invalid_input(gdframe, files, tmp_path, arguments, words):
     done = gdframe(*arguments)
@@ -178,6 +181,22 @@ def test_invalid_input(gdframe, files, tmp_path, arguments, words):
     assert done.err.count("\n") == 1
     assert done.err.startswith("gdframe: ")
     assert done.out == ""
+    assert sorted(path.name for path in tmp_path.iterdir()) == files
+
+
+OF_RUNS = [c for c in CASES if all("=" in w and w[0] != "h" and "$" not in w for w in c[0])]
+"""Mistakes in the settings of a run, which a sweep may have too."""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"), thinned(OF_RUNS, 9), ids=[" ".join(c[0]) for c in OF_RUNS]
+)
+def test_invalid_input_of_a_sweep_leaves_nothing(gdframe, files, tmp_path, arguments, words):
+    number = ["lr=0.1,0.2"] if any("seed" in word for word in arguments) else ["seed=1,2"]
+    done = gdframe("-m", *arguments, *number)
+    assert done.code == 2, done.out + done.err
+    assert done.err.count("\n") == 1
+    assert words in done.err
     assert sorted(path.name for path in tmp_path.iterdir()) == files
 
 
@@ -238,6 +257,7 @@ def limited(folder, limit: int):
     )
 
 
+@pytest.mark.slow
 def test_nothing_remains_if_the_disk_is_full_from_the_start(tmp_path):
     done = limited(tmp_path, 2_000)
     assert done.returncode == 2, done.stdout + done.stderr
@@ -246,6 +266,7 @@ def test_nothing_remains_if_the_disk_is_full_from_the_start(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_run_can_be_resumed_after_the_disk_was_full(gdframe, tmp_path):
     done = limited(tmp_path, 6_000)
     assert done.returncode == 1, done.stdout + done.stderr

@@ -32,6 +32,7 @@ def test_a_run_ends_without_its_streams(tmp_path, redirection):
     assert (tmp_path / "made" / "result.json").is_file()
 
 
+@pytest.mark.slow
 def test_output_that_a_full_disk_loses_is_told_after_the_run_is_saved(tmp_path):
     done = shell(tmp_path, ">/dev/full")
     assert done.returncode == 1

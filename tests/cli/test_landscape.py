@@ -25,7 +25,10 @@ def train(folder, *words):
 @pytest.mark.parametrize(
     "words",
     [
-        ("data=diabetes", "variant=sgd", "engine=linear", "lr=0.01", "epochs=3"),
+        pytest.param(
+            ("data=diabetes", "variant=sgd", "engine=linear", "lr=0.01", "epochs=3"),
+            marks=pytest.mark.slow,
+        ),
         ("data=diabetes", "variant=batch", "engine=gram", "optimizer=momentum", "epochs=30"),
         ("data=iris", "model=mlp", "model.hidden=[4]", "engine=eager", "optimizer=adam",
          "epochs=4", "penalty=l2"),
@@ -65,6 +68,7 @@ def test_two_parameters_are_shown_exactly(tmp_path):
     assert shown.paths[0][-1] == pytest.approx([x.item(), y.item()])
 
 
+@pytest.mark.slow
 def test_one_parameter_two_parameters_and_the_line_between_runs(tmp_path):
     well = train(tmp_path / "well", "model=double_well", "model.start=[1.5]", "epochs=30")
     line = gd.landscape(well)

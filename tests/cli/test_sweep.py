@@ -107,6 +107,7 @@ def test_a_diverged_run_does_not_fail_the_sweep(gdframe):
     assert "1 max_epochs, 1 diverged" in done.out
 
 
+@pytest.mark.slow
 def test_invalid_values_are_refused_before_training(gdframe):
     done = gdframe("-m", "lr=0.1,fast")
     assert done.code == 2

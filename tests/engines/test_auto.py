@@ -129,17 +129,24 @@ def test_without_a_compiler_compiled_is_refused(monkeypatch):
     assert "it needs a C++ compiler" in reason
 
 
-def test_a_model_that_does_not_compile_is_refused_with_the_reason():
+@pytest.mark.parametrize(
+    ("condition", "reason"),
+    [
+        (lambda x: x.sum().item() > 0, "a number or a decision of Python from a tensor"),
+        (lambda x: len(torch.nonzero(x)) > 0, "PyTorch does not compile it"),
+    ],
+)
+def test_a_model_that_does_not_compile_is_refused_with_the_reason(condition, reason):
     class Branching(nn.Module):
         def __init__(self):
             super().__init__()
             self.layer = nn.Linear(3, 1)
 
         def forward(self, x):
-            return self.layer(x) if x.sum().item() > 0 else -self.layer(x)
+            return self.layer(x) if condition(x) else -self.layer(x)
 
     run = run_of(Branching())
-    with pytest.raises(gd.CannotExecute, match="PyTorch does not compile it"):
+    with pytest.raises(gd.CannotExecute, match=reason):
         gd.Compiled([run], DATA, gd.PerSample(30), epochs=1)
 
 

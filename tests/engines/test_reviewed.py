@@ -38,6 +38,7 @@ def seeded(make):
         return make()
 
 
+@pytest.mark.slow
 def test_tied_parameters_are_handed_on_under_all_their_names():
     loader = gd.MiniBatch(DATA.rows, 8)
     runs = [problem(seeded(Tied), lr=lr) for lr in (0.05, 0.1)]

@@ -47,7 +47,7 @@ def test_weights_stand_for_repeated_rows(loss, engine, rule):
     assert_equal_results(*runs, 1e-10)
 
 
-@pytest.mark.parametrize("engine", thinned(["compiled", "eager"], 2))
+@pytest.mark.parametrize("engine", thinned(["eager", "compiled"], 2))
 def test_weights_stand_for_repeated_rows_in_a_network(engine):
     def network(inputs: int, outputs: int) -> gd.MLP:
         return gd.MLP(inputs, outputs, hidden=[5], activation="tanh")
@@ -120,6 +120,7 @@ def test_engines_agree_on_batches_of_weighted_rows(run, engine, variant, loss):
 
 @pytest.mark.parametrize("loss", thinned(["cross_entropy", "mse", "hinge"], 3))
 @pytest.mark.parametrize("variant", thinned(["sgd", "batch"], 2))
+@pytest.mark.slow
 def test_many_runs_side_by_side_give_what_each_gives_alone(tmp_path, loss, variant):
     path, random = tmp_path / "t.csv", np.random.default_rng(0)
     rows = zip(features(), targets(loss), random.integers(0, 5, ROWS), strict=True)

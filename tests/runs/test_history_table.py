@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import tracemalloc
 
+import pytest
+
 from gdframe.runs.folder import Folder
 from gdframe.runs.history_table import HistoryTable
 
@@ -20,6 +22,7 @@ def test_columns_of_a_checkpoint_are_no_formulas_in_history(tmp_path):
     assert rows == [["0", "5.0", "1.0"], ["1", "6.0", "1.0"]]
 
 
+@pytest.mark.slow
 def test_a_long_history_is_read_a_row_at_a_time(tmp_path):
     (tmp_path / "history.csv").write_text("step\n" + "1\n" * 200_000)
     tracemalloc.start()

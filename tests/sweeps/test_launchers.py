@@ -76,6 +76,7 @@ def test_workers_train_groups_with_equal_results(gdframe, reference, launcher):
 
 
 @needs("joblib")
+@pytest.mark.slow
 def test_a_failed_run_in_a_worker_fails_the_sweep(gdframe, bad_rule):
     done = gdframe(
         "-m", "hydra/launcher=joblib", f"plugins=[{bad_rule}]", "optimizer=bad,gd", "epochs=1",

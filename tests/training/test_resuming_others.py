@@ -13,6 +13,15 @@ from others import MODELS, OPTIMIZERS, RULES, Descent, ListOfTensors, Unfreezes,
 
 import gdframe as gd
 from gdframe.runs.checkpoint_file import load_checkpoint, save_checkpoint
+from gdframe.runs.model_file import load_model, read_model, write_model
+
+METADATA = {
+    "config": {"model": {"name": "linear"}, "dtype": "float64", "plugins": [], "seed": 0},
+    "encoding": gd.Regression(rows=6, features=3).load().encoding.to_json(),
+    "task": "regression",
+    "outputs": 1,
+    "loss": None,
+}
 
 
 def stored(capture):
@@ -46,6 +55,17 @@ def test_an_optimizer_goes_on_wherever_it_keeps_its_state(optimizer):
 @pytest.mark.parametrize("model", MODELS, ids=lambda c: c.__name__)
 def test_a_model_goes_on_whatever_its_state_is_like(model, optimizer):
     assert_resumes(model=model, optimizer=lambda params: optimizer(params, lr=0.05))
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda c: c.__name__)
+def test_a_model_file_predicts_as_the_trained_model(model, tmp_path):
+    run = trainer(model=model)
+    run.fit()
+    trained, loaded = run.run.spec.model.eval(), model().double().eval()
+    write_model(tmp_path / "model", trained, METADATA)
+    load_model(loaded, read_model(tmp_path / "model")[1])
+    rows = torch.randn(5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(loaded(rows), trained(rows))
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda c: c.__name__)

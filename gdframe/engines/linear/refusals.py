@@ -9,7 +9,8 @@ from gdframe.data.dataset import Dataset
 from gdframe.engines.base import Problem
 from gdframe.engines.declared import declares, why_not_kernel
 from gdframe.engines.nodes import NotElementwiseError
-from gdframe.engines.probe import why_not_as_declared, why_rule_not_pure
+from gdframe.engines.probe import why_not_as_declared
+from gdframe.engines.pure_rule import why_rule_not_pure
 from gdframe.engines.recorded_rule import rule_of
 from gdframe.loaders.base import Loader
 from gdframe.models.plain import is_linear_in_parameters

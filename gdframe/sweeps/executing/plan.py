@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gdframe.config.build import load_data, needs_no_data
+from gdframe.config.observers import check_observers
 from gdframe.config.prepare import prepare
 from gdframe.config.validation import check
 from gdframe.data.dataset import Dataset
@@ -127,6 +128,7 @@ def _sort_in(
 ) -> None:
     config = job.config
     check(config)
+    check_observers(config)
     spec = prepare(config, job.run_folder, datasets.load).spec
     settings = ("loader", "batch_size", "engine", "epochs")
     start = starting_point(job)
