@@ -104,7 +104,7 @@ FILES = {
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"), thinned(CASES, 3), ids=[" ".join(c[0]) for c in CASES]
+    ("arguments", "words"), thinned(CASES, 6), ids=[" ".join(c[0]) for c in CASES]
 )
 def test_a_mistake_is_told_in_one_line_with_what_to_do(gdframe, tmp_path, arguments, words):
     for name, text in FILES.items():

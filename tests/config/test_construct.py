@@ -131,7 +131,7 @@ def test_what_a_constructor_draws_follows_from_the_seed(run, kind, package):
     assert first.objective != other.objective
 
 
-@pytest.mark.parametrize(("seed", "kind"), thinned(itertools.product([3, 0], WORDS), 4))
+@pytest.mark.parametrize(("seed", "kind"), thinned(itertools.product([3, 0], WORDS), 7))
 def test_a_resumed_run_and_predictions_have_what_was_drawn(
     run, gdframe, inputs, tmp_path, kind, seed
 ):

@@ -14,7 +14,7 @@ import gdframe as gd
 
 DATA = gd.Regression(rows=20, features=3, validation=0.2).load(dtype=torch.float64)
 ENGINES = [("linear", gd.MiniBatch(DATA.rows, 4)), ("gram", gd.FullBatch(DATA.rows)),
-           ("compiled", gd.MiniBatch(DATA.rows, 4))]  # fmt: skip
+           pytest.param("compiled", gd.MiniBatch(DATA.rows, 4), marks=pytest.mark.slow)]  # fmt: skip
 
 
 def train(engine, loader, model, optimizer, epochs=5, **more):

@@ -92,7 +92,7 @@ SETTINGS = [
 ]
 
 
-@pytest.mark.parametrize(("loss", "words"), thinned(product(LOSSES, SETTINGS), 13))
+@pytest.mark.parametrize(("loss", "words"), thinned(product(LOSSES, SETTINGS), 29))
 def test_all_that_a_run_says_is_that_of_repeated_rows(run, loss, words):
     common = [*words, "variant=batch", "data.validation=0", "epochs=25"]
     weighted, repeated = (run(loss, *common, kind=kind) for kind in ("weighted", "repeated"))
@@ -109,7 +109,7 @@ def test_all_that_a_run_says_is_that_of_repeated_rows(run, loss, words):
 BATCHES = product(["linear", "compiled"], ["sgd", "minibatch"], ["mse", "cross_entropy", "hinge"])
 
 
-@pytest.mark.parametrize(("engine", "variant", "loss"), thinned(BATCHES, 5))
+@pytest.mark.parametrize(("engine", "variant", "loss"), thinned(BATCHES, 11))
 def test_engines_agree_on_batches_of_weighted_rows(run, engine, variant, loss):
     words = ["data.validation=0.3", "epochs=4", "lr=0.02", f"variant={variant}"]
     words += ["batch_size=7"] if variant == "minibatch" else []

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
+from gdframe.data.reading.arrow_sizes import MAGIC, decompressed_size
 from gdframe.data.reading.database import database, file_literal, waiting_for
 from gdframe.data.reading.delimited import MOST_COLUMNS
 from gdframe.data.reading.text_file import COPIES, FEWER, TextFile
@@ -97,22 +98,27 @@ def size_of_parquet(file: Path) -> float:
 def read_feather(file: Path) -> pa.Table:
     """Return the columns of a Feather file; nested ones without their values."""
     with pa.memory_map(str(file)) as source:
-        reader = pa.ipc.open_file(source)
-        require_columns(file, len(reader.schema))
-        require_unique(file, reader.schema.names)
-        flat = [i for i, field in enumerate(reader.schema) if not _is_nested(field.type)]
+        require_memory(str(file), COPIES * decompressed_size(source), FEWER)
+        schema = _stream(source).schema
+        require_columns(file, len(schema))
+        require_unique(file, schema.names)
+        flat = [i for i, field in enumerate(schema) if not _is_nested(field.type)]
         options = pa.ipc.IpcReadOptions(included_fields=flat, use_threads=False)
         batches, size = [], 0
-        reader = pa.ipc.open_file(source, options=options)
-        for index in range(reader.num_record_batches):
-            batches.append(reader.get_batch(index))
-            size += batches[-1].nbytes
+        for batch in _stream(source, options):
+            batches.append(batch)
+            size += batch.nbytes  # a value may stand for many rows
             require_memory(str(file), COPIES * size, FEWER)
-        schema = pa.ipc.open_file(source).schema
         flat_schema = pa.schema([schema.field(i) for i in flat])
         table = pa.Table.from_batches(batches, flat_schema)
         table.validate(full=True)
         return _with_nested(table, schema)
+
+
+def _stream(source: pa.NativeFile, options: Any = None) -> pa.RecordBatchReader:
+    """Return a reader of the messages whose sizes were checked: those that follow the first."""
+    source.seek(MAGIC)
+    return pa.ipc.open_stream(source, options=options)
 
 
 def read_npz(file: Path) -> pa.Table:
