@@ -13,8 +13,11 @@ from torch import nn
 import gdframe as gd
 
 DATA = gd.Regression(rows=20, features=3, validation=0.2).load(dtype=torch.float64)
-ENGINES = [("linear", gd.MiniBatch(DATA.rows, 4)), ("gram", gd.FullBatch(DATA.rows)),
-           pytest.param("compiled", gd.MiniBatch(DATA.rows, 4), marks=pytest.mark.slow)]  # fmt: skip
+ENGINES = [
+    ("linear", gd.MiniBatch(DATA.rows, 4)),
+    ("gram", gd.FullBatch(DATA.rows)),
+    pytest.param("compiled", gd.MiniBatch(DATA.rows, 4), marks=pytest.mark.slow),
+]
 
 
 def train(engine, loader, model, optimizer, epochs=5, **more):
