@@ -109,11 +109,12 @@ class Task:
         from gdframe.sweeps.comparing.sweep_metric import check_metric, value_of, worst
 
         if values["sweep"]["pack"]:
-            from gdframe.sweeps.executing.worker import train_pack
+            from gdframe.sweeps.executing.worker import jobs_of_pack, train_pack
 
+            jobs = jobs_of_pack(values["sweep"])
             with storing():
                 RunFolder(folder).write_config_text(OmegaConf.to_yaml(config))
-            train_pack(values["sweep"])
+            train_pack(Path(values["sweep"]["dir"]), jobs)
             return None
         self.metric = values["sweep"]["metric"]
         check_metric(self.metric)

@@ -46,6 +46,11 @@ def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
         chosen, unknown = parser.parse_known_intermixed_args(list(argv))
     except ArgumentError as error:
         raise UserError(f"{error}; python -m gdframe --hydra-help shows all flags") from error
+    if chosen.experimental_rerun is not None:
+        raise UserError(
+            "--experimental-rerun: it loads a pickle, which may run code; python -m gdframe resume "
+            "continues a run"
+        )
     overrides = list(chosen.overrides)
     unknown += [word for word in overrides if "=" not in word and not word.startswith("~")]
     if unknown:

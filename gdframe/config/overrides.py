@@ -62,12 +62,18 @@ def refuse_unheard(overrides: Sequence[str]) -> None:
         first[key] = text
 
 
+OF_WORKERS = "sweep.pack: a sweep gives it to its workers; leave it out"
+"""The message about a key that is not the user's."""
+
+
 def refuse_many(overrides: Sequence[Override]) -> None:
     """Refuse a sweep whose runs do not fit in memory, before they are listed.
 
     Raises:
-        UserError: there are too many combinations of values.
+        UserError: there are too many combinations of values, or ``sweep.pack`` is set.
     """
+    if any(override.key_or_group == "sweep.pack" for override in overrides):
+        raise UserError(OF_WORKERS)
     runs = math.prod(max(1.0, _count_of_values(override)) for override in overrides)
     require_memory(f"a sweep of {runs:,.3g} runs", BYTES_OF_RUN * runs)
 

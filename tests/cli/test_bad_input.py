@@ -122,6 +122,8 @@ CASES: list[tuple[list[str], str]] = [
     (["report", "loop.py"], "loop.py"),
     (["hydra.run.dir=loop.py"], "cannot write to"),
     (["hydra.run.dir=new/../b", "~data.test=1e3"], "cannot be deleted"),
+    (["sweep.pack=[1]"], "a sweep gives it to its workers"),
+    (["--experimental-rerun=config.pickle"], "may run code"),
     (["hydra.searchpath=[x]"], "'x' is not a folder with configs"),
     (["hydra.job_logging.handlers=null"], "Python refuses them"),
     (["list", "optimisers"], "did you mean 'optimizer'?"),

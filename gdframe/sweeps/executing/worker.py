@@ -7,13 +7,15 @@ the configs of the runs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from gdframe.config.folders import refuse_taken
 from gdframe.config.override_syntax import quoted
+from gdframe.config.overrides import OF_WORKERS
+from gdframe.errors import UserError
 from gdframe.interrupt import interruptible
 from gdframe.runs.sweep_folder import SweepFolder
 from gdframe.stopping import Status
@@ -68,14 +70,30 @@ def pack(
     return packed
 
 
-def train_pack(settings: dict[str, Any]) -> None:
-    """Train the run group of a worker.
+def jobs_of_pack(settings: Mapping[str, Any]) -> list[Job]:
+    """Return the runs of a worker.
 
     Args:
         settings: ``sweep`` of the config.
+
+    Raises:
+        UserError: the settings are not those that a sweep gives to a worker.
     """
-    numbers, folder = set(settings["pack"]), Path(settings["dir"])
-    jobs = [job for job in read_jobs(folder) if job.number in numbers]
+    numbers, folder = set(settings["pack"]), settings["dir"]
+    is_sweep = folder is not None and SweepFolder(Path(folder)).has_jobs()
+    jobs = [job for job in read_jobs(Path(folder)) if job.number in numbers] if is_sweep else []
+    if len(jobs) < len(numbers):
+        raise UserError(OF_WORKERS)
+    return jobs
+
+
+def train_pack(folder: Path, jobs: Sequence[Job]) -> None:
+    """Train the run group of a worker.
+
+    Args:
+        folder: the sweep folder.
+        jobs: from ``jobs_of_pack``.
+    """
     allow_files(3 * len(jobs))
     datasets, memory = Datasets(), ClassMemory()
     with ExitStack() as stack:
