@@ -80,8 +80,7 @@ class Compiled(Engine):
         self._step = Step(self._stack, shared=self._shared)
         self._step.check(self._sample())
         try:
-            with RefuseInexact():  # type: ignore[no-untyped-call]
-                self._try_step()
+            self._try_step()
             with warnings.catch_warnings(), told_if_slow():
                 warnings.simplefilter("ignore")  # PyTorch warns about its own prototypes
                 self._compiled_loop = self._compile()
@@ -131,7 +130,7 @@ class Compiled(Engine):
         order = self._order(0)[..., : self.loader.batch_size]
         rows = self._part("train")
         rate = torch.ones(len(self.runs), dtype=torch.float64, device=rows.targets.device)
-        with torch.no_grad():
+        with torch.no_grad(), RefuseInexact():  # type: ignore[no-untyped-call]
             params, state = cloned(self._stack.carried())
             self._step(
                 params, state, self._stack.varying, rate[0] if self._is_single else rate,

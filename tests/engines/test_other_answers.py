@@ -248,6 +248,24 @@ def test_a_compiled_loop_refuses_max_of_tensors():
         )  # fmt: skip
 
 
+class Shifted(gd.MiniBatch):
+    """Begins each epoch at a row that it computes as a tensor."""
+
+    def order(self, epoch, seed):
+        first = torch.tensor(epoch * 3 % self.rows).item()
+        return torch.arange(self.rows).roll(first)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["compiled", "linear"])
+def test_a_loader_may_decide_by_tensors(engine):
+    outcome = against_eager(
+        engine, lambda: runs_of(gd.GD, linear, 1, torch.float64), Shifted(DATA.rows, 5), {}
+    )
+    assert not outcome.reason
+    assert not outcome.problem
+
+
 class AtInference(nn.Module):
     def __init__(self):
         super().__init__()
