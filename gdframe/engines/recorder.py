@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
-from gdframe.engines.nodes import Node, NotElementwiseError, Place, number, owner_of, truth
+from gdframe.engines.nodes import SHARED, Node, NotElementwiseError, Place, number, owner_of, truth
 from gdframe.engines.operations import ARITHMETIC, COMPARISONS, LOGIC
 from gdframe.engines.symbol import Symbol
 
@@ -109,6 +109,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Return the node of an operation, its operands converted to one type."""
         nodes = [self._operand(value) for value in args]
         is_coordinate = any(node.is_coordinate for node in nodes)
+        are_settings = not is_coordinate and owner_of(nodes) == SHARED
+        if name == "div" and are_settings and nodes[1].number is None:
+            raise NotElementwiseError("it divides by a setting, which Python refuses at zero")
         if name in COMPARISONS:
             dtype = self._common(nodes, is_coordinate)
             text = COMPARISONS[name]

@@ -138,6 +138,29 @@ def rule_that_catches(holds):
     return Rule
 
 
+class Longest(gd.Optimizer):
+    """Takes steps of a largest length: Python divides by the learning rate, which may be zero."""
+
+    def __init__(self, params, lr, longest=0.1):
+        super().__init__(params, {"lr": lr, "longest": longest})
+
+    @staticmethod
+    def update(params, grads, state, hyper):
+        limit = hyper["longest"] / hyper["lr"]
+        pairs = zip(params, grads, strict=True)
+        return [p - hyper["lr"] * g.clamp(-limit, limit) for p, g in pairs], state
+
+
+@pytest.mark.parametrize("engine", ["linear", "auto"])
+@pytest.mark.parametrize("loader", ["full_batch", "mini_batch"])
+def test_a_division_that_python_may_refuse_is_not_recorded(engine, loader):
+    outcome = against_eager(
+        engine, lambda: runs_of(Longest, linear, 1, torch.float64), loader_of(loader), {}
+    )
+    assert not outcome.problem
+    assert engine == "auto" or "divides by a setting" in outcome.reason
+
+
 RULES = {
     **{f"seed of {name}": rule_that_reads(draw) for name, draw in SEEDS.items()},
     **{f"limit by {name}": rule_that_clips(limit) for name, limit in LIMITS.items()},
