@@ -39,7 +39,7 @@ from gdframe.config.hydra_internals import (
 )
 from gdframe.config.messages import explain, refuse_choices, refuse_several
 from gdframe.config.override_syntax import named_plugins, parse, quoted, with_plugins
-from gdframe.config.overrides import named_folder, refuse_many, refuse_unheard
+from gdframe.config.overrides import check_sweep, named_folder, refuse_unheard
 from gdframe.config.schema import config_folder, register_nodes
 from gdframe.config.trusted_plugins import load_named, load_stored
 from gdframe.config.values import name_data
@@ -63,7 +63,7 @@ def run_application(argv: list[str]) -> int:
     parsed = parse(overrides)
     refuse_unheard(overrides)
     if is_sweep := bool({"-m", "--multirun"} & set(flags)):
-        refuse_many(parsed)
+        check_sweep(parsed)
     plugins = load_named(named_plugins(overrides))
     register_nodes()
     refuse_choices(overrides)
@@ -112,6 +112,7 @@ def run_application(argv: list[str]) -> int:
 
         try:
             with ExitStack() as launch:
+                # flags come last: some take an optional value
                 launch.enter_context(_hydra_environment([*words, *flags]))
                 launch.enter_context(_plugins_of_hydra())
                 launch.enter_context(refusing_unknown_paths())

@@ -30,7 +30,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from gdframe.config.hints import strange_word
-from gdframe.config.overrides import refuse_many
+from gdframe.config.overrides import check_sweep
 from gdframe.errors import UserError
 
 
@@ -80,7 +80,9 @@ def configures_logging(error: BaseException) -> bool:
 def refusing_unknown_paths() -> Iterator[None]:
     """Raise where Hydra would only warn that a folder of ``hydra.searchpath`` does not exist."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("error", message=f".*{UNKNOWN_PATH.pattern}")
+        warnings.filterwarnings(
+            "error", message=f".*{UNKNOWN_PATH.pattern}", category=UserWarning, module=r"hydra\."
+        )
         yield
 
 
@@ -92,7 +94,7 @@ def combinations(overrides: Sequence[Override]) -> list[list[str]]:
     """Return the overrides of each run: every combination of the values in ``overrides``."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
-    refuse_many(overrides)
+    check_sweep(overrides)
     return [list(words) for words in BasicSweeper.split_arguments(list(overrides), None)[0]]
 
 

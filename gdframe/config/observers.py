@@ -12,6 +12,9 @@ from gdframe.observers import Observer
 from gdframe.registry import OBSERVERS, is_built_in
 from gdframe.runs.run_folder import RunFolder
 
+OBSERVER_KEYS = ("logging", "checkpoint", "observer")
+"""Groups of a config that hold settings of observers."""
+
 KEYS = ("variant", "lr", "epochs", "batch_size", "seed", "dtype")
 GROUPS = ("data", "model", "loss", "penalty", "initializer", "optimizer", "schedule")
 """Keys and groups that dashboards show as the hyperparameters of a run."""
@@ -49,7 +52,7 @@ def build_observers(
     ]
 
 
-def check_observers(config: Mapping[str, Any]) -> None:
+def check_observer_settings(config: Mapping[str, Any]) -> None:
     """Check the settings of gdframe's observers, before anything is written.
 
     Raises:

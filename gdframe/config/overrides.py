@@ -28,6 +28,7 @@ def named_folder(override: str) -> Path:
     if not isinstance(value, str) or not value.strip():
         raise UserError(f"{override}: expected the name of a folder")
     folder = Path(value)
+    # to make a/../b would make a, too
     return Path(os.path.realpath(folder)) if ".." in folder.parts else folder
 
 
@@ -66,11 +67,11 @@ OF_WORKERS = "sweep.pack: a sweep gives it to its workers; leave it out"
 """The message about a key that is not the user's."""
 
 
-def refuse_many(overrides: Sequence[Override]) -> None:
-    """Refuse a sweep whose runs do not fit in memory, before they are listed.
+def check_sweep(overrides: Sequence[Override]) -> None:
+    """Check the overrides of a sweep, before its runs are listed.
 
     Raises:
-        UserError: there are too many combinations of values, or ``sweep.pack`` is set.
+        UserError: its runs do not fit in memory, or ``sweep.pack`` is set.
     """
     if any(override.key_or_group == "sweep.pack" for override in overrides):
         raise UserError(OF_WORKERS)

@@ -78,7 +78,7 @@ def train_run(
             load = loading_once()
             config, lr_reason = with_chosen_rate(config, load)
             if resume and capture is None:  # it ended before its first checkpoint
-                lr_reason = stored_reason(folder.read_config_text())
+                lr_reason = lr_reason or stored_reason(folder.read_config_text())
             prepared = prepare(config, folder, load, lr_reason=lr_reason)
             group = make_group([prepared], [capture])
         run = prepared.run

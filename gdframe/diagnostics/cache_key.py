@@ -47,10 +47,10 @@ def settings_key(component: object) -> Hashable | None:
         if has_attachments(component):
             return None
         modules = list(component.named_modules())
-    if not all(is_built_in(component) or _is_of_torch(component) for _, component in modules):
+    if not all(is_built_in(module) or _is_of_torch(module) for _, module in modules):
         return None
     try:
-        return tuple((name, type(component), _settings(component)) for name, component in modules)
+        return tuple((name, type(module), _settings(module)) for name, module in modules)
     except _UnknownError:
         return None
 

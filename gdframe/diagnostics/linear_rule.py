@@ -35,13 +35,13 @@ _linear: dict[Any, bool] = {}
 """True for linear rules, by arithmetic and hyperparameters without the learning rate."""
 
 _usual: dict[Any, float] = {}
-"""Largest stable products of learning rate and curvature, by the same keys: those found last."""
+"""Largest stable products of learning rate and curvature, by the same keys: the last search's."""
 
 _products: dict[Any, float] = {}
 """Largest stable products, by arithmetic and all hyperparameters."""
 
 DIGITS = 8
-"""Significant digits of a product: they do not depend on the learning rate it was found at."""
+"""Significant digits of a product: so many are the same at all learning rates."""
 
 GRID = np.geomspace(1e-6, 1e6, 4001)
 """Products of learning rate and curvature at which stability is checked."""
@@ -103,7 +103,7 @@ class LinearRule:
             _products[key] = self._product()
         return _products[key]
 
-    @np.errstate(all="ignore")
+    @np.errstate(all="ignore")  # a tiny learning rate makes curvatures overflow
     def _product(self) -> float:
         usual = _usual.get(self.key)
         if usual is not None:  # usually the same for all learning rates
@@ -152,7 +152,7 @@ class LinearRule:
         after = [np.broadcast_to(values, curvatures.shape) for values in (updated, *states)]
         return np.stack(after, axis=1)
 
-    @np.errstate(all="ignore")  # so may a tiny learning rate
+    @np.errstate(all="ignore")  # a tiny learning rate makes curvatures overflow
     def _is_linear(self) -> bool:
         """Return whether the update maps sums to sums, and zero to zero."""
         x, y = np.random.default_rng(0).normal(size=(2, self._size))

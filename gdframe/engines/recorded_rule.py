@@ -68,8 +68,8 @@ def rule_of(runs: Sequence[Problem]) -> Rule:
     cached, key = _rules.get(optimizer), (list(map(typed, settings)), shapes)
     if cached is not None and cached[0] == key:
         return cached[1]
-    if (place := place_that_catches_errors({"its optimizer": rule})) is not None:
-        raise NotElementwiseError(f"{place} catches errors: what it does with numbers is not seen")
+    if (place := place_that_catches_errors({"optimizer": rule})) is not None:
+        raise NotElementwiseError(f"it catches errors, in {place}, and the recorder raises its own")
     initial, chosen = _initial_state(runs[0]), [settings[i] for i in distinct(settings)]
     recordings = [Recording(rule, hyper, params, initial, ["lr"]) for hyper in chosen]
     recorded = _unified(recordings, [rule_key(hyper) for hyper in chosen])

@@ -32,8 +32,8 @@ def why_not_together(runs: Sequence[Problem], *, losses_vary: bool = False) -> s
         losses_vary: whether the numbers among the loss's arguments may differ too.
     """
     for run in runs[1:]:
-        if (component := difference(runs[0], run, losses_vary=losses_vary)) is not None:
-            return f"the runs differ in their {component}, which must be equal in a run group"
+        if (what := difference(runs[0], run, losses_vary=losses_vary)) is not None:
+            return f"the runs differ in their {what}, which must be equal in a run group"
     if len(runs) > 1:
         first = runs[0]
         components = {**first.objective.components, "optimizer": type(first.optimizer)}
@@ -135,7 +135,7 @@ def why_step_not_update(run: Problem) -> str | None:
     name = type(optimizer).__name__
     if not isinstance(optimizer, Optimizer):
         return f"its optimizer ({name}) is not a gdframe.Optimizer"
-    if any(_definition(optimizer, name) is not _base_definition(name) for name in STEP):
+    if any(_definition(optimizer, method) is not _base_definition(method) for method in STEP):
         return f"its optimizer ({name}) does more in a step than its pure update"
     hooks = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
     if any(getattr(optimizer, hook, None) for hook in hooks):

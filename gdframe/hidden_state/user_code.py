@@ -1,4 +1,4 @@
-"""What the code of users' components does that some engines cannot do in the same way.
+"""Finds code of users' components that some engines cannot execute as it is written.
 
 An engine that records, vectorises or compiles a component raises errors of its own inside it, and
 has gradients on where the plain loop has them off. So code that catches errors, or asks for
@@ -13,6 +13,8 @@ import types
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
+
+from torch import nn
 
 from gdframe.hidden_state.guard import with_state
 from gdframe.hidden_state.state import HiddenState
@@ -43,7 +45,9 @@ def place_that_asks_for_gradients(components: Mapping[str, Any]) -> str | None:
 def _functions_of(components: Mapping[str, Any]) -> list[tuple[str, types.FunctionType]]:
     """Return the functions that steps may call, by their paths."""
     users = with_state(components)
-    return HiddenState(users, draws=False).functions if users else []
+    modules = [value for value in users.values() if isinstance(value, nn.Module)]
+    tensors = [t for m in modules for t in (*m.parameters(), *m.buffers())]  # need no copy
+    return HiddenState(users, draws=False, skip=tensors).functions if users else []
 
 
 @lru_cache(maxsize=4096)

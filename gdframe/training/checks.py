@@ -1,4 +1,4 @@
-"""Checks that the components of a run are of the right type and fit each other."""
+"""Checks that what a run is built from is of the right type and fits together."""
 
 from __future__ import annotations
 
@@ -45,19 +45,19 @@ KINDS: dict[str, tuple[Any, str]] = {
     "seed": (Integral, "a whole number"),
     "epochs": (Integral, "a whole number"),
 }
-"""For each component of a run, the classes it may be of, and their name in messages."""
+"""For each argument of a run, the classes it may be of, and their name in messages."""
 
 
-def check_kinds(components: Mapping[str, Any]) -> None:
-    """Check that the components of a run are of the right kind.
+def check_kinds(arguments: Mapping[str, Any]) -> None:
+    """Check that the arguments of a run are of the right kind.
 
     Args:
-        components: by the names in ``KINDS``.
+        arguments: by the names in ``KINDS``.
 
     Raises:
         UserError: names the first that is not.
     """
-    for name, value in components.items():
+    for name, value in arguments.items():
         classes, expected = KINDS[name]
         if not isinstance(value, classes) or isinstance(value, bool):
             raise UserError(

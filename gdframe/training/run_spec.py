@@ -1,4 +1,4 @@
-"""The components that a run is built from."""
+"""The specification that a run is built from."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class RunSpec:
             values are drawn before: inside ``gdframe.seeded``, or by ``gdframe.initialize``.
 
     Raises:
-        UserError: a component of the wrong kind, or components that do not fit each other.
+        UserError: an argument is of the wrong kind, or two do not fit each other.
     """
 
     model: nn.Module

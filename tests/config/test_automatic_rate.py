@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 
 import pytest
 import yaml
@@ -26,6 +28,23 @@ def test_one_number_is_in_all_files_and_the_verdict_says_why(tmp_path):
     assert content["lr_reason"].startswith(f"lr=auto took {result.lr:g}: of ")
     assert content["reason"].endswith(content["lr_reason"])
     assert yaml.safe_load((tmp_path / "a/.hydra/overrides.yaml").read_text()) == [*RUN, "lr=auto"]
+
+
+@pytest.mark.parametrize("is_written", [True, False])
+def test_a_run_without_a_checkpoint_resumes_with_the_reason_for_its_rate(tmp_path, is_written):
+    result = gd.train(*RUN, "lr=auto", folder=tmp_path / "a")
+    config = tmp_path / "a/.hydra/config.yaml"
+    for path in (tmp_path / "a").iterdir():
+        if path.name == "checkpoint":
+            shutil.rmtree(path)
+        elif path.is_file():
+            path.unlink()
+    if not is_written:  # the rate is searched again
+        text = re.sub(r"(?m)^lr: .*$", "lr: auto", config.read_text())
+        config.write_text("".join(line for line in text.splitlines(True) if line[0] != "#"))
+    resumed = resume_run(tmp_path / "a", [])
+    assert resumed.lr == result.lr
+    assert resumed.lr_reason == result.lr_reason
 
 
 def test_the_run_is_the_same_as_with_that_number(tmp_path):

@@ -5,19 +5,12 @@ from __future__ import annotations
 import pytest
 import safetensors.torch
 import torch
+from model_metadata import METADATA
 from torch import nn
 
 import gdframe as gd
 from gdframe.runs.model_file import load_model, read_model, write_model
 from gdframe.runs.packing import TEXT
-
-METADATA = {
-    "config": {"model": {"name": "linear"}, "dtype": "float32", "plugins": [], "seed": 0},
-    "encoding": gd.Regression(rows=6, features=3).load().encoding.to_json(),
-    "task": "regression",
-    "outputs": 1,
-    "loss": None,
-}
 
 
 class RandomFeatures(nn.Module):

@@ -9,19 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from model_metadata import METADATA
 from others import MODELS, OPTIMIZERS, RULES, Descent, ListOfTensors, Unfreezes, trainer
 
 import gdframe as gd
 from gdframe.runs.checkpoint_file import load_checkpoint, save_checkpoint
 from gdframe.runs.model_file import load_model, read_model, write_model
-
-METADATA = {
-    "config": {"model": {"name": "linear"}, "dtype": "float64", "plugins": [], "seed": 0},
-    "encoding": gd.Regression(rows=6, features=3).load().encoding.to_json(),
-    "task": "regression",
-    "outputs": 1,
-    "loss": None,
-}
 
 
 def stored(capture):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gdframe.config.build import load_data, needs_no_data
-from gdframe.config.observers import check_observers
+from gdframe.config.observers import OBSERVER_KEYS, check_observer_settings
 from gdframe.config.prepare import prepare
 from gdframe.config.validation import check
 from gdframe.data.dataset import Dataset
@@ -102,8 +102,13 @@ def plan(
         raise bad_value(f"batch={most}", "a whole number of at least 1, or null")
     structures: list[Structure] = []
     groups = []
+    watched: list[Any] = []  # settings of observers that were checked: most runs share theirs
     for job in jobs:
         try:
+            check(job.config)
+            if (settings := [job.config[key] for key in OBSERVER_KEYS]) not in watched:
+                check_observer_settings(job.config)
+                watched.append(settings)
             _sort_in(job, structures, datasets, memory)
         except UserError as error:
             raise UserError(f"{job.name}: {error}" if len(jobs) > 1 else str(error)) from error
@@ -127,8 +132,6 @@ def _sort_in(
     job: Job, structures: list[Structure], datasets: Datasets, memory: ClassMemory
 ) -> None:
     config = job.config
-    check(config)
-    check_observers(config)
     spec = prepare(config, job.run_folder, datasets.load).spec
     settings = ("loader", "batch_size", "engine", "epochs")
     start = starting_point(job)

@@ -65,9 +65,9 @@ class CombinationSweeper(BasicSweeper):
         overrides: list[Override], max_batch_size: int | None
     ) -> list[list[list[str]]]:
         """Return the overrides of each run, in batches of at most ``max_batch_size``."""
-        from gdframe.config.overrides import refuse_many
+        from gdframe.config.overrides import check_sweep
 
-        refuse_many(overrides)
+        check_sweep(overrides)
         return BasicSweeper.split_arguments(overrides, max_batch_size)
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
