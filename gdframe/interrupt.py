@@ -33,8 +33,8 @@ def raising() -> Iterator[Callable[[], bool]]:
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal is_raised
         while frame is not None:
-            if frame.f_code.co_filename.startswith("<frozen importlib") and _CAN_WAIT:
-                signal.signal(signal.SIGALRM, handle)
+            if frame.f_code.co_filename.startswith("<frozen importlib") and _can_wait():
+                _waiting.append(signal.signal(signal.SIGALRM, handle))
                 signal.setitimer(signal.ITIMER_REAL, 0.05)
                 return
             frame = frame.f_back
@@ -49,12 +49,28 @@ def raising() -> Iterator[Callable[[], bool]]:
         _restore(before)
 
 
+_waiting: list[Any] = []
+"""Handlers of SIGALRM before each signal that waits for the end of an import."""
+
+
+def _can_wait() -> bool:
+    """Return whether the timer is free: Windows has none, and the calling program may use it."""
+    return hasattr(signal, "setitimer") and (
+        bool(_waiting) or signal.getitimer(signal.ITIMER_REAL)[0] == 0
+    )
+
+
 def forget() -> bool:
-    """Cancel a signal that waits for the end of an import; return whether there was one."""
-    return _CAN_WAIT and signal.setitimer(signal.ITIMER_REAL, 0)[0] > 0
+    """Cancel a signal that waits for the end of an import; return whether there was one.
 
-
-_CAN_WAIT = hasattr(signal, "setitimer")  # Windows cannot
+    A timer of the calling program goes on.
+    """
+    if not _waiting:
+        return False
+    is_waiting = signal.setitimer(signal.ITIMER_REAL, 0)[0] > 0
+    signal.signal(signal.SIGALRM, _waiting[0] or signal.SIG_DFL)  # None: not set by Python
+    _waiting.clear()
+    return is_waiting
 
 
 @contextmanager
