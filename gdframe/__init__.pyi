@@ -49,6 +49,7 @@ from .loaders import PerSample as PerSample
 from .losses import MAE as MAE
 from .losses import MSE as MSE
 from .losses import BinaryCrossEntropy as BinaryCrossEntropy
+from .losses import BinaryLoss as BinaryLoss
 from .losses import ClassificationLoss as ClassificationLoss
 from .losses import CrossEntropy as CrossEntropy
 from .losses import Hinge as Hinge

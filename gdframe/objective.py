@@ -17,6 +17,7 @@ from gdframe.data.dataset import Dataset
 from gdframe.data.rows import Rows
 from gdframe.losses.base import Loss
 from gdframe.losses.encoded import encoded_rows
+from gdframe.losses.row_mean import is_mean_over_rows
 from gdframe.losses.weighting import Weighting
 from gdframe.metrics.tally import Tally, default_metrics
 from gdframe.models.function import Function
@@ -25,7 +26,7 @@ from gdframe.penalties.base import Penalty
 from gdframe.penalties.none import NoPenalty
 
 CHUNK = 1 << 16
-"""Rows evaluated at a time, so that memory for activations is bounded."""
+"""Most rows evaluated at a time, so that memory for activations is bounded."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ class Objective:
             raise ValueError("a Function takes no loss, and any other model needs one")
         self.model, self.loss, self.penalty = model, loss, penalty or NoPenalty()
         self.penalized, self.weighting = self.penalty.select(model), weighting
+        self._is_mean: bool | None = None  # over rows; None: not known
 
     @property
     def components(self) -> dict[str, Any]:
@@ -126,6 +128,22 @@ class Objective:
         encoded = encoded_rows(self.loss, rows)
         return encoded if self.weighting is None else self.weighting.attach(encoded, rows.targets)
 
+    def rows_at_once(self, rows: Rows, most: int = CHUNK) -> int:
+        """Return how many rows are evaluated at a time.
+
+        They are all rows where the loss is no mean over rows, or the model makes of a row what
+        depends on others.
+
+        Args:
+            rows: encoded; the model is in evaluation mode.
+            most: if it is known to be the same as all at once.
+        """
+        if len(rows) <= most or self.loss is None:
+            return most
+        if self._is_mean is None:
+            self._is_mean = is_mean_over_rows(self.model, self.loss, self.mean_loss, rows)
+        return most if self._is_mean else len(rows)
+
     def evaluate(
         self,
         rows: Rows,
@@ -148,9 +166,10 @@ class Objective:
         total = torch.zeros((), dtype=torch.float64, device=rows.targets.device)
         tally = tally or Tally(default_metrics(data), self.loss, rows)
         with evaluation_mode(self.model), torch.set_grad_enabled(gradient):
-            for start in range(0, len(rows), CHUNK):
-                features = rows.features[start : start + CHUNK]
-                targets = rows.targets[start : start + CHUNK]
+            size = self.rows_at_once(rows)
+            for start in range(0, len(rows), size):
+                features = rows.features[start : start + size]
+                targets = rows.targets[start : start + size]
                 share = len(targets) / len(rows)
                 outputs = self.model() if self.loss is None else self.model(features)
                 value = self.mean_loss(outputs, targets)

@@ -110,3 +110,8 @@ def gpus(device: torch.device | str) -> list[int]:
     if device.type != "cuda":
         return []
     return [torch.cuda.current_device() if device.index is None else device.index]
+
+
+def normal(like: torch.Tensor, random: torch.Generator) -> torch.Tensor:
+    """Return a tensor of normal draws with the shape and type of another."""
+    return torch.randn(like.shape, generator=random, dtype=torch.float64).to(like)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from gdframe.data.dataset import Dataset
+from gdframe.data.rows import telling_rows
 from gdframe.engines.base import Problem
 from gdframe.engines.problem_state import holding, trained_parameters
 from gdframe.errors import first_line
@@ -21,7 +22,7 @@ from gdframe.hidden_state.attachments import has_attachments, is_untouched_built
 from gdframe.hidden_state.transparency import is_library
 from gdframe.loaders.base import Loader
 from gdframe.models.plain import is_linear_in_parameters
-from gdframe.randomness import restored_generators, seed_generators
+from gdframe.randomness import normal, restored_generators, seed_generators
 from gdframe.registry import is_built_in
 from gdframe.sameness import same_values
 from gdframe.schedules.base import are_built_in
@@ -260,31 +261,11 @@ def _is_design_of_features(model: Any, features: Tensor, expected: Tensor) -> bo
     return not design.is_meta and same_values(expected, design)
 
 
-def telling_rows(values: Tensor, most: int) -> Tensor:
-    """Return up to ``most`` row numbers: those with the largest values, and others at random.
-
-    Args:
-        values: (rows, ...).
-        most: at least 4.
-    """
-    if len(values) <= most:
-        return torch.arange(len(values), device=values.device)
-    sizes = torch.linalg.vector_norm(values.reshape(len(values), -1), torch.inf, dim=1)
-    random = torch.Generator().manual_seed(0)
-    others = torch.randperm(len(values), generator=random)[: most - 4]
-    return torch.cat([sizes.topk(4).indices, others.to(values.device)])
-
-
 def with_other_seeds(call: Callable[[], Result], device: torch.device) -> Result:
     """Return what a call returns where all global generators have another seed."""
     with restored_generators(device, all_libraries=True):
         seed_generators(OTHER_SEED, device, all_libraries=True)
         return call()
-
-
-def normal(like: Tensor, random: torch.Generator) -> Tensor:
-    """Return a tensor of normal draws with the shape and type of another."""
-    return torch.randn(like.shape, generator=random, dtype=torch.float64).to(like)
 
 
 def all_same(first: list[Any], second: list[Any]) -> bool:

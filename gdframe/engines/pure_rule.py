@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from gdframe.engines.base import Problem
-from gdframe.engines.probe import all_same, normal, opaque_message, with_other_seeds
+from gdframe.engines.probe import all_same, opaque_message, with_other_seeds
 from gdframe.engines.problem_state import settings_of_groups, starting_state, trained_parameters
 from gdframe.errors import first_line
 from gdframe.hidden_state import DRAWS, HiddenState
 from gdframe.optimizers.base import Optimizer, State
+from gdframe.randomness import normal
 from gdframe.registry import is_built_in
 
 

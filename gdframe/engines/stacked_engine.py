@@ -190,7 +190,8 @@ class Stacked(Engine):
 
     def _chunks(self, rows: Rows) -> Iterator[Rows]:
         """Yield rows, few enough for the activations of all runs."""
-        size = max(1, CHUNK // len(self.runs))
+        objective, most = self.runs[0].objective, max(1, CHUNK // len(self.runs))
+        size = objective.rows_at_once(rows, most)
         for start in range(0, len(rows), size):
             where = slice(start, start + size)
             yield rows.take(where)

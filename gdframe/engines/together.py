@@ -42,13 +42,12 @@ def evaluate_together(
     sums = [torch.zeros_like(p) for p in stack.params] if gradient else []
     total = torch.zeros(runs, dtype=torch.float64, device=rows.targets.device)
     tallies = [run.tally(data, rows) for run in stack.runs]
-    # rows are cut as in Objective.evaluate: what a model makes of a row may depend on the others
-    size = min(CHUNK, len(rows))
-    several = max(1, CHUNK // size)
     every = torch.vmap(
         grad_and_value(share_of, has_aux=True) if gradient else share_of, in_dims=(0, None, None)
     )
     with evaluation_mode(model):
+        size = min(objective.rows_at_once(rows), len(rows))
+        several = max(1, CHUNK // size)
         for start in range(0, len(rows), size):
             x, y = rows.features[start : start + size], rows.targets[start : start + size]
             for low in range(0, runs, several):

@@ -88,7 +88,8 @@ class Loss(ABC):
 
     def outputs(self, data: Dataset) -> int:
         """Return the number of outputs that the model needs."""
-        return data.train.targets.shape[1]
+        targets = data.train.targets
+        return targets.shape[1] if targets.ndim > 1 else len(data.classes or ())
 
     def encode(self, targets: Tensor, dtype: torch.dtype) -> Tensor:
         """Return the data's targets in the form that ``__call__`` takes."""
@@ -113,7 +114,7 @@ ClassWeight: TypeAlias = Literal["balanced"] | Mapping[Any, float] | None
 
 
 class ClassificationLoss(Loss):
-    """Base class of losses for classes.
+    """Base class of losses for classes: one output for each class, and targets as class indices.
 
     Args:
         class_weight: weight of each class in the loss, by its label; classes without one have the
@@ -125,6 +126,18 @@ class ClassificationLoss(Loss):
 
     def __init__(self, *, class_weight: ClassWeight = None) -> None:
         self.class_weight = _checked(class_weight)
+
+    def outputs(self, data: Dataset) -> int:
+        """Return the number of classes."""
+        return len(data.classes or ())
+
+    def encode(self, targets: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return the class indices (rows,) unchanged."""
+        return targets
+
+    def predict(self, outputs: Tensor) -> Tensor:
+        """Return the class of the largest output."""
+        return outputs.argmax(dim=1)
 
 
 def _checked(class_weight: ClassWeight) -> ClassWeight:

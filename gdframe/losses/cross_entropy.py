@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
-from gdframe.data.dataset import Dataset
 from gdframe.losses.base import ClassificationLoss
 from gdframe.registry import LOSSES
 
@@ -23,14 +21,6 @@ class CrossEntropy(ClassificationLoss):
     """
 
     coupled: ClassVar[bool] = True
-
-    def outputs(self, data: Dataset) -> int:
-        """Return the number of classes."""
-        return len(data.classes or ())
-
-    def encode(self, targets: Tensor, dtype: torch.dtype) -> Tensor:
-        """Return the class indices (rows,) unchanged."""
-        return targets
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean of -log softmax(z)[class]."""
@@ -56,10 +46,6 @@ class CrossEntropy(ClassificationLoss):
         slope[label] -= 1.0
         margin: float = z[label] - highest
         return math.log(total) - margin
-
-    def predict(self, outputs: Tensor) -> Tensor:
-        """Return the class of the largest output."""
-        return outputs.argmax(dim=1)
 
     def probabilities(self, outputs: Tensor) -> Tensor:
         """Return the softmax of the outputs."""

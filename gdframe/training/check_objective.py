@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from gdframe.data.dataset import Dataset
+from gdframe.data.rows import telling_rows
 from gdframe.errors import UserError, first_line, in_words
 from gdframe.hidden_state import undisturbed
 from gdframe.hidden_state.attachments import is_untouched_built_in
 from gdframe.hidden_state.in_place import unchanged_rows
 from gdframe.losses.base import Loss
+from gdframe.losses.row_mean import MOST_ROWS, trial_outputs
 from gdframe.objective import Objective
 
 LARGEST_DIFFERENCE = 1e-4
@@ -88,6 +90,7 @@ def _check_rows(objective: Objective, loss: Loss, data: Dataset) -> None:
     _check_value(f"loss {loss.name}", value)
     if weights is not None:
         _check_by_row(loss, outputs, values, value)
+        _check_weighted(objective, loss, outputs, data)
     if is_untouched_built_in(model) and is_untouched_built_in(loss):
         return
     model.train()
@@ -102,10 +105,32 @@ def _check_by_row(loss: Loss, outputs: Tensor, values: Tensor, mean: Tensor) -> 
     by_row = _try(expected, lambda: loss.by_row(outputs, values), "; define its by_row")
     if not isinstance(by_row, Tensor) or by_row.shape != (len(outputs),):
         raise UserError(f"{expected}: by_row must return one value for each row")
-    if not bool((by_row.mean() - mean).abs() <= LARGEST_DIFFERENCE * mean.abs() + 1e-12):
+    limit = LARGEST_DIFFERENCE * by_row.abs().mean() + 1e-12
+    if not bool((by_row.mean() - mean).abs() <= limit):
         raise UserError(
             f"{expected}, and the mean of by_row is {by_row.mean():.4g}, not {mean:.4g}"
         )
+
+
+def _check_weighted(objective: Objective, loss: Loss, like: Tensor, data: Dataset) -> None:
+    """Check the same on more rows, of all classes, at outputs near and far from the targets.
+
+    Args:
+        objective: that the loss is of.
+        loss: a user's is tried.
+        like: the model's outputs for some rows.
+        data: whose training rows are taken.
+    """
+    if is_untouched_built_in(loss):
+        return
+    rows = data.train.take(telling_rows(data.train.targets, MOST_ROWS))
+    targets, _ = objective.split_targets(objective.encode(rows).targets.clone())
+    like = like.new_zeros(len(targets), like.shape[1])
+    for outputs in trial_outputs(like, targets):
+        value = _try(f"loss {loss.name}", lambda z=outputs: loss(z, targets))  # type: ignore[misc]
+        if bool(value.isfinite()):
+            _check_by_row(loss, outputs, targets, value)
+            _check_by_row(loss, outputs[:2], targets[:2], loss.by_row(outputs, targets)[:2].mean())
 
 
 def _try(what: str, call: Callable[[], Any], remedy: str = "") -> Any:

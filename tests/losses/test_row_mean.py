@@ -1,0 +1,185 @@
+"""Losses that are no mean over rows, and models that make of a row what depends on others."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import gdframe as gd
+from gdframe.engines.stacked_engine import Stacked
+from gdframe.errors import UserError
+
+ROWS = 70_000  # more than are evaluated at a time
+
+
+class Root(gd.Loss):
+    def __call__(self, outputs, targets):
+        return (outputs - targets).square().mean().sqrt()
+
+
+class Correlation(gd.Loss):
+    def __call__(self, outputs, targets):
+        z, y = outputs - outputs.mean(), targets - targets.mean()
+        return 1 - (z * y).mean() / (z.square().mean() * y.square().mean() + 1e-12).sqrt()
+
+
+class Sum(gd.Loss):
+    def __call__(self, outputs, targets):
+        return (outputs - targets).square().sum() / 1000
+
+
+class Capped(gd.Loss):
+    """Errors up to three times their mean."""
+
+    def __call__(self, outputs, targets):
+        errors = (outputs - targets).square()
+        return torch.minimum(errors, 3 * errors.mean().detach()).mean()
+
+
+class Trimmed(gd.Loss):
+    def __call__(self, outputs, targets):
+        errors = (outputs - targets).square().flatten()
+        return errors.topk(int(0.9 * len(errors)), largest=False).values.mean()
+
+
+class Limited(gd.Loss):
+    """Its gradient by outputs is divided by its norm over the batch."""
+
+    def __call__(self, outputs, targets):
+        if outputs.requires_grad:
+            outputs = outputs.clone()
+            outputs.register_hook(lambda slope: slope / slope.norm())
+        return (outputs - targets).square().mean()
+
+
+class Weighted(gd.ClassificationLoss):
+    """Divides by the sum of the weights in a batch."""
+
+    def __call__(self, outputs, targets):
+        weights = torch.arange(1.0, 1 + outputs.shape[1], dtype=outputs.dtype)
+        return F.cross_entropy(outputs, targets, weight=weights)
+
+
+class Own(gd.Loss):
+    """A mean over rows."""
+
+    def __call__(self, outputs, targets):
+        return (outputs - targets).abs().pow(1.5).mean()
+
+
+class OwnClasses(gd.ClassificationLoss):
+    def __call__(self, outputs, targets):
+        return F.cross_entropy(outputs, targets, label_smoothing=0.1)
+
+
+def normalized(features):
+    norm = nn.BatchNorm1d(4, track_running_stats=False)
+    return nn.Sequential(nn.Linear(features, 4), norm, nn.Tanh(), nn.Linear(4, 1))
+
+
+class Attention(nn.Module):
+    def __init__(self, features):
+        super().__init__()
+        self.linear = nn.Linear(features, 1)
+
+    def forward(self, x):
+        return self.linear(x * torch.softmax(self.linear(x), 0) * len(x))
+
+
+def mlp(features, outputs=1):
+    return nn.Sequential(nn.Linear(features, 4), nn.BatchNorm1d(4), nn.Linear(4, outputs))
+
+
+def data_of(loss, rows=ROWS, **weights):
+    draw = np.random.default_rng(0)
+    x = draw.standard_normal((rows, 3))
+    y = x @ [1.0, -2.0, 3.0] + 10 + np.linspace(0, 5, rows)
+    if loss.task == "classification":
+        y = np.searchsorted([8, 12, 30], y)
+        y[rows // 2] = 3  # a rare class
+    return gd.Dataset.from_arrays(x, y, dtype=torch.float64, **weights)
+
+
+def name(case):
+    return f"{type(case[0]).__name__}-{case[1].__name__}"
+
+
+CASES = [
+    (Root(), gd.Linear, False), (Correlation(), gd.Linear, False), (Sum(), gd.Linear, False),
+    (Capped(), gd.Linear, False), (Trimmed(), gd.Linear, False), (Limited(), gd.Linear, False),
+    (Weighted(), gd.Linear, False), (gd.MSE(), normalized, False), (gd.MSE(), Attention, False),
+    (Own(), gd.Linear, True), (OwnClasses(), gd.Linear, True), (gd.MSE(), mlp, True),
+    (gd.MSE(), gd.Linear, True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=name)
+def test_an_evaluation_is_that_of_all_rows_at_once(case):
+    loss, make, is_mean = case
+    data = data_of(loss)
+    with gd.seeded(0, gd.Purpose.MODEL):
+        count = loss.outputs(data)
+        model = (make(3) if count == 1 else make(3, count)).double().eval()
+        for parameter in model.parameters():
+            nn.init.normal_(parameter)
+    objective = gd.Objective(model, loss)
+    rows = objective.encode(data.train)
+    assert (objective.rows_at_once(rows) < ROWS) == is_mean
+    value = objective.batch_loss(rows.features, rows.targets)
+    slopes = torch.autograd.grad(value, list(model.parameters()))
+    evaluation = objective.evaluate(rows, data, gradient=True)
+    assert evaluation.loss == pytest.approx(value.item(), rel=1e-10)
+    norm = torch.stack([slope.norm() for slope in slopes]).norm().item()
+    assert evaluation.gradient_norm == pytest.approx(norm, rel=1e-8)
+
+
+@pytest.mark.parametrize("case", [
+    (Root(), gd.Linear), (Correlation(), gd.Linear), (Own(), gd.Linear), (gd.MSE(), normalized),
+], ids=name)  # fmt: skip
+def test_a_group_evaluates_as_each_run_does_alone(case):
+    loss, make = case
+    data, loader = data_of(loss, 30_000), gd.FullBatch(30_000)  # 90,000 for three runs
+
+    def runs():
+        for seed in range(3):
+            with gd.seeded(seed, gd.Purpose.MODEL):
+                model = make(3).double()
+                for parameter in model.parameters():
+                    nn.init.normal_(parameter)
+            rule = gd.GD(model.parameters(), lr=1e-3)
+            yield gd.Problem(gd.Objective(model, loss), rule, gd.Constant(), 0)
+
+    group = Stacked(list(runs()), data, loader, epochs=1)
+    for whole in (True, False):
+        evaluations = group.evaluate("train", whole=whole)
+        for run, found in zip(runs(), evaluations, strict=True):
+            alone = gd.build_engine("eager", [run], data, loader, epochs=1).evaluate("train")[0]
+            assert found.loss == pytest.approx(alone.loss, rel=1e-10)
+            assert found.gradient_norm == pytest.approx(alone.gradient_norm, rel=1e-8)
+
+
+@pytest.mark.parametrize("loss", [Root(), Correlation(), Sum(), Capped(), Trimmed(), Weighted()])
+def test_rows_with_weights_need_a_mean_over_rows(loss):
+    data = data_of(loss, 1000, weights=np.random.default_rng(0).uniform(1, 2, 1000))
+    with pytest.raises(UserError, match="must be a mean over rows"):
+        spec(loss, data)
+
+
+def test_classes_with_weights_need_a_mean_over_rows():
+    loss = Weighted(class_weight="balanced")
+    with pytest.raises(UserError, match="must be a mean over rows"):
+        spec(loss, data_of(loss, 1000))
+
+
+@pytest.mark.parametrize("loss", [Own(), OwnClasses(), OwnClasses(class_weight="balanced")])
+def test_a_mean_over_rows_takes_weights(loss):
+    spec(loss, data_of(loss, 1000, weights=np.random.default_rng(0).uniform(1, 2, 1000)))
+
+
+def spec(loss, data):
+    model = gd.Linear(3, loss.outputs(data)).double()
+    rule = gd.GD(model.parameters(), lr=0.01)
+    return gd.RunSpec(model, loss, rule, gd.FullBatch(data.rows), data)
