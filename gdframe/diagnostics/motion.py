@@ -17,8 +17,7 @@ ROUNDING = 8.0
 """Changes of the objective, in units of its rounding, that count as none."""
 
 SIGNIFICANT, DRIFT = 4.0, 0.1
-"""A slope is a trend if it exceeds SIGNIFICANT standard errors and moves the objective by more than
-DRIFT of the gap."""
+"""A trend's slope exceeds SIGNIFICANT standard errors, and in all epochs DRIFT of the gap."""
 
 VISIBLE = 0.01
 """Rises and falls below this share of the gap do not explain it."""

@@ -214,6 +214,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _power(self, like: Tensor, base: Any, exponent: Any) -> Node:
         """Return the node of a power; common exponents are computed as PyTorch does."""
         fixed = exponent if isinstance(exponent, (int, float)) else None
+        self._check_power(self._operand(base), self._operand(exponent), fixed)
         if fixed == 2:
             return self._combine("mul", like, (base, base))
         if fixed == 3:
@@ -224,6 +225,19 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if fixed == -1:
             return self._combine("div", like, (1.0, base))
         return self._combine("pow", like, (base, exponent))
+
+    def _check_power(self, base: Node, exponent: Node, fixed: float | None) -> None:
+        """Check that Python takes a setting to a power as NumPy does, whatever the setting is."""
+        if base.is_coordinate or exponent.is_coordinate or owner_of((base, exponent)) != SHARED:
+            return
+        if base.number is not None:
+            is_defined = base.number > 0 or exponent.number is not None
+        elif fixed is not None and fixed >= 0:
+            is_defined = float(fixed).is_integer() or not base.operands
+        else:
+            is_defined = False
+        if not is_defined:
+            raise NotElementwiseError("it takes a setting to a power that Python may refuse")
 
     # operations that are rewritten with others
 

@@ -7,7 +7,7 @@ start.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,13 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from gdframe.engines.nodes import NotElementwiseError
+from gdframe.engines.rate_arithmetic import RefuseRateArithmetic
 from gdframe.engines.rule import Rule, rule_key
 from gdframe.engines.stack import Stack, settings_of
 from gdframe.engines.verification import DifferenceError
 from gdframe.optimizers.base import Optimizer, State
 from gdframe.registry import is_built_in
+from gdframe.schedules import Constant
 
 
 def distinct(settings: Sequence[Mapping[str, Any]]) -> list[int]:
@@ -158,7 +160,7 @@ def check_together(stack: Stack) -> None:
     In a stack, hyperparameters that differ between runs, and learning rates, are tensors.
 
     Raises:
-        DifferenceError: the results differ by more than rounding.
+        DifferenceError: the results differ by more than rounding, or may at other learning rates.
     """
     if is_built_in(stack.rule):
         return
@@ -167,7 +169,7 @@ def check_together(stack: Stack) -> None:
     varying = {name: values[chosen].cpu() for name, values in stack.varying.items()}
     varying["lr"] = torch.tensor([settings[i]["lr"] for i in chosen], dtype=torch.float64)
     is_single = len(stack.runs) == 1
-    update = stack.one_run if is_single else torch.vmap(stack.one_run)
+    update = _checked_step(stack) if is_single else torch.vmap(_checked_step(stack))
     for trial, count in enumerate((1.0, *LATE)):
         draw = _Draws(trial)
         like = [p[chosen].cpu() for p in stack.params]
@@ -191,11 +193,26 @@ def check_together(stack: Stack) -> None:
                     )
 
 
+def _checked_step(stack: Stack) -> Callable[..., Any]:
+    """Return the update of one run, with a check of its arithmetic where learning rates differ."""
+    rates = {float(run.optimizer.param_groups[0]["lr"]) for run in stack.runs}
+    if len(rates) == 1 and all(type(run.schedule) is Constant for run in stack.runs):
+        return stack.one_run
+
+    def checked(params: Any, grads: Any, state: Any, varying: Mapping[str, Tensor]) -> Any:
+        with RefuseRateArithmetic(varying):
+            return stack.one_run(params, grads, state, varying)
+
+    return checked
+
+
 def _late(draw: _Draws, like: Tensor, count: float, *, is_scaled: bool) -> Tensor:
     """Return random values of a state for each run, (runs, ...), after about ``count`` updates."""
     if like.dtype == torch.bool:
         return draw(torch.zeros(like.shape)) > 0
-    if like.ndim == 1 or not like.is_floating_point():
+    if not like.is_floating_point():
+        return torch.full_like(like, min(count, torch.iinfo(like.dtype).max))
+    if like.ndim == 1:
         return torch.full_like(like, count)
     return draw(like).abs() * (count if is_scaled else 1.0)
 

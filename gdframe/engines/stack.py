@@ -48,8 +48,12 @@ class Stack:
             values = [hyper[name] for hyper in self._settings]
             if name == "clip_norm" and any(value is not None for value in values):
                 values = [torch.inf if value is None else value for value in values]
-            differ = is_built_in(self.rule) or len({(type(v), v) for v in values}) > 1
-            if len(runs) > 1 and all(is_number(value) for value in values) and differ:
+            are_numbers = all(is_number(value) for value in values)
+            if (
+                len(runs) > 1
+                and are_numbers
+                and (is_built_in(self.rule) or len({(type(v), v) for v in values}) > 1)
+            ):
                 self.varying[name] = torch.tensor(values, dtype=torch.float64, device=device)
             else:
                 self.constants[name] = values[0]

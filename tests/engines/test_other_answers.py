@@ -176,3 +176,34 @@ def test_an_error_of_one_run_is_not_that_of_its_group(engine, runs):
     )
     assert not outcome.problem
     assert runs == 1 or "catches errors" in outcome.reason
+
+
+class Averaged(gd.Optimizer):
+    """The mean of momenta with several factors, which are a list; a state of small integers."""
+
+    def __init__(self, params, lr, factors=(0.0, 0.9)):
+        super().__init__(params, {"lr": lr, "factors": list(factors)})
+
+    @staticmethod
+    def init_state(params):
+        signs = [torch.zeros(p.shape, dtype=torch.int8) for p in params]
+        kept = [torch.zeros(p.shape, dtype=torch.uint8) for p in params]
+        return {"signs": signs, "kept": kept}
+
+    @staticmethod
+    def update(params, grads, state, hyper):
+        signs = [g.sign().to(torch.int8) for g in grads]
+        pairs = zip(signs, state["signs"], state["kept"], strict=True)
+        kept = [torch.where(a == b, k + 1, 0).to(torch.uint8) for a, b, k in pairs]
+        factor = sum(hyper["factors"]) / len(hyper["factors"])
+        triples = zip(params, grads, kept, strict=True)
+        after = [p - hyper["lr"] * factor * g * 1.1 ** k.clamp(max=9) for p, g, k in triples]
+        return after, {"signs": signs, "kept": kept}
+
+
+@pytest.mark.parametrize("runs", [1, 3])
+def test_lists_as_settings_and_small_integers_as_states_are_executed(runs):
+    outcome = against_eager(
+        "gram", lambda: runs_of(Averaged, linear, runs, torch.float64), loader_of("full_batch"), {}
+    )
+    assert outcome == (None, "")
