@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from gdframe.data.rows import Rows
 from gdframe.errors import UserError, bad_value, counted, first_line, reason_of
 from gdframe.losses import Loss
 from gdframe.losses.encoded import encoded_rows
+from gdframe.losses.row_mean import takes_rows_alone
 from gdframe.metrics.tally import Tally, metrics_of_task
 from gdframe.objective import CHUNK
 from gdframe.registry import LOSSES, MODELS, is_built_in
@@ -84,18 +86,36 @@ def predict(
     rows = max(1, min(CHUNK, int(MOST_NUMBERS / widest)))
     new = read_rows(encoding, path, strict=strict)
     model.eval()
-    parts = []
-    for features in new.features(np.dtype(config["dtype"]), rows):
-        with torch.no_grad(), _usable(run):
-            parts.append(model(torch.from_numpy(features)))
-    with _usable(run):
-        outputs = torch.cat(parts)
+    chunks = map(torch.from_numpy, new.features(np.dtype(config["dtype"]), rows))
+    outputs = _outputs(run, model, chunks)
     predicted = _predicted(run, loss, outputs)
     with _usable(run):
         table = _table(loss, predicted, outputs, encoding)
         _log_scores(metadata["task"], loss, outputs, new)
     names = new.names()
     return table if names is None else table.add_column(0, encoding.reading["id"], names)
+
+
+def _outputs(
+    run: str | Path, model: torch.nn.Module, chunks: Iterator[torch.Tensor]
+) -> torch.Tensor:
+    """Return a model's outputs for the rows of all chunks; of all together where it needs that."""
+    first = next(chunks)
+    with _usable(run):
+        if takes_rows_alone(model, first):
+            chunks = chain([first], chunks)
+        else:
+            log.warning(
+                "warning: the model's output for a row depends on the other rows that it is given; "
+                "the predictions are for all rows of the file together"
+            )
+            chunks = iter([torch.cat([first, *chunks])])
+    parts = []
+    for features in chunks:
+        with torch.no_grad(), _usable(run):
+            parts.append(model(features))
+    with _usable(run):
+        return torch.cat(parts)
 
 
 def _refuse_diverged(run: RunFolder) -> None:

@@ -47,6 +47,23 @@ def is_mean_over_rows(model: nn.Module, loss: Any, mean_loss: MeanLoss, rows: Ro
             return False
 
 
+@torch.no_grad()
+def takes_rows_alone(model: nn.Module, features: Tensor) -> bool:
+    """Return whether a model's outputs for a row do not depend on the other rows; it is tried.
+
+    Args:
+        model: in evaluation mode; what it changes is put back.
+        features: (rows, features).
+    """
+    if is_untouched_built_in(model) or len(features) < 2:
+        return True
+    with HiddenState({"model": model}):
+        whole = model(features.clone())
+        parts = torch.cat([model(part.clone()) for part in features.tensor_split(2)])
+    limit = ROUNDING * torch.finfo(whole.dtype).eps * whole.abs().max()
+    return whole.shape == parts.shape and not bool(((whole - parts).abs() > limit).any())
+
+
 def _trials(
     model: nn.Module, mean_loss: MeanLoss, rows: Rows
 ) -> Iterator[tuple[Callable[[Any], Tensor], Sequence[Tensor], int]]:

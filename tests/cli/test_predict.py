@@ -242,3 +242,43 @@ def test_a_loss_that_learns_in_training_is_named(gdframe, houses, tmp_path):
     assert done.code == 2
     assert "loss Learns.predict fails" in done.err
     assert "resume" not in done.err
+
+
+NORMALIZED = """
+import torch
+import gdframe as gd
+
+@gd.MODELS.register("normalized")
+class Normalized(torch.nn.Module):
+    default_initializer = "xavier"
+
+    def __init__(self, features, outputs=1):
+        super().__init__()
+        self.norm = torch.nn.BatchNorm1d(features, affine=False, track_running_stats=False)
+        self.linear = torch.nn.Linear(features, outputs)
+
+    def forward(self, x):
+        return self.linear(self.norm(x))
+"""
+
+
+def test_a_model_that_compares_rows_gets_all_rows_and_says_so(gdframe, houses, tmp_path):
+    plugin = tmp_path / "normalized.py"
+    plugin.write_text(NORMALIZED)
+    table = str(houses / "houses.csv")
+    words = [
+        "data=table",
+        f"data.path={table}",
+        "data.target=price",
+        "data.validation=0",
+        "lr=0.01",
+    ]
+    words += [f"plugins=[{plugin}]", "model=normalized", "epochs=20", "hydra.run.dir=run"]
+    assert gdframe(*words).code == 0
+    done = gdframe("predict", "run", table, "--plugins", str(plugin), "--output", "p.csv")
+    assert done.code == 0
+    assert "depends on the other rows" in done.err + done.out
+    loss = json.loads((done.folder / "run" / "result.json").read_text())["metrics"]["train"]["rmse"]
+    predicted = pa.csv.read_csv(done.folder / "p.csv").column("prediction").to_numpy()
+    prices = np.array([float(line.split(",")[-1]) for line in HOUSES.splitlines()[1:]])
+    assert np.sqrt(np.mean((predicted - prices) ** 2)) == pytest.approx(loss, rel=1e-4)
