@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 import itertools
+import pickle
 import random
+import typing
+import weakref
+from abc import ABC
 from collections import deque
+from collections.abc import Sized
 
 import numpy as np
 import pytest
@@ -217,3 +224,39 @@ def test_a_parameter_that_is_frozen_or_reshaped_is_noticed_and_put_back():
     assert saved.changed() is not None
     saved.restore()
     assert torch.equal(model.weight, weight)
+
+
+NOTED = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda value: pickle.loads(pickle.dumps(value)),
+    "hints": lambda value: typing.get_type_hints(type(value)),
+    "annotations": lambda value: type(value).__annotations__,
+    "signature": lambda value: inspect.signature(type(value)),
+    "instance of": lambda value: (isinstance(value, Sized), isinstance(3, type(value).__mro__[1])),
+    "reference": lambda value: weakref.ref(value)(),
+    "text": lambda value: (repr(value), hash(value), dir(value), vars(value)),
+}
+"""What may make Python note something in a class."""
+
+
+class Base(ABC):  # noqa: B024
+    size: int = 3
+
+
+class Noted(Base):
+    """A class of which nobody has made a copy before."""
+
+    def __init__(self, scale: float = 1.0) -> None:
+        self.scale = scale
+
+
+@pytest.mark.parametrize("does", NOTED.values(), ids=NOTED)
+def test_what_python_notes_in_a_class_is_no_change(does):
+    for name in ("__slotnames__", "__annotations__"):  # as if it were done for the first time
+        if name in vars(Noted):
+            delattr(Noted, name)
+    value = Noted()
+    saved = HiddenState({"loss": value})
+    does(value)
+    assert saved.changed() is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import signal
 import sys
+import time
 
 import pytest
 
@@ -52,10 +53,16 @@ def test_a_signal_in_an_import_leaves_a_timer_of_the_calling_program(timer, tmp_
 
 def test_a_signal_in_an_import_is_raised_after_it(tmp_path, monkeypatch):
     (tmp_path / "slow_to_import.py").write_text(
-        "import signal, time\nsignal.raise_signal(signal.SIGINT)\ntime.sleep(0.02)\n"
+        "import signal\nsignal.raise_signal(signal.SIGINT)\nis_imported = True\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     before = signal.getsignal(signal.SIGALRM)
+
+    def import_and_wait():
+        importlib.import_module("slow_to_import")
+        time.sleep(10)
+
     with pytest.raises(KeyboardInterrupt), raising():
-        importlib.import_module("slow_to_import")  # before the timer of 0.05 s ends it
+        import_and_wait()
+    assert sys.modules["slow_to_import"].is_imported
     assert signal.getsignal(signal.SIGALRM) is before

@@ -93,7 +93,10 @@ _PLAIN_BASES = (object, int, float, complex, str, bytes, tuple, dict, list, set,
 HEAP_TYPE, IMMUTABLE_TYPE = 1 << 9, 1 << 8
 """Flags of classes: not compiled into an extension; not to be changed, as C classes are."""
 
-CLASS_FACTS = ("__annotations__", "__dataclass_fields__", "__dict__", "__doc__", "__weakref__")
+CLASS_FACTS = (
+    "__annotations__", "__dataclass_fields__", "__dict__", "__doc__", "__weakref__",
+    "__slotnames__", "__annotate_func__", "__annotations_cache__",
+)  # fmt: skip
 """Names of a class that Python sets, and changes when it likes."""
 
 

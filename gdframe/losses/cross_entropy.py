@@ -16,6 +16,7 @@ class CrossEntropy(ClassificationLoss):
     """The loss of softmax regression, for two or more classes, with one output for each class.
 
     Example:
+        >>> import torch
         >>> round(CrossEntropy()(torch.zeros(1, 4), torch.tensor([2])).item(), 4)  # log 4
         1.3863
     """

@@ -70,7 +70,7 @@ def test_a_full_disk_ends_the_sweep_with_one_message(tmp_path, gdframe):
     limit = 40_000  # bytes of a file: the event file becomes larger
     run = start(
         tmp_path, "-m", "data=regression", "variant=sgd", "lr=0.001,0.002", "epochs=3",
-        "sweep.dir=full",
+        "engine=eager", "data.rows=200", "sweep.dir=full",
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
     )  # fmt: skip
     _, err = run.communicate(timeout=60)

@@ -38,7 +38,7 @@ def test_a_file_brings_a_component_with_typed_overrides(gdframe, tmp_path):
 
 def test_a_run_with_a_plugin_file_resumes_from_anywhere(gdframe, tmp_path):
     (tmp_path / "my_rule.py").write_text(RULES.read_text())
-    done = gdframe("plugins=[my_rule.py]", "optimizer=sign", "loss=log_cosh", *QUICK)
+    done = gdframe("plugins=[my_rule.py]", "optimizer=sign", "engine=eager", *QUICK)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     again = gdframe("resume", str(done.run), "epochs=3", cwd=elsewhere)
@@ -48,7 +48,15 @@ def test_a_run_with_a_plugin_file_resumes_from_anywhere(gdframe, tmp_path):
 
 def test_an_installed_package_is_found_swept_and_listed(gdframe, installed):
     paths = {"PYTHONPATH": installed}
-    done = gdframe("-m", "optimizer=gd,sign", "loss=log_cosh", "loss.scale=0.5", *QUICK, **paths)
+    done = gdframe(
+        "-m",
+        "optimizer=gd,sign",
+        "loss=log_cosh",
+        "loss.scale=0.5",
+        "engine=eager",
+        *QUICK,
+        **paths,
+    )
     assert done.code == 0, done.err
     assert len(done.runs) == 2
     listed = gdframe("list", "optimizer", "loss", **paths).out
@@ -66,7 +74,7 @@ def test_an_installed_plugin_imports_nothing_from_the_working_folder(gdframe, in
     rules.write_text(rules.read_text().replace("import torch\n", f"import torch\n{optional}", 1))
     assert "speedups" in rules.read_text()
     (tmp_path / "speedups.py").write_text("from pathlib import Path\nPath('ran').touch()\n")
-    done = gdframe("optimizer=sign", *QUICK, PYTHONPATH=str(site))
+    done = gdframe("optimizer=sign", "engine=eager", *QUICK, PYTHONPATH=str(site))
     assert done.code == 0, done.err
     assert not (tmp_path / "ran").exists()
 
