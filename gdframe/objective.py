@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +15,10 @@ from torch.func import functional_call, grad
 
 from gdframe.data.dataset import Dataset
 from gdframe.data.rows import Rows
+from gdframe.hidden_state.attachments import is_untouched_built_in
 from gdframe.losses.base import Loss
 from gdframe.losses.encoded import encoded_rows
-from gdframe.losses.row_mean import is_mean_over_rows
+from gdframe.losses.row_mean import is_mean_over_rows, takes_rows_alone
 from gdframe.losses.weighting import Weighting
 from gdframe.metrics.tally import Tally, default_metrics
 from gdframe.models.function import Function
@@ -92,6 +93,7 @@ class Objective:
         self.model, self.loss, self.penalty = model, loss, penalty or NoPenalty()
         self.penalized, self.weighting = self.penalty.select(model), weighting
         self._is_mean: bool | None = None  # over rows; None: not known
+        self._takes_rows_alone: dict[tuple[int, int], bool] = {}  # the model, by rows
 
     @property
     def components(self) -> dict[str, Any]:
@@ -128,21 +130,38 @@ class Objective:
         encoded = encoded_rows(self.loss, rows)
         return encoded if self.weighting is None else self.weighting.attach(encoded, rows.targets)
 
-    def rows_at_once(self, rows: Rows, most: int = CHUNK) -> int:
-        """Return how many rows are evaluated at a time.
+    def rows_at_once(self, rows: Rows, most: int) -> int:
+        """Return how many rows an approximate evaluation takes at a time, at best ``most``.
 
-        They are all rows where the loss is no mean over rows, or the model makes of a row what
-        depends on others.
-
-        Args:
-            rows: encoded; the model is in evaluation mode.
-            most: if it is known to be the same as all at once.
+        They are all rows where the loss seems no mean over rows: a user's is tried on some.
         """
         if len(rows) <= most or self.loss is None:
             return most
         if self._is_mean is None:
             self._is_mean = is_mean_over_rows(self.model, self.loss, self.mean_loss, rows)
         return most if self._is_mean else len(rows)
+
+    @property
+    def has_own_loss(self) -> bool:
+        """Return whether the loss is a user's, which may be no mean over rows."""
+        return not is_untouched_built_in(self.loss)
+
+    def slices(self, rows: Rows) -> list[slice]:
+        """Return the parts of rows whose outputs are computed at a time.
+
+        It is one where the model's outputs for a row depend on other rows.
+
+        Args:
+            rows: encoded; the model is in evaluation mode.
+        """
+        size = len(rows)
+        if size > CHUNK:
+            key = (rows.features.data_ptr(), size)
+            if key not in self._takes_rows_alone:
+                is_alone = takes_rows_alone(self.model, rows.features, CHUNK)
+                self._takes_rows_alone[key] = is_alone
+            size = CHUNK if self._takes_rows_alone[key] else size
+        return [slice(start, start + size) for start in range(0, len(rows), size)]
 
     def evaluate(
         self,
@@ -166,16 +185,19 @@ class Objective:
         total = torch.zeros((), dtype=torch.float64, device=rows.targets.device)
         tally = tally or Tally(default_metrics(data), self.loss, rows)
         with evaluation_mode(self.model), torch.set_grad_enabled(gradient):
-            size = self.rows_at_once(rows)
-            for start in range(0, len(rows), size):
-                features = rows.features[start : start + size]
-                targets = rows.targets[start : start + size]
-                share = len(targets) / len(rows)
+            parts, slopes = self.slices(rows), None
+            if len(parts) > 1 and self.has_own_loss:
+                total, slopes = self._loss_and_slopes(rows, parts, gradient=gradient)
+            for part in parts:
+                features, targets = rows.features[part], rows.targets[part]
                 outputs = self.model() if self.loss is None else self.model(features)
-                value = self.mean_loss(outputs, targets)
                 tally.add(outputs.detach(), targets)
-                _accumulate(sums, share * value, parameters)
-                total += share * value.detach()
+                if slopes is not None:
+                    _accumulate(sums, outputs, parameters, slopes[part])
+                    continue
+                value = self.mean_loss(outputs, targets) * (len(targets) / len(rows))
+                _accumulate(sums, value, parameters)
+                total += value.detach()
             penalty = self.penalty_value()
             if isinstance(penalty, Tensor):
                 _accumulate(sums, penalty, parameters)
@@ -192,12 +214,34 @@ class Objective:
             metrics=tally.values(rest[len(norms) :]),
         )
 
+    def _loss_and_slopes(
+        self, rows: Rows, parts: Sequence[slice], *, gradient: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Return the loss of all rows' outputs, in float64, and its gradient by the outputs."""
+        with torch.no_grad():
+            outputs = torch.cat([self.model(rows.features[part]) for part in parts])
+        outputs.requires_grad_(gradient)
+        value = self.mean_loss(outputs, rows.targets)
+        slopes = torch.zeros_like(outputs)
+        if value.requires_grad:
+            (slopes,) = torch.autograd.grad(value, outputs)
+        return value.detach().double(), slopes
 
-def _accumulate(sums: list[Tensor], value: Tensor, parameters: Mapping[str, Tensor]) -> None:
-    """Add the gradient of ``value`` to ``sums`` in place; nothing if there are none."""
+
+def _accumulate(
+    sums: list[Tensor], value: Tensor, parameters: Mapping[str, Tensor], slope: Tensor | None = None
+) -> None:
+    """Add the gradient of ``value`` to ``sums`` in place; nothing if there are none.
+
+    Args:
+        sums: by parameter.
+        value: a number, or outputs.
+        parameters: by name.
+        slope: the gradient by the outputs.
+    """
     if not sums or not value.requires_grad:
         return
-    slopes = torch.autograd.grad(value, list(parameters.values()), allow_unused=True)
+    slopes = torch.autograd.grad(value, list(parameters.values()), slope, allow_unused=True)
     for total, slope in zip(sums, slopes, strict=True):
         if slope is not None:
             total += slope

@@ -6,7 +6,6 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -100,20 +99,20 @@ def _outputs(
     run: str | Path, model: torch.nn.Module, chunks: Iterator[torch.Tensor]
 ) -> torch.Tensor:
     """Return a model's outputs for the rows of all chunks; of all together where it needs that."""
-    first = next(chunks)
-    with _usable(run):
-        if takes_rows_alone(model, first):
-            chunks = chain([first], chunks)
-        else:
-            log.warning(
-                "warning: the model's output for a row depends on the other rows that it is given; "
-                "the predictions are for all rows of the file together"
-            )
-            chunks = iter([torch.cat([first, *chunks])])
-    parts = []
+    parts: list[torch.Tensor] = []
+    seen: list[torch.Tensor] = []
     for features in chunks:
         with torch.no_grad(), _usable(run):
+            if not takes_rows_alone(model, features, CHUNK):
+                log.warning(
+                    "warning: the model's output for a row depends on the other rows that it is "
+                    "given; the predictions are for all rows of the file together"
+                )
+                parts = [model(torch.cat([*seen, features, *chunks]))]
+                break
             parts.append(model(features))
+        if not is_built_in(model):
+            seen.append(features)
     with _usable(run):
         return torch.cat(parts)
 

@@ -44,12 +44,13 @@ class KernelError(Exception):
     """A kernel differs from its loss or penalty; the message tells which and in what."""
 
 
-def check_kernels(runs: Sequence[Problem], rows: Rows) -> None:
+def check_kernels(runs: Sequence[Problem], rows: Rows, others: Rows | None = None) -> None:
     """Compare the kernels of users' losses and penalties with what they declare.
 
     Args:
         runs: a run group; each of its settings is checked.
         rows: encoded training rows.
+        others: encoded validation rows, whose targets are tried, too.
 
     Raises:
         KernelError: a value or a slope differs.
@@ -66,7 +67,11 @@ def check_kernels(runs: Sequence[Problem], rows: Rows) -> None:
                 seen.add(key)
                 values, _ = objective.split_targets(rows.targets)
                 plain = replace(rows, targets=values)
-                (_check_coupled if loss.coupled else _check_loss)(objective, plain)
+                more = values[:0] if others is None else objective.split_targets(others.targets)[0]
+                if loss.coupled:
+                    _check_coupled(objective, plain)
+                else:
+                    _check_loss(objective, plain, torch.cat([values, more]))
             if has_kernel:
                 key = _key(penalty)
                 what = f"kernel of its penalty {type(penalty).__name__}"
@@ -79,11 +84,17 @@ def _key(component: object) -> Any:
     return type(component), tuple(numbers_of(component).items())
 
 
-def _check_loss(objective: Objective, rows: Rows) -> None:
-    """Compare the kernel of a loss of single outputs."""
+def _check_loss(objective: Objective, rows: Rows, targets: Tensor) -> None:
+    """Compare the kernel of a loss of single outputs, at every target and at few in many ways.
+
+    Args:
+        objective: that the loss is of.
+        rows: encoded training rows.
+        targets: encoded, of all rows.
+    """
     loss: Any = objective.loss
-    random, few = np.random.default_rng(0), np.unique(rows.targets.double().numpy())
-    few = few[np.linspace(0, len(few) - 1, min(MOST, len(few))).astype(int)]
+    random, every = np.random.default_rng(0), np.unique(targets.double().numpy())
+    few = every[np.linspace(0, len(every) - 1, min(MOST, len(every))).astype(int)]
     size = float(np.abs(few).max()) or 1.0
     batches = []
     for steps in _distances() * size:
@@ -95,6 +106,7 @@ def _check_loss(objective: Objective, rows: Rows) -> None:
     batches.append((z.reshape(-1), y))
     outputs, labels = _start(objective, rows)
     batches.append((outputs.reshape(-1), labels.double().reshape(-1).numpy()))
+    batches.append((every + size * random.standard_normal(len(every)), every))
     mixed = [np.concatenate([batch[i][::16] for batch in batches[:7]]) for i in range(2)]
     batches.append((mixed[0], mixed[1]))
 

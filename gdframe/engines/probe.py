@@ -5,7 +5,7 @@ All changes by trial calls are undone: a component is left as if it had not been
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -35,8 +35,8 @@ OTHER_SEED = 1_234_567
 
 Result = TypeVar("Result")
 
-MOST_ROWS = 512
-"""Most rows for trial calls."""
+MOST_ROWS, PARTS = 512, 8
+"""Most rows for trial calls; parts into which all rows are cut."""
 
 
 def why_not_functional(run: Problem, data: Dataset, loader: Loader) -> str | None:
@@ -75,6 +75,7 @@ def _why_not_functional(run: Problem, data: Dataset, size: int) -> str | None:
     with HiddenState(objective.components) as saved:
         if saved.opaque:
             return opaque_message(f"its {saved.opaque}")
+        written = _versions(model)
         for call, mode in ((train, "training"), (evaluate, "evaluation")):
             try:
                 first, second = call(), with_other_seeds(call, features.device)
@@ -82,6 +83,8 @@ def _why_not_functional(run: Problem, data: Dataset, size: int) -> str | None:
                 return f"{name} fails on {len(features)} rows ({first_line(error)})"
             if (place := saved.changed()) is not None:
                 return _change_message(name, model, place, mode)
+            if (path := _first_difference(written, _versions(model))) is not None:
+                return _change_message(name, model, f"model.{path}", mode)
             if not all_same(first, second):
                 return f"{name} gives another result when it is called again with other seeds"
             if call is train and any(grad is None for grad in first[1:]):
@@ -93,6 +96,18 @@ def _why_not_functional(run: Problem, data: Dataset, size: int) -> str | None:
                     "(requires_grad_(False)) or leave it out"
                 )
     return None
+
+
+def _versions(model: nn.Module) -> dict[str, tuple[int, int]]:
+    """Return which tensors the buffers are, and how often each was written to.
+
+    A write may leave the values as they are, for these rows.
+    """
+    return {path: (id(buffer), buffer._version) for path, buffer in model.named_buffers()}
+
+
+def _first_difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
+    return next((key for key in {**before, **after} if before.get(key) != after.get(key)), None)
 
 
 def _own_method(model: nn.Module) -> str | None:
@@ -207,22 +222,39 @@ def _why_not_by_row(model: Any, features: Tensor) -> str | None:
     """Return why a linear model's design of a row depends on more than the row, or None."""
     if is_built_in(model) or not hasattr(model, "design"):
         return None
-    features = features[telling_rows(features, MOST_ROWS)]
+    few = features[telling_rows(features, MOST_ROWS)]
     with HiddenState({"model": model}) as saved:
-        together = model.design(features)
-        separate = torch.cat([model.design(part) for part in torch.split(features, 3)])
-        if saved.changed() is not None or not _is_design_of_features(model, features, together):
+        together = model.design(few)
+        separate = torch.cat([model.design(part) for part in torch.split(few, 3)])
+        if saved.changed() is not None or not _is_design_of_features(model, few, together):
             return "its model's design depends on its parameters, or changes them"
         training = model.training
         model.train(not training)
-        other_mode = model.design(features)
+        other_mode = model.design(few)
         model.train(training)
     limit = 1e3 * torch.finfo(together.dtype).eps * float(together.abs().max())
-    if together.shape != separate.shape or not bool(((together - separate).abs() <= limit).all()):
+    are_alike = together.shape == separate.shape
+    are_alike = are_alike and bool(((together - separate).abs() <= limit).all())
+    if not are_alike or not _has_design_by_row(model, features):
         return "its model's design of a row depends on the other rows of a batch"
     if not same_values(together, other_mode):
         return "its model's design differs between training and evaluation"
     return None
+
+
+def _has_design_by_row(model: Any, features: Tensor) -> bool:
+    """Return whether rows have the same design with other rows beside them; all are tried."""
+    order = torch.randperm(len(features), generator=torch.Generator().manual_seed(0))
+    with HiddenState({"model": model}):
+        together = model.design(features.clone())
+        limit = 1e3 * torch.finfo(together.dtype).eps * float(together.abs().max())
+        for part in order.to(features.device).tensor_split(min(PARTS, len(order))):
+            design = model.design(features[part])
+            if design.shape != together[part].shape:
+                return False
+            if not bool(((design - together[part]).abs() <= limit).all()):
+                return False
+    return True
 
 
 class _Design(nn.Module):

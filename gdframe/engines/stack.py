@@ -175,8 +175,9 @@ class Stack:
         expected = {n: v.shape[1:] for n, v in zip(self.names, self.params, strict=True)}
         shapes = {name: value.shape for name, value in model.items() if name in expected}
         if expected != shapes:
+            given, wanted = ({n: list(s) for n, s in d.items()} for d in (shapes, expected))
             raise ValueError(
-                f"the state is of another model: {sorted(shapes)} for {sorted(expected)}"
+                f"the state is of another model, with the shapes {given} instead of {wanted}"
             )
         if not self._is_owner:
             self.params = [p.clone() for p in self.params]

@@ -46,10 +46,10 @@ def evaluate_together(
         grad_and_value(share_of, has_aux=True) if gradient else share_of, in_dims=(0, None, None)
     )
     with evaluation_mode(model):
-        size = min(objective.rows_at_once(rows), len(rows))
-        several = max(1, CHUNK // size)
-        for start in range(0, len(rows), size):
-            x, y = rows.features[start : start + size], rows.targets[start : start + size]
+        slices = [slice(None)] if objective.has_own_loss else objective.slices(rows)
+        several = max(1, len(slices) * CHUNK // len(rows))
+        for at in slices:
+            x, y = rows.features[at], rows.targets[at]
             for low in range(0, runs, several):
                 part = slice(low, low + several)
                 params = [p[part] for p in stack.params]

@@ -25,10 +25,10 @@ MeanLoss = Callable[[Tensor, Tensor], Tensor]
 
 
 def is_mean_over_rows(model: nn.Module, loss: Any, mean_loss: MeanLoss, rows: Rows) -> bool:
-    """Return whether a model's loss over rows is the mean of those over parts of the rows.
+    """Return whether a model's loss over rows seems the mean of those over parts of the rows.
 
-    Then its gradient is, too. A user's model or loss is tried; what it changes is put back. A trial
-    that fails counts as no.
+    Then its gradient is, too. A user's model or loss is tried on some rows; what it changes is put
+    back. A trial that fails counts as no.
 
     Args:
         model: in evaluation mode.
@@ -48,20 +48,48 @@ def is_mean_over_rows(model: nn.Module, loss: Any, mean_loss: MeanLoss, rows: Ro
 
 
 @torch.no_grad()
-def takes_rows_alone(model: nn.Module, features: Tensor) -> bool:
+def takes_rows_alone(model: nn.Module, features: Tensor, most: int) -> bool:
     """Return whether a model's outputs for a row do not depend on the other rows; it is tried.
+
+    Each row is given to it twice, with other rows beside it, at the model's parameters and near
+    them.
 
     Args:
         model: in evaluation mode; what it changes is put back.
         features: (rows, features).
+        most: rows at a time.
     """
     if is_untouched_built_in(model) or len(features) < 2:
         return True
-    with HiddenState({"model": model}):
-        whole = model(features.clone())
-        parts = torch.cat([model(part.clone()) for part in features.tensor_split(2)])
-    limit = ROUNDING * torch.finfo(whole.dtype).eps * whole.abs().max()
-    return whole.shape == parts.shape and not bool(((whole - parts).abs() > limit).any())
+    random = torch.Generator().manual_seed(0)
+    order = torch.randperm(len(features), generator=random).to(features.device)
+    parts = torch.split(order, max(1, min(most, len(order)) // 2))
+    with HiddenState({"model": model}) as saved:
+        if saved.opaque:
+            return False
+        for scale in (0.0, 0.1):
+            named = {
+                name: p + scale * normal(p, random) if p.is_floating_point() else p
+                for name, p in model.named_parameters()
+            }
+            pieces = [
+                functional_call(model, named, (x.clone(),)) for x in torch.split(features, most)
+            ]
+            outputs = torch.cat(pieces)
+            limit = _limit(outputs) * outputs.abs().max()
+            for part in parts:
+                again = functional_call(model, named, (features[part],))
+                if again.shape != outputs[part].shape:
+                    return False
+                if bool(((again - outputs[part]).abs() > limit).any()):
+                    return False
+    return True
+
+
+def _limit(values: Tensor) -> float:
+    """Return the largest relative difference that counts as rounding."""
+    limit = ROUNDING * torch.finfo(values.dtype).eps
+    return max(limit, ON_GPU) if values.is_cuda else limit
 
 
 def _trials(
@@ -126,9 +154,7 @@ def _is_sum(at: Callable[[Any], Tensor], leaves: Sequence[Tensor], rows: int) ->
     separate = [at(part) * ((part.stop - part.start) / rows) for part in parts]
     if not bool(whole.isfinite()):
         return True
-    limit = ROUNDING * torch.finfo(whole.dtype).eps
-    if whole.is_cuda:
-        limit = max(limit, ON_GPU)
+    limit = _limit(whole)
     size = torch.stack(separate).detach().abs().sum() + whole.detach().abs()
     if bool((torch.stack(separate).sum() - whole).abs() > limit * size):
         return False

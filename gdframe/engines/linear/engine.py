@@ -159,7 +159,7 @@ class LinearLoops(Engine):
     def verify(self) -> None:
         """Compare two steps on a few rows with the plain loop's."""
         rows = self._part("train")
-        check_kernels(self.runs, rows)
+        check_kernels(self.runs, rows, self.rows["validation"] and self._part("validation"))
         self._compile()
         most = FEW if is_built_in(self.runs[0].objective.loss) else MANY_ROWS
         size = min(self.loader.batch_size, len(rows), most)
@@ -326,10 +326,10 @@ class LinearLoops(Engine):
         self._sums.clear()
         values = trained_values(self.runs[run].objective.model, state)
         model = {name: value.cpu() for name, value in values.items()}
-        expected = block.model(at)
-        if {k: v.shape for k, v in expected.items()} != {k: v.shape for k, v in model.items()}:
+        given, wanted = ({k: [*v.shape] for k, v in d.items()} for d in (model, block.model(at)))
+        if given != wanted:
             raise ValueError(
-                f"the state is of another model: {sorted(model)} for {sorted(expected)}"
+                f"the state is of another model, with the shapes {given} instead of {wanted}"
             )
         block.load_model(at, model)
         initial = as_states(self.runs[run], starting_state(self.runs[run], model))
