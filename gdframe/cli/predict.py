@@ -105,7 +105,7 @@ def _outputs(
         with torch.no_grad(), _usable(run):
             if not takes_rows_alone(model, features, CHUNK):
                 log.warning(
-                    "warning: the model's output for a row depends on the other rows that it is "
+                    "warning: the model's output for a row may depend on the other rows that it is "
                     "given; the predictions are for all rows of the file together"
                 )
                 parts = [model(torch.cat([*seen, features, *chunks]))]
