@@ -103,6 +103,7 @@ def _outputs(
     seen: list[torch.Tensor] = []
     for features in chunks:
         with torch.no_grad(), _usable(run):
+            parts.append(model(features))  # before it is tried: lazy layers are built in a call
             if not takes_rows_alone(model, features, CHUNK):
                 log.warning(
                     "warning: the model's output for a row may depend on the other rows that it is "
@@ -110,7 +111,6 @@ def _outputs(
                 )
                 parts = [model(torch.cat([*seen, features, *chunks]))]
                 break
-            parts.append(model(features))
         if not is_built_in(model):
             seen.append(features)
     with _usable(run):
