@@ -18,6 +18,7 @@ from gdframe.runs.log import warn_once
 
 T = TypeVar("T")
 
+OF_PYTORCH = set(vars(nn.Module()))  # hooks have a new number each time
 _built_twice: set[type] = set()
 
 
@@ -78,7 +79,7 @@ def _values(component: object) -> Iterator[tuple[str, Any]]:
             if isinstance(part, nn.Module) and name in ("_parameters", "_buffers"):
                 tensors = {n: t for n, t in value.items() if t is not None and not is_lazy(t)}
                 yield from ((f"{path}.{n}".lstrip("."), t.detach()) for n, t in tensors.items())
-            elif _is_plain(value):
+            elif _is_plain(value) and not (isinstance(part, nn.Module) and name in OF_PYTORCH):
                 yield f"{path}.{name}".lstrip("."), value
 
 

@@ -172,7 +172,14 @@ class Draws(nn.Module):
         self.function = lambda x: x
         self.cache = {}
         self.layers = nn.ModuleList([nn.Linear(2, 2), nn.Dropout()])
-        self.hook = self.layers[0].register_forward_hook(lambda *_: None)
+        self.lazy = nn.ModuleList([nn.LazyLinear(3), nn.LazyConv1d(2, 3), nn.LazyBatchNorm1d()])
+        self.normal = nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))
+        linear = self.layers[0]
+        self.hook = linear.register_forward_hook(lambda *_: None)
+        linear.register_forward_pre_hook(lambda *_: None, with_kwargs=True)
+        linear.register_forward_hook(lambda *_: None, with_kwargs=True, always_call=True)
+        linear.register_full_backward_hook(lambda *_: None)
+        linear.register_load_state_dict_post_hook(lambda *_: None)
         self.nothing = object()
 
 
