@@ -18,9 +18,9 @@ from gdframe.data.rows import Rows
 from gdframe.hidden_state.attachments import is_untouched_built_in
 from gdframe.losses.base import Loss
 from gdframe.losses.encoded import encoded_rows
-from gdframe.losses.row_mean import is_mean_over_rows, takes_rows_alone
 from gdframe.losses.weighting import Weighting
 from gdframe.metrics.tally import Tally, default_metrics
+from gdframe.models.by_row import takes_rows_alone
 from gdframe.models.function import Function
 from gdframe.optimizers.tensors import global_norm
 from gdframe.penalties.base import Penalty
@@ -92,8 +92,7 @@ class Objective:
             raise ValueError("a Function takes no loss, and any other model needs one")
         self.model, self.loss, self.penalty = model, loss, penalty or NoPenalty()
         self.penalized, self.weighting = self.penalty.select(model), weighting
-        self._is_mean: bool | None = None  # over rows; None: not known
-        self._takes_rows_alone: dict[tuple[int, int], bool] = {}  # the model, by rows
+        self._tried: list[tuple[Tensor, bool]] = []  # features, and whether rows are taken alone
 
     @property
     def components(self) -> dict[str, Any]:
@@ -130,17 +129,6 @@ class Objective:
         encoded = encoded_rows(self.loss, rows)
         return encoded if self.weighting is None else self.weighting.attach(encoded, rows.targets)
 
-    def rows_at_once(self, rows: Rows, most: int) -> int:
-        """Return how many rows an approximate evaluation takes at a time, at best ``most``.
-
-        They are all rows where the loss seems no mean over rows: a user's is tried on some.
-        """
-        if len(rows) <= most or self.loss is None:
-            return most
-        if self._is_mean is None:
-            self._is_mean = is_mean_over_rows(self.model, self.loss, self.mean_loss, rows)
-        return most if self._is_mean else len(rows)
-
     @property
     def has_own_loss(self) -> bool:
         """Return whether the loss is a user's, which may be no mean over rows."""
@@ -156,11 +144,11 @@ class Objective:
         """
         size = len(rows)
         if size > CHUNK:
-            key = (rows.features.data_ptr(), size)
-            if key not in self._takes_rows_alone:
-                is_alone = takes_rows_alone(self.model, rows.features, CHUNK)
-                self._takes_rows_alone[key] = is_alone
-            size = CHUNK if self._takes_rows_alone[key] else size
+            known = [is_alone for tried, is_alone in self._tried if tried is rows.features]
+            if not known:
+                known = [takes_rows_alone(self.model, rows.features, CHUNK)]
+                self._tried.append((rows.features, known[0]))
+            size = CHUNK if known[0] else size
         return [slice(start, start + size) for start in range(0, len(rows), size)]
 
     def evaluate(

@@ -22,8 +22,8 @@ from gdframe.data.rows import Rows
 from gdframe.errors import UserError, bad_value, counted, first_line, reason_of
 from gdframe.losses import Loss
 from gdframe.losses.encoded import encoded_rows
-from gdframe.losses.row_mean import takes_rows_alone
 from gdframe.metrics.tally import Tally, metrics_of_task
+from gdframe.models.by_row import takes_rows_alone
 from gdframe.objective import CHUNK
 from gdframe.registry import LOSSES, MODELS, is_built_in
 from gdframe.runs.files import remove_unfinished, require_place, write_atomically
@@ -104,7 +104,7 @@ def _outputs(
     for features in chunks:
         with torch.no_grad(), _usable(run):
             parts.append(model(features))  # before it is tried: lazy layers are built in a call
-            if not takes_rows_alone(model, features, CHUNK):
+            if not takes_rows_alone(model, features, CHUNK, (0.0, 0.0)):
                 log.warning(
                     "warning: the model's output for a row may depend on the other rows that it is "
                     "given; the predictions are for all rows of the file together"

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -89,23 +88,3 @@ def relative(weights: Tensor) -> Tensor:
         [0.5, 1.5]
     """
     return weights.double() / weights.mean(dtype=torch.float64)
-
-
-def telling_rows(values: Tensor, most: int) -> Tensor:
-    """Return up to ``most`` row numbers, with one row of each class more.
-
-    They are the rows with the largest values, and others at random.
-
-    Args:
-        values: (rows, ...); whole numbers (rows,) are classes.
-        most: at least 4.
-    """
-    if len(values) <= most:
-        return torch.arange(len(values), device=values.device)
-    random = torch.Generator().manual_seed(0)
-    others = torch.randperm(len(values), generator=random)[: most - 4].to(values.device)
-    if values.ndim == 1 and not values.is_floating_point():
-        first = np.unique(values.cpu().numpy(), return_index=True)[1]
-        return torch.from_numpy(np.union1d(first, others.cpu().numpy())).to(values.device)
-    sizes = torch.linalg.vector_norm(values.reshape(len(values), -1), torch.inf, dim=1)
-    return torch.cat([sizes.topk(4).indices, others])

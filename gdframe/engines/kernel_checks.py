@@ -15,9 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gdframe.data.rows import Rows, telling_rows
+from gdframe.data.rows import Rows
 from gdframe.engines.base import Problem
 from gdframe.engines.functional import value_and_gradient
+from gdframe.engines.probe import telling_rows
 from gdframe.engines.problem_state import holding
 from gdframe.engines.structure import numbers_of
 from gdframe.hidden_state import undisturbed

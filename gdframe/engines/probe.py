@@ -5,15 +5,15 @@ All changes by trial calls are undone: a component is left as if it had not been
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from gdframe.data.dataset import Dataset
-from gdframe.data.rows import telling_rows
 from gdframe.engines.base import Problem
 from gdframe.engines.problem_state import holding, trained_parameters
 from gdframe.errors import first_line
@@ -21,6 +21,7 @@ from gdframe.hidden_state import DRAWS, HiddenState, undisturbed
 from gdframe.hidden_state.attachments import has_attachments, is_untouched_built_in
 from gdframe.hidden_state.transparency import is_library
 from gdframe.loaders.base import Loader
+from gdframe.models.by_row import is_by_row
 from gdframe.models.plain import is_linear_in_parameters
 from gdframe.randomness import normal, restored_generators, seed_generators
 from gdframe.registry import is_built_in
@@ -35,8 +36,8 @@ OTHER_SEED = 1_234_567
 
 Result = TypeVar("Result")
 
-MOST_ROWS, PARTS = 512, 8
-"""Most rows for trial calls; parts into which all rows are cut."""
+MOST_ROWS = 512
+"""Most rows for trial calls."""
 
 
 def why_not_functional(run: Problem, data: Dataset, loader: Loader) -> str | None:
@@ -83,8 +84,8 @@ def _why_not_functional(run: Problem, data: Dataset, size: int) -> str | None:
                 return f"{name} fails on {len(features)} rows ({first_line(error)})"
             if (place := saved.changed()) is not None:
                 return _change_message(name, model, place, mode)
-            if (path := _first_difference(written, _versions(model))) is not None:
-                return _change_message(name, model, f"model.{path}", mode)
+            if changed := dict(written.items() ^ _versions(model).items()):
+                return _change_message(name, model, f"model.{next(iter(changed))}", mode)
             if not all_same(first, second):
                 return f"{name} gives another result when it is called again with other seeds"
             if call is train and any(grad is None for grad in first[1:]):
@@ -104,10 +105,6 @@ def _versions(model: nn.Module) -> dict[str, tuple[int, int]]:
     A write may leave the values as they are, for these rows.
     """
     return {path: (id(buffer), buffer._version) for path, buffer in model.named_buffers()}
-
-
-def _first_difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
-    return next((key for key in {**before, **after} if before.get(key) != after.get(key)), None)
 
 
 def _own_method(model: nn.Module) -> str | None:
@@ -235,26 +232,14 @@ def _why_not_by_row(model: Any, features: Tensor) -> str | None:
     limit = 1e3 * torch.finfo(together.dtype).eps * float(together.abs().max())
     are_alike = together.shape == separate.shape
     are_alike = are_alike and bool(((together - separate).abs() <= limit).all())
-    if not are_alike or not _has_design_by_row(model, features):
-        return "its model's design of a row depends on the other rows of a batch"
+    with HiddenState({"model": model}):  # rows that are few, and not telling, may differ
+        if not are_alike or not all(
+            is_by_row(model.design, features, len(features), seed=seed) for seed in range(2)
+        ):
+            return "its model's design of a row depends on the other rows of a batch"
     if not same_values(together, other_mode):
         return "its model's design differs between training and evaluation"
     return None
-
-
-def _has_design_by_row(model: Any, features: Tensor) -> bool:
-    """Return whether rows have the same design with other rows beside them; all are tried."""
-    order = torch.randperm(len(features), generator=torch.Generator().manual_seed(0))
-    with HiddenState({"model": model}):
-        together = model.design(features.clone())
-        limit = 1e3 * torch.finfo(together.dtype).eps * float(together.abs().max())
-        for part in order.to(features.device).tensor_split(min(PARTS, len(order))):
-            design = model.design(features[part])
-            if design.shape != together[part].shape:
-                return False
-            if not bool(((design - together[part]).abs() <= limit).all()):
-                return False
-    return True
 
 
 class _Design(nn.Module):
@@ -291,6 +276,26 @@ def _is_design_of_features(model: Any, features: Tensor, expected: Tensor) -> bo
     except Exception:  # it reads the parameters; a design may raise anything
         return False
     return not design.is_meta and same_values(expected, design)
+
+
+def telling_rows(values: Tensor, most: int) -> Tensor:
+    """Return up to ``most`` row numbers, with one row of each class more.
+
+    They are the rows with the largest values, and others at random.
+
+    Args:
+        values: (rows, ...); whole numbers (rows,) are classes.
+        most: at least 4.
+    """
+    if len(values) <= most:
+        return torch.arange(len(values), device=values.device)
+    random = torch.Generator().manual_seed(0)
+    others = torch.randperm(len(values), generator=random)[: most - 4].to(values.device)
+    if values.ndim == 1 and not values.is_floating_point():
+        first = np.unique(values.cpu().numpy(), return_index=True)[1]
+        return torch.from_numpy(np.union1d(first, others.cpu().numpy())).to(values.device)
+    sizes = torch.linalg.vector_norm(values.reshape(len(values), -1), torch.inf, dim=1)
+    return torch.cat([sizes.topk(4).indices, others])
 
 
 def with_other_seeds(call: Callable[[], Result], device: torch.device) -> Result:

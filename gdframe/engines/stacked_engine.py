@@ -171,7 +171,8 @@ class Stacked(Engine):
     def evaluate(self, part: Part, *, whole: bool = True) -> list[Evaluation]:
         """Return the evaluation of each run, all at once; without metrics unless ``whole``."""
         rows, model = self._part(part), self.runs[0].objective.model
-        if whole:
+        is_cut = len(rows) * len(self.runs) > CHUNK
+        if whole or (is_cut and not has_untouched_built_ins(self.runs[0])):
             gradient = part == "train"
             return evaluate_together(self._stack, {}, rows, self.data, gradient=gradient)
         losses, params = torch.zeros(len(self.runs), dtype=torch.float64), self._stack.params
@@ -190,8 +191,7 @@ class Stacked(Engine):
 
     def _chunks(self, rows: Rows) -> Iterator[Rows]:
         """Yield rows, few enough for the activations of all runs."""
-        objective, most = self.runs[0].objective, max(1, CHUNK // len(self.runs))
-        size = objective.rows_at_once(rows, most)
+        size = max(1, CHUNK // len(self.runs))
         for start in range(0, len(rows), size):
             where = slice(start, start + size)
             yield rows.take(where)

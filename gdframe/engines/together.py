@@ -47,7 +47,7 @@ def evaluate_together(
     )
     with evaluation_mode(model):
         slices = [slice(None)] if objective.has_own_loss else objective.slices(rows)
-        several = max(1, len(slices) * CHUNK // len(rows))
+        several = max(1, CHUNK // len(rows))
         for at in slices:
             x, y = rows.features[at], rows.targets[at]
             for low in range(0, runs, several):

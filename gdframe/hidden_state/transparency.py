@@ -95,7 +95,7 @@ HEAP_TYPE, IMMUTABLE_TYPE = 1 << 9, 1 << 8
 
 CLASS_FACTS = (
     "__annotations__", "__dataclass_fields__", "__dict__", "__doc__", "__weakref__",
-    "__slotnames__", "__annotate_func__", "__annotations_cache__",
+    "__slotnames__",
 )  # fmt: skip
 """Names of a class that Python sets, and changes when it likes."""
 

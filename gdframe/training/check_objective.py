@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -10,14 +10,13 @@ import torch
 from torch import Tensor
 
 from gdframe.data.dataset import Dataset
-from gdframe.data.rows import telling_rows
 from gdframe.errors import UserError, first_line, in_words
 from gdframe.hidden_state import undisturbed
 from gdframe.hidden_state.attachments import is_untouched_built_in
 from gdframe.hidden_state.in_place import unchanged_rows
 from gdframe.losses.base import Loss
-from gdframe.losses.row_mean import MOST_ROWS, trial_outputs
 from gdframe.objective import Objective
+from gdframe.randomness import normal
 
 LARGEST_DIFFERENCE = 1e-4
 """Largest relative difference between a loss and the mean of its values by row."""
@@ -99,8 +98,12 @@ def _check_rows(objective: Objective, loss: Loss, data: Dataset) -> None:
         objective.batch_loss(features, targets)
 
 
-def _check_by_row(loss: Loss, outputs: Tensor, values: Tensor, mean: Tensor) -> None:
-    """Check that a loss is the mean of its values by row, of which each has a weight."""
+def _check_by_row(loss: Loss, outputs: Tensor, values: Tensor, mean: Tensor) -> Tensor:
+    """Check that a loss is the mean of its values by row, of which each has a weight.
+
+    Returns:
+        These values, (rows,).
+    """
     expected = f"loss {loss.name}: rows or classes have weights, so it must be a mean over rows"
     by_row = _try(expected, lambda: loss.by_row(outputs, values), "; define its by_row")
     if not isinstance(by_row, Tensor) or by_row.shape != (len(outputs),):
@@ -110,10 +113,11 @@ def _check_by_row(loss: Loss, outputs: Tensor, values: Tensor, mean: Tensor) -> 
         raise UserError(
             f"{expected}, and the mean of by_row is {by_row.mean():.4g}, not {mean:.4g}"
         )
+    return by_row
 
 
 def _check_weighted(objective: Objective, loss: Loss, like: Tensor, data: Dataset) -> None:
-    """Check the same on more rows, of all classes, at outputs near and far from the targets.
+    """Check the same on all training rows, at outputs near and far from the targets.
 
     Args:
         objective: that the loss is of.
@@ -123,14 +127,37 @@ def _check_weighted(objective: Objective, loss: Loss, like: Tensor, data: Datase
     """
     if is_untouched_built_in(loss):
         return
-    rows = data.train.take(telling_rows(data.train.targets, MOST_ROWS))
-    targets, _ = objective.split_targets(objective.encode(rows).targets.clone())
+    targets, _ = objective.split_targets(objective.encode(data.train).targets.clone())
     like = like.new_zeros(len(targets), like.shape[1])
-    for outputs in trial_outputs(like, targets):
+    for outputs in _trial_outputs(like, targets):
         value = _try(f"loss {loss.name}", lambda z=outputs: loss(z, targets))  # type: ignore[misc]
-        if bool(value.isfinite()):
-            _check_by_row(loss, outputs, targets, value)
-            _check_by_row(loss, outputs[:2], targets[:2], loss.by_row(outputs, targets)[:2].mean())
+        if not bool(value.isfinite()):
+            continue
+        by_row = _check_by_row(loss, outputs, targets, value)
+        halves = zip(outputs.tensor_split(2), targets.tensor_split(2), strict=True)
+        alone = torch.cat([loss.by_row(*half) for half in halves if len(half[0])])
+        if bool(((alone - by_row).abs() > LARGEST_DIFFERENCE * by_row.abs().mean() + 1e-12).any()):
+            raise UserError(
+                f"loss {loss.name}: rows or classes have weights, so its by_row must give each row "
+                "a value that does not depend on the other rows"
+            )
+
+
+def _trial_outputs(like: Tensor, targets: Tensor) -> Iterator[Tensor]:
+    """Yield outputs near and far from the targets; of the last, one row is much farther off.
+
+    Args:
+        like: (rows, outputs).
+        targets: encoded; outputs are near them where they have the same shape.
+    """
+    random = torch.Generator().manual_seed(0)
+    is_alike = targets.is_floating_point() and targets.shape == like.shape
+    center = targets if is_alike else torch.zeros_like(like)
+    spread = targets.abs().mean() if is_alike else 1.0
+    for scale, farthest in ((0.1, 1.0), (3.0, 1.0), (1.0, 1e3)):
+        errors = scale * spread * normal(like, random)
+        errors[len(errors) // 3] *= farthest
+        yield (center + errors).to(like.dtype)
 
 
 def _try(what: str, call: Callable[[], Any], remedy: str = "") -> Any:

@@ -130,19 +130,20 @@ def name(case):
     return f"{type(case[0]).__name__}-{case[1].__name__}"
 
 
+LOSSES = (
+    Root(), Correlation(), Sum(), Capped(), Trimmed(), Limited(), Weighted(), Rare(), Own(),
+    OwnClasses(),
+)  # fmt: skip
 CASES = [
-    (Root(), gd.Linear, False), (Correlation(), gd.Linear, False), (Sum(), gd.Linear, False),
-    (Capped(), gd.Linear, False), (Trimmed(), gd.Linear, False), (Limited(), gd.Linear, False),
-    (Weighted(), gd.Linear, False), (gd.MSE(), normalized, False), (gd.MSE(), Attention, False),
-    (Rare(), gd.Linear, None), (gd.MSE(), Centred, None),
-    (Own(), gd.Linear, True), (OwnClasses(), gd.Linear, True), (gd.MSE(), mlp, True),
-    (gd.MSE(), gd.Linear, True),
-]  # fmt: skip
+    *((loss, gd.Linear, False) for loss in LOSSES),
+    *((gd.MSE(), make, True) for make in (normalized, Attention, Centred)),
+    *((gd.MSE(), make, False) for make in (mlp, gd.Linear)),
+]
 
 
 @pytest.mark.parametrize("case", CASES, ids=name)
 def test_an_evaluation_is_that_of_all_rows_at_once(case):
-    loss, make, is_mean = case
+    loss, make, is_together = case
     data = data_of(loss)
     with gd.seeded(0, gd.Purpose.MODEL):
         count = loss.outputs(data)
@@ -151,8 +152,7 @@ def test_an_evaluation_is_that_of_all_rows_at_once(case):
             nn.init.normal_(parameter)
     objective = gd.Objective(model, loss)
     rows = objective.encode(data.train)
-    if is_mean is not None:
-        assert (objective.rows_at_once(rows, 65_536) < ROWS) == is_mean
+    assert len(objective.slices(rows)) == (1 if is_together else 2)
     value = objective.batch_loss(rows.features, rows.targets)
     slopes = torch.autograd.grad(value, list(model.parameters()))
     evaluation = objective.evaluate(rows, data, gradient=True)
@@ -199,12 +199,38 @@ def test_classes_with_weights_need_a_mean_over_rows():
         spec(loss, data_of(loss, 1000))
 
 
+class Relative(Own):
+    """Its values by row depend on the other rows, and their mean does not tell."""
+
+    def by_row(self, outputs, targets):
+        values = (outputs - targets).abs().pow(1.5)[:, 0]
+        return values + values.flip(0) - values.mean()
+
+
+def test_values_by_row_depend_on_no_other_rows():
+    with pytest.raises(UserError, match="does not depend on the other rows"):
+        spec(Relative(), data_of(Relative(), 1000, weights=np.linspace(1, 2, 1000)))
+
+
 @pytest.mark.parametrize("loss", [Own(), OwnClasses(), OwnClasses(class_weight="balanced")])
 def test_a_mean_over_rows_takes_weights(loss):
-    spec(loss, data_of(loss, 1000, weights=np.random.default_rng(0).uniform(1, 2, 1000)))
+    weights = np.random.default_rng(0).uniform(1, 2, 1000)
+    data = data_of(loss, 1000, weights=weights)
+    run = spec(loss, data)
+    found = run.objective.evaluate(run.objective.encode(data.train), data, gradient=False)
+    outputs, targets = run.model(data.train.features), data.train.targets
+    sizes = torch.from_numpy(weights)
+    if isinstance(loss, OwnClasses):
+        by_row = F.cross_entropy(outputs, targets, label_smoothing=0.1, reduction="none")
+        if loss.class_weight:  # all classes have the same sum of weights
+            sizes = sizes / torch.bincount(targets, weights=sizes)[targets]
+    else:
+        by_row = (outputs - targets).abs().pow(1.5)[:, 0]
+    assert found.loss == pytest.approx((sizes * by_row).sum().item() / sizes.sum().item())
 
 
 def spec(loss, data):
     model = gd.Linear(3, loss.outputs(data)).double()
+    gd.initialize(model, gd.Normal(), seed=0)
     rule = gd.GD(model.parameters(), lr=0.01)
     return gd.RunSpec(model, loss, rule, gd.FullBatch(data.rows), data)
