@@ -19,6 +19,7 @@ from gdframe.engines.verification import (
     random_start,
     starting_parameters,
 )
+from gdframe.errors import first_line
 from gdframe.hidden_state import undisturbed
 from gdframe.objective import FunctionalObjective, Objective
 
@@ -49,7 +50,7 @@ def check_functional(run: Problem, rows: Rows, strengths: Mapping[str, Tensor]) 
         return torch.as_tensor(function.penalty_at(named, strengths))
 
     terms: list[tuple[str, Callable[[], Any], Callable[[dict[str, Tensor]], Tensor]]] = [
-        ("loss", lambda: objective.batch_loss(x, y), loss),
+        ("loss of the outputs", lambda: objective.batch_loss(x, y), loss),
         ("penalty", objective.penalty_value, penalty),
     ]
     if not are_parameters(objective):
@@ -61,9 +62,15 @@ def check_functional(run: Problem, rows: Rows, strengths: Mapping[str, Tensor]) 
             with undisturbed(**objective.components):
                 with holding(objective.model, values):
                     value, slopes = value_and_gradient(of_module, list(params.values()))
-                gradient, again = grad_and_value(functional)(values)
-                with torch.no_grad():  # compiled code traces tensors that require no gradient
-                    plain = functional(values)
+                try:
+                    gradient, again = grad_and_value(functional)(values)
+                    with torch.no_grad():  # compiled code traces tensors that require no gradient
+                        plain = functional(values)
+                except Exception as error:  # of PyTorch's, or of a user's component
+                    raise DifferenceError(
+                        f"its {name} works with backward() alone, not as a function of tensors "
+                        f"({first_line(error)})"
+                    ) from error
             size = max(float(s.abs().max()) for s in slopes)
             tolerance = close, 0.0, close * size if math.isfinite(size) else 0.0
             results = [again, plain, *gradient.values()], [value, value, *slopes]

@@ -234,7 +234,7 @@ def _why_not_by_row(model: Any, features: Tensor) -> str | None:
     are_alike = are_alike and bool(((together - separate).abs() <= limit).all())
     with HiddenState({"model": model}):  # rows that are few, and not telling, may differ
         if not are_alike or not all(
-            is_by_row(model.design, features, len(features), seed=seed) for seed in range(2)
+            is_by_row(model.design, features, len(features), partition) for partition in (0, 1)
         ):
             return "its model's design of a row depends on the other rows of a batch"
     if not same_values(together, other_mode):

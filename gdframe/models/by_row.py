@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -12,16 +13,29 @@ from gdframe.hidden_state import HiddenState
 from gdframe.hidden_state.attachments import is_untouched_built_in
 from gdframe.randomness import normal
 
-PARTS = 8
-"""Random parts into which the rows that are computed at a time are cut."""
-
 ROUNDING, ON_GPU = 1e3, 5e-3
 """Largest relative differences: on a CPU in units of the type, on a GPU for float32."""
 
 
+def parts(rows: int, partition: int) -> tuple[Tensor, ...]:
+    """Cut rows, in a random order, into about as many parts as a part has rows.
+
+    Two rows that share a part of one partition are in different parts of the other.
+
+    Args:
+        rows: how many.
+        partition: 0 or 1; the parts are the rows or the columns of a square of all rows.
+    """
+    side = max(1, math.isqrt(rows))
+    order = torch.randperm(rows, generator=torch.Generator().manual_seed(0))
+    if partition:
+        return tuple(order[start::side] for start in range(side))
+    return torch.split(order, side)
+
+
 @torch.no_grad()
 def is_by_row(
-    function: Callable[[Tensor], Tensor], features: Tensor, most: int, *, seed: int = 0
+    function: Callable[[Tensor], Tensor], features: Tensor, most: int, partition: int
 ) -> bool:
     """Return whether a function gives each row the same with other rows beside it.
 
@@ -29,13 +43,13 @@ def is_by_row(
         function: (rows, features) -> (rows, ...).
         features: all of them are tried, (rows, features).
         most: rows at a time.
-        seed: of the rows that are put together.
+        partition: 0 or 1; in the two of them any two rows are told apart.
     """
-    order = torch.randperm(len(features), generator=torch.Generator().manual_seed(seed))
     values = torch.cat([function(x.clone()) for x in torch.split(features, most)])
     rounding = ROUNDING * torch.finfo(values.dtype).eps
     limit = (max(rounding, ON_GPU) if values.is_cuda else rounding) * values.abs().max()
-    for part in torch.split(order.to(features.device), max(1, min(most, len(order)) // PARTS)):
+    for part in parts(len(features), partition):
+        part = part.to(features.device)
         expected, again = values[part], function(features[part])
         if again.shape != expected.shape or bool(((again - expected).abs() > limit).any()):
             return False
@@ -43,7 +57,7 @@ def is_by_row(
 
 
 def takes_rows_alone(
-    model: nn.Module, features: Tensor, most: int, scales: Sequence[float] = (0.0, 0.1)
+    model: nn.Module, features: Tensor, most: int, scales: tuple[float, float] = (0.0, 0.1)
 ) -> bool:
     """Return whether a model's outputs for a row do not depend on the other rows; it is tried.
 
@@ -53,7 +67,7 @@ def takes_rows_alone(
         model: in evaluation mode; what it changes is put back.
         features: (rows, features).
         most: rows at a time.
-        scales: of random changes of the parameters, one for each trial.
+        scales: of random changes of the parameters, one for each partition of the rows.
     """
     if is_untouched_built_in(model) or len(features) < 2:
         return True
@@ -61,15 +75,15 @@ def takes_rows_alone(
         if saved.opaque:
             return False
         try:
-            for seed, scale in enumerate(scales):
-                random = torch.Generator().manual_seed(seed)
+            for partition, scale in enumerate(scales):
+                random = torch.Generator().manual_seed(partition)
                 named = {
                     name: p + scale * normal(p, random) if p.is_floating_point() else p
                     for name, p in model.named_parameters()
                 }
                 if not is_by_row(
                     lambda x, named=named: functional_call(model, named, (x,)),  # type: ignore[misc]
-                    features, most, seed=seed,
+                    features, most, partition,
                 ):  # fmt: skip
                     return False
         except Exception:  # of a user's model, which may raise anything

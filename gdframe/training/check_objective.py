@@ -169,9 +169,22 @@ def _try(what: str, call: Callable[[], Any], remedy: str = "") -> Any:
         raise
     except Exception as error:
         reason = f"{type(error).__name__}: {first_line(error)}"
-        if "does not require grad" in reason:
-            remedy += "; evaluations run without gradients: use torch.enable_grad() in it"
+        if _works_with_gradients(call):
+            remedy += (
+                "; it works with gradients, but evaluations run without: ask for requires_grad "
+                "first, or use torch.enable_grad() in it"
+            )
         raise UserError(f"{what}: fails ({reason}){remedy}") from error
+
+
+def _works_with_gradients(call: Callable[[], Any]) -> bool:
+    """Return whether a call that fails without gradients works with them."""
+    try:
+        with torch.enable_grad():
+            call()
+    except Exception:
+        return False
+    return True
 
 
 def _check_value(what: str, value: Any) -> None:

@@ -34,6 +34,13 @@ class InPlace(Pair):
         return self.layer(x)
 
 
+class Hooked(Pair):
+    def forward(self, x):
+        outputs = self.layer(x)
+        outputs.register_hook(lambda gradient: gradient.clamp(-1, 1))
+        return outputs
+
+
 class WholeError(gd.MSE):
     def __call__(self, outputs, targets):
         return (outputs - targets) ** 2
@@ -60,6 +67,7 @@ def trainer(model=None, loss=None, optimizer=None, loader=None, data=DATA, **mor
     (lambda: trainer(Pair()), "model Pair: forward returned a tuple; expected one tensor"),
     (lambda: trainer(Missing()), r"model Missing on features .* fails \(KeyError: 'b'\)"),
     (lambda: trainer(InPlace()), "model InPlace: forward changes its features in place"),
+    (lambda: trainer(Hooked()), "model Hooked on .* fails .* it works with gradients, but eval"),
     (lambda: trainer(loss=WholeError()), r"loss WholeError: returned shape \(2, 1\); expected one"),
     (lambda: trainer(loss=InPlaceError()), "loss InPlaceError: changes its targets in place"),
     (lambda: trainer(batch_norm()), "model Sequential in a batch of one row, in training: fails "
