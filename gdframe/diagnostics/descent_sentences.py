@@ -133,11 +133,12 @@ def _slow(course: Course, evidence: Evidence) -> str | None:
         is_known = not math.isnan(evidence.nearness.gap)
         return f"{'moves too slowly: ' if is_known else ''}the objective {stands}"
     speed = (
-        f"an epoch lowers the objective by {_percent(course.last_decrease)}"
+        f"an epoch of the last {course.latest} lowered the objective by "
+        f"{_percent(course.decrease)} on average"
         if evidence.remaining is None
         else f"needs {_rounded(evidence.remaining)} more epochs to converge"
     )
-    if course.last_decrease <= evidence.tolerance and not math.isnan(evidence.nearness.gap):
+    if course.decrease <= evidence.tolerance and not math.isnan(evidence.nearness.gap):
         return f"moves too slowly for its tolerance: {speed}"
     return f"still descending: {speed}"
 

@@ -38,17 +38,16 @@ class Course:
         epochs: number of the epochs that were looked at.
         start: objective before them.
         end: objective at the end.
+        latest: number of the epochs of ``decrease``; the latest fifth, or more if they are noisy.
+        decrease: mean decrease of one of them, relative to the objective before it.
     """
 
     motion: Motion
     epochs: int
     start: float
     end: float
-
-    @property
-    def last_decrease(self) -> float:
-        """Mean decrease of an epoch, relative to the objective."""
-        return (self.start - self.end) / max(abs(self.end), 1e-300) / max(self.epochs, 1)
+    latest: int
+    decrease: float
 
 
 def course_of(objective: NDArray[np.float64], eps: float, gap: float) -> Course:
@@ -65,11 +64,14 @@ def course_of(objective: NDArray[np.float64], eps: float, gap: float) -> Course:
         >>> course_of(2 + 0.1 * (-1) ** np.arange(50.0), 1e-16, 0.1).motion
         <Motion.FLUCTUATES: 4>
     """
-    last = objective[-min(WINDOW + 1, 1 + len(objective) // 2) :]
+    last = objective[-min(WINDOW + 1, 1 + len(objective) // 2) :].tolist()
     epochs = len(last) - 1
-    course = partial(Course, epochs=epochs, start=float(last[0]), end=float(last[-1]))
     if epochs < FEWEST or not np.isfinite(last).all():
-        return course(Motion.UNKNOWN)
+        return Course(Motion.UNKNOWN, epochs, last[0], last[-1], latest=0, decrease=0.0)
+    latest, decrease = _latest(last)
+    course = partial(
+        Course, epochs=epochs, start=last[0], end=last[-1], latest=latest, decrease=decrease
+    )
     changes, rounding = np.diff(last), ROUNDING * eps * float(np.abs(last).max())
     if np.ptp(last) <= rounding:
         return course(Motion.STANDS)
@@ -88,3 +90,15 @@ def course_of(objective: NDArray[np.float64], eps: float, gap: float) -> Course:
         return course(Motion.DESCENDS if fall > 0 else Motion.RISES)
     is_visible = float(np.ptp(last)) >= VISIBLE * size
     return course(Motion.FLUCTUATES if is_visible else Motion.STANDS)
+
+
+def _latest(objective: list[float]) -> tuple[int, float]:
+    """Return the number of the latest epochs in which an objective has fallen, and by how much."""
+    most = len(objective) - 1
+    count = max(FEWEST, most // 5)
+    while objective[-1 - count] <= objective[-1] and count < most:
+        count = min(2 * count, most)
+    before, after = objective[-1 - count], objective[-1]
+    if before > after > 0:  # the same share in each epoch
+        return count, -math.expm1(math.log(after / before) / count)
+    return count, (before - after) / count / max(abs(before), 1e-300)

@@ -24,6 +24,7 @@ from gdframe.hidden_state.transparency import (
     CLASS_FACTS,
     NOT_CALLED,
     OPAQUE,
+    attributes_of,
     contents_of,
     delete_names,
     hides_state,
@@ -325,7 +326,7 @@ class HiddenState:
         if not isinstance(attributes, dict) or id(attributes) in self._seen:
             return
         self._seen.add(id(attributes))
-        saved = dict(attributes)
+        saved = attributes_of(attributes)
         inner = isinstance(value, torch.nn.Module)
         if inner:  # callers set its mode, so a change is not reported
             self._modes.append((value, value.training))
@@ -339,7 +340,7 @@ class HiddenState:
                 continue
             at = f"{path}.{name}"
             self._note(at, lambda n=name: not same(attributes.get(n), saved[n]), restore)  # type: ignore[misc]
-        self._note(path, lambda: list(attributes) != list(saved), restore)
+        self._note(path, lambda: list(attributes_of(attributes)) != list(saved), restore)
         for name, content in saved.items():
             if not inner or name not in ("_parameters", "_buffers", "_modules"):
                 self._enqueue(f"{path}.{name}", content)

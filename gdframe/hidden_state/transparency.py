@@ -99,6 +99,14 @@ CLASS_FACTS = (
 )  # fmt: skip
 """Names of a class that Python sets, and changes when it likes."""
 
+COMPILER_FACTS = ("_dynamo_", "_torchdynamo_")
+"""Beginnings of names of attributes that PyTorch's compiler sets on what it traces."""
+
+
+def attributes_of(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the attributes in a ``__dict__``, without those that PyTorch's compiler sets."""
+    return {k: v for k, v in values.items() if not str(k).startswith(COMPILER_FACTS)}
+
 
 def is_library(value: types.FunctionType | type | types.ModuleType) -> bool:
     """Return whether a function, class or module is of Python itself or of ``LIBRARIES``."""

@@ -27,12 +27,22 @@ def test_a_geometric_fall_descends_until_it_is_rounding(count, factor, scale):
 
 
 @settings(max_examples=40, deadline=None)
+@given(epochs, st.floats(1e-6, 1e-2), st.floats(1, 1e8), st.floats(0, 0.5))
+def test_a_fall_is_that_of_the_latest_epochs(count, fall, overshoot, factor):
+    times = np.arange(float(count))
+    course = course_of((1 - fall) ** times + overshoot * factor**times, 1e-16, 1.0)
+    assert course.motion is Motion.DESCENDS
+    early = overshoot * factor ** (count - 1 - course.latest)  # what is left of the overshoot
+    assert fall * (1 - 1e-6) <= course.decrease <= fall + early / (1 - fall) ** count
+
+
+@settings(max_examples=40, deadline=None)
 @given(epochs, scales, st.integers(0, 1000))
 def test_noise_without_a_trend_rises_and_falls(count, scale, seed):
     noise = np.random.default_rng(seed).uniform(0.5, 1.5, size=count)
     course = course_of(scale * (1 + noise), EPS, scale)
     assert course.motion is not Motion.STANDS
-    assert course.motion is not Motion.DESCENDS or course.last_decrease > 0
+    assert course.motion is not Motion.DESCENDS or course.decrease > 0
     assert course.motion is not Motion.RISES or course.end > course.start
     cycle = 1 + 0.5 * (-1.0) ** np.arange(count)
     assert course_of(scale * cycle, EPS, scale).motion is Motion.FLUCTUATES

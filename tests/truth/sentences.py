@@ -96,12 +96,13 @@ def _epochs(run, count):
     )
 
 
-def _lowers(run, share):
-    """Check the mean decrease of the last epochs."""
-    objective = run.history["objective"]
-    last = objective[-min(101, 1 + len(objective) // 2) :]
-    decrease = (last[0] - last[-1]) / abs(last[-1]) / (len(last) - 1)
-    return decrease > 0 and close(number(share) / 100, decrease, 0.06)
+def _lowers(run, epochs, share):
+    """Check the mean decrease of the last epochs, as a share of each or of the first."""
+    first, *_, last = run.history["objective"][-1 - int(number(epochs)) :]
+    decreases = [(first - last) / abs(first) / int(number(epochs))]
+    if first * last > 0:
+        decreases.append(1 - (last / first) ** (1 / int(number(epochs))))
+    return first > last and any(close(number(share) / 100, d, 0.06) for d in decreases)
 
 
 def _slow(run, *words):
@@ -231,10 +232,11 @@ CHECKS = [
     ("try", r"try a smaller one", lambda run: run.status == "diverged"),
     ("try", r"try a smaller learning rate, larger batches or a decaying schedule", _ends),
     ("cause", rf"still descending: needs {N} more epochs to converge", _epochs),
-    ("cause", rf"still descending: an epoch lowers the objective by {N} %", _lowers),
+    ("cause", rf"still descending: an epoch of the last {N} lowered the objective by {N} % "
+              r"on average", _lowers),
     ("cause", rf"moves too slowly for its tolerance: needs {N} more epochs to converge", _slow),
-    ("cause", rf"moves too slowly for its tolerance: an epoch lowers the objective by {N} %",
-     _slow),
+    ("cause", rf"moves too slowly for its tolerance: an epoch of the last {N} lowered the "
+              rf"objective by {N} % on average", _slow),
     ("cause", rf"moves too slowly: the objective has hardly changed over the last {N} epochs?",
      _slow),
     ("cause", rf"the objective has hardly changed over the last {N} epochs?", _still),
