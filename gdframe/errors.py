@@ -194,7 +194,10 @@ def first_line(error: BaseException) -> str:
         >>> first_line(RuntimeError(chr(10).join(["Not compiled:", "", "Call to print"])))
         'Call to print'
     """
-    text = str(error).partition("Set TORCHDYNAMO_VERBOSE")[0]  # PyTorch's advice to its developers
+    try:
+        text = str(error).partition("Set TORCHDYNAMO_VERBOSE")[0]  # PyTorch's advice to developers
+    except Exception:  # an error of a user's class may fail to tell what it is
+        text = ""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     causes = [line for line in lines if not line.endswith(":")]
     return next(iter(causes or lines), type(error).__name__).rstrip(":")

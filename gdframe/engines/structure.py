@@ -148,8 +148,12 @@ def why_step_not_update(run: Problem) -> str | None:
     trained = [p for p in run.objective.model.parameters() if p.requires_grad]
     if any(has_hooks(p) for p in trained):
         return "a parameter has hooks on its gradient, which only backward() calls"
-    if len(groups) > 1 or bound != [id(p) for p in trained]:
-        return "its optimizer has several parameter groups, or leaves parameters out"
+    if len(groups) > 1:
+        return "its optimizer has several parameter groups"
+    if sorted(bound) != sorted(id(p) for p in trained):
+        return "its optimizer does not have the parameters that the model trains"
+    if bound != [id(p) for p in trained]:
+        return "its optimizer has the model's parameters in another order"
     if any(p.dtype in LOW_PRECISION for p in trained):
         return "parameters in float16 or bfloat16 are updated in float32, by engine=eager alone"
     return None

@@ -6,11 +6,11 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-import traceback
 from importlib.metadata import entry_points
 from pathlib import Path
 
 from gdframe.errors import UserError, user_path
+from gdframe.registry.raised import raised
 
 GROUP = "gdframe.plugins"
 """The entry-point group of installed packages."""
@@ -67,14 +67,7 @@ def _load(label: str, plugin: str, *, search_here: bool) -> None:
     except UserError as error:
         raise UserError(f"{label} cannot be used: {error}") from error
     except BaseException as error:  # also sys.exit(); Ctrl-C waits for the end of an import
-        frames = traceback.extract_tb(error.__traceback__)
-        where = f" (line {frames[-1].lineno} of {frames[-1].filename})" if frames else ""
-        if isinstance(error, SyntaxError):
-            where = f" (line {error.lineno} of {error.filename})"
-        raise UserError(
-            f"{label} cannot be imported: {type(error).__name__}: {error}{where}; "
-            "debug=true shows the traceback"
-        ) from error
+        raise UserError(f"{label} cannot be imported: {raised(error)}") from error
 
 
 def _load_from_here(name: str) -> None:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from gdframe.errors import UserError, typed_as, unknown
+from gdframe.errors import UserError, reason_of, typed_as, unknown
+from gdframe.registry.raised import raised
 from gdframe.registry.signatures import Argument, arguments, check_arguments
 
 T = TypeVar("T")
@@ -125,6 +126,10 @@ class Registry(Generic[T]):
             if self.kind in ("engine", "data") or isinstance(error, UserError):
                 raise
             raise UserError(f"{self.kind}={name}: {error}") from error
+        except Exception as error:
+            if is_built_in(component) or reason_of(error) or self.kind == "engine":
+                raise
+            raise UserError(f"{self.kind}={name} cannot be built: {raised(error)}") from error
 
     def key_of(self, name: str) -> str:
         """Return the key of a component's settings: ``optimizer``, or ``stopping.early``."""

@@ -33,7 +33,7 @@ def test_a_fall_is_that_of_the_latest_epochs(count, fall, overshoot, factor):
     course = course_of((1 - fall) ** times + overshoot * factor**times, 1e-16, 1.0)
     assert course.motion is Motion.DESCENDS
     early = overshoot * factor ** (count - 1 - course.latest)  # what is left of the overshoot
-    assert fall * (1 - 1e-6) <= course.decrease <= fall + early / (1 - fall) ** count
+    assert fall * (1 - 1e-6) <= course.decrease <= fall * (1 + 1e-6) + early / (1 - fall) ** count
 
 
 @settings(max_examples=40, deadline=None)
