@@ -106,7 +106,7 @@ def run_application(argv: list[str]) -> int:
             folder = Path(str(config.hydra.sweep.dir))  # of a name that Hydra makes, known only now
             stack.enter_context(hold(folder))
             refuse_occupied(folder, reuse=config.sweep.reuse)
-            SweepFolder(folder).check_hydra_config()
+            SweepFolder(folder).check_places(is_new=not config.sweep.reuse)
             named_folders.append(folder)
             return _in_groups(launcher, hydra_context, task_function, config)
 

@@ -10,7 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -137,16 +137,19 @@ def _distrust_working_folder() -> None:
     """Keep code in the working folder from Numba, and from Python processes of libraries.
 
     Raises:
-        UserError: there are settings of Numba, which can name code to run.
+        UserError: there are settings of Numba, which can name code to run, or it is removed.
     """
+    try:
+        here = str(Path.cwd())
+    except FileNotFoundError:
+        raise UserError("the working folder is removed: go to another (cd FOLDER)") from None
     if Path(NUMBA_SETTINGS).exists():
         raise UserError(
             f"{NUMBA_SETTINGS}: in the working folder, it could make Numba run somebody's code; "
             "remove it, or start elsewhere; settings of yours can be variables such as NUMBA_OPT"
         )
-    with suppress(FileNotFoundError):  # the folder is removed
-        if not {"", str(Path.cwd())} & set(sys.path):  # no checkout, which they must find
-            os.environ["PYTHONSAFEPATH"] = "1"
+    if not {"", here} & set(sys.path):  # no checkout, which they must find
+        os.environ["PYTHONSAFEPATH"] = "1"
 
 
 def _train(argv: list[str]) -> int:

@@ -22,6 +22,7 @@ class _Patient(io.FileIO):
             return super().write(content)  # type: ignore[arg-type]
         except OSError as error:
             if error.errno not in GONE:
+                error.filename = "standard error" if self.fileno() == 2 else "standard output"
                 raise
             _fill(self.fileno())
             return super().write(content)  # type: ignore[arg-type]

@@ -94,6 +94,9 @@ def train_run(
         result.seconds["setup"] = setup
         with storing():
             prepared.save(result)
+            if not folder.is_run() and folder.path.exists():
+                log.warning("warning: %s: its config was removed, and is written again", folder)
+                write_config(config["lr"], run.lr_reason)
         return result
 
 

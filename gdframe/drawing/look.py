@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from gdframe.errors import printable
+
+logging.getLogger("matplotlib").setLevel(logging.ERROR)  # else it tells where it keeps its cache
 
 if not Path(matplotlib.matplotlib_fname()).is_absolute():  # of the working folder, maybe by a link
     # settings name programs and modules, and somebody may have sent this folder

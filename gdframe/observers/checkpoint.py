@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
 
@@ -11,8 +12,11 @@ from numpy.typing import NDArray
 from gdframe.errors import bad_value
 from gdframe.observers.base import Observer, Watched
 from gdframe.registry import OBSERVERS
+from gdframe.runs.folder import DamagedError
 from gdframe.runs.result import Result
 from gdframe.runs.run_folder import RunFolder
+
+log = logging.getLogger("gdframe")
 
 
 @OBSERVERS.register("checkpoint")
@@ -40,6 +44,7 @@ class Checkpoint(Observer):
             raise bad_value(f"keep={keep}", "a whole number of at least 1")
         self.folder, self.keep = RunFolder(folder), keep
         self._saved_at = time.monotonic()
+        self._is_warned = False
 
     def on_block(self, run: Watched, steps: NDArray[np.float64]) -> None:
         """Save a checkpoint if the interval in seconds is over, also within an epoch."""
@@ -62,8 +67,13 @@ class Checkpoint(Observer):
         self._save(run)
 
     def _save(self, run: Watched) -> None:
-        self.folder.save_checkpoint(run.capture(), keep=self.keep)
         self._saved_at = time.monotonic()
+        try:
+            self.folder.save_checkpoint(run.capture(), keep=self.keep)
+        except DamagedError as error:  # somebody has put something in the place of its folder
+            if not self._is_warned:
+                log.warning("warning: %s; until then no checkpoint is saved", error)
+            self._is_warned = True
 
 
 def interval(every: int | str) -> tuple[int | None, float | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import time
@@ -21,6 +22,8 @@ from gdframe.runs.event_tags import STEP_TAGS, tag_of
 from gdframe.runs.result import Result
 from gdframe.runs.run_folder import RunFolder
 from gdframe.stopping import Status
+
+log = logging.getLogger("gdframe")
 
 LAYOUT = {
     "1. Is it descending?": {
@@ -163,6 +166,11 @@ class TensorBoard(Observer):
             file, self._file = self._file, None
             try:
                 self._write_steps(file)
+                if file.is_removed():
+                    log.warning(
+                        "warning: %s: the event file was removed while the run trained, and its "
+                        "curves are lost; the last checkpoint holds the history", self.folder,
+                    )  # fmt: skip
             finally:
                 file.close()
 

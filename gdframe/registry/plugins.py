@@ -57,6 +57,7 @@ def absolute(plugin: str) -> str:
 def _load(label: str, plugin: str, *, search_here: bool) -> None:
     if plugin.endswith(".py") and not Path(plugin).is_file():
         raise UserError(f"{label} cannot be loaded: {plugin} is not a file")
+    streams = sys.stdout, sys.stderr
     try:
         if plugin.endswith(".py"):
             _load_file(Path(plugin))
@@ -68,6 +69,8 @@ def _load(label: str, plugin: str, *, search_here: bool) -> None:
         raise UserError(f"{label} cannot be used: {error}") from error
     except BaseException as error:  # also sys.exit(); Ctrl-C waits for the end of an import
         raise UserError(f"{label} cannot be imported: {raised(error)}") from error
+    finally:  # a plugin may replace the streams, not take them away
+        sys.stdout, sys.stderr = sys.stdout or streams[0], sys.stderr or streams[1]
 
 
 def _load_from_here(name: str) -> None:

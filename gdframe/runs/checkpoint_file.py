@@ -119,7 +119,9 @@ def _read(path: Path) -> Capture:
         conform(facts, "CheckpointFacts")
         if version not in READABLE or path.name != file_name(facts["step"]):
             raise ValueError("its format or its step is another than its name tells")
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        places = {f"history.{name}": at for at, name in enumerate(facts.get("columns", ()))}
+        names = sorted(file.keys(), key=lambda name: places.get(name, -1))  # the file sorts them
+        tensors = {name: file.get_tensor(name) for name in names}
     if content_digest(tensors, metadata["facts"]) != metadata["digest"]:
         raise ValueError("its content does not match its digest")
     capture = Capture(tensors, facts)

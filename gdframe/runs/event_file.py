@@ -6,6 +6,7 @@ TensorBoard's own writer uses a second thread, where errors of a full disk are l
 from __future__ import annotations
 
 import math
+import os
 import struct
 import time
 from collections.abc import Mapping, Sequence
@@ -124,6 +125,10 @@ class EventFile:
     def flush(self) -> None:
         """Pass all events to the operating system, so that they survive this process."""
         self._file.flush()
+
+    def is_removed(self) -> bool:
+        """Return whether somebody has removed the file, or put another in its place."""
+        return os.fstat(self._file.fileno()).st_nlink == 0
 
     def close(self) -> None:
         """Flush and close the file."""

@@ -18,7 +18,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 """The first bytes of a PNG file."""
 
 MOST_BYTES = 1 << 25
-"""Most bytes of a picture that is shown."""
+"""Most bytes of the pictures of one name that are shown."""
 
 log = logging.getLogger("gdframe")
 
@@ -53,13 +53,21 @@ def read_pictures(folder: Path, name: str) -> dict[str, tuple[bytes, bytes | Non
     """Return the pictures of one name by the part of the sweep that each shows.
 
     With each comes its copy for dark pages, if there is one. A file that is no picture is left out
-    with a warning.
+    with a warning, and so are those that exceed ``MOST_BYTES`` in all.
     """
-    inside, pictures = Folder(folder), {}
-    for path in _pictures(inside, name):
+    inside, pictures, left = Folder(folder), {}, MOST_BYTES
+    paths = _pictures(inside, name)
+    for index, path in enumerate(paths):
         dark = dark_path(path)
+        left -= sum(file.stat().st_size for file in (path, dark) if inside.has(file.name))
+        if left < 0:
+            log.warning(
+                "warning: %s: pictures from %s on, %s in all, are left out: at most %s bytes are "
+                "shown", folder, path.name, len(paths) - index, f"{MOST_BYTES:,}",
+            )  # fmt: skip
+            break
         if (content := _read(inside, path)) is not None:
-            copy = _read(inside, dark) if inside.files(dark.name) else None
+            copy = _read(inside, dark) if inside.has(dark.name) else None
             pictures[path.stem.removeprefix(name).removeprefix("-")] = content, copy
     return pictures
 

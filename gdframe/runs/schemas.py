@@ -266,6 +266,7 @@ class CheckpointFacts(TypedDict):
 
     step: Count
     executed: NotRequired[Count]
+    columns: NotRequired[list[Text]]
     seconds: Annotated[float, Meta(ge=0, le=1.797e308)]
     stopping: NotRequired[dict[str, dict[str, float]]]
     course: NotRequired[EarlierStopping]

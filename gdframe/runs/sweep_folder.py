@@ -137,13 +137,23 @@ class SweepFolder(Folder):
         """
         self.write(HYDRA_CONFIG, text)
 
-    def check_hydra_config(self) -> None:
-        """Check that Hydra can write its config here.
+    def check_places(self, *, is_new: bool) -> None:
+        """Check that nothing stands where a sweep writes its files and its runs.
+
+        Args:
+            is_new: whether no runs are here, so that a link may stand where one is written.
 
         Raises:
-            DamagedError: there is a link or a folder in its place.
+            DamagedError: there is a link, a device, or a folder for a file, or the reverse.
         """
-        self.file(HYDRA_CONFIG)
+        for name in (HYDRA_CONFIG, JOBS, SUMMARY_TABLE, SUMMARY):
+            self.file(name)
+        for name in (MEANS, WORKERS):
+            self.subfolder(name)
+        for pattern in ("*", "*/*") * is_new:
+            for path in self.path.glob(pattern):
+                if path.is_symlink():
+                    raise DamagedError(f"{path}: is a link, where a run may be written; remove it")
 
     def remove_hydra_config(self) -> None:
         """Remove Hydra's config.

@@ -61,6 +61,7 @@ def capture(run: Run) -> Capture:
     facts = {
         "step": run.step,
         "executed": run.executed,
+        "columns": list(columns),
         "seconds": run.seconds,
         "stopping": copied(run.memories),
         "best": {

@@ -62,3 +62,4 @@ def test_a_deleted_working_folder_is_told(tmp_path):
     done = shell(gone, prefix=f"rmdir {gone};", PYTHONPATH=os.environ.get("PYTHONPATH", ""))
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
+    assert "the working folder is removed" in done.stderr

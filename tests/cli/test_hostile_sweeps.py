@@ -9,6 +9,9 @@ import shutil
 import command
 import pytest
 from refusals import assert_refused
+from thinned import thinned
+
+from gdframe.runs.picture_files import SIGNATURE
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +63,33 @@ def test_thousands_of_settings_in_a_sweep_are_refused(gdframe, swept, tmp_path):
     path.write_text(json.dumps(content))
     for verb in ("resume", "report"):
         assert_refused(gdframe(verb, str(sweep)), "sweep.json")
+
+
+@pytest.mark.parametrize("launcher", [(), ("hydra/launcher=basic", "hydra/sweeper=basic")])
+@pytest.mark.parametrize(
+    "place", thinned(["0", "0/.hydra", "x/0", "mean", ".batches", "summary.csv", "sweep.json"], 3)
+)
+def test_a_link_where_a_sweep_writes_is_refused_before_it_trains(
+    gdframe, tmp_path, place, launcher
+):
+    outside, link = tmp_path / "outside", tmp_path / "sweep" / place
+    outside.mkdir()
+    link.parent.mkdir(parents=True)
+    link.symlink_to(outside)
+    before = set(link.parent.rglob("*"))
+    done = gdframe("-m", "lr=0.01,0.02", "epochs=1", *launcher, f"sweep.dir={tmp_path / 'sweep'}")
+    assert_refused(done, f"{link}: is a link")
+    assert not list(outside.iterdir())
+    assert set(link.parent.rglob("*")) == before
+
+
+def test_pictures_of_a_sweep_are_shown_up_to_a_size(gdframe, swept, tmp_path):
+    sweep = shutil.copytree(swept, tmp_path / "sweep")
+    first = sweep / "landscape-0.png"
+    first.write_bytes(SIGNATURE + bytes((1 << 22) - 8))
+    for number in range(1, 40):
+        (sweep / f"landscape-{number}.png").hardlink_to(first)
+    done = gdframe("report", str(sweep))
+    assert done.code == 0
+    assert "32 in all, are left out" in done.err
+    assert (sweep / "report.html").stat().st_size < 1 << 26

@@ -39,6 +39,7 @@ def test_a_resumed_run_has_the_same_table(tmp_path, gdframe):
     done = gdframe("resume", str(tmp_path / "cut"), "epochs=9")
     assert done.code == 0, done.err
     whole, cut = (read(tmp_path / run / "history.csv") for run in ("whole", "cut"))
+    assert [*whole[0]] == [*cut[0]]
     assert [{**row, "seconds": ""} for row in whole] == [{**row, "seconds": ""} for row in cut]
 
 

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from refusals import assert_refused
+from thinned import thinned
 
 EXAMPLE = Path(__file__).parents[1] / "example_plugin"
 RULES = EXAMPLE / "src" / "gdframe_sign" / "rules.py"
@@ -83,6 +85,7 @@ PLUGINS = [
     ("raise RuntimeError('no luck')", "cannot be imported: RuntimeError: no luck (line 1 of"),
     ("def broken(:", "cannot be imported: SyntaxError"),
     ("import nothing_of_that_name", "ModuleNotFoundError"),
+    ("class E(Exception):\n    def __str__(self): raise ValueError\nraise E", "E (line 3 of "),
     (
         "from gdframe import OPTIMIZERS, GD\n@OPTIMIZERS.register('gd')\nclass Mine(GD): ...",
         "the optimizer name 'gd' is taken by gdframe.optimizers.gd; mine",
@@ -121,6 +124,34 @@ def test_a_plugin_that_ends_the_process_is_refused(gdframe, tmp_path, line):
     assert done.code == 2
     assert "cannot be imported" in done.err
     assert done.err.count("\n") == 1
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_plugin_may_not_take_the_streams_away(gdframe, tmp_path):
+    (tmp_path / "mine.py").write_text("import sys\nsys.stdout = sys.stderr = None\n")
+    done = gdframe("plugins=[mine.py]", *QUICK)
+    assert done.code == 0, done.err
+    assert "status" in done.out
+
+
+FAILS = """
+from gdframe import {registry}
+@{registry}.register("fails")
+class Fails:
+    def __init__(self, kind: str = ""):
+        raise {{"key": KeyError, "os": FileNotFoundError, "type": TypeError}}[kind]("out of luck")
+"""
+
+
+@pytest.mark.parametrize(("registry", "key", "kind"), thinned([
+    ("MODELS", "model", "key"), ("LOSSES", "loss", "type"), ("PENALTIES", "penalty", "os"),
+    ("DATASETS", "data", "os"), ("INITIALIZERS", "initializer", "key"),
+    ("SCHEDULES", "schedule", "type"),
+], 3))  # fmt: skip
+def test_a_constructor_that_raises_is_told_with_its_place(gdframe, tmp_path, registry, key, kind):
+    (tmp_path / "mine.py").write_text(FAILS.format(registry=registry))
+    done = gdframe("plugins=[mine.py]", f"{key}=fails", f"{key}.kind={kind}", "lr=0.01", *QUICK)
+    assert_refused(done, f"{key}=fails cannot be built", "out of luck", "line 6 of", "mine.py")
     assert not (tmp_path / "outputs").exists()
 
 

@@ -57,6 +57,10 @@ class TextFile:
     lines: int
 
 
+NOT_OF_FILES = ("punycode", "idna", "unicode_escape", "raw_unicode_escape", "undefined")
+"""Codecs of Python for parts of names and of programs; some take quadratic time."""
+
+
 @dataclass
 class _Look:
     """The facts that a pass over a file's bytes collects."""
@@ -82,6 +86,8 @@ def text_file(file: Path, encoding: str | None = None) -> Iterator[TextFile]:
     if encoding is not None:
         try:
             "".encode(encoding)  # refuses codecs that give no text, such as zlib
+            if codecs.lookup(encoding).name.replace("-", "_") in NOT_OF_FILES:
+                raise ValueError(encoding)
         except (LookupError, ValueError) as error:
             raise bad_value(
                 f"encoding={encoding}", "an encoding, such as utf-8, latin-1 or utf-16"
