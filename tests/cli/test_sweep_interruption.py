@@ -76,7 +76,7 @@ def test_a_full_disk_ends_the_sweep_with_one_message(tmp_path, gdframe):
     _, err = run.communicate(timeout=60)
     assert run.returncode == 1
     assert "Traceback" not in err
-    assert "free some space, then resume with python -m gdframe resume full" in err
+    assert "allow larger files (ulimit -f), then resume with python -m gdframe resume full" in err
     resumed = gdframe("resume", "full")
     assert resumed.code == 0, resumed.err
     assert {row["status"] for row in summary_rows(tmp_path)} <= {"max_epochs", "converged"}

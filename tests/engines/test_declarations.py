@@ -114,7 +114,7 @@ class Scaled(nn.Module):
 
 
 def test_a_model_that_reads_attributes_of_its_parameters_is_not_compiled():
-    with pytest.raises(gd.CannotExecute, match="loss is another one"):
+    with pytest.raises(gd.CannotExecute, match="loss of the outputs is another one"):
         build("compiled", [problem(Scaled(), data=SINGLE)], SINGLE)
 
 
