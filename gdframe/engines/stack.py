@@ -18,6 +18,7 @@ from gdframe.errors import UserError
 from gdframe.optimizers.base import Optimizer
 from gdframe.optimizers.tensors import owned, storage_of
 from gdframe.registry import is_built_in
+from gdframe.schedules import Constant
 from gdframe.schedules.base import Clock, factors_of
 
 
@@ -41,6 +42,7 @@ class Stack:
         self.copy_from_modules()
         self._settings = settings_of(self.runs)
         self.base_rates = np.array([hyper["lr"] for hyper in self._settings], dtype=np.float64)
+        self._is_constant = all(type(run.schedule) is Constant for run in runs)
         self.constants: dict[str, Any] = {}
         self.varying: dict[str, Tensor] = {}
         device = self.params[0].device
@@ -79,6 +81,8 @@ class Stack:
 
     def learning_rates(self, first: int, last: int, clock: Clock) -> NDArray[np.float64]:
         """Return the learning rates of steps ``first`` to ``last - 1``, (steps, runs)."""
+        if self._is_constant:  # a full batch asks before each step
+            return self.base_rates[None].repeat(last - first, axis=0)
         rows, which = factors_of([run.schedule for run in self.runs], first, last, clock)
         return np.ascontiguousarray(rows[which].T) * self.base_rates
 
