@@ -235,7 +235,7 @@ class SweepFile(TypedDict):
 
     metric: NotRequired[str | None]
     plugins: NotRequired[Plugins]
-    bases: Annotated[list[SweepBase], Meta(max_length=1_000)]
+    bases: list[SweepBase]
     jobs: list[SweepJob]
 
 

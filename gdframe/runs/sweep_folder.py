@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gdframe.errors import UserError, user_path
 from gdframe.runs.files import remove_unfinished
-from gdframe.runs.folder import MOST_OF_ALL, DamagedError, Folder, optional, read_hydra
+from gdframe.runs.folder import DamagedError, Folder, optional, read_hydra
 from gdframe.runs.picture_files import HEAT_MAP, LEARNING_RATES
 from gdframe.runs.run_folder import CONFIG, EVENTS_PATTERN, RunFolder
 
@@ -25,8 +25,23 @@ HYDRA_CONFIG = "multirun.yaml"
 MEANS = "mean"
 WORKERS = ".batches"
 
+MOST_BYTES, MOST_CONFIGS, MOST_CHARACTERS = 1 << 28, 1_000, 1 << 22
+"""Most bytes of a list of runs; most configs in it that differ, and their characters."""
+
 ADVICE = "its runs are whole folders of their own: resume or report them one by one"
 """Advice on a damaged list of runs."""
+
+
+def why_too_many(configs: Iterable[str]) -> str | None:
+    """Return why the configs of a sweep that differ would take too long to read, or None."""
+    configs = list(configs)
+    if len(configs) > MOST_CONFIGS:
+        return (
+            f"its runs have {len(configs):,} different configs; at most {MOST_CONFIGS:,} are read"
+        )
+    if sum(map(len, configs)) > MOST_CHARACTERS:
+        return f"its configs have more than {MOST_CHARACTERS:,} characters"
+    return None
 
 
 class SweepFolder(Folder):
@@ -105,10 +120,12 @@ class SweepFolder(Folder):
         """
         try:
             content: dict[str, Any] = self.read_json(
-                JOBS, "SweepFile", advice=ADVICE, most=MOST_OF_ALL
+                JOBS, "SweepFile", advice=ADVICE, most=MOST_BYTES
             )
         except FileNotFoundError:
             raise UserError(f"{self}: is not a sweep folder; it has no {JOBS}") from None
+        if reason := why_too_many(base["config"] + base["hydra"] for base in content["bases"]):
+            raise self.damaged(reason)
         for key, kind in (("number", int), ("folder", Path)):
             if len({kind(job[key]) for job in content["jobs"]}) < len(content["jobs"]):
                 raise self.damaged(f"two runs have the same {key}")
@@ -188,7 +205,7 @@ class SweepFolder(Folder):
     def read_summary(self) -> Mapping[str, Any]:
         """Return the content of ``summary.json``; empty if it is damaged."""
         content: Mapping[str, Any] = optional(
-            lambda: self.read_json(SUMMARY, "SummaryFile", most=MOST_OF_ALL), {}
+            lambda: self.read_json(SUMMARY, "SummaryFile", most=MOST_BYTES), {}
         )
         return content
 

@@ -11,6 +11,8 @@ import pytest
 from refusals import assert_refused
 from thinned import thinned
 
+import gdframe as gd
+from gdframe.runs import sweep_folder
 from gdframe.runs.picture_files import SIGNATURE
 
 
@@ -62,7 +64,26 @@ def test_thousands_of_settings_in_a_sweep_are_refused(gdframe, swept, tmp_path):
     content["bases"] = [{**base, "hydra": f"{base['hydra']}# {i}\n"} for i in range(1_001)]
     path.write_text(json.dumps(content))
     for verb in ("resume", "report"):
-        assert_refused(gdframe(verb, str(sweep)), "sweep.json")
+        assert_refused(gdframe(verb, str(sweep)), "sweep.json", "1,001 different configs")
+
+
+def test_a_sweep_that_could_not_be_read_again_is_refused_before_it_trains(tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep_folder, "MOST_CONFIGS", 2)
+    with pytest.raises(gd.UserError, match="3 different configs; at most 2 are read; sweep over"):
+        gd.sweep("optimizer=gd,momentum,adam", "epochs=1", "lr=0.01", folder=tmp_path / "sweep")
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_long_configs_of_a_sweep_are_refused_before_they_are_parsed(gdframe, swept, tmp_path):
+    sweep = shutil.copytree(swept, tmp_path / "sweep")
+    content = json.loads((sweep / "sweep.json").read_text())
+    base = content["bases"][0]
+    content["bases"] += [
+        {**base, "config": f"{base['config']}#{'x' * 9000}{n}"} for n in range(500)
+    ]
+    (sweep / "sweep.json").write_text(json.dumps(content))
+    for verb in ("resume", "report"):
+        assert_refused(gdframe(verb, str(sweep)), "its configs have more than 4,194,304 characters")
 
 
 @pytest.mark.parametrize("launcher", [(), ("hydra/launcher=basic", "hydra/sweeper=basic")])

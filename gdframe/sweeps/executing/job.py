@@ -24,7 +24,7 @@ from gdframe.errors import UserError, escaped, printable
 from gdframe.runs.files import storing
 from gdframe.runs.folder import DamagedError
 from gdframe.runs.run_folder import RunFolder
-from gdframe.runs.sweep_folder import SweepFolder
+from gdframe.runs.sweep_folder import SweepFolder, why_too_many
 from gdframe.stopping import Status
 
 log = logging.getLogger("gdframe")
@@ -153,6 +153,8 @@ def check_readable(jobs: Sequence[Job]) -> None:
             check_values(job.composition.stored(), references[base])
         except ValueError as error:
             raise UserError(f"{job.name}: its config could not be read again: {error}") from error
+    if reason := why_too_many(base.text({}) + base.hydra_text() for base in references):
+        raise UserError(f"the sweep could not be read again: {reason}; sweep over fewer choices")
 
 
 def write_jobs(folder: Path, jobs: Sequence[Job], metric: str | None) -> None:
