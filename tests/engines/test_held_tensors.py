@@ -87,7 +87,7 @@ KINDS = [Buffer, Attribute, InList, InNamespace, InClosure, OnClass, InGlobals, 
 
 
 @pytest.mark.parametrize(
-    ("kind", "outputs"), thinned([(kind, outputs) for outputs in (2, 1) for kind in KINDS], 8)
+    ("kind", "outputs"), thinned([(kind, outputs) for outputs in (2, 1) for kind in KINDS], 16)
 )
 def test_a_model_that_holds_a_tensor_is_compiled(kind, outputs):
     draw = torch.Generator().manual_seed(0)
