@@ -23,7 +23,7 @@ from gdframe.data.rows import Rows
 from gdframe.engines.base import CannotExecute, Engine, Estimate, Part, Problem, Trace
 from gdframe.engines.compiled_step import Step
 from gdframe.engines.eager import Eager
-from gdframe.engines.inductor import cloned, compiler, options, selected, told_if_slow
+from gdframe.engines.inductor import cloned, compiler, compiling, options, selected
 from gdframe.engines.inexact import InexactOperationError, RefuseInexact
 from gdframe.engines.probe import why_not_functional
 from gdframe.engines.pure_rule import why_rule_not_pure
@@ -81,7 +81,7 @@ class Compiled(Engine):
         self._step.check(self._sample())
         try:
             self._try_step()
-            with warnings.catch_warnings(), told_if_slow():
+            with warnings.catch_warnings(), compiling():
                 warnings.simplefilter("ignore")  # PyTorch warns about its own prototypes
                 self._compiled_loop = self._compile()
         except InexactOperationError as error:

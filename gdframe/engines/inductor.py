@@ -54,15 +54,19 @@ def options() -> dict[str, Any]:
 
 
 @contextmanager
-def told_if_slow() -> Iterator[None]:
-    """Log a line if the block takes longer than ``PATIENCE`` seconds."""
+def compiling() -> Iterator[None]:
+    """Log a line if the block takes longer than ``PATIENCE`` seconds; Inductor tells nothing."""
     words = "engine: PyTorch compiles the training loop; large models and rules take minutes once"
     timer = threading.Timer(PATIENCE, log.info, [words])
     timer.daemon = True
     timer.start()
+    inductor = logging.getLogger("torch._inductor")
+    level = inductor.level
+    inductor.setLevel(logging.ERROR)  # it warns of operations that it calls as PyTorch does
     try:
         yield
     finally:
+        inductor.setLevel(level)
         timer.cancel()
 
 

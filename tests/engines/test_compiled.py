@@ -155,11 +155,11 @@ def test_a_parameter_without_dimensions_keeps_its_type(rule):
 def test_a_long_compilation_is_told(monkeypatch, caplog):
     monkeypatch.setattr(inductor, "PATIENCE", 0.01)
     caplog.set_level("INFO", logger="gdframe")
-    with inductor.told_if_slow():
+    with inductor.compiling():
         wait_for(lambda: caplog.records, seconds=10)
     assert "compiles the training loop" in caplog.text
     caplog.clear()
     monkeypatch.setattr(inductor, "PATIENCE", 60.0)
-    with inductor.told_if_slow():
+    with inductor.compiling():
         pass
     assert not caplog.records
