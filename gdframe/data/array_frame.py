@@ -13,6 +13,8 @@ from gdframe.data.frame import Column, Frame
 from gdframe.data.weights import checked_weights, weights_note
 from gdframe.errors import UserError, bad_value, first_line
 
+OF_TABLES = "Dataset.from_frame takes tables with text and missing values"
+
 
 def frame_of_arrays(
     features: Any, targets: Any, task: str, *, weights: Any = None, keys: Any = None
@@ -29,7 +31,7 @@ def frame_of_arrays(
             "and (rows,) or (rows, outputs) with the same number of rows"
         )
     if not np.issubdtype(x.dtype, np.number) and x.dtype != np.bool_:
-        raise bad_value(f"features are of type {x.dtype}", "numbers")
+        raise bad_value(f"features are of type {x.dtype}", "numbers", OF_TABLES)
     places = None if keys is None else split_keys(keys, len(x))
     sizes, notes = None, list[str]()
     if weights is not None:
@@ -51,10 +53,17 @@ def frame_of_arrays(
             raise bad_value(f"class labels have shape {y.shape}", "(rows,)")
         labels, y = _unique(y)
         classes = tuple(labels.tolist())
-    columns = [Column(f"x{i}") for i in range(x.shape[1])]
+    columns = [Column(name) for name in _names(features, x.shape[1])]
     return Frame(
         columns, x, y, classes=classes, split_keys=places, weights=sizes, notes=notes
     )  # fmt: skip
+
+
+def _names(features: Any, count: int) -> list[str]:
+    """Return the names of a table's columns, or x0, x1, ... where an array has none."""
+    names = list(getattr(features, "column_names", getattr(features, "columns", ())))
+    is_named = len(set(map(str, names))) == count and all(isinstance(n, str) for n in names)
+    return names if is_named else [f"x{i}" for i in range(count)]
 
 
 def split_keys(keys: Any, rows: int) -> NDArray[Any]:
@@ -112,5 +121,8 @@ def _as_array(name: str, values: Any) -> NDArray[Any]:
             array = array.astype(np.float64)
     except (TypeError, ValueError, RuntimeError) as error:
         kind = type(values).__name__
-        raise UserError(f"{name} were given as {kind}: {first_line(error)}") from error
+        advice = ""
+        if name == "features" and not isinstance(error, RuntimeError):
+            advice = f"; {OF_TABLES}"
+        raise UserError(f"{name} were given as {kind}: {first_line(error)}{advice}") from error
     return array

@@ -193,7 +193,7 @@ class Dataset:
         """Return a data set of arrays or tensors.
 
         Args:
-            features: (rows, features) finite numbers.
+            features: (rows, features) finite numbers; a table's columns keep their names.
             targets: (rows,) or (rows, outputs) floats for regression; (rows,) or (rows, 1)
                 integers, booleans or text for classification.
             validation: share of rows held out, in [0, 1), or a ``Split`` with test rows, folds or

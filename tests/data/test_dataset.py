@@ -157,3 +157,31 @@ def test_the_checksum_changes_when_rows_change_places():
             values = getattr(getattr(data, part), name)
             values.copy_(values.flip(0).clone())
             assert data.checksum() != before, (part, name)
+
+
+class Framed:
+    """A table as pandas and polars show one to NumPy."""
+
+    def __init__(self, columns, values):
+        self.columns, self.values = columns, values
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.values, dtype)
+
+
+@pytest.mark.parametrize(("columns", "names"), [
+    (["size", "rooms"], ["size", "rooms"]),
+    (["size", "size"], ["x0", "x1"]),
+    ([0, 1], ["x0", "x1"]),
+    (["size"], ["x0", "x1"]),
+])  # fmt: skip
+def test_a_table_given_as_an_array_keeps_the_names_of_its_columns(columns, names):
+    data = gd.Dataset.from_arrays(Framed(columns, [[1.0, 2.0], [3.0, 4.0]]), [1.0, 2.0])
+    assert data.encoding.feature_names == names
+
+
+@pytest.mark.parametrize("kind", [str, object])
+def test_text_among_features_names_what_takes_it(kind):
+    values = np.array([["Bonn"], ["Aachen"]], kind)
+    with pytest.raises(gd.UserError, match=r"Dataset\.from_frame takes tables with text"):
+        gd.Dataset.from_arrays(Framed(["city"], values), [1.0, 2.0])
