@@ -106,7 +106,8 @@ def run_application(argv: list[str]) -> int:
             folder = Path(str(config.hydra.sweep.dir))  # of a name that Hydra makes, known only now
             stack.enter_context(hold(folder))
             refuse_occupied(folder, reuse=config.sweep.reuse)
-            SweepFolder(folder).check_places(is_new=not config.sweep.reuse)
+            by_hydra = config.hydra.sweeper._target_.endswith(".BasicSweeper")
+            SweepFolder(folder).check_places(by_hydra=by_hydra)
             named_folders.append(folder)
             return _in_groups(launcher, hydra_context, task_function, config)
 

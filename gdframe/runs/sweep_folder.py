@@ -154,11 +154,11 @@ class SweepFolder(Folder):
         """
         self.write(HYDRA_CONFIG, text)
 
-    def check_places(self, *, is_new: bool) -> None:
+    def check_places(self, *, by_hydra: bool) -> None:
         """Check that nothing stands where a sweep writes its files and its runs.
 
         Args:
-            is_new: whether no runs are here, so that a link may stand where one is written.
+            by_hydra: whether Hydra makes the folders of runs, which follows links.
 
         Raises:
             DamagedError: there is a link, a device, or a folder for a file, or the reverse.
@@ -167,7 +167,7 @@ class SweepFolder(Folder):
             self.file(name)
         for name in (MEANS, WORKERS):
             self.subfolder(name)
-        for pattern in ("*", "*/*") * is_new:
+        for pattern in ("*", "*/*") * by_hydra:
             for path in self.path.glob(pattern):
                 if path.is_symlink():
                     raise DamagedError(f"{path}: is a link, where a run may be written; remove it")
@@ -221,12 +221,12 @@ class SweepFolder(Folder):
                 path.parent.rmdir()
 
     def check_run_folder(self, name: str) -> None:
-        """Check that a run's folder lies inside, and is none of the sweep's own.
+        """Check that a run's folder lies inside, without links, and is none of the sweep's own.
 
         Raises:
             UserError: it does not, or it is.
         """
-        self.subfolder(name)
+        self.file(f"{name}/{CONFIG}")
         if (first := Path(name).parts[:1]) in ((MEANS,), (WORKERS,)):
             raise UserError(
                 f"hydra.sweep.subdir={name}: a sweep keeps its own files in {first[0]}; choose "

@@ -100,7 +100,9 @@ def test_a_link_where_a_sweep_writes_is_refused_before_it_trains(
     link.parent.mkdir(parents=True)
     link.symlink_to(outside)
     before = set(link.parent.rglob("*"))
-    done = gdframe("-m", "lr=0.01,0.02", "epochs=1", *launcher, f"sweep.dir={tmp_path / 'sweep'}")
+    inner = ["hydra.sweep.subdir=x/${hydra.job.num}"] if place == "x/0" else []
+    words = ["lr=0.01,0.02", "epochs=1", f"sweep.dir={tmp_path / 'sweep'}"]
+    done = gdframe("-m", *words, *launcher, *inner)
     assert_refused(done, f"{link}: is a link")
     assert not list(outside.iterdir())
     assert set(link.parent.rglob("*")) == before
