@@ -171,7 +171,8 @@ class Objective:
         parameters = {name: parameter for name, parameter in named if parameter.requires_grad}
         sums = [torch.zeros_like(p) for p in parameters.values()] if gradient else []
         total = torch.zeros((), dtype=torch.float64, device=rows.targets.device)
-        tally = tally or Tally(default_metrics(data), self.loss, rows)
+        classes = len(data.classes or (0, 1))
+        tally = tally or Tally(default_metrics(data), self.loss, rows, classes=classes)
         with evaluation_mode(self.model), torch.set_grad_enabled(gradient):
             parts, slopes = self.slices(rows), None
             if len(parts) > 1 and self.has_own_loss:

@@ -22,7 +22,7 @@ from gdframe.data.rows import Rows
 from gdframe.errors import UserError, bad_value, counted, first_line, reason_of
 from gdframe.losses import Loss
 from gdframe.losses.encoded import encoded_rows
-from gdframe.metrics.tally import Tally, metrics_of_task
+from gdframe.metrics.tally import Tally, check_classes, metrics_of_task
 from gdframe.models.by_row import takes_rows_alone
 from gdframe.objective import CHUNK
 from gdframe.registry import LOSSES, MODELS, is_built_in
@@ -178,7 +178,8 @@ def _loss(metadata: Mapping[str, Any], classes: tuple[Any, ...] | None) -> Loss:
         raise ValueError("it has no loss")
     loss: Loss = construct(LOSSES, metadata["loss"], seed=metadata["config"]["seed"])
     outputs, count = metadata["outputs"], None if classes is None else len(classes)
-    if count not in (None, outputs) and (outputs, count) != (1, 2):
+    fits = count in (None, outputs) or (outputs, count) == (1, 2)
+    if is_built_in(loss) and not fits:  # one of a user's may have any number of outputs
         raise ValueError(f"{outputs} outputs do not fit {count} classes")
     return loss
 
@@ -212,9 +213,15 @@ def _table(
         if predicted.shape[1] == 1:
             return pa.table({"prediction": predicted[:, 0].numpy()})
         return pa.table({f"prediction_{i}": p.numpy() for i, p in enumerate(predicted.T)})
+    check_classes(loss, predicted, len(classes))
     columns = {"prediction": pa.array([classes[index] for index in predicted.tolist()])}
     probabilities = loss.probabilities(outputs)
     if probabilities is not None:
+        if probabilities.shape[1:] != (len(classes),):
+            raise UserError(
+                f"loss {loss.name}.probabilities: returned shape {tuple(probabilities.shape)}; "
+                f"expected a column for each of the {len(classes)} classes"
+            )
         for label, column in zip(classes, probabilities.T, strict=True):
             columns[f"probability_{label}"] = pa.array(column.numpy())
     return pa.table(columns)

@@ -83,7 +83,8 @@ class Problem:
     def tally(self, data: Dataset, rows: Rows) -> Tally:
         """Return an empty tally of the run's metrics over rows, which are encoded."""
         metrics = default_metrics(data) if self.metrics is None else self.metrics
-        return Tally(metrics, self.objective.loss, rows, self.guard, self.seed)
+        classes = len(data.classes or (0, 1))
+        return Tally(metrics, self.objective.loss, rows, self.guard, self.seed, classes=classes)
 
     @cached_property
     def guard(self) -> Guard:

@@ -26,5 +26,4 @@ def encoded_rows(loss: Loss, rows: Rows) -> Rows:
             f"loss {type(loss).__name__}.encode: gives other targets when it is called again; "
             "engines call it at different times, so add noise to the data before"
         )
-    is_own = loss.task == "regression" and not encodes_by_default(loss)
-    return replace(rows, targets=first, values=targets if is_own else None)
+    return replace(rows, targets=first, values=None if encodes_by_default(loss) else targets)

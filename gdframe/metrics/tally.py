@@ -64,6 +64,7 @@ class Tally:
         rows: all rows to predict, with targets encoded by the loss.
         guard: notices that a metric changes the run.
         seed: of what a user's metric draws.
+        classes: number of classes of the data; predictions of a loss may have fewer outputs.
 
     Attributes:
         sums: sums over the chunks so far, 0-d tensors.
@@ -76,7 +77,10 @@ class Tally:
         rows: Rows,
         guard: Guard | None = None,
         seed: int = 0,
+        *,
+        classes: int = 2,
     ) -> None:
+        self._classes = classes
         self.metrics = metrics if loss is not None else {}
         self.loss, self.rows, self._guard = loss, rows.measured, guard or Guard({})
         self._values, self._done = rows.values, 0
@@ -95,9 +99,7 @@ class Tally:
         if not self.metrics:
             return
         assert self.loss is not None
-        if self._values is None:
-            targets = self.targets_for_metrics(targets)
-        else:
+        if self._values is not None:
             targets = self._values[self._done : self._done + len(outputs)]
         self._done += len(outputs)
         needed = dict.fromkeys(needs for needs, _ in self._functions)
@@ -142,12 +144,6 @@ class Tally:
         with self._guard.around(f"metric {name}", function, tensors), seed:
             return function(*arguments)
 
-    def targets_for_metrics(self, targets: Tensor) -> Tensor:
-        """Return targets in the form for metrics: values, or class indices."""
-        if self.loss is None or self.loss.task != "classification" or targets.ndim == 1:
-            return targets
-        return (targets[:, 0] > 0).long()  # encoded as -1 and 1 in a column
-
     def _view(self, needs: str, outputs: Tensor) -> Tensor:
         """Return predictions, probabilities or scores."""
         assert self.loss is not None
@@ -155,7 +151,8 @@ class Tally:
             predicted: Tensor = _asked(self.loss, self.loss.predict, outputs)
             if needs == "predictions":
                 return predicted
-            return nn.functional.one_hot(predicted, max(outputs.shape[1], 2)).bool()
+            check_classes(self.loss, predicted, max(outputs.shape[1], self._classes))
+            return nn.functional.one_hot(predicted, max(outputs.shape[1], self._classes)).bool()
         if needs == "scores":
             return outputs
         probabilities: Tensor | None = _asked(self.loss, self.loss.probabilities, outputs)
@@ -186,11 +183,27 @@ class Tally:
                     values[name] = metric.from_sums(metric_sums, self.rows)
             else:
                 predicted = torch.cat(self._views[metric.needs])
-                targets = self.targets_for_metrics(self.rows.targets)
+                targets = self.rows.targets
                 weights = [] if self.rows.shares is None else [self.rows.shares]
                 value = self._call(name, metric, predicted, targets, *weights)
                 values[name] = _number(name, value)
         return values
+
+
+def check_classes(loss: Loss, predicted: Tensor, classes: int) -> None:
+    """Check the classes that a user's loss predicts.
+
+    Raises:
+        UserError: one is none of the data's.
+    """
+    if is_built_in(loss) or not len(predicted):
+        return
+    low, high = int(predicted.min()), int(predicted.max())
+    if low < 0 or high >= classes:
+        raise UserError(
+            f"loss {loss.name}.predict: returned classes from {low} to {high}; expected from 0 to "
+            f"{classes - 1}"
+        )
 
 
 def _asked(loss: Loss, method: Callable[[Tensor], Any], outputs: Tensor) -> Any:

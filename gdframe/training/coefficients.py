@@ -34,9 +34,9 @@ def coefficients_of(model: nn.Module, data: Dataset) -> list[Coefficient] | None
     origin, middle = bias - (weight * mean / scale).sum(dim=1), bias + weight @ centre
     classes = [str(label) for label in data.classes or ()]
     if outputs == 1:
-        labels = classes[1:2] or [""]
-    else:
-        labels = classes or [str(k + 1) for k in range(outputs)]
+        labels = classes[1:] if len(classes) == 2 else [""]
+    else:  # a loss may have other outputs than one for each class
+        labels = classes if len(classes) == outputs else [str(k + 1) for k in range(outputs)]
     coefficients = []
     for k, label in enumerate(labels):
         rows = zip(names, values[k].tolist(), effects[k].tolist(), strict=True)
