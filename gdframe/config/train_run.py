@@ -185,11 +185,11 @@ def _resume(run_folder: RunFolder, overrides: Sequence[str], started: float | No
     check(after)
     schedule: Schedule = construct(SCHEDULES, after["schedule"], seed=after["seed"])
     if schedule.uses_run_length and after["epochs"] != before["epochs"]:
+        keep = f"add schedule.epochs={before['epochs']} to keep them and hold the last one, or "
         raise UserError(
             f"schedule={after['schedule']['name']} lasts as long as the run: "
-            f"epochs={after['epochs']} would change its learning rates from the first step; add "
-            f"schedule.epochs={before['epochs']} to keep them and hold the last one, or start a "
-            "new run"
+            f"epochs={after['epochs']} would change its learning rates from the first step; "
+            f"{keep if 'epochs' in after['schedule'] else ''}start a new run"
         )
     text = config_text(config)
 

@@ -168,6 +168,25 @@ def test_overrides_that_change_the_run_are_refused(gdframe, tmp_path, capsys, mo
     assert gdframe("resume", "run", "epochs=4", "schedule.epochs=2").code == 0
 
 
+LASTING = """
+import gdframe as gd
+@gd.SCHEDULES.register("lasting")
+class Lasting(gd.Schedule):
+    uses_run_length = True
+    def factor(self, epochs, clock): return 1 - 0.5 * epochs / clock.epochs
+"""
+
+
+def test_no_setting_is_advised_that_a_schedule_does_not_have(gdframe, tmp_path):
+    (tmp_path / "mine.py").write_text(LASTING)
+    words = ("plugins=[mine.py]", "schedule=lasting", "epochs=2", "hydra.run.dir=run")
+    assert gdframe(*SETTINGS, *words).code == 0
+    done = gdframe("resume", "run", "epochs=4")
+    assert done.code == 2
+    assert "start a new run" in done.err
+    assert "schedule.epochs" not in done.err
+
+
 def test_changed_data_are_refused_and_paths_work_from_any_folder(gdframe, tmp_path):
     rows = "".join(f"{i},{2 * i}.5\n" for i in range(40))
     (tmp_path / "t.csv").write_text("x,y\n" + rows)
