@@ -171,8 +171,7 @@ class Objective:
         parameters = {name: parameter for name, parameter in named if parameter.requires_grad}
         sums = [torch.zeros_like(p) for p in parameters.values()] if gradient else []
         total = torch.zeros((), dtype=torch.float64, device=rows.targets.device)
-        classes = len(data.classes or (0, 1))
-        tally = tally or Tally(default_metrics(data), self.loss, rows, classes=classes)
+        tally = tally or Tally(default_metrics(data), self.loss, rows, classes=data.classes)
         with evaluation_mode(self.model), torch.set_grad_enabled(gradient):
             parts, slopes = self.slices(rows), None
             if len(parts) > 1 and self.has_own_loss:

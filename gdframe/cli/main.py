@@ -26,7 +26,7 @@ from gdframe.errors import (
     shortened,
 )
 from gdframe.interrupt import raising
-from gdframe.runs.files import DISK_FULL, NotWrittenError
+from gdframe.runs.files import REMEDIES, NotWrittenError
 from gdframe.runs.log import configure_log
 from gdframe.runs.sweep_folder import SweepFolder, sweep_of
 
@@ -118,7 +118,8 @@ def _answer(error: Exception, debug: bool) -> int:
         message = str(error)
     elif isinstance(error, OSError):
         where = f" {error.filename}" if error.filename else ""
-        hint = "; free some space" if error.errno in DISK_FULL else ""
+        remedy = REMEDIES.get(error.errno or 0)
+        hint = f"; {remedy}" if remedy else ""
         message = f"cannot read or write{where}: {error.strerror or error}{hint}"
     elif reason := reason_of(error):
         message = reason

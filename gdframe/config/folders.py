@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 
 from gdframe.config.command import resume_command
 from gdframe.errors import FailedError, UserError, require_utf8
+from gdframe.runs.files import REMEDIES
 from gdframe.runs.folder import Folder
 from gdframe.runs.lock import identity, is_locked
 from gdframe.runs.run_folder import HYDRA, RESULT, RunFolder
@@ -198,10 +199,7 @@ def unwritable(error: OSError, folder: Path) -> UserError:
     """Return the error for a folder that cannot be written to; it tells how to resume."""
     if error.errno == errno.ESTALE:
         return FailedError(f"cannot write to {folder}: {error.strerror}; nothing more was written")
-    remedies = {errno.EFBIG: "allow larger files (ulimit -f)"} | dict.fromkeys(
-        (errno.ENOSPC, errno.EDQUOT), "free some space"
-    )
-    remedy = remedies.get(error.errno or 0, "make it writable")
+    remedy = REMEDIES.get(error.errno or 0, "make it writable")
     has_output = _has_training_output(folder)
     go_on = f"resume with {resume_command(folder)}" if has_output else "start it again"
     kind = FailedError if has_output else UserError

@@ -83,8 +83,8 @@ class Problem:
     def tally(self, data: Dataset, rows: Rows) -> Tally:
         """Return an empty tally of the run's metrics over rows, which are encoded."""
         metrics = default_metrics(data) if self.metrics is None else self.metrics
-        classes = len(data.classes or (0, 1))
-        return Tally(metrics, self.objective.loss, rows, self.guard, self.seed, classes=classes)
+        loss, classes = self.objective.loss, data.classes
+        return Tally(metrics, loss, rows, self.guard, self.seed, classes=classes)
 
     @cached_property
     def guard(self) -> Guard:

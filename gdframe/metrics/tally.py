@@ -64,7 +64,7 @@ class Tally:
         rows: all rows to predict, with targets encoded by the loss.
         guard: notices that a metric changes the run.
         seed: of what a user's metric draws.
-        classes: number of classes of the data; predictions of a loss may have fewer outputs.
+        classes: of the data, by which predictions are counted; a loss may have fewer outputs.
 
     Attributes:
         sums: sums over the chunks so far, 0-d tensors.
@@ -78,9 +78,9 @@ class Tally:
         guard: Guard | None = None,
         seed: int = 0,
         *,
-        classes: int = 2,
+        classes: Sequence[object] | None = None,
     ) -> None:
-        self._classes = classes
+        self._classes = max(2, len(classes or ()))
         self.metrics = metrics if loss is not None else {}
         self.loss, self.rows, self._guard = loss, rows.measured, guard or Guard({})
         self._values, self._done = rows.values, 0
@@ -151,8 +151,9 @@ class Tally:
             predicted: Tensor = _asked(self.loss, self.loss.predict, outputs)
             if needs == "predictions":
                 return predicted
-            check_classes(self.loss, predicted, max(outputs.shape[1], self._classes))
-            return nn.functional.one_hot(predicted, max(outputs.shape[1], self._classes)).bool()
+            count = max(outputs.shape[1], self._classes)
+            check_classes(self.loss, predicted, count)
+            return nn.functional.one_hot(predicted, count).bool()
         if needs == "scores":
             return outputs
         probabilities: Tensor | None = _asked(self.loss, self.loss.probabilities, outputs)

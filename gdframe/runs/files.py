@@ -14,8 +14,12 @@ from typing import BinaryIO, Literal
 from gdframe.errors import UserError
 from gdframe.runs.lock import require_in_place
 
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Error numbers of a full disk, a quota, and a limit on file sizes."""
+REMEDIES = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.EFBIG: "allow larger files (ulimit -f)",
+}
+"""What to do about a full disk, a quota, and a limit on file sizes, by the number of the error."""
 
 
 class NotWrittenError(OSError):

@@ -54,8 +54,7 @@ def measure_held_out(spec: RunSpec) -> HeldOut:
             metrics[""] = counts
         problem = spec.problem
         encoded = spec.objective.encode(rows)
-        classes = len(data.classes or (0, 1))
-        tally = Tally(metrics, loss, encoded, problem.guard, problem.seed, classes=classes)
+        tally = Tally(metrics, loss, encoded, problem.guard, problem.seed, classes=data.classes)
         evaluation = spec.objective.evaluate(encoded, data, gradient=False, tally=tally)
         if part == "test":
             test_loss = evaluation.loss
