@@ -13,6 +13,8 @@ from gdframe.schedules.base import check_schedule
 
 DATA = gd.Regression(rows=40, features=3, noise=0.3).load(dtype=torch.float64)
 
+ENGINES = ["linear", "gram", pytest.param("compiled", marks=pytest.mark.slow)]
+
 
 class Tied(nn.Module):
     def __init__(self):
@@ -144,7 +146,7 @@ class Anchored(gd.Optimizer):
         return [p - hyper["lr"] * (g + d) for p, g, d in zip(params, grads, pulls)], state
 
 
-@pytest.mark.parametrize("engine", ["linear", "gram", "compiled"])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_an_initial_state_is_that_of_the_parameters_that_are_loaded(engine):
     loader = gd.FullBatch(DATA.rows)
     start = gd.build_engine("eager", [problem(rule=Anchored)], DATA, loader, epochs=9).state(0)
@@ -188,7 +190,7 @@ def test_a_kernel_that_is_wrong_far_off_alone_is_refused():
         )
 
 
-@pytest.mark.parametrize("engine", ["linear", "gram", "compiled"])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_parameters_of_a_run_that_has_ended_stay(engine):
     runs = [problem(lr=lr) for lr in (0.05, 0.1)]
     group = gd.build_engine(engine, runs, DATA, gd.FullBatch(DATA.rows), epochs=9)

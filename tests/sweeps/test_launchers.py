@@ -32,7 +32,7 @@ def needs(module):
 
 
 LAUNCHERS = [
-    pytest.param("joblib", marks=needs("joblib")),
+    pytest.param("joblib", marks=[needs("joblib"), pytest.mark.slow]),
     pytest.param("submitit_local", marks=[needs("submitit"), pytest.mark.slow]),
     pytest.param("ray", marks=[needs("ray"), pytest.mark.slow]),
 ]
