@@ -193,9 +193,12 @@ def first_line(error: BaseException) -> str:
     Example:
         >>> first_line(RuntimeError(chr(10).join(["Not compiled:", "", "Call to print"])))
         'Call to print'
+        >>> first_line(RuntimeError("It fails, please file an issue at https://example.org."))
+        'It fails'
     """
+    to_developers = r"Set TORCHDYNAMO_VERBOSE|\W*\b[Pp]lease file (us )?an issue"  # by PyTorch
     try:
-        text = str(error).partition("Set TORCHDYNAMO_VERBOSE")[0]  # PyTorch's advice to developers
+        text = re.split(to_developers, str(error), maxsplit=1)[0]
     except Exception:  # an error of a user's class may fail to tell what it is
         text = ""
     lines = [line.strip() for line in text.splitlines() if line.strip()]

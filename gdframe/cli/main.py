@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -39,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     130: interrupted, after saving.
     """
     argv = list(sys.argv[1:] if arguments is None else arguments)
+    # an operation of a user's component may be slow under vmap; PyTorch's warning asks for an issue
+    warnings.filterwarnings("ignore", message="There is a performance drop because we have not yet")
     with patient_streams():
         return _interruptible(argv)
 

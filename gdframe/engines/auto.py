@@ -171,7 +171,10 @@ def _why_eager(
         return f"{'; '.join(reasons)}; {name} would spend {_time(setup)} on compiling first"
     if not refusals:
         return "the only engine there is"
-    return "; ".join(f"not {name}: {reason}" for name, reason in refusals.items())
+    names_of: dict[str, list[str]] = {}
+    for name, reason in refusals.items():
+        names_of.setdefault(reason, []).append(name)
+    return "; ".join(f"not {' or '.join(names)}: {reason}" for reason, names in names_of.items())
 
 
 def _time(seconds: float) -> str:

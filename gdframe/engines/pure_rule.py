@@ -43,9 +43,11 @@ def _try_rule(
 ) -> str | None:  # fmt: skip
     hyper = optimizer.hyper(optimizer.param_groups[0])
     state = starting_state(run)
-    for values in state.values():
+    for key, values in state.items():
         if any(not isinstance(value, Tensor) for value in values):
             return "has a state that is not a tensor for each parameter"
+        if any(value.is_complex() for value in values):
+            return f"has a complex state '{key}', which only engine=eager takes"
     random = torch.Generator().manual_seed(0)
     like = [p.detach() for p in trained_parameters(run).values()]
     points, grads = ([normal(p, random) for p in like] for _ in range(2))

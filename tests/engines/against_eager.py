@@ -61,7 +61,9 @@ def trained(
     }
     for index, run in enumerate(runs):
         state = built.state(index)
-        results |= {f"{index} {name}": value.double().numpy() for name, value in state.items()}
+        for name, value in state.items():
+            real = torch.view_as_real(value) if value.is_complex() else value
+            results[f"{index} {name}"] = real.double().numpy()
         for name, p in run.objective.model.named_parameters():
             results[f"{index} module {name}"] = p.detach().double().numpy()
     return built, results

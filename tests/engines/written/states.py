@@ -131,3 +131,11 @@ def _(params, grads, state, hyper):
 def _(params, grads, state, hyper):
     s = [s + (g * g).reshape(-1, s.shape[0]).sum(0) for s, g in zip(state["s"], grads)]
     return [p - hyper["lr"] * g / (1 + v.sqrt()) for p, g, v in zip(params, grads, s)], {"s": s}
+
+
+@rule(
+    "rotates", init=lambda params: {"z": [torch.zeros_like(p, dtype=torch.cfloat) for p in params]}
+)
+def _(params, grads, state, hyper):
+    z = [(0.8 + 0.4j) * z + g for z, g in zip(state["z"], grads)]
+    return [p - hyper["lr"] * v.real for p, v in zip(params, z)], {"z": z}
