@@ -20,7 +20,7 @@ from gdframe.losses.base import Loss
 from gdframe.losses.encoded import encoded_rows
 from gdframe.losses.weighting import Weighting
 from gdframe.metrics.tally import Tally, default_metrics
-from gdframe.models.by_row import takes_rows_alone
+from gdframe.models.by_row import RowTrials
 from gdframe.models.function import Function
 from gdframe.optimizers.tensors import global_norm
 from gdframe.penalties.base import Penalty
@@ -55,13 +55,14 @@ class Evaluation:
 
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Put a model in evaluation mode for a while."""
-    training = model.training
+    """Put a model in evaluation mode for a while; each module then gets its mode back."""
+    modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
         yield
     finally:
-        model.train(training)
+        for module, training in modes.items():
+            module.training = training
 
 
 class Objective:
@@ -92,7 +93,7 @@ class Objective:
             raise ValueError("a Function takes no loss, and any other model needs one")
         self.model, self.loss, self.penalty = model, loss, penalty or NoPenalty()
         self.penalized, self.weighting = self.penalty.select(model), weighting
-        self._tried: list[tuple[Tensor, bool]] = []  # features, and whether rows are taken alone
+        self._trials = RowTrials(model)
 
     @property
     def components(self) -> dict[str, Any]:
@@ -143,12 +144,8 @@ class Objective:
             rows: encoded; the model is in evaluation mode.
         """
         size = len(rows)
-        if size > CHUNK:
-            known = [is_alone for tried, is_alone in self._tried if tried is rows.features]
-            if not known:
-                known = [takes_rows_alone(self.model, rows.features, CHUNK)]
-                self._tried.append((rows.features, known[0]))
-            size = CHUNK if known[0] else size
+        if size > CHUNK and self._trials.takes_rows_alone(rows.features, CHUNK):
+            size = CHUNK
         return [slice(start, start + size) for start in range(0, len(rows), size)]
 
     def evaluate(
@@ -184,7 +181,8 @@ class Objective:
                     _accumulate(sums, outputs, parameters, slopes[part])
                     continue
                 value = self.mean_loss(outputs, targets) * (len(targets) / len(rows))
-                _accumulate(sums, value, parameters)
+                # a user's penalty may be of what the model has computed
+                _accumulate(sums, value, parameters, keep=not is_untouched_built_in(self.penalty))
                 total += value.detach()
             penalty = self.penalty_value()
             if isinstance(penalty, Tensor):
@@ -217,8 +215,9 @@ class Objective:
 
 
 def _accumulate(
-    sums: list[Tensor], value: Tensor, parameters: Mapping[str, Tensor], slope: Tensor | None = None
-) -> None:
+    sums: list[Tensor], value: Tensor, parameters: Mapping[str, Tensor],
+    slope: Tensor | None = None, *, keep: bool = False,
+) -> None:  # fmt: skip
     """Add the gradient of ``value`` to ``sums`` in place; nothing if there are none.
 
     Args:
@@ -226,10 +225,13 @@ def _accumulate(
         value: a number, or outputs.
         parameters: by name.
         slope: the gradient by the outputs.
+        keep: whether the graph of the computation is needed again.
     """
     if not sums or not value.requires_grad:
         return
-    slopes = torch.autograd.grad(value, list(parameters.values()), slope, allow_unused=True)
+    slopes = torch.autograd.grad(
+        value, list(parameters.values()), slope, retain_graph=keep, allow_unused=True
+    )
     for total, slope in zip(sums, slopes, strict=True):
         if slope is not None:
             total += slope

@@ -43,8 +43,9 @@ def generator_access(value: Any) -> tuple[Callable[[], Any], Callable[[Any], Any
         return value.getstate, value.setstate
     if isinstance(value, np.random.RandomState):
         return value.get_state, value.set_state
-    if isinstance(value, np.random.Generator):
-        return partial(_state_of_bits, value.bit_generator), partial(_set_bits, value.bit_generator)
+    bits = value.bit_generator if isinstance(value, np.random.Generator) else value
+    if isinstance(bits, np.random.BitGenerator):
+        return partial(_state_of_bits, bits), partial(_set_bits, bits)
     return None
 
 

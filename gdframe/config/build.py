@@ -6,7 +6,7 @@ import json
 import logging
 import math
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -22,8 +22,8 @@ from gdframe.errors import UserError, counted, first_line, in_words, require_mem
 from gdframe.initializers import initialize
 from gdframe.loaders import FullBatch, Loader
 from gdframe.models import Function
+from gdframe.models.lazy_layers import fill_lazy_layers, is_lazy
 from gdframe.models.linear_model import LinearModel
-from gdframe.models.plain import is_lazy
 from gdframe.objective import CHUNK
 from gdframe.randomness import Purpose, seeded
 from gdframe.registry import (
@@ -129,6 +129,7 @@ def _build(config: Mapping[str, Any], data: Dataset) -> RunSpec:
         stopping=_stopping(config),
         metrics=_several(METRICS, config) or None,  # None: those of the data's task
         epochs=config["epochs"],
+        evaluate_every=config["evaluation"]["every"],
         seed=seed,
     )
 
@@ -241,11 +242,19 @@ def build_model(
         what = f"model={settings['name']} on {counted(rows, 'row')} at a time"
         require_memory(what, 4 * (COPIES * numbers + rows * activations))
 
+    construct_model = partial(MODELS.configured, settings, features=features, outputs=outputs)
+
     def build() -> nn.Module:
         with seeded(seed, Purpose.INITIALIZE):
-            model: nn.Module = MODELS.configured(settings, features=features, outputs=outputs)
+            model: nn.Module = construct_model()
             if isinstance(model, nn.Module) and example is not None and is_lazy(model):
-                _fill_lazy_layers(model, example, settings["name"])
+                try:
+                    fill_lazy_layers(model, construct_model, example.float())
+                except Exception as error:  # a model may raise anything
+                    raise UserError(
+                        f"model '{settings['name']}' has lazy layers and fails on rows of shape "
+                        f"{tuple(example.shape)} ({type(error).__name__}: {error})"
+                    ) from error
             return model
 
     model = build()
@@ -255,18 +264,6 @@ def build_model(
     if not any(p.requires_grad for p in model.parameters()):
         raise UserError(f"model '{settings['name']}' has no parameters to train")
     return model
-
-
-def _fill_lazy_layers(model: nn.Module, example: Tensor, name: str) -> None:
-    """Call a model on a few rows, from which its lazy layers take their shapes."""
-    try:
-        with torch.no_grad():
-            model(example.float())
-    except Exception as error:
-        raise UserError(
-            f"model '{name}' has lazy layers and fails on rows of shape {tuple(example.shape)} "
-            f"({type(error).__name__}: {error})"
-        ) from error
 
 
 @cache

@@ -52,6 +52,17 @@ class Sweep:
 
 
 @dataclass
+class Evaluation:
+    """Settings of the evaluations of a run.
+
+    Args:
+        every: number of epochs between two.
+    """
+
+    every: int = 1
+
+
+@dataclass
 class Schema:
     """Types of the top-level keys; their values are in ``conf/config.yaml``."""
 
@@ -80,6 +91,7 @@ class Schema:
     checkpoint: Any = None
     diagnostics: Any = None
     observer: Any = None
+    evaluation: Evaluation = field(default_factory=lambda: Evaluation())
     sweep: Sweep = field(default_factory=lambda: Sweep())
 
 

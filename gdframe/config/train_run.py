@@ -38,7 +38,8 @@ from gdframe.training.trainer import train_alone
 log = logging.getLogger("gdframe")
 
 RESUMABLE = (
-    "epochs", "device", "debug", "stopping", "logging", "checkpoint", "observer", "plugins",
+    "epochs", "device", "debug", "stopping", "evaluation", "logging", "checkpoint", "observer",
+    "plugins",
 )  # fmt: skip
 """Keys that may change when a run is resumed: they do not change its steps."""
 

@@ -43,6 +43,7 @@ def check(config: Mapping[str, Any]) -> None:
     _check_rate(config["lr"])
     for key in ("epochs", "batch_size"):
         whole(key, config[key])
+    whole("evaluation.every", config["evaluation"]["every"])
     if not 0 <= config["seed"] < 2**63:
         raise bad_value(f"seed={config['seed']}", "a whole number of at least 0 and below 2^63")
     _check_whole_numbers(config)

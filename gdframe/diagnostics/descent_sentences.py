@@ -32,7 +32,8 @@ class Evidence:
     """The facts about a run at its end.
 
     Args:
-        objective: by epoch, from the start.
+        objective: by evaluation, from the start.
+        epochs: the epoch of each evaluation.
         lr: learning rate of the last step.
         largest_lr: largest learning rate of any epoch.
         is_sampled: whether a step sees only some rows.
@@ -46,6 +47,7 @@ class Evidence:
     """
 
     objective: NDArray[np.float64]
+    epochs: NDArray[np.float64]
     lr: float
     largest_lr: float
     is_sampled: bool
@@ -60,7 +62,7 @@ class Evidence:
     @property
     def course(self) -> Course:
         """The course of the objective over the last epochs."""
-        return course_of(self.objective, self.eps, self.nearness.gap)
+        return course_of(self.objective, self.eps, self.nearness.gap, self.epochs)
 
 
 def explain_divergence(
@@ -169,7 +171,7 @@ def gap_to_minimum(evidence: Evidence) -> str | None:
     share = gap / minimum.scale
     size = _percent(share) if share < 10 else f"{two_digits(share)} times"
     of = "of " if share < 10 else ""
-    return f"the objective is {gap:.3g} above {name}, {size} {of}the mean predictor's loss"
+    return f"the objective is {gap:.3g} above {name}, {size} {of}{minimum.scale_name}"
 
 
 def _percent(share: float) -> str:

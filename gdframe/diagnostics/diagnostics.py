@@ -167,7 +167,9 @@ class Diagnostics(Diagnosis):
     ) -> Verdict:
         """Return the verdict with advice on the learning rate, the gap and the end point."""
         if self.theory is not None and self._is_full_batch and verdict.status != Status.DIVERGED:
-            self._measured_rate = measured_rate(history["objective"], self.theory.minimum)
+            self._measured_rate = measured_rate(
+                history["objective"], self.theory.minimum, history["epoch"]
+            )
         if verdict.status == Status.DIVERGED:
             return self._explain_divergence(verdict, history)
         sentences = [verdict.advice] if verdict.advice else []
@@ -205,6 +207,7 @@ class Diagnostics(Diagnosis):
         lr = float(history["lr"][-1])
         evidence = Evidence(
             objective=history["objective"],
+            epochs=history["epoch"],
             lr=lr,
             largest_lr=float(history["lr"].max()),
             is_sampled=not self._is_full_batch,
@@ -237,8 +240,10 @@ class Diagnostics(Diagnosis):
         parts = [value.double().cpu().numpy() for value in parameters.values()]
         point = np.column_stack([parts[0], *(part[:, None] for part in parts[1:])])
         factors = self._rule.radii(self.quadratic.eigenvalues) ** 2
+        is_float32 = next(iter(parameters.values())).dtype == torch.float32
+        solution = self.quadratic.solution.astype(np.float32 if is_float32 else np.float64)
         return self.quadratic.epochs_to_go(
-            point, factors, self.tolerance, NEAR * near.minimum.scale
+            point, factors, self.tolerance, NEAR * near.minimum.scale, np.spacing(np.abs(solution))
         )
 
     @torch.no_grad()

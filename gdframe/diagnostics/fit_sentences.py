@@ -57,7 +57,8 @@ def fit_sentences(history: History, parameters: Mapping[str, Tensor]) -> list[st
     if len(matrices) > 1 and all(not bool(p.any()) for p in matrices):
         sentences.append(ZERO_START)
     if "validation_loss" in history.epochs:
-        sentence = overfitting(history["validation_loss"], history["train_loss"])
+        losses = history["validation_loss"], history["train_loss"]
+        sentence = overfitting(*losses, history["epoch"])
         sentences += [sentence] if sentence else []
     return sentences
 

@@ -141,7 +141,7 @@ class LeastSquares:
         )
 
     def epochs_to_go(
-        self, point: Array, factors: Array, tolerance: float, near: float
+        self, point: Array, factors: Array, tolerance: float, near: float, spacing: Array
     ) -> float | None:
         """Return after how many epochs a run converges; None if not known, or if it has.
 
@@ -151,8 +151,11 @@ class LeastSquares:
                 gradient descent with full batches it is ``(1 - lr * c_i)^2``.
             tolerance: largest relative improvement of an epoch that counts as no improvement.
             near: largest gap to the minimum at which a run converges.
+            spacing: (outputs, columns) distance from each value of the solution to the next in the
+                run's type: smaller updates than half of it are rounded away.
         """
-        squares = ((point - self.solution) @ self.vectors) ** 2
+        distances = (point - self.solution) @ self.vectors
+        squares = distances**2
         gaps = squares.sum(axis=0) * self.eigenvalues / 2
         if (factors > 1).any():
             return None
@@ -161,7 +164,9 @@ class LeastSquares:
             remaining = gaps * factors**epochs
             decrease = float((remaining * (1 - factors)).sum())
             gap = float(remaining.sum())
-            return gap > near or decrease > tolerance * (self.minimum + gap)
+            updates = (distances * factors ** (epochs / 2) * (1 - factors**0.5)) @ self.vectors.T
+            is_moving = bool((np.abs(updates) > spacing / 2).any())
+            return gap > near or (is_moving and decrease > tolerance * (self.minimum + gap))
 
         if not improves(0):
             return None

@@ -55,8 +55,19 @@ class Minimum:
 
     @property
     def scale(self) -> float:
-        """The loss that the mean predictor leaves to explain, above 0."""
-        return max(abs(self.baseline), abs(self.baseline - self.value), 1e-300)
+        """The size of the mean predictor's loss, or its gap to the minimum if larger; above 0."""
+        return max(abs(self.baseline), self._left, 1e-300)
+
+    @property
+    def scale_name(self) -> str:
+        """What ``scale`` is, in words. A loss that may be negative has no natural zero."""
+        if self._left > abs(self.baseline):
+            return "what the mean predictor leaves to explain"
+        return f"{'the size of ' if self.baseline < 0 else ''}the mean predictor's loss"
+
+    @property
+    def _left(self) -> float:
+        return abs(self.baseline - self.value)
 
 
 def minimum_of(objective: Objective, data: Dataset) -> Minimum | None:

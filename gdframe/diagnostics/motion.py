@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 WINDOW, FEWEST = 100, 3
-"""Most epochs that are looked at, the latest; fewest that show a motion."""
+"""Most evaluations that are looked at, the latest; fewest that show a motion."""
 
 ROUNDING = 8.0
 """Changes of the objective, in units of its rounding, that count as none."""
@@ -50,13 +50,16 @@ class Course:
     decrease: float
 
 
-def course_of(objective: NDArray[np.float64], eps: float, gap: float) -> Course:
+def course_of(
+    objective: NDArray[np.float64], eps: float, gap: float, at: NDArray[np.float64] | None = None
+) -> Course:
     """Return the course of the objective over the last epochs.
 
     Args:
-        objective: by epoch, from the start.
+        objective: by evaluation, from the start.
         eps: relative rounding of the run's type.
         gap: how far the objective is above its minimum, estimated; NaN if unknown.
+        at: the epoch of each evaluation; by default each epoch is evaluated.
 
     Example:
         >>> course_of(2 + 0.9 ** np.arange(50.0), 1e-16, 0.005).motion
@@ -64,11 +67,13 @@ def course_of(objective: NDArray[np.float64], eps: float, gap: float) -> Course:
         >>> course_of(2 + 0.1 * (-1) ** np.arange(50.0), 1e-16, 0.1).motion
         <Motion.FLUCTUATES: 4>
     """
-    last = objective[-min(WINDOW + 1, 1 + len(objective) // 2) :].tolist()
-    epochs = len(last) - 1
-    if epochs < FEWEST or not np.isfinite(last).all():
+    window = slice(-min(WINDOW + 1, 1 + len(objective) // 2), None)
+    last = objective[window].tolist()
+    times = np.arange(float(len(objective)))[window] if at is None else at[window]
+    count, epochs = len(last) - 1, round(times[-1] - times[0])
+    if count < FEWEST or not np.isfinite(last).all():
         return Course(Motion.UNKNOWN, epochs, last[0], last[-1], latest=0, decrease=0.0)
-    latest, decrease = _latest(last)
+    latest, decrease = _latest(last, times.tolist())
     course = partial(
         Course, epochs=epochs, start=last[0], end=last[-1], latest=latest, decrease=decrease
     )
@@ -79,12 +84,12 @@ def course_of(objective: NDArray[np.float64], eps: float, gap: float) -> Course:
         return course(Motion.DESCENDS)
     if (changes >= -rounding / 4).all():
         return course(Motion.RISES)
-    times = np.arange(epochs + 1.0)
-    slope, level = np.polyfit(times, last, 1)
-    scatter = float((last - level - slope * times).std())
-    error = scatter * math.sqrt(12 / (epochs + 1) ** 3)  # of the slope
+    numbers = np.arange(count + 1.0)
+    slope, level = np.polyfit(numbers, last, 1)
+    scatter = float((last - level - slope * numbers).std())
+    error = scatter * math.sqrt(12 / (count + 1) ** 3)  # of the slope
     size = gap if np.isfinite(gap) and gap > 0 else 10 * scatter
-    fall = -slope * epochs
+    fall = -slope * count
     is_trend = abs(slope) > SIGNIFICANT * error and abs(fall) > DRIFT * size
     if is_trend and fall * (last[0] - last[-1]) > 0:
         return course(Motion.DESCENDS if fall > 0 else Motion.RISES)
@@ -92,13 +97,14 @@ def course_of(objective: NDArray[np.float64], eps: float, gap: float) -> Course:
     return course(Motion.FLUCTUATES if is_visible else Motion.STANDS)
 
 
-def _latest(objective: list[float]) -> tuple[int, float]:
+def _latest(objective: list[float], times: list[float]) -> tuple[int, float]:
     """Return the number of the latest epochs in which an objective has fallen, and by how much."""
     most = len(objective) - 1
     count = max(FEWEST, most // 5)
     while objective[-1 - count] <= objective[-1] and count < most:
         count = min(2 * count, most)
     before, after = objective[-1 - count], objective[-1]
+    epochs = round(times[-1] - times[-1 - count])
     if before > after > 0:  # the same share in each epoch
-        return count, -math.expm1(math.log(after / before) / count)
-    return count, (before - after) / count / max(abs(before), 1e-300)
+        return epochs, -math.expm1(math.log(after / before) / epochs)
+    return epochs, (before - after) / epochs / max(abs(before), 1e-300)

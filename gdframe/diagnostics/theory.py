@@ -115,25 +115,27 @@ def _logistic(x: Tensor, y: Tensor, sizes: Tensor, strength: Tensor) -> Theory:
     return Theory(lowest, curvatures[is_positive])
 
 
-def measured_rate(objective: Array, minimum: float) -> float | None:
+def measured_rate(objective: Array, minimum: float, epochs: Array) -> float | None:
     """Return the factor by which an epoch multiplied ``f - f*``, over the later half of a run.
 
     The result is None with too few epochs whose gap is above rounding.
 
     Args:
-        objective: by epoch.
+        objective: by evaluation.
         minimum: of the objective.
+        epochs: the epoch of each evaluation.
 
     Example:
-        >>> round(measured_rate(2 + 0.9 ** np.arange(50.0), 2.0), 6)
+        >>> epochs = np.arange(50.0)
+        >>> round(measured_rate(2 + 0.9 ** epochs, 2.0, epochs), 6)
         0.9
     """
     gap = np.asarray(objective) - minimum
     rounding = 1e-9 * max(abs(minimum), 1e-300)
     below = np.flatnonzero(gap <= rounding)
     gap = gap[: int(below[0]) if len(below) else len(gap)]
-    late = gap[len(gap) // 2 :]
-    if len(late) < 5:
+    late = slice(len(gap) // 2, len(gap))
+    if len(gap[late]) < 5:
         return None
-    slope = float(np.polyfit(np.arange(len(late)), np.log(late), 1)[0])
+    slope = float(np.polyfit(epochs[late], np.log(gap[late]), 1)[0])
     return math.exp(slope)

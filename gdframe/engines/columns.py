@@ -18,8 +18,9 @@ from torch import Tensor
 from gdframe.engines.base import Problem
 from gdframe.engines.expansion import Array, as_array
 from gdframe.engines.nodes import NotElementwiseError
-from gdframe.engines.recorded_rule import rule_of
+from gdframe.engines.recorded_rule import check_rates, rule_of
 from gdframe.engines.stack import Stack
+from gdframe.schedules import Clock
 
 
 class Columns(Stack):
@@ -81,6 +82,14 @@ class RecordedColumns(Columns):
         """Copy parameters and states from modules and optimizers, and store them as columns."""
         super().copy_from_modules()
         self._store_columns()
+
+    def check_rates(self, clock: Clock) -> None:
+        """Compare the recorded rule with a user's rule at learning rates that the runs will have.
+
+        Raises:
+            DifferenceError: the results differ by more than rounding.
+        """
+        check_rates(self._rule, self.runs, clock)
 
     def _store_columns(self) -> None:
         """Store parameters and elementwise states as columns; the stack's tensors become views."""

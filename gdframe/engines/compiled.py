@@ -145,7 +145,7 @@ class Compiled(Engine):
 
     def verify(self) -> None:
         """Compare compiled steps, and an epoch's last smaller batch, with the plain loop."""
-        check_together(self._stack)
+        check_together(self._stack, self.clock)
         rows, size = self._part("train"), self.loader.batch_size
         spans = [(0, min(2, self._full_steps)), (self._full_steps, self.loader.steps_per_epoch)]
         for run in runs_to_check(len(self.runs)):

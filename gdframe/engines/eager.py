@@ -48,6 +48,7 @@ class Eager(Engine):
         self._may_draw = [may_draw(run) for run in self.runs]
         self._order: tuple[tuple[int, int], Tensor | None] | None = None
         self._components_of_users: dict[int, dict[str, Any]] = {}
+        self._begun: set[int] = set()  # runs whose model has been put in training mode
         for run in self.runs:
             _ = run.trained  # as it is before the first step
 
@@ -76,7 +77,9 @@ class Eager(Engine):
         order = self._epoch_order(run.seed, epoch)
         factors = factors_of([run.schedule], first, last, self.clock)[0][0]
         losses, norms = [], []
-        run.objective.model.train()
+        if first == epoch * self.clock.steps_per_epoch or index not in self._begun:
+            run.objective.model.train()  # once an epoch, however it is cut into calls
+            self._begun.add(index)
         device, draws = rows.targets.device, self._may_draw[index]
         try:
             with restored_generators(device, all_libraries=draws):
@@ -156,9 +159,9 @@ class Eager(Engine):
             yield
             return
         with HiddenState(users, draws=False, skip=self.data.tensors) as saved:
-            if saved.iterator:
+            if saved.unseen:
                 warn_once(
-                    f"{saved.iterator} hides its state, as an iterator does: evaluations may "
+                    f"{saved.unseen} hides its state, as an iterator does: evaluations may "
                     "change it, and with it the run; keep numbers instead"
                 )
             yield

@@ -165,7 +165,9 @@ class Gram(Engine):
     def verify(self) -> None:
         """Compare an update from a few rows with the plain loop's."""
         if not isinstance(self._stack, RecordedColumns):
-            check_together(self._stack)
+            check_together(self._stack, self.clock)
+        else:
+            self._stack.check_rates(self.clock)
         rows = self._part("train")
         sample = rows.take(slice(SAMPLE))
         for run in runs_to_check(len(self.runs)):

@@ -6,6 +6,7 @@ All changes by trial calls are undone: a component is left as if it had not been
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,7 +22,7 @@ from gdframe.hidden_state import DRAWS, HiddenState, undisturbed
 from gdframe.hidden_state.attachments import has_attachments, is_untouched_built_in
 from gdframe.hidden_state.transparency import is_library
 from gdframe.loaders.base import Loader
-from gdframe.models.by_row import is_by_row
+from gdframe.models.by_row import heavy_tailed, is_by_row
 from gdframe.models.plain import is_linear_in_parameters
 from gdframe.randomness import normal, restored_generators, seed_generators
 from gdframe.registry import is_built_in
@@ -38,6 +39,9 @@ Result = TypeVar("Result")
 
 MOST_ROWS = 512
 """Most rows for trial calls."""
+
+BATCH = 32
+"""Rows of a batch where no loader says how many."""
 
 
 def why_not_functional(run: Problem, data: Dataset, loader: Loader) -> str | None:
@@ -157,7 +161,7 @@ def why_not_as_declared(run: Problem, data: Dataset, loader: Loader) -> str | No
     if are_built_in and not has_attachments(objective.model):
         return None
     return why_not_functional(run, data, loader) or _why_not_by_row(
-        objective.model, data.train.features
+        objective.model, data.train.features, loader.batch_size
     )
 
 
@@ -215,8 +219,14 @@ def is_linear(model: nn.Module, features: Tensor) -> bool:
 
 
 @torch.no_grad()
-def _why_not_by_row(model: Any, features: Tensor) -> str | None:
-    """Return why a linear model's design of a row depends on more than the row, or None."""
+def _why_not_by_row(model: Any, features: Tensor, size: int = BATCH) -> str | None:
+    """Return why a linear model's design of a row depends on more than the row, or None.
+
+    Args:
+        model: a user's design is tried.
+        features: (rows, features).
+        size: rows of a batch.
+    """
     if is_built_in(model) or not hasattr(model, "design"):
         return None
     few = features[telling_rows(features, MOST_ROWS)]
@@ -233,8 +243,10 @@ def _why_not_by_row(model: Any, features: Tensor) -> str | None:
     are_alike = together.shape == separate.shape
     are_alike = are_alike and bool(((together - separate).abs() <= limit).all())
     with HiddenState({"model": model}):  # rows that are few, and not telling, may differ
-        if not are_alike or not all(
-            is_by_row(model.design, features, len(features), partition) for partition in (0, 1)
+        alone = partial(is_by_row, model.design, most=len(features))
+        if not are_alike or not (
+            all(alone(features, partition=partition) for partition in (0, 1))
+            and all(alone(x, partition=0, size=size) for x in (features, heavy_tailed(features)))
         ):
             return "its model's design of a row depends on the other rows of a batch"
     if not same_values(together, other_mode):

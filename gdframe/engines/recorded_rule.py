@@ -22,13 +22,14 @@ from gdframe.engines.nodes import SHARED, Node, NotElementwiseError
 from gdframe.engines.problem_state import starting_state, trained_parameters
 from gdframe.engines.recorder import Recorder
 from gdframe.engines.rule import Rule, Update, rule_key, typed
-from gdframe.engines.rule_check import compare, distinct
+from gdframe.engines.rule_check import compare, compare_at_rates, distinct
 from gdframe.engines.stack import settings_of
 from gdframe.engines.structure import is_number
 from gdframe.engines.symbol import Symbol
 from gdframe.hidden_state.user_code import place_that_catches_errors
 from gdframe.optimizers.base import Optimizer, State
 from gdframe.registry import is_built_in
+from gdframe.schedules import Clock
 
 _built_in_rules: dict[Any, Rule] = {}
 """Recorded rules of built-in optimizers, by class and by the parameters' shapes and types."""
@@ -77,6 +78,16 @@ def rule_of(runs: Sequence[Problem]) -> Rule:
         compare(recorded, rule, hyper, params, initial)
     _rules[optimizer] = (key, recorded)
     return recorded
+
+
+def check_rates(rule: Rule, runs: Sequence[Problem], clock: Clock) -> None:
+    """Compare the recorded rule of runs with a user's rule at rates that they will have.
+
+    Raises:
+        DifferenceError: the results differ by more than rounding.
+    """
+    if not is_built_in(type(runs[0].optimizer)):
+        compare_at_rates(rule, runs, clock, _initial_state(runs[0]))
 
 
 def _is_plain(number: float) -> bool:

@@ -15,14 +15,17 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
+from gdframe.engines.base import Problem
 from gdframe.engines.nodes import NotElementwiseError
+from gdframe.engines.problem_state import trained_parameters
 from gdframe.engines.rate_arithmetic import RefuseRateArithmetic
+from gdframe.engines.rates_of_runs import rates_of_runs
 from gdframe.engines.rule import Rule, rule_key
 from gdframe.engines.stack import Stack, settings_of
 from gdframe.engines.verification import DifferenceError
 from gdframe.optimizers.base import Optimizer, State
 from gdframe.registry import is_built_in
-from gdframe.schedules import Constant
+from gdframe.schedules import Clock, Constant
 
 
 def distinct(settings: Sequence[Mapping[str, Any]]) -> list[int]:
@@ -156,7 +159,36 @@ def is_close(actual: Any, expected: Any, allowed: float) -> bool:
 
 
 @torch.no_grad()
-def check_together(stack: Stack) -> None:
+def compare_at_rates(rule: Rule, runs: Sequence[Problem], clock: Clock, initial: State) -> None:
+    """Compare a recorded rule with a user's rule at learning rates that the runs will have.
+
+    Args:
+        rule: the recorded rule.
+        runs: which share it.
+        clock: of the runs.
+        initial: the state before the first update.
+
+    Raises:
+        DifferenceError: the results differ by more than rounding.
+    """
+    optimizer = runs[0].optimizer
+    assert isinstance(optimizer, Optimizer)
+    settings = settings_of(runs)
+    params = [p.detach().cpu() for p in trained_parameters(runs[0]).values()]
+    for trial, (run, lr) in enumerate(rates_of_runs(runs, clock)):
+        draw = _Draws(trial)
+        state = {k: [v.clone() for v in values] for k, values in initial.items()}
+        state |= {name: [draw(v).abs() for v in state[name]] for name in rule.states}
+        points = [draw(p) for p in params]
+        try:
+            hyper = {**settings[run], "lr": lr}
+            _compare_update(rule, type(optimizer), hyper, points, state, draw)
+        except NotElementwiseError as error:
+            raise DifferenceError(f"{error} at the learning rate {lr:g}") from None
+
+
+@torch.no_grad()
+def check_together(stack: Stack, clock: Clock) -> None:
     """Compare a user's rule on the tensors of a stack with each run's own update.
 
     In a stack, hyperparameters that differ between runs, and learning rates, are tensors.
@@ -167,32 +199,45 @@ def check_together(stack: Stack) -> None:
     if is_built_in(stack.rule):
         return
     settings = settings_of(stack.runs)
-    chosen = distinct(settings)
-    varying = {name: values[chosen].cpu() for name, values in stack.varying.items()}
-    varying["lr"] = torch.tensor([settings[i]["lr"] for i in chosen], dtype=torch.float64)
-    is_single = len(stack.runs) == 1
-    update = _checked_step(stack) if is_single else torch.vmap(_checked_step(stack))
+    chosen = [(run, float(settings[run]["lr"])) for run in distinct(settings)]
     for trial, count in enumerate((1.0, *LATE)):
-        draw = _Draws(trial)
-        like = [p[chosen].cpu() for p in stack.params]
-        params, grads = [draw(p) for p in like], [draw(p) for p in like]
-        state = {
-            name: [_late(draw, v[chosen].cpu(), count, is_scaled=trial % 2 == 1) for v in values]
-            for name, values in stack.state.items()
-        }
-        together = (params, grads, state, varying)
-        copies = tree_map(torch.clone, together)  # the rule may write to its arguments
-        after = update(*(_of_run(copies, 0) if is_single else copies))
-        for place, run in enumerate(chosen):
-            w, g, s = tree_map(torch.clone, _of_run((params, grads, state), place))
-            expected = tree_leaves(stack.rule.apply(w, g, s, settings[run]))
-            actual = tree_leaves(after if is_single else _of_run(after, place))
-            for value, reference in zip(actual, expected, strict=True):
-                allowed = 1e-9 if reference.dtype == torch.float64 else 1e-4
-                if not is_close(value.double().numpy(), reference.double().numpy(), allowed):
-                    raise DifferenceError(
-                        "its update differs where hyperparameters are tensors, or runs are together"
-                    )
+        _compare_together(stack, settings, chosen, trial, count)
+    _compare_together(stack, settings, rates_of_runs(stack.runs, clock), 0, 1.0)
+
+
+def _compare_together(
+    stack: Stack,
+    settings: Sequence[Mapping[str, Any]],
+    chosen: Sequence[tuple[int, float]],
+    trial: int,
+    count: float,
+) -> None:
+    """Compare an update of some runs, each at a learning rate, with their own updates."""
+    draw, runs = _Draws(trial), [run for run, _ in chosen]
+    varying = {name: values[runs].cpu() for name, values in stack.varying.items()}
+    varying["lr"] = torch.tensor([lr for _, lr in chosen], dtype=torch.float64)
+    like = [p[runs].cpu() for p in stack.params]
+    params, grads = [draw(p) for p in like], [draw(p) for p in like]
+    state = {
+        name: [_late(draw, v[runs].cpu(), count, is_scaled=trial % 2 == 1) for v in values]
+        for name, values in stack.state.items()
+    }
+    copies = tree_map(torch.clone, (params, grads, state, varying))  # the rule may write to them
+    step = _checked_step(stack)
+    if len(stack.runs) == 1:
+        results = [step(*_of_run(copies, place)) for place in range(len(chosen))]
+    else:
+        together = torch.vmap(step)(*copies)
+        results = [_of_run(together, place) for place in range(len(chosen))]
+    for place, ((run, lr), after) in enumerate(zip(chosen, results, strict=True)):
+        w, g, s = tree_map(torch.clone, _of_run((params, grads, state), place))
+        expected = tree_leaves(stack.rule.apply(w, g, s, {**settings[run], "lr": lr}))
+        for value, reference in zip(tree_leaves(after), expected, strict=True):
+            allowed = 1e-9 if reference.dtype == torch.float64 else 1e-4
+            if not is_close(value.double().numpy(), reference.double().numpy(), allowed):
+                raise DifferenceError(
+                    "its update differs where hyperparameters are tensors, or runs are together"
+                )
 
 
 def _checked_step(stack: Stack) -> Callable[..., Any]:

@@ -55,7 +55,7 @@ class Stacked(Engine):
         self._is_linear = _is_linear(first)
         self._stack = columns(self.runs) if self._is_linear else Stack(self.runs)
         if not isinstance(self._stack, RecordedColumns):
-            check_together(self._stack)
+            check_together(self._stack, self.clock)
         for run in self.runs:
             run.objective.model.train()
         loss = first.objective.loss

@@ -29,17 +29,27 @@ def leaf_of(value: Any) -> Leaf | None:
     return None
 
 
+LAYOUTS = (torch.strided, torch.sparse_coo)
+"""Layouts of tensors that can be saved."""
+
+
 def tensor_leaf(value: Tensor) -> Leaf:
-    """Save the values of a tensor."""
+    """Save the values of a tensor of one of the ``LAYOUTS``."""
     saved = value.detach().clone()
+    is_sparse = value.layout == torch.sparse_coo
+    before = saved.to_dense() if is_sparse else saved
+
+    def has_changed() -> bool:
+        now = value.detach()
+        return not same_values(now.to_dense() if is_sparse else now, before)
 
     def restore() -> None:
         with torch.no_grad():
-            if value.shape != saved.shape:
+            if not is_sparse and value.shape != saved.shape:
                 value.data = torch.empty_like(saved)
             value.copy_(saved)
 
-    return lambda: not same_values(value.detach(), saved), restore
+    return has_changed, restore
 
 
 def _array_leaf(value: np.ndarray[Any, Any]) -> Leaf:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from gdframe.hidden_state.cached_results import LRU_CACHE, cache_leaf, cached_results
-from gdframe.hidden_state.leaves import Changed, Restore, leaf_of, tensor_leaf
+from gdframe.hidden_state.leaves import LAYOUTS, Changed, Restore, leaf_of, tensor_leaf
 from gdframe.hidden_state.transparency import (
     CLASS_FACTS,
     NOT_CALLED,
@@ -76,23 +76,20 @@ class HiddenState:
         self._items: list[tuple[str, Changed, Restore]] = []
         self._modes: list[tuple[torch.nn.Module, bool]] = []
         self.opaque: str | None = None
-        """The place of a value or code that hides its state, such as an iterator; None without."""
-        self.iterator: str | None = None
-        """The place of a value that no call may use without changing it, such as an iterator."""
+        """The place of a value or code that hides its state, or None; ``unseen``: of a value."""
+        self.unseen: str | None = None
         self.functions: list[tuple[str, types.FunctionType]] = []  # of users, which steps may call
         generators = [torch.default_generator, random, np.random.mtrand._rand]
         if draws and torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             generators += torch.cuda.default_generators
-        for generator in generators * draws:
-            self._enqueue(DRAWS, generator)
-        for name, root in roots.items():
+        for name, root in [*((DRAWS, g) for g in generators * draws), *roots.items()]:
             self._enqueue(name, root)
         while self._pending:
             path, value = self._pending.popleft()
             try:
                 self._save(path, value)
-            except Exception:  # of a user's or a library's container, which may raise anything
-                self.opaque = self.opaque or path
+            except Exception:  # a container may raise anything
+                self._hide(path)
 
     def changed(self) -> str | None:
         """Return the first place that has changed, as a path; None if nothing has changed."""
@@ -115,6 +112,9 @@ class HiddenState:
 
     def __exit__(self, *error: object) -> None:
         self.restore()
+
+    def _hide(self, path: str) -> None:
+        self.opaque, self.unseen = self.opaque or path, self.unseen or path
 
     def _note(self, path: str, has_changed: Changed, restore: Restore) -> None:
         self._items.append((path, has_changed, restore))
@@ -141,7 +141,7 @@ class HiddenState:
         elif isinstance(value, LRU_CACHE):
             self._cached_results(path, value)
         elif isinstance(value, OPAQUE) or (not isinstance(value, type) and is_outside(value)):
-            self.opaque, self.iterator = self.opaque or path, self.iterator or path
+            self._hide(path)
         elif isinstance(value, types.FunctionType):
             self._function(path, value)
         elif isinstance(value, (types.MethodType, staticmethod, classmethod)):
@@ -164,8 +164,8 @@ class HiddenState:
             self._object(path, value)
 
     def _tensor(self, path: str, value: Tensor) -> None:
-        if type(value) not in (Tensor, torch.nn.Parameter) or value.layout != torch.strided:
-            self.opaque = self.opaque or path  # a subclass from another library
+        if type(value) not in (Tensor, torch.nn.Parameter) or value.layout not in LAYOUTS:
+            self._hide(path)  # a subclass from another library
             return
         self._note(path, *tensor_leaf(value))
         if value.is_leaf:
@@ -304,7 +304,7 @@ class HiddenState:
 
     def _object(self, path: str, value: Any) -> None:
         if hides_state(value):
-            self.opaque = self.opaque or path
+            self._hide(path)
         for content in contents_of(value):
             self._enqueue(path, content)
         self._attributes(path, value)

@@ -12,6 +12,7 @@ from gdframe.data.label_text import finder_of
 from gdframe.data.rows import Rows, relative
 from gdframe.errors import UserError, in_words
 from gdframe.losses.base import Loss
+from gdframe.sameness import same_values
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,37 +25,56 @@ class Weighting:
 
     Args:
         loss: that is weighted.
-        flat: type of its encoded targets if they have one dimension, such as class indices; else
-            None.
+        dtype: type of its encoded targets.
+        is_flat: whether they have one dimension, such as class indices.
         of_classes: weight of each class (classes,), or None.
     """
 
     loss: Loss
-    flat: torch.dtype | None
+    dtype: torch.dtype
+    is_flat: bool
     of_classes: Tensor | None = None
 
     def attach(self, encoded: Rows, raw: Tensor) -> Rows:
-        """Return encoded rows with weights as the last column; ``raw`` are the data's targets."""
+        """Return encoded rows with weights as the last column; ``raw`` are the data's targets.
+
+        Raises:
+            UserError: no type of numbers holds the encoded targets beside weights.
+        """
         weights, like = encoded.weights, encoded.features
         if weights is None:
             weights = torch.ones(len(raw), dtype=torch.float64, device=like.device)
         if self.of_classes is not None:
             weights = relative(weights) * relative(self.of_classes).to(like.device)[raw]
         parts = (encoded.targets.reshape(len(raw), -1), relative(weights)[:, None])
-        joined = torch.cat([part.to(like.dtype) for part in parts], dim=1)
+        dtype = self._joint_type(encoded.targets, like.dtype)
+        joined = torch.cat([part.to(dtype) for part in parts], dim=1)
         return replace(encoded, targets=joined, values=raw)
+
+    def _joint_type(self, targets: Tensor, dtype: torch.dtype) -> torch.dtype:
+        """Return a type that holds encoded targets without loss: that of the features if it does.
+
+        Raises:
+            UserError: there is none.
+        """
+        for candidate in (dtype, torch.float64):
+            if same_values(targets.to(candidate).to(targets.dtype), targets):
+                return candidate
+        raise UserError(
+            f"loss {type(self.loss).__name__}.encode: gives whole numbers above 2^53, which no "
+            "float holds; where rows or classes have weights, encode smaller ones"
+        )
 
     def detach(self, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return targets as the loss takes them, and the weights (rows,)."""
-        if self.flat is None:
-            return targets[:, :-1], targets[:, -1]
-        first = targets[:, 0]  # class indices become integers again
-        return first if self.flat.is_floating_point else first.to(self.flat), targets[:, -1]
+        values = targets[:, 0] if self.is_flat else targets[:, :-1]
+        return values.to(self.dtype), targets[:, -1]
 
     def mean(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean of weight times loss, a 0-d tensor."""
         values, weights = self.detach(targets)
-        return (self.loss.by_row(outputs, values) * weights).mean()
+        losses = self.loss.by_row(outputs, values)
+        return (losses * weights.to(losses.dtype)).mean()
 
 
 def weighting_of(loss: Loss | None, data: Dataset) -> Weighting | None:
@@ -69,7 +89,7 @@ def weighting_of(loss: Loss | None, data: Dataset) -> Weighting | None:
     if of_classes is None and all(rows.weights is None for rows in data.parts):
         return None
     encoded = loss.encode(data.train.targets[:1].clone(), data.train.features.dtype)
-    return Weighting(loss, encoded.dtype if encoded.ndim == 1 else None, of_classes)
+    return Weighting(loss, encoded.dtype, encoded.ndim == 1, of_classes)
 
 
 def _weights_of_classes(loss: Loss, data: Dataset) -> Tensor | None:

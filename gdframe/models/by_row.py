@@ -11,13 +11,14 @@ from torch.func import functional_call
 
 from gdframe.hidden_state import HiddenState
 from gdframe.hidden_state.attachments import is_untouched_built_in
+from gdframe.hidden_state.transparency import is_library
 from gdframe.randomness import normal
 
 ROUNDING, ON_GPU = 1e3, 5e-3
 """Largest relative differences: on a CPU in units of the type, on a GPU for float32."""
 
 
-def parts(rows: int, partition: int) -> tuple[Tensor, ...]:
+def parts(rows: int, partition: int, size: int | None = None) -> tuple[Tensor, ...]:
     """Cut rows, in a random order, into about as many parts as a part has rows.
 
     Two rows that share a part of one partition are in different parts of the other.
@@ -25,9 +26,12 @@ def parts(rows: int, partition: int) -> tuple[Tensor, ...]:
     Args:
         rows: how many.
         partition: 0 or 1; the parts are the rows or the columns of a square of all rows.
+        size: of the parts instead, such as the size of a batch.
     """
     side = max(1, math.isqrt(rows))
     order = torch.randperm(rows, generator=torch.Generator().manual_seed(0))
+    if size is not None:
+        return torch.split(order, size)
     if partition:
         return tuple(order[start::side] for start in range(side))
     return torch.split(order, side)
@@ -35,24 +39,35 @@ def parts(rows: int, partition: int) -> tuple[Tensor, ...]:
 
 @torch.no_grad()
 def is_by_row(
-    function: Callable[[Tensor], Tensor], features: Tensor, most: int, partition: int
-) -> bool:
+    function: Callable[[Tensor], Tensor], features: Tensor, most: int, partition: int,
+    size: int | None = None,
+) -> bool:  # fmt: skip
     """Return whether a function gives each row the same with other rows beside it.
 
     Args:
         function: (rows, features) -> (rows, ...).
         features: all of them are tried, (rows, features).
-        most: rows at a time.
+        most: rows at a time; all rows at once must give the same.
         partition: 0 or 1; in the two of them any two rows are told apart.
+        size: of the parts instead of partitions.
     """
     values = torch.cat([function(x.clone()) for x in torch.split(features, most)])
     rounding = ROUNDING * torch.finfo(values.dtype).eps
     limit = (max(rounding, ON_GPU) if values.is_cuda else rounding) * values.abs().max()
-    for part in parts(len(features), partition):
+    if len(features) > most and bool(((function(features.clone()) - values).abs() > limit).any()):
+        return False
+    for part in parts(len(features), partition, size):
         expected, again = values[part], function(features[part])
         if again.shape != expected.shape or bool(((again - expected).abs() > limit).any()):
             return False
     return True
+
+
+def heavy_tailed(features: Tensor) -> Tensor:
+    """Return features whose rows are stretched at random, some very far: limits then show."""
+    random = torch.Generator().manual_seed(0)
+    stretch = torch.randn(len(features), 1, generator=random, dtype=torch.float64).exp() ** 3
+    return features * stretch.to(features)
 
 
 def takes_rows_alone(
@@ -88,3 +103,33 @@ def takes_rows_alone(
         except Exception:  # of a user's model, which may raise anything
             return False
     return True
+
+
+class RowTrials:
+    """Remembers whether a model takes rows alone; tries again where the model has changed since.
+
+    Args:
+        model: its parameters, and the buffers of PyTorch's layers, may change.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self._known: dict[int, tuple[Tensor, bool, HiddenState]] = {}
+
+    def takes_rows_alone(self, features: Tensor, most: int) -> bool:
+        """Return whether the model's outputs for a row do not depend on the other rows.
+
+        The model is in evaluation mode; the arguments are those of the function.
+        """
+        if is_untouched_built_in(self.model):
+            return True
+        if id(features) in self._known:
+            _, is_alone, state = self._known[id(features)]
+            if not is_alone or state.changed() is None:
+                return is_alone
+        is_alone = takes_rows_alone(self.model, features, most)
+        own = [m for m in self.model.modules() if is_library(type(m))]
+        skip = [*self.model.parameters(), *(b for m in own for b in m.buffers(recurse=False))]
+        state = HiddenState({"model": self.model}, draws=False, skip=skip)
+        self._known[id(features)] = features, is_alone, state
+        return is_alone

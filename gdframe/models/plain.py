@@ -1,9 +1,8 @@
-"""Checks of modules: linear in their parameters, or with lazy layers."""
+"""Checks whether a module is linear in its parameters."""
 
 from __future__ import annotations
 
 from torch import nn
-from torch.nn.parameter import is_lazy as has_no_shape
 
 from gdframe.hidden_state.attachments import has_attachments
 from gdframe.models.linear_model import LinearModel
@@ -22,8 +21,3 @@ def is_linear_in_parameters(model: nn.Module) -> bool:
         and not any(hasattr(type(model), name) for name in ("weight", "bias"))
         and not has_attachments(model)
     )
-
-
-def is_lazy(model: nn.Module) -> bool:
-    """Return whether a model has layers that take their shapes from the first rows they see."""
-    return any(has_no_shape(parameter) for parameter in model.parameters())

@@ -27,6 +27,10 @@ class Watched(Protocol):
         """The limit on epochs."""
 
     @property
+    def evaluate_every(self) -> int:
+        """Number of epochs between two evaluations."""
+
+    @property
     def clock(self) -> Clock:
         """The conversion between steps and epochs."""
 
@@ -63,7 +67,7 @@ class Observer:
         """React to a block of steps; rows of ``steps`` are (step, loss, gradient norm), thinned."""
 
     def on_epoch(self, run: Watched) -> None:
-        """React to the end of an epoch; ``run.history.last`` is its evaluation."""
+        """React to the end of an epoch that was evaluated, which ``run.history.last`` is."""
 
     def on_end(self, run: Watched, result: Result) -> None:
         """React to the end of the run."""

@@ -43,8 +43,12 @@ class Checkpoint(Observer):
         if keep < 1:
             raise bad_value(f"keep={keep}", "a whole number of at least 1")
         self.folder, self.keep = RunFolder(folder), keep
-        self._saved_at = time.monotonic()
+        self._saved_at, self._epoch = time.monotonic(), 0
         self._is_warned = False
+
+    def on_start(self, run: Watched) -> None:
+        """Count the epochs of the interval from here."""
+        self._epoch = run.step // run.clock.steps_per_epoch
 
     def on_block(self, run: Watched, steps: NDArray[np.float64]) -> None:
         """Save a checkpoint if the interval in seconds is over, also within an epoch."""
@@ -58,8 +62,9 @@ class Checkpoint(Observer):
 
     def on_epoch(self, run: Watched) -> None:
         """Save a checkpoint if the interval in epochs is over."""
-        epoch = run.step // run.clock.steps_per_epoch
-        if self.every_epochs is not None and epoch % self.every_epochs == 0:
+        before, self._epoch = self._epoch, run.step // run.clock.steps_per_epoch
+        every = self.every_epochs
+        if every is not None and before // every < self._epoch // every:
             self._save(run)
 
     def on_end(self, run: Watched, result: Result) -> None:

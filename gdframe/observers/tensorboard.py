@@ -91,9 +91,8 @@ class TensorBoard(Observer):
     def on_start(self, run: Watched) -> None:
         """Open the event file; after a resume, drop events beyond the checkpoint."""
         epoch = int(run.history.last["epoch"])
-        # a limit of M points: the start, the end, and evenly spaced epochs between
-        self._epoch_stride = max(1, math.ceil(run.epochs / max(1, self.max_points - 2)))
-        self._histogram_stride = max(1, math.ceil(run.epochs / max(1, self.histograms - 2)))
+        self._epoch_stride = _stride(run, self.max_points)
+        self._histogram_stride = _stride(run, self.histograms)
         checkpointed = Checkpointed(run.step, epoch, self._epoch_stride, self._histogram_stride)
         resumed = run.step > 0 and self.folder.rewind_events(checkpointed)
         if not resumed:  # a process that died may have written the beginning
@@ -193,13 +192,13 @@ class TensorBoard(Observer):
         self._file.scalars(values, int(row["epoch"]))
 
     def _remember(self, run: Watched, epoch: int) -> None:
-        """Copy the parameters if the update of the next epoch will be written."""
+        """Copy the parameters if their change up to the next evaluation will be written."""
         self._before = None
-        if (epoch + 1) % self._epoch_stride == 0 and epoch < run.epochs:
+        if (epoch + run.evaluate_every) % self._epoch_stride == 0 and epoch < run.epochs:
             self._before = {n: p.cpu().numpy().copy() for n, p in run.parameters().items()}
 
     def _write_updates(self, run: Watched, epoch: int) -> None:
-        """Write the epoch's change of each parameter, relative to its norm before."""
+        """Write the change of each parameter since the last evaluation, relative to its norm."""
         if self._before is None:
             return
         assert self._file is not None
@@ -219,6 +218,12 @@ class TensorBoard(Observer):
             for name, values in run.parameters().items():
                 epoch = int(run.history.last["epoch"])
                 self._file.histogram(f"parameters/{name}", values.cpu().numpy(), epoch)
+
+
+def _stride(run: Watched, most: int) -> int:
+    """Return the epochs between two points: the start, the end, and evaluations evenly spaced."""
+    every = run.evaluate_every
+    return every * max(1, math.ceil(run.epochs / max(1, most - 2) / every))
 
 
 def outcome(result: Mapping[str, Any]) -> dict[str, float | str]:

@@ -191,14 +191,16 @@ class Optimizer(torch.optim.Optimizer):
         """
         if hyper.get("clip_norm") is not None:
             grads = clip_norm(grads, hyper["clip_norm"])
-        after = cls.update(params, grads, dict(state), hyper)
+        after: Any = cls.update(params, grads, dict(state), hyper)  # a user's may return anything
         if (
             not isinstance(after, (tuple, list))
             or len(after) != 2
             or not isinstance(after[1], Mapping)
         ):
+            is_pair = isinstance(after, (tuple, list)) and len(after) == 2
+            returned = f"{described(after[1])} as the state" if is_pair else described(after)
             raise UserError(
-                f"{cls.__name__}.update: returned {described(after)}; expected a tuple of two: a "
+                f"{cls.__name__}.update: returned {returned}; expected a tuple of two: a "
                 "list of the new parameters, and the new state, a dict"
             )
         new_params, new_state = after

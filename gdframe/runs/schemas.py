@@ -43,6 +43,12 @@ class Checkpoint(TypedDict):
     every: Any
 
 
+class EvaluationConfig(TypedDict):
+    """The settings of evaluations."""
+
+    every: Count
+
+
 class ModelConfig(TypedDict):
     """The keys of a config that ``predict`` reads."""
 
@@ -76,6 +82,7 @@ class ConfigFile(ModelConfig):
     checkpoint: Checkpoint
     diagnostics: dict[str, Any]
     observer: dict[str, Component] | None
+    evaluation: EvaluationConfig
     sweep: dict[str, Any]
 
 

@@ -62,7 +62,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class EpochEnd:
-    """A run at the end of an epoch with finite values, which rules judge.
+    """A run at the end of an epoch that is evaluated, with finite values, which rules judge.
 
     Args:
         row: the evaluation: ``objective``, ``gradient_norm``, ``validation/r2`` and so on.
@@ -86,6 +86,12 @@ class EpochEnd:
         """Number of epochs done."""
         return int(self.row["epoch"])
 
+    def epochs_since_last(self, memory: Memory) -> int:
+        """Return the epochs since the last call for a memory, which is updated; at first 1."""
+        epochs = self.epoch - memory.get("epoch_seen", self.epoch - 1)
+        memory["epoch_seen"] = self.epoch
+        return int(epochs)
+
 
 class StoppingRule(ABC):
     """Base class of stopping rules. A rule holds settings; its memory of a run is separate.
@@ -99,7 +105,7 @@ class StoppingRule(ABC):
         return ()
 
     def follow(self, memory: Memory, end: EpochEnd) -> bool:
-        """Update the memory, at the start and at the end of each epoch.
+        """Update the memory, at the start and at the end of each epoch that is evaluated.
 
         Returns:
             Whether the run's current parameters are the best so far and must be saved.

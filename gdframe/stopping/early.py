@@ -41,9 +41,10 @@ class Early(StoppingRule):
 
     def follow(self, memory: Memory, end: EpochEnd) -> bool:
         """Store the best value and its epoch; return whether the value is the best so far."""
-        value = end.row[self.columns[0]]
-        if memory and not self._is_better(value, memory["best"]):
-            memory["stale"] += not math.isnan(memory["best"])
+        value, is_start = end.row[self.columns[0]], not memory
+        epochs = end.epochs_since_last(memory)
+        if not is_start and not self._is_better(value, memory["best"]):
+            memory["stale"] += 0 if math.isnan(memory["best"]) else epochs
             return False
         memory |= {"best": value, "epoch": end.epoch, "stale": 0}
         return True
@@ -61,7 +62,7 @@ class Early(StoppingRule):
         return Verdict(
             Status.CONVERGED,
             f"validation {self.metric} was best at epoch {int(memory['epoch']):,} "
-            f"({memory['best']:.6g}) and did not improve for {epochs_text(self.patience)}; the "
-            "parameters are those of that epoch",
+            f"({memory['best']:.6g}) and did not improve for {epochs_text(int(memory['stale']))}; "
+            "the parameters are those of that epoch",
             restores_best=True,
         )

@@ -37,8 +37,9 @@ class Improvement(StoppingRule):
 
     def follow(self, memory: Memory, end: EpochEnd) -> bool:
         """Store the best objective and the number of epochs since then."""
-        objective = end.row["objective"]
-        if not memory:
+        objective, is_start = end.row["objective"], not memory
+        epochs = end.epochs_since_last(memory)
+        if is_start:
             memory |= {"best": objective, "last": objective, "stale": 0, "rising": 0}
             return False
         tolerance = self.tolerance or 0.0
@@ -48,8 +49,8 @@ class Improvement(StoppingRule):
         elif moved and not end.noisy:
             memory["stale"] = 0
         else:
-            memory["stale"] += 1
-        memory["rising"] = memory["rising"] + 1 if objective > memory["last"] else 0
+            memory["stale"] += epochs
+        memory["rising"] = memory["rising"] + epochs if objective > memory["last"] else 0
         memory["last"] = objective
         return False
 

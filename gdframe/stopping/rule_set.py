@@ -93,6 +93,11 @@ class Stopping:
         """Columns of the history that the rules need and that not every run has."""
         return [column for rule in self.rules.values() for column in rule.columns]
 
+    @property
+    def reads_metrics(self) -> bool:
+        """Return whether a rule may read any column of the history."""
+        return bool(self.columns) or not self.is_built_in
+
     def check(self, columns: Collection[str], task: str) -> None:
         """Check that a history has the columns that the rules need.
 

@@ -18,7 +18,7 @@ from gdframe.hidden_state import undisturbed, with_state
 from gdframe.loaders.base import Loader
 from gdframe.losses.base import Loss
 from gdframe.metrics.base import Metric
-from gdframe.models.plain import is_lazy
+from gdframe.models.lazy_layers import is_lazy
 from gdframe.observers.base import Observer
 from gdframe.optimizers.base import Optimizer
 from gdframe.penalties.base import Penalty
@@ -44,6 +44,7 @@ KINDS: dict[str, tuple[Any, str]] = {
     "observer": (Observer, "a gdframe.Observer"),
     "seed": (Integral, "a whole number"),
     "epochs": (Integral, "a whole number"),
+    "evaluate_every": (Integral, "a whole number"),
 }
 """For each argument of a run, the classes it may be of, and their name in messages."""
 
@@ -171,6 +172,13 @@ def check_fit(model: nn.Module, optimizer: torch.optim.Optimizer, data: Dataset)
         raise UserError(
             f"data on device {device}: expected cpu or cuda; other devices lack float64, in "
             "which objectives are summed and updates counted"
+        )
+    owner = next(o for o in type(optimizer).__mro__ if "zero_grad" in vars(o))
+    if not (is_built_in(owner) or owner.__module__.startswith("torch.")):
+        raise UserError(
+            f"optimizer {type(optimizer).__name__} has its own zero_grad, which gdframe does not "
+            "call: gradients are None before each step; keep what shall stay in the optimizer's "
+            "state"
         )
     if any("lr" not in group for group in optimizer.param_groups):
         raise UserError(

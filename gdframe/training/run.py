@@ -104,13 +104,8 @@ class Run:
 
     @property
     def _needs_all_metrics(self) -> bool:
-        """Return whether a user's component may read any column of the history."""
-        stopping = self.spec.stopping
-        return (
-            bool(stopping.columns)
-            or not stopping.is_built_in
-            or not all(map(is_built_in, self.observers))
-        )
+        """Return whether a component may read any column of the history."""
+        return self.spec.stopping.reads_metrics or not all(map(is_built_in, self.observers))
 
     @property
     def clock(self) -> Clock:
@@ -121,6 +116,11 @@ class Run:
     def epochs(self) -> int:
         """The limit on epochs."""
         return self.spec.epochs
+
+    @property
+    def evaluate_every(self) -> int:
+        """Number of epochs between two evaluations."""
+        return self.spec.evaluate_every
 
     @property
     def seconds(self) -> float:
@@ -171,8 +171,7 @@ class Run:
         return failure or verdict or self._catch_up()
 
     def _catch_up(self) -> Verdict | None:
-        at_epoch_end = self.step % self.clock.steps_per_epoch == 0
-        if at_epoch_end and self.history.last["step"] != self.step:
+        if self.spec.is_evaluated(self.step) and self.history.last["step"] != self.step:
             return self.end_epoch()  # it stopped before the epoch was evaluated
         return self._judge(self._epoch_end())
 
@@ -198,7 +197,9 @@ class Run:
         return self._diverge(*what, step=self.step + 1)
 
     def end_epoch(self) -> Verdict | None:
-        """Evaluate an epoch's end, and judge it."""
+        """Evaluate an epoch's end, if that is due, and judge it."""
+        if not self.spec.is_evaluated(self.step):
+            return None
         row = self._evaluate(whole=self._needs_all_metrics)
         if bad := first_not_finite(row):
             return self._diverge(*bad, step=self.step)

@@ -43,6 +43,8 @@ class RunSpec:
         stopping: rules that end the run before its limit.
         metrics: of predictions, by name; by default those of the data's task.
         epochs: the limit, at least 1.
+        evaluate_every: number of epochs between two evaluations, at least 1; the start and the
+            limit are evaluated, too.
         seed: of the order of rows, and of what model and rule draw in steps. The model's starting
             values are drawn before: inside ``gdframe.seeded``, or by ``gdframe.initialize``.
 
@@ -61,11 +63,13 @@ class RunSpec:
     metrics: Mapping[str, Metric] | None = None
     epochs: int = 100
     seed: int = 0
+    evaluate_every: int = 1
 
     def __post_init__(self) -> None:
         check_kinds(vars(self))
-        if self.epochs < 1:
-            raise bad_value(f"epochs={self.epochs}", "a whole number of at least 1")
+        for name in ("epochs", "evaluate_every"):
+            if getattr(self, name) < 1:
+                raise bad_value(f"{name}={getattr(self, name)}", "a whole number of at least 1")
         loader, data = self.loader, self.data
         if loader.rows != data.rows:
             raise UserError(f"the loader is for {loader.rows} rows, and the data has {data.rows}")
@@ -129,6 +133,11 @@ class RunSpec:
     def clock(self) -> Clock:
         """Return how steps relate to epochs."""
         return Clock(self.loader.steps_per_epoch, self.epochs)
+
+    def is_evaluated(self, step: int) -> bool:
+        """Return whether an epoch that is evaluated ends after ``step`` updates."""
+        epoch, steps = divmod(step, self.loader.steps_per_epoch)
+        return not steps and (not epoch % self.evaluate_every or epoch >= self.epochs)
 
     @cached_property
     def lr(self) -> float:

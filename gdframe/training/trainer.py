@@ -180,6 +180,7 @@ class Trainer:
         stopping: Stopping | Sequence[StoppingRule] | None = None,
         metrics: Sequence[str | Metric] | None = None,
         epochs: int = 100,
+        evaluate_every: int = 1,
         seed: int = 0,
         engine: str = "auto",
         observers: Sequence[Observer] = (),
@@ -190,7 +191,7 @@ class Trainer:
         named = None if metrics is None else named_metrics(check_list("metrics", metrics))
         spec = RunSpec(
             model, loss, optimizer, loader, data, penalty, schedule, _stopping(stopping), named,
-            epochs, seed,
+            epochs, seed, evaluate_every,
         )  # fmt: skip
         lr_reason = "" if lr is None else _set_automatic_rate(spec, lr)
         self.run = Run(spec, observers=observers, diagnosis=diagnosis, max_points=max_points)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -55,6 +57,17 @@ def test_rounding_alone_stands(count, scale, seed):
     assert course_of(scale * (1 + rounding), EPS, scale).motion is Motion.STANDS
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 40), st.integers(8, 300), st.floats(1e-4, 0.05))
+def test_a_decrease_is_that_of_an_epoch_however_many_lie_between_evaluations(every, count, fall):
+    at = every * np.arange(float(count))
+    course = course_of((1 - fall) ** at, 1e-300, math.nan, at)
+    assert course.motion is Motion.DESCENDS
+    assert course.decrease == pytest.approx(fall, rel=1e-6)
+    assert course.epochs % every == course.latest % every == 0
+    assert course.latest <= course.epochs <= at[-1]
+
+
 def test_growth_rises_and_short_runs_are_unknown():
     assert course_of(1.01 ** np.arange(50.0), EPS, 1.0).motion is Motion.RISES
     assert course_of(np.array([2.0, 1.0]), EPS, 1.0).motion is Motion.UNKNOWN
@@ -65,19 +78,23 @@ def test_overfitting_names_the_epoch_of_the_lowest_validation_loss(best):
     times = np.arange(60.0)
     validation = 1 + 0.01 * np.abs(times - best)
     training = np.exp(-times / 20)
-    since = "the start" if best == 0 else f"epoch {best}"
-    assert f"has risen since {since}, from 1 to" in overfitting(validation, training)
-    assert overfitting(validation, np.ones(60)) is None
+    since = "the start" if best == 0 else f"epoch {7 * best}"
+    epochs = 7 * times
+    assert f"has risen since {since}, from 1 to" in overfitting(validation, training, epochs)
+    assert overfitting(validation, np.ones(60), epochs) is None
     has_risen = training.copy()
     has_risen[-1] = 2.0
-    assert overfitting(validation, has_risen) is None
+    assert overfitting(validation, has_risen, epochs) is None
 
 
-@settings(max_examples=20, deadline=None)
-@given(st.integers(0, 1000))
-def test_noise_of_the_validation_loss_is_no_overfitting(seed):
-    validation = 1 + 0.05 * np.random.default_rng(seed).normal(size=80)
-    assert overfitting(validation, np.exp(-np.arange(80.0))) is None
+@pytest.mark.parametrize("count", [12, 30, 80])
+def test_noise_of_the_validation_loss_is_hardly_ever_overfitting(count):
+    times = np.arange(float(count))
+    wrong = 0
+    for seed in range(1000):
+        validation = 1 + 0.05 * np.random.default_rng(seed).normal(size=count)
+        wrong += overfitting(validation, np.exp(-times), times) is not None
+    assert wrong <= 2
 
 
 @pytest.mark.parametrize("failing", range(5))

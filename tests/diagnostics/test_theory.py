@@ -91,7 +91,9 @@ def test_an_objective_without_theory_is_refused_with_a_way_out(gdframe):
 
 
 def test_a_rate_is_measured_above_rounding_only():
-    gap = np.maximum(0.5 ** np.arange(200.0), 1e-14)
-    assert measured_rate(3 + gap, 3.0) == pytest.approx(0.5, rel=1e-3)
-    assert measured_rate(np.full(50, 3.0), 3.0) is None
-    assert measured_rate(np.array([5.0, 4.0]), 3.0) is None
+    times = np.arange(200.0)
+    gap = np.maximum(0.5**times, 1e-14)
+    assert measured_rate(3 + gap, 3.0, times) == pytest.approx(0.5, rel=1e-3)
+    assert measured_rate(3 + gap, 3.0, 4 * times) == pytest.approx(0.5**0.25, rel=1e-3)
+    assert measured_rate(np.full(50, 3.0), 3.0, times[:50]) is None
+    assert measured_rate(np.array([5.0, 4.0]), 3.0, times[:2]) is None

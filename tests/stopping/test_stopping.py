@@ -8,15 +8,15 @@ import gdframe as gd
 from gdframe.stopping import EpochEnd, Status
 
 
-def end_of(objective, *, start=1.0, noisy=True, **columns):
-    row = {"epoch": 1, "objective": objective, "gradient_norm": 1.0, **columns}
+def end_of(objective, *, start=1.0, noisy=True, epoch=1, **columns):
+    row = {"epoch": epoch, "objective": objective, "gradient_norm": 1.0, **columns}
     return gd.EpochEnd(row, {"objective": start, "gradient_norm": 1.0}, 10, 0.1, noisy)
 
 
 def follow(rule, values, *, noisy):
     memory = {}
-    for value in values:
-        rule.follow(memory, end_of(value, noisy=noisy))
+    for epoch, value in enumerate(values):
+        rule.follow(memory, end_of(value, noisy=noisy, epoch=epoch))
     return memory
 
 
@@ -120,7 +120,8 @@ def test_a_start_without_slope_ends_by_improvement():
     rule, memory = gd.Improvement(tolerance=1e-3, patience=1), {}
     row = {"epoch": 0, "objective": 1.0, "gradient_norm": 0.0}
     ends = [
-        EpochEnd({**row, "gradient_norm": n}, row, 9, 0.1, noisy=False) for n in (0.0, 1.0, 1.0)
+        EpochEnd({**row, "epoch": epoch, "gradient_norm": norm}, row, 9, 0.1, noisy=False)
+        for epoch, norm in enumerate((0.0, 1.0, 1.0))
     ]
     for end in ends:
         rule.follow(memory, end)

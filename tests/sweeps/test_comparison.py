@@ -202,11 +202,19 @@ def test_keys_that_only_some_runs_have_are_varied():
     assert len(configurations(records, "objective")) == 2
 
 
-def test_mean_curves_are_as_long_as_the_shortest():
-    a = {"epochs/objective": np.array([4.0, 2.0, 1.0]), "steps/loss": np.array([4.0])}
-    b = {"epochs/objective": np.array([2.0, 2.0]), "steps/loss": np.array([2.0])}
+def test_mean_curves_have_the_epochs_and_steps_of_all_runs():
+    a = {
+        "epochs/epoch": np.array([0.0, 4.0, 6.0, 8.0]),
+        "epochs/objective": np.array([4.0, 2.0, 9.0, 1.0]),
+        "steps/step": np.array([1.0]), "steps/loss": np.array([4.0]),
+    }  # fmt: skip
+    b = {
+        "epochs/epoch": np.array([0.0, 4.0, 8.0]), "epochs/objective": np.array([2.0, 2.0, 3.0]),
+        "steps/step": np.array([1.0, 2.0]), "steps/loss": np.array([2.0, 9.0]),
+    }  # fmt: skip
     means = mean([a, b])
-    assert means["epochs/objective"].tolist() == [3.0, 2.0]
+    assert means["epochs/epoch"].tolist() == [0.0, 4.0, 8.0]
+    assert means["epochs/objective"].tolist() == [3.0, 2.0, 2.0]
     assert means["steps/loss"].tolist() == [3.0]
 
 

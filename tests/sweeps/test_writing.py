@@ -78,9 +78,12 @@ def test_a_write_that_raises_does_not_affect_others():
 
 
 def test_a_mean_has_the_columns_of_all_runs():
-    short, long = np.ones(2), np.ones(3)
-    means = mean([{"epochs/a": long, "epochs/b": long}, {"epochs/a": short, "epochs/c": short}])
-    assert {name: len(values) for name, values in means.items()} == {"epochs/a": 2}
+    short, long = np.arange(2.0), np.arange(3.0)
+    a = {"epochs/epoch": long, "epochs/a": long, "epochs/b": long}
+    means = mean([a, {"epochs/epoch": short, "epochs/a": short, "epochs/c": short}])
+    assert {name: len(values) for name, values in means.items()} == {
+        "epochs/epoch": 2, "epochs/a": 2,
+    }  # fmt: skip
 
 
 def full() -> None:

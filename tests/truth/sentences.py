@@ -23,8 +23,15 @@ def _ends(run, *words):
     return True
 
 
-def _gap(run, gap, name, share, unit):
+def _gap(run, gap, name, share, unit, scale):
     true, baseline = run.gap or (np.nan, np.nan)
+    signed = run.linear.baseline
+    if scale.startswith("what"):
+        baseline = signed - run.linear.minimum
+        if run.linear.minimum >= 0:  # then the loss of the mean predictor is said
+            return False
+    elif scale.startswith("the size") != (signed < 0):
+        return False
     slack = 2e-5 * baseline + 1e-5 * abs(run.linear.minimum)
     factor = 1 / 100 if unit.startswith("%") else 1.0
     return close(number(gap), true, 0.02, slack) and close(
@@ -217,7 +224,8 @@ CHECKS = [
     ("end", r".* became (?:infinite|not a number) at step .*", _ends),
     ("end", r"objective grew to .*", _ends),
     ("gap", rf"the objective is {N} above (its minimum \S+|its lowest limit 0), {N} "
-            rf"(% of|times) the mean predictor's loss", _gap),
+            rf"(% of|times) (the mean predictor's loss|the size of the mean predictor's loss|"
+            r"what the mean predictor leaves to explain)", _gap),
     ("gap", r"the objective is at (its minimum \S+|its lowest limit 0), up to rounding",
      _at_minimum),
     ("rate", rf"{LIMIT}(.*?)(: the objective .*|, so the curvature was larger later)?",

@@ -23,7 +23,7 @@ from gdframe.engines.linear.pool import side_by_side
 from gdframe.engines.linear.refusals import why_not_linear
 from gdframe.engines.linear.specialize import LoopSpec, specialized
 from gdframe.engines.problem_state import as_states, keep_state, starting_state
-from gdframe.engines.recorded_rule import rule_of
+from gdframe.engines.recorded_rule import check_rates, rule_of
 from gdframe.engines.row_order import depends_on_seed, row_order, takes_all_rows
 from gdframe.engines.structure import why_not_together, why_step_not_update
 from gdframe.engines.untrained_values import constants_of, trained_values
@@ -158,6 +158,7 @@ class LinearLoops(Engine):
     @np.errstate(all="ignore")
     def verify(self) -> None:
         """Compare two steps on a few rows with the plain loop's."""
+        check_rates(self._rule, self.runs, self.clock)
         rows = self._part("train")
         check_kernels(self.runs, rows, self.rows["validation"] and self._part("validation"))
         self._compile()

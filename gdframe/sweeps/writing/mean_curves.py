@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -141,18 +142,24 @@ def _name(configuration: Configuration) -> str:
 
 
 def mean(runs: Sequence[Mapping[str, NDArray[np.float64]]]) -> Arrays:
-    """Return the mean of the columns that all histories have, as long as the shortest.
+    """Return the mean of the columns that all histories have, at the epochs and steps of all.
 
     Example:
-        >>> a, b = ({"epochs/objective": np.array(v)} for v in ([1.0, 2.0, 3.0], [3.0, 4.0]))
+        >>> a = {"epochs/epoch": np.arange(3.0), "epochs/objective": np.array([1.0, 2.0, 3.0])}
+        >>> b = {"epochs/epoch": np.arange(2.0), "epochs/objective": np.array([3.0, 4.0])}
         >>> mean([a, b])["epochs/objective"]
         array([2., 3.])
     """
+    common = {
+        key: reduce(np.intersect1d, [run[key] for run in runs])
+        for key in ("epochs/epoch", "steps/step")
+        if key in runs[0]
+    }
     means = {}
     for name in (name for name in runs[0] if all(name in run for run in runs)):
-        columns = [run[name] for run in runs]
-        length = min(map(len, columns))
-        means[name] = np.mean([column[:length] for column in columns], axis=0)
+        key = "epochs/epoch" if name.startswith("epochs/") else "steps/step"
+        columns = [run[name][np.isin(run[key], common[key])] for run in runs]
+        means[name] = np.mean(columns, axis=0)
     return means
 
 
