@@ -28,7 +28,7 @@ from gdframe.registry import ENGINES, SCHEDULES
 from gdframe.runs.files import NotWrittenError, storing
 from gdframe.runs.log import add_log
 from gdframe.runs.result import Result
-from gdframe.runs.run_folder import RunFolder
+from gdframe.runs.run_folder import MODEL, RunFolder
 from gdframe.schedules import Schedule
 from gdframe.stopping import Status
 from gdframe.training.outcome import failed_result
@@ -105,9 +105,15 @@ def _refuse_ended(folder: RunFolder) -> None:
     """Refuse to train an ended run from its start: an interruption would lose its result.
 
     Raises:
-        UserError: the run has ended.
+        UserError: the run has ended, or has a model and a damaged result.
     """
-    result, _ = folder.find_result()
+    result, damage = folder.find_result()
+    if damage and folder.has(MODEL):
+        raise UserError(
+            f"{damage.rpartition('; ')[0]}; there is no checkpoint, so the run would be trained "
+            f"again from its start, and its model replaced: predict works, and a copy without "
+            f"{MODEL} can be resumed"
+        )
     if result is not None and result["status"] not in (Status.FAILED, Status.INTERRUPTED):
         raise UserError(
             f"{folder}: the run has ended and has no checkpoint to resume from; start a new run in "

@@ -110,5 +110,5 @@ def png(figure: Figure, look: Look = LIGHT) -> bytes:
     """Return a figure as a PNG file; texts are shown as they are, without formulas."""
     write_plainly(figure, look)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": "gdframe"})
     return buffer.getvalue()

@@ -6,8 +6,10 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+from importlib.machinery import SOURCE_SUFFIXES, FileFinder, SourceFileLoader
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 from gdframe.errors import UserError, user_path
 from gdframe.registry.raised import raised
@@ -73,14 +75,28 @@ def _load(label: str, plugin: str, *, search_here: bool) -> None:
         sys.stdout, sys.stderr = sys.stdout or streams[0], sys.stderr or streams[1]
 
 
+class _SourceLoader(SourceFileLoader):
+    """Compiles the file itself: bytecode beside it may be of other code."""
+
+    def get_code(self, fullname: str) -> Any:
+        """Return the code of the file as it is now."""
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
 def _load_from_here(name: str) -> None:
     """Import a module, also from the working folder."""
-    before = list(sys.path)
-    sys.path.append(str(Path.cwd()))
+    before, here = list(sys.path), str(Path.cwd())
+    sys.path.append(here)
+    if here not in before:
+        sources = (_SourceLoader, SOURCE_SUFFIXES)
+        sys.path_importer_cache[here] = FileFinder(here, sources)
     try:
         importlib.import_module(name)
     finally:
         sys.path[:] = before
+        if here not in before:
+            sys.path_importer_cache.pop(here, None)
 
 
 def _is_taken(name: str, path: Path) -> bool:
@@ -98,7 +114,8 @@ def _load_file(path: Path) -> None:
     name = path.stem
     if _is_taken(name, path):
         name = f"{name}_{hashlib.blake2b(bytes(path.resolve()), digest_size=8).hexdigest()}"
-    spec = importlib.util.spec_from_file_location(name, path)
+    loader = _SourceLoader(name, str(path))
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     if spec is None or spec.loader is None:
         raise UserError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)

@@ -17,6 +17,9 @@ DARK = ".dark.png"
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 """The first bytes of a PNG file."""
 
+MARK = b"Software\x00gdframe"
+"""Bytes near the start of each picture that gdframe draws."""
+
 MOST_BYTES = 1 << 25
 """Most bytes of the pictures of one name that are shown."""
 
@@ -90,7 +93,10 @@ def remove_pictures(folder: Path, name: str) -> None:
         OSError: a file cannot be removed.
     """
     for path in _pictures(Folder(folder), name):
-        path.unlink()
+        with path.open("rb") as file:
+            is_ours = MARK in file.read(512)
+        if is_ours or path.name == f"{name}.png":  # other names may be a user's
+            path.unlink()
 
 
 def _pictures(folder: Folder, name: str) -> list[Path]:

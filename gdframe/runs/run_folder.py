@@ -94,10 +94,12 @@ class RunFolder(Folder):
         """Keep other processes from training here, and remove temporary files of dead ones.
 
         Raises:
-            UserError: another process trains here.
+            UserError: another process trains here, or a folder or a link stands for a file.
         """
         with super().lock(shared=shared):
             self.remove_unfinished()
+            for name in (RESULT, MODEL, HISTORY, COEFFICIENTS) * (not shared):
+                self.file(name)  # what stands in its place is told before training
             yield
 
     def remove_unfinished(self) -> None:

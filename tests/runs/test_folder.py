@@ -6,10 +6,13 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 
 import pytest
 from command import locked_elsewhere
+from matplotlib.figure import Figure
 
+from gdframe.drawing.look import png
 from gdframe.errors import UserError
 from gdframe.runs.files import cache_folder
 from gdframe.runs.folder import DamagedError, Folder
@@ -224,10 +227,16 @@ def test_a_folder_with_files_of_our_names_is_refused(gdframe, tmp_path, name, wo
 
 
 def test_pictures_of_users_stay(tmp_path):
-    for name in ("heat_map.png", "heat_map-a=1.png", "heat_map_paper.png"):
-        (tmp_path / name).write_bytes(b"x")
+    figure, theirs = Figure(), BytesIO()
+    drawn = png(figure)
+    figure.savefig(theirs)
+    for name in ("heat_map.png", "heat_map-a=1.png"):
+        (tmp_path / name).write_bytes(drawn)
+    for name in ("heat_map_paper.png", "heat_map-annotated.png"):
+        (tmp_path / name).write_bytes(theirs.getvalue())
     remove_pictures(tmp_path, "heat_map")
-    assert [path.name for path in tmp_path.iterdir()] == ["heat_map_paper.png"]
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["heat_map-annotated.png", "heat_map_paper.png"]
 
 
 def test_a_refused_launch_leaves_folders_that_were_there(gdframe, tmp_path):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from gdframe.data.reading.header import PLAIN_NUMBER
+from gdframe.errors import UserError, printable
 
 BLANKS = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2212": "-", "\u2019": "'"})
 """Special blanks, minus and apostrophe, and what they are read as."""
@@ -64,8 +65,18 @@ class NumberFormat:
 
     @classmethod
     def from_text(cls, example: str) -> NumberFormat:
-        """Return the format of an example."""
-        return cls(example[-2], example[1:-5])
+        """Return the format of an example.
+
+        Raises:
+            UserError: it is none.
+        """
+        parts = re.fullmatch(r"1(.{0,8})234(.)5", example, re.DOTALL)
+        if parts is None:
+            raise UserError(
+                f"the saved model reads numbers as in {printable(repr(example))[:80]}, which is no "
+                f"number such as {cls()}; it is damaged"
+            )
+        return cls(parts[2], parts[1])
 
 
 FORMATS = [

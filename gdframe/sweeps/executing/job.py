@@ -134,8 +134,23 @@ def has_changed(job: Job, result: Mapping[str, Any] | None) -> bool:
         config = read_config(job.folder)
         anchor(config)
         return digest(plain(config)) != digest(job.config)
-    except (OSError, UserError):  # its settings are unknown
-        return True
+    except (OSError, UserError):  # sweep.json holds them, unless the run was resumed to more epochs
+        return bool((result.get("epochs") or 0) > job.config["epochs"])
+
+
+def repair_config(job: Job) -> None:
+    """Write the config of a run again, from the list of runs, if it is missing or damaged.
+
+    Raises:
+        NotWrittenError: the folder cannot be written to.
+    """
+    if not job.folder.is_dir():
+        return
+    try:
+        read_config(job.folder)
+    except (OSError, UserError):
+        log.warning("warning: %s: its config was missing or damaged; it is written again", job.name)
+        job.write_config_files()
 
 
 def check_readable(jobs: Sequence[Job]) -> None:

@@ -23,6 +23,7 @@ from gdframe.sweeps.executing.job import (
     has_changed,
     has_ended,
     read_jobs,
+    repair_config,
     whole_results,
     write_jobs,
 )
@@ -113,7 +114,8 @@ def train_sweep(
         for job in known
         if has_ended(known_results.get(job.number))
     } | (before.results if before else {})
-    pending = list({job.number: job for job in requested if job.number not in results}.values())
+    done = results.keys() | changed  # a run that was resumed with other settings keeps them
+    pending = list({job.number: job for job in requested if job.number not in done}.values())
     new = {job.number for job in pending} - {job.number for job in known}
     refuse_taken(job.folder for job in pending if job.number in new)
     groups = plan(pending, datasets, memory, most=most, metric=metric)
@@ -121,8 +123,10 @@ def train_sweep(
     with SweepFolder(folder).lock(), patient_collector(), interruptible() as stop:
         for job in known:
             job.run_folder.remove_unfinished()
+            repair_config(job)
         write_jobs(folder, all_jobs, metric)
-        log.info("%s", announcement(len(pending), len(requested) - len(pending), groups))
+        trained = sum(job.number in results for job in requested)
+        log.info("%s", announcement(len(pending), trained, groups))
         if automatic := sum(bool(job.lr_reason) for job in pending):
             log.info("lr=auto: a learning rate for each of %s", counted(automatic, "run"))
         allow_files(2 * max(map(len, groups), default=0))

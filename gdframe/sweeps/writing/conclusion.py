@@ -56,7 +56,8 @@ def _board(job: Job) -> TensorBoard:
 def exit_codes(outcome: SweepOutcome) -> list[int]:
     """Return ``FAILED`` for each run that failed or is missing, and ``OK`` for the others."""
     is_failed = [result["status"] == Status.FAILED for result in outcome.results.values()]
-    is_missing = [job.number not in outcome.results for job in outcome.requested]
+    done = outcome.results.keys() | outcome.changed
+    is_missing = [job.number not in done for job in outcome.requested]
     bad = is_failed if outcome.interrupted else is_failed + is_missing
     return [Exit.FAILED if is_bad else Exit.OK for is_bad in bad]
 

@@ -1,0 +1,114 @@
+"""What a resume finds beside a damaged file is kept: models, settings of runs, files of others."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import io
+import json
+import marshal
+
+import pytest
+
+import gdframe as gd
+from gdframe.cli.main import main
+from gdframe.data.reading.numerals import FORMATS, NumberFormat
+from gdframe.registry.plugins import load_plugins
+from gdframe.runs.spreadsheet import cell
+
+SWEEP = ("variant=batch", "epochs=3", "lr=0.01,0.1", "stopping.tolerance=null")
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    gd.sweep(*SWEEP, folder=tmp_path / "sweep")
+    return tmp_path / "sweep"
+
+
+@pytest.mark.parametrize("damage", ["empty", "missing", "no folder"])
+def test_a_run_whose_config_is_lost_stays_in_its_sweep(sweep, damage, capsys):
+    config = sweep / "0" / ".hydra" / "config.yaml"
+    text = config.read_text()
+    if damage == "empty":
+        config.write_text("")
+    else:
+        config.unlink()
+    if damage == "no folder":
+        for path in config.parent.iterdir():
+            path.unlink()
+        config.parent.rmdir()
+    assert main(["resume", str(sweep)]) == 0
+    out, err = capsys.readouterr()
+    assert "2 trained before" in out
+    assert "excluded" not in out
+    assert "config was missing or damaged" in out + err
+    assert config.read_text() == text
+
+
+def test_an_interrupted_run_with_other_settings_keeps_them(sweep):
+    folder = sweep / "0"
+    assert main(["resume", str(folder), "epochs=6"]) == 0
+    result = json.loads((folder / "result.json").read_text())
+    (folder / "result.json").write_text(json.dumps({**result, "status": "interrupted"}))
+    before = {p.name: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    assert main(["resume", str(sweep)]) == 0
+    after = {p.name: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    assert {n for n in before if before[n] != after.get(n)} <= {"gdframe.log"}
+    assert main(["resume", str(folder), "epochs=7"]) == 0
+
+
+def test_a_model_without_a_checkpoint_is_not_replaced(tmp_path, capsys):
+    folder = gd.train("checkpoint.every=null", "epochs=2", folder=tmp_path / "run").folder
+    (folder / "result.json").write_text("")
+    model = (folder / "model.safetensors").read_bytes()
+    assert main(["resume", str(folder)]) == 2
+    assert "no checkpoint" in capsys.readouterr().err
+    assert (folder / "model.safetensors").read_bytes() == model
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "result.json", "coefficients.csv"])
+def test_a_folder_in_the_place_of_a_file_is_told_before_training(tmp_path, name, gdframe):
+    (tmp_path / "run" / name).mkdir(parents=True)
+    done = gdframe("epochs=2", "hydra.run.dir=run")
+    assert done.code == 2
+    assert f"{name}: is a folder" in done.err
+    assert [p.name for p in (tmp_path / "run").iterdir()] == [name]
+
+
+@pytest.mark.parametrize("place", ["file", "module"])
+def test_bytecode_beside_a_plugin_is_not_run(tmp_path, monkeypatch, place):
+    monkeypatch.chdir(tmp_path)
+    name = f"honest_{place}"
+    source, mark = tmp_path / f"{name}.py", tmp_path / "ran"
+    source.write_text("VALUE = 1\n")
+    code = compile(f"open({str(mark)!r}, 'w').close()", f"{name}.py", "exec")
+    unchecked = importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little") + bytes(8)
+    cached = (
+        tmp_path / "__pycache__" / importlib.util.cache_from_source(f"{name}.py").split("/")[-1]
+    )
+    cached.parent.mkdir()
+    cached.write_bytes(unchecked + marshal.dumps(code))
+    load_plugins([f"{name}.py" if place == "file" else name])
+    assert not mark.exists()
+
+
+FORMULAS = ["\ufeff=1+1", "\u200b-2+3+cmd|x", " \u2066@sum", "a;=HYPERLINK(1)", "a; -2+3", "\t=1"]
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_no_program_reads_a_text_as_a_formula(text):
+    buffer = io.StringIO()
+    csv.writer(buffer).writerow([cell(text), cell("b")])
+    for delimiter in ",;":
+        for part in next(csv.reader(io.StringIO(buffer.getvalue()), delimiter=delimiter)):
+            assert not part.lstrip("\ufeff\u200b\u2066 \t").startswith(("=", "+", "-", "@"))
+
+
+@pytest.mark.parametrize("text", ["", "\0", "1", "12345", "1,23", "x234.5", "1234"])
+def test_an_example_of_no_number_is_refused(text):
+    with pytest.raises(gd.UserError, match="damaged"):
+        NumberFormat.from_text(text)
+
+
+def test_examples_of_numbers_give_their_formats_back():
+    assert [NumberFormat.from_text(str(form)) for form in FORMATS] == FORMATS
