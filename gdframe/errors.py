@@ -193,7 +193,7 @@ def first_line(error: BaseException) -> str:
     Example:
         >>> first_line(RuntimeError(chr(10).join(["Not compiled:", "", "Call to print"])))
         'Call to print'
-        >>> first_line(RuntimeError("It fails, please file an issue at https://example.org."))
+        >>> first_line(RuntimeError("It fails, please file an issue"))
         'It fails'
     """
     to_developers = r"Set TORCHDYNAMO_VERBOSE|\W*\b[Pp]lease file (us )?an issue"  # by PyTorch
@@ -238,8 +238,9 @@ def printable(text: object, *, lines: bool = False) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in characters)
 
 
-CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""Control characters but tabs and line ends."""
+_HIDING = r"\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff"
+CONTROLS = re.compile(rf"[\x00-\x08\x0b-\x1f\x7f-\x9f{_HIDING}]")
+"""Control characters but tabs and line ends, and those that hide text."""
 
 
 def without_controls(text: str) -> str:

@@ -66,6 +66,8 @@ def require_place(output: str | Path, option: str = "--output") -> None:
     path = Path(output)
     if path.is_dir():
         raise UserError(f"{option} {output}: is a folder; give a file")
+    if path.exists() and not path.is_file():
+        raise UserError(f"{option} {output}: is a pipe or a device; give a file")
     if not path.parent.is_dir():
         raise UserError(
             f"{option} {output}: the folder {path.parent} does not exist; make it first"
@@ -131,8 +133,8 @@ def replacing(path: Path, label: str = "", *, flush: bool = True) -> Iterator[Bi
         OSError: the file cannot be written; an earlier file remains unchanged.
     """
     require_in_place(path)
-    temporary = path.with_name(f".{label or path.name}.{os.getpid()}.gdframe.tmp")
-    temporary.unlink(missing_ok=True)  # of a process that died, or a link
+    unique = f"{os.getpid()}-{os.urandom(4).hex()}"  # threads and containers may write at once
+    temporary = path.with_name(f".{label or path.name}.{unique}.gdframe.tmp")
     try:
         with temporary.open("xb") as file:
             yield file
@@ -152,7 +154,9 @@ def remove_unfinished(folder: Path, name: str = "") -> None:
         folder: with the files.
         name: of the file that they were to replace; by default any.
     """
-    pattern = re.compile(rf"\.{re.escape(name) if name else '.+'}\.(\d+)\.gdframe\.tmp")
+    pattern = re.compile(
+        rf"\.{re.escape(name) if name else '.+'}\.(\d+)(-[0-9a-f]+)?\.gdframe\.tmp"
+    )
     for path in folder.glob(".*.gdframe.tmp"):
         match = pattern.fullmatch(path.name)
         is_dead = match is not None and not _is_alive(int(match[1]))

@@ -7,13 +7,17 @@ import importlib.util
 import io
 import json
 import marshal
+import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 import gdframe as gd
 from gdframe.cli.main import main
 from gdframe.data.reading.numerals import FORMATS, NumberFormat
+from gdframe.errors import without_controls
 from gdframe.registry.plugins import load_plugins
+from gdframe.runs.files import require_place, write_atomically
 from gdframe.runs.spreadsheet import cell
 
 SWEEP = ("variant=batch", "epochs=3", "lr=0.01,0.1", "stopping.tolerance=null")
@@ -112,3 +116,24 @@ def test_an_example_of_no_number_is_refused(text):
 
 def test_examples_of_numbers_give_their_formats_back():
     assert [NumberFormat.from_text(str(form)) for form in FORMATS] == FORMATS
+
+
+def test_threads_that_write_one_file_do_not_meet(tmp_path):
+    path = tmp_path / "page.html"
+    pages = [str(number) * 100_000 for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda page: write_atomically(path, page), pages * 5))
+    assert path.read_text() in pages
+    assert [p.name for p in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_a_pipe_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe.html")
+    with pytest.raises(gd.UserError, match="pipe or a device"):
+        require_place(tmp_path / "pipe.html")
+
+
+@pytest.mark.parametrize("hidden", ["\u202e", "\u2066", "\u200b", "\ufeff", "\u2028", "\x1b"])
+def test_characters_that_hide_text_are_shown(hidden):
+    assert hidden not in without_controls(f"a{hidden}b")
+    assert without_controls("\u200d\u200c ok\n\t") == "\u200d\u200c ok\n\t"

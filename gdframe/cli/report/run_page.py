@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -249,5 +248,8 @@ def _bytes_of_data(config: Mapping[str, Any]) -> float:
         from gdframe.data.reader import size_of  # which imports PyArrow
 
         return sum(map(size_of, files.values()))
-    sizes = [data.get(key) for key in ("rows", "features") if isinstance(data.get(key), int)]
-    return float(8 * math.prod(sizes))
+    rows, *columns = (
+        value if isinstance(value := data.get(key), int) else 1
+        for key in ("rows", "features", "classes", "outputs")
+    )
+    return float(8 * rows * sum(columns))
