@@ -177,7 +177,8 @@ def test_a_change_in_an_unusual_place_is_reported_and_restored(name, monkeypatch
 
 
 @pytest.mark.parametrize(
-    "value", [NUMBER, VARIABLE, threading.local(), memoryview(bytearray(2)), np.random.PCG64(0)]
+    "value",
+    [NUMBER, VARIABLE, threading.local(), memoryview(bytearray(2)), np.random.SeedSequence(0)],
 )
 def test_values_that_hide_their_state_are_named(value):
     assert HiddenState({"it": [value]}).opaque == "it[0]"

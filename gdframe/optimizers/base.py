@@ -197,7 +197,7 @@ class Optimizer(torch.optim.Optimizer):
             or len(after) != 2
             or not isinstance(after[1], Mapping)
         ):
-            is_pair = isinstance(after, (tuple, list)) and len(after) == 2
+            is_pair = isinstance(after, tuple) and len(after) == 2
             returned = f"{described(after[1])} as the state" if is_pair else described(after)
             raise UserError(
                 f"{cls.__name__}.update: returned {returned}; expected a tuple of two: a "

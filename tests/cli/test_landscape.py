@@ -29,7 +29,10 @@ def train(folder, *words):
             ("data=diabetes", "variant=sgd", "engine=linear", "lr=0.01", "epochs=3"),
             marks=pytest.mark.slow,
         ),
-        ("data=diabetes", "variant=batch", "engine=gram", "optimizer=momentum", "epochs=30"),
+        pytest.param(
+            ("data=diabetes", "variant=batch", "engine=gram", "optimizer=momentum", "epochs=30"),
+            marks=pytest.mark.slow,
+        ),
         ("data=iris", "model=mlp", "model.hidden=[4]", "engine=eager", "optimizer=adam",
          "epochs=4", "penalty=l2"),
         ("data=diabetes", "variant=batch", "lr=0.9", "engine=eager"),  # diverges

@@ -7,6 +7,7 @@ import json
 
 import pyarrow as pa
 import pytest
+from thinned import thinned
 
 import gdframe as gd
 from gdframe.cli.predict import csv_bytes
@@ -41,7 +42,7 @@ def run(tmp_path):
     return folder
 
 
-@pytest.mark.parametrize("verb", ["watch", "report", "landscape", "resume"])
+@pytest.mark.parametrize("verb", thinned(["report", "watch", "landscape", "resume"], 4))
 def test_verbs_print_no_control_characters(run, gdframe, verb):
     done = gdframe(verb, str(run))
     assert is_clean(done.out + done.err), (done.out, done.err)

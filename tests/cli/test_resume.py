@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import time
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -109,7 +110,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_again(gdframe, tmp_path
 
 
 def test_after_ctrl_c_within_an_epoch(gdframe, tmp_path):
-    words = ["variant=sgd", "data.rows=1500", "epochs=1", "lr=0.001"]
+    words = ["variant=sgd", "data.rows=1200", "epochs=1", "lr=0.001"]
     run = start_eager(tmp_path / "cut", *words, "checkpoint.every=0.02s")
     wait_for(lambda: list((tmp_path / "cut").glob("checkpoint/step-*")))
     run.send_signal(signal.SIGINT)
@@ -119,7 +120,7 @@ def test_after_ctrl_c_within_an_epoch(gdframe, tmp_path):
     assert "Traceback" not in err
     result = json.loads((tmp_path / "cut" / "result.json").read_text())
     assert result["status"] == "interrupted"
-    assert 0 < result["steps"] < 1_200
+    assert 0 < result["steps"] < 960
     resumed = gdframe("resume", "cut")
     assert resumed.code == 0, resumed.err
     start_eager(tmp_path / "whole", *words).communicate()
@@ -221,8 +222,10 @@ def test_files_of_other_parts_are_found_again_and_printed(gdframe, tmp_path):
     assert [line.split()[1] for line in lines] == [str(tmp_path / f"{n}.csv") for n in "tvw"]
 
 
-@pytest.mark.parametrize("source", ["path=t.csv", "query='SELECT x, y\n FROM \\'t.csv\\''"])
-@pytest.mark.parametrize("number", ["1", "1,2"])
+@pytest.mark.parametrize(
+    ("source", "number"),
+    thinned(product(["path=t.csv", "query='SELECT x, y\n FROM \\'t.csv\\''"], ["1,2", "1"]), 3),
+)
 def test_the_data_that_a_folder_names_are_printed(gdframe, tmp_path, source, number):
     (tmp_path / "t.csv").write_text("x,y\n" + "".join(f"{i},{2 * i}.5\n" for i in range(40)))
     words = ["data=table", f"data.{source}", "data.target=y", "epochs=2", "batch_size=8"]

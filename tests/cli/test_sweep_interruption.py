@@ -66,6 +66,7 @@ def test_ctrl_c_writes_results_and_a_summary(gdframe, tmp_path):
     assert {row["status"] for row in summary_rows(tmp_path)} == {"max_epochs"}
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_sweep_with_one_message(tmp_path, gdframe):
     limit = 40_000  # bytes of a file: the event file becomes larger
     run = start(

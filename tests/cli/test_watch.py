@@ -145,7 +145,7 @@ def winners(folder):
 
 
 def test_a_run_is_shown_until_its_end_and_not_changed(tmp_path):
-    words = ("data=regression", "data.rows=1500", "variant=sgd", "engine=eager", "epochs=4",
+    words = ("data=regression", "data.rows=800", "variant=sgd", "engine=eager", "epochs=4",
              "stopping.tolerance=null", "hydra.run.dir=live")  # fmt: skip
     run = start(tmp_path, *words)
     folder = tmp_path / "live"

@@ -232,7 +232,7 @@ KINKS = [
 ]
 
 
-@pytest.mark.parametrize(("overrides", "words"), thinned(KINKS, 2))
+@pytest.mark.parametrize(("overrides", "words"), thinned(KINKS, 4))
 def test_preflight_advises_on_curvature_of_objectives_with_kinks(
     tmp_path, caplog, overrides, words
 ):

@@ -165,7 +165,10 @@ class Filled(Initializer):
 """
 
 
-@pytest.mark.parametrize("engine", [(), ("hydra/launcher=basic", "hydra/sweeper=basic")])
+@pytest.mark.parametrize(
+    "engine",
+    [(), pytest.param(("hydra/launcher=basic", "hydra/sweeper=basic"), marks=pytest.mark.slow)],
+)
 def test_a_sweep_over_components_of_plugins_varies_their_settings(gdframe, tmp_path, engine):
     for name, sign in (("left", ""), ("right", "-")):
         (tmp_path / f"{name}.py").write_text(FILLED.format(name=name, sign=sign))

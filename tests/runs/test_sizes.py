@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import struct
+from itertools import product
 
 import numpy as np
 import pyarrow as pa
@@ -81,8 +82,16 @@ def test_a_report_expands_no_large_table(table, tmp_path, name, monkeypatch):
     assert "it needs another training of the run" in report(table).read_text()
 
 
-@pytest.mark.parametrize("path", ["~nosuchuser/t.csv", '"a\\0b.csv"', "/dev/zero", "none.parquet"])
-@pytest.mark.parametrize("verb", ["report", "watch", "resume"])
+@pytest.mark.parametrize(
+    ("path", "verb"),
+    thinned(
+        product(
+            ["~nosuchuser/t.csv", '"a\\0b.csv"', "/dev/zero", "none.parquet"],
+            ["report", "watch", "resume"],
+        ),
+        5,
+    ),
+)
 def test_a_path_that_names_no_file_is_a_message(table, tmp_path, path, verb, capsys):
     config = table / CONFIG
     config.write_text(config.read_text().replace(f"{tmp_path}/t.csv", path))
@@ -124,8 +133,10 @@ STORED = {
 }
 
 
-@pytest.mark.parametrize("changes", thinned(STORED.values(), 3), ids=STORED)
-@pytest.mark.parametrize("verb", ["resume", "report", "watch", "landscape"])
+@pytest.mark.parametrize(
+    ("changes", "verb"),
+    thinned(product(STORED.values(), ["resume", "report", "watch", "landscape"]), 5),
+)
 def test_a_stored_config_asks_for_no_more_than_there_is(table, changes, verb, gdframe):
     path = table / CONFIG
     path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | changes))

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
+from thinned import thinned
 
 PLUGIN = """
 import functools
 import torch
+from thinned import thinned
+
 import gdframe as gd
 
 @functools.lru_cache(maxsize=None)
@@ -61,9 +64,10 @@ COMMON = ("plugins=[drawn.py]", "lr=0.01", "epochs=2", "variant=batch", "preflig
 
 @pytest.mark.parametrize(
     ("words", "alone", "place"),
-    [(["model=of_numbers", "seed=0,1"], ["model=of_numbers", "seed=1"], "1"),
-     (["model=of_tensors", "seed=0,1"], ["model=of_tensors", "seed=1"], "1"),
-     (["model=precise,usual"], ["model=usual"], "1")],
+    thinned(
+        [(["model=of_numbers", "seed=0,1"], ["model=of_numbers", "seed=1"], "1"),
+         (["model=of_tensors", "seed=0,1"], ["model=of_tensors", "seed=1"], "1"),
+         (["model=precise,usual"], ["model=usual"], "1")], 3),
 )  # fmt: skip
 def test_a_run_of_a_sweep_draws_what_it_draws_alone(gdframe, tmp_path, words, alone, place):
     (tmp_path / "drawn.py").write_text(PLUGIN)

@@ -60,6 +60,7 @@ def test_learning_rates(experiment):
     assert (done.folder / "sweep" / "learning_rates.png").exists()
 
 
+@pytest.mark.slow
 def test_initialisation(experiment):
     _, summary = experiment("initialisation", "engine=eager", "epochs=20")
     levels = by(summary, "initializer")
