@@ -110,9 +110,8 @@ def _refuse_ended(folder: RunFolder) -> None:
     result, damage = folder.find_result()
     if damage and folder.has(MODEL):
         raise UserError(
-            f"{damage.rpartition('; ')[0]}; there is no checkpoint, so the run would be trained "
-            f"again from its start, and its model replaced: predict works, and a copy without "
-            f"{MODEL} can be resumed"
+            f"{damage}; resume would train the run from its start and replace {MODEL}: resume a "
+            "copy of the folder without that file"
         )
     if result is not None and result["status"] not in (Status.FAILED, Status.INTERRUPTED):
         raise UserError(

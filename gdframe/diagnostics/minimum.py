@@ -60,7 +60,7 @@ class Minimum:
 
     @property
     def scale_name(self) -> str:
-        """What ``scale`` is, in words. A loss that may be negative has no natural zero."""
+        """Return the name of ``scale`` in sentences: a loss that may be negative has no zero."""
         if self._left > abs(self.baseline):
             return "what the mean predictor leaves to explain"
         return f"{'the size of ' if self.baseline < 0 else ''}the mean predictor's loss"

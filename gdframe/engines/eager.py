@@ -60,6 +60,13 @@ class Eager(Engine):
         step = STEP_SECONDS + TENSOR_SECONDS * len(parameters) + WORK_SECONDS * work
         return Estimate(setup=0.0, step=step * len(runs))
 
+    def only(self, runs: Sequence[int]) -> Engine:
+        """Return an engine that continues with some of the runs, in the epoch that they are in."""
+        engine = super().only(runs)
+        assert isinstance(engine, Eager)
+        engine._begun = {place for place, run in enumerate(runs) if run in self._begun}
+        return engine
+
     def advance(self, first: int, last: int) -> Trace:
         """Execute the steps run by run."""
         traces = [self._advance(index, first, last) for index in range(len(self.runs))]

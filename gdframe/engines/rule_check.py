@@ -37,9 +37,7 @@ def distinct(settings: Sequence[Mapping[str, Any]]) -> list[int]:
 
 
 TRIALS, UPDATES = 3, 3
-"""Number of trials in a comparison of a recorded rule with the rule, and updates in each.
-
-A built-in rule without state is compared in one trial."""
+"""Number of trials in a comparison of a recorded rule with the rule, and updates in each."""
 
 LATE = tuple(2.0**power for power in range(1, 26))
 """Values of counters in further trials: a user's rule may change its formula late."""
@@ -70,7 +68,7 @@ def compare(
     """
     is_own = is_built_in(optimizer)
     scaled = [name for name in rule.hyper if is_own or name == "lr"]
-    for trial in range(1 if is_own and not initial else TRIALS):
+    for trial in range(TRIALS):
         draw = _Draws(trial)
         points = [draw(p) for p in params]
         state = {k: [v.clone() for v in values] for k, values in initial.items()}

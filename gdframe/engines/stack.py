@@ -103,8 +103,8 @@ class Stack:
         params, state = self.carried()
         if len(self.runs) == 1:
             lr = {"lr": float(rates[0])}
-            given = [p.detach() for p in params]  # the rule may ask for their gradients
-            params, state = self.one_run(given, [g[0] for g in grads], state, lr)
+            detached = [p.detach() for p in params]  # the rule may ask for their gradients
+            params, state = self.one_run(detached, [g[0] for g in grads], state, lr)
             params = [p.detach() for p in params]
         else:
             varying = {**self.varying, "lr": torch.as_tensor(rates, device=self.params[0].device)}

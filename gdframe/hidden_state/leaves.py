@@ -37,11 +37,10 @@ def tensor_leaf(value: Tensor) -> Leaf:
     """Save the values of a tensor of one of the ``LAYOUTS``."""
     saved = value.detach().clone()
     is_sparse = value.layout == torch.sparse_coo
-    before = saved.to_dense() if is_sparse else saved
+    before = _entries(saved)
 
     def has_changed() -> bool:
-        now = value.detach()
-        return not same_values(now.to_dense() if is_sparse else now, before)
+        return not all(map(same_values, _entries(value.detach()), before))
 
     def restore() -> None:
         with torch.no_grad():
@@ -50,6 +49,14 @@ def tensor_leaf(value: Tensor) -> Leaf:
             value.copy_(saved)
 
     return has_changed, restore
+
+
+def _entries(tensor: Tensor) -> tuple[Tensor, ...]:
+    """Return the values of a tensor; of a sparse one its shape, places and values."""
+    if tensor.layout != torch.sparse_coo:
+        return (tensor,)
+    tensor = tensor.coalesce()
+    return torch.tensor(tensor.shape), tensor.indices(), tensor.values()
 
 
 def _array_leaf(value: np.ndarray[Any, Any]) -> Leaf:

@@ -68,7 +68,9 @@ class Weighting:
     def detach(self, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return targets as the loss takes them, and the weights (rows,)."""
         values = targets[:, 0] if self.is_flat else targets[:, :-1]
-        return values.to(self.dtype), targets[:, -1]
+        if not self.dtype.is_floating_point:  # whole numbers become what they were
+            values = values.to(self.dtype)
+        return values, targets[:, -1]
 
     def mean(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean of weight times loss, a 0-d tensor."""

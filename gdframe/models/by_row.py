@@ -18,6 +18,10 @@ ROUNDING, ON_GPU = 1e3, 5e-3
 """Largest relative differences: on a CPU in units of the type, on a GPU for float32."""
 
 
+LARGEST_STRETCH = 30.0
+"""Largest factor of ``heavy_tailed``."""
+
+
 def parts(rows: int, partition: int, size: int | None = None) -> tuple[Tensor, ...]:
     """Cut rows, in a random order, into about as many parts as a part has rows.
 
@@ -64,10 +68,13 @@ def is_by_row(
 
 
 def heavy_tailed(features: Tensor) -> Tensor:
-    """Return features whose rows are stretched at random, some very far: limits then show."""
+    """Return features whose rows are stretched at random: limits that depend on a batch then show.
+
+    The stretch ends where the rounding of a matrix product would show in a sine.
+    """
     random = torch.Generator().manual_seed(0)
     stretch = torch.randn(len(features), 1, generator=random, dtype=torch.float64).exp() ** 3
-    return features * stretch.to(features)
+    return features * stretch.clamp(max=LARGEST_STRETCH).to(features)
 
 
 def takes_rows_alone(
@@ -128,8 +135,8 @@ class RowTrials:
             if not is_alone or state.changed() is None:
                 return is_alone
         is_alone = takes_rows_alone(self.model, features, most)
-        own = [m for m in self.model.modules() if is_library(type(m))]
-        skip = [*self.model.parameters(), *(b for m in own for b in m.buffers(recurse=False))]
+        layers = [m for m in self.model.modules() if is_library(type(m))]
+        skip = [*self.model.parameters(), *(b for m in layers for b in m.buffers(recurse=False))]
         state = HiddenState({"model": self.model}, draws=False, skip=skip)
         self._known[id(features)] = features, is_alone, state
         return is_alone

@@ -67,7 +67,7 @@ class Observer:
         """React to a block of steps; rows of ``steps`` are (step, loss, gradient norm), thinned."""
 
     def on_epoch(self, run: Watched) -> None:
-        """React to the end of an epoch that was evaluated, which ``run.history.last`` is."""
+        """React to an epoch that was evaluated; ``run.history.last`` is the evaluation."""
 
     def on_end(self, run: Watched, result: Result) -> None:
         """React to the end of the run."""

@@ -19,7 +19,7 @@ REMEDIES = {
     errno.EDQUOT: "free some space",
     errno.EFBIG: "allow larger files (ulimit -f)",
 }
-"""What to do about a full disk, a quota, and a limit on file sizes, by the number of the error."""
+"""Remedies for a full disk, a quota and a limit on file sizes, by the number of the error."""
 
 
 class NotWrittenError(OSError):

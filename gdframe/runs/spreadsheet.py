@@ -28,7 +28,8 @@ def cell(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     value = _INNER.sub(r"\1'", value)
-    shown = value.lstrip("".join(c for c in value[:64] if unicodedata.category(c) in HIDDEN))
+    at = next((i for i, c in enumerate(value) if unicodedata.category(c) not in HIDDEN), 0)
+    shown = value[at:]
     if not (value.startswith(FORMULA) or shown.startswith(FORMULA)):
         return value
     try:

@@ -87,14 +87,14 @@ def test_overfitting_names_the_epoch_of_the_lowest_validation_loss(best):
     assert overfitting(validation, has_risen, epochs) is None
 
 
-@pytest.mark.parametrize("count", [12, 30, 80])
-def test_noise_of_the_validation_loss_is_hardly_ever_overfitting(count):
+@pytest.mark.parametrize(("count", "most"), [(12, 1), (30, 1), (80, 0)])
+def test_noise_of_the_validation_loss_is_hardly_ever_overfitting(count, most):
     times = np.arange(float(count))
     wrong = 0
     for seed in range(1000):
         validation = 1 + 0.05 * np.random.default_rng(seed).normal(size=count)
         wrong += overfitting(validation, np.exp(-times), times) is not None
-    assert wrong <= 2
+    assert wrong <= most
 
 
 @pytest.mark.parametrize("failing", range(5))

@@ -71,3 +71,19 @@ def test_blocks_and_evaluations_leave_the_mode_alone(kind, block):
         done = last
     for actual, value in zip(other.parameters(), expected, strict=True):
         torch.testing.assert_close(actual.detach(), value, rtol=1e-10, atol=1e-12)
+
+
+def test_a_group_that_shrinks_within_an_epoch_leaves_the_mode_alone():
+    runs = []
+    for _ in range(3):
+        model = Curriculum()
+        rule = gd.GD(model.parameters(), lr=0.05)
+        runs.append(gd.Problem(gd.Objective(model, gd.MSE()), rule, gd.Constant(), 0))
+    loader = gd.MiniBatch(DATA.rows, 4, shuffle=False)
+    engine = gd.build_engine("eager", runs, DATA, loader, epochs=3)
+    engine.advance(0, 2)
+    fewer = engine.only([0, 2])
+    fewer.advance(2, 4)
+    fewer.advance(4, engine.clock.steps_per_epoch)
+    fewer.advance(engine.clock.steps_per_epoch, engine.clock.steps_per_epoch + 1)
+    assert [run.objective.model.epoch for run in runs] == [2, 1, 2]

@@ -227,13 +227,13 @@ def test_a_folder_with_files_of_our_names_is_refused(gdframe, tmp_path, name, wo
 
 
 def test_pictures_of_users_stay(tmp_path):
-    figure, theirs = Figure(), BytesIO()
+    figure, by_matplotlib = Figure(), BytesIO()
     drawn = png(figure)
-    figure.savefig(theirs)
+    figure.savefig(by_matplotlib)
     for name in ("heat_map.png", "heat_map-a=1.png"):
         (tmp_path / name).write_bytes(drawn)
     for name in ("heat_map_paper.png", "heat_map-annotated.png"):
-        (tmp_path / name).write_bytes(theirs.getvalue())
+        (tmp_path / name).write_bytes(by_matplotlib.getvalue())
     remove_pictures(tmp_path, "heat_map")
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["heat_map-annotated.png", "heat_map_paper.png"]

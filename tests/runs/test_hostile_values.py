@@ -160,7 +160,7 @@ def assert_read_or_refused(stored, folder, file, chosen, capsys) -> None:
             (folder / name).unlink(missing_ok=True)
 
 
-@pytest.mark.parametrize("file", thinned(FILES, 8))
+@pytest.mark.parametrize("file", thinned(FILES, 4))
 def test_a_sample_of_hostile_values(stored, folder, file, capsys):
     every = cases(file, read(stored / file))
     known = [case for case in every if (file, case[0]) in KNOWN]

@@ -1,4 +1,4 @@
-"""What a resume finds beside a damaged file is kept: models, settings of runs, files of others."""
+"""A resume keeps what is whole beside a damaged file: models, settings of runs, other files."""
 
 from __future__ import annotations
 
@@ -96,7 +96,16 @@ def test_bytecode_beside_a_plugin_is_not_run(tmp_path, monkeypatch, place):
     assert not mark.exists()
 
 
-FORMULAS = ["\ufeff=1+1", "\u200b-2+3+cmd|x", " \u2066@sum", "a;=HYPERLINK(1)", "a; -2+3", "\t=1"]
+HIDDEN = "".join(chr(code) for code in range(0x2060, 0x2070) if chr(code) != "\u2065")
+FORMULAS = [
+    5 * HIDDEN + "\ufeff=1+1",
+    "\ufeff=1+1",
+    "\u200b-2+3+cmd|x",
+    " \u2066@sum",
+    "a;=HYPERLINK(1)",
+    "a; -2+3",
+    "\t=1",
+]
 
 
 @pytest.mark.parametrize("text", FORMULAS)
@@ -105,7 +114,9 @@ def test_no_program_reads_a_text_as_a_formula(text):
     csv.writer(buffer).writerow([cell(text), cell("b")])
     for delimiter in ",;":
         for part in next(csv.reader(io.StringIO(buffer.getvalue()), delimiter=delimiter)):
-            assert not part.lstrip("\ufeff\u200b\u2066 \t").startswith(("=", "+", "-", "@"))
+            assert not part.lstrip("\ufeff\u200b\u2066 \t" + HIDDEN).startswith(
+                ("=", "+", "-", "@")
+            )
 
 
 @pytest.mark.parametrize("text", ["", "\0", "1", "12345", "1,23", "x234.5", "1234"])

@@ -142,6 +142,29 @@ def test_a_design_of_large_batches_is_refused(seed):
         )  # fmt: skip
 
 
+class Waves(gd.LinearModel):
+    """Random Fourier features: the rounding of the product shows in the cosine."""
+
+    def __init__(self, features, outputs=1):
+        super().__init__(20, outputs, bias=True)
+        self.register_buffer("frequencies", torch.linspace(-2, 2, 20 * features).view(features, 20))
+
+    def design(self, x):
+        return torch.cos(x @ self.frequencies)
+
+
+@pytest.mark.parametrize("rows", [40, 1000, 20_000])
+def test_a_design_of_matrix_products_is_not_refused_for_its_rounding(rows):
+    x = np.random.default_rng(0).normal(size=(rows, 3)).astype(np.float32)
+    data = gd.Dataset.from_arrays(x, x.sum(1))
+    model = Waves(3)
+    trainer = gd.Trainer(
+        model, gd.MSE(), gd.GD(model.parameters(), lr=0.01), gd.MiniBatch(data.rows, 32), data,
+        engine="linear", epochs=1,
+    )  # fmt: skip
+    assert trainer.fit().engine == "linear"
+
+
 def test_a_model_that_changes_is_tried_again():
     class Late(nn.Module):
         def __init__(self):

@@ -147,7 +147,8 @@ def repair_config(job: Job) -> None:
     if not job.folder.is_dir():
         return
     try:
-        read_config(job.folder)
+        if job.run_folder.read_config_text() != job.composition.text():
+            read_config(job.folder)
     except (OSError, UserError):
         log.warning("warning: %s: its config was missing or damaged; it is written again", job.name)
         job.write_config_files()
