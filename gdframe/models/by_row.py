@@ -70,7 +70,7 @@ def is_by_row(
 def heavy_tailed(features: Tensor) -> Tensor:
     """Return features whose rows are stretched at random: limits that depend on a batch then show.
 
-    The stretch ends where the rounding of a matrix product would show in a sine.
+    The stretch has a limit, so that a sine does not magnify the rounding of its argument much.
     """
     random = torch.Generator().manual_seed(0)
     stretch = torch.randn(len(features), 1, generator=random, dtype=torch.float64).exp() ** 3
