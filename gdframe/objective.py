@@ -135,10 +135,15 @@ class Objective:
         """Return whether the loss is a user's, which may be no mean over rows."""
         return not is_untouched_built_in(self.loss)
 
+    @property
+    def _has_own_penalty(self) -> bool:
+        return not is_untouched_built_in(self.penalty)
+
     def slices(self, rows: Rows) -> list[slice]:
         """Return the parts of rows whose outputs are computed at a time.
 
-        It is one where the model's outputs for a row depend on other rows.
+        It is one where the model's outputs for a row depend on other rows, and where a user's
+        loss or penalty reads more of the rows than their outputs, such as activations.
 
         Args:
             rows: encoded; the model is in evaluation mode.
@@ -146,7 +151,21 @@ class Objective:
         size = len(rows)
         if size > CHUNK and self._trials.takes_rows_alone(rows.features, CHUNK):
             size = CHUNK
-        return [slice(start, start + size) for start in range(0, len(rows), size)]
+        parts = [slice(start, start + size) for start in range(0, len(rows), size)]
+        return [slice(0, len(rows))] if self._reads_activations(rows, parts) else parts
+
+    def _reads_activations(self, rows: Rows, parts: Sequence[slice]) -> bool:
+        """Return whether a user's loss of the same outputs, or penalty, changes with the part."""
+        values: set[tuple[float, float]] = set()
+        if len(parts) == 1 or not (self.has_own_loss or self._has_own_penalty):
+            return False
+        with torch.no_grad():
+            first = self.model(rows.features[parts[0]]).clone()
+            for part in parts:
+                self.model(rows.features[part])
+                loss = self.mean_loss(first, rows.targets[parts[0]])
+                values.add((float(loss), float(self.penalty_value())))
+        return len(values) > 1
 
     def evaluate(
         self,
@@ -164,13 +183,12 @@ class Objective:
             gradient: whether to compute the norms of the objective's gradient.
             tally: of the metrics, empty; by default that of the task's metrics.
         """
-        named = self.model.named_parameters()
-        parameters = {name: parameter for name, parameter in named if parameter.requires_grad}
+        parameters = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         sums = [torch.zeros_like(p) for p in parameters.values()] if gradient else []
-        total = torch.zeros((), dtype=torch.float64, device=rows.targets.device)
+        total, slopes = torch.zeros((), dtype=torch.float64, device=rows.targets.device), None
         tally = tally or Tally(default_metrics(data), self.loss, rows, classes=data.classes)
         with evaluation_mode(self.model), torch.set_grad_enabled(gradient):
-            parts, slopes = self.slices(rows), None
+            parts = self.slices(rows)
             if len(parts) > 1 and self.has_own_loss:
                 total, slopes = self._loss_and_slopes(rows, parts, gradient=gradient)
             for part in parts:
@@ -182,16 +200,15 @@ class Objective:
                     continue
                 value = self.mean_loss(outputs, targets) * (len(targets) / len(rows))
                 # a user's penalty may be of what the model has computed
-                _accumulate(sums, value, parameters, keep=not is_untouched_built_in(self.penalty))
+                _accumulate(sums, value, parameters, keep=self._has_own_penalty)
                 total += value.detach()
             penalty = self.penalty_value()
             if isinstance(penalty, Tensor):
                 _accumulate(sums, penalty, parameters)
         norms = [global_norm([s]) for s in sums]
-        if not isinstance(penalty, Tensor):
-            penalty = torch.tensor(penalty, dtype=torch.float64)
+        values = (total, torch.as_tensor(penalty, dtype=torch.float64), *norms, *tally.sums)
         # one wait for a GPU, not one for each number
-        scalars = [value.detach().to(total) for value in (total, penalty, *norms, *tally.sums)]
+        scalars = [value.detach().to(total) for value in values]
         loss, added, *rest = torch.stack(scalars).tolist()
         return Evaluation(
             loss=loss,
@@ -290,9 +307,8 @@ class FunctionalObjective:
 
     def outputs(self, parameters: Mapping[str, Tensor], features: Tensor) -> Tensor:
         """Return the model's outputs (rows, outputs) at parameters; of a Function its value."""
-        values = {**parameters, **self._constants}
-        arguments = () if self.loss is None else (features,)
-        outputs: Tensor = functional_call(self.model, values, arguments)
+        values, x = {**parameters, **self._constants}, (features,)
+        outputs: Tensor = functional_call(self.model, values, () if self.loss is None else x)
         return outputs
 
     def penalty_at(
@@ -329,7 +345,6 @@ class FunctionalObjective:
         strengths: Mapping[str, Tensor] | None = None,
     ) -> tuple[dict[str, Tensor], Tensor]:
         """Return the objective's gradient by parameter, and the mean loss, at parameters."""
-        gradient, loss = grad(self.__call__, has_aux=True)(
-            dict(parameters), features, targets, strengths
-        )
+        slopes = grad(self.__call__, has_aux=True)
+        gradient, loss = slopes(dict(parameters), features, targets, strengths)
         return gradient, loss.detach()

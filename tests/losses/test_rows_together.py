@@ -11,6 +11,7 @@ from torch import nn
 import gdframe as gd
 from gdframe.engines.stacked_engine import Stacked
 from gdframe.errors import UserError
+from gdframe.objective import Objective
 
 ROWS = 70_000  # more than are evaluated at a time
 
@@ -227,6 +228,58 @@ def test_a_mean_over_rows_takes_weights(loss):
     else:
         by_row = (outputs - targets).abs().pow(1.5)[:, 0]
     assert found.loss == pytest.approx((sizes * by_row).sum().item() / sizes.sum().item())
+
+
+class Remembering(nn.Module):
+    """Keeps what its first layer computed."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(3, 4), nn.Linear(4, 1)
+
+    def forward(self, x):
+        self.hidden = torch.relu(self.first(x))
+        return self.last(self.hidden)
+
+
+class Activity(gd.Penalty):
+    """Of the activations beyond a limit, which none passes at first."""
+
+    def select(self, model):
+        self.model = model
+        return super().select(model)
+
+    def value(self, weights):
+        return self.strength * (self.model.hidden - 5).relu().mean()
+
+
+class Reading(gd.Loss):
+    """Adds the mean of the activations."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def __call__(self, outputs, targets):
+        return (outputs - targets).square().mean() + self.model.hidden.mean()
+
+
+@pytest.mark.parametrize("where", ["loss", "penalty"])
+def test_activations_of_all_rows_count(where):
+    data, model = data_of(Own(), ROWS), Remembering().double()
+    gd.initialize(model, gd.Normal(), seed=0)
+    loss = Reading(model) if where == "loss" else gd.MSE()
+    penalty = Activity(strength=0.5) if where == "penalty" else None
+    objective = Objective(model, loss, penalty)
+    for scale in (1.0, 1000.0):  # the first passes no limit
+        with torch.no_grad():
+            model.first.weight *= scale
+        rows = objective.encode(data.train)
+        evaluation = objective.evaluate(rows, data, gradient=True)
+        value = objective.batch_loss(rows.features, rows.targets) + objective.penalty_value()
+        slopes = torch.autograd.grad(value, list(model.parameters()))
+        assert evaluation.objective == pytest.approx(value.item())
+        norm = torch.cat([slope.flatten() for slope in slopes]).norm().item()
+        assert evaluation.gradient_norm == pytest.approx(norm)
 
 
 def spec(loss, data):
