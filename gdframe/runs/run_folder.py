@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import socket
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import MappingProxyType
@@ -16,6 +13,7 @@ import yaml
 
 from gdframe.errors import UserError
 from gdframe.runs.coefficients_table import COEFFICIENTS, Coefficient, to_csv
+from gdframe.runs.event_names import event_files, new_name
 from gdframe.runs.files import Flush, remove_unfinished, replacing, require_folder
 from gdframe.runs.folder import DamagedError, Folder, optional, read_hydra
 from gdframe.runs.history_table import HISTORY
@@ -39,7 +37,6 @@ PLUGINS = f"{HYDRA}/plugins.json"
 RESULT = "result.json"
 MODEL = "model.safetensors"
 CHECKPOINTS = "checkpoint"
-EVENTS_PATTERN = "events.out.tfevents.*"
 REPORT = "report.html"
 
 MOST_CONFIG, MOST_RESULT = 1 << 20, 1 << 25
@@ -78,8 +75,7 @@ class RunFolder(Folder):
 
     def training_output(self) -> list[Path]:
         """Return the checkpoints, the result and the event files."""
-        names = (f"{CHECKPOINTS}/*", RESULT, EVENTS_PATTERN)
-        return [path for name in names for path in self.files(name)]
+        return [*self.files(f"{CHECKPOINTS}/*"), *self.files(RESULT), *event_files(self)]
 
     def has_training_output(self) -> bool:
         """Return whether training has written a checkpoint, a result or events here."""
@@ -293,9 +289,8 @@ class RunFolder(Folder):
         """
         from gdframe.runs.event_file import EventFile
 
-        existing = self.files(EVENTS_PATTERN)
-        host = f"{int(time.time())}.{socket.gethostname()}.{os.getpid()}"
-        name = existing[0].name if existing else f"events.out.tfevents.{host}"
+        existing = event_files(self)
+        name = existing[0].name if existing else new_name()
         return EventFile(self.append(name, buffering=1 << 20), is_new=not existing)
 
     def rewind_events(self, checkpointed: Checkpointed) -> bool:
@@ -309,7 +304,7 @@ class RunFolder(Folder):
         """
         from gdframe.runs.event_file import rewind
 
-        paths, damages = self.files(EVENTS_PATTERN), list[str]()
+        paths, damages = event_files(self), list[str]()
         if not paths:
             return False
         with replacing(paths[0], "events") as file:
@@ -326,7 +321,7 @@ class RunFolder(Folder):
         Raises:
             OSError: a file cannot be removed.
         """
-        for path in self.files(EVENTS_PATTERN):
+        for path in event_files(self):
             path.unlink()
 
     def read_curves(self, damages: list[str] | None = None) -> Curves:
@@ -337,7 +332,7 @@ class RunFolder(Folder):
         """
         from gdframe.runs.event_reader import read_curves
 
-        return read_curves(self.files(EVENTS_PATTERN), damages)
+        return read_curves(event_files(self), damages)
 
     def read_history(self, result: Mapping[str, Any] | None) -> RecordedHistory:
         """Return the history of the run, while it trains or after it has ended.

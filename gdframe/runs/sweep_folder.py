@@ -6,14 +6,16 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gdframe.errors import UserError, user_path
+from gdframe.runs.event_names import event_files
 from gdframe.runs.files import remove_unfinished
 from gdframe.runs.folder import DamagedError, Folder, optional, read_hydra
 from gdframe.runs.picture_files import HEAT_MAP, LEARNING_RATES
-from gdframe.runs.run_folder import CONFIG, EVENTS_PATTERN, RunFolder
+from gdframe.runs.run_folder import CONFIG, RunFolder
 
 if TYPE_CHECKING:
     from gdframe.runs.event_file import EventFile
@@ -75,11 +77,11 @@ class SweepFolder(Folder):
         """
         pictures = (f"{name}{end}.png" for name in (LEARNING_RATES, HEAT_MAP) for end in ("", "-*"))
         names = (
-            JOBS, SUMMARY_TABLE, SUMMARY, EVENTS_PATTERN, f"*/{CONFIG}",
-            f"{MEANS}/{EVENTS_PATTERN}", f"{MEANS}/*/{EVENTS_PATTERN}", *pictures,
+            JOBS, SUMMARY_TABLE, SUMMARY, f"*/{CONFIG}", *pictures,
             *(() if self._is_hydra_config_ours() else (HYDRA_CONFIG,)),
         )  # fmt: skip
-        return [path for name in names for path in self.files(name)]
+        events = (event_files(self, inside) for inside in (".", MEANS, f"{MEANS}/*"))
+        return [*(path for name in names for path in self.files(name)), *chain(*events)]
 
     def runs(self) -> list[RunFolder]:
         """Return the run folders of the sweep by number."""
@@ -215,7 +217,7 @@ class SweepFolder(Folder):
         Raises:
             OSError: a file cannot be removed.
         """
-        for path in self.files(f"{MEANS}/*/{EVENTS_PATTERN}"):
+        for path in event_files(self, f"{MEANS}/*"):
             path.unlink()
             if not any(path.parent.iterdir()):
                 path.parent.rmdir()

@@ -49,7 +49,7 @@ def test_files_of_others_keep_a_run_from_a_folder(tmp_path, name, capsys):
     assert contents(tmp_path) == {file: b"mine"}
 
 
-OF_SWEEPS = "multirun.yaml", "heat_map-paris.png", "mean/x/events.out.tfevents.1"
+OF_SWEEPS = "multirun.yaml", "heat_map-paris.png", "mean/x/events.out.tfevents.1.host.1"
 OF_RUNS = "1/model.safetensors", "0/checkpoint/step-000000000010.safetensors"
 
 

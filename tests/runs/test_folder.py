@@ -110,7 +110,7 @@ def test_large_files_and_files_that_are_no_text_are_refused(folder):
 def test_linked_results_checkpoints_events_logs_and_pictures_are_not_used(tmp_path, secret):
     run = RunFolder(tmp_path / "run")
     (run.path / "checkpoint").mkdir(parents=True)
-    for name in ("result.json", "events.out.tfevents.1.a", "heat_map.png", "gdframe.log"):
+    for name in ("result.json", "events.out.tfevents.1.a.gdframe", "heat_map.png", "gdframe.log"):
         (run.path / name).symlink_to(secret)
     (run.path / NAMES[2]).symlink_to(secret)
     before = secret.read_text()
@@ -210,7 +210,7 @@ def test_mean_curves_are_not_written_through_a_link(tmp_path):
 
 
 OTHERS = (
-    "events.out.tfevents.1.other", "model.safetensors", "coefficients.csv", "history.csv",
+    "events.out.tfevents.1.host.1", "model.safetensors", "coefficients.csv", "history.csv",
     "summary.csv", "result.json",
 )  # fmt: skip
 

@@ -11,6 +11,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from torch.utils.tensorboard import SummaryWriter
 
 import gdframe as gd
 from gdframe.cli.main import main
@@ -77,6 +78,25 @@ def test_a_folder_in_the_place_of_a_file_is_told_before_training(tmp_path, name,
     assert done.code == 2
     assert f"{name}: is a folder" in done.err
     assert [p.name for p in (tmp_path / "run").iterdir()] == [name]
+
+
+def test_event_files_of_others_stay(tmp_path):
+    folder, sweep = tmp_path / "run", tmp_path / "sweep"
+    others = []
+    for place in (folder, sweep, sweep / "mean", sweep / "mean" / "all"):
+        with SummaryWriter(place) as writer:  # before, as an observer of one's own may
+            writer.add_scalar("mine", 1.0, 0)
+        others += place.glob("events*")
+    before = {path: path.read_bytes() for path in others}
+    gd.train("epochs=3", folder=folder)
+    assert main(["resume", str(folder), "epochs=5"]) == 0
+    gd.sweep(*SWEEP, folder=sweep)
+    (sweep / "0" / "result.json").unlink()
+    assert main(["resume", str(sweep)]) == 0
+    assert main(["report", str(folder), "--output", str(tmp_path / "page.html")]) == 0
+    assert {path: path.read_bytes() for path in others} == before
+    assert len(list(folder.glob("events*"))) == 2
+    assert len(list((sweep / "mean").glob("events*"))) == 2
 
 
 @pytest.mark.parametrize("place", ["file", "module"])
