@@ -30,6 +30,9 @@ WORKERS = ".batches"
 MOST_BYTES, MOST_CONFIGS, MOST_CHARACTERS = 1 << 28, 1_000, 1 << 22
 """Most bytes of a list of runs; most configs in it that differ, and their characters."""
 
+MOST_HEAD = 1 << 20
+"""Bytes of a list of runs in which the configs begin, after the plugins."""
+
 ADVICE = "its runs are whole folders of their own: resume or report them one by one"
 """Advice on a damaged list of runs."""
 
@@ -58,6 +61,17 @@ class SweepFolder(Folder):
     def has_jobs(self) -> bool:
         """Return whether there is a list of the sweep's runs."""
         return self.has(JOBS)
+
+    def is_listed(self) -> bool:
+        """Return whether there is a list of runs that gdframe has written, by how it begins.
+
+        Other programs have a ``sweep.json``, too.
+        """
+        try:
+            with self.open(JOBS) as file:
+                return b'"bases"' in file.read(MOST_HEAD)
+        except (DamagedError, OSError):
+            return False
 
     def is_sweep(self) -> bool:
         """Return whether this is a sweep folder, ended or not."""
@@ -267,7 +281,7 @@ def sweep_of(run: Path) -> SweepFolder | None:
         UserError: the path leads to itself.
     """
     folders = (SweepFolder(parent) for parent in user_path(run, home=False).parents)
-    return next((folder for folder in folders if folder.has_jobs()), None)
+    return next((folder for folder in folders if folder.is_listed()), None)
 
 
 def job_number(name: str) -> int | None:

@@ -15,10 +15,12 @@ from torch.utils.tensorboard import SummaryWriter
 
 import gdframe as gd
 from gdframe.cli.main import main
+from gdframe.config.folders import hold
 from gdframe.data.reading.numerals import FORMATS, NumberFormat
 from gdframe.errors import without_controls
 from gdframe.registry.plugins import load_plugins
 from gdframe.runs.files import require_place, write_atomically
+from gdframe.runs.run_folder import RunFolder
 from gdframe.runs.spreadsheet import cell
 
 SWEEP = ("variant=batch", "epochs=3", "lr=0.01,0.1", "stopping.tolerance=null")
@@ -97,6 +99,20 @@ def test_event_files_of_others_stay(tmp_path):
     assert {path: path.read_bytes() for path in others} == before
     assert len(list(folder.glob("events*"))) == 2
     assert len(list((sweep / "mean").glob("events*"))) == 2
+
+
+def test_a_sweep_of_another_program_locks_no_run(tmp_path):
+    (tmp_path / "sweep.json").write_text('{"method": "grid", "parameters": {}}')
+    with hold(tmp_path / "a"), ThreadPoolExecutor() as pool:  # another thread is as a process
+        pool.submit(gd.train, "epochs=1", folder=tmp_path / "b").result()
+    assert RunFolder(tmp_path / "b").has_training_output()
+
+
+def test_a_run_in_a_sweep_locks_it(sweep):
+    with hold(sweep / "0"), ThreadPoolExecutor() as pool:
+        other = pool.submit(gd.train, "epochs=1", folder=sweep / "b")
+        assert isinstance(other.exception(), gd.UserError)
+        assert "another process or thread" in str(other.exception())
 
 
 @pytest.mark.parametrize("place", ["file", "module"])
