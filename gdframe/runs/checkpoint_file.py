@@ -13,13 +13,14 @@ import numpy as np
 import safetensors.torch
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
-from gdframe.errors import LARGEST, UserError, first_line, require_memory
+from gdframe.errors import LARGEST, UserError, first_line
 from gdframe.runs.files import write_atomically
 from gdframe.runs.folder import DamagedError, Folder
-from gdframe.runs.parsing import check_header, conform, parse_json
+from gdframe.runs.parsing import conform, parse_json
+from gdframe.runs.tensors_file import open_tensors
 
 FORMAT, READABLE = 2, (1, 2)
 """Versions of the checkpoint format: the one to write, and those that can be read."""
@@ -104,11 +105,8 @@ def load_checkpoint(folder: Path) -> tuple[Capture | None, list[str]]:
 
 
 def _read(path: Path) -> Capture:
-    require_memory(str(path), path.stat().st_size, "remove it")
-    path.open("rb").close()  # its errors tell more than those of safetensors
-    with safe_open(path, framework="pt") as file:
-        metadata = {"facts": "null", "digest": "", **(file.metadata() or {})}
-        check_header(metadata)
+    with open_tensors(path) as (file, texts):
+        metadata = {"facts": "null", "digest": "", **texts}
         facts = parse_json(metadata["facts"])
         version = facts.get("format") if isinstance(facts, dict) else None
         if type(version) is int and version not in READABLE:

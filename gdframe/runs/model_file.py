@@ -9,15 +9,16 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from gdframe.errors import UserError, first_line, require_memory
+from gdframe.errors import UserError, first_line
 from gdframe.registry import is_built_in
 from gdframe.runs.files import write_atomically
 from gdframe.runs.folder import DamagedError
 from gdframe.runs.packing import pack, unpack
-from gdframe.runs.parsing import check_header, conform, parse_json
+from gdframe.runs.parsing import conform, parse_json
+from gdframe.runs.tensors_file import open_tensors
 
 FORMAT = 1
 """Version of the format of ``model.safetensors``."""
@@ -104,11 +105,7 @@ def read_model(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         UserError: the file is damaged, or has another format.
     """
     try:
-        require_memory(str(path), path.stat().st_size, "remove it")
-        path.open("rb").close()  # its errors tell more than those of safetensors
-        with safe_open(path, framework="pt") as file:
-            texts = file.metadata() or {}
-            check_header(texts)
+        with open_tensors(path) as (file, texts):
             metadata = {key: parse_json(text) for key, text in texts.items()}
             version = metadata.get("format")
             if type(version) is int and version != FORMAT:

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gdframe.errors import UserError
+from gdframe.errors import UserError, require_memory
+from gdframe.runs.folder import EXPANSION
 from gdframe.runs.parsing import parse_json
 
 TEXT = "plain values"
@@ -58,8 +59,9 @@ def unpack(packed: Mapping[str, Tensor]) -> dict[str, Any]:
         return values
     if packed[TEXT].dtype != torch.uint8 or packed[TEXT].ndim != 1:
         raise ValueError(f"its {TEXT} are not text")
+    require_memory(f"its {TEXT}", EXPANSION * len(packed[TEXT]), "remove the file")
     try:
-        plain = parse_json(bytes(packed[TEXT].tolist()).decode("ascii"))
+        plain = parse_json(packed[TEXT].numpy().tobytes().decode("ascii"))
         return values | {name: _decoded(value, packed) for name, value in plain.items()}
     except (ArithmeticError, AttributeError, LookupError, TypeError, RecursionError) as error:
         raise ValueError(f"its {TEXT} are damaged") from error

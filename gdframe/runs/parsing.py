@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -74,21 +73,6 @@ def _check_depth(content: Any) -> None:
         if not level:
             return
     raise ValueError("it is nested too deeply")
-
-
-MOST_HEADER = 1 << 25
-"""Most characters in the header of a file of tensors."""
-
-
-def check_header(metadata: Mapping[str, str]) -> None:
-    """Check that the texts in the header of a file of tensors are not too long to parse.
-
-    Raises:
-        ValueError: they are.
-    """
-    size = sum(map(len, metadata.values()))
-    if size > MOST_HEADER:
-        raise ValueError(f"its header has {size:,} characters; at most {MOST_HEADER:,} are read")
 
 
 def parse_yaml(text: str) -> Any:

@@ -9,22 +9,27 @@ import shutil
 import numpy as np
 import pytest
 import safetensors.torch
+import torch
 from safetensors import safe_open
 
 import gdframe as gd
+from gdframe import errors
 from gdframe.cli import predict as predicting
 from gdframe.cli.main import main
 from gdframe.config.composer import Composition
 from gdframe.config.stored import check_values
 from gdframe.data.encoding import Encoding
 from gdframe.errors import UserError
-from gdframe.runs import parsing, recorded_history
+from gdframe.runs import recorded_history, tensors_file
 from gdframe.runs.event_reader import MOST_BYTES, read_curves
 from gdframe.runs.event_records import record, scalar_record
+from gdframe.runs.packing import TEXT as PLAIN
+from gdframe.runs.packing import unpack
 from gdframe.runs.parsing import MOST_VALUES, parse_yaml
 from gdframe.runs.recorded_history import RecordedHistory
 from gdframe.runs.run_folder import CONFIG, MOST_REASON, RunFolder
 from gdframe.runs.schema_types import MOST_TEXT
+from gdframe.runs.tensors_file import open_tensors
 from gdframe.sweeps.comparing.records import keys_of, read_records
 
 ROWS = "size,city\n1,a\n2,b\n3,a\n4,c\n"
@@ -104,7 +109,7 @@ COSTLY = {
 
 @pytest.mark.parametrize(("change", "verb", "message"), COSTLY.values(), ids=COSTLY)
 def test_a_costly_file_is_refused(run, change, verb, message, capsys, monkeypatch):
-    monkeypatch.setattr(parsing, "MOST_HEADER", 50_000)
+    monkeypatch.setattr(tensors_file, "MOST_TEXT", 50_000)
     change(run)
     rows = [str(run.parent / "rows.csv")] if verb == "predict" else []
     code = main([verb, str(run), *rows])
@@ -113,6 +118,25 @@ def test_a_costly_file_is_refused(run, change, verb, message, capsys, monkeypatc
     assert code == (0 if message.startswith("reason") else 2), shown
     assert message in shown
     assert "Traceback" not in shown
+
+
+def test_names_and_nested_lists_take_many_times_their_bytes(tmp_path, monkeypatch):
+    path, free = tmp_path / "a.safetensors", [0]
+    safetensors.torch.save_file({f"x{i}": torch.zeros(0) for i in range(100)}, path)
+    lists = {
+        PLAIN: torch.tensor([*json.dumps({"a": {"list": [[]] * 1000}}).encode()], dtype=torch.uint8)
+    }
+    monkeypatch.setattr(errors, "UNCHECKED", 0)
+    monkeypatch.setattr(errors, "free_memory", lambda: free[0])
+    free[0] = 10 * path.stat().st_size
+    with pytest.raises(UserError, match="are free; remove"), open_tensors(path):
+        pass
+    with pytest.raises(UserError, match="are free; remove"):
+        unpack(lists)
+    free[0] = 1_000_000
+    with open_tensors(path) as (tensors, _):
+        assert len(tensors.keys()) == 100
+    assert unpack(lists) == {"a": [[]] * 1000}
 
 
 @pytest.mark.parametrize(
