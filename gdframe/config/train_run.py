@@ -25,7 +25,9 @@ from gdframe.config.values import name_data, plain, read_config
 from gdframe.errors import UserError, escaped, in_words, printable
 from gdframe.observers import Observer, preparing
 from gdframe.registry import ENGINES, SCHEDULES
+from gdframe.runs.checkpoint_file import Capture
 from gdframe.runs.files import NotWrittenError, storing
+from gdframe.runs.folder import DamagedError
 from gdframe.runs.log import add_log
 from gdframe.runs.result import Result
 from gdframe.runs.run_folder import MODEL, RunFolder
@@ -70,9 +72,7 @@ def train_run(
     """
     started = time.perf_counter() if started is None else started
     with folder.lock():
-        capture, problems = folder.load_checkpoint() if resume else (None, [])
-        if resume and capture is None:
-            _refuse_ended(folder)
+        capture, problems = _starting_point(folder) if resume else (None, [])
         for problem in problems:
             log.warning("warning: %s; the checkpoint before it is used", problem)
         with preparing() if config["logging"]["progress"] else nullcontext():
@@ -101,6 +101,22 @@ def train_run(
         return result
 
 
+def _starting_point(folder: RunFolder) -> tuple[Capture | None, list[str]]:
+    """Return the checkpoint to resume from, or None for the start, and messages on damaged ones.
+
+    Raises:
+        UserError: the run has ended without a whole checkpoint, or all are damaged.
+    """
+    try:
+        capture, problems = folder.load_checkpoint()
+    except DamagedError:
+        _refuse_ended(folder)
+        raise
+    if capture is None:
+        _refuse_ended(folder)
+    return capture, problems
+
+
 def _refuse_ended(folder: RunFolder) -> None:
     """Refuse to train an ended run from its start: an interruption would lose its result.
 
@@ -115,8 +131,8 @@ def _refuse_ended(folder: RunFolder) -> None:
         )
     if result is not None and result["status"] not in (Status.FAILED, Status.INTERRUPTED):
         raise UserError(
-            f"{folder}: the run has ended and has no checkpoint to resume from; start a new run in "
-            "another folder"
+            f"{folder}: the run has ended and has no whole checkpoint to resume from; start a new "
+            "run in another folder"
         )
 
 

@@ -98,8 +98,8 @@ def load_checkpoint(folder: Path) -> tuple[Capture | None, list[str]]:
             problems.append(f"checkpoint {path.name} is damaged ({first_line(error)})")
     if paths:
         raise DamagedError(
-            f"{folder}: all checkpoints are damaged: {'; '.join(problems)}; remove the folder to "
-            "train the run from its start"
+            f"{folder}: all checkpoints are damaged: {'; '.join(problems)}; remove that "
+            "folder, and the run trains from its start"
         )
     return None, problems
 

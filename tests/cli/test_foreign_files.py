@@ -149,7 +149,7 @@ def test_an_ended_run_without_a_checkpoint_is_not_trained_again(tmp_path, capsys
     gd.train(*QUICK, "checkpoint.every=null", folder="run")
     before = contents(tmp_path / "run")
     assert main(["resume", "run", "epochs=50"]) == 2
-    assert "has no checkpoint to resume from" in capsys.readouterr().err
+    assert "has no whole checkpoint to resume from" in capsys.readouterr().err
     after = contents(tmp_path / "run")
     assert {path: after[path] for path in before if path.suffix != ".log"} == {
         path: content for path, content in before.items() if path.suffix != ".log"

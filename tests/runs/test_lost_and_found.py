@@ -8,6 +8,7 @@ import io
 import json
 import marshal
 import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -80,6 +81,24 @@ def test_a_folder_in_the_place_of_a_file_is_told_before_training(tmp_path, name,
     assert done.code == 2
     assert f"{name}: is a folder" in done.err
     assert [p.name for p in (tmp_path / "run").iterdir()] == [name]
+
+
+@pytest.mark.parametrize("has_ended", [True, False])
+def test_advice_on_damaged_checkpoints_can_be_followed(tmp_path, has_ended, capsys):
+    run = tmp_path / "run"
+    gd.train("epochs=2", folder=run)
+    if not has_ended:
+        (run / "result.json").unlink()
+    for path in (run / "checkpoint").iterdir():
+        path.write_bytes(b"damaged")
+    assert main(["resume", str(run), "epochs=3"]) == 2
+    message = capsys.readouterr().err
+    if has_ended:
+        assert "start a new run in another folder" in message
+    else:
+        assert "remove that folder" in message
+        shutil.rmtree(run / "checkpoint")
+        assert main(["resume", str(run), "epochs=3"]) == 0
 
 
 def test_event_files_of_others_stay(tmp_path):
