@@ -16,9 +16,10 @@ from typing import Any
 import safetensors.torch
 from command import command_line
 
+from gdframe.runs.event_names import event_files
 from gdframe.runs.event_reader import read_records
 from gdframe.runs.history_table import read_rows
-from gdframe.runs.run_folder import EVENTS_PATTERN, MODEL, RunFolder
+from gdframe.runs.run_folder import MODEL, RunFolder
 from gdframe.runs.sweep_folder import SUMMARY_TABLE, SweepFolder
 
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.link", "os.symlink"}
@@ -83,7 +84,7 @@ def contents(folder: Path) -> dict[str, Any]:
     rows = list(csv.DictReader(io.StringIO(summary.read_text()))) if summary.exists() else []
     means = {
         str(path.parent.relative_to(folder)): _points(path)
-        for path in SweepFolder(folder).files(f"mean/*/{EVENTS_PATTERN}")
+        for path in event_files(SweepFolder(folder), "mean/*")
     }
     table = [
         {key: value for key, value in row.items() if not key.startswith(TIMES)} for row in rows
@@ -104,7 +105,7 @@ def _of_run(run: RunFolder) -> dict[str, Any]:
     assert problems == []
     history = {} if capture is None else capture.history()
     tensors = safetensors.torch.load_file(run.path / MODEL)
-    (events,) = run.files(EVENTS_PATTERN) or [None]
+    (events,) = event_files(run) or [None]
     return {
         "config": run.read_config_text().replace(str(run.path), "RUN"),
         "result": {key: value for key, value in result.items() if key not in TIMES},

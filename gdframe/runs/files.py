@@ -120,6 +120,10 @@ def write_atomically(path: Path, content: bytes | str, *, flush: Flush = "folder
             os.close(folder)
 
 
+MOST_LABEL = 40
+"""Most characters of a file's name in that of its temporary file: names have at most 255 bytes."""
+
+
 @contextmanager
 def replacing(path: Path, label: str = "", *, flush: bool = True) -> Iterator[BinaryIO]:
     """Yield a temporary file, which replaces ``path`` at the end unless an error is raised.
@@ -134,7 +138,7 @@ def replacing(path: Path, label: str = "", *, flush: bool = True) -> Iterator[Bi
     """
     require_in_place(path)
     unique = f"{os.getpid()}-{os.urandom(4).hex()}"  # threads and containers may write at once
-    temporary = path.with_name(f".{label or path.name}.{unique}.gdframe.tmp")
+    temporary = path.with_name(f".{(label or path.name)[:MOST_LABEL]}.{unique}.gdframe.tmp")
     try:
         with temporary.open("xb") as file:
             yield file
@@ -155,7 +159,7 @@ def remove_unfinished(folder: Path, name: str = "") -> None:
         name: of the file that they were to replace; by default any.
     """
     pattern = re.compile(
-        rf"\.{re.escape(name) if name else '.+'}\.(\d+)(-[0-9a-f]+)?\.gdframe\.tmp"
+        rf"\.{re.escape(name[:MOST_LABEL]) if name else '.+'}\.(\d+)(-[0-9a-f]+)?\.gdframe\.tmp"
     )
     for path in folder.glob(".*.gdframe.tmp"):
         match = pattern.fullmatch(path.name)

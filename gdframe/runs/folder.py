@@ -63,7 +63,7 @@ class Folder:
             if not (stat.S_ISREG(mode) if is_last else stat.S_ISDIR(mode)):
                 raise DamagedError(
                     f"{path}: is {_kind(mode)}, where gdframe writes a "
-                    f"{'file' if is_last else 'folder'}; remove it"
+                    f"{'file' if is_last else 'folder'}; move it elsewhere"
                 )
         return self.path / name
 

@@ -20,7 +20,13 @@ from gdframe.config.folders import hold
 from gdframe.data.reading.numerals import FORMATS, NumberFormat
 from gdframe.errors import without_controls
 from gdframe.registry.plugins import load_plugins
-from gdframe.runs.files import require_place, write_atomically
+from gdframe.runs.files import (
+    MOST_LABEL,
+    remove_unfinished,
+    replacing,
+    require_place,
+    write_atomically,
+)
 from gdframe.runs.run_folder import RunFolder
 from gdframe.runs.spreadsheet import cell
 
@@ -191,6 +197,20 @@ def test_threads_that_write_one_file_do_not_meet(tmp_path):
         list(pool.map(lambda page: write_atomically(path, page), pages * 5))
     assert path.read_text() in pages
     assert [p.name for p in tmp_path.iterdir()] == ["page.html"]
+
+
+@pytest.mark.parametrize("letter", ["o", "ß", "\U0001f600"])
+def test_long_names_are_written_and_their_remains_removed(tmp_path, letter):
+    path = tmp_path / (letter * (255 // len(letter.encode())))
+    write_atomically(path, b"whole")
+    assert path.read_bytes() == b"whole"
+    with replacing(path):
+        (name,) = (p.name for p in tmp_path.iterdir() if p != path)
+    process, _, rest = name.removeprefix(f".{path.name[:MOST_LABEL]}.").partition("-")
+    dead = tmp_path / f".{path.name[:MOST_LABEL]}.{int(process) + 2**30}-{rest}"
+    dead.write_bytes(b"half")
+    remove_unfinished(tmp_path, path.name)
+    assert not dead.exists()
 
 
 def test_a_pipe_is_not_replaced(tmp_path):
