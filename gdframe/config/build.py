@@ -140,13 +140,8 @@ def build_diagnostics(config: Mapping[str, Any]) -> Diagnostics:
     Raises:
         UserError: a value is out of its range.
     """
-    stopping = config["stopping"]
     with typed_as({name: f"diagnostics.{name}" for name in config["diagnostics"]}):
-        return Diagnostics(
-            **config["diagnostics"],
-            # a run ends if it improves by less than the tolerance in all epochs of the patience
-            tolerance=(stopping["tolerance"] or 1e-6) / stopping["patience"],
-        )
+        return Diagnostics(**config["diagnostics"])
 
 
 def needs_no_data(config: Mapping[str, Any]) -> bool:

@@ -24,6 +24,9 @@ T = TypeVar("T")
 class Diagnosis:
     """Base of diagnostics. A diagnosis does not change its run; this one measures nothing."""
 
+    tolerance: float = math.nan
+    """Relative decrease in an epoch below which a run converges; each run sets it."""
+
     def begin(self, run: Problem, data: Dataset, loader: Loader, epochs: int = 1) -> None:
         """Prepare for a run before its first step; the model holds the starting values."""
 

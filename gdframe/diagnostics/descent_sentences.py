@@ -15,6 +15,7 @@ from gdframe.diagnostics.smaller_rates_result import SmallerRatesResult
 from gdframe.diagnostics.stability import Stability, two_digits
 from gdframe.errors import counted
 from gdframe.stopping import Verdict
+from gdframe.stopping.base import TRY_SMALLER
 
 SMALL = 0.2
 """Share of its limit below which a learning rate counts as small."""
@@ -75,11 +76,11 @@ def explain_divergence(
         stability: of its learning rate.
         trial: smaller learning rates that were tried, if they were.
     """
-    if not verdict.advice:  # the objective was infinite at the start
+    if not verdict.advice.endswith(TRY_SMALLER):  # none at the start; or a user's rule has its own
         return verdict
-    advice = verdict.advice.partition(":")[0]
+    advice = verdict.advice.removesuffix(TRY_SMALLER)
     if stability is not None and stability.is_known:
-        advice = stability.exceeded_here
+        advice = stability.comparison
         if stability.is_constant:
             return replace(verdict, advice=f"{advice}; try {stability.suggestion}")
         if not stability.exceeded:
@@ -94,11 +95,11 @@ def why_not_further(evidence: Evidence) -> list[str]:
     if stability is not None and stability.exceeded and (stability.is_constant or is_moving):
         motion = f": the objective {_moves(course)}" if is_moving else ""
         advice = f"; try {stability.suggestion}" if stability.is_constant else _tried(evidence)
-        return [f"{stability.exceeded_here}{motion}{advice}"]
+        return [f"{stability.comparison}{motion}{advice}"]
     if course.motion is Motion.FLUCTUATES:
         if evidence.is_sampled:
             lr = "" if evidence.is_rate_searched else "a smaller learning rate, "
-            if lr and stability is not None and stability.noisy and stability.is_above_suggestion:
+            if lr and stability is not None and stability.is_noisy:
                 lr = f"{stability.suggestion}, "
             return [
                 "the noise of the batches keeps the objective from settling; "

@@ -51,7 +51,6 @@ class Diagnostics(Diagnosis):
             regression, and the gap to it after each epoch.
         evidence: whether to measure the curvature where that is cheap, even if ``curvature`` is
             off: for least squares, for other linear models at their start, and for functions.
-        tolerance: largest relative improvement of an epoch that counts as no improvement.
 
     Raises:
         UserError: a value is out of its range.
@@ -74,13 +73,12 @@ class Diagnostics(Diagnosis):
         smallest: bool = False,
         theory: bool = False,
         evidence: bool = True,
-        tolerance: float = 2e-7,
     ) -> None:
         for name, value in (("every", every), ("rows", rows)):
             if value < 1:
                 raise bad_value(f"{name}={value}", "a whole number of at least 1")
         self.curvature, self.every, self.most_rows = curvature, every, rows
-        self.smallest, self.tolerance = smallest, tolerance
+        self.smallest = smallest
         self._wants_theory = theory
         self.theory: Theory | None = None
         self._measured_rate: float | None = None
@@ -265,8 +263,8 @@ class Diagnostics(Diagnosis):
         stability = self.stability
         if stability is not None and (stability.is_constant or stability.is_known):
             facts["stability_limit"] = stability.limit
-            if stability.noisy is not None:
-                facts["noisy_limit"] = stability.noisy
+            if stability.noise_limit is not None:
+                facts["noisy_limit"] = stability.noise_limit
             elif stability.is_sampled:  # the limit at smaller batches is lower, but not known
                 facts["limit_of_full_batches"] = True
         if (known := self.theory or self.quadratic) is not None:

@@ -95,7 +95,7 @@ def advice_on_rate(stability: Stability | None) -> list[str]:
     if stability is None or not stability.is_known or not stability.exceeded:
         return []
     where = "" if stability.is_constant else ", where the curvature may decrease"
-    return [f"{stability.exceeded_here}{where}; try {stability.suggestion}"]
+    return [f"{stability.comparison}{where}; try {stability.suggestion}"]
 
 
 def _advice_on_scales(deviations: Tensor, is_varying: Tensor, names: list[str]) -> str | None:

@@ -29,7 +29,7 @@ class Stability:
         lr: learning rate of the run.
         product: largest stable ``lr * curvature`` of the update rule: 2 for gradient descent.
         curvature: the largest eigenvalue of the Hessian, above 0.
-        noisy: largest learning rate at which the error stays bounded in mean square at this
+        noise_limit: largest learning rate at which the error stays bounded in mean square at this
             batch size; None if unknown, or for full batches.
         batch_size: rows of a batch.
         is_sampled: whether a step sees only some rows.
@@ -40,7 +40,7 @@ class Stability:
     lr: float
     product: float
     curvature: float
-    noisy: float | None = None
+    noise_limit: float | None = None
     batch_size: int = 0
     is_sampled: bool = False
     place: str = ""
@@ -54,7 +54,7 @@ class Stability:
     @property
     def lowest(self) -> float:
         """The lowest known limit."""
-        return min(self.limit, self.noisy or math.inf)
+        return min(self.limit, self.noise_limit or math.inf)
 
     @property
     def is_constant(self) -> bool:
@@ -64,7 +64,7 @@ class Stability:
     @property
     def is_known(self) -> bool:
         """Tell whether the limit at the run's batch size is known."""
-        return not self.is_sampled or self.noisy is not None
+        return not self.is_sampled or self.noise_limit is not None
 
     @property
     def ratio(self) -> float:
@@ -85,7 +85,7 @@ class Stability:
     def ratio_in_words(self) -> str:
         """The learning rate in units of its lowest known limit, with where that comes from."""
         source = f" ({self.product:.3g} / lambda_max)"
-        if self.noisy is not None and self.noisy < self.limit:
+        if self.noise_limit is not None and self.noise_limit < self.limit:
             source = f" at batch size {self.batch_size:,}"
             source += ", measured on a part of the rows," if self.is_on_part else ""
         elif self.is_sampled:
@@ -100,13 +100,13 @@ class Stability:
         return f"{words} the stability limit {rounded_down(self.lowest)}{source}{place}"
 
     @property
-    def exceeded_here(self) -> str:
-        """A sentence on a learning rate that reaches its limit."""
+    def comparison(self) -> str:
+        """The learning rate and its limit, in words."""
         return f"learning rate {self.lr:.6g} is {self.ratio_in_words}"
 
     @property
     def _suggested(self) -> float:
-        is_noisy = self.noisy is not None and self.noisy < self.limit
+        is_noisy = self.noise_limit is not None and self.noise_limit < self.limit
         return (NOISY_SHARE if is_noisy else FULL_SHARE) * self.lowest
 
     @property
@@ -115,9 +115,9 @@ class Stability:
         return rounded_down(self._suggested)
 
     @property
-    def is_above_suggestion(self) -> bool:
-        """Tell whether the learning rate is clearly above the one that is suggested."""
-        return self.lr > 1.2 * self._suggested
+    def is_noisy(self) -> bool:
+        """Tell whether the noise limit suggests a clearly smaller learning rate."""
+        return self.noise_limit is not None and self.lr > 1.2 * self._suggested
 
 
 def two_digits(factor: float) -> str:

@@ -70,8 +70,8 @@ class EpochEnd:
         epochs: the run's limit on epochs.
         lr: the learning rate before any schedule.
         noisy: whether steps see only a part of the rows, so that a rising objective may be noise.
-        is_near: returns whether the parameters are near a stationary point of the objective. It
-            computes only when it is called; without it, they count as near.
+        is_near: computes whether the parameters are near a stationary point of the objective. By
+            default they count as near.
     """
 
     row: Mapping[str, float]
@@ -141,9 +141,13 @@ def divergence_verdict(
     return Verdict(Status.DIVERGED, f"{what} became {became} at step {step}{where}", smaller_lr(lr))
 
 
+TRY_SMALLER = ": try a smaller one"
+"""The end of the general advice, which diagnostics replace by a learning rate."""
+
+
 def smaller_lr(lr: float) -> str:
-    """Return the advice to lower the learning rate."""
-    return f"learning rate {lr:g} is too large: try a smaller one"
+    """Return the general advice to lower the learning rate."""
+    return f"learning rate {lr:g} is too large{TRY_SMALLER}"
 
 
 def epochs_text(count: int) -> str:

@@ -84,6 +84,17 @@ class Stopping:
         return rule.target if isinstance(rule, ObjectiveTarget) else None
 
     @property
+    def least_decrease(self) -> float:
+        """The relative decrease in an epoch below which a run converges.
+
+        It is that of the default rule where a run never converges.
+        """
+        default, rule = Improvement(), self.rules.get("improvement")
+        if not isinstance(rule, Improvement) or not rule.tolerance:
+            rule = default
+        return (rule.tolerance or 0.0) / rule.patience
+
+    @property
     def is_built_in(self) -> bool:
         """Return whether all rules are built in."""
         return all(map(is_built_in, self.rules.values()))

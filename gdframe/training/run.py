@@ -77,7 +77,9 @@ class Run:
             raise bad_value(f"max_points={max_points}", "a whole number of at least 1")
         self.spec = spec
         self.observers = observers
-        self.diagnosis = FailSafe(diagnosis or Diagnosis())
+        diagnosis = diagnosis or Diagnosis()
+        diagnosis.tolerance = spec.stopping.least_decrease
+        self.diagnosis = FailSafe(diagnosis)
         self.diagnosis.begin(spec.problem, spec.data, spec.loader, spec.epochs)
         total_steps = spec.epochs * spec.loader.steps_per_epoch
         self.history = History(max_points=max_points, total_steps=total_steps)

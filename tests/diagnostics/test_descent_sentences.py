@@ -127,3 +127,20 @@ def test_noise_is_no_reason_to_change_a_rate_that_was_searched(lr):
     result = gd.train("data=diabetes", f"lr={lr}", "stopping.tolerance=null")
     assert "the noise of the batches keeps the objective from settling; try " in result.reason
     assert ("try larger batches or a decaying schedule" in result.reason) == (lr == "auto")
+
+
+@pytest.mark.parametrize(
+    ("words", "is_slow"),
+    [
+        ((), False),
+        (("stopping.tolerance=0.01",), True),
+        (("stopping=improvement", "stopping.improvement.tolerance=0.01"), True),
+        (("stopping.tolerance=0.01", "stopping.patience=1000"), False),
+    ],
+)
+def test_a_run_is_slow_by_the_tolerance_of_its_own_rule(words, is_slow):
+    """An epoch lowers the objective by about 0.02 %, which is less than 1 % in five epochs."""
+    result = gd.train("variant=batch", "lr=1e-4", "epochs=50", *words)
+    assert result.status == "max_epochs"
+    assert ("moves too slowly for its tolerance" in result.reason) == is_slow
+    assert ("still descending" in result.reason) == (not is_slow)

@@ -62,10 +62,10 @@ def test_a_rule_keeps_its_advice():
         def judge(self, memory, end):
             if end.epoch < 3:
                 return None
-            return gd.Verdict(Status.DIVERGED, "too far", "use fewer features")
+            return gd.Verdict(Status.DIVERGED, "too far", "use fewer features: two")
 
     result = fit(Advises(), diagnosis=gd.Diagnostics())
-    assert result.reason == "too far; use fewer features"
+    assert result.reason == "too far; use fewer features: two"
 
 
 def test_a_status_may_be_given_as_text():

@@ -103,7 +103,7 @@ def known_limit(stability: Stability | None) -> float | None:
     """Return a stability limit that holds at every point and at the run's batch size, or None."""
     if stability is None or not stability.is_constant:
         return None
-    return None if stability.is_sampled and stability.noisy is None else stability.lowest
+    return None if stability.is_sampled and stability.noise_limit is None else stability.lowest
 
 
 def stability_at_start(problem: Problem, data: Dataset, loader: Loader) -> Stability | None:
