@@ -22,7 +22,7 @@ from gdframe.registry import LOSSES, is_built_in
 from gdframe.runs.checkpoint_file import Capture
 from gdframe.runs.log import warn_once
 from gdframe.runs.result import Result
-from gdframe.runs.run_folder import RunFolder
+from gdframe.runs.run_folder import CHECKPOINTS, RunFolder
 from gdframe.sameness import same_values
 from gdframe.training.run import Run
 from gdframe.training.run_group import RunGroup
@@ -199,6 +199,6 @@ def make_group(
         ) as error:
             raise UserError(
                 f"the checkpoint in {item.folder} does not fit the config: {first_line(error)}; "
-                "remove its folder to train the run from the start"
+                f"remove {item.folder}/{CHECKPOINTS} to train the run from its start"
             ) from error
     return group

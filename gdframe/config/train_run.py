@@ -30,7 +30,7 @@ from gdframe.runs.files import NotWrittenError, storing
 from gdframe.runs.folder import DamagedError
 from gdframe.runs.log import add_log
 from gdframe.runs.result import Result
-from gdframe.runs.run_folder import MODEL, RunFolder
+from gdframe.runs.run_folder import MODEL, RESULT, RunFolder
 from gdframe.schedules import Schedule
 from gdframe.stopping import Status
 from gdframe.training.outcome import failed_result
@@ -72,9 +72,9 @@ def train_run(
     """
     started = time.perf_counter() if started is None else started
     with folder.lock():
-        capture, problems = _starting_point(folder) if resume else (None, [])
+        capture, problems = _resumed_checkpoint(folder) if resume else (None, [])
         for problem in problems:
-            log.warning("warning: %s; the checkpoint before it is used", problem)
+            log.warning("warning: %s", problem)
         with preparing() if config["logging"]["progress"] else nullcontext():
             load = loading_once()
             config, lr_reason = with_chosen_rate(config, load)
@@ -101,7 +101,7 @@ def train_run(
         return result
 
 
-def _starting_point(folder: RunFolder) -> tuple[Capture | None, list[str]]:
+def _resumed_checkpoint(folder: RunFolder) -> tuple[Capture | None, list[str]]:
     """Return the checkpoint to resume from, or None for the start, and messages on damaged ones.
 
     Raises:
@@ -126,8 +126,8 @@ def _refuse_ended(folder: RunFolder) -> None:
     result, damage = folder.find_result()
     if damage and folder.has(MODEL):
         raise UserError(
-            f"{damage}; resume would train the run from its start and replace {MODEL}: resume a "
-            "copy of the folder without that file"
+            f"{damage}; resume would train the run from its start and replace {MODEL}: copy the "
+            f"folder, remove {RESULT} from the copy, and resume the copy"
         )
     if result is not None and result["status"] not in (Status.FAILED, Status.INTERRUPTED):
         raise UserError(

@@ -116,7 +116,7 @@ def _undisturbed(
 ) -> AbstractContextManager[None]:
     """Refuse an engine whose trial steps change what components keep, and restore that.
 
-    Only a few values are tried before: a rule may keep something at others alone.
+    Earlier checks try few values; a rule may keep something at others alone.
 
     Args:
         name: of the engine. ``auto`` surrounds each engine that it tries; eager tries nothing.

@@ -44,7 +44,7 @@ class Loss(ABC):
     """True if the slope or the curvature jumps somewhere. Diagnostics read it."""
 
     is_shift_invariant: ClassVar[bool] = False
-    """True if one number added to all outputs and targets does not change it; another loss is
+    """True if one number added to all outputs and targets does not change it; a loss without it is
     refused where the targets of a table are shifted for float32."""
 
     @property

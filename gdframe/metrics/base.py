@@ -38,11 +38,11 @@ class Metric(ABC):
     """
 
     takes_weights: ClassVar[bool] = False
-    """True if the metric counts weights; another one is refused where rows differ in weight."""
+    """True if it counts weights; a metric without it is refused where rows differ in weight."""
 
     is_shift_invariant: ClassVar[bool] = False
-    """True if it stays the same when one number is added to all predictions and targets; another
-    metric is refused where the targets of a table are shifted for float32."""
+    """True if it stays the same when one number is added to all predictions and targets; a
+    metric without it is refused where the targets of a table are shifted for float32."""
 
     @abstractmethod
     def __call__(

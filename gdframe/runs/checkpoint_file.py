@@ -67,7 +67,7 @@ def save_checkpoint(folder: Path, capture: Capture, *, keep: int) -> Path:
     metadata = {"facts": facts, "digest": content_digest(capture.tensors, facts)}
     write_atomically(path, safetensors.torch.save(capture.tensors, metadata))
     stored = _checkpoints(folder)
-    undone = [other for other in stored if other.name > path.name]  # the run has returned from them
+    undone = [other for other in stored if other.name > path.name]  # the run went back before them
     for old in [*undone, *stored[len(undone) + keep :]]:
         old.unlink(missing_ok=True)
     return path
@@ -87,21 +87,21 @@ def load_checkpoint(folder: Path) -> tuple[Capture | None, list[str]]:
     Raises:
         UserError: the checkpoint has an unknown format, or all checkpoints are damaged.
     """
-    problems: list[str] = []
+    damages: list[str] = []
     paths = _checkpoints(folder)
     for path in paths:
         try:
-            return _read(path), problems
+            return _read(path), [f"{damage}; the next older one is used" for damage in damages]
         except UserError:
             raise
         except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
-            problems.append(f"checkpoint {path.name} is damaged ({first_line(error)})")
+            damages.append(f"checkpoint {path.name} is damaged ({first_line(error)})")
     if paths:
         raise DamagedError(
-            f"{folder}: all checkpoints are damaged: {'; '.join(problems)}; remove that "
-            "folder, and the run trains from its start"
+            f"{folder}: all checkpoints are damaged: {'; '.join(damages)}; remove {folder}, which "
+            "holds checkpoints alone, and resume: the run trains from its start"
         )
-    return None, problems
+    return None, []
 
 
 def _read(path: Path) -> Capture:

@@ -194,7 +194,9 @@ class RunFolder(Folder):
         """
         advice = "no checkpoint is left to write it again from; predict needs the model alone"
         if self.files(f"{CHECKPOINTS}/*"):
-            advice = "its checkpoints are other files: resume the run to write the result again"
+            advice = (
+                "its checkpoints are whole files of their own: resume the run to write it again"
+            )
         try:
             result: dict[str, Any] = self.read_json(
                 RESULT, "ResultFile", advice=advice, most=MOST_RESULT

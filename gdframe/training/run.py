@@ -147,7 +147,7 @@ class Run:
         self.engine, self.index, self._evaluator = evaluator.engine, index, evaluator
 
     def begin(self, stopwatch: SharedStopwatch) -> Verdict | None:
-        """Evaluate a new run at its start; let a resumed run evaluate an epoch that it had not.
+        """Evaluate a new run at its start, and a resumed run where it stopped before an evaluation.
 
         The observers learn of the start.
         """

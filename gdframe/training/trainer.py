@@ -50,8 +50,8 @@ def train(
 
     Args:
         group: the runs.
-        stop: returns the name of what asks for an end, such as Ctrl-C, or None. The runs then end
-            at the next block with the status ``interrupted``.
+        stop: returns the name of a signal that has arrived, such as Ctrl-C, or None. The runs then
+            end at the next block with the status ``interrupted``.
         ended: called with each run and its result when it ends.
         failed: called with a run that raised, and its error; the other runs continue, each by
             itself. By default the error is raised, and all end.

@@ -102,9 +102,17 @@ def test_advice_on_damaged_checkpoints_can_be_followed(tmp_path, has_ended, caps
     if has_ended:
         assert "start a new run in another folder" in message
     else:
-        assert "remove that folder" in message
+        assert f"remove {run / 'checkpoint'}" in message
         shutil.rmtree(run / "checkpoint")
         assert main(["resume", str(run), "epochs=3"]) == 0
+
+
+def test_a_resumed_sweep_tells_of_a_damaged_checkpoint(sweep, capsys):
+    (sweep / "0" / "result.json").unlink()
+    (sweep / "0" / "checkpoint" / "step-000000009999.safetensors").write_bytes(b"damaged")
+    assert main(["resume", str(sweep)]) == 0
+    warning = "checkpoint step-000000009999.safetensors is damaged"
+    assert capsys.readouterr().out.count(warning) == 1
 
 
 def test_event_files_of_others_stay(tmp_path):

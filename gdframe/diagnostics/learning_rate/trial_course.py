@@ -82,8 +82,7 @@ class RunningTrial:
     def _judge(self, row: Row) -> None:
         if self._stopping is None:
             return
-        # A run that has converged is near a minimum, where further epochs change little. To find
-        # that out costs more than to train on.
+        # no trial ends as converged: to check that costs more than its remaining epochs
         end = EpochEnd(row, self._start, self._epochs, self.lr, self._noisy, lambda: False)
         try:
             self._best |= dict.fromkeys(self._stopping.follow(self._memories, end), row)

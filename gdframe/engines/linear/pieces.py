@@ -1,7 +1,7 @@
-"""The functions that a specialisation of the loops replaces, here for the simplest case.
+"""Placeholders for the functions of a loss, a penalty and an update rule.
 
-The loops import these names; the generated module that Numba compiles holds its own in their place,
-made from the loss, the penalty and the update rule (``specialize.py``). ``F`` is the type of the
+The loops import these names. The generated module that Numba compiles has functions of its own in
+their place (``specialize.py``): to add a loss, write its ``kernel``. ``F`` is the type of the
 parameters. The arguments of a loss and a penalty, and the values that ``prepare`` returns, are
 tuples here, and columns of an array where many runs are trained at once.
 """

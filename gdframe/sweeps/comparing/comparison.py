@@ -1,10 +1,10 @@
 """The ranking of a sweep's configurations by a metric.
 
 Runs of one configuration repeat it: they differ only in their seed, in the seed of the split, or in
-the fold that validates. The code calls all of these seeds. Configurations on different scales, such
-as those of two losses, are ranked separately. A run that diverged, failed, or missed the target
-that its cost is measured to, is lost: configurations are ranked by their share of lost runs, then
-by their mean over the other seeds.
+the fold that validates. In the code, "seed" is any of the three. Configurations on different
+scales, such as those of two losses, are ranked separately. A run that diverged, failed, or missed
+the target that its cost is measured to, is lost: configurations are ranked by their share of lost
+runs, then by their mean over the other seeds.
 """
 
 from __future__ import annotations

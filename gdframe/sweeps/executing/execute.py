@@ -15,6 +15,7 @@ from gdframe.diagnostics.preflight import is_strictly_convex
 from gdframe.engines.eager import Eager
 from gdframe.errors import printable
 from gdframe.observers import Observer, TensorBoard
+from gdframe.runs.checkpoint_file import Capture
 from gdframe.runs.files import NotWrittenError, storing
 from gdframe.runs.log import append_log
 from gdframe.runs.result import Result, versions
@@ -23,7 +24,7 @@ from gdframe.stopping import Status
 from gdframe.sweeps.comparing.records import settings
 from gdframe.sweeps.executing.class_memory import ClassMemory
 from gdframe.sweeps.executing.job import Job, write_folders
-from gdframe.sweeps.executing.plan import Datasets, starting_point
+from gdframe.sweeps.executing.plan import Datasets
 from gdframe.sweeps.executing.sweep_progress import SweepProgress
 from gdframe.sweeps.executing.write_pool import Writing
 from gdframe.sweeps.writing.mean_curves import Curves
@@ -83,7 +84,7 @@ class Execution:
             prepared = [
                 prepare(job.config, job.run_folder, load, lr_reason=job.lr_reason) for job in jobs
             ]
-            group = make_group(prepared, [starting_point(job) for job in jobs])
+            group = make_group(prepared, [self._starting_point(job) for job in jobs])
         except NotWrittenError:
             raise
         except Exception as error:  # of a user's component, or of an engine
@@ -105,8 +106,15 @@ class Execution:
         for part in self._parts(group):
             self._fit(part, by_run, setup)
 
+    def _starting_point(self, job: Job) -> Capture | None:
+        """Return the newest whole checkpoint of a run, or None; warn of those that are damaged."""
+        capture, damages = job.run_folder.load_checkpoint()
+        for damage in damages:
+            self._log_once(f"warning: {job.run_folder}: {damage}")
+        return capture
+
     def _parts(self, group: RunGroup) -> Iterator[RunGroup]:
-        """Yield the group; on the plain loop, its runs alone where they may share memory.
+        """Yield the group; or its runs one by one, on ``eager``, where classes may keep something.
 
         Each then begins with the classes of its components as they were. Other engines refuse
         components whose calls change something.
@@ -190,9 +198,12 @@ class Execution:
         if prepared.config["preflight"]:
             self._logged.add(key)
         for text in texts:
-            if text not in self._logged:
-                self._logged.add(text)
-                log.warning("%s", text)
+            self._log_once(text)
+
+    def _log_once(self, text: str) -> None:
+        if text not in self._logged:
+            self._logged.add(text)
+            log.warning("%s", text)
 
 
 def _save(prepared: PreparedRun, result: Result) -> Mapping[str, Any]:
