@@ -55,8 +55,9 @@ def text_labels(column: TypedColumn, task: str) -> Target:
 def limited(name: str, indices: NDArray[np.int64], labels: tuple[Any, ...], note: str) -> Target:
     """Return classes, unless nearly each row has its own."""
     if len(labels) > max(100, len(indices) // 2):
+        is_text = isinstance(labels[0], str)
         raise UserError(
             f"target '{name}' has {len(labels)} classes in {len(indices)} rows: "
-            "use data.task=regression, or another target"
+            f"{'' if is_text else 'use data.task=regression, or '}choose another target"
         )
     return Target(indices, labels, note)

@@ -112,9 +112,11 @@ def frame_of(raw: RawTable, choice: TableSettings) -> Frame:
         reasons = f": {in_words(f'{out.column} ({out.reason})' for out in left_out)}" * bool(
             left_out
         )
+        keys = dict.fromkeys(out.key for out in left_out if out.key)
+        keep = f"; to keep them, set {' and '.join(keys)}" if keys else ""
         raise UserError(
-            f"{raw.name}: the data has no features besides the target{reasons}; its columns are "
-            f"{shown_columns(all_names)}; set data.separator if these are not its columns"
+            f"{raw.name}: the data has no features besides the target{reasons}{keep}; its columns "
+            f"are {shown_columns(all_names)}; set data.separator if these are not its columns"
         )
     columns = [
         describe(c, 1 << 62 if c.name in categorical else choice.max_categories, hashed=hashed)

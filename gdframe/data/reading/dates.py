@@ -18,7 +18,11 @@ FORMS: dict[str, str] = {
     "day-name-year": rf"(?P<d>\d{{1,2}})[-/. ](?P<b>{MONTH})[-/. ,]+(?P<y>\d{{4}}|\d{{2}})",
     "name-day-year": rf"(?P<b>{MONTH})[-/. ](?P<d>\d{{1,2}}),?[-/. ]+(?P<y>\d{{4}}|\d{{2}})",
     "name-year": rf"(?P<b>{MONTH})[-/. ,]+(?P<y>\d{{4}})",
-    "year-month": r"(?P<y>\d{4})-(?P<m>\d{1,2})",
+    "year-name": rf"(?P<y>\d{{4}})[-/. ,]*(?P<b>{MONTH})",
+    "year-month": r"(?P<y>\d{4})(?:-| ?M)(?P<m>\d{1,2})",
+    "year-quarter": r"(?P<y>\d{4})[- ]?Q(?P<q>[1-4])",
+    "quarter-year": r"Q(?P<q>[1-4])[- /]?(?P<y>\d{4})",
+    "year-week": r"(?P<y>\d{4})[- ]?W(?P<w>\d{1,2})",
     "time": "",
 }
 """Forms of a date, in the order in which they are tried."""
@@ -67,10 +71,14 @@ class DateFormat:
         if self.form != "time":
             year = int(parts["y"])
             year += (2000 if year < 69 else 1900) * (len(parts["y"]) == 2)
-            month = MONTHS[parts["b"][:3].lower()] if "b" in parts else int(parts["m"])
+            month = 3 * int(parts.get("q") or 1) - 2
+            month = MONTHS[parts["b"][:3].lower()] if "b" in parts else int(parts.get("m") or month)
             day = int(parts.get("d") or 1)
         try:
             start = datetime(year, month, day, tzinfo=UTC).timestamp()
+            if "w" in parts:
+                monday = datetime.fromisocalendar(year, int(parts["w"]), 1)
+                start = monday.replace(tzinfo=UTC).timestamp()
         except ValueError:
             return None
         clock = TIME.search(text) if ":" in text else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from gdframe.data.reading.layout import Layout
 
@@ -20,6 +21,9 @@ NUMBER_LIKE = re.compile(
 DATE_LIKE = re.compile(r"\s*\d{1,4}[-/.]\d{1,2}([-/.]\d{1,4})?([T ][\d:.]+Z?)?\s*|\s*\d+:\d\d.*")
 
 
+WHOLE = re.compile(r"\d{1,9}", re.ASCII)
+
+
 def is_value(text: str) -> bool:
     """Return whether text is a number or a date rather than a name."""
     return bool(NUMBER_LIKE.fullmatch(text) or DATE_LIKE.fullmatch(text) or _is_plain(text))
@@ -32,7 +36,9 @@ def _is_plain(text: str) -> bool:
 def has_header(rows: Sequence[Sequence[str]], layout: Layout) -> bool:
     """Return whether the first row holds names: it differs in kind from the rows below it.
 
-    A row of numbers is data. So is a row whose texts occur again below it in their columns.
+    A row of numbers is data. So is a row whose texts occur again below it in their columns. Beside
+    texts, or an empty corner over names of rows, whole numbers that ascend are names, such as
+    years, if no row below has such numbers.
 
     Args:
         rows: the first rows.
@@ -40,11 +46,13 @@ def has_header(rows: Sequence[Sequence[str]], layout: Layout) -> bool:
     """
     first, rest = rows[0], rows[1:]
     present = [text for text in first if text.strip()]
+    has_years = _counts_up(first) and not any(map(_counts_up, rest))
     if not present or all(map(is_value, present)):
-        return False
+        has_corner = not first[0].strip() and all(row[0].strip() for row in rest)
+        return has_years and has_corner and len(rest) >= 3
     if not rest:
         return True
-    for_header = for_data = 0.0
+    for_header = for_data = numbers = 0.0
     markers = set(layout.markers)
     for place, text in enumerate(first):
         below = [row[place].strip() for row in rest if place < len(row)]
@@ -53,14 +61,23 @@ def has_header(rows: Sequence[Sequence[str]], layout: Layout) -> bool:
             continue
         if sum(map(is_value, below)) >= 0.8 * len(below):
             if is_value(text) or text.strip() in markers:
-                for_data += 1
+                numbers += 1
             else:
                 for_header += 1
         elif text.strip() in below:
             for_data += 1
         elif not is_value(text):
             for_header += 0.5 if len(set(below)) < len(below) or len(below) < 5 else 0.25
-    return for_header >= for_data
+    if has_years and for_header and not for_data:
+        return True
+    return for_header >= for_data + numbers
+
+
+def _counts_up(row: Sequence[str]) -> bool:
+    """Return whether the numbers of a row are whole and ascend, as years that are names do."""
+    numbers = [text.strip() for text in row if is_value(text)]
+    is_whole = len(numbers) >= 3 and all(WHOLE.fullmatch(number) for number in numbers)
+    return is_whole and all(int(a) < int(b) for a, b in pairwise(numbers))
 
 
 def column_names(texts: Sequence[str], width: int) -> tuple[list[str], list[str]]:
