@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from gdframe.config.compose import compose_config
-from gdframe.config.composer import Composer, anchored
+from gdframe.config.composition import Composer, anchored
 from gdframe.config.folders import claim, discard, hold, refuse_occupied, register_resolver
 from gdframe.config.hydra_internals import combinations
 from gdframe.config.messages import explain, refuse_choices

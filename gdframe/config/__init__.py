@@ -1,5 +1,6 @@
 """Configuration: what a user types becomes built objects.
 
-``compose`` and ``composer`` ask Hydra, ``validation`` checks, ``build`` and ``prepare`` construct,
-and ``train_run`` trains. ``hydra_internals`` alone uses parts of Hydra without a public interface.
+``compose`` and ``composition`` ask Hydra, ``validation`` checks, ``build`` and ``prepare``
+construct, and ``train_run`` trains. ``hydra_internals`` alone uses parts of Hydra without a public
+interface.
 """

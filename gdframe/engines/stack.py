@@ -77,7 +77,7 @@ class Stack:
 
     def check_settings(self) -> None:
         """Raise if hyperparameters have changed since the stack was built."""
-        refuse_changes(self._settings, self.runs)
+        require_settings(self._settings, self.runs)
 
     def learning_rates(self, first: int, last: int, clock: Clock) -> NDArray[np.float64]:
         """Return the learning rates of steps ``first`` to ``last - 1``, (steps, runs)."""
@@ -216,7 +216,7 @@ def settings_of(runs: Sequence[Problem]) -> list[dict[str, Any]]:
     ]
 
 
-def refuse_changes(settings: Sequence[Mapping[str, Any]], runs: Sequence[Problem]) -> None:
+def require_settings(settings: Sequence[Mapping[str, Any]], runs: Sequence[Problem]) -> None:
     """Check that hyperparameters have the values that an engine was built for.
 
     Raises:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from gdframe.errors import UserError, require_memory
 from gdframe.runs.files import Flush, write_atomically
-from gdframe.runs.lock import exclusive, is_locked, require_in_place
+from gdframe.runs.lock import is_locked, locked, require_in_place
 from gdframe.runs.parsing import conform, parse_json, parse_yaml
 
 log = logging.getLogger("gdframe")
@@ -233,7 +233,7 @@ class Folder:
         Raises:
             UserError: another process trains here.
         """
-        with exclusive(self.path, shared=shared):
+        with locked(self.path, shared=shared):
             yield
 
     def is_training(self) -> bool:

@@ -26,7 +26,7 @@ _places: dict[str, tuple[int, int]] = {}
 
 
 @contextmanager
-def exclusive(folder: Path, *, shared: bool = False) -> Iterator[None]:
+def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
     """Keep other processes and threads from training in ``folder`` at the same time.
 
     The operating system releases the lock when this process ends. A thread may take a lock that it

@@ -9,7 +9,7 @@ import pytest
 import gdframe as gd
 from gdframe.cli.main import main
 from gdframe.config.compose import compose_config
-from gdframe.config.composer import Base, Composition
+from gdframe.config.composition import Base, Composition
 from gdframe.config.stored import check_values, has_resolver, parse_config
 from gdframe.config.values import plain, read_config
 from gdframe.errors import UserError

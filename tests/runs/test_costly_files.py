@@ -16,7 +16,7 @@ import gdframe as gd
 from gdframe import errors
 from gdframe.cli import predict as predicting
 from gdframe.cli.main import main
-from gdframe.config.composer import Composition
+from gdframe.config.composition import Composition
 from gdframe.config.stored import check_values
 from gdframe.data.encoding import Encoding
 from gdframe.errors import UserError

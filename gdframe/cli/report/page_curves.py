@@ -50,7 +50,7 @@ def by_step(history: RecordedHistory, most: int) -> dict[str, Any] | None:
     return {"x": axes, "y": {names[n]: _plain(steps[n][indices]) for n in names if n in steps}}
 
 
-def in_words(columns: Mapping[str, Array]) -> list[str]:
+def curve_texts(columns: Mapping[str, Array]) -> list[str]:
     """Return a sentence for each curve with its first, last and lowest value."""
     sentences = []
     for name, values in columns.items():

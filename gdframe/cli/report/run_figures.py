@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gdframe.cli.report.page import Figure
-from gdframe.cli.report.page_curves import by_epoch, by_step, in_words, points
+from gdframe.cli.report.page_curves import by_epoch, by_step, curve_texts, points
 from gdframe.runs.recorded_history import RecordedHistory
 from gdframe.sweeps.comparing.sweep_metric import goes_up
 
@@ -49,7 +49,7 @@ def figures_of(
         }
         measured = {n: values for n, values in measured.items() if np.isfinite(values).any()}
         if measured:
-            figure = Figure(title, list(measured), True, in_words(measured))
+            figure = Figure(title, list(measured), True, curve_texts(measured))
             figure.linear = linear_columns(figure.measures, result)
             figure.reference = _reference(title, history)
             figures.append(figure)

@@ -18,7 +18,7 @@ from gdframe.engines.linear.pool import shares, side_by_side
 from gdframe.engines.problem_state import as_states, holding, starting_state, trained_parameters
 from gdframe.engines.row_order import depends_on_seed
 from gdframe.engines.rule import Rule
-from gdframe.engines.stack import refuse_changes, settings_of
+from gdframe.engines.stack import require_settings, settings_of
 from gdframe.loaders.base import Loader
 from gdframe.objective import Evaluation, Objective
 
@@ -109,7 +109,7 @@ class Block:
         Raises:
             UserError: an optimizer's settings are no longer those that the block was made for.
         """
-        refuse_changes(self._settings, self.runs)
+        require_settings(self._settings, self.runs)
         objectives = [run.objective for run in self.runs]
         losses = [o.loss.kernel_arguments if o.loss else () for o in objectives]
         penalties = [o.penalty.kernel_arguments if o.penalized else () for o in objectives]

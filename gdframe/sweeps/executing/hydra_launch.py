@@ -13,7 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from gdframe.config.composer import Composer, anchored
+from gdframe.config.composition import Composer, anchored
 from gdframe.config.messages import explain
 from gdframe.errors import UserError
 from gdframe.runs.log import configure_log

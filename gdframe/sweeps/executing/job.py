@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 from omegaconf.errors import OmegaConfBaseException
 
-from gdframe.config.composer import Base, Composition, anchored
+from gdframe.config.composition import Base, Composition, anchored
 from gdframe.config.stored import check_resolved, check_values, parse_config, references_in
 from gdframe.config.trusted_plugins import digests
 from gdframe.config.values import anchor, plain, read_config

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gdframe.config.compose import compose_anew, compose_config
-from gdframe.config.composer import Composer
+from gdframe.config.composition import Composer
 from gdframe.config.schema import register_nodes
 from gdframe.config.values import plain
 
