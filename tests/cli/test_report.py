@@ -13,8 +13,10 @@ from command import locked_elsewhere
 from reported import BROWSER, look, train_run, train_sweep
 
 import gdframe as gd
+from gdframe.cli.guide import PAGES
 from gdframe.cli.main import main
 from gdframe.cli.report import report
+from gdframe.cli.report.run_page import EVIDENCE
 
 
 class Reader(HTMLParser):
@@ -221,3 +223,11 @@ def test_a_thousand_runs_take_seconds_and_megabytes(tmp_path):
     assert path.stat().st_size < 5e6
     if BROWSER:
         assert look(path)["errors"] == []
+
+
+def test_every_figure_of_the_diagnostics_has_a_label():
+    page = (PAGES / "files.md").read_text()
+    table = page.split("| field of `diagnostics` | meaning |")[1].split("\n\n")[0]
+    fields = re.findall(r"`(\w+)`", "".join(row.split("|")[1] for row in table.splitlines()[2:]))
+    assert len(fields) >= 11
+    assert set(fields) - set(EVIDENCE) == {"missing"}  # by quantity, not a figure

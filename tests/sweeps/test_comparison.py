@@ -79,7 +79,7 @@ def test_seeds_that_change_nothing_are_one_run():
 def test_too_few_seeds_have_no_interval():
     ranked = configurations(runs(4), "objective")
     assert ranked[0].interval is None
-    assert ranked[0].no_interval == "too few seeds (4)"
+    assert ranked[0].no_interval == "too few seeds: 4"
     assert ranked[0].to_json()["too_few_seeds"]
 
 

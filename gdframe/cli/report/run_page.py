@@ -173,6 +173,9 @@ def _repeated(result: Mapping[str, Any]) -> set[str]:
 EVIDENCE = {
     "lambda_max": "largest eigenvalue of the Hessian",
     "lambda_min": "smallest eigenvalue of the Hessian",
+    "curvature_place": "where they were measured",
+    "curvature_rows": "rows they were measured on",
+    "limit_of_full_batches": "that rate is of full batches alone",
     "stability_limit": "largest stable learning rate",
     "noisy_limit": "largest stable learning rate at this batch size",
     "minimum": "exact minimum",

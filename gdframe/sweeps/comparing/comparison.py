@@ -115,7 +115,7 @@ class Configuration:
             return f"one run: the {self.repeat}s change nothing"
         if self.lost:
             return f"{len(self.lost)} of {len(self.lost) + len(self.values)} runs lost"
-        return f"too few {self.repeat}s ({len(self.values)})"
+        return f"too few {self.repeat}s: {len(self.values)}"
 
     def by_seed(self, seeds: Sequence[str], sign: float = 1.0) -> NDArray[np.float64]:
         """Return the values for seeds, (seeds,): infinite for a lost run, NaN for no run.
