@@ -6,8 +6,9 @@ import importlib
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from gdframe.cli.help import help_text
 from gdframe.cli.task import Task
@@ -69,11 +69,43 @@ def run_application(argv: list[str]) -> int:
     refuse_choices(overrides)
     register_resolver()
     if flags and set(flags) <= {"-h", "--help"}:  # with other flags Hydra's help heeds them
-        try:
+        with explaining(overrides):
             print(help_text(overrides))
-        except (HydraException, OmegaConfBaseException) as error:
-            raise explain(error, overrides) from error
         return Exit.OK
+    folders, reuse = _named_folders(overrides, parsed, is_sweep=is_sweep)
+    refuse_several(overrides)
+    words = [with_plugins(word, plugins) for word in overrides]
+    if is_sweep:
+        words += _sweep_folder(parsed, folders.get("sweep.dir")) + _direction(parsed)
+    with ExitStack() as held:  # locks on folders, until all is written
+        used = list(folders.values())
+        for folder in used:
+            held.enter_context(hold(folder))
+            refuse_occupied(folder, reuse=reuse)
+        in_groups = partial(_in_groups_of, used, held)
+        try:
+            with explaining(overrides), _hydra(words, flags, parsed, in_groups):
+                hydra.main(
+                    version_base="1.3", config_path=str(config_folder()), config_name="config"
+                )(task)()
+            if task.error is not None:
+                raise task.error
+        finally:
+            if not task.codes:
+                for folder in (*claimed(), *used):
+                    discard(folder)
+            _write_summary(task)
+    return _exit_code(task)
+
+
+def _named_folders(
+    overrides: Sequence[str], parsed: Sequence[Override], *, is_sweep: bool
+) -> tuple[dict[str, Path], bool]:
+    """Return the folders that the user names, by key, and whether a sweep is added to.
+
+    Raises:
+        UserError: the keys contradict each other.
+    """
     folders = {
         key: named_folder(word)
         for word, override in zip(overrides, parsed, strict=True)
@@ -84,56 +116,59 @@ def run_application(argv: list[str]) -> int:
         raise UserError(
             f"{' and '.join(folders)}: name the folder of a sweep once, with sweep.dir=FOLDER"
         )
-    named_folders = list(folders.values())
     reuse = "sweep.reuse=true" in [override.lower() for override in overrides]
-    if reuse and not named_folders:
+    if reuse and not folders:
         raise UserError("sweep.reuse=true adds to a sweep: name its folder with sweep.dir=FOLDER")
-    refuse_several(overrides)
-    application = hydra.main(
-        version_base="1.3", config_path=str(config_folder()), config_name="config"
-    )(task)
-    words = [with_plugins(word, plugins) for word in overrides]
+    return folders, reuse
+
+
+@contextmanager
+def explaining(overrides: Sequence[str]) -> Iterator[None]:
+    """Turn Hydra's errors into messages on the overrides."""
+    try:
+        yield
+    except Exception as error:
+        is_of_system = isinstance(error, OSError) and not isinstance(error, HydraException)
+        if is_of_hydra(error) and not is_of_system:
+            raise explain(error, overrides) from error
+        raise
+
+
+@contextmanager
+def _hydra(
+    words: Sequence[str],
+    flags: Sequence[str],
+    parsed: Sequence[Override],
+    in_groups: Callable[..., Any],
+) -> Iterator[None]:
+    """Give Hydra its command line, gdframe's plugins alone, and launchers of run groups."""
     with ExitStack() as stack:
-        for folder in named_folders:
-            stack.enter_context(hold(folder))
-            refuse_occupied(folder, reuse=reuse)
-        if is_sweep:
-            words += _sweep_folder(parsed, folders.get("sweep.dir")) + _direction(parsed)
+        # flags come last: some take an optional value
+        stack.enter_context(_hydra_environment([*words, *flags]))
+        stack.enter_context(_plugins_of_hydra())
+        stack.enter_context(refusing_unknown_paths())
+        stack.enter_context(wrapping_launchers(in_groups))
+        if not _may_set_mode(flags, parsed):
+            stack.enter_context(no_mode())
+        yield
 
-        def in_groups(
-            launcher: Any, hydra_context: Any, task_function: Any, config: DictConfig
-        ) -> Any:
-            folder = Path(str(config.hydra.sweep.dir))  # of a name that Hydra makes, known only now
-            stack.enter_context(hold(folder))
-            refuse_occupied(folder, reuse=config.sweep.reuse)
-            by_hydra = config.hydra.sweeper._target_.endswith(".BasicSweeper")
-            SweepFolder(folder).check_places(by_hydra=by_hydra)
-            named_folders.append(folder)
-            return _in_groups(launcher, hydra_context, task_function, config)
 
-        try:
-            with ExitStack() as launch:
-                # flags come last: some take an optional value
-                launch.enter_context(_hydra_environment([*words, *flags]))
-                launch.enter_context(_plugins_of_hydra())
-                launch.enter_context(refusing_unknown_paths())
-                launch.enter_context(wrapping_launchers(in_groups))
-                if not _may_set_mode(flags, parsed):
-                    launch.enter_context(no_mode())
-                application()
-            if task.error is not None:
-                raise task.error
-        except Exception as error:
-            is_of_system = isinstance(error, OSError) and not isinstance(error, HydraException)
-            if is_of_hydra(error) and not is_of_system:
-                raise explain(error, overrides) from error
-            raise
-        finally:
-            if not task.codes:
-                for folder in (*claimed(), *named_folders):
-                    discard(folder)
-            _write_summary(task)
-    return _exit_code(task)
+def _in_groups_of(
+    used: list[Path],
+    held: ExitStack,
+    launcher: Any,
+    hydra_context: Any,
+    task_function: Any,
+    config: DictConfig,
+) -> Any:
+    """Hold the folder of a sweep, whose name Hydra may make only now, and launch in run groups."""
+    folder = Path(str(config.hydra.sweep.dir))
+    held.enter_context(hold(folder))
+    refuse_occupied(folder, reuse=config.sweep.reuse)
+    by_hydra = config.hydra.sweeper._target_.endswith(".BasicSweeper")
+    SweepFolder(folder).check_places(by_hydra=by_hydra)
+    used.append(folder)
+    return _in_groups(launcher, hydra_context, task_function, config)
 
 
 def _may_set_mode(flags: Sequence[str], overrides: Sequence[Override]) -> bool:

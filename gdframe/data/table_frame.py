@@ -113,9 +113,9 @@ def frame_of(raw: RawTable, choice: TableSettings) -> Frame:
             left_out
         )
         keys = dict.fromkeys(out.key for out in left_out if out.key)
-        keep = f"; to keep them, set {' and '.join(keys)}" if keys else ""
+        advice = f"; to keep them, set {' and '.join(keys)}" if keys else ""
         raise UserError(
-            f"{raw.name}: the data has no features besides the target{reasons}{keep}; its columns "
+            f"{raw.name}: the data has no features besides the target{reasons}{advice}; its columns "
             f"are {shown_columns(all_names)}; set data.separator if these are not its columns"
         )
     columns = [
