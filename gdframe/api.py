@@ -27,6 +27,7 @@ from gdframe.config.validation import check
 from gdframe.config.values import anchor, dump, plain
 from gdframe.errors import UserError, escaped
 from gdframe.observers.base import Observer
+from gdframe.runs.log import begin_launch
 from gdframe.runs.result import Result
 from gdframe.runs.run_folder import RunFolder
 from gdframe.runs.sweep_folder import SweepFolder
@@ -59,6 +60,7 @@ def train(
         >>> str(result.status), result.history["objective"].shape
         ('max_epochs', (4,))
     """
+    begin_launch()
     started = time.perf_counter()
     config = composed(overrides)
     text = config_text(config)
@@ -125,6 +127,7 @@ def sweep(
         >>> [best.settings["lr"] for best in result.configurations]
         ['0.1', '0.01']
     """
+    begin_launch()
     plugins = _prepare(overrides)
     launch = [with_plugins(word, plugins) for word in overrides]
     words = [*_experiment_sweep(launch), *launch]

@@ -28,7 +28,7 @@ from gdframe.errors import (
 )
 from gdframe.interrupt import raising
 from gdframe.runs.files import REMEDIES, NotWrittenError
-from gdframe.runs.log import configure_log
+from gdframe.runs.log import begin_launch, configure_log
 from gdframe.runs.sweep_folder import SweepFolder, sweep_of
 
 
@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     written, or memory does not suffice; one message is on standard error. 3: a single run diverged.
     130: interrupted, after saving.
     """
+    begin_launch()
     argv = list(sys.argv[1:] if arguments is None else arguments)
     # an operation of a user's component may be slow under vmap; PyTorch's warning asks for an issue
     warnings.filterwarnings("ignore", message="There is a performance drop because we have not yet")

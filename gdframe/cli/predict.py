@@ -16,10 +16,12 @@ import torch
 from gdframe.config.build import build_model, check_model, sizes_of
 from gdframe.config.construct import construct
 from gdframe.config.trusted_plugins import load_stored
+from gdframe.config.value_digests import digests_by_place, warn_of_other_values
 from gdframe.data.encoding import Encoding
 from gdframe.data.new_rows import NewRows, read_rows
 from gdframe.data.rows import Rows
 from gdframe.errors import UserError, bad_value, counted, first_line, reason_of
+from gdframe.hidden_state import undisturbed
 from gdframe.losses import Loss
 from gdframe.losses.encoded import encoded_rows
 from gdframe.metrics.tally import Tally, check_classes, metrics_of_task
@@ -77,6 +79,10 @@ def predict(
         check_model(config["model"], **sizes, tensors=tensors)
         loss = _loss(metadata, encoding.classes)
         model = build_model(config["model"], **sizes, seed=config["seed"])
+        warn_of_other_values(
+            metadata.get("constructed", {}), digests_by_place({"model": model, "loss": loss}),
+            "the predictions are of another model",
+        )  # fmt: skip
         model.to(getattr(torch, config["dtype"]))
         load_model(model, tensors)
     widest = float(max(1, sizes["features"]))
@@ -144,7 +150,8 @@ def _log_scores(task: str, loss: Loss, outputs: torch.Tensor, new: NewRows) -> N
         targets = targets - torch.from_numpy(new.encoding.shift)
     outputs = outputs[index]
     sizes = None if weights is None else torch.from_numpy(weights)
-    rows = encoded_rows(loss, Rows(outputs, targets, weights=sizes))
+    with undisturbed(loss=loss):  # the scores are of the predictions that were made
+        rows = encoded_rows(loss, Rows(outputs, targets, weights=sizes))
     tally = Tally(metrics_of_task(task), loss, rows)  # type: ignore[arg-type]
     tally.add(outputs, rows.targets)
     values = [f"{name} {value:.4g}" for name, value in tally.values().items()]

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gdframe.config.construct import construct, warn_of_own_draws
+from gdframe.config.loss_memory import warn_of_encode
 from gdframe.config.schema import standard
 from gdframe.config.validation import components, stopping_settings
 from gdframe.data.dataset import Dataset
@@ -100,6 +101,7 @@ def _build(config: Mapping[str, Any], data: Dataset) -> RunSpec:
     if not needs_no_data(config):
         loss = construct(LOSSES, config["loss"] or {"name": _fitting_loss(data)}, seed=seed)
         loss.check(data)
+        warn_of_encode(loss, data.train)
     loader: Loader = FullBatch(data.rows)
     if loss is not None:
         size = config["batch_size"]  # its default fits small tables, too

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-import numpy as np
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
-from gdframe.engines.component_difference import VALUES, first_difference
+from gdframe.config.constructed import values_of
+from gdframe.engines.component_difference import first_difference
 from gdframe.hidden_state import HiddenState
 from gdframe.randomness import Purpose, seeded
 from gdframe.registry import Registry, is_built_in
-from gdframe.runs.log import warn_once
+from gdframe.runs.log import is_first, warn_once
 
 T = TypeVar("T")
-
-OF_PYTORCH = set(vars(nn.Module()))  # hooks have a new number each time
-_built_twice: set[type] = set()
 
 
 def construct(
@@ -44,10 +40,20 @@ def construct(
         with seeded(seed, Purpose.CONSTRUCT, zlib.crc32(registry.kind.encode())):
             return registry.configured(settings, **supplied)
 
+    if registry.kind == "optimizer":
+        supplied["params"] = list(supplied["params"])
     component = build()
-    if registry.kind != "optimizer":  # which is bound to the parameters
-        warn_of_own_draws(f"{registry.kind} {settings['name']}", component, build)
+    if registry.kind == "optimizer":  # another one is bound to copies
+        supplied["params"] = [_copied(parameter) for parameter in supplied["params"]]
+    warn_of_own_draws(f"{registry.kind} {settings['name']}", component, build)
     return component
+
+
+def _copied(parameter: Tensor) -> Tensor:
+    """Return a copy of a parameter with its attributes."""
+    copy = nn.Parameter(parameter.detach().clone(), requires_grad=parameter.requires_grad)
+    vars(copy).update(vars(parameter))
+    return copy
 
 
 def warn_of_own_draws(what: str, component: object, build: Callable[[], object]) -> None:
@@ -56,12 +62,14 @@ def warn_of_own_draws(what: str, component: object, build: Callable[[], object])
     ``what`` names it. What building it again changes in its class is put back.
     """
     kind = type(component)
-    if is_built_in(kind) or kind in _built_twice:
+    if is_built_in(kind) or not is_first(("built twice", kind)):
         return
-    _built_twice.add(kind)
     with HiddenState({"class": kind}):
-        again = build()
-    pairs = zip(_values(component), _values(again), strict=False)
+        try:
+            again = build()
+        except Exception:  # of a user's constructor, which may ask for the very same parameters
+            return
+    pairs = zip(values_of(component), values_of(again), strict=False)
     place = next((n for (n, a), (_, b) in pairs if first_difference([a], [b]) is not None), None)
     if place is not None:
         warn_once(
@@ -69,21 +77,3 @@ def warn_of_own_draws(what: str, component: object, build: Callable[[], object])
             "and what no checkpoint holds is another in resumed runs and predictions; draw it by "
             "torch, NumPy or random, whose generators follow the seed"
         )
-
-
-def _values(component: object) -> Iterator[tuple[str, Any]]:
-    """Yield plain values that a component holds, and its modules, with their places."""
-    modules = component.named_modules() if isinstance(component, nn.Module) else [("", component)]
-    for path, part in modules:
-        for name, value in getattr(part, "__dict__", {}).items():
-            if isinstance(part, nn.Module) and name in ("_parameters", "_buffers"):
-                tensors = {n: t for n, t in value.items() if t is not None and not is_lazy(t)}
-                yield from ((f"{path}.{n}".lstrip("."), t.detach()) for n, t in tensors.items())
-            elif _is_plain(value) and not (isinstance(part, nn.Module) and name in OF_PYTORCH):
-                yield f"{path}.{name}".lstrip("."), value
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, (list, tuple, dict)):
-        return all(map(_is_plain, value.values() if isinstance(value, dict) else value))
-    return isinstance(value, (Tensor, np.ndarray, np.generic, *VALUES))

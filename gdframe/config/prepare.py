@@ -10,14 +10,16 @@ from torch import Tensor, nn
 
 from gdframe.config.build import build, build_diagnostics, load_data
 from gdframe.config.construct import construct
+from gdframe.config.value_digests import digests_of, warn_of_other_values
 from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.diagnostics import Diagnostics
 from gdframe.diagnostics.preflight import advice_on_curvature, advice_on_data, advice_on_rate
 from gdframe.engines.auto import build_engine
 from gdframe.engines.component_difference import first_difference
-from gdframe.errors import UserError, first_line, typed_as
+from gdframe.errors import UserError, first_line, in_words, typed_as
 from gdframe.hidden_state import undisturbed
 from gdframe.losses.base import Loss
+from gdframe.metrics.tally import follow_from_squared_error
 from gdframe.registry import LOSSES, is_built_in
 from gdframe.runs.checkpoint_file import Capture
 from gdframe.runs.log import warn_once
@@ -80,6 +82,17 @@ class PreparedRun:
             *(advice_on_data(self.spec.data, self.spec.objective) if data else []),
             *(advice_on_rate(self.diagnostics.stability) if rate and is_rate_given else []),
             *(advice_on_curvature(self.spec.objective) if curvature else []),
+            *self._advice_on_metrics(),
+        ]
+
+    def _advice_on_metrics(self) -> list[str]:
+        if self.run.engine.measures_all or self.spec.metrics is not None:
+            return []
+        names = self.spec.named_metrics
+        seldom = in_words(n for n, m in names.items() if not follow_from_squared_error({n: m}))
+        return [
+            f"{seldom} is measured at the start and at the end alone, to save time; "
+            f"metric=[{','.join(names)}] measures it at each epoch"
         ]
 
     def save(self, result: Result) -> dict[str, Any]:
@@ -96,6 +109,7 @@ class PreparedRun:
             "task": spec.data.task,
             "outputs": spec.loss.outputs(spec.data) if spec.loss else 0,
             "loss": loss if spec.loss else None,
+            **({"constructed": self.run.constructed} if self.run.constructed else {}),
         }
         _warn_of_unsaved(spec.loss, loss, spec.seed)
         _warn_of_left_out(spec.model)
@@ -157,7 +171,7 @@ def prepare(
     spec, diagnostics = build(config, load), build_diagnostics(config)
     with typed_as({"max_points": "logging.max_points"}):
         run = Run(spec, diagnosis=diagnostics, max_points=config["logging"]["max_points"])
-    run.lr_reason = lr_reason
+    run.lr_reason, run.constructed = lr_reason, digests_of(spec)
     return PreparedRun(config, run, diagnostics, folder)
 
 
@@ -185,6 +199,8 @@ def make_group(
     for item, capture in zip(prepared, captures, strict=False):
         if capture is None:
             continue
+        before = capture.facts.get("constructed", {})
+        warn_of_other_values(before, item.run.constructed, "the resumed run is another one")
         try:
             item.run.restore(capture)
         except UserError:

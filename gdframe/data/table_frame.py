@@ -115,8 +115,8 @@ def frame_of(raw: RawTable, choice: TableSettings) -> Frame:
         keys = dict.fromkeys(out.key for out in left_out if out.key)
         advice = f"; to keep them, set {' and '.join(keys)}" if keys else ""
         raise UserError(
-            f"{raw.name}: the data has no features besides the target{reasons}{advice}; its columns "
-            f"are {shown_columns(all_names)}; set data.separator if these are not its columns"
+            f"{raw.name}: the data has no features besides the target{reasons}{advice}; its columns"
+            f" are {shown_columns(all_names)}; set data.separator if these are not its columns"
         )
     columns = [
         describe(c, 1 << 62 if c.name in categorical else choice.max_categories, hashed=hashed)

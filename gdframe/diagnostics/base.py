@@ -81,10 +81,12 @@ class FailSafe(Diagnosis):
 
     Args:
         diagnosis: the diagnosis to wrap.
+        tolerance: of the run, for the diagnosis.
     """
 
-    def __init__(self, diagnosis: Diagnosis) -> None:
+    def __init__(self, diagnosis: Diagnosis, tolerance: float = math.nan) -> None:
         self._diagnosis = diagnosis
+        diagnosis.tolerance = tolerance
         self._columns: tuple[str, ...] = ()
         self._missing: dict[str, str] = {}
 

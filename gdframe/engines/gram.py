@@ -36,7 +36,7 @@ from gdframe.engines.untrained_values import constants_of
 from gdframe.engines.verification import check_evaluations, check_steps, runs_to_check
 from gdframe.loaders.base import Loader
 from gdframe.losses.base import Loss, encodes_by_default
-from gdframe.metrics.tally import Tally, from_squared_error
+from gdframe.metrics.tally import Tally, follow_from_squared_error, from_squared_error
 from gdframe.objective import Evaluation
 from gdframe.randomness import Purpose, derive, restored_generators, seed_generators
 from gdframe.registry import ENGINES, is_built_in
@@ -273,7 +273,8 @@ class Gram(Engine):
             squared = math.inf if squared > self._largest_error else squared
             loss = squared / expansion.terms
             tally = self.runs[run].tally(self.data, rows)
-            is_asked = bool(tally.metrics) and (whole or self.measures_all)
+            needs_rows = whole and not follow_from_squared_error(tally.metrics)
+            is_asked = bool(tally.metrics) and (needs_rows or self.measures_all)
             if is_asked and run not in self.retired:
                 metrics = self._metrics(run, tally)
             else:

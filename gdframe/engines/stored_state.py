@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gdframe.engines.base import Problem
+from gdframe.engines.component_difference import first_difference
 from gdframe.optimizers.base import BOOKKEEPING, Optimizer, State
 from gdframe.optimizers.tensors import restored
 from gdframe.randomness import Purpose, seeded
@@ -21,8 +23,8 @@ NUMBER = "number."
 """Begins the name of a value that an optimizer of another library keeps as a Python number."""
 
 GROUPS, SHARED, TRAINED = "optimizer.groups", "optimizer.shared", "model trained"
-"""Names of what optimizers of other libraries keep in parameter groups, and in their state for no
-single parameter; and of which parameters are trained, where that has changed."""
+"""Names of what optimizers keep in parameter groups besides their settings, and in their state for
+no single parameter; and of which parameters are trained, where that has changed."""
 
 
 def read_state(run: Problem) -> dict[str, Tensor]:
@@ -42,12 +44,19 @@ def read_state(run: Problem) -> dict[str, Tensor]:
             name = f"optimizer.{index}.{NUMBER if is_number else ''}{key}"
             dtype = torch.float64 if isinstance(value, float) else None
             values[name] = torch.as_tensor(value, dtype=dtype) if is_number else value
-    if not isinstance(optimizer, Optimizer):
+    if _may_change_groups(optimizer):
         values[GROUPS] = _values_in_groups(optimizer)
-        state: dict[Any, Any] = optimizer.state
-        if shared := {key: v for key, v in state.items() if isinstance(key, str)}:
-            values[SHARED] = shared
+    state: dict[Any, Any] = optimizer.state
+    if shared := {key: v for key, v in state.items() if isinstance(key, str)}:
+        values[SHARED] = shared
     return pack(values)
+
+
+def _may_change_groups(optimizer: torch.optim.Optimizer) -> bool:
+    """Return whether steps of an optimizer may change its settings: a pure rule cannot."""
+    has_rule_alone = inspect.unwrap(type(optimizer).step) is inspect.unwrap(Optimizer.step)
+    attached = [n for n, v in vars(optimizer).items() if n == "step" or ("_hooks" in n and v)]
+    return not has_rule_alone or bool(attached)
 
 
 def write_state(run: Problem, state: Mapping[str, Tensor]) -> None:
@@ -68,21 +77,49 @@ def write_state(run: Problem, state: Mapping[str, Tensor]) -> None:
 
 
 def held_places(run: Problem) -> set[str]:
-    """Return what ``read_state`` reads, as paths of ``HiddenState``."""
+    """Return what ``read_state`` reads, as paths of ``HiddenState``, but for extra state."""
     model, groups = run.objective.model, _values_in_groups(run.optimizer)
-    names = [*model.state_dict()]
-    for path, module in _with_extra_state(model).items():
-        names += [f"{path}.{name}".lstrip(".") for name in vars(module)]
-    return {f"model.{name}" for name in names} | {
+    return {f"model.{name}" for name in (*model.state_dict(), *_recomputed(model))} | {
         f"optimizer.param_groups[{index}][{name!r}]"
         for index, group in enumerate(groups)
         for name in ("params", "lr", *group)
     }
 
 
-def places_of_extra_state(model: nn.Module) -> set[str]:
-    """Return the modules whose attributes ``read_state`` reads, as paths of ``HiddenState``."""
-    return {f"model.{path}".rstrip(".") for path in _with_extra_state(model)}
+def _recomputed(model: nn.Module) -> list[str]:
+    """Return the attributes that utilities of PyTorch compute anew before each call of a module."""
+    hooks = ((path, h) for path, m in model.named_modules() for h in m._forward_pre_hooks.values())
+    return [
+        f"{path}.{getattr(hook, 'name', getattr(hook, '_tensor_name', ''))}".lstrip(".")
+        for path, hook in hooks
+        if type(hook).__module__.startswith("torch.nn.utils.")
+    ]
+
+
+def has_extra_state(model: nn.Module) -> bool:
+    """Return whether a module returns more than tensors for its ``state_dict``."""
+    return bool(_with_extra_state(model))
+
+
+def places_of_extra_state(model: nn.Module, unchanged: nn.Module) -> tuple[set[str], set[str]]:
+    """Return what extra state brings back, as paths of ``HiddenState``: attributes, and modules.
+
+    Args:
+        model: a module, maybe trained.
+        unchanged: a copy of it from before; it gets the state of ``model``.
+
+    Raises:
+        Exception: the module cannot load its own state.
+    """
+    _load_model(unchanged, model.state_dict())
+    others, attributes, whole = _with_extra_state(unchanged), set(), set()
+    for path, module in _with_extra_state(model).items():
+        place = f"model.{path}".rstrip(".")
+        here, there = vars(module), vars(others[path])
+        back = [n for n in here if n in there and first_difference(here[n], there[n]) is None]
+        attributes |= {f"{place}.{name}" for name in back}
+        whole |= {place} if len(back) == len(here) == len(there) else set()
+    return attributes, whole
 
 
 def _with_extra_state(model: nn.Module) -> dict[str, nn.Module]:

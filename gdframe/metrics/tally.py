@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -236,7 +236,16 @@ def from_squared_error(
     """Return the metrics that follow from the squared error alone; NaN for the others."""
     return {
         name: metric.from_sums([squared], rows.measured)
-        if isinstance(metric, SumMetric) and metric.sums == (squared_error,)
+        if _is_of_squared_error(metric)
         else math.nan
         for name, metric in metrics.items()
     }
+
+
+def follow_from_squared_error(metrics: Mapping[str, Metric]) -> bool:
+    """Return whether all metrics follow from the squared error alone."""
+    return all(map(_is_of_squared_error, metrics.values()))
+
+
+def _is_of_squared_error(metric: Metric) -> TypeGuard[SumMetric]:
+    return isinstance(metric, SumMetric) and metric.sums == (squared_error,)

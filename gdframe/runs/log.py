@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections.abc import Hashable
 from contextlib import suppress
-from functools import cache
 from typing import TextIO
 
 from gdframe.errors import printable, shortened
@@ -36,10 +36,25 @@ def configure_log(stream: TextIO | None = None) -> None:
     logging.getLogger("gdframe").setLevel(logging.INFO)
 
 
-@cache
+_seen: set[Hashable] = set()
+
+
+def begin_launch() -> None:
+    """Begin a run or a sweep of its own: what an earlier one warned of is told again."""
+    _seen.clear()
+
+
+def is_first(key: Hashable) -> bool:
+    """Return whether a launch asks about a key for the first time."""
+    is_new = key not in _seen
+    _seen.add(key)
+    return is_new
+
+
 def warn_once(text: str) -> None:
-    """Log a warning; once for all runs of a process, such as those of a sweep."""
-    logging.getLogger("gdframe").warning("warning: %s", text)
+    """Log a warning; once for all runs of a launch, such as those of a sweep."""
+    if is_first(text):
+        logging.getLogger("gdframe").warning("warning: %s", text)
 
 
 def add_log(folder: Folder) -> None:

@@ -32,7 +32,7 @@ def pack(values: Mapping[str, Any]) -> dict[str, Tensor]:
     packed, plain, inner = dict[str, Tensor](), dict[str, Any](), list[Tensor]()
     for name, value in values.items():
         if isinstance(value, Tensor):
-            packed[name] = value.detach().clone()
+            packed[name] = _copied(value)
             continue
         try:
             plain[name] = _encoded(value, inner)
@@ -44,7 +44,7 @@ def pack(values: Mapping[str, Any]) -> dict[str, Tensor]:
     if plain:
         text = bytearray(json.dumps(plain), "ascii")
         packed[TEXT] = torch.frombuffer(text, dtype=torch.uint8)
-        packed |= {f"{TEXT}.{i}": value.detach().clone() for i, value in enumerate(inner)}
+        packed |= {f"{TEXT}.{i}": _copied(value) for i, value in enumerate(inner)}
     return packed
 
 
@@ -74,6 +74,13 @@ def can_pack(value: Any) -> bool:
     except (TypeError, RecursionError):
         return False
     return True
+
+
+def _copied(value: Tensor) -> Tensor:
+    """Return a copy whose values lie in a row, as files hold them."""
+    if value.layout != torch.strided:
+        return value.detach().clone()
+    return value.detach().clone(memory_format=torch.contiguous_format)
 
 
 def _encoded(value: Any, inner: list[Tensor]) -> Any:

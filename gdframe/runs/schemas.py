@@ -282,6 +282,7 @@ class CheckpointFacts(TypedDict):
     engine: str
     engine_reason: str
     lr_reason: NotRequired[str]
+    constructed: NotRequired[dict[Text, Text]]
 
 
 class ModelMetadata(TypedDict):
@@ -291,4 +292,5 @@ class ModelMetadata(TypedDict):
     encoding: StoredEncoding
     task: str
     outputs: Count
+    constructed: NotRequired[dict[Text, Text]]
     loss: Component | None

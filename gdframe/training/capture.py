@@ -72,6 +72,7 @@ def capture(run: Run) -> Capture:
         "engine": run.engine_name,
         "engine_reason": run.engine_reason,
         "lr_reason": run.lr_reason,
+        **({"constructed": dict(run.constructed)} if run.constructed else {}),
     }
     return Capture(tensors, facts)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
+from contextlib import suppress
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from gdframe.engines.stored_state import held_places, places_of_extra_state
-from gdframe.hidden_state import HiddenState, with_state
+from gdframe.engines.stored_state import has_extra_state, held_places, places_of_extra_state
+from gdframe.hidden_state import HiddenState, undisturbed, with_state
 from gdframe.runs.log import warn_once
 from gdframe.training.run_spec import RunSpec
 
@@ -39,6 +41,7 @@ class ChangingComponents:
         others = {"schedule": spec.schedule, "loader": spec.loader}
         self._components = with_state({**spec.problem.components, **others})
         self._at_start: HiddenState | None = None
+        self._unchanged: nn.Module | None = None
 
     def copied(self) -> HiddenState:
         """Return a copy of the state of every component that a step calls, without globals."""
@@ -55,6 +58,9 @@ class ChangingComponents:
                 components |= {
                     f"model parameter {name}": vars(parameter) for name, parameter in named
                 }
+            if self._components and has_extra_state(self._spec.model):
+                with suppress(Exception):  # of a user's model, which may not be copied
+                    self._unchanged = copy.deepcopy(self._spec.model)
             self._at_start = HiddenState(
                 components, draws=False, skip=[*self._held(), self._spec.data]
             )
@@ -83,7 +89,11 @@ class ChangingComponents:
         return held + [v for v in model.state_dict().values() if isinstance(v, Tensor)]
 
     def _unsaved(self) -> Iterator[str]:
-        held, whole = held_places(self._spec.problem), places_of_extra_state(self._spec.model)
+        held, whole = held_places(self._spec.problem), set[str]()
+        if self._unchanged is not None:
+            with suppress(Exception), undisturbed(model=self._spec.model):  # of a user's model
+                attributes, whole = places_of_extra_state(self._spec.model, self._unchanged)
+                held |= attributes
         for place in self._at_start.changes() if self._at_start else ():
             if place not in whole and not any(
                 place == h or place.startswith((f"{h}.", f"{h}[")) for h in held

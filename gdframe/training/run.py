@@ -49,12 +49,12 @@ class Run:
         history: what was measured so far.
         memories: what each stopping rule remembers.
         best: for each rule that keeps the best parameters, where they are.
-        components_at_build: copy of them, to notice changes before ``fit()``; None on the command
-            line.
+        components_at_build: copies from before ``fit()``; None on the command line.
         executed: steps executed, also those that a return to better parameters undid.
         engine: executes the run; set by ``seat``.
         index: which of the engine's runs this is.
         lr_reason: why ``lr=auto`` chose the learning rate; else empty.
+        constructed: digests of what users' components held when they were built.
 
     Raises:
         UserError: ``max_points`` is below 1, or an observer is no Observer.
@@ -77,9 +77,7 @@ class Run:
             raise bad_value(f"max_points={max_points}", "a whole number of at least 1")
         self.spec = spec
         self.observers = observers
-        diagnosis = diagnosis or Diagnosis()
-        diagnosis.tolerance = spec.stopping.least_decrease
-        self.diagnosis = FailSafe(diagnosis)
+        self.diagnosis = FailSafe(diagnosis or Diagnosis(), spec.stopping.least_decrease)
         self.diagnosis.begin(spec.problem, spec.data, spec.loader, spec.epochs)
         total_steps = spec.epochs * spec.loader.steps_per_epoch
         self.history = History(max_points=max_points, total_steps=total_steps)
@@ -92,7 +90,7 @@ class Run:
         self.seconds_before = 0.0
         self.observer_states: dict[str, Tensor] = {}
         self.components_at_build: HiddenState | None = None
-        self._is_advised, self.lr_reason = False, ""
+        self._is_advised, self.lr_reason, self.constructed = False, "", dict[str, str]()
         self._stopwatch: SharedStopwatch | None = None
 
     @property
@@ -106,8 +104,10 @@ class Run:
 
     @property
     def _needs_all_metrics(self) -> bool:
-        """Return whether a component may read any column of the history."""
-        return self.spec.stopping.reads_metrics or not all(map(is_built_in, self.observers))
+        """Return whether the run ends, or a user has named metrics, or a component may read any."""
+        is_asked = self.spec.metrics is not None or self.spec.stopping.reads_metrics
+        is_end = self.step >= self.epochs * self.clock.steps_per_epoch
+        return is_end or is_asked or not all(map(is_built_in, self.observers))
 
     @property
     def clock(self) -> Clock:

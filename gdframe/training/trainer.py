@@ -25,6 +25,7 @@ from gdframe.observers.base import Observer
 from gdframe.penalties.base import Penalty
 from gdframe.registry import ENGINES
 from gdframe.runs.files import NotWrittenError
+from gdframe.runs.log import begin_launch
 from gdframe.runs.result import Result
 from gdframe.schedules import Schedule
 from gdframe.stopping import Status, Stopping, StoppingRule, Verdict
@@ -188,6 +189,7 @@ class Trainer:
         diagnosis: Diagnosis | None = None,
         lr: str | None = None,
     ) -> None:
+        begin_launch()
         named = None if metrics is None else named_metrics(check_list("metrics", metrics))
         spec = RunSpec(
             model, loss, optimizer, loader, data, penalty, schedule, _stopping(stopping), named,

@@ -15,6 +15,7 @@ from torch import nn
 import gdframe as gd
 from gdframe.config import construct
 from gdframe.errors import UserError
+from gdframe.runs.log import begin_launch
 
 DRAWS = {
     "torch": lambda n: torch.randperm(n).tolist(),
@@ -154,9 +155,8 @@ class Holder(nn.Module):
 
 
 @pytest.mark.parametrize("draw", OWN)
-def test_what_an_own_generator_draws_is_named(caplog, monkeypatch, draw):
-    monkeypatch.setattr(construct, "_built_twice", set())
-    construct.warn_once.cache_clear()
+def test_what_an_own_generator_draws_is_named(caplog, draw):
+    begin_launch()
     model = Holder(OWN[draw](9))
     construct.warn_of_own_draws("model mine", model, lambda: Holder(OWN[draw](9)))
     assert "model mine: value has another value" in caplog.text
@@ -183,8 +183,8 @@ class Draws(nn.Module):
         self.nothing = object()
 
 
-def test_what_differs_without_a_draw_is_not_named(caplog, monkeypatch):
-    monkeypatch.setattr(construct, "_built_twice", set())
+def test_what_differs_without_a_draw_is_not_named(caplog):
+    begin_launch()
 
     def build():
         with gd.seeded(0, gd.Purpose.INITIALIZE):
@@ -194,8 +194,8 @@ def test_what_differs_without_a_draw_is_not_named(caplog, monkeypatch):
     assert not caplog.records
 
 
-def test_a_constructor_that_counts_in_its_class_counts_once(monkeypatch):
-    monkeypatch.setattr(construct, "_built_twice", set())
+def test_a_constructor_that_counts_in_its_class_counts_once():
+    begin_launch()
 
     class Counts:
         built = 0

@@ -16,7 +16,7 @@ from others import (
 )
 
 import gdframe as gd
-from gdframe.runs.log import warn_once
+from gdframe.runs.log import begin_launch
 
 
 class CountingLoss(gd.MSE):
@@ -81,7 +81,7 @@ class ScaledWeight(torch.nn.Linear):
 
 @pytest.fixture
 def warnings(caplog):
-    warn_once.cache_clear()
+    begin_launch()
     return lambda: [r.message for r in caplog.records if "checkpoints do not hold" in r.message]
 
 

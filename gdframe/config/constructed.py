@@ -1,0 +1,87 @@
+"""The values that a user's component holds, so that it can be compared with another."""
+
+from __future__ import annotations
+
+import functools
+import random
+import types
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from gdframe.engines.component_difference import VALUES
+from gdframe.hidden_state.transparency import is_library
+
+OF_LIBRARIES = {*vars(nn.Module()), *vars(torch.optim.SGD([torch.zeros(1)]))}
+"""Attributes of PyTorch's classes; hooks, for instance, have a new number each time."""
+
+DEEPEST = 3
+"""Most objects inside each other that are looked at."""
+
+
+def values_of(component: object, *, saved: bool = True) -> Iterator[tuple[str, Any]]:
+    """Yield plain values that a component holds, with their places.
+
+    They are in its attributes, its modules, objects of users' classes, functions that close over
+    them, and random generators, whose state stands for them.
+
+    Args:
+        component: of a user.
+        saved: whether to yield the parameters and buffers that its ``state_dict`` holds, too.
+    """
+    if isinstance(component, torch.optim.Optimizer):
+        for index, group in enumerate(component.param_groups):
+            for name in group.keys() - {"params"}:
+                yield from _inside(f"param_groups[{index}][{name!r}]", group[name], 0)
+    modules = component.named_modules() if isinstance(component, nn.Module) else [("", component)]
+    for path, part in modules:
+        if path and is_library(type(part)) and not saved:
+            continue
+        for name, value in getattr(part, "__dict__", {}).items():
+            if isinstance(part, nn.Module) and name in ("_parameters", "_buffers"):
+                tensors = {n: t for n, t in value.items() if t is not None and not is_lazy(t)}
+                kept = tensors if saved else {}
+                yield from ((f"{path}.{n}".lstrip("."), t.detach()) for n, t in kept.items())
+            elif name not in OF_LIBRARIES or not isinstance(
+                part, (nn.Module, torch.optim.Optimizer)
+            ):
+                yield from _inside(f"{path}.{name}".lstrip("."), value, 0)
+
+
+def _inside(place: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
+    """Yield the plain values in a value."""
+    if _is_plain(value):
+        yield place, value
+    elif depth == DEEPEST or isinstance(value, (nn.Module, random.SystemRandom, type)):
+        return
+    elif isinstance(value, np.random.Generator):
+        yield place, _plain_state(value.bit_generator.state)
+    elif isinstance(value, torch.Generator):
+        yield place, value.get_state()
+    elif isinstance(value, random.Random):
+        yield place, value.getstate()
+    elif isinstance(value, types.FunctionType):
+        for cell in value.__closure__ or ():
+            yield from _inside(place, cell.cell_contents, depth + 1)
+    elif isinstance(value, functools.partial):
+        yield from _inside(place, [*value.args, *value.keywords.values()], depth + 1)
+    elif isinstance(value, (list, tuple, dict)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _inside(place, item, depth + 1)
+    elif not is_library(type(value)):
+        for name, item in getattr(value, "__dict__", {}).items():
+            yield from _inside(f"{place}.{name}", item, depth + 1)
+
+
+def _plain_state(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: _plain_state(v) if isinstance(v, dict) else v for k, v in state.items()}
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, (list, tuple, dict)):
+        return all(map(_is_plain, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, (Tensor, np.ndarray, np.generic, *VALUES))
