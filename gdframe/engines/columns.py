@@ -115,6 +115,7 @@ class RecordedColumns(Columns):
         """Return the parameters; a copy only where they are not in float64."""
         return self._parameter_columns.astype(np.float64, copy=False)
 
+    @np.errstate(all="ignore")  # values that are not finite are valid results
     def descend(self, gradient: Array, rates: NDArray[np.float64] | Tensor) -> None:
         """Apply the recorded update rule once."""
         rates = np.asarray(rates)

@@ -135,7 +135,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         expected = self.dtype if is_coordinate else torch.float64
         if dtype != expected:
             what = "coordinates" if is_coordinate else "counters or settings"
-            raise NotElementwiseError(f"it computes {what} in {dtype}, not in {expected}")
+            numbers = (
+                "; two numbers alone, as in torch.where(a, 0.5, 1.0), have that type: make one "
+            )
+            hint = f"{numbers}a tensor of the parameters' type" if is_coordinate else ""
+            raise NotElementwiseError(f"it computes {what} in {dtype}, not in {expected}{hint}")
 
     def _checked(self, node: Node, like: Tensor) -> Node:
         """Return the node, after checking that its operands have one shape."""
