@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
 
 from gdframe.config.override_syntax import parse
+from gdframe.data.lack_of_features import lack_of_features, reasons_of
 from gdframe.data.reader import RawTable, read_file
 from gdframe.data.reading.arrays import kind_of, missing_in, numbers
 from gdframe.data.reading.layout import Layout
-from gdframe.data.reading.typed import TypedColumn, typed
+from gdframe.data.reading.typed import typed
+from gdframe.data.reading.typed_column import TypedColumn
 from gdframe.data.target import read_target
-from gdframe.data.unfit_columns import suspected_sentinel, why_left_out
+from gdframe.data.unfit_columns import LeftOut, Rules, suspected_sentinel, why_left_out
 from gdframe.errors import (
     UserError,
     bad_value,
@@ -60,19 +62,26 @@ def profile(path: str, settings: Sequence[str] = ()) -> str:
     columns, errors = [], dict[str, str]()
     for name in raw.names:
         try:
-            columns.append(typed(name, raw.columns[name], raw.layout, text=name in categorical))
+            is_text = name in categorical or name in raw.nominal
+            columns.append(typed(name, raw.columns[name], raw.layout, text=is_text, codes=True))
         except UserError as error:
             errors[name] = str(error)
+    rules = Rules(limit, has_corner=raw.has_corner)
     lines = [
         f"{raw.name}: {counted(raw.rows, 'row')}, "
         f"{counted(len(raw.columns), 'column')}",
-        *raw.notes, *map(shortened, _table(columns, raw, limit)), *errors.values(),
+        *raw.notes, *map(shortened, _table(columns, raw, rules)), *errors.values(),
         *(note for column in columns for note in column.notes),
         *(note for column in columns if (note := suspected_sentinel(column))),
     ]  # fmt: skip
     words = [word for word in settings if "=" in word]
-    commands = _commands(path, columns, words)
-    return "\n".join([*lines, "", "to train:", *(f"  {command}" for command in commands)])
+    places = {name: place for place, name in enumerate(raw.names)}
+
+    def lacks(target: TypedColumn) -> list[LeftOut] | None:
+        are_named = bool({*categorical, *errors} - {target.name})  # features whatever they hold
+        return None if are_named else lack_of_features(target, columns, places, rules)
+
+    return "\n".join([*lines, "", "to train:", *_commands(path, columns, words, lacks)])
 
 
 def _settings(words: Sequence[str]) -> dict[str, Any]:
@@ -95,13 +104,13 @@ def _settings(words: Sequence[str]) -> dict[str, Any]:
     return chosen
 
 
-def _table(columns: Sequence[TypedColumn], raw: RawTable, limit: int) -> list[str]:
+def _table(columns: Sequence[TypedColumn], raw: RawTable, rules: Rules) -> list[str]:
     """Return a line for each column: its number, name, kind, missing values and range."""
     places = {name: place for place, name in enumerate(raw.names)}
     rows = [("", "column", "holds", "missing", "values")]
     for column in columns[:MOST_COLUMNS_SHOWN]:
         place = places[column.name]
-        reason = why_left_out(column, place, limit)
+        reason = why_left_out(column, place, rules)
         shown = _values(column) + (f"  <- left out: {reason.reason}" if reason else "")
         absent = missing_in(column.values)
         rows.append(
@@ -146,8 +155,20 @@ def _values(column: TypedColumn) -> str:
     return f"{low:.6g} to {high:.6g}, mean {array.mean():.4g}"
 
 
-def _commands(path: str, columns: Sequence[TypedColumn], settings: Sequence[str]) -> list[str]:
-    """Return the command for each column that could be the target, the likeliest first."""
+def _commands(
+    path: str,
+    columns: Sequence[TypedColumn],
+    settings: Sequence[str],
+    lacks: Callable[[TypedColumn], list[LeftOut] | None],
+) -> list[str]:
+    """Return the command for each column that could be the target, the likeliest first.
+
+    Args:
+        path: of the table.
+        columns: of the table.
+        settings: overrides that the commands repeat.
+        lacks: returns for a target why no other column can be a feature, or None.
+    """
     usable = [
         column for column in columns
         if column.content in ("text", "number", "boolean")
@@ -156,16 +177,24 @@ def _commands(path: str, columns: Sequence[TypedColumn], settings: Sequence[str]
     named = [column for column in usable if TARGET_NAMES.fullmatch(column.name)]
     last = usable[-1:] if usable else []
     first = [column for column in usable[:1] if column.content == "text"]
-    commands = []
+    commands, reasons = list[str](), list[str]()
     for column in {column.name: column for column in (*named, *last, *first)}.values():
         task = _task(column)
         if not task:
             continue
+        left_out = lacks(column)
+        more = ["data.text=hash"] * any(out.has_words for out in left_out or ())
+        if left_out is not None and not more:
+            reasons.append(
+                f"  none to predict '{column.name}': no other column can be a feature"
+                f"{reasons_of(left_out)}"
+            )
+            continue
         target = f"data.target={override_value(column.name)}"
-        words = ["data=table", f"data.path={override_value(path)}", target, *settings]
-        commands.append(f"python -m gdframe {' '.join(map(shell_word, words))}  # {task}")
-    return commands[:MOST_COMMANDS] or [
-        "name the column to predict: python -m gdframe data=table data.path=... data.target=..."
+        words = ["data=table", f"data.path={override_value(path)}", target, *more, *settings]
+        commands.append(f"  python -m gdframe {' '.join(map(shell_word, words))}  # {task}")
+    return [*commands[:MOST_COMMANDS], *reasons] or [
+        "  name the column to predict: python -m gdframe data=table data.path=... data.target=..."
     ]
 
 

@@ -44,13 +44,20 @@ def parts_of(seconds: NDArray[np.float64], parts: Sequence[str]) -> NDArray[np.f
 
 
 def varying_parts(seconds: NDArray[np.float64]) -> tuple[str, ...]:
-    """Return the parts that vary over the dates and do not follow from the time alone."""
+    """Return the parts that vary over the dates and do not follow from the time alone.
+
+    The weekday of dates that all begin a month, such as those of quarters, tells nothing.
+    """
     present = seconds[~np.isnan(seconds)]
     values = parts_of(present, PARTS)
     days = values[:, -1]
+    dates = np.floor(days).astype("datetime64[D]")
+    begin_months = bool((dates == dates.astype("datetime64[M]")).all())
     chosen = []
     for place, part in enumerate(PARTS[:-1]):
         column = values[:, place]
+        if part == "weekday" and begin_months:
+            continue
         if len(column) and column.min() < column.max():
             with np.errstate(invalid="ignore"):
                 alike = abs(np.corrcoef(column, days)[0, 1])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gdframe.data.reading.typed import TypedColumn
+from gdframe.data.reading.typed_column import TypedColumn
 from gdframe.errors import UserError
 
 

@@ -12,13 +12,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gdframe.data.calendar_parts import varying_parts
-from gdframe.data.frame import Column, first_rows
+from gdframe.data.frame import ABSENT, Column, first_rows
 from gdframe.data.label_text import key_of
+from gdframe.data.list_override import list_override
 from gdframe.data.reading.arrays import is_text, kind_of, numbers
 from gdframe.data.reading.layout import Layout
-from gdframe.data.reading.typed import TypedColumn, reread, typed
-from gdframe.data.unfit_columns import FEW_ROWS, IDENTIFIER
-from gdframe.errors import UserError, counted, in_words, override_value, printable
+from gdframe.data.reading.typed import reread, typed
+from gdframe.data.reading.typed_column import TypedColumn
+from gdframe.data.row_names import FEW_ROWS, IDENTIFIER
+from gdframe.errors import UserError, counted, in_words, printable
 
 log = logging.getLogger("gdframe")
 
@@ -44,7 +46,7 @@ def describe(column: TypedColumn, max_categories: int, *, hashed: bool = False) 
     if column.content == "unusable":
         raise UserError(
             f"column '{name}' is of type {kind_of(values)}: expected numbers, true/false, dates or "
-            f"text; convert it, or leave it out with data.exclude=[{override_value(name)}]"
+            f"text; convert it, or leave it out with {list_override('data.exclude', name)}"
         )
     if column.content == "text":
         categories = sorted(text for text in values.dictionary.to_pylist() if text is not None)
@@ -55,8 +57,8 @@ def describe(column: TypedColumn, max_categories: int, *, hashed: bool = False) 
             raise UserError(
                 f"column '{name}' has {len(categories)} different texts in {len(values)} rows, "
                 f"more than data.max_categories={max_categories}: leave it out with "
-                f"data.exclude=[{override_value(name)}], take its words with "
-                "data.text=hash, or raise the limit"
+                f"{list_override('data.exclude', name)}, take its words with "
+                f"data.text=hash, or set data.max_categories={len(categories)}"
             )
         return Column(name, "category", tuple(categories), least_scale=INDICATOR)
     array = numbers(values)
@@ -123,7 +125,7 @@ def _example(column: TypedColumn) -> str:
 
 
 def _codes(column: Column, typed_column: TypedColumn, unknown_is_missing: bool) -> NDArray[Any]:
-    """Return the index of each row's category, (rows,); -1 for missing ones."""
+    """Return the index of each row's category, (rows,); -1 for missing ones without a category."""
     array = typed_column.values
     if not is_text(array):
         raise UserError(f"column '{column.name}' is of type {kind_of(array)}: expected text")
@@ -131,8 +133,9 @@ def _codes(column: Column, typed_column: TypedColumn, unknown_is_missing: bool) 
     alike = {key_of(text): place for place, text in reversed(list(enumerate(column.categories)))}
     texts = array.dictionary.to_pylist()
     places = [exact.get(text, alike.get(key_of(text), -2)) for text in texts]
+    absent = exact.get(ABSENT, -1)
     indices = array.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
-    codes: NDArray[np.int32] = np.array([*places, -1], dtype=np.int32)[indices]
+    codes: NDArray[np.int32] = np.array([*places, absent], dtype=np.int32)[indices]
     bad = np.flatnonzero(codes == -2)
     if len(bad):
         example = repr(texts[indices[bad[0]]])
@@ -140,14 +143,14 @@ def _codes(column: Column, typed_column: TypedColumn, unknown_is_missing: bool) 
             raise UserError(
                 f"column '{column.name}' has the category {printable(example)}, which the training "
                 f"data does not have, first in {first_rows(bad)}: expected one of "
-                f"{in_words(column.categories)}"
+                f"{in_words(filter(None, column.categories))}"
             )
         log.warning(
             "warning: column '%s': %s that the training data does not have, such as %s, first in "
             "%s: treated as missing; --strict refuses them", printable(column.name),
             counted(len(bad), "value"), printable(example), first_rows(bad),
         )  # fmt: skip
-        codes[bad] = -1
+        codes[bad] = absent
     return codes
 
 

@@ -13,6 +13,9 @@ from gdframe.data.calendar_parts import parts_of
 
 Kind = Literal["number", "boolean", "category", "date", "words"]
 
+ABSENT = ""
+"""Category of missing values, in a column of one text; no text of a file is empty."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -44,7 +47,7 @@ class Column:
         """Names of the numeric features of the column: one, or one for each category or part."""
         if self.kind in ("number", "boolean"):
             return [self.name]
-        return [f"{self.name}={category}" for category in self.categories]
+        return [f"{self.name}={category or '(missing)'}" for category in self.categories]
 
 
 @dataclass(frozen=True)

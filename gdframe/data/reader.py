@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import datetime
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,7 +16,6 @@ import pyarrow as pa
 from gdframe.data.reading.arff import is_arff, read_arff
 from gdframe.data.reading.arrays import plain
 from gdframe.data.reading.columnar import (
-    read_excel,
     read_feather,
     read_json,
     read_npz,
@@ -26,7 +24,8 @@ from gdframe.data.reading.columnar import (
     size_of_parquet,
 )
 from gdframe.data.reading.compressed import text_stream
-from gdframe.data.reading.delimited import parse_text
+from gdframe.data.reading.delimited import ParsedText, parse_text
+from gdframe.data.reading.excel import cell_text, read_excel
 from gdframe.data.reading.file_kind import kind_of_file
 from gdframe.data.reading.layout import Layout
 from gdframe.data.reading.named_files import files_of
@@ -51,6 +50,8 @@ class RawTable:
         layout: how the file's text is a table, complete.
         given: what of it the user has set.
         notes: on how it was read, a sentence each.
+        nominal: columns that the file declares to hold categories.
+        has_corner: whether a header names all columns but the first.
     """
 
     name: str
@@ -58,12 +59,21 @@ class RawTable:
     layout: Layout = field(default_factory=Layout)
     given: Layout = field(default_factory=Layout)
     notes: tuple[str, ...] = ()
+    nominal: tuple[str, ...] = ()
+    has_corner: bool = False
 
     @classmethod
     def of(cls, name: str, table: pa.Table, layout: Layout, notes: Sequence[str] = ()) -> RawTable:
         """Return the columns of a table of Arrow."""
         columns = dict(zip(table.column_names, table.columns, strict=True))
         return cls(name, columns, layout, notes=tuple(notes))
+
+    @classmethod
+    def of_text(cls, name: str, parsed: ParsedText) -> RawTable:
+        """Return the columns of parsed text."""
+        return cls(
+            name, parsed.columns, parsed.layout, notes=parsed.notes, has_corner=parsed.has_corner
+        )
 
     @property
     def rows(self) -> int:
@@ -123,7 +133,9 @@ def read_file(
     table = pa.concat_tables(tables).unify_dictionaries()
     notes = (*parts[0].notes, f"{len(files):,} files read")
     raw = RawTable.of(str(path), table, parts[0].layout, notes)
-    return replace(raw, given=layout)
+    nominal = tuple(n for n in names if any(n in part.nominal for part in parts))
+    has_corner = all(part.has_corner for part in parts)
+    return replace(raw, given=layout, nominal=nominal, has_corner=has_corner)
 
 
 def _as_text(table: pa.Table, names: Sequence[str]) -> pa.Table:
@@ -207,6 +219,8 @@ def _read_kind(
 ) -> RawTable:
     if kind == "excel":
         return _from_excel(file, layout, text, known)
+    if layout.sheet is not None and not known:  # a file to predict may be of another format
+        raise UserError(f"data.sheet={layout.sheet}: {file} is no Excel file; leave data.sheet out")
     if kind == "npy":
         raise UserError(f"{file}: is one array: write a table as CSV, or several arrays as NPZ")
     if kind in ("parquet", "feather", "npz"):
@@ -218,9 +232,9 @@ def _read_kind(
             return RawTable.of(str(file), read_json(file, source), layout, source.notes)
     if is_arff(start.splitlines()):
         with text_file(file, layout.encoding) as source:
-            return RawTable.of(str(file), read_arff(file, source), layout, source.notes)
-    parsed = parse_text(file, layout, text=text, known=known)
-    return RawTable(str(file), parsed.columns, parsed.layout, notes=parsed.notes)
+            table, nominal = read_arff(file, source)
+            return replace(RawTable.of(str(file), table, layout, source.notes), nominal=nominal)
+    return RawTable.of_text(str(file), parse_text(file, layout, text=text, known=known))
 
 
 def _start_of(file: Path) -> str:
@@ -230,21 +244,17 @@ def _start_of(file: Path) -> str:
 
 
 def _from_excel(file: Path, layout: Layout, text: Sequence[str], known: _Names) -> RawTable:
-    """Return the first sheet of an Excel file, read as the text that it shows."""
+    """Return a sheet of an Excel file, read as the text that it shows."""
+    rows, notes = read_excel(file, layout.sheet)
     with TemporaryDirectory(prefix="gdframe-") as folder:
         copy = Path(folder) / "sheet.csv"
         with copy.open("w", encoding="utf-8", newline="") as out:
-            csv.writer(out).writerows(map(_shown, row) for row in read_excel(file))
+            csv.writer(out).writerows(map(cell_text, row) for row in rows)
         parsed = parse_text(copy, replace(layout, separator=",", encoding=None), text=text,
                             known=known)  # fmt: skip
-    return RawTable(str(file), parsed.columns, parsed.layout, notes=parsed.notes)
-
-
-def _shown(cell: Any) -> Any:
-    """Return a cell of a sheet as text."""
-    if isinstance(cell, (datetime.datetime, datetime.date)):
-        return cell.isoformat(" ") if isinstance(cell, datetime.datetime) else cell.isoformat()
-    return "" if cell is None else str(cell).lower() if isinstance(cell, bool) else cell
+    raw = RawTable.of_text(str(file), parsed)
+    separator = layout.separator  # that of the copy is of no file
+    return replace(raw, layout=replace(raw.layout, separator=separator), notes=(*notes, *raw.notes))
 
 
 def size_of(path: str | Path) -> float:
@@ -302,6 +312,6 @@ def shown_columns(names: Sequence[str], most: int = 12) -> str:
 def _about(raw: RawTable) -> str:
     if raw.layout.header is False and raw.layout.names is None:
         return "; its first row was read as data: name columns by number, or set data.header=true"
-    if len(raw.columns) == 1:
+    if len(raw.columns) == 1 and raw.layout.separator:
         return "; one column was read: set data.separator"
     return ""

@@ -51,6 +51,7 @@ class Table(Source):
         null_values: texts or numbers that stand for a missing value, besides the usual ones.
         comment: what lines that are no data begin with.
         skip: number of lines before the table.
+        sheet: name of the sheet of an Excel file; by default the first.
         validation: share of the rows held out, in [0, 1), or a file of them.
         test: share of the rows that are measured once, at the end, or a file of them.
         fold: which fold validates; see ``Source``.
@@ -89,6 +90,7 @@ class Table(Source):
         null_values: Sequence[str | int | float] = (),
         comment: str | None = None,
         skip: int | None = None,
+        sheet: str | int | None = None,
         validation: float | str = 0.2,
         test: float | str = 0.0,
         fold: int | str | None = None,
@@ -112,6 +114,10 @@ class Table(Source):
                 "names both; set one of them" if path else "needs data.path=... or data.query=..."
             )
             raise UserError(f"data=table {both}")
+        if query is not None and sheet is not None:
+            raise UserError(
+                f"data.sheet={sheet}: a query reads no Excel file; leave data.sheet out"
+            )
         self.path, self.query, self.target, self.features = path, query, target, features
         self.exclude, self.categorical, self.id = tuple(exclude), tuple(categorical), id
         self.weights = weights
@@ -121,7 +127,7 @@ class Table(Source):
             "separator": separator, "header": header, "names": None if names is None else
             tuple(map(str, names)), "decimal": decimal, "thousands": thousands,
             "encoding": encoding, "null_values": tuple(_marker(v) for v in null_values),
-            "comment": comment, "skip": skip,
+            "comment": comment, "skip": skip, "sheet": None if sheet is None else str(sheet),
         }  # fmt: skip
         _ = self.layout  # raises if it cannot be used
 

@@ -7,17 +7,25 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
+from gdframe.data.absent_category import absent_note, is_mark, with_absent_category
 from gdframe.data.class_labels import Target
 from gdframe.data.features import describe, kinds_in_words, raw_values
 from gdframe.data.frame import Column, Frame, first_rows
+from gdframe.data.lack_of_features import reasons_of, ways_back
 from gdframe.data.reader import RawTable, pick, shown_columns
 from gdframe.data.reading.arrays import missing_in, numbers
-from gdframe.data.reading.typed import TypedColumn, typed
+from gdframe.data.reading.typed import typed
+from gdframe.data.reading.typed_column import TypedColumn
 from gdframe.data.target import read_target
-from gdframe.data.unfit_columns import LeftOut, copies_of_target, suspected_sentinel, why_left_out
+from gdframe.data.unfit_columns import (
+    LeftOut,
+    Rules,
+    copies_of_target,
+    suspected_sentinel,
+    why_left_out,
+)
 from gdframe.data.weights import checked_weights, override_of, weights_note
 from gdframe.errors import UserError, counted, in_words, override_value, printable
 
@@ -55,8 +63,14 @@ def frame_of(raw: RawTable, choice: TableSettings) -> Frame:
     key = _split_key(raw, choice)
     names = _feature_names(raw, choice, targets, identifier)
     categorical = set(pick(raw, choice.categorical))
+    as_text = categorical | set(raw.nominal)
     layout, all_names = raw.layout, raw.names
-    typed_targets = [typed(n, raw.columns.pop(n), layout, text=n in categorical) for n in targets]
+    labels = categorical if choice.task == "regression" else as_text
+    are_codes = choice.task != "regression"
+    typed_targets = [
+        typed(name, raw.columns.pop(name), layout, text=name in labels, codes=are_codes)
+        for name in targets
+    ]
     sizes = None if weighing is None else weights_in(raw, weighing)
     keep = _rows_with_target(typed_targets, choice.missing, None if sizes is None else sizes == 0)
     notes, weights = list(raw.notes), None
@@ -75,32 +89,38 @@ def frame_of(raw: RawTable, choice: TableSettings) -> Frame:
         keep[rows[weights > 0]] = True
         weights = weights[weights > 0]
     if keep is not None:
-        typed_targets = [_filtered(column, keep) for column in typed_targets]
-        key = None if key is None else _filtered(key, keep)
+        typed_targets = [column.filtered(keep) for column in typed_targets]
+        key = None if key is None else key.filtered(keep)
     hashed = choice.text == "hash"
+    rules = Rules(choice.max_categories, hashed, raw.has_corner)
     places = {name: place for place, name in enumerate(all_names)}
     features, left_out, missing = list[TypedColumn](), list[LeftOut](), dict[str, int]()
+    marks = list[TypedColumn]()
     for name in names:
-        column = typed(name, raw.columns.pop(name), layout, text=name in categorical)
-        if keep is not None:
-            column = _filtered(column, keep)
+        whole = typed(name, raw.columns.pop(name), layout, text=name in as_text, codes=True)
+        column = whole if keep is None else whole.filtered(keep)
         notes += column.notes
         if choice.features is None and name not in categorical:
-            reason = why_left_out(column, places[name], choice.max_categories, hashed=hashed)
+            reason = why_left_out(whole, places[name], rules, column)
             if reason is not None:
                 left_out.append(reason)
                 continue
+        del whole
         notes += [note] if (note := suspected_sentinel(column)) else []
+        if is_mark(column):
+            column = with_absent_category(column)
+            marks.append(column)
         features.append(column)
         missing[name] = missing_in(column.values)
+    notes += absent_note(marks)
     if choice.missing == "drop":
         complete, dropped = _complete_rows(features)
         if dropped:
             features, typed_targets = (
-                [_filtered(column, complete) for column in columns]
+                [column.filtered(complete) for column in columns]
                 for columns in (features, typed_targets)
             )
-            key = None if key is None else _filtered(key, complete)
+            key = None if key is None else key.filtered(complete)
             weights = None if weights is None else weights[complete]
             notes.append(dropped)
         missing = {}
@@ -109,15 +129,7 @@ def frame_of(raw: RawTable, choice: TableSettings) -> Frame:
     notes += [note for column in typed_targets for note in column.notes]
     notes += copies_of_target(features, target.values, target.classes is not None)
     if not features:
-        reasons = f": {in_words(f'{out.column} ({out.reason})' for out in left_out)}" * bool(
-            left_out
-        )
-        keys = dict.fromkeys(out.key for out in left_out if out.key)
-        advice = f"; to keep them, set {' and '.join(keys)}" if keys else ""
-        raise UserError(
-            f"{raw.name}: the data has no features besides the target{reasons}{advice}; its columns"
-            f" are {shown_columns(all_names)}; set data.separator if these are not its columns"
-        )
+        raise _no_features(raw, all_names, left_out)
     columns = [
         describe(c, 1 << 62 if c.name in categorical else choice.max_categories, hashed=hashed)
         for c in features
@@ -126,7 +138,7 @@ def frame_of(raw: RawTable, choice: TableSettings) -> Frame:
     if choice.missing == "mean":
         notes += _missing_notes(missing, len(target.values))
     target_name = ", ".join(targets)
-    notes += [str(out) for out in left_out]
+    notes += [out.sentence([column.name for column in features]) for out in left_out]
     facts = _facts(raw, columns, target, missing, left_out)
     facts |= {"target": target_name}
     return Frame(
@@ -141,6 +153,19 @@ def frame_of(raw: RawTable, choice: TableSettings) -> Frame:
         notes=[_first_line(raw, columns, target, target_name), *notes],
         disposable=True, split_keys=None if key is None else _keys(key, choice), weights=weights,
     )  # fmt: skip
+
+
+def _no_features(raw: RawTable, names: Sequence[str], left_out: Sequence[LeftOut]) -> UserError:
+    """Return the error for a table in which no column can be a feature."""
+    ways = ways_back(left_out)
+    advice = [f"to keep them, set {', or '.join(ways)}"] if ways else []
+    advice.append(f"its columns are {shown_columns(names)}")
+    if raw.layout.separator:  # of text, whose columns are a guess
+        advice.append("set data.separator if these are not its columns")
+    return UserError(
+        f"{raw.name}: the data has no features besides the target{reasons_of(left_out)}; "
+        f"{'; '.join(advice)}"
+    )
 
 
 def _split_key(raw: RawTable, choice: TableSettings) -> TypedColumn | None:
@@ -235,11 +260,6 @@ def _rows_with_target(
             )
         keep = ~absent if keep is None else keep & ~absent
     return keep
-
-
-def _filtered(column: TypedColumn, keep: NDArray[np.bool_]) -> TypedColumn:
-    values = column.values.filter(pa.array(keep))
-    return TypedColumn(column.name, column.content, values, column.pattern, column.notes)
 
 
 def _complete_rows(columns: Sequence[TypedColumn]) -> tuple[NDArray[np.bool_], str]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gdframe.data.class_labels import Target, limited, text_labels
 from gdframe.data.reading.arrays import kind_of, numbers
-from gdframe.data.reading.typed import TypedColumn
+from gdframe.data.reading.typed_column import TypedColumn
 from gdframe.errors import UserError, bad_value, counted, in_words
 
 MOST_CLASSES = 10

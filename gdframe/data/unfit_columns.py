@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,28 +10,36 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from gdframe.data.absent_category import is_mark
+from gdframe.data.list_override import list_override
 from gdframe.data.reading.arrays import is_number, missing_in, numbers
-from gdframe.data.reading.typed import TypedColumn
-from gdframe.errors import counted, override_value
-
-ROW_NAMES = re.compile(
-    r"|c1|unnamed(: ?\d+|_\d+)?|__index_level_\d+__|index|row_?(names?|ids?|num(ber)?s?|no)?|"
-    r"id|.*[_ .-]id|.*I[Dd]|uuid|guid|no\.?|nr\.?|obs|observation|record|instant|#",
-    re.IGNORECASE | re.DOTALL,
-)
-"""Names of columns that may number or name the rows."""
-
-IDENTIFIER = 0.9
-"""Share of rows with a text of their own from which on a column names its rows."""
-
-FEW_ROWS = 20
-"""Rows below which texts that all differ may be categories."""
+from gdframe.data.reading.typed_column import TypedColumn
+from gdframe.data.row_names import FEW_ROWS, IDENTIFIER, row_identity
+from gdframe.errors import counted
 
 SENTINELS = (-1.0, -9.0, -99.0, -200.0, -999.0, -9999.0, -99999.0, 99.0, 999.0, 9999.0, 99999.0)
 """Numbers that often stand for a missing value."""
 
+MOST_NAMED = 10
+"""Most columns that a message lists in ``data.features``."""
+
 MOST_ROWS = 10_000
 """Most rows that are compared to recognise a copy of the target."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The rules by which columns are left out.
+
+    Args:
+        max_categories: most different texts of a feature.
+        hashed: whether the words of longer texts become features.
+        has_corner: whether a header names all columns but the first.
+    """
+
+    max_categories: int = 100
+    hashed: bool = False
+    has_corner: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,61 +49,84 @@ class LeftOut:
     Args:
         column: its name.
         reason: why it is left out.
-        key: what brings it back; empty if it could not teach anything.
+        keys: overrides each of which brings it back; none if it could not teach anything.
+        is_listed: whether ``data.features`` alone brings it back.
+        has_words: whether it is text whose words could be features.
     """
 
     column: str
     reason: str
-    key: str = ""
+    keys: tuple[str, ...] = ()
+    is_listed: bool = False
+    has_words: bool = False
 
     def __str__(self) -> str:
         """Return a sentence."""
-        return f"column '{self.column}' is left out: {self.reason}" + (
-            f"; to keep it, set {self.key}" if self.key else ""
-        )
+        return self.sentence(None)
+
+    def sentence(self, features: Sequence[str] | None) -> str:
+        """Return a sentence that names what brings the column back.
+
+        Args:
+            features: names of the columns that are features; None where they are not known.
+        """
+        told = f"column '{self.column}' is left out: {self.reason}"
+        if self.is_listed and features is not None and len(features) < MOST_NAMED:
+            listed = list_override("data.features", *features, self.column)
+            return f"{told}; to keep it, set {listed}"
+        if self.is_listed:
+            return f"{told}; to keep it, name the columns to use in data.features, it among them"
+        return told + (f"; to keep it, set {', or '.join(self.keys)}" if self.keys else "")
 
 
 def why_left_out(
-    column: TypedColumn, place: int, max_categories: int, *, hashed: bool = False
+    column: TypedColumn, place: int, rules: Rules, kept: TypedColumn | None = None
 ) -> LeftOut | None:
     """Return why a column should not be a feature, or None.
 
     Args:
-        column: with the type of what it holds.
+        column: all of its rows, with the type of what it holds.
         place: of the column in the table, from 0.
-        max_categories: most different texts of a feature.
-        hashed: whether the words of longer texts become features.
+        rules: by which columns are left out.
+        kept: the column without rows that are left out, by default ``column``.
     """
-    name, values = column.name, column.values
-    rows, present = len(values), len(values) - missing_in(values)
     if column.content == "unusable":
         return None
+    name, kept = column.name, column if kept is None else kept
+    values = kept.values
+    present = len(values) - missing_in(values)
+    by_name = list_override("data.categorical", name)
+    identity = row_identity(column, place, has_corner=rules.has_corner)
     if column.content == "text":
         count = len(values.dictionary)
-        if count <= 1:
-            return LeftOut(name, _constant(column, present))
-        if hashed:
+        if is_mark(kept):
             return None
-        if rows >= FEW_ROWS and count >= IDENTIFIER * present:
+        if count <= 1:
+            return LeftOut(name, _constant(kept, present))
+        if rules.hashed:
+            return None
+        if identity:
+            return LeftOut(name, identity, ("data.text=hash", by_name), has_words=True)
+        if present >= FEW_ROWS and count >= IDENTIFIER * present:
+            places = f"in {counted(present, 'row')}"
+            if present < len(values):
+                places = f"in its {counted(present, 'value')}"
             return LeftOut(
-                name, f"it has {count:,} different texts in {counted(rows, 'row')}, as names have",
-                f"data.text=hash, or data.max_categories={count}",
+                name, f"it has {count:,} different texts {places}, as names have",
+                ("data.text=hash", by_name), has_words=True,
             )  # fmt: skip
-        if count > max_categories:
+        if count > rules.max_categories:
             return LeftOut(
                 name, f"it has {count:,} different texts, more than data.max_categories="
-                f"{max_categories}", f"data.max_categories={count}, or data.text=hash,",
+                f"{rules.max_categories}", (f"data.max_categories={count}", "data.text=hash"),
+                has_words=True,
             )  # fmt: skip
         return None
     array = numbers(values)
     finite = array[np.isfinite(array)]
     if present == 0 or (len(finite) == present and finite.min() == finite.max()):
-        return LeftOut(name, _constant(column, present))
-    if column.content == "number" and _numbers_rows(name, place, array):
-        return LeftOut(
-            name, "it numbers the rows", f"data.features=[...] with {override_value(name)}"
-        )
-    return None
+        return LeftOut(name, _constant(kept, present))
+    return LeftOut(name, identity, is_listed=True) if identity else None
 
 
 def _constant(column: TypedColumn, present: int) -> str:
@@ -104,19 +134,6 @@ def _constant(column: TypedColumn, present: int) -> str:
         return "it has no values"
     value = next(v for value in column.values if (v := value.as_py()) is not None and v == v)
     return f"its value is always {value!r}"
-
-
-def _numbers_rows(name: str, place: int, array: NDArray[np.float64]) -> bool:
-    """Return whether whole numbers are a different one in each row, and the name tells so."""
-    if not ROW_NAMES.fullmatch(name) or (name == "c1" and place != 0) or len(array) < 3:
-        return False
-    if not (np.isfinite(array).all() and (array == np.round(array)).all()):
-        return False
-    steps = np.diff(array)
-    counts_up = bool((steps == 1).all() and array[0] in (0, 1))
-    if name == "c1":  # a file without a header may begin with any column
-        return counts_up
-    return counts_up or len(np.unique(array)) >= IDENTIFIER * len(array)
 
 
 def suspected_sentinel(column: TypedColumn) -> str:
@@ -137,10 +154,11 @@ def suspected_sentinel(column: TypedColumn) -> str:
         low, high = others.min(), others.max()
         away = low - extreme if extreme < low else extreme - high
         if away > (high - low) and (low >= 0 or extreme > 0 or away > 2 * (high - low)):
+            marker = list_override("data.null_values", float(extreme))
             return (
                 f"column '{column.name}': {extreme:g} in {counted(count, 'row')} lies far from the "
-                f"others ({low:g} to {high:g}); data.null_values=[{extreme:g}] if it stands for a "
-                "missing value"
+                f"others ({low:g} to {high:g}); {marker} if it "
+                "stands for a missing value"
             )
     return ""
 
@@ -160,7 +178,7 @@ def copies_of_target(
         if _is_copy(column, y, step, is_class):
             copies.append(
                 f"column '{column.name}' determines the target exactly: if it is not known when "
-                f"you predict, add data.exclude=[{override_value(column.name)}]"
+                f"you predict, add {list_override('data.exclude', column.name)}"
             )
     return copies
 
@@ -174,9 +192,9 @@ def _is_copy(column: TypedColumn, y: NDArray[np.generic], step: int, is_class: b
     else:
         x = numbers(array)[::step]
     if is_class:
-        pairs: dict[Any, Any] = {}
+        pairs, classes = dict[Any, Any](), len(np.unique(y))
         for value, label in zip(x.tolist(), y.tolist(), strict=True):
-            if pairs.setdefault(value, label) != label or len(pairs) > 2 * FEW_ROWS:
+            if pairs.setdefault(value, label) != label or len(pairs) > classes:
                 return False
         return len(set(pairs.values())) == len(pairs)
     if not np.isfinite(x).all() or x.min() == x.max() or y.min() == y.max():

@@ -28,6 +28,7 @@ class StoredLayout(TypedDict, total=False):
     null_values: list[str]
     comment: str
     skip: Count
+    sheet: Text
 
 
 class StoredReading(TypedDict):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gdframe.data.reading.columnar import FEW_CELLS, read_excel
+from gdframe.data.reading.excel import FEW_CELLS, read_excel
 from gdframe.errors import UserError
 
 SHEET = '<?xml version="1.0"?><worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>{}</sheetData></worksheet>'
@@ -34,15 +34,16 @@ def test_a_cell_far_from_the_others_is_refused(tmp_path):
     for cells in (("A1", "XFD1048576"), ("A1", "A1000000000"), [f"XFD{i}" for i in range(1, 200)]):
         with pytest.raises(UserError, match="far from the others"):
             read_excel(workbook(tmp_path / "t.xlsx", *cells))
-    assert len(read_excel(workbook(tmp_path / "t.xlsx", "A1", "C7"))) == 2
+    assert len(read_excel(workbook(tmp_path / "t.xlsx", "A1", "C7"))[0]) == 2
     assert FEW_CELLS >= 1_000_000
 
 
 def test_a_wrong_dimension_of_a_sheet_hides_no_row(tmp_path):
     pytest.importorskip("openpyxl")
     path = workbook(tmp_path / "t.xlsx", "A1", "B2", "A3", "C6")
-    whole = read_excel(path)
+    whole, notes = read_excel(path)
     assert [len(row) for row in whole] == [3, 3, 3, 3]
+    assert notes == ()
     with zipfile.ZipFile(path) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     sheet = parts["xl/worksheets/sheet1.xml"]
@@ -52,4 +53,4 @@ def test_a_wrong_dimension_of_a_sheet_hides_no_row(tmp_path):
         with zipfile.ZipFile(path, "w") as archive:
             for name, content in parts.items():
                 archive.writestr(name, content)
-        assert read_excel(path) == whole
+        assert read_excel(path) == (whole, ())

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
-import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
 
+from gdframe.data.reading.arff_attribute import Attribute, attribute_in, values_in
 from gdframe.data.reading.columnar import require_columns
 from gdframe.data.reading.sniff import MOST_FIELD
 from gdframe.data.reading.text_file import FEWER, TextFile
@@ -15,8 +16,6 @@ from gdframe.errors import UserError, counted, require_memory
 
 BYTES_OF_CELL = 64
 """Bytes of memory that a value takes until it is a number."""
-
-ATTRIBUTE = re.compile(r"""@attribute\s+('(?:[^'\\]|\\.)*'|"[^"]*"|\S+)\s+(.*)""", re.IGNORECASE)
 
 
 def is_arff(lines: list[str]) -> bool:
@@ -26,15 +25,16 @@ def is_arff(lines: list[str]) -> bool:
     return bool(words) and words[0] in ("@relation", "@attribute")
 
 
-def read_arff(file: Path, source: TextFile) -> pa.Table:
-    """Return the columns of an ARFF file; ``?`` is a missing value.
+def read_arff(file: Path, source: TextFile) -> tuple[pa.Table, tuple[str, ...]]:
+    """Return the columns of an ARFF file, and the names of its nominal attributes.
+
+    ``?`` is a missing value. A nominal attribute is text, also where its labels are numerals.
 
     Raises:
         UserError: a row has another number of values than there are attributes, or the values do
             not fit in memory.
     """
-    names: list[str] = []
-    numeric: list[bool] = []
+    attributes: list[Attribute] = []
     rows: list[list[str | None]] = []
     in_data = False
     csv.field_size_limit(MOST_FIELD)
@@ -44,47 +44,44 @@ def read_arff(file: Path, source: TextFile) -> pa.Table:
             if not line or line.startswith("%"):
                 continue
             if in_data:
-                rows.append(_row(file, number, line, names))
+                rows.append(_row(file, number, line, attributes))
             elif line.lower().startswith("@data"):
                 in_data = True
-                require_columns(file, len(names))
-                cells = len(names) * (source.lines - number + 1)  # a sparse row takes few bytes
+                require_columns(file, len(attributes))
+                cells = len(attributes) * (source.lines - number + 1)  # a sparse row is short
                 require_memory(str(file), BYTES_OF_CELL * cells, FEWER)
-            elif match := ATTRIBUTE.match(line):
-                names.append(re.sub(r"\\(.)", r"\1", match[1].strip("'\"")))
-                numeric.append(match[2].split()[0].lower() in ("numeric", "real", "integer"))
+            elif attribute := attribute_in(line):
+                attributes.append(attribute)
     if not rows:
         raise UserError(f"{file} has no rows: expected lines of values after @data")
     columns = {}
-    for place, (name, is_number) in enumerate(zip(names, numeric, strict=True)):
+    for place, attribute in enumerate(attributes):
         values = [row[place] for row in rows]
-        if is_number:
+        if attribute.is_number:
             try:
-                columns[name] = pa.array(
+                columns[attribute.name] = pa.array(
                     [None if v is None else float(v) for v in values], pa.float64()
                 )
                 continue
             except ValueError:
                 pass
-        columns[name] = pa.array(values, pa.string()).dictionary_encode()
-    return pa.table(columns)
+        columns[attribute.name] = pa.array(values, pa.string()).dictionary_encode()
+    return pa.table(columns), tuple(a.name for a in attributes if a.labels)
 
 
-def _row(file: Path, number: int, line: str, names: list[str]) -> list[str | None]:
+def _row(file: Path, number: int, line: str, attributes: Sequence[Attribute]) -> list[str | None]:
     if line.startswith("{"):  # values that are not zero, by place
-        values: list[str | None] = ["0"] * len(names)
+        values: list[str | None] = [attribute.zero for attribute in attributes]
         for part in line.strip("{}").split(","):
             place, _, value = part.strip().partition(" ")
-            if not place.isdigit() or int(place) >= len(names):
+            if not place.isdigit() or int(place) >= len(attributes):
                 raise UserError(f"{file}: line {number} has no attribute {place}: correct it")
             values[int(place)] = value.strip("'\" ")
         return [None if value == "?" else value for value in values]
-    quote = "'" if "'" in line else '"'
-    reader = csv.reader([line], quotechar=quote, escapechar="\\", skipinitialspace=True)
-    read = [value.strip() for value in next(reader)]
-    if len(read) != len(names):
+    read = values_in(line)
+    if len(read) != len(attributes):
         raise UserError(
             f"{file}: line {number} has {counted(len(read), 'value')}, and there are "
-            f"{counted(len(names), 'attribute')}: correct this line"
+            f"{counted(len(attributes), 'attribute')}: correct this line"
         )
     return [None if value in ("?", "") else value for value in read]

@@ -168,45 +168,6 @@ def _require_arrays(file: Path, archive: zipfile.ZipFile) -> None:
     require_memory(str(file), COPIES * size, FEWER)
 
 
-FEW_CELLS = 1_000_000
-"""Cells of an Excel sheet, empty ones too, that are read however small the file is."""
-
-
-def read_excel(file: Path) -> list[list[Any]]:
-    """Return the rows of the first sheet of an Excel file.
-
-    Raises:
-        UserError: openpyxl is not installed.
-    """
-    try:
-        import openpyxl
-    except ImportError as error:
-        raise UserError(
-            f"{file}: Excel files need an extra that is not installed: "
-            "pip install 'gdframe[excel]', or save the sheet as CSV"
-        ) from error
-    with zipfile.ZipFile(file) as archive:
-        size = sum(i.file_size for i in archive.infolist())
-    require_memory(str(file), COPIES * size, FEWER)
-    book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-    sheet, rows, count, width, most = book.worksheets[0], [], 0, 0, max(FEW_CELLS, size)
-    sheet.reset_dimensions()  # what the file says of its size may be wrong
-    for row in sheet.iter_rows(values_only=True):  # with empty rows and cells in the gaps
-        count, width = count + 1, max(width, len(row))
-        if count * max(1, width) > most:
-            book.close()
-            raise UserError(
-                f"{file}: a cell lies far from the others, which leaves more than {most:,} empty "
-                "ones between: delete it, or save the sheet as CSV"
-            )
-        if any(value is not None for value in row):
-            rows.append(row)
-    book.close()
-    if not rows:
-        raise UserError(f"{file}: its first sheet is empty: expected a header and rows")
-    return [[*row, *[None] * (width - len(row))] for row in rows]
-
-
 def read_json(file: Path, source: TextFile) -> pa.Table:
     """Return the columns of a JSON file: one object a line, or a list of objects."""
     import duckdb

@@ -41,11 +41,13 @@ class ParsedText:
         columns: floats, or text in a dictionary, by name; nulls are missing values.
         layout: complete: set by the user or detected.
         notes: on what was detected, a sentence each.
+        has_corner: whether a header names all columns but the first.
     """
 
     columns: dict[str, pa.ChunkedArray]
     layout: Layout
     notes: tuple[str, ...]
+    has_corner: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class _Plan:
     rewrite: Sniffed | None
     has_header: bool
     notes: tuple[str, ...]
+    has_corner: bool
 
 
 def parse_text(file: Path, layout: Layout, *, text: Sequence[str] = (),
@@ -80,7 +83,8 @@ def parse_text(file: Path, layout: Layout, *, text: Sequence[str] = (),
         plan = _plan(file, lines, replace(layout, encoding=source.encoding), known)
         with _rewritten(source.path, plan) as path:
             columns, notes = _parse(file, path, plan, text, source.lines + 1)
-    return ParsedText(columns, plan.layout, (*source.notes, *plan.notes, *notes))
+    told = (*source.notes, *plan.notes, *notes)
+    return ParsedText(columns, plan.layout, told, plan.has_corner)
 
 
 def _head_of(path: Path) -> list[str]:
@@ -122,6 +126,7 @@ def _plan(file: Path, lines: list[str], layout: Layout, known: Sequence[Sequence
                 f"{counted(width, 'name')}, one for each column, instead of {len(layout.names)}",
             )
         texts = list(layout.names)
+    has_corner = bool(texts) and not texts[0].strip() and any(map(str.strip, texts))
     names, changed = column_names(texts, width)
     notes += changed
     if sniffed.skipped:
@@ -148,7 +153,7 @@ def _plan(file: Path, lines: list[str], layout: Layout, known: Sequence[Sequence
     )
     return _Plan(
         names, complete, rows[1:] if header else rows,
-        sniffed if must_rewrite or is_ragged else None, bool(header), tuple(notes),
+        sniffed if must_rewrite or is_ragged else None, bool(header), tuple(notes), has_corner,
     )  # fmt: skip
 
 

@@ -23,6 +23,9 @@ DATE_LIKE = re.compile(r"\s*\d{1,4}[-/.]\d{1,2}([-/.]\d{1,4})?([T ][\d:.]+Z?)?\s
 
 WHOLE = re.compile(r"\d{1,9}", re.ASCII)
 
+RANGE = re.compile(r"\s*\d+(\.\d+)?\s*([-\u2013]\s*\d+(\.\d+)?|\+)\s*", re.ASCII)
+"""A range of numbers, such as ``0-1`` or ``6+``; it may look like a date."""
+
 
 def is_value(text: str) -> bool:
     """Return whether text is a number or a date rather than a name."""
@@ -38,7 +41,7 @@ def has_header(rows: Sequence[Sequence[str]], layout: Layout) -> bool:
 
     A row of numbers is data. So is a row whose texts occur again below it in their columns. Beside
     texts, or an empty corner over names of rows, whole numbers that ascend are names, such as
-    years, if no row below has such numbers.
+    years, if no row below has such numbers. So are ranges above plain numbers, beside texts.
 
     Args:
         rows: the first rows.
@@ -60,7 +63,8 @@ def has_header(rows: Sequence[Sequence[str]], layout: Layout) -> bool:
         if not below or not text.strip():
             continue
         if sum(map(is_value, below)) >= 0.8 * len(below):
-            if is_value(text) or text.strip() in markers:
+            is_range = RANGE.fullmatch(text) and all(map(_is_plain, below))
+            if (is_value(text) and not is_range) or text.strip() in markers:
                 numbers += 1
             else:
                 for_header += 1

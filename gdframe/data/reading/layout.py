@@ -31,6 +31,7 @@ class Layout:
         null_values: texts and numbers that stand for a missing value, besides the usual ones.
         comment: what lines that are no data begin with.
         skip: number of lines before the table.
+        sheet: name of the sheet of an Excel file.
     """
 
     separator: str | None = None
@@ -42,6 +43,7 @@ class Layout:
     null_values: tuple[str, ...] = ()
     comment: str | None = None
     skip: int | None = None
+    sheet: str | None = None
 
     def __post_init__(self) -> None:
         separator = SPELLED.get(self.separator or "", self.separator)

@@ -120,6 +120,10 @@ def _encoding_by_head(file: Path, head: bytes) -> str | None:
     Raises:
         UserError: the bytes are no text.
     """
+    if head[257:262] == b"ustar":
+        raise UserError(
+            f"{file}: is a tar archive, which may hold several files: unpack the one to read"
+        )
     for mark, name in BOMS.items():
         if head.startswith(mark):
             return name

@@ -2,66 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from gdframe.data.frame import first_rows
 from gdframe.data.label_text import key_of
+from gdframe.data.list_override import list_override
 from gdframe.data.reading.arrays import is_number, is_text, numbers, plain
-from gdframe.data.reading.dates import DateFormat, date_format
+from gdframe.data.reading.date_columns import as_dates
+from gdframe.data.reading.dates import DateFormat
 from gdframe.data.reading.layout import Layout
 from gdframe.data.reading.null_markers import WEAK_MARKERS
 from gdframe.data.reading.numerals import NumberFormat, best_format, disguises, formats_for
-from gdframe.errors import UserError, counted, in_words, override_value, printable
-
-SAMPLE = 200
-"""Different texts by which it is decided what the texts of a column may be."""
+from gdframe.data.reading.stray_values import MOST_STRAY, stray_values
+from gdframe.data.reading.texts import FEW_VALUES, SAMPLE, Texts
+from gdframe.data.reading.typed_column import TypedColumn
+from gdframe.errors import UserError, counted, in_words, override_value, printable, shell_word
 
 MOSTLY_NUMBERS = 0.5
 """Share of numbers above which a text column counts as numbers with errors."""
 
-MOST_STRAY = 5
-"""Most different texts among numbers that count as errors; with more, the column is text."""
-
 EXACT = 15
 """Digits up to which floats hold each whole number."""
 
-FEW_VALUES = 10
-"""Most different values of a column of numbers and text that are categories if they repeat."""
+MOST_CODES = 100
+"""Most different numerals with leading zeros that are codes of categories."""
 
 TICKS = {"s": 1.0, "ms": 1e3, "us": 1e6}
 """Units of time in a second."""
 
-Content = Literal["number", "boolean", "date", "text", "unusable"]
 
-
-@dataclass(frozen=True)
-class TypedColumn:
-    """A column with the type of what it holds.
-
-    Args:
-        name: of the column.
-        content: what it holds; ``unusable`` for lists, bytes and the like.
-        values: floats, booleans, seconds since 1970, or text in a dictionary; nulls are missing.
-        pattern: how numbers or dates are written, if not plainly; see ``NumberFormat`` and
-            ``DateFormat``.
-        notes: on what was read as what, a sentence each.
-    """
-
-    name: str
-    content: Content
-    values: pa.Array
-    pattern: str = ""
-    notes: tuple[str, ...] = ()
-
-
-def typed(name: str, column: pa.ChunkedArray, layout: Layout, *, text: bool = False) -> TypedColumn:
+def typed(
+    name: str, column: pa.ChunkedArray, layout: Layout, *, text: bool = False, codes: bool = False
+) -> TypedColumn:
     """Return a column with the type of what it holds.
 
     Args:
@@ -69,13 +46,15 @@ def typed(name: str, column: pa.ChunkedArray, layout: Layout, *, text: bool = Fa
         column: as read from a file.
         layout: null markers, and how numbers are written.
         text: whether to leave numbers as text, as categories.
+        codes: whether whole numbers are categories where some have leading zeros.
 
     Raises:
         UserError: text among numbers seems to be an error.
     """
     array = plain(column)
     if is_text(array):
-        return _typed_text(name, Texts.of(array, layout), layout, leave=text)
+        texts = Texts.of(array, layout)
+        return _as_categories(name, texts) if text else _typed_text(name, texts, layout, codes)
     if text and (is_number(array) or pa.types.is_boolean(array.type)):
         return TypedColumn(name, "text", _as_text(array))
     if pa.types.is_boolean(array.type):
@@ -124,75 +103,33 @@ def _as_text(array: pa.Array) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(distinct.indices.cast(pa.int32()), pa.array(words))
 
 
-@dataclass(frozen=True)
-class Texts:
-    """The different texts of a column.
-
-    Args:
-        words: the texts without blanks around them, that are no null markers.
-        places: (rows,) index of each row's text; -1 for a missing value.
-        counts: rows of each text.
-    """
-
-    words: list[str]
-    places: NDArray[np.int64]
-    counts: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, array: pa.Array, layout: Layout) -> Texts:
-        """Return the texts of an array of text."""
-        if not pa.types.is_dictionary(array.type):
-            array = array.dictionary_encode()
-        markers = set(layout.markers)
-        stripped = [None if t is None else t.strip() for t in array.dictionary.to_pylist()]
-        places: dict[str, int] = {}
-        order = [
-            -1 if text is None or text in markers else places.setdefault(text, len(places))
-            for text in stripped
-        ]
-        indices = array.indices.fill_null(len(order)).to_numpy(zero_copy_only=False)
-        rows = np.array([*order, -1], dtype=np.int64)[indices]
-        counts = np.bincount(rows[rows >= 0], minlength=len(places))
-        used = counts > 0
-        if not used.all():  # a dictionary may hold texts of no row
-            renumbered = np.append(np.cumsum(used) - 1, -1)
-            rows, counts = renumbered[rows], counts[used]
-            return cls([w for w, u in zip(places, used, strict=True) if u], rows, counts)
-        return cls(list(places), rows, counts)
-
-    def numbers(self, by_text: Mapping[str, float]) -> pa.Array:
-        """Return the number of each row's text as floats, null where there is none."""
-        values = np.array([by_text.get(word, np.nan) for word in self.words] + [np.nan])[
-            self.places
-        ]
-        is_known = np.array([word in by_text for word in self.words] + [False])[self.places]
-        return pa.array(values, mask=~is_known)
-
-    def rows_with(self, words: Sequence[str]) -> NDArray[np.int64]:
-        """Return the rows whose text is one of some."""
-        chosen = set(words)
-        marked = np.array([word in chosen for word in self.words] + [False])
-        return np.flatnonzero(marked[self.places])
-
-    def count(self, words: Sequence[str]) -> int:
-        """Return the number of rows whose text is one of some."""
-        chosen = set(words)
-        return sum(int(c) for w, c in zip(self.words, self.counts, strict=True) if w in chosen)
+def _typed_text(name: str, texts: Texts, layout: Layout, codes: bool) -> TypedColumn:
+    if not texts.words:
+        return TypedColumn(name, "number", texts.numbers({}))
+    if {word.lower() for word in texts.words} <= {"true", "false"}:
+        truth = {word: float(word.lower() == "true") for word in texts.words}
+        return TypedColumn(name, "boolean", texts.numbers(truth).cast(pa.bool_()))
+    padded = _padded(texts) if codes else ""
+    if padded and len(texts.words) <= MOST_CODES:
+        note = f"column '{name}': {padded!r} begins with 0: read as codes of categories"
+        return replace(_as_categories(name, texts), notes=(note,))
+    column = _as_numbers(name, texts, layout) or as_dates(name, texts, layout)
+    if column is None:
+        return _as_categories(name, texts)
+    if padded and column.content == "number":
+        note = (
+            f"column '{name}': {padded!r} read as the number {int(padded)}; "
+            f"{list_override('data.categorical', name)} for codes of categories"
+        )
+        return replace(column, notes=(*column.notes, note))
+    return column
 
 
-def _typed_text(name: str, texts: Texts, layout: Layout, *, leave: bool) -> TypedColumn:
-    if not leave:
-        if not texts.words:
-            return TypedColumn(name, "number", texts.numbers({}))
-        if {word.lower() for word in texts.words} <= {"true", "false"}:
-            truth = {word: float(word.lower() == "true") for word in texts.words}
-            return TypedColumn(name, "boolean", texts.numbers(truth).cast(pa.bool_()))
-        readers = (_as_numbers, _as_dates)
-        for reader in readers:
-            column = reader(name, texts, layout)
-            if column is not None:
-                return column
-    return _as_categories(name, texts)
+def _padded(texts: Texts) -> str:
+    """Return a text with a leading zero, if all texts are whole numbers; else an empty text."""
+    if not all(word.isascii() and word.isdigit() for word in texts.words):
+        return ""
+    return next((word for word in texts.words if len(word) > 1 and word[0] == "0"), "")
 
 
 def _is_promising(texts: Texts, parse: Callable[[list[str]], int]) -> bool:
@@ -218,7 +155,7 @@ def _as_numbers(name: str, texts: Texts, layout: Layout) -> TypedColumn | None:
             return None
         if len(texts.words) <= FEW_VALUES and present >= 3 * len(texts.words):
             return None
-        raise stray_text(name, texts, stray, present)
+        raise stray_values(name, texts, stray, present, layout, "numbers")
     if weak:
         notes.append(
             f"column '{name}': {counted(texts.count(weak), 'value')} such as {weak[0]!r} read as "
@@ -243,39 +180,8 @@ def _doubt(form: NumberFormat, words: Sequence[str], layout: Layout) -> str:
         return ""
     if any(form.decimal in word for word in words):
         return ""
-    return f"; data.decimal='{form.thousands}' if '{form.thousands}' begins the fraction"
-
-
-def stray_text(name: str, texts: Texts, stray: Sequence[str], present: int) -> UserError:
-    """Return the error for a few texts in a column of numbers."""
-    bad = texts.rows_with(stray)
-    shown = in_words(repr(texts.words[int(texts.places[row])]) for row in bad[:3])
-    listed = ",".join(map(override_value, stray))
-    return UserError(
-        f"column '{name}' has text in {len(bad)} of {present} rows where the others are "
-        f"numbers: {printable(shown)}, first in {first_rows(bad)}: correct them, or set "
-        f"data.null_values=[{printable(listed)}] if they stand for a missing value, or "
-        f"data.categorical=[{override_value(name)}] if the values are categories"
-    )
-
-
-def _as_dates(name: str, texts: Texts, layout: Layout) -> TypedColumn | None:
-    """Return a column of dates as seconds since 1970, if its texts are dates; else None."""
-    words = [word for word in texts.words if word.lower() not in WEAK_MARKERS]
-    if not any(character.isdigit() for character in (words or [""])[0]):
-        return None
-    if not words or date_format(words[:SAMPLE]) is None:
-        return None
-    result = date_format(words)
-    if result is None:
-        return None
-    form, values = result
-    notes = [f"column '{name}': {words[0]!r} read as a date ({form.form.replace('-', ', ')})"]
-    if form.form == "day-month-year" and all(
-        DateFormat("month-day-year").parse(word) is not None for word in words
-    ):
-        notes[0] += ", which could be month, day, year as well: write year-month-day to be sure"
-    return TypedColumn(name, "date", texts.numbers(values), form.form, tuple(notes))
+    key = shell_word(f"data.decimal={override_value(form.thousands)}")
+    return f"; {key} if '{form.thousands}' begins the fraction"
 
 
 def _as_categories(name: str, texts: Texts) -> TypedColumn:
