@@ -46,3 +46,35 @@ def test_settings_are_those_of_a_table(tmp_path):
     assert "x       numbers" in text
     with pytest.raises(UserError, match="no such setting"):
         profile(str(tmp_path / "t.txt"), ["lr=1"])
+
+
+def commands(text):
+    return [line for line in text.splitlines() if line.startswith("  python -m gdframe")]
+
+
+def test_no_command_lacks_features(tmp_path, gdframe):
+    """A command that would have no features takes words, or gives way to the reason."""
+    names = "".join(f"n{i},{i * i % 17}\n" for i in range(30))
+    (tmp_path / "words.csv").write_text("who,y\n" + names)
+    command = commands(gdframe("inspect", "words.csv").out)[0]
+    assert "data.target=y data.text=hash" in command
+    words = shlex.split(command, comments=True)[3:]
+    trained = gdframe(*words, "epochs=2", "hydra.run.dir=run")
+    assert trained.code == 0, trained.err
+    (tmp_path / "one.csv").write_text("y\n" + "".join(f"{i * i % 17}\n" for i in range(30)))
+    text = gdframe("inspect", "one.csv").out
+    assert not commands(text)
+    assert "none to predict 'y': no other column can be a feature" in text
+    rows = "".join(f"{i},5,{i * i % 17}\n" for i in range(30))
+    (tmp_path / "index.csv").write_text("id,k,y\n" + rows)
+    text = gdframe("inspect", "index.csv").out
+    assert "feature: id (it numbers the rows), k (its value is always 5.0)" in text
+    assert not commands(text)
+    assert len(commands(gdframe("inspect", "index.csv", "data.categorical=[k]").out)) == 1
+
+
+def test_rows_without_the_target_teach_nothing(tmp_path):
+    rows = "".join(f"{'a' if i < 20 else 'b'},{i if i < 20 else ''}\n" for i in range(40))
+    (tmp_path / "t.csv").write_text("kind,y\n" + rows)
+    text = profile(str(tmp_path / "t.csv"))
+    assert "none to predict 'y': no other column can be a feature: kind (its value is" in text

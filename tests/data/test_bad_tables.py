@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import lzma
 import os
+import tarfile
 import zipfile
 
 import pytest
@@ -59,6 +60,16 @@ def test_a_table_that_cannot_be_used_is_one_message(
     with pytest.raises(gd.UserError, match=words) as caught:
         gd.Table(path=str(tmp_path / name), **settings).load()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
+def test_a_tar_archive_is_called_so(tmp_path, mode):
+    (tmp_path / "a.csv").write_text("x,y\n1,2\n")
+    with tarfile.open(tmp_path / "t", mode) as archive:
+        archive.add(tmp_path / "a.csv", "a.csv")
+        archive.add(tmp_path / "a.csv", "b.csv")
+    with pytest.raises(gd.UserError, match="is a tar archive, which may hold several files"):
+        read_file(tmp_path / "t")
 
 
 def test_archives_folders_and_patterns(tmp_path):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 import gdframe as gd
+from gdframe.data.calendar_parts import varying_parts
 from gdframe.data.reading.dates import date_format
 from gdframe.data.reading.header import has_header
 from gdframe.data.reading.layout import Layout
@@ -44,6 +46,20 @@ def test_a_first_row_of_ascending_numbers_is_data(seed):
     assert not has_header([["", "10", "20", "30"], *body[:30], ["", "1", "0", "5"]], LAYOUT)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_ranges_above_numbers_are_names_beside_a_text(seed):
+    """Some ranges look like dates."""
+    rng = np.random.default_rng(seed)
+    limits = np.sort(rng.choice(30, 6, replace=False)).tolist()
+    ranges = [f"{a}-{b}" for a, b in pairwise(limits)]
+    body = [[t, *(f"{v:.2f}" for v in rng.random(6))] for t in ("N", "NE", "E", "SE", "S", "W")]
+    assert has_header([["r", *ranges, f"{limits[-1]}+"], *body], LAYOUT)
+    dates = [[row[0], *(f"{d}-{m}" for d, m in rng.integers(1, 12, (6, 2)))] for row in body]
+    assert not has_header([[body[1][0], *ranges, "3-4"], *dates], LAYOUT)
+    odd = [body[1][0], ranges[0], *body[0][2:]]  # one odd cell among numbers
+    assert not has_header([odd, *body], LAYOUT)
+
+
 def test_a_wide_table_of_years_trains(tmp_path):
     rng = np.random.default_rng(0)
     lines = [f"{i},{','.join(f'{v:.3f}' for v in rng.normal(size=4))}" for i in range(40)]
@@ -70,3 +86,15 @@ def test_periods_are_dates(text, month, day):
 @pytest.mark.parametrize("text", ["2011 Q5", "2011W54", "Q1", "2011 M13", "2011 Foo", "X 2011"])
 def test_texts_that_only_look_like_periods_are_none(text):
     assert date_format([text]) is None
+
+
+@pytest.mark.parametrize(("unit", "parts"), [
+    ("M", ("month", "days")), ("Y", ("days",)), ("W", ("month", "days")),
+    ("D", ("month", "weekday", "days")),
+])  # fmt: skip
+def test_dates_that_begin_months_have_no_weekday(unit, parts):
+    """Weeks begin on one weekday; the days of a few years have all of them."""
+    first = np.datetime64("2000-01-01" if unit != "W" else "2000-01-03", unit)
+    dates = (first + np.arange(24 if unit in "MY" else 900 if unit == "D" else 120)).astype("M8[s]")
+    seconds = np.append(dates.astype(float), np.nan)
+    assert tuple(part for part in varying_parts(seconds) if part != "year") == parts

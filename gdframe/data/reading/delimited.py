@@ -27,7 +27,10 @@ HEAD = 1 << 18
 """Bytes of a text by which its layout is detected, or three lines if they are longer."""
 
 LONG = 15
-"""Digits from which on whole numbers are read as text first: floats might not hold them."""
+"""Digits from which on whole numbers are read as text first: floats might not hold them.
+
+So are those with leading zeros, which floats lose.
+"""
 
 MOST_TRIES = 3
 """Columns of numbers that may turn out to be text one by one, each at the cost of a new pass."""
@@ -244,8 +247,9 @@ def _are_numbers(plan: _Plan, text: set[str]) -> list[bool]:
 
 
 def _is_short_number(value: str) -> bool:
-    is_long = len(value) >= LONG and value.lstrip("+-").isdigit()
-    return not is_long and PLAIN_NUMBER.fullmatch(value) is not None
+    is_whole = value.lstrip("+-").isdigit()
+    is_code = is_whole and (len(value) >= LONG or (value[0] == "0" and len(value) > 1))
+    return not is_code and PLAIN_NUMBER.fullmatch(value) is not None
 
 
 def _malformed(file: Path, dialect: Dialect, plan: _Plan, error: Exception) -> UserError:

@@ -105,11 +105,14 @@ def _by_duckdb(
     kinds = ("DOUBLE" if is_number else "VARCHAR" for is_number in are_numbers)
     columns = ",".join(f"'c{place}':'{kind}'" for place, kind in enumerate(kinds))
     quote, path = literal(dialect.quote), str(dialect.path.absolute())
+    special = [mark for mark in (dialect.separator, dialect.quote) if mark]
+    # DuckDB refuses other markers: a column with them is read as text
+    markers = [text for text in dialect.markers if not any(mark in text for mark in special)]
     query = (
         f"SELECT * FROM read_csv({file_literal(path)}, auto_detect=false, "
         f"header={str(dialect.has_header).lower()}, delim={literal(dialect.separator)}, "
         f"quote={quote}, escape={quote}, columns={{{columns}}}, strict_mode=true, "
-        f"nullstr=[{','.join(map(literal, dialect.markers))}], max_line_size={most_line}, "
+        f"nullstr=[{','.join(map(literal, markers))}], max_line_size={most_line}, "
         f"buffer_size={2 * most_line}, parallel={parallel})"
     )
     grown = [_Column(is_number, dialect.most_rows) for is_number in are_numbers]

@@ -110,8 +110,11 @@ def _typed_text(name: str, texts: Texts, layout: Layout, codes: bool) -> TypedCo
         truth = {word: float(word.lower() == "true") for word in texts.words}
         return TypedColumn(name, "boolean", texts.numbers(truth).cast(pa.bool_()))
     padded = _padded(texts) if codes else ""
-    if padded and len(texts.words) <= MOST_CODES:
-        note = f"column '{name}': {padded!r} begins with 0: read as codes of categories"
+    if padded and len(texts.words) <= MOST_CODES and layout.decimal is None:
+        note = (
+            f"column '{name}': {padded!r} begins with 0: read as codes of categories; "
+            "data.decimal=. for numbers"
+        )
         return replace(_as_categories(name, texts), notes=(note,))
     column = _as_numbers(name, texts, layout) or as_dates(name, texts, layout)
     if column is None:
