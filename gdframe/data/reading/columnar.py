@@ -1,4 +1,4 @@
-"""Files of typed columns: Parquet, Feather, NPZ, Excel and JSON."""
+"""Files of typed columns: Parquet, Feather, NPZ and JSON."""
 
 from __future__ import annotations
 
