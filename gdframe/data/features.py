@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -93,12 +94,8 @@ def raw_values(
     Raises:
         UserError: the values are not of the column's kind, or a category is unknown.
     """
-    is_text = column.kind in ("category", "words") or bool(column.pattern)
     if not isinstance(array, TypedColumn):
-        as_text = is_text and column.kind != "date"
-        array = typed(column.name, array, layout or Layout(), text=as_text)
-        if column.pattern and array.content == "text":
-            array = reread(array, column.pattern, "date" if column.kind == "date" else "number")
+        array = _read_again(column, array, layout or Layout())
     values = array.values
     if column.kind == "category":
         return _codes(column, array, unknown_is_missing)
@@ -112,6 +109,27 @@ def raw_values(
             f"{_example(array)}"
         )
     return numbers(values)
+
+
+def _read_again(column: Column, array: pa.ChunkedArray | pa.Array, layout: Layout) -> TypedColumn:
+    """Return a column of a later file, with text read as in the file of the training data.
+
+    Only where a date is not of the form of there, all may be of another form.
+    """
+    as_text = column.kind in ("category", "words") or bool(column.pattern)
+    read = typed(column.name, array, layout, text=as_text)
+    if not column.pattern or read.content != "text":
+        return read
+    if column.kind != "date":
+        return reread(read, column.pattern, "number")
+    try:
+        return reread(read, column.pattern, "date")
+    except UserError:
+        with suppress(UserError):  # the other error names the form of the training data
+            read = typed(column.name, array, layout)
+        if read.content == "date" and read.pattern != column.pattern:
+            return read
+        raise
 
 
 def _type_of(column: TypedColumn) -> str:

@@ -117,3 +117,20 @@ def test_a_left_out_number_comes_back_as_it_is_told(tmp_path):
     with pytest.raises(gd.UserError, match="no features besides the target") as caught:
         gd.Table(path=lonely, target="y").read()
     assert hinted(str(caught.value), "data.features") == ["id"]
+
+
+def test_new_dates_have_the_form_of_the_training_data(tmp_path):
+    """Both forms read each date of the new rows; only one is that of the training data."""
+    rows = [[f"{i % 12 + 1:02d}/{i % 28 + 1:02d}/2024", i % 12 * 31 + i % 28] for i in range(300)]
+    path = written(tmp_path / "t.csv", "t,y", rows)
+    words = ["data=table", f"data.path={path}", "data.target=y", "lr=0.3", "variant=batch"]
+    gd.train(*words, "epochs=300", folder=tmp_path / "run")
+    for form in ("{:02d}/01/2024", "2024-{:02d}-01", "{:02d}.1.24", "{:02d}/01/2024 00:00"):
+        new = written(tmp_path / "new.csv", "t", [[form.format(month)] for month in (2, 3, 12)])
+        predicted = gd.predict(tmp_path / "run", new).column(0).to_numpy()
+        np.testing.assert_allclose(predicted, [31, 62, 341], atol=3)
+    new = written(tmp_path / "new.csv", "t", [["02/01/2024"], ["soon"]])
+    with pytest.raises(
+        gd.UserError, match=r"expected dates \(month-day-year\), as in the training"
+    ):
+        gd.predict(tmp_path / "run", new)
