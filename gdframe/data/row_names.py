@@ -40,6 +40,9 @@ IDENTIFIER = 0.9
 FEW_ROWS = 20
 """Rows below which values that all differ may be categories or amounts."""
 
+LEAST_PART = 10
+"""Rows on average of tables that were joined, each with an index of its rows."""
+
 
 def row_identity(column: TypedColumn, place: int, *, has_corner: bool) -> str:
     """Return why a column numbers or names the rows, or an empty text.
@@ -63,7 +66,9 @@ def row_identity(column: TypedColumn, place: int, *, has_corner: bool) -> str:
         is_row_name |= bool(NAMES.fullmatch(name))
         count, rows = len(column.values.dictionary), len(column.values)
         return "it names the rows" if is_row_name and 3 <= rows == count else ""
-    array = numbers(column.values) if column.content == "number" else np.empty(0)
+    if column.content != "number" or not (is_row_name or is_key):
+        return ""
+    array = numbers(column.values)
     if len(array) < 3 or missing_in(column.values) or not (array == np.round(array)).all():
         return ""
     if is_row_name and (_counts_up(array, again=is_corner) or (name != "c1" and _differ(array))):
@@ -74,8 +79,10 @@ def row_identity(column: TypedColumn, place: int, *, has_corner: bool) -> str:
 
 
 def _counts_up(array: NDArray[np.float64], *, again: bool) -> bool:
-    """Return whether numbers count up from 0 or 1, perhaps again for each of several tables."""
+    """Return whether numbers count up from 0 or 1, perhaps again for each of a few tables."""
     starts = (array[1:] == array[0]) & again
+    if starts.sum() > len(array) / LEAST_PART:
+        return False
     return bool(array[0] in (0, 1) and ((np.diff(array) == 1) | starts).all())
 
 

@@ -95,7 +95,6 @@ def why_left_out(
     name, kept = column.name, column if kept is None else kept
     values = kept.values
     present = len(values) - missing_in(values)
-    by_name = list_override("data.categorical", name)
     identity = row_identity(column, place, has_corner=rules.has_corner)
     if column.content == "text":
         count = len(values.dictionary)
@@ -105,6 +104,7 @@ def why_left_out(
             return LeftOut(name, _constant(kept, present))
         if rules.hashed:
             return None
+        by_name = list_override("data.categorical", name)
         if identity:
             return LeftOut(name, identity, ("data.text=hash", by_name), has_words=True)
         if present >= FEW_ROWS and count >= IDENTIFIER * present:

@@ -56,7 +56,9 @@ def test_new_rows_tell_present_from_absent(tmp_path, caplog):
     assert gd.predict(tmp_path / "run", new, strict=True).num_rows == 3
     assert not caplog.records
     other = written(tmp_path / "other.csv", "bread,milk,tea", [["x", "", "t"]])
-    assert gd.predict(tmp_path / "run", other).column(0).to_pylist() == ["low"]
+    absent = written(tmp_path / "absent.csv", "bread,milk,tea", [["", "", "t"]])
+    predicted = gd.predict(tmp_path / "run", absent)
+    assert gd.predict(tmp_path / "run", other).equals(predicted)
     assert "1 value that the training data does not have, such as 'x'" in caplog.text
     with pytest.raises(gd.UserError, match=r"has the category 'x'.* expected one of t"):
         gd.predict(tmp_path / "run", other, strict=True)

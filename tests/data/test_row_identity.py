@@ -54,6 +54,8 @@ def test_the_index_of_joined_tables_is_no_feature(tmp_path):
     index = [*range(30), *range(20), *range(30)]
     path = table(tmp_path / "t.csv", ",x,y", index, [i % 7 for i in range(80)], range(80))
     assert read(path)[0] == ["x"]
+    table(tmp_path / "t.csv", ",x,y", [i % 2 for i in range(80)], [0, 3, 1, 2] * 20, range(80))
+    assert read(path)[0] == ["c1", "x"]
 
 
 def test_rows_without_a_target_count(tmp_path):
