@@ -23,7 +23,8 @@ WORD = re.compile(r"[A-Z]+(?![^\W\d_A-Z])|[A-Z]?[^\W\d_A-Z]+|\d+")
 OTHER_WORDS = frozenset({
     "paid", "unpaid", "prepaid", "repaid", "overpaid", "laid", "said", "bid", "overbid", "rebid",
     "grid", "acid", "fluid", "liquid", "solid", "aid", "lipid", "void", "covid", "mid", "kid",
-    "humid", "valid", "invalid", "rapid", "steroid", "thyroid", "asteroid", "centroid",
+    "humid", "valid", "invalid", "rapid", "steroid", "thyroid", "asteroid", "centroid", "hybrid",
+    "android", "madrid", "opioid", "plasmid", "typhoid", "squid", "orchid", "raid", "avoid",
     "platinum", "aluminum", "molybdenum", "enum",
 })  # fmt: skip
 """Words that end with ``id`` or ``num`` and name no identifier."""

@@ -102,7 +102,7 @@ def test_identifiers_by_name_and_values(name):
 
 @pytest.mark.parametrize("name", [
     "amount paid", "paid", "bid", "AmountPaid", "aluminum", "platinum", "monkey", "barcodes",
-    "piano", "numbers sold", "zipline", "population", "uric acid", "keyed",
+    "piano", "numbers sold", "zipline", "population", "uric acid", "keyed", "Madrid", "hybrid",
 ])  # fmt: skip
 def test_amounts_are_no_identifiers(name):
     different = np.random.default_rng(1).choice(10**6, 50, replace=False)
