@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from activations import Activity, Remembering
 from torch import nn
 
 import gdframe as gd
@@ -230,29 +231,6 @@ def test_a_mean_over_rows_takes_weights(loss):
     assert found.loss == pytest.approx((sizes * by_row).sum().item() / sizes.sum().item())
 
 
-class Remembering(nn.Module):
-    """Keeps what its first layer computed."""
-
-    def __init__(self):
-        super().__init__()
-        self.first, self.last = nn.Linear(3, 4), nn.Linear(4, 1)
-
-    def forward(self, x):
-        self.hidden = torch.relu(self.first(x))
-        return self.last(self.hidden)
-
-
-class Activity(gd.Penalty):
-    """Of the activations beyond a limit, which none passes at first."""
-
-    def select(self, model):
-        self.model = model
-        return super().select(model)
-
-    def value(self, weights):
-        return self.strength * (self.model.hidden - 5).relu().mean()
-
-
 class Reading(gd.Loss):
     """Adds the mean of the activations."""
 
@@ -268,7 +246,7 @@ def test_activations_of_all_rows_count(where):
     data, model = data_of(Own(), ROWS), Remembering().double()
     gd.initialize(model, gd.Normal(), seed=0)
     loss = Reading(model) if where == "loss" else gd.MSE()
-    penalty = Activity(strength=0.5) if where == "penalty" else None
+    penalty = Activity(strength=0.5, limit=5.0) if where == "penalty" else None
     objective = Objective(model, loss, penalty)
     for scale in (1.0, 1000.0):  # the first passes no limit
         with torch.no_grad():

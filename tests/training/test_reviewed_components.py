@@ -8,6 +8,7 @@ import queue
 import numpy as np
 import pytest
 import torch
+from activations import Activity, Remembering
 from torch import nn
 
 import gdframe as gd
@@ -194,29 +195,12 @@ def test_a_zero_grad_of_ones_own_is_refused():
 
 
 def test_a_penalty_on_activations_is_evaluated():
-    class Net(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.first, self.last = nn.Linear(3, 4), nn.Linear(4, 1)
-
-        def forward(self, x):
-            self.hidden = torch.tanh(self.first(x))
-            return self.last(self.hidden)
-
-    class Activity(gd.Penalty):
-        def select(self, model):
-            self.model = model
-            return super().select(model)
-
-        def value(self, weights):
-            return self.strength * self.model.hidden.abs().mean()
-
-    model, data = Net(), gd.Dataset.from_arrays(X.numpy(), X.sum(1).numpy())
+    model, data = Remembering(), gd.Dataset.from_arrays(X.numpy(), X.sum(1).numpy())
     result = gd.Trainer(
         model, gd.MSE(), gd.GD(model.parameters(), lr=0.05), gd.FullBatch(60), data,
         penalty=Activity(strength=0.1), epochs=3, engine="eager",
     ).fit()  # fmt: skip
     with torch.no_grad():
         loss = float(((model(X.float()) - X.float().sum(1, keepdim=True)) ** 2).mean())
-        activity = float(model.hidden.abs().mean())
+        activity = float(model.hidden.mean())
     assert result.objective == pytest.approx(loss + 0.1 * activity, rel=1e-5)
