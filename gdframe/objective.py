@@ -244,12 +244,12 @@ def _accumulate(
         slope: the gradient by the outputs.
         keep: whether the graph of the computation is needed again.
     """
-    if not sums or not value.requires_grad:
+    pairs = [(s, p) for s, p in zip(sums, parameters.values(), strict=False) if p.requires_grad]
+    if not pairs or not value.requires_grad:
         return
-    slopes = torch.autograd.grad(
-        value, list(parameters.values()), slope, retain_graph=keep, allow_unused=True
-    )
-    for total, slope in zip(sums, slopes, strict=True):
+    wanted = [parameter for _, parameter in pairs]  # a mode of the model may freeze some
+    slopes = torch.autograd.grad(value, wanted, slope, retain_graph=keep, allow_unused=True)
+    for (total, _), slope in zip(pairs, slopes, strict=True):
         if slope is not None:
             total += slope
 

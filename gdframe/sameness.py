@@ -26,11 +26,26 @@ def same(a: Any, b: Any) -> bool:
 
 def same_values(a: Tensor, b: Tensor) -> bool:
     """Return whether two tensors have one shape and type and the same values, NaN included."""
-    if a.shape != b.shape or a.dtype != b.dtype:
+    if (a.shape, a.dtype, a.layout) != (b.shape, b.dtype, b.layout):
         return False
+    if a.layout != torch.strided:
+        return all(map(same_values, entries(a), entries(b)))
     if torch.equal(a, b):
         return True
     return bool(((a == b) | ((a != a) & (b != b))).all())
+
+
+def entries(tensor: Tensor) -> tuple[Tensor, ...]:
+    """Return the values of a tensor; of a sparse one its shape, places and values."""
+    if tensor.layout == torch.strided:
+        return (tensor,)
+    shape = torch.tensor(tensor.shape)
+    if tensor.layout == torch.sparse_coo:
+        tensor = tensor.coalesce()
+        return shape, tensor.indices(), tensor.values()
+    is_by_row = tensor.layout in (torch.sparse_csr, torch.sparse_bsr)
+    parts = ("crow", "col") if is_by_row else ("ccol", "row")
+    return (shape, *(getattr(tensor, f"{part}_indices")() for part in parts), tensor.values())
 
 
 def generator_access(value: Any) -> tuple[Callable[[], Any], Callable[[Any], Any]] | None:

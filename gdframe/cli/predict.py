@@ -79,10 +79,9 @@ def predict(
         check_model(config["model"], **sizes, tensors=tensors)
         loss = _loss(metadata, encoding.classes)
         model = build_model(config["model"], **sizes, seed=config["seed"])
-        warn_of_other_values(
-            metadata.get("constructed", {}), digests_by_place({"model": model, "loss": loss}),
-            "the predictions are of another model",
-        )  # fmt: skip
+        now = digests_by_place({"model": model, "loss": loss}, skip_tensors=True)
+        before = metadata.get("constructed", {})
+        warn_of_other_values(before, now, "the predictions are of another model")
         model.to(getattr(torch, config["dtype"]))
         load_model(model, tensors)
     widest = float(max(1, sizes["features"]))

@@ -232,9 +232,12 @@ def apply_override(config: DictConfig, override: Override) -> None:
 
 def _choose(config: DictConfig, group: str, line: str) -> None:
     """Choose the components of a group that takes several."""
+    names = parse([line])[0].value()
+    if not all(isinstance(name, str) for name in (names if isinstance(names, list) else [names])):
+        raise bad_value(line, f"names, such as {group}=[NAME,NAME]")
     refuse_choices([line])
     try:
-        chosen = compose_config([line])[group]
+        chosen = compose_config([line])[group] or {}
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error, [line]) from error
     before = config[group] or {}

@@ -24,7 +24,7 @@ from gdframe.registry import LOSSES, is_built_in
 from gdframe.runs.checkpoint_file import Capture
 from gdframe.runs.log import warn_once
 from gdframe.runs.result import Result
-from gdframe.runs.run_folder import CHECKPOINTS, RunFolder
+from gdframe.runs.run_folder import RunFolder
 from gdframe.sameness import same_values
 from gdframe.training.run import Run
 from gdframe.training.run_group import RunGroup
@@ -214,7 +214,8 @@ def make_group(
             ValueError,
         ) as error:
             raise UserError(
-                f"the checkpoint in {item.folder} does not fit the config: {first_line(error)}; "
-                f"remove {item.folder}/{CHECKPOINTS} to train the run from its start"
+                f"the checkpoint in {item.folder} does not fit the config or a plugin: "
+                f"{first_line(error)}; resume with the settings and plugins that the run was "
+                "trained with, or start a new run in another folder"
             ) from error
     return group

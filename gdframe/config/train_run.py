@@ -9,6 +9,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from omegaconf.errors import OmegaConfBaseException
+
 from gdframe.config.automatic_rate import loading_once, with_chosen_rate
 from gdframe.config.build import unused_settings
 from gdframe.config.construct import construct
@@ -22,7 +24,7 @@ from gdframe.config.stored import config_text, resolve, stored_reason, text_with
 from gdframe.config.trusted_plugins import digests, load_stored
 from gdframe.config.validation import check
 from gdframe.config.values import name_data, plain, read_config
-from gdframe.errors import UserError, escaped, in_words, printable
+from gdframe.errors import UserError, escaped, first_line, in_words, printable
 from gdframe.observers import Observer, preparing
 from gdframe.registry import ENGINES, SCHEDULES
 from gdframe.runs.checkpoint_file import Capture
@@ -30,9 +32,9 @@ from gdframe.runs.files import NotWrittenError, storing
 from gdframe.runs.folder import DamagedError
 from gdframe.runs.log import add_log
 from gdframe.runs.result import Result
-from gdframe.runs.run_folder import MODEL, RESULT, RunFolder
+from gdframe.runs.run_folder import RunFolder
+from gdframe.runs.start_anew import refuse_start_anew
 from gdframe.schedules import Schedule
-from gdframe.stopping import Status
 from gdframe.training.outcome import failed_result
 from gdframe.training.run_group import RunGroup
 from gdframe.training.trainer import train_alone
@@ -110,30 +112,11 @@ def _resumed_checkpoint(folder: RunFolder) -> tuple[Capture | None, list[str]]:
     try:
         capture, problems = folder.load_checkpoint()
     except DamagedError:
-        _refuse_ended(folder)
+        refuse_start_anew(folder)
         raise
     if capture is None:
-        _refuse_ended(folder)
+        refuse_start_anew(folder)
     return capture, problems
-
-
-def _refuse_ended(folder: RunFolder) -> None:
-    """Refuse to train an ended run from its start: an interruption would lose its result.
-
-    Raises:
-        UserError: the run has ended, or has a model and a damaged result.
-    """
-    result, damage = folder.find_result()
-    if damage and folder.has(MODEL):
-        raise UserError(
-            f"{damage}; resume would train the run from its start and replace {MODEL}: copy the "
-            f"folder, remove {RESULT} from the copy, and resume the copy"
-        )
-    if result is not None and result["status"] not in (Status.FAILED, Status.INTERRUPTED):
-        raise UserError(
-            f"{folder}: the run has ended and has no whole checkpoint to resume from; start a new "
-            "run in another folder"
-        )
 
 
 def _log_advice(prepared: PreparedRun, *, resume: bool) -> None:
@@ -203,7 +186,10 @@ def _resume(run_folder: RunFolder, overrides: Sequence[str], started: float | No
             )
         apply_override(config, override)
     config.plugins = [escaped(plugin) for plugin in plugins]
-    after = plain(resolve(config))
+    try:
+        after = plain(resolve(config))
+    except OmegaConfBaseException as error:
+        raise UserError(f"{' '.join(overrides)}: {first_line(error)}; give plain values") from error
     check(after)
     schedule: Schedule = construct(SCHEDULES, after["schedule"], seed=after["seed"])
     if schedule.uses_run_length and after["epochs"] != before["epochs"]:

@@ -36,8 +36,16 @@ def digests_of(spec: RunSpec) -> dict[str, str]:
     return digests_by_place(components, spec.seed)
 
 
-def digests_by_place(components: Mapping[str, Any], seed: int = 0) -> dict[str, str]:
-    """Return the digests of components by their kind; the seed is for the rows of a loader."""
+def digests_by_place(
+    components: Mapping[str, Any], seed: int = 0, *, skip_tensors: bool = False
+) -> dict[str, str]:
+    """Return the digests of what components hold.
+
+    Args:
+        components: by their kind.
+        seed: for the rows of a loader.
+        skip_tensors: whether to leave out attributes that are tensors, which model files hold.
+    """
     digests: dict[str, str] = {}
     for kind, component in components.items():
         if component is None or is_built_in(component):
@@ -48,6 +56,8 @@ def digests_by_place(components: Mapping[str, Any], seed: int = 0) -> dict[str, 
                 orders = [component.order(epoch, seed) for epoch in range(2)]
             values.append(("order", [0 if order is None else order for order in orders]))
         for place, value in values:
+            if skip_tensors and isinstance(value, Tensor):
+                continue
             key = f"{kind}.{place}"
             digests[key] = _digest(digests.get(key, ""), value)
     return digests

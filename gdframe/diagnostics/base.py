@@ -139,7 +139,7 @@ class FailSafe(Diagnosis):
 
     def state(self) -> dict[str, Tensor]:
         """Return copies of the tensors that a resumed run needs to continue unchanged."""
-        return self._diagnosis.state()
+        return self._measure("the curvature's state", self._diagnosis.state, dict[str, Tensor]())
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Restore the tensors that ``state`` returned."""

@@ -84,6 +84,7 @@ class Diagnostics(Diagnosis):
         self._measured_rate: float | None = None
         self.evidence = evidence
         self.quadratic: LeastSquares | None = None
+        self._rule: LinearRule | None = None
 
     def begin(self, run: Problem, data: Dataset, loader: Loader, epochs: int = 1) -> None:
         """Compute what is cheap to know about the objective.
@@ -99,11 +100,11 @@ class Diagnostics(Diagnosis):
                 "its curvature says nothing about stability; set it to false, or use a smooth "
                 "loss such as huber or squared_hinge"
             )
-        self._rule = LinearRule.of(run)
         self._is_lr_constant = isinstance(run.schedule, Constant)
         self._is_full_batch = takes_all_rows(loader)
         self._spectrum = Curvature(run.objective, data, self.most_rows)
         self._trial = SmallerRates(run, data, loader, epochs)
+        self._rule = LinearRule.of(run)  # it may fail: what is above is there then
         self.theory = theory_of(run.objective, data) if self._wants_theory else None
         if self._wants_theory and self.theory is None:
             raise UserError(

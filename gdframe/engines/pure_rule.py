@@ -56,7 +56,7 @@ def _try_rule(
         for call in range(2):
             old: State = {k: [v.clone() for v in values] for k, values in state.items()}
             params, slopes = [p.clone() for p in points], [g.clone() for g in grads]
-            update = partial(optimizer.apply, params, slopes, old, hyper)
+            update = partial(optimizer.apply, params, slopes, old, dict(hyper))
             calls.append(with_other_seeds(update, like[0].device) if call else update())
             if (place := changed()) is not None:
                 what = "draws random numbers" if place == DRAWS else f"changes its {place}"

@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +14,7 @@ from gdframe.engines.component_difference import first_difference
 from gdframe.optimizers.base import BOOKKEEPING, Optimizer, State
 from gdframe.optimizers.tensors import restored
 from gdframe.randomness import Purpose, seeded
+from gdframe.registry import is_built_in
 from gdframe.runs.model_file import adopt_buffers
 from gdframe.runs.packing import can_pack, pack, unpack
 from gdframe.sameness import PLAIN, same
@@ -25,6 +25,10 @@ NUMBER = "number."
 GROUPS, SHARED, TRAINED = "optimizer.groups", "optimizer.shared", "model trained"
 """Names of what optimizers keep in parameter groups besides their settings, and in their state for
 no single parameter; and of which parameters are trained, where that has changed."""
+
+KEYED, SAME = "optimizer.keyed", "optimizer.same"
+"""Names of what optimizers keep for a parameter under keys that are no text; and of tensors in the
+state of one parameter that are those of another one."""
 
 
 def read_state(run: Problem) -> dict[str, Tensor]:
@@ -38,12 +42,21 @@ def read_state(run: Problem) -> dict[str, Tensor]:
     trained = [name for name, p in model.named_parameters() if p.requires_grad]
     if trained != run.trained:
         values[TRAINED] = trained
+    keyed: dict[int, dict[Any, Any]] = {}
+    places: dict[int, str] = {}
+    again: dict[str, str] = {}
     for index, parameter in enumerate(_optimized(optimizer)):
         for key, value in optimizer.state.get(parameter, {}).items():
-            is_number = isinstance(value, (bool, int, float, np.generic))
+            if not isinstance(key, str):
+                keyed.setdefault(index, {})[key] = value
+                continue
+            is_number = type(value) in (bool, int, float)
             name = f"optimizer.{index}.{NUMBER if is_number else ''}{key}"
             dtype = torch.float64 if isinstance(value, float) else None
             values[name] = torch.as_tensor(value, dtype=dtype) if is_number else value
+            if isinstance(value, Tensor) and (first := places.setdefault(id(value), name)) != name:
+                again[name] = first
+    values |= {name: content for name, content in ((KEYED, keyed), (SAME, again)) if content}
     if _may_change_groups(optimizer):
         values[GROUPS] = _values_in_groups(optimizer)
     state: dict[Any, Any] = optimizer.state
@@ -54,9 +67,18 @@ def read_state(run: Problem) -> dict[str, Tensor]:
 
 def _may_change_groups(optimizer: torch.optim.Optimizer) -> bool:
     """Return whether steps of an optimizer may change its settings: a pure rule cannot."""
-    has_rule_alone = inspect.unwrap(type(optimizer).step) is inspect.unwrap(Optimizer.step)
     attached = [n for n, v in vars(optimizer).items() if n == "step" or ("_hooks" in n and v)]
-    return not has_rule_alone or bool(attached)
+    return bool(attached) or (not is_built_in(optimizer) and _overrides_a_method(optimizer))
+
+
+def _overrides_a_method(optimizer: torch.optim.Optimizer) -> bool:
+    """Return whether a class has another method than the functions of a pure rule."""
+    methods = [name for name, value in vars(Optimizer).items() if inspect.isfunction(value)]
+    return any(
+        inspect.unwrap(getattr(type(optimizer), name, Optimizer)) is not
+        inspect.unwrap(getattr(Optimizer, name))
+        for name in methods if name != "__init__"
+    )  # fmt: skip
 
 
 def write_state(run: Problem, state: Mapping[str, Tensor]) -> None:
@@ -148,7 +170,11 @@ def _load_optimizer(run: Problem, values: Mapping[str, Any]) -> None:
     parameters, like = _optimized(optimizer), State()
     groups = [group for group in optimizer.param_groups for _ in group["params"]]
     optimizer.state.update(_placed(values.get(SHARED, {}), parameters[0], groups[0]))
-    states = [n for n in values if n.startswith("optimizer.") and n not in (GROUPS, SHARED)]
+    for index, items in values.get(KEYED, {}).items():
+        placed = {key: _placed(v, parameters[index], groups[index]) for key, v in items.items()}
+        optimizer.state.setdefault(parameters[index], {}).update(placed)
+    whole = (GROUPS, SHARED, KEYED, SAME)
+    states = [n for n in values if n.startswith("optimizer.") and n not in whole]
     if not states:
         return
     if isinstance(optimizer, Optimizer):  # also of parameters that are not trained now
@@ -165,6 +191,9 @@ def _load_optimizer(run: Problem, values: Mapping[str, Any]) -> None:
         else:
             value = _placed(value, parameter, groups[index])
         optimizer.state.setdefault(parameter, {})[short] = value
+    for name, first in values.get(SAME, {}).items():
+        (_, at, key), (_, of, other) = name.split(".", 2), first.split(".", 2)
+        optimizer.state[parameters[int(at)]][key] = optimizer.state[parameters[int(of)]][other]
 
 
 def _values_in_groups(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:

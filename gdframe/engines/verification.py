@@ -314,6 +314,7 @@ def is_equal_up_to_rounding(
         return True
     value, reference = value[finite], reference[finite]
     moved = reference if before is None else reference - before.double().cpu()[finite]
+    moved = torch.where(moved.isfinite(), moved, reference)  # it began as NaN, for unset
     allowed, eps, floor = tolerance
     limit = allowed * float(moved.abs().max()) + eps * float(reference.abs().max()) + floor
     return float((value - reference).abs().max()) <= limit

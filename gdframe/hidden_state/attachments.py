@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from gdframe.hidden_state.leaves import HOOKS
 from gdframe.registry import is_built_in
 
 GLOBAL_HOOKS = (
@@ -45,5 +46,4 @@ def _is_changed(component: Any) -> bool:
 
 def has_hooks(parameter: Tensor) -> bool:
     """Return whether something is called with, or changes, a parameter's gradient."""
-    names = ("_backward_hooks", "_post_accumulate_grad_hooks")
-    return any(getattr(parameter, name, None) for name in names)
+    return any(getattr(parameter, name, None) for name in HOOKS)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gdframe.sameness import generator_access, same_values, state_text
+from gdframe.sameness import entries, generator_access, same_values, state_text
 
 Restore = Callable[[], None]
 Changed = Callable[[], bool]
@@ -33,14 +33,18 @@ LAYOUTS = (torch.strided, torch.sparse_coo)
 """Layouts of tensors that can be saved."""
 
 
+HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
+"""Attributes with the hooks of a tensor."""
+
+
 def tensor_leaf(value: Tensor) -> Leaf:
     """Save the values of a tensor of one of the ``LAYOUTS``."""
     saved = value.detach().clone()
     is_sparse = value.layout == torch.sparse_coo
-    before = _entries(saved)
+    before = entries(saved)
 
     def has_changed() -> bool:
-        return not all(map(same_values, _entries(value.detach()), before))
+        return not all(map(same_values, entries(value.detach()), before))
 
     def restore() -> None:
         with torch.no_grad():
@@ -49,14 +53,6 @@ def tensor_leaf(value: Tensor) -> Leaf:
             value.copy_(saved)
 
     return has_changed, restore
-
-
-def _entries(tensor: Tensor) -> tuple[Tensor, ...]:
-    """Return the values of a tensor; of a sparse one its shape, places and values."""
-    if tensor.layout != torch.sparse_coo:
-        return (tensor,)
-    tensor = tensor.coalesce()
-    return torch.tensor(tensor.shape), tensor.indices(), tensor.values()
 
 
 def _array_leaf(value: np.ndarray[Any, Any]) -> Leaf:

@@ -1,6 +1,5 @@
 """Saves and restores the Python state that components keep outside their arguments.
 
-Examples are a model that counts its calls, a rule with a cache, and a loss with its own generator.
 ``HiddenState`` saves everything mutable that a component can reach: attributes, containers,
 buffers, closures, globals that functions name, default arguments, class attributes and generators.
 """
@@ -19,7 +18,7 @@ import torch
 from torch import Tensor
 
 from gdframe.hidden_state.cached_results import LRU_CACHE, cache_leaf, cached_results
-from gdframe.hidden_state.leaves import LAYOUTS, Changed, Restore, leaf_of, tensor_leaf
+from gdframe.hidden_state.leaves import HOOKS, LAYOUTS, Changed, Restore, leaf_of, tensor_leaf
 from gdframe.hidden_state.transparency import (
     CLASS_FACTS,
     NOT_CALLED,
@@ -67,9 +66,8 @@ class HiddenState:
         self, roots: Mapping[str, Any], *, draws: bool = True, skip: Iterable[object] = (),
         code: bool = True,
     ) -> None:  # fmt: skip
-        self._seen = set(map(id, skip))
+        self._seen, self._classes = set(map(id, skip)), set[int]()
         self._ignored = PLAIN if code else (*PLAIN, types.FunctionType, type)
-        self._classes: set[int] = set()
         self._modules: dict[int, set[str]] = {}  # names that were saved, by module
         self._references: list[Any] = []  # keeps objects alive, so that their ids stay unique
         self._pending: deque[tuple[str, Any]] = deque()
@@ -175,7 +173,8 @@ class HiddenState:
                 lambda: value.requires_grad != trained,
                 lambda: setattr(value, "requires_grad", trained),
             )
-            self._enqueue(f"{path}.grad", value.grad)  # None is not queued
+            for name in ("grad", *HOOKS):
+                self._enqueue(f"{path}.{name}", getattr(value, name, None))  # None is not queued
         self._attributes(path, value)
 
     def _cached_results(self, path: str, function: Any) -> None:
@@ -346,5 +345,6 @@ class HiddenState:
                 self._enqueue(f"{path}.{name}", content)
                 continue
             if not isinstance(content, dict):  # of a scripted module, which hides attributes in C++
-                self.opaque, content = self.opaque or path, dict(content.items())
+                self._hide(path)
+                content = dict(content.items())
             self._dict(path, content, place_format=f"{path}.{{}}")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import Tensor
 
-from gdframe.errors import LARGEST, UserError, first_line
+from gdframe.errors import LARGEST, UserError, first_line, reason_of
 from gdframe.runs.files import write_atomically
 from gdframe.runs.folder import DamagedError, Folder
 from gdframe.runs.parsing import conform, parse_json
@@ -95,6 +95,8 @@ def load_checkpoint(folder: Path) -> tuple[Capture | None, list[str]]:
         except UserError:
             raise
         except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+            if reason := reason_of(error):
+                raise UserError(f"{path}: {reason}") from error
             damages.append(f"checkpoint {path.name} is damaged ({first_line(error)})")
     if paths:
         raise DamagedError(

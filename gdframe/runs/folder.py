@@ -108,7 +108,7 @@ class Folder:
                 raise DamagedError(
                     f"{self.path / name}: has {size:,} bytes; at most {most:,} are read"
                 )
-            require_memory(str(self.path / name), EXPANSION * size, "remove it")
+            require_memory(str(self.path / name), EXPANSION * size, "free some memory")
             return file.read()
 
     @contextmanager

@@ -12,13 +12,14 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from gdframe.errors import UserError, first_line
+from gdframe.errors import UserError, first_line, reason_of
 from gdframe.registry import is_built_in
 from gdframe.runs.files import write_atomically
 from gdframe.runs.folder import DamagedError
 from gdframe.runs.packing import pack, unpack
 from gdframe.runs.parsing import conform, parse_json
 from gdframe.runs.tensors_file import open_tensors
+from gdframe.sameness import same_values
 
 FORMAT = 1
 """Version of the format of ``model.safetensors``."""
@@ -63,7 +64,7 @@ def hidden_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 
 def adopt_buffers(model: nn.Module, values: Mapping[str, Any]) -> None:
-    """Give a module the stored buffers that training created, or gave another size or type.
+    """Give a module the stored buffers that training created or separated, or gave another form.
 
     Args:
         model: its other buffers and its parameters stay as they are.
@@ -72,11 +73,27 @@ def adopt_buffers(model: nn.Module, values: Mapping[str, Any]) -> None:
     expected = model.state_dict()
     device = next(model.parameters()).device
     modules = dict(model.named_modules())
+    shared: dict[int, str] = {}  # the first name by memory: others may begin as the same tensor
+    trained = dict(model.named_parameters())  # a buffer may begin as one of them
+    for name in sorted(expected, key=lambda name: name not in trained):
+        value = expected[name]
+        if isinstance(value, Tensor) and value.layout == torch.strided and value.numel():
+            shared.setdefault(value.data_ptr(), name)
     for name, value in values.items():
         owner, _, attribute = name.rpartition(".")
         buffers = modules[owner]._buffers if owner in modules else {}
-        if attribute in buffers and _form(expected.get(name)) != _form(value):
+        if attribute not in buffers:
+            continue
+        now = expected.get(name)
+        if _form(now) != _form(value):
             buffers[attribute] = value.to(device, copy=True)
+            continue
+        if not isinstance(now, Tensor) or now.layout != torch.strided:
+            continue
+        if (first := shared.get(now.data_ptr(), name)) != name:
+            other = values.get(first)
+            if not isinstance(other, Tensor) or not same_values(other, value):
+                buffers[attribute] = now.clone()
 
 
 def _form(value: Any) -> tuple[torch.Size, torch.dtype] | None:
@@ -127,6 +144,8 @@ def read_model(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     except UserError:
         raise
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError, AttributeError) as error:
+        if reason := reason_of(error):
+            raise UserError(f"{path}: {reason}") from error
         raise DamagedError(
             f"{path}: is damaged: {first_line(error)}; resume the run to write it again"
         ) from error

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,8 +23,8 @@ def pack(values: Mapping[str, Any]) -> dict[str, Tensor]:
     """Return copies of values as tensors by name; tensors keep their names.
 
     Raises:
-        UserError: a value holds something else than tensors, numbers, text, None, and lists,
-            tuples and dicts of these.
+        UserError: a value holds something else than tensors, numbers (also of NumPy), text, None,
+            and lists, tuples and dicts of these.
 
     Example:
         >>> unpack(pack({"weight": torch.ones(2), "losses": [(0.5, torch.zeros(1)), None]}))
@@ -59,7 +60,7 @@ def unpack(packed: Mapping[str, Tensor]) -> dict[str, Any]:
         return values
     if packed[TEXT].dtype != torch.uint8 or packed[TEXT].ndim != 1:
         raise ValueError(f"its {TEXT} are not text")
-    require_memory(f"its {TEXT}", EXPANSION * len(packed[TEXT]), "remove the file")
+    require_memory(f"its {TEXT}", EXPANSION * len(packed[TEXT]), "free some memory")
     try:
         plain = parse_json(packed[TEXT].numpy().tobytes().decode("ascii"))
         return values | {name: _decoded(value, packed) for name, value in plain.items()}
@@ -85,8 +86,10 @@ def _copied(value: Tensor) -> Tensor:
 
 def _encoded(value: Any, inner: list[Tensor]) -> Any:
     """Return a value of JSON; tensors are appended to ``inner``."""
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if value is None or type(value) in (bool, int, float, str):
         return value
+    if isinstance(value, np.generic) and value.dtype.kind in "biuf":
+        return {"numpy": [value.dtype.str, value.item()]}
     if isinstance(value, Tensor):
         inner.append(value)
         return {"tensor": len(inner) - 1}
@@ -103,6 +106,8 @@ def _decoded(value: Any, packed: Mapping[str, Tensor]) -> Any:
     ((kind, content),) = value.items()
     if kind == "tensor":
         return packed[f"{TEXT}.{content}"]
+    if kind == "numpy":
+        return np.dtype(content[0]).type(content[1])
     if kind == "dict":
         return {_decoded(k, packed): _decoded(v, packed) for k, v in content}
     return {"list": list, "tuple": tuple}[kind](_decoded(v, packed) for v in content)

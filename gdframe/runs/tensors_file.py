@@ -29,7 +29,7 @@ def open_tensors(path: Path) -> Iterator[tuple[Any, dict[str, str]]]:
     with path.open("rb") as file:  # its errors tell more than those of safetensors
         header = int.from_bytes(file.read(8), "little")
     size = path.stat().st_size
-    require_memory(str(path), size + EXPANSION * min(header, size), "remove it")
+    require_memory(str(path), size + EXPANSION * min(header, size), "free some memory")
     with safe_open(path, framework="pt") as tensors:
         texts = tensors.metadata() or {}
         count = sum(map(len, texts.values()))

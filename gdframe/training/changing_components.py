@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 from torch import Tensor, nn
 
 from gdframe.engines.stored_state import has_extra_state, held_places, places_of_extra_state
 from gdframe.hidden_state import HiddenState, undisturbed, with_state
+from gdframe.hidden_state.leaves import HOOKS
 from gdframe.runs.log import warn_once
 from gdframe.training.run_spec import RunSpec
 
@@ -54,10 +56,11 @@ class ChangingComponents:
             components = {**self._components, "stopping": with_state(self._spec.stopping.rules)}
             components |= {"metric": metrics} if metrics else {}
             if self._components:  # what a component writes to a parameter besides its values
-                named = self._spec.model.named_parameters()
-                components |= {
-                    f"model parameter {name}": vars(parameter) for name, parameter in named
-                }
+                for name, parameter in self._spec.model.named_parameters():
+                    place = f"model parameter {name}"
+                    components[place] = vars(parameter)
+                    for hooks in HOOKS:
+                        components[f"{place} {hooks}"] = getattr(parameter, hooks, None) or {}
             if self._components and has_extra_state(self._spec.model):
                 with suppress(Exception):  # of a user's model, which may not be copied
                     self._unchanged = copy.deepcopy(self._spec.model)
@@ -67,6 +70,11 @@ class ChangingComponents:
 
     def warn_of_unsaved(self) -> None:
         """Warn once of state that has changed since the start and is in no checkpoint."""
+        if self._at_start is not None and (hidden := self._at_start.unseen):
+            warn_once(
+                f"{hidden} hides its state, as an iterator does: a resumed run starts anew there; "
+                "keep numbers instead"
+            )
         places = list(dict.fromkeys(self._unsaved()))
         if not places:
             return
@@ -99,6 +107,9 @@ class ChangingComponents:
                 place == h or place.startswith((f"{h}.", f"{h}[")) for h in held
             ):
                 yield place
-        state = self._spec.optimizer.state if self._at_start else {}
-        kept = (str, Tensor)
-        yield from (f"optimizer.state[{key!r}]" for key in state if not isinstance(key, kept))
+        optimizer: Any = self._spec.optimizer
+        trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        for key in optimizer.state if self._at_start else ():
+            if id(key) not in trained and not isinstance(key, str):
+                what = "[a tensor that is not trained]" if isinstance(key, Tensor) else f"[{key!r}]"
+                yield f"optimizer.state{what}"

@@ -93,8 +93,9 @@ def test_a_folder_in_the_place_of_a_file_is_told_before_training(tmp_path, name,
 def test_advice_on_damaged_checkpoints_can_be_followed(tmp_path, has_ended, capsys):
     run = tmp_path / "run"
     gd.train("epochs=2", folder=run)
-    if not has_ended:
+    if not has_ended:  # it was killed
         (run / "result.json").unlink()
+        (run / "model.safetensors").unlink()
     for path in (run / "checkpoint").iterdir():
         path.write_bytes(b"damaged")
     assert main(["resume", str(run), "epochs=3"]) == 2

@@ -174,6 +174,8 @@ class Execution:
         with storing():
             if result is not None:
                 content: Mapping[str, Any] = result.save(job.folder)
+            elif (before := job.run_folder.find_result()[0]) and "objective" in before:
+                content = before  # of an interrupted run, which keeps it
             else:
                 content = unmeasured(job, error)
                 job.run_folder.write_result(content)

@@ -126,7 +126,7 @@ def has_changed(job: Job, result: Mapping[str, Any] | None) -> bool:
         job: the run.
         result: content of its ``result.json``, if any.
     """
-    if result is None:
+    if result is None and not job.run_folder.has_training_output():
         return False  # it is not trained yet
     try:
         if job.run_folder.read_config_text() == job.composition.text():
@@ -135,7 +135,7 @@ def has_changed(job: Job, result: Mapping[str, Any] | None) -> bool:
         anchor(config)
         return digest(plain(config)) != digest(job.config)
     except (OSError, UserError):  # sweep.json holds them, unless the run was resumed to more epochs
-        return bool((result.get("epochs") or 0) > job.config["epochs"])
+        return bool(((result or {}).get("epochs") or 0) > job.config["epochs"])
 
 
 def repair_config(job: Job) -> None:

@@ -17,6 +17,7 @@ from gdframe.engines.structure import difference
 from gdframe.errors import UserError, bad_value
 from gdframe.memory import free_memory
 from gdframe.runs.checkpoint_file import Capture
+from gdframe.runs.start_anew import refuse_start_anew
 from gdframe.sweeps.comparing.sweep_metric import check_measured
 from gdframe.sweeps.executing.class_memory import ClassMemory
 from gdframe.sweeps.executing.job import Job, check_readable
@@ -135,6 +136,8 @@ def _sort_in(
     spec = prepare(config, job.run_folder, datasets.load).spec
     settings = ("loader", "batch_size", "engine", "epochs")
     start = starting_point(job)
+    if start is None:
+        refuse_start_anew(job.run_folder)
     position = None if start is None else (start.facts["step"], start.facts["engine"])
     alone = job.number if memory.has_changed() else None  # its classes are not as others need them
     key = repr((Datasets.key(config), [config[name] for name in settings], position, alone))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gdframe.config.folders import refuse_run, refuse_taken
-from gdframe.errors import UserError, counted
+from gdframe.errors import counted
 from gdframe.interrupt import interruptible
 from gdframe.runs.sweep_folder import SweepFolder, job_number
 from gdframe.sweeps.comparing.sweep_metric import check_metric
@@ -171,10 +171,7 @@ def _is_unchanged(job: Job, result: Mapping[str, Any] | None, datasets: Datasets
         return False
     stored = None if result is None else result.get("data_digest")
     if stored is None or not has_ended(result):  # it resumes from its checkpoint, if any
-        try:
-            start = starting_point(job)
-        except UserError:  # the checkpoint is damaged
-            return False
+        start = starting_point(job)
         stored = stored if start is None else start.facts["data"]
     return stored is None or bool(stored == datasets.load(job.config).digest)
 
