@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from gdframe.errors import UserError, first_line, reason_of
 from gdframe.registry import is_built_in
@@ -77,7 +78,7 @@ def adopt_buffers(model: nn.Module, values: Mapping[str, Any]) -> None:
     trained = dict(model.named_parameters())  # a buffer may begin as one of them
     for name in sorted(expected, key=lambda name: name not in trained):
         value = expected[name]
-        if isinstance(value, Tensor) and value.layout == torch.strided and value.numel():
+        if _has_memory(value):
             shared.setdefault(value.data_ptr(), name)
     for name, value in values.items():
         owner, _, attribute = name.rpartition(".")
@@ -88,12 +89,16 @@ def adopt_buffers(model: nn.Module, values: Mapping[str, Any]) -> None:
         if _form(now) != _form(value):
             buffers[attribute] = value.to(device, copy=True)
             continue
-        if not isinstance(now, Tensor) or now.layout != torch.strided:
-            continue
-        if (first := shared.get(now.data_ptr(), name)) != name:
+        if _has_memory(now) and (first := shared.get(now.data_ptr(), name)) != name:
             other = values.get(first)
             if not isinstance(other, Tensor) or not same_values(other, value):
                 buffers[attribute] = now.clone()
+
+
+def _has_memory(value: Any) -> TypeGuard[Tensor]:
+    """Return whether a value is a tensor whose values lie in memory of their own or others'."""
+    is_plain = isinstance(value, Tensor) and not is_lazy(value) and value.layout == torch.strided
+    return is_plain and bool(value.numel())
 
 
 def _form(value: Any) -> tuple[torch.Size, torch.dtype] | None:
