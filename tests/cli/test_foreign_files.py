@@ -156,6 +156,8 @@ def test_an_ended_run_without_a_checkpoint_is_not_trained_again(tmp_path, capsys
     }
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     (tmp_path / "run" / "result.json").write_text(json.dumps({**result, "status": "interrupted"}))
+    assert main(["resume", "run"]) == 2  # it would replace the model
+    (tmp_path / "run" / "model.safetensors").unlink()
     assert main(["resume", "run"]) == 0
 
 
