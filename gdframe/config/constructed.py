@@ -6,6 +6,7 @@ import functools
 import random
 import types
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,8 @@ def _inside(place: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
         yield place, value.getstate()
     elif isinstance(value, types.FunctionType):
         for cell in value.__closure__ or ():
-            yield from _inside(place, cell.cell_contents, depth + 1)
+            with suppress(ValueError):  # the cell is empty
+                yield from _inside(place, cell.cell_contents, depth + 1)
     elif isinstance(value, functools.partial):
         yield from _inside(place, [*value.args, *value.keywords.values()], depth + 1)
     elif isinstance(value, (list, tuple, dict)):

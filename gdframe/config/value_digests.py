@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -50,11 +51,13 @@ def digests_by_place(
     for kind, component in components.items():
         if component is None or is_built_in(component):
             continue
-        values = [*values_of(component, saved=False)][:MOST_PLACES]
-        if isinstance(component, Loader):
-            with HiddenState({"loader": component}):
-                orders = [component.order(epoch, seed) for epoch in range(2)]
-            values.append(("order", [0 if order is None else order for order in orders]))
+        values: list[tuple[str, Any]] = []
+        with suppress(Exception):  # of a user's component; training will tell
+            values += [*values_of(component, saved=False)][:MOST_PLACES]
+            if isinstance(component, Loader):
+                with HiddenState({"loader": component}):
+                    orders = [component.order(epoch, seed) for epoch in range(2)]
+                values.append(("order", [0 if order is None else order for order in orders]))
         for place, value in values:
             if skip_tensors and isinstance(value, Tensor):
                 continue
@@ -63,18 +66,18 @@ def digests_by_place(
     return digests
 
 
-def warn_of_other_values(before: Mapping[str, str], now: Mapping[str, str], act: str) -> None:
+def warn_of_other_values(before: Mapping[str, str], now: Mapping[str, str], result: str) -> None:
     """Warn if a component holds other values than in the process that trained a run.
 
     Args:
         before: digests by place, of the run folder; none of an earlier version.
         now: those of this process.
-        act: this process does, for the message.
+        result: of the difference, for the message.
     """
     places = [place for place, digest in before.items() if now.get(place, digest) != digest]
     if places:
         warn_once(
-            f"{places[0]} has another value than in the process that trained the run, so {act}; "
+            f"{places[0]} has another value than in the process that trained the run, so {result}; "
             "it may come from hash() of a text, from the order of a set, or from a file: use "
             "zlib.crc32 and sorted(), or set PYTHONHASHSEED"
         )

@@ -247,6 +247,25 @@ def test_digests_see_values_but_not_their_last_bits():
     assert {name for name in first if first[name] != far[name]} == set(first) - {"loss.text"}
 
 
+def test_digests_take_what_cannot_be_read_as_nothing():
+    def empty_cell():
+        def function():
+            return later
+
+        if function is None:
+            later = 1
+        return function
+
+    class Odd(gd.Loader):
+        def __init__(self):
+            self.rows, self.function = 4, empty_cell()
+
+        def order(self, epoch, seed):
+            raise RuntimeError("later")
+
+    assert digests_by_place({"loader": Odd()}).keys() == {"loader.rows"}
+
+
 def test_optimizers_that_draw_settings_are_named(caplog):
     class Random(gd.GD):
         def __init__(self, params, lr):
