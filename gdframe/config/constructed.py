@@ -17,8 +17,11 @@ from torch.nn.parameter import is_lazy
 from gdframe.engines.component_difference import VALUES
 from gdframe.hidden_state.transparency import is_library
 
-OF_LIBRARIES = {*vars(nn.Module()), *vars(torch.optim.SGD([torch.zeros(1)]))}
-"""Attributes of PyTorch's classes; hooks, for instance, have a new number each time."""
+OF_MODULES = frozenset(vars(nn.Module()))
+"""Attributes of PyTorch's modules; hooks, for instance, have a new number each time."""
+
+OF_OPTIMIZERS = ("state", "param_groups", "defaults", "_optimizer_", "_zero_grad_", "_warned_")
+"""Beginnings of the attributes of PyTorch's optimizers. To build one imports its compiler."""
 
 DEEPEST = 3
 """Most objects inside each other that are looked at."""
@@ -47,10 +50,14 @@ def values_of(component: object, *, saved: bool = True) -> Iterator[tuple[str, A
                 tensors = {n: t for n, t in value.items() if t is not None and not is_lazy(t)}
                 kept = tensors if saved else {}
                 yield from ((f"{path}.{n}".lstrip("."), t.detach()) for n, t in kept.items())
-            elif name not in OF_LIBRARIES or not isinstance(
-                part, (nn.Module, torch.optim.Optimizer)
-            ):
+            elif not _is_of_pytorch(part, name):
                 yield from _inside(f"{path}.{name}".lstrip("."), value, 0)
+
+
+def _is_of_pytorch(part: object, name: str) -> bool:
+    if isinstance(part, torch.optim.Optimizer):
+        return name.startswith(OF_OPTIMIZERS)
+    return isinstance(part, nn.Module) and name in OF_MODULES
 
 
 def _inside(place: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:

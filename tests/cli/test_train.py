@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from datetime import date
 
 import numpy as np
@@ -170,3 +172,14 @@ def test_a_failure_is_recorded(gdframe, bad_rule):
     assert done.code == 1
     assert done.result["status"] == "failed"
     assert done.result["reason"] == "RuntimeError: out of luck"
+
+
+def test_a_linear_run_does_not_import_the_compiler(tmp_path):
+    """It takes 0.7 seconds."""
+    code = (
+        "import sys; from gdframe.cli.main import main; "
+        "assert main(['variant=sgd', 'lr=0.01', 'epochs=1', 'hydra.run.dir=run']) == 0; "
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
