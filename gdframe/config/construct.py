@@ -35,17 +35,21 @@ def construct(
     Raises:
         UserError: as ``Registry.configured``.
     """
+    is_bound = registry.kind == "optimizer"
+    if is_bound:
+        supplied["params"] = list(supplied["params"])
 
     def build() -> T:
         with seeded(seed, Purpose.CONSTRUCT, zlib.crc32(registry.kind.encode())):
             return registry.configured(settings, **supplied)
 
-    if registry.kind == "optimizer":
-        supplied["params"] = list(supplied["params"])
+    def build_again() -> T:
+        if is_bound:  # to copies, which most runs do not need
+            supplied["params"] = [_copied(parameter) for parameter in supplied["params"]]
+        return build()
+
     component = build()
-    if registry.kind == "optimizer":  # another one is bound to copies
-        supplied["params"] = [_copied(parameter) for parameter in supplied["params"]]
-    warn_of_own_draws(f"{registry.kind} {settings['name']}", component, build)
+    warn_of_own_draws(f"{registry.kind} {settings['name']}", component, build_again)
     return component
 
 

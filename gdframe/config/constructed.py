@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-import random
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -16,6 +15,7 @@ from torch.nn.parameter import is_lazy
 
 from gdframe.engines.component_difference import VALUES
 from gdframe.hidden_state.transparency import is_library
+from gdframe.sameness import generator_access
 
 OF_MODULES = frozenset(vars(nn.Module()))
 """Attributes of PyTorch's modules; hooks, for instance, have a new number each time."""
@@ -64,14 +64,10 @@ def _inside(place: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
     """Yield the plain values in a value."""
     if _is_plain(value):
         yield place, value
-    elif depth == DEEPEST or isinstance(value, (nn.Module, random.SystemRandom, type)):
+    elif depth == DEEPEST or isinstance(value, (nn.Module, type, types.ModuleType)):
         return
-    elif isinstance(value, np.random.Generator):
-        yield place, _plain_state(value.bit_generator.state)
-    elif isinstance(value, torch.Generator):
-        yield place, value.get_state()
-    elif isinstance(value, random.Random):
-        yield place, value.getstate()
+    elif (access := generator_access(value)) is not None:
+        yield place, access[0]()
     elif isinstance(value, types.FunctionType):
         for cell in value.__closure__ or ():
             with suppress(ValueError):  # the cell is empty
@@ -84,10 +80,6 @@ def _inside(place: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
     elif not is_library(type(value)):
         for name, item in getattr(value, "__dict__", {}).items():
             yield from _inside(f"{place}.{name}", item, depth + 1)
-
-
-def _plain_state(state: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: _plain_state(v) if isinstance(v, dict) else v for k, v in state.items()}
 
 
 def _is_plain(value: Any) -> bool:

@@ -86,7 +86,7 @@ class PreparedRun:
         ]
 
     def _advice_on_metrics(self) -> list[str]:
-        if self.run.engine.measures_all or self.spec.metrics is not None:
+        if self.run.engine.measures_all or self.run.reads_metrics:
             return []
         names = self.spec.named_metrics
         seldom = in_words(n for n, m in names.items() if not follow_from_squared_error({n: m}))

@@ -103,11 +103,10 @@ class Run:
         self._watchers = Watchers(self, check_observers(observers))
 
     @property
-    def _needs_all_metrics(self) -> bool:
-        """Return whether the run ends, or a user has named metrics, or a component may read any."""
-        is_asked = self.spec.metrics is not None or self.spec.stopping.reads_metrics
-        is_end = self.step >= self.epochs * self.clock.steps_per_epoch
-        return is_end or is_asked or not all(map(is_built_in, self.observers))
+    def reads_metrics(self) -> bool:
+        """Return whether a user has named metrics, or a component may read any column."""
+        is_read = self.spec.stopping.reads_metrics or not all(map(is_built_in, self.observers))
+        return is_read or self.spec.metrics is not None
 
     @property
     def clock(self) -> Clock:
@@ -202,7 +201,8 @@ class Run:
         """Evaluate an epoch's end, if that is due, and judge it."""
         if not self.spec.is_evaluated(self.step):
             return None
-        row = self._evaluate(whole=self._needs_all_metrics)
+        is_end = self.step >= self.epochs * self.clock.steps_per_epoch
+        row = self._evaluate(whole=is_end or self.reads_metrics)
         if bad := first_not_finite(row):
             return self._diverge(*bad, step=self.step)
         self._add(row)
