@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gdframe.engines.base import Problem
+from gdframe.errors import UserError, first_line
 from gdframe.hidden_state.attachments import has_attachments
 from gdframe.hidden_state.transparency import is_library
 from gdframe.objective import Objective
@@ -18,6 +21,9 @@ from gdframe.optimizers.base import Optimizer, State
 from gdframe.optimizers.tensors import restored
 from gdframe.randomness import Purpose, seeded
 from gdframe.registry import is_built_in
+
+LOCKS = (type(threading.Lock()), type(threading.RLock()))
+"""Types that copies of a component share, as its threads do."""
 
 
 def trained_parameters(run: Problem) -> dict[str, Tensor]:
@@ -45,13 +51,41 @@ def copied(run: Problem) -> tuple[Objective, torch.optim.Optimizer]:
     """Return copies of a run's objective and of its optimizer, bound to the copied parameters.
 
     PyTorch copies an optimizer without the attributes that its class adds.
+
+    Raises:
+        UserError: a component cannot be copied.
     """
-    memo: dict[int, Any] = {}
-    objective, optimizer = copy.deepcopy((run.objective, run.optimizer), memo)
-    for name, value in vars(run.optimizer).items():
-        if name not in vars(optimizer):
-            vars(optimizer)[name] = copy.deepcopy(value, memo)
+    memo = _cannot_be_copied(run)
+    try:
+        objective, optimizer = copy.deepcopy((run.objective, run.optimizer), memo)
+        for name, value in vars(run.optimizer).items():
+            if name not in vars(optimizer):
+                vars(optimizer)[name] = copy.deepcopy(value, memo)
+    except Exception as error:  # of a user's component, whose attributes may be anything
+        raise UserError(
+            f"a component holds what Python cannot copy ({first_line(error)}); build it where it "
+            "is used, or write __deepcopy__"
+        ) from error
     return objective, optimizer
+
+
+def _cannot_be_copied(run: Problem) -> dict[int, Any]:
+    """Return what ``deepcopy`` refuses and copies may hold instead, by the identity of the first.
+
+    They are modules of Python and locks, which copies share, and tensors that a call has computed
+    and kept, whose copies have its values without its graph.
+    """
+    objective = run.objective
+    components = [*objective.model.modules(), objective.loss, objective.penalty, run.optimizer]
+    instead: dict[int, Any] = {}
+    for component in components:
+        held = getattr(component, "__dict__", {})
+        for value in (*held.values(), *held.get("_buffers", {}).values()):
+            if isinstance(value, (ModuleType, *LOCKS)):
+                instead[id(value)] = value
+            elif isinstance(value, Tensor) and not value.is_leaf:
+                instead[id(value)] = value.detach().clone()
+    return instead
 
 
 def starting_state(run: Problem, loaded: Mapping[str, Tensor] | None = None) -> State:

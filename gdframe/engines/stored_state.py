@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from gdframe.engines.base import Problem
 from gdframe.engines.component_difference import first_difference
+from gdframe.errors import in_words
 from gdframe.optimizers.base import BOOKKEEPING, Optimizer, State
 from gdframe.optimizers.tensors import restored
 from gdframe.randomness import Purpose, seeded
@@ -27,8 +28,8 @@ GROUPS, SHARED, TRAINED = "optimizer.groups", "optimizer.shared", "model trained
 no single parameter; and of which parameters are trained, where that has changed."""
 
 KEYED, SAME = "optimizer.keyed", "optimizer.same"
-"""Names of what optimizers keep for a parameter under keys that are no text; and of tensors in the
-state of one parameter that are those of another one."""
+"""Names of what optimizers keep for a parameter under keys that are no text, or that begin as
+``NUMBER`` does; and of tensors in the state of one parameter that are those of another one."""
 
 
 def read_state(run: Problem) -> dict[str, Tensor]:
@@ -47,7 +48,7 @@ def read_state(run: Problem) -> dict[str, Tensor]:
     again: dict[str, str] = {}
     for index, parameter in enumerate(_optimized(optimizer)):
         for key, value in optimizer.state.get(parameter, {}).items():
-            if not isinstance(key, str):
+            if not isinstance(key, str) or key.startswith(NUMBER):
                 keyed.setdefault(index, {})[key] = value
                 continue
             is_number = type(value) in (bool, int, float)
@@ -151,15 +152,17 @@ def _with_extra_state(model: nn.Module) -> dict[str, nn.Module]:
 
 def _load_model(model: nn.Module, values: Mapping[str, Any]) -> None:
     adopt_buffers(model, values)
-    expected = model.state_dict()
-    if {k: _shape(v) for k, v in expected.items()} != {k: _shape(v) for k, v in values.items()}:
-        raise ValueError(f"the state is of another model: {sorted(values)} for {sorted(expected)}")
+    forms = [{k: _described(k, v) for k, v in d.items()} for d in (values, model.state_dict())]
+    if forms[0] != forms[1]:
+        differing = [k for k in {**forms[0], **forms[1]} if forms[0].get(k) != forms[1].get(k)]
+        before, now = (in_words([f.get(k, f"no {k}") for k in differing[:3]]) for f in forms)
+        raise ValueError(f"the state is of another model: it has {before}, and this one {now}")
     model.load_state_dict(values)
 
 
-def _shape(value: Any) -> torch.Size | None:
-    """Return the shape of a tensor; None for other values, which ``get_extra_state`` returns."""
-    return value.shape if isinstance(value, Tensor) else None
+def _described(name: str, value: Any) -> str:
+    """Return a name with the shape of a tensor; ``get_extra_state`` returns other values."""
+    return f"{name} of shape {tuple(value.shape)}" if isinstance(value, Tensor) else name
 
 
 def _load_optimizer(run: Problem, values: Mapping[str, Any]) -> None:

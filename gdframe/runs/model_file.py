@@ -93,12 +93,20 @@ def adopt_buffers(model: nn.Module, values: Mapping[str, Any]) -> None:
             other = values.get(first)
             if not isinstance(other, Tensor) or not same_values(other, value):
                 buffers[attribute] = now.clone()
+        elif _has_memory(now) and _overlaps(now):
+            buffers[attribute] = now.contiguous()
 
 
 def _has_memory(value: Any) -> TypeGuard[Tensor]:
     """Return whether a value is a tensor whose values lie in memory of their own or others'."""
     is_plain = isinstance(value, Tensor) and not is_lazy(value) and value.layout == torch.strided
     return is_plain and bool(value.numel())
+
+
+def _overlaps(value: Tensor) -> bool:
+    """Return whether several values of a tensor are one in memory, as in one that is expanded."""
+    sizes = zip(value.shape, value.stride(), strict=True)
+    return value.numel() > 1 + sum((size - 1) * stride for size, stride in sizes)
 
 
 def _form(value: Any) -> tuple[torch.Size, torch.dtype] | None:

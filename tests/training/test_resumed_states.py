@@ -214,3 +214,61 @@ class Freezes(gd.Linear):
 def test_a_model_that_freezes_parameters_in_evaluation_trains():
     trainer = run_of(gd.GD, 3, Freezes(3))
     assert trainer.fit().status == "max_epochs"
+
+
+class Expanded(nn.Module):
+    """Its buffer is one value in memory, repeated."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 1)
+        self.register_buffer("mean", torch.zeros(1).expand(3))
+        self.register_buffer("windows", torch.zeros(4).unfold(0, 3, 1))
+
+    def forward(self, x):
+        return self.layer(x - self.mean - self.windows.sum())
+
+
+def test_values_that_share_memory_within_a_buffer_are_loaded_apart():
+    state = Expanded().state_dict()
+    state["mean"], state["windows"] = torch.arange(3.0), torch.arange(6.0).reshape(2, 3)
+    fresh = Expanded()
+    load_model(fresh, state)
+    assert all(torch.equal(value, state[name]) for name, value in fresh.state_dict().items())
+
+
+class Named(gd.Optimizer):
+    """Keeps a momentum under a name that begins as those of numbers do in files, or under 0."""
+
+    KEY = "number.x"
+
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, {"lr": lr})
+
+    @classmethod
+    def init_state(cls, params):
+        return {cls.KEY: [torch.zeros_like(p) for p in params]}
+
+    @classmethod
+    def update(cls, params, grads, state, hyper):
+        means = [0.9 * v + g for v, g in zip(state[cls.KEY], grads, strict=True)]
+        return [p - hyper["lr"] * v for p, v in zip(params, means, strict=True)], {cls.KEY: means}
+
+
+@pytest.mark.parametrize("key", ["number.x", "number.", 0, ("a", 1)])
+def test_any_name_of_a_state_comes_back(key, monkeypatch):
+    monkeypatch.setattr(Named, "KEY", key)
+    whole, part, resumed = (run_of(Named, epochs) for epochs in (6, 3, 6))
+    whole.fit()
+    part.fit()
+    resumed.run.restore(part.run.capture())
+    resumed.fit()
+    ends = [list(run.run.spec.model.parameters()) for run in (whole, resumed)]
+    assert all(torch.equal(a, b) for a, b in zip(*ends, strict=True))
+
+
+def test_a_state_of_another_model_names_what_differs():
+    problem = run_of(gd.GD, 1).run.spec.problem
+    stored = {"model.weight": torch.zeros(1, 4), "model.bias": torch.zeros(1)}
+    with pytest.raises(ValueError, match=r"has weight of shape \(1, 4\), and this one weight of"):
+        write_state(problem, stored)

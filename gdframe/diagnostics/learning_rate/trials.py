@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import math
 from collections.abc import Sequence
@@ -144,11 +143,11 @@ class Trials:
         parameters = sum(p.numel() for p in model.parameters())
         if self.problem.objective.loss is None:
             return 0, parameters
-        copied = copy.deepcopy(model).eval()
-        for module in copied.modules():
+        other = copied(self.problem)[0].model.eval()
+        for module in other.modules():
             module.register_forward_hook(count)
         with torch.no_grad():
-            copied(self.data.train.features[:1])
+            other(self.data.train.features[:1])
         return max(0, counts[0] - parameters), max(counts[0], parameters)
 
     def engine(self, problems: Sequence[Problem], steps: int) -> Engine:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 import gdframe as gd
+from gdframe.diagnostics.learning_rate.automatic import choose_rate
 from gdframe.diagnostics.learning_rate.ramp import Ramp, try_ramp
 from gdframe.diagnostics.learning_rate.trials import Trials
 from gdframe.diagnostics.smaller_rates import SmallerRates
@@ -89,3 +91,32 @@ def test_trials_that_share_a_class_do_not_change_each_other():
     assert Shared.calls == 0
     alone = [Trials(run, data, loader, epochs=3).train([lr], 12)[0] for lr in (0.001, 0.002, 0.003)]
     assert together == alone
+
+
+class Keeps(nn.Module):
+    """Keeps what Python does not copy: a module, a lock, and the result of its last call."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.numpy, self.lock = nn.Linear(3, 1), np, threading.Lock()
+        self.scale = nn.Parameter(torch.ones(1))
+        self.last = self.scale * 2
+
+    def forward(self, x):
+        with self.lock:
+            self.last = self.scale * 2
+            return self.layer(x) * self.last
+
+
+def test_rates_are_tried_with_a_model_that_keeps_locks_modules_and_results():
+    chosen = choose_rate(*problem(Keeps()), epochs=5)
+    assert " has the lowest " in chosen.reason
+
+
+def test_what_cannot_be_copied_is_named():
+    model = Fragile()
+    model.numbers = iter([1, 2])
+    model.stream = (i for i in range(3))
+    chosen = choose_rate(*problem(model), epochs=5)
+    assert "cannot copy" in chosen.reason
+    assert "generator" in chosen.reason
