@@ -121,6 +121,7 @@ def lr_range(
         )  # fmt: skip
         search = Search(trials, steps or default_steps(trials, points), limits)
         search.run(points, FINER)
+        search.confirm(FINER)
         result = range_test(search, trials.start, known_limit(stability))
     target = claim(root) if folder is None else root
     target.mkdir(parents=True, exist_ok=True)

@@ -120,13 +120,33 @@ class Search:
         # the neighbours of the best rate are tried already
         self._try(grid(best.lr / ratio, best.lr * ratio, finer + 2)[1:-1])
 
+    def confirm(self, count: int) -> None:
+        """Train the best trials again as runs, which may end earlier as converged.
+
+        Args:
+            count: how many trials with the lowest objectives are trained so.
+        """
+        confirmed: set[float] = set()
+        for _ in range(ROUNDS):
+            best = sorted(self.usable, key=lambda trial: trial.objective)[:count]
+            doubtful = [trial.lr for trial in best if trial.lr not in confirmed]
+            if not doubtful:
+                break
+            self._train(doubtful, as_runs=True)
+            confirmed |= {*doubtful}
+
     def _try(self, rates: Sequence[float]) -> None:
         known = {trial.lr for trial in self.tried}
-        new = [lr for lr in rates if lr not in known]
-        if len(new) == 1:  # a run group has several runs
-            new.append(rounded(new[0] * 0.9))
-        if new:
-            self.tried = sorted([*self.tried, *self._trials.train(new, self.steps)])
+        self._train([lr for lr in rates if lr not in known])
+
+    def _train(self, rates: list[float], *, as_runs: bool = False) -> None:
+        """Train a trial with each learning rate, in place of one that had it before."""
+        if len(rates) == 1:  # a run group has several runs
+            rates = [*rates, rounded(rates[0] * 0.9)]
+        others = [trial for trial in self.tried if trial.lr not in rates]
+        if rates:
+            again = self._trials.train(rates, self.steps, as_runs=as_runs)
+            self.tried = sorted([*others, *again])
 
     @property
     def usable(self) -> list[Trial]:

@@ -7,8 +7,9 @@ where a rule says so: a rate at which a run stops early must not be judged by wh
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from gdframe.stopping import EpochEnd, Memory, Status, Stopping
 from gdframe.stopping.rule_set import RuleError
@@ -51,16 +52,26 @@ class RunningTrial:
         start: its evaluation before the first step.
         epochs: of the run.
         noisy: whether steps see only a part of the rows.
+        is_near: whether the point of a row is near a stationary point, which rules ask before they
+            call a run converged.
 
     Attributes:
         has_ended: whether a rule or a value that is not finite has ended it.
     """
 
     def __init__(
-        self, lr: float, stopping: Stopping | None, start: Row, *, epochs: int, noisy: bool
+        self,
+        lr: float,
+        stopping: Stopping | None,
+        start: Row,
+        *,
+        epochs: int,
+        noisy: bool,
+        is_near: Callable[[Row], bool],
     ) -> None:
         self.lr, self._stopping, self._start, self._epochs = lr, stopping, start, epochs
-        self._noisy, self.has_ended, self._is_restored = noisy, False, False
+        self._noisy, self._is_near = noisy, is_near
+        self.has_ended, self._is_restored = False, False
         self._memories: dict[str, Memory] = {}
         self._best: dict[str, Row] = {}
         self._last, self._objectives = start, list[float]()
@@ -82,8 +93,8 @@ class RunningTrial:
     def _judge(self, row: Row) -> None:
         if self._stopping is None:
             return
-        # no trial ends as converged: to check that costs more than its remaining epochs
-        end = EpochEnd(row, self._start, self._epochs, self.lr, self._noisy, lambda: False)
+        is_near = partial(self._is_near, row)
+        end = EpochEnd(row, self._start, self._epochs, self.lr, self._noisy, is_near)
         try:
             self._best |= dict.fromkeys(self._stopping.follow(self._memories, end), row)
             verdict, name = self._stopping.judge(self._memories, end)

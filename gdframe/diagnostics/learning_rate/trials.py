@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.learning_rate.trial_course import RunningTrial, Trial
+from gdframe.diagnostics.nearness import is_near
 from gdframe.engines.auto import build_engine
 from gdframe.engines.base import Engine, Problem
 from gdframe.engines.problem_state import copied
@@ -169,7 +170,7 @@ class Trials:
                 log.debug("trials are not stacked: %s", error)
         return build_engine(self._engine_name, *parts, epochs=epochs)
 
-    def train(self, rates: Sequence[float], steps: int) -> list[Trial]:
+    def train(self, rates: Sequence[float], steps: int, *, as_runs: bool = False) -> list[Trial]:
         """Train one run with each learning rate from the run's start; return what they reached.
 
         Args:
@@ -177,42 +178,47 @@ class Trials:
                 such as a class, they are trained one by one: where it raises again, as a
                 decomposition of numbers that are not finite does, the trial has diverged.
             steps: at least 1; a trial may end earlier, by a rule.
+            as_runs: whether trials may end as converged, as runs do, which costs more.
 
         Raises:
             Exception: of a user's component, at each of the first rates.
         """
         is_first = math.isnan(self.start)
         try:
-            return self._train(rates, steps)
+            return self._train(rates, steps, as_runs=as_runs)
         except UserError:
             raise
         except Exception as error:  # a component may raise anything
             log.debug("trials are trained one by one: %s", error)
-            trials = [self._train_alone(lr, steps) for lr in rates]
+            trials = [self._train_alone(lr, steps, as_runs=as_runs) for lr in rates]
             if is_first and not any(trials):
                 raise
         return [trial or Trial(lr, math.nan, None) for trial, lr in zip(trials, rates, strict=True)]
 
-    def _train_alone(self, lr: float, steps: int) -> Trial | None:
+    def _train_alone(self, lr: float, steps: int, *, as_runs: bool) -> Trial | None:
         """Train one run on the plain loop; return None if it raises."""
         try:
-            return self._train([lr], steps)[0]
+            return self._train([lr], steps, as_runs=as_runs)[0]
         except UserError:
             raise
         except Exception:  # a component may raise anything
             return None
 
-    def _train(self, rates: Sequence[float], steps: int) -> list[Trial]:
+    def _train(self, rates: Sequence[float], steps: int, *, as_runs: bool) -> list[Trial]:
         with undisturbed(**self.problem.components) as saved:
             metrics = self.problem.metrics if self._needs_metrics else {}
             problem = replace(self.problem, metrics=metrics)
             engine = self.engine([with_lr(problem, lr) for lr in rates], steps)
             rows = self._rows(engine, 0)
             self.start = rows[0]["objective"]
+            is_near = partial(self._is_near, engine) if as_runs else _is_not_near
             courses = [
-                RunningTrial(lr, self._stopping, row, epochs=self.epochs, noisy=self._is_noisy)
-                for lr, row in zip(rates, rows, strict=True)
-            ]
+                RunningTrial(
+                    lr, self._stopping, row, epochs=self.epochs, noisy=self._is_noisy,
+                    is_near=partial(is_near, run),
+                )
+                for run, (lr, row) in enumerate(zip(rates, rows, strict=True))
+            ]  # fmt: skip
             done = 0
             while done < steps and not all(course.has_ended for course in courses):
                 last = min(steps, engine.clock.epoch_end(done))
@@ -226,10 +232,13 @@ class Trials:
                     else:
                         course.diverge()
             if len(rates) > 1 and saved is not None:
-                shared = next((place for place in saved.changes() if place != DRAWS), None)
-                if shared is not None:
-                    raise _SharedMemoryError(shared)
+                changed = next((place for place in saved.changes() if place != DRAWS), None)
+                if changed is not None:
+                    raise _SharedMemoryError(changed)
         return [course.trial() for course in courses]
+
+    def _is_near(self, engine: Engine, run: int, row: Mapping[str, float]) -> bool:
+        return is_near(engine.runs[run].objective, self.data, row, engine.parameters(run))
 
     @property
     def _is_noisy(self) -> bool:
@@ -263,3 +272,8 @@ class Trials:
     def has_diverged(self, trial: Trial) -> bool:
         """Return whether the objective of a trial is not finite, or has grown far."""
         return not trial.objective <= GROWTH * abs(self.start)
+
+
+def _is_not_near(run: int, row: Mapping[str, float]) -> bool:
+    """Return that no trial has converged: to know costs more than its remaining epochs."""
+    return False

@@ -33,16 +33,20 @@ def quadratic(condition_number: float, epochs: int = 30) -> gd.RunSpec:
 class MadeUp(Trials):
     """Trials with a known outcome by learning rate, and no training."""
 
-    def __init__(self, objective, start=1.0, steps_of_run=10, validation=None) -> None:
+    def __init__(self, objective, start=1.0, steps_of_run=10, validation=None, as_run=None) -> None:
         spec = quadratic(10.0, epochs=steps_of_run)
         super().__init__(spec.problem, spec.data, spec.loader, epochs=steps_of_run)
         self.objective, self.start, self.validation = objective, start, validation
         self.groups: list[int] = []
+        self.as_run, self.confirmed = as_run or objective, set()
 
-    def train(self, rates, steps):
+    def train(self, rates, steps, *, as_runs=False):
         self.groups.append(len(rates))
-        loss = self.validation or (lambda lr: None)
-        return [Trial(lr, self.objective(lr), loss(lr)) for lr in rates]
+        self.confirmed |= {*rates} if as_runs else set()
+        loss, objective = self.validation or (lambda lr: None), self.objective
+        if as_runs:
+            objective = self.as_run
+        return [Trial(lr, objective(lr), loss(lr)) for lr in rates]
 
 
 def valley(best: float, diverges: float = math.inf):
@@ -89,6 +93,53 @@ def test_of_rates_that_are_nearly_as_good_the_one_with_the_lowest_validation_los
     near = [t for t in search.usable if t.objective <= lowest * (1 + NEAR)]
     assert chosen.validation_loss == min(t.validation_loss for t in near)
     assert search.by_validation().validation_loss <= chosen.validation_loss
+
+
+@given(st.floats(-4, 0), st.floats(0.0, 0.5))
+def test_a_rate_whose_run_ends_early_is_judged_by_where_it_ends(place, loss):
+    """Where the objective is lowest, a run converges early, and so higher."""
+    course = valley(10**place)
+
+    def as_run(lr: float) -> float:
+        is_early = abs(math.log10(lr) - place) < 1
+        return course(lr) + loss * is_early
+
+    trials = MadeUp(course, as_run=as_run)
+    search = Search(trials, 10, Range(1e-5, 10.0))
+    search.run(40, 12)
+    search.confirm(12)
+    reached = {trial.lr: trial.objective for trial in search.tried}
+    assert {search.best.lr, search.by_objective().lr} <= trials.confirmed
+    assert all(reached[lr] == as_run(lr) for lr in trials.confirmed)
+    lowest = min(course(10**place) + loss, as_run(10 ** (place - 1.1)))
+    assert reached[search.best.lr] <= lowest + 0.005  # between points of the grid
+
+
+@pytest.mark.parametrize("hidden", [None, 2])
+def test_a_trial_as_a_run_ends_where_the_run_does(hidden):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(60, 3, generator=generator)
+    data = gd.Dataset.from_arrays(
+        x, x @ torch.tensor([1.0, 2.0, 3.0]) + torch.randn(60, generator=generator)
+    )
+    stopping = gd.Stopping(rules=[gd.Improvement(tolerance=1e-3, patience=3)])
+
+    def trainer(lr):
+        torch.manual_seed(0)
+        model = gd.Linear(3) if hidden is None else gd.MLP(3, hidden=[hidden])
+        parts = model, gd.MSE(), gd.GD(model.parameters(), lr=lr), gd.FullBatch(60), data
+        return gd.Trainer(*parts, epochs=400, stopping=stopping, engine="eager")
+
+    spec = trainer(0.1).run.spec
+    trials = Trials(spec.problem, data, spec.loader, epochs=400, stopping=stopping)
+    rates = [0.045, 0.05]  # at which the objective falls to the end
+    endless = trials.train(rates, 400)
+    ended = trials.train(rates, 400, as_runs=True)
+    for lr, whole, trial in zip(rates, endless, ended, strict=True):
+        result = trainer(lr).fit()
+        assert result.status == "converged"
+        assert trial.objective == pytest.approx(result.history["objective"][-1], rel=1e-5)
+        assert whole.objective < trial.objective
 
 
 def test_a_part_of_a_run_chooses_at_most_half_of_what_diverges():
