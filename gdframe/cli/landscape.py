@@ -153,7 +153,7 @@ def _objective(
     sample = spec.objective.encode(data.take(slice(None, None, stride)))
 
     def objective(coordinates: Array) -> Array:
-        return evaluate(spec.objective, run.shapes, plane, coordinates, sample)
+        return spec.unit * evaluate(spec.objective, run.shapes, plane, coordinates, sample)
 
     if is_refined and len(grid) == 1:
         grid = (np.linspace(grid[0][0], grid[0][-1], FINEST),)
@@ -178,6 +178,8 @@ def _difference(a: RetracedRun, b: RetracedRun) -> str | None:
         x, y = (getattr(run.spec.objective, part) for run in (a, b))
         if type(x) is not type(y) or (x is not None and repr(vars(x)) != repr(vars(y))):
             return part
+    if a.spec.data.encoding.target_scale != b.spec.data.encoding.target_scale:
+        return "scale of the target"
     return None if a.spec.data.digest == b.spec.data.digest else "data"
 
 

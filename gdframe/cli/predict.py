@@ -20,6 +20,7 @@ from gdframe.config.value_digests import digests_by_place, warn_of_other_values
 from gdframe.data.encoding import Encoding
 from gdframe.data.new_rows import NewRows, read_rows
 from gdframe.data.rows import Rows
+from gdframe.engines.units import metrics_in_units
 from gdframe.errors import UserError, bad_value, counted, first_line, reason_of
 from gdframe.hidden_state import undisturbed
 from gdframe.losses import Loss
@@ -145,15 +146,17 @@ def _log_scores(task: str, loss: Loss, outputs: torch.Tensor, new: NewRows) -> N
         log.warning("warning: no scores: %s", error)
         return
     index, targets = torch.from_numpy(labelled[0]), torch.from_numpy(labelled[1])
-    if new.encoding.offset:
-        targets = targets - torch.from_numpy(new.encoding.shift)
+    if new.encoding.classes is None:
+        targets = torch.from_numpy(new.encoding.standard_targets(labelled[1]))
     outputs = outputs[index]
     sizes = None if weights is None else torch.from_numpy(weights)
     with undisturbed(loss=loss):  # the scores are of the predictions that were made
         rows = encoded_rows(loss, Rows(outputs, targets, weights=sizes))
-    tally = Tally(metrics_of_task(task), loss, rows)  # type: ignore[arg-type]
+    metrics = metrics_of_task(task)  # type: ignore[arg-type]
+    tally = Tally(metrics, loss, rows)
     tally.add(outputs, rows.targets)
-    values = [f"{name} {value:.4g}" for name, value in tally.values().items()]
+    scores = metrics_in_units(tally.values(), metrics, new.encoding.target_scale)
+    values = [f"{name} {value:.4g}" for name, value in scores.items()]
     count = len(index) if weights is None else int((weights > 0).sum())
     log.info("scores        %s (%s with a target)", ", ".join(values), counted(count, "row"))
 
@@ -214,8 +217,7 @@ def _table(
 ) -> pa.Table:
     classes = encoding.classes
     if classes is None:
-        if encoding.offset:
-            predicted = predicted.double() + torch.from_numpy(encoding.shift)
+        predicted = encoding.predictions(predicted)
         if predicted.shape[1] == 1:
             return pa.table({"prediction": predicted[:, 0].numpy()})
         return pa.table({f"prediction_{i}": p.numpy() for i, p in enumerate(predicted.T)})

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from gdframe.config.construct import construct, warn_of_own_draws
 from gdframe.config.loss_memory import warn_of_encode
 from gdframe.config.schema import standard
+from gdframe.config.target_scale import fit_target_scale
 from gdframe.config.validation import components, stopping_settings
 from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.diagnostics import Diagnostics
@@ -120,16 +121,21 @@ def _build(config: Mapping[str, Any], data: Dataset) -> RunSpec:
     _initialize(model, config["initializer"], seed=seed)
     model.to(device=device, dtype=getattr(torch, config["dtype"]))
     updated = {"params": model.parameters(), "lr": config["lr"]}
+    optimizer = construct(OPTIMIZERS, config["optimizer"], seed=seed, **updated)
+    penalty = construct(PENALTIES, config["penalty"], seed=seed)
+    metrics = _several(METRICS, config) or None  # None: those of the data's task
+    parts = model, optimizer, penalty, metrics
+    data, loss = fit_target_scale(config["data"], data, loss, *parts)
     return RunSpec(
         model=model,
         loss=loss,
-        optimizer=construct(OPTIMIZERS, config["optimizer"], seed=seed, **updated),
+        optimizer=optimizer,
         loader=loader,
         data=data,
-        penalty=construct(PENALTIES, config["penalty"], seed=seed),
+        penalty=penalty,
         schedule=construct(SCHEDULES, config["schedule"], seed=seed),
         stopping=_stopping(config),
-        metrics=_several(METRICS, config) or None,  # None: those of the data's task
+        metrics=metrics,
         epochs=config["epochs"],
         evaluate_every=config["evaluation"]["every"],
         seed=seed,

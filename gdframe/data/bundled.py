@@ -43,7 +43,31 @@ def _labelled(name: str, features: list[str], target: str) -> Frame:
 
 @DATASETS.register("diabetes")
 class Diabetes(Source):
-    """442 patients, 10 measurements, disease progression after a year (regression)."""
+    """442 patients, 10 measurements, disease progression after a year (regression).
+
+    Args:
+        validation: see ``Source``, as the others.
+        test: share of the rows that are measured once.
+        fold: which fold validates.
+        standardize: whether features are standardised.
+        standardize_target: see ``Table``.
+        seed: seed of the split.
+    """
+
+    def __init__(
+        self,
+        *,
+        validation: float = 0.2,
+        test: float = 0.0,
+        fold: int | str | None = None,
+        standardize: bool = True,
+        standardize_target: bool = True,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(
+            validation=validation, test=test, fold=fold, standardize=standardize, seed=seed
+        )
+        self.standardize_target = standardize_target
 
     def read(self) -> Frame:
         """Read the raw measurements, in the units of Efron et al. (2004)."""

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, get_args
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from gdframe.data.calendar_parts import PARTS
 from gdframe.data.frame import Column, Kind, take
@@ -28,8 +30,9 @@ class Encoding:
         target_name: name of the target's column.
         classes: labels of a classification target.
         reading: how the table was read; empty for other data.
-        offset: subtracted from each target, (outputs,), where the run's type could not tell targets
-            so far from zero apart; empty otherwise.
+        offset: subtracted from each target, (outputs,), where targets are standardised, or the
+            run's type could not tell targets so far from zero apart; empty otherwise.
+        target_scale: divisor of all targets after that; above 0.
     """
 
     columns: Sequence[Column]
@@ -40,6 +43,7 @@ class Encoding:
     classes: tuple[Any, ...] | None = None
     reading: Mapping[str, Any] = field(default_factory=dict)
     offset: tuple[float, ...] = ()
+    target_scale: float = 1.0
 
     @property
     def feature_names(self) -> list[str]:
@@ -50,6 +54,17 @@ class Encoding:
     def shift(self) -> NDArray[np.float64]:
         """Amount that each target is shifted by, (outputs,) or (1,): zero without ``offset``."""
         return np.asarray(self.offset or (0.0,), dtype=np.float64)
+
+    def standard_targets(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return targets, (rows, outputs), as a model is trained on them."""
+        targets: NDArray[np.float64] = (values - self.shift) / self.target_scale
+        return targets
+
+    def predictions(self, outputs: Tensor) -> Tensor:
+        """Return predicted values (rows, outputs) in the units of the target."""
+        if not self.offset and self.target_scale == 1:
+            return outputs
+        return outputs.double() * self.target_scale + torch.from_numpy(self.shift)
 
     @property
     def follows(self) -> list[int]:
@@ -98,6 +113,7 @@ class Encoding:
             "classes": None if self.classes is None else list(self.classes),
             **({"reading": dict(self.reading)} if self.reading else {}),
             **({"offset": list(self.offset)} if self.offset else {}),
+            **({"target_scale": self.target_scale} if self.target_scale != 1 else {}),
         }
 
     @classmethod
@@ -119,6 +135,7 @@ class Encoding:
             classes=None if stored["classes"] is None else tuple(stored["classes"]),
             reading=stored.get("reading", {}),
             offset=tuple(stored.get("offset", ())),
+            target_scale=stored.get("target_scale", 1.0),
         )
         encoding._check()
         return encoding
@@ -136,6 +153,8 @@ class Encoding:
                 raise ValueError(f"{len(values)} numbers of {name} do not fit {width} features")
         if not self.scale.all():
             raise ValueError("scale has a zero")
+        if not self.target_scale > 0:
+            raise ValueError("the scale of targets is not above zero")
 
 
 def fit_moments(

@@ -235,7 +235,7 @@ def labelled_rows(encoding: Encoding, path: str | Path, dtype: torch.dtype) -> R
     numpy_type = np.dtype(str(dtype).split(".")[1])
     features = np.concatenate([*rows.features(numpy_type, BLOCK)])[labelled]
     if encoding.classes is None:
-        target = torch.from_numpy(values - encoding.shift).to(dtype)
+        target = torch.from_numpy(encoding.standard_targets(values)).to(dtype)
     else:
         target = torch.from_numpy(values).long()
     if (name := encoding.reading.get("weights")) is not None:

@@ -60,6 +60,8 @@ class Table(Source):
         group: column of the groups; it is no feature.
         time: column of dates or numbers that orders the rows.
         standardize: whether each feature gets mean 0 and deviation 1, fitted on training rows.
+        standardize_target: whether a run from a config standardises a target of numbers where its
+            training depends on the scale; all that is reported is in the units of the target.
         seed: seed of the split.
 
     Raises:
@@ -98,6 +100,7 @@ class Table(Source):
         group: str | int | None = None,
         time: str | int | None = None,
         standardize: bool = True,
+        standardize_target: bool = True,
         seed: int = 0,
     ) -> None:
         parts = {"validation": validation, "test": test}
@@ -106,6 +109,7 @@ class Table(Source):
             raise UserError("data.fold and a file in data.validation exclude each other; drop one")
         shares = {name: 0.0 if isinstance(part, str) else part for name, part in parts.items()}
         super().__init__(**shares, fold=fold, standardize=standardize, seed=seed)
+        self.standardize_target = standardize_target
         self.split = replace(self.split, by=split)
         _check_split(split, {"group": group, "time": time})
         self.group, self.time = group, time

@@ -30,6 +30,7 @@ from gdframe.diagnostics.stability import Stability, stability_of
 from gdframe.diagnostics.theory import Theory, measured_rate, theory_of
 from gdframe.engines.base import Problem
 from gdframe.engines.row_order import takes_all_rows
+from gdframe.engines.units import objective_unit
 from gdframe.errors import UserError, bad_value
 from gdframe.loaders.base import Loader
 from gdframe.models.function import Function
@@ -82,6 +83,7 @@ class Diagnostics(Diagnosis):
         self._wants_theory = theory
         self.theory: Theory | None = None
         self._measured_rate: float | None = None
+        self._unit = 1.0
         self.evidence = evidence
         self.quadratic: LeastSquares | None = None
         self._rule: LinearRule | None = None
@@ -94,6 +96,7 @@ class Diagnostics(Diagnosis):
         """
         self._objective, self._loader, self._data = run.objective, loader, data
         loss = run.objective.loss
+        self._unit = objective_unit(loss, data)
         if self.curvature and loss is not None and not loss.curved:
             raise UserError(
                 f"diagnostics.curvature=true: the second derivative of {loss.name} is zero, so "
@@ -140,7 +143,7 @@ class Diagnostics(Diagnosis):
                 smallest=self.smallest,
             )
         if self.theory is not None:
-            columns["theory/gap"] = row["objective"] - self.theory.minimum
+            columns["theory/gap"] = row["objective"] - self.theory.minimum * self._unit
         return columns
 
     @property
@@ -167,7 +170,7 @@ class Diagnostics(Diagnosis):
         """Return the verdict with advice on the learning rate, the gap and the end point."""
         if self.theory is not None and self._is_full_batch and verdict.status != Status.DIVERGED:
             self._measured_rate = measured_rate(
-                history["objective"], self.theory.minimum, history["epoch"]
+                history["objective"], self.theory.minimum * self._unit, history["epoch"]
             )
         if verdict.status == Status.DIVERGED:
             return self._explain_divergence(verdict, history)
@@ -242,8 +245,9 @@ class Diagnostics(Diagnosis):
         is_float32 = next(iter(parameters.values())).dtype == torch.float32
         solution = self.quadratic.solution.astype(np.float32 if is_float32 else np.float64)
         return self.quadratic.epochs_to_go(
-            point, factors, self.tolerance, NEAR * near.minimum.scale, np.spacing(np.abs(solution))
-        )
+            point, factors, self.tolerance, NEAR * near.minimum.scale / self._unit,
+            np.spacing(np.abs(solution)),
+        )  # fmt: skip
 
     @torch.no_grad()
     def _gap_to_global(self, history: History) -> float | None:
@@ -269,7 +273,7 @@ class Diagnostics(Diagnosis):
             elif stability.is_sampled:  # the limit at smaller batches is lower, but not known
                 facts["limit_of_full_batches"] = True
         if (known := self.theory or self.quadratic) is not None:
-            facts["minimum"] = known.minimum
+            facts["minimum"] = known.minimum * self._unit
             facts["condition_number"] = known.condition_number
         if self.theory is not None:
             if self._rule is not None and self._is_full_batch:

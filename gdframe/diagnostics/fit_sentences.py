@@ -13,6 +13,9 @@ from gdframe.diagnostics.overfitting import overfitting
 from gdframe.objective import Objective
 from gdframe.runs.history import History
 
+ROUNDING = 1e-6
+"""An r2 that is less below 0 is that of the mean, up to rounding."""
+
 
 def poor_predictions(row: Mapping[str, float], data: Dataset) -> list[str]:
     """Return a sentence for each part of the rows that a constant predicts better.
@@ -26,7 +29,7 @@ def poor_predictions(row: Mapping[str, float], data: Dataset) -> list[str]:
     for part, rows in parts:
         if rows is None:
             continue
-        if row.get(f"{part}/r2", 0.0) < 0:
+        if row.get(f"{part}/r2", 0.0) < -ROUNDING:
             sentences.append(
                 f"{part} r2 {row[f'{part}/r2']:.3g} is below 0: the mean of the targets predicts "
                 "better"

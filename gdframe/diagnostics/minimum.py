@@ -8,7 +8,7 @@ can explain, so gaps to the minimum are given as shares of it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -52,6 +52,10 @@ class Minimum:
     value: float
     baseline: float
     is_attained: bool = True
+
+    def times(self, unit: float) -> Minimum:
+        """Return the minimum of the objective times a number above 0."""
+        return replace(self, value=self.value * unit, baseline=self.baseline * unit)
 
     @property
     def scale(self) -> float:

@@ -19,6 +19,7 @@ from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.minimum import Minimum, baseline_loss, flat, minimum_of
 from gdframe.diagnostics.newton import Local
 from gdframe.diagnostics.typed_objective import is_same_in_double
+from gdframe.engines.units import objective_unit
 from gdframe.hidden_state import undisturbed
 from gdframe.models.function import Function
 from gdframe.objective import Objective, evaluation_mode
@@ -80,6 +81,7 @@ def nearness(
         return UNKNOWN
     minimum = minimum_of(objective, data)
     if minimum is not None:
+        minimum = minimum.times(objective_unit(objective.loss, data))
         gap = _exact_objective(objective, data, row, parameters) - minimum.value
         return Nearness(gap, minimum.scale, gap <= NEAR * minimum.scale, minimum)
     if objective.penalized and objective.penalty.kinked:
@@ -122,7 +124,7 @@ def _exact_objective(
         return row["objective"]
     value, _ = flat(objective, objective.encode(data.train))
     point = torch.cat([parameters[name].detach().double().reshape(-1) for name in named])
-    return float(value(point))
+    return float(value(point)) * objective_unit(objective.loss, data)
 
 
 def _of_function(
@@ -172,9 +174,10 @@ def _of_model(
     point = torch.cat([parameters[name].detach().double().reshape(-1) for name in named])
     local = Local(value, point)
     norm = float(local.gradient.norm())
-    scale = max(abs(baseline_loss(loss, objective, data)), 1e-300)
+    unit = objective_unit(loss, data)
+    scale = max(abs(baseline_loss(loss, objective, data)) * unit, 1e-300)
     if norm == 0 or row["gradient_norm"] == 0:
         return Nearness(0.0, scale, is_near=True)
-    newton = local.newton_step(products, local.gradient * (row["gradient_norm"] / norm))
-    distance = float(newton.step.norm())
-    return Nearness(newton.decrease, scale, newton.decrease <= NEAR * scale, distance=distance)
+    newton = local.newton_step(products, local.gradient * (row["gradient_norm"] / unit / norm))
+    distance, gap = float(newton.step.norm()), newton.decrease * unit
+    return Nearness(gap, scale, gap <= NEAR * scale, distance=distance)

@@ -18,6 +18,7 @@ from gdframe.diagnostics.smaller_rates_result import SmallerRatesResult
 from gdframe.engines.auto import build_engine
 from gdframe.engines.base import Engine, Problem
 from gdframe.engines.problem_state import copied
+from gdframe.engines.units import objective_unit
 from gdframe.errors import UserError
 from gdframe.loaders.base import Loader
 from gdframe.models.plain import is_linear_in_parameters
@@ -74,7 +75,8 @@ class SmallerRates:
         parts = [self._restarted(rate) for rate in rates], self._data, self._loader
         group = build_engine(engine, *parts, epochs=self._epochs)
         start = group.evaluate("train", whole=False)[0].objective
-        return start, _train(group, steps)
+        unit = objective_unit(self._run.objective.loss, self._data)
+        return start * unit, [end * unit for end in _train(group, steps)]
 
     def _train_alone(self, lr: float, steps: int) -> tuple[float, float]:
         """Return the objective at the start and after the steps; infinite if a step raises."""

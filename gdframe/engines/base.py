@@ -80,11 +80,14 @@ class Problem:
         """The place where a component may compute something else where gradients are off."""
         return place_that_asks_for_gradients(self.objective.components)
 
+    def measured(self, data: Dataset) -> Mapping[str, Metric]:
+        """Return the metrics that are measured on data, by name."""
+        return default_metrics(data) if self.metrics is None else self.metrics
+
     def tally(self, data: Dataset, rows: Rows) -> Tally:
         """Return an empty tally of the run's metrics over rows, which are encoded."""
-        metrics = default_metrics(data) if self.metrics is None else self.metrics
         loss, classes = self.objective.loss, data.classes
-        return Tally(metrics, loss, rows, self.guard, self.seed, classes=classes)
+        return Tally(self.measured(data), loss, rows, self.guard, self.seed, classes=classes)
 
     @cached_property
     def guard(self) -> Guard:
@@ -115,6 +118,13 @@ class Trace:
 
     loss: NDArray[np.floating[Any]]
     gradient_norm: NDArray[np.floating[Any]]
+
+    def of_run(
+        self, run: int, unit: float = 1.0
+    ) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
+        """Return loss and gradient norm of a run by step, times ``unit``."""
+        loss, norm = self.loss[run], self.gradient_norm[run]
+        return (loss, norm) if unit == 1 else (loss.astype(float) * unit, norm.astype(float) * unit)
 
     def finite_steps(self) -> NDArray[np.int64]:
         """Return how many steps of each run come before the first that is not finite, (runs,)."""

@@ -47,6 +47,18 @@ class Loss(ABC):
     """True if one number added to all outputs and targets does not change it; a loss without it is
     refused where the targets of a table are shifted for float32."""
 
+    degree: ClassVar[int | None] = None
+    """Its power of the scale: ``loss(s z, s y) = s^degree loss(z, y)`` for outputs z and targets y.
+    Targets are standardised for training only if that is known."""
+
+    def scaled(self, scale: float) -> Loss:
+        """Return the loss of outputs and targets that are divided by ``scale``.
+
+        Its value is that of before divided by ``scale^degree``. Settings in units of the target are
+        divided, too.
+        """
+        return self
+
     @property
     def kernel_arguments(self) -> tuple[float, ...]:
         """Arguments of the kernel after outputs and targets."""

@@ -5,6 +5,7 @@ Source: Huber, "Robust estimation of a location parameter" (1964).
 
 from __future__ import annotations
 
+import copy
 import math
 
 from torch import Tensor, nn
@@ -29,6 +30,7 @@ class Huber(Loss):
 
     kinked = True
     is_shift_invariant = True
+    degree = 2
 
     def __init__(self, *, delta: float = 1.0) -> None:
         self.delta = positive("delta", delta)
@@ -42,6 +44,12 @@ class Huber(Loss):
         delta = self.delta
         values = nn.functional.huber_loss(outputs, targets, delta=delta, reduction="none")
         return values.mean(dim=1)
+
+    def scaled(self, scale: float) -> Huber:
+        """Return the loss with ``delta`` divided by ``scale``."""
+        other = copy.copy(self)
+        other.delta = self.delta / scale
+        return other
 
     @property
     def kernel_arguments(self) -> tuple[float, ...]:

@@ -23,6 +23,7 @@ class MAE(Loss):
     curved = False
     kinked = True
     is_shift_invariant = True
+    degree = 1
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean of |yhat - y|."""

@@ -19,6 +19,7 @@ class MSE(Loss):
     """
 
     is_shift_invariant = True
+    degree = 2
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean of (yhat - y)^2."""

@@ -44,6 +44,10 @@ class Metric(ABC):
     """True if it stays the same when one number is added to all predictions and targets; a
     metric without it is refused where the targets of a table are shifted for float32."""
 
+    degree: ClassVar[int | None] = None
+    """Its power of the scale: ``metric(s p, s y) = s^degree metric(p, y)`` for predictions p and
+    targets y. Targets are standardised for training only if that is known."""
+
     @abstractmethod
     def __call__(
         self, predicted: Tensor, targets: Tensor, weights: Tensor | None = None

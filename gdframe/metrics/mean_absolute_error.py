@@ -24,6 +24,7 @@ class MeanAbsoluteError(SumMetric):
     task = "regression"
     takes_weights = True
     is_shift_invariant = True
+    degree = 1
     sums = (absolute_error,)
 
     def from_sums(self, sums: Sequence[float], rows: Rows) -> float:

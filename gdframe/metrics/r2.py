@@ -27,6 +27,7 @@ class R2(SumMetric):
     maximize = True
     takes_weights = True
     is_shift_invariant = True
+    degree = 0
     sums = (squared_error,)
 
     def from_sums(self, sums: Sequence[float], rows: Rows) -> float:

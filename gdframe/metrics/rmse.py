@@ -25,6 +25,7 @@ class RootMeanSquaredError(SumMetric):
     task = "regression"
     takes_weights = True
     is_shift_invariant = True
+    degree = 1
     sums = (squared_error,)
 
     def from_sums(self, sums: Sequence[float], rows: Rows) -> float:

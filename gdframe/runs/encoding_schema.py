@@ -54,3 +54,4 @@ class StoredEncoding(TypedDict):
     classes: list[Label] | None
     reading: NotRequired[StoredReading]
     offset: NotRequired[list[Finite]]
+    target_scale: NotRequired[Finite]

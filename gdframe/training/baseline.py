@@ -16,6 +16,7 @@ from torch import Tensor
 from gdframe.data.dataset import Dataset, Task
 from gdframe.data.rows import Rows
 from gdframe.diagnostics.cache_key import settings_key
+from gdframe.engines.units import metrics_in_units
 from gdframe.losses.base import Loss
 from gdframe.metrics.tally import Tally
 from gdframe.objective import CHUNK
@@ -84,7 +85,7 @@ def _measured(spec: RunSpec) -> dict[str, Any] | None:
                 torch.split(outputs, CHUNK), torch.split(rows.targets, CHUNK), strict=True
             ):
                 tally.add(*chunk)
-            values[part] = tally.values()
+            values[part] = metrics_in_units(tally.values(), metrics, data.encoding.target_scale)
         except Exception:  # of a user's metric, which is for a model's predictions
             return None
     return values

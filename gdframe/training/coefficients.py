@@ -21,16 +21,19 @@ def coefficients_of(model: nn.Module, data: Dataset) -> list[Coefficient] | None
         model: predicts.
         data: training rows, with their preprocessing.
     """
-    names = data.encoding.feature_names
+    encoding = data.encoding
+    names = encoding.feature_names
     if type(model) is not Linear or len(names) != model.weight.shape[1]:
         return None
-    weight = model.weight.double().cpu()  # (outputs, features)
+    weight = model.weight.double().cpu() * encoding.target_scale  # (outputs, features)
     outputs = len(weight)
-    bias = weight.new_zeros(outputs) if model.bias is None else model.bias.double().cpu()
-    mean, scale = torch.from_numpy(data.encoding.mean), torch.from_numpy(data.encoding.scale)
+    bias = weight.new_zeros(outputs)
+    if model.bias is not None:
+        bias = model.bias.double().cpu() * encoding.target_scale
+    mean, scale = torch.from_numpy(encoding.mean), torch.from_numpy(encoding.scale)
     centre, deviation = (moment.cpu() for moment in data.moments)
     values, effects = weight / scale, weight * deviation
-    bias = bias + torch.from_numpy(data.encoding.shift)
+    bias = bias + torch.from_numpy(encoding.shift)
     origin, middle = bias - (weight * mean / scale).sum(dim=1), bias + weight @ centre
     classes = [str(label) for label in data.classes or ()]
     if outputs == 1:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 from gdframe.engines.base import Engine, Part
+from gdframe.engines.units import row_in_units
 from gdframe.objective import Evaluation
 from gdframe.registry import is_built_in
 from gdframe.schedules.base import factors_of
@@ -59,7 +60,8 @@ class Evaluator:
             validation = self._evaluate("validation", whole)[run]
             row["validation_loss"] = validation.loss
             row |= {f"validation/{name}": value for name, value in validation.metrics.items()}
-        return row
+        problem = engine.runs[run]
+        return row_in_units(row, problem, engine.data)
 
     def _evaluate(self, part: Part, whole: bool) -> list[Evaluation]:
         whole = whole or self.engine.measures_all

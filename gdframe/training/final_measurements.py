@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from gdframe.data.rows import Rows
+from gdframe.engines.units import metrics_in_units
 from gdframe.metrics.base import Metric
 from gdframe.metrics.confusion import confusion_matrix
 from gdframe.metrics.tally import Tally
@@ -57,8 +58,9 @@ def measure_held_out(spec: RunSpec) -> HeldOut:
         tally = Tally(metrics, loss, encoded, problem.guard, problem.seed, classes=data.classes)
         evaluation = spec.objective.evaluate(encoded, data, gradient=False, tally=tally)
         if part == "test":
-            test_loss = evaluation.loss
-            test_metrics = {name: v for name, v in evaluation.metrics.items() if name}
+            test_loss = evaluation.loss * spec.unit
+            values = {name: v for name, v in evaluation.metrics.items() if name}
+            test_metrics = metrics_in_units(values, metrics, data.encoding.target_scale)
         if has_few_classes:
             confusion[part] = counts.table
     named = {"classes": [str(label) for label in data.classes or ()], **confusion}

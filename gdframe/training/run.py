@@ -183,12 +183,13 @@ class Run:
             trace: of all the engine's runs.
             finite_steps: how many of this run's steps come before the first that is not finite.
         """
-        loss, norm = trace.loss[self.index], trace.gradient_norm[self.index]
+        loss, norm = trace.of_run(self.index, self.spec.unit)
         first, self.step = self.step, self.step + finite_steps
         self.executed += finite_steps
         records = self.history.add_steps(first, loss[:finite_steps], norm[:finite_steps])
         if finite_steps and self.snapshots is not None:
-            self.snapshots.recorded = (self.step, loss[finite_steps - 1].item())
+            value = trace.loss[self.index, finite_steps - 1].item()
+            self.snapshots.recorded = (self.step, value)
         if failure := self._watchers.tell("on_block", records):
             return failure
         if finite_steps == len(loss):

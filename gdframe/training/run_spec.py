@@ -11,6 +11,7 @@ from torch import nn
 
 from gdframe.data.dataset import Dataset
 from gdframe.engines.base import Problem
+from gdframe.engines.units import objective_unit
 from gdframe.errors import UserError, bad_value
 from gdframe.hidden_state import HiddenState
 from gdframe.loaders.base import Loader
@@ -89,6 +90,11 @@ class RunSpec:
         """Model, loss and penalty, and the weights of rows."""
         weighting = weighting_of(self.loss, self.data)
         return Objective(self.model, self.loss, self.penalty, weighting)
+
+    @cached_property
+    def unit(self) -> float:
+        """The factor from what is minimised to the units of the target."""
+        return objective_unit(self.loss, self.data)
 
     @cached_property
     def problem(self) -> Problem:

@@ -1,7 +1,8 @@
-"""Refuses losses and metrics whose values a shift of the targets would change.
+"""Refuses losses and metrics whose values a shift or a scale of the targets would change.
 
-A table's target that is too far from zero for float32 is shifted by its mean. Whoever computes with
-the size of the target would silently compute with that of the shifted one.
+A table's target that is too far from zero for float32 is shifted by its mean, and targets are
+standardised where training depends on their scale. Whoever computes with the size of the target
+would silently compute with that of the changed one.
 """
 
 from __future__ import annotations
@@ -41,9 +42,16 @@ def refuse_shifted_targets(loss: Loss | None, metrics: Mapping[str, Metric], dat
             )
 
 
+def depends_on_units(component: Loss | Metric) -> bool:
+    """Return whether it is unknown how shifted and scaled targets change a loss or a metric."""
+    return not (_is_shift_invariant(component) and _declares(component, "degree"))
+
+
 def _is_shift_invariant(component: Loss | Metric) -> bool:
-    """Return whether a component says so, in the class that defines its values or below."""
+    return component.is_shift_invariant and _declares(component, "is_shift_invariant")
+
+
+def _declares(component: Loss | Metric, declaration: str) -> bool:
+    """Return whether the class that defines a component's values, or one below, declares it."""
     names = [name for name in DEFINITIONS if hasattr(component, name)]
-    return component.is_shift_invariant and all(
-        declares(component, "is_shift_invariant", name) for name in names
-    )
+    return all(declares(component, declaration, name) for name in names)

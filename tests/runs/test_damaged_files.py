@@ -192,6 +192,7 @@ def test_classes_that_do_not_fit_the_loss_are_refused(run, classes, loss, capsys
     metadata, tensors = read_model(path)
     metadata["encoding"]["classes"] = classes
     metadata["loss"] = {"name": loss}
+    tensors["layers.2.bias"] = tensors["layers.2.bias"] + 100.0  # hinge predicts the second class
     texts = {key: json.dumps(value) for key, value in metadata.items()}
     path.write_bytes(safetensors.torch.save(tensors, texts))
     assert main(["predict", str(run), str(tmp_path / "rows.csv")]) == 2

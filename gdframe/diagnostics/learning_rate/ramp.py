@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from gdframe.diagnostics.learning_rate.rate_range import RangeTest, no_descent
 from gdframe.engines.base import Engine
 from gdframe.engines.eager import Eager
+from gdframe.engines.units import objective_unit
 from gdframe.errors import UserError
 from gdframe.schedules.base import Clock, Schedule
 
@@ -49,8 +50,9 @@ def try_ramp(engine: Engine, low: float, high: float, steps: int, limit: float |
         steps: number of steps.
         limit: the largest stable learning rate, if it is known and the same at every point.
     """
-    start = engine.evaluate("train", whole=False)[0].loss
-    losses = _losses(engine, steps)
+    unit = objective_unit(engine.runs[0].objective.loss, engine.data)
+    start = engine.evaluate("train", whole=False)[0].loss * unit
+    losses = _losses(engine, steps) * unit
     is_finite = np.isfinite(losses)
     losses[int(is_finite.argmin()) if not is_finite.all() else steps :] = math.nan
     smooth, average = np.full(steps, math.nan), 0.0

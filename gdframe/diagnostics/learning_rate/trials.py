@@ -19,6 +19,7 @@ from gdframe.engines.auto import build_engine
 from gdframe.engines.base import Engine, Problem
 from gdframe.engines.problem_state import copied
 from gdframe.engines.stacked_engine import Stacked
+from gdframe.engines.units import row_in_units
 from gdframe.errors import UserError
 from gdframe.hidden_state import DRAWS, undisturbed
 from gdframe.loaders.base import Loader
@@ -263,7 +264,7 @@ class Trials:
             for row, e in zip(rows, evaluations, strict=True):
                 row["validation_loss"] = e.loss
                 row |= {f"validation/{name}": value for name, value in e.metrics.items()}
-        return rows
+        return [row_in_units(row, engine.runs[0], self.data) for row in rows]
 
     @property
     def _needs_metrics(self) -> bool:

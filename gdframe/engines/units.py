@@ -1,0 +1,52 @@
+"""From what engines compute with standardised targets to the units of the target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gdframe.data.dataset import Dataset
+from gdframe.engines.base import Problem
+from gdframe.losses.base import Loss
+from gdframe.metrics.base import Metric
+
+
+def objective_unit(loss: Loss | None, data: Dataset) -> float:
+    """Return the factor from an objective, a loss or a gradient to the units of the target."""
+    degree = None if loss is None else loss.degree
+    return 1.0 if degree is None else float(data.encoding.target_scale**degree)
+
+
+def metrics_in_units(
+    values: Mapping[str, float], metrics: Mapping[str, Metric], target_scale: float
+) -> dict[str, float]:
+    """Return metrics by name in the units of the target.
+
+    Args:
+        values: as computed from standardised targets.
+        metrics: by the same names.
+        target_scale: divisor of the targets.
+    """
+    return {
+        name: value * target_scale ** (metrics[name].degree or 0) for name, value in values.items()
+    }
+
+
+def row_in_units(row: Mapping[str, float], problem: Problem, data: Dataset) -> dict[str, float]:
+    """Return a row of a history in the units of the target.
+
+    Args:
+        row: as an engine computes it.
+        problem: of the run.
+        data: maybe with standardised targets.
+    """
+    scale, unit = data.encoding.target_scale, objective_unit(problem.objective.loss, data)
+    converted = dict(row)
+    if scale == 1:
+        return converted
+    for column, value in row.items():
+        part, _, name = column.partition("/")
+        if part in ("objective", "train_loss", "validation_loss", "gradient_norm"):
+            converted[column] = value * unit
+        elif part in ("train", "validation"):
+            converted[column] = value * scale ** (problem.measured(data)[name].degree or 0)
+    return converted
