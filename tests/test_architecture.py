@@ -15,11 +15,10 @@ import gdframe
 ROOT = Path(gdframe.__file__).parent
 
 LAYERS = [
-    {"errors", "memory", "interrupt", "drawing"},
+    {"errors", "memory", "interrupt", "drawing", "randomness"},
     {"registry"},
     {"sameness"},
     {"hidden_state"},
-    {"randomness"},
     {"data"},
     {"loaders", "models", "losses", "penalties", "initializers", "optimizers", "schedules"},
     {"metrics"},

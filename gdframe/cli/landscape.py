@@ -223,6 +223,6 @@ def _labels(run: RetracedRun) -> Iterator[str]:
 def minima(run: RetracedRun) -> Array:
     """Return the known global minima of a function, (minima, size); empty for other models."""
     model = run.spec.model
-    points = model.minima() if isinstance(model, Function) else []
+    points = model.known_minima if isinstance(model, Function) else []
     size = run.path.points.shape[1]
     return np.array(points, dtype=np.float64).reshape(len(points), size)

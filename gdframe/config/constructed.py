@@ -62,7 +62,7 @@ def _is_of_pytorch(part: object, name: str) -> bool:
 
 def _inside(place: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
     """Yield the plain values in a value."""
-    if _is_plain(value):
+    if is_plain(value):
         yield place, value
     elif depth == DEEPEST or isinstance(value, (nn.Module, type, types.ModuleType)):
         return
@@ -82,7 +82,8 @@ def _inside(place: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
             yield from _inside(f"{place}.{name}", item, depth + 1)
 
 
-def _is_plain(value: Any) -> bool:
+def is_plain(value: Any) -> bool:
+    """Return whether a value is a tensor, an array, a number, a text, or a container of such."""
     if isinstance(value, (list, tuple, dict)):
-        return all(map(_is_plain, value.values() if isinstance(value, dict) else value))
+        return all(map(is_plain, value.values() if isinstance(value, dict) else value))
     return isinstance(value, (Tensor, np.ndarray, np.generic, *VALUES))

@@ -63,5 +63,5 @@ def _least_value(settings: Mapping[str, Any], dtype: str) -> float | None:
     if not isinstance(model, Function):
         return None
     with torch.no_grad():
-        points = [torch.tensor(point, dtype=getattr(torch, dtype)) for point in model.minima()]
+        points = [torch.tensor(point, dtype=getattr(torch, dtype)) for point in model.known_minima]
         return min((float(model.value(point)) for point in points), default=None)

@@ -83,9 +83,8 @@ def _may_scale(model: nn.Module, loss: Loss, penalty: Penalty | None) -> bool:
         return True
     if not isinstance(model, LinearModel):
         return False
-    if penalty is None or isinstance(penalty, NoPenalty) or penalty.strength == 0:
-        return True
-    return type(penalty) is L2 and loss.degree == 2
+    is_squared = type(penalty) is L2 and loss.degree == 2
+    return is_squared or penalty is None or isinstance(penalty, NoPenalty)
 
 
 def _is_indifferent(

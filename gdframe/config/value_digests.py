@@ -9,11 +9,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import islice
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from torch import Tensor
 
+from gdframe.config.code_values import code_values_of
 from gdframe.config.constructed import values_of
 from gdframe.hidden_state import HiddenState
 from gdframe.loaders.base import Loader
@@ -21,8 +24,8 @@ from gdframe.registry import is_built_in
 from gdframe.runs.log import warn_once
 from gdframe.training.run_spec import RunSpec
 
-MOST_PLACES = 500
-"""Most values of a component."""
+MOST_PLACES, MOST_NUMBERS = 500, 65_536
+"""Most values of a component; about as many numbers of an array are read, evenly spaced."""
 
 BITS = 16
 """Bits of a number that are compared: another processor may round the others in another way."""
@@ -45,7 +48,7 @@ def digests_by_place(
     Args:
         components: by their kind.
         seed: for the rows of a loader.
-        skip_tensors: whether to leave out attributes that are tensors, which model files hold.
+        skip_tensors: whether to leave out tensors of the model, which its file holds.
     """
     digests: dict[str, str] = {}
     for kind, component in components.items():
@@ -59,11 +62,27 @@ def digests_by_place(
                     orders = [component.order(epoch, seed) for epoch in range(2)]
                 values.append(("order", [0 if order is None else order for order in orders]))
         for place, value in values:
-            if skip_tensors and isinstance(value, Tensor):
+            if skip_tensors and kind == "model" and isinstance(value, Tensor):
                 continue
             key = f"{kind}.{place}"
             digests[key] = _digest(digests.get(key, ""), value)
+        digests |= {f"{kind} {place}": text for place, text in _of_code(component).items()}
     return digests
+
+
+_known: WeakKeyDictionary[type, dict[str, str]] = WeakKeyDictionary()
+"""Digests by the class of a component, from when it was built first: later runs may change them."""
+
+
+def _of_code(component: object) -> dict[str, str]:
+    """Return digests of the values that the code of a component refers to, by place."""
+    kind, digests = type(component), dict[str, str]()
+    if kind not in _known:
+        with suppress(Exception):  # of a user's value
+            for place, value in islice(code_values_of(component), MOST_PLACES):
+                digests[place] = _digest(digests.get(place, ""), value)
+        _known[kind] = digests
+    return _known[kind]
 
 
 def warn_of_other_values(before: Mapping[str, str], now: Mapping[str, str], result: str) -> None:
@@ -78,8 +97,8 @@ def warn_of_other_values(before: Mapping[str, str], now: Mapping[str, str], resu
     if places:
         warn_once(
             f"{places[0]} has another value than in the process that trained the run, so {result}; "
-            "it may come from hash() of a text, from the order of a set, or from a file: use "
-            "zlib.crc32 and sorted(), or set PYTHONHASHSEED"
+            "it may come from hash() of a text, from the order of a set, from a generator without "
+            "a seed, or from a file that has changed: use zlib.crc32, sorted() and seeds"
         )
 
 
@@ -105,6 +124,8 @@ def _feed(sha: Any, value: Any) -> None:
     elif isinstance(value, (float, complex, np.generic, np.ndarray)):
         array = np.asarray(value)
         sha.update(repr(array.shape).encode())
+        if array.size > MOST_NUMBERS:
+            array = array.reshape(-1)[:: array.size // MOST_NUMBERS]
         if array.dtype.kind in "fc":
             fractions, powers = np.frexp(np.stack([array.real, array.imag]).astype(np.float64))
             array = np.ldexp(np.round(np.nan_to_num(fractions) * 2.0**BITS), powers)

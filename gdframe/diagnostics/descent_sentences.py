@@ -45,6 +45,8 @@ class Evidence:
         remaining: epochs until the run converges, if known.
         try_smaller: trains with smaller learning rates for a while.
         is_rate_searched: whether the learning rate is the best of many that were tried.
+        is_rule_known: whether the rule is known to rest at stationary points alone; others may rest
+            elsewhere, as one with a projection does.
     """
 
     objective: NDArray[np.float64]
@@ -59,6 +61,7 @@ class Evidence:
     remaining: float | None = None
     try_smaller: Callable[[], SmallerRatesResult | None] = lambda: None
     is_rate_searched: bool = False
+    is_rule_known: bool = True
 
     @property
     def course(self) -> Course:
@@ -133,7 +136,7 @@ def _slow(course: Course, evidence: Evidence) -> str | None:
         return None
     if course.motion is Motion.STANDS:
         stands = f"has hardly changed over the last {counted(course.epochs, 'epoch')}"
-        is_known = not math.isnan(evidence.nearness.gap)
+        is_known = evidence.is_rule_known and not math.isnan(evidence.nearness.gap)
         return f"{'moves too slowly: ' if is_known else ''}the objective {stands}"
     speed = (
         f"an epoch of the last {course.latest} lowered the objective by "
@@ -142,7 +145,8 @@ def _slow(course: Course, evidence: Evidence) -> str | None:
         else f"needs {_rounded(evidence.remaining)} more epochs to converge"
     )
     if course.decrease <= evidence.tolerance and not math.isnan(evidence.nearness.gap):
-        return f"moves too slowly for its tolerance: {speed}"
+        known = "moves too slowly for its tolerance: "
+        return f"{known if evidence.is_rule_known else ''}{speed}"
     return f"still descending: {speed}"
 
 

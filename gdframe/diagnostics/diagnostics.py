@@ -35,6 +35,7 @@ from gdframe.errors import UserError, bad_value
 from gdframe.loaders.base import Loader
 from gdframe.models.function import Function
 from gdframe.penalties.none import NoPenalty
+from gdframe.registry import is_built_in
 from gdframe.runs.history import History
 from gdframe.schedules.constant import Constant
 from gdframe.stopping import Status, Verdict
@@ -103,6 +104,7 @@ class Diagnostics(Diagnosis):
                 "its curvature says nothing about stability; set it to false, or use a smooth "
                 "loss such as huber or squared_hinge"
             )
+        self._is_rule_known = is_built_in(run.optimizer)
         self._is_lr_constant = isinstance(run.schedule, Constant)
         self._is_full_batch = takes_all_rows(loader)
         self._spectrum = Curvature(run.objective, data, self.most_rows)
@@ -220,6 +222,7 @@ class Diagnostics(Diagnosis):
             remaining=self._epochs_to_go(parameters, near),
             try_smaller=self._trial.result,
             is_rate_searched=is_rate_searched,
+            is_rule_known=self._is_rule_known,
         )
         is_at_limit = verdict.status in (Status.MAX_EPOCHS, Status.TIME_LIMIT)
         sentences = why_not_further(evidence) if is_at_limit and not near.is_near else []
@@ -256,7 +259,7 @@ class Diagnostics(Diagnosis):
         if not isinstance(model, Function) or not isinstance(self._objective.penalty, NoPenalty):
             return None
         like = model.x
-        points = [torch.tensor(p, dtype=like.dtype, device=like.device) for p in model.minima()]
+        points = [torch.tensor(p, dtype=like.dtype, device=like.device) for p in model.known_minima]
         if not points:
             return None
         lowest = min(float(model.value(point)) for point in points)

@@ -43,6 +43,9 @@ _products: dict[Any, float] = {}
 DIGITS = 8
 """Significant digits of a product: so many are the same at all learning rates."""
 
+FASTER = 3.7
+"""Factor of the learning rate by which a rule is compared with itself."""
+
 GRID = np.geomspace(1e-6, 1e6, 4001)
 """Products of learning rate and curvature at which stability is checked."""
 
@@ -75,7 +78,11 @@ class LinearRule:
 
     @classmethod
     def of(cls, run: Problem) -> LinearRule | None:
-        """Return the update rule of a run; None if it is not linear, e.g. adaptive or clipped."""
+        """Return the update rule of a run; None if it is not linear, e.g. adaptive or clipped.
+
+        It is also None if it moves parameters without a gradient, as weight decay does, or if its
+        stability depends on more than the product of learning rate and curvature.
+        """
         if why_step_not_update(run) or why_rule_not_pure(run):
             return None
         (hyper,) = settings_of([run])
@@ -89,7 +96,8 @@ class LinearRule:
             return None
         rule = cls(recorded, hyper)
         if rule.key not in _linear:
-            _linear[rule.key] = rule._is_linear()
+            faster = cls(recorded, {**hyper, "lr": FASTER * rule.lr})
+            _linear[rule.key] = rule._is_linear() and rule._rests() and rule._is_scaled(faster)
         return rule if _linear[rule.key] else None
 
     @property
@@ -151,6 +159,17 @@ class LinearRule:
         )
         after = [np.broadcast_to(values, curvatures.shape) for values in (updated, *states)]
         return np.stack(after, axis=1)
+
+    def _rests(self) -> bool:
+        """Return whether a parameter without a gradient stays where it is."""
+        start = np.eye(self._size)[0]
+        return bool(np.allclose(self._apply(start, np.zeros(1)), start, rtol=1e-12))
+
+    def _is_scaled(self, faster: LinearRule) -> bool:
+        """Return whether radii at another learning rate are those at the same products."""
+        products = np.array([0.1, 0.7, 1.3, 5.0])
+        here, there = (rule.radii(products / rule.lr) for rule in (self, faster))
+        return bool(np.allclose(here, there, rtol=1e-9))
 
     @np.errstate(all="ignore")  # a tiny learning rate makes curvatures overflow
     def _is_linear(self) -> bool:

@@ -122,7 +122,7 @@ def _compare_update(
     )
     old = {k: [v.clone() for v in values] for k, values in state.items()}
     after, changed = optimizer.update(
-        [p.clone() for p in points], [g.clone() for g in grads], old, settings
+        [p.clone() for p in points], [g.clone() for g in grads], old, dict(settings)
     )
     changed = {**old, **changed}
     pairs = [

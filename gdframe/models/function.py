@@ -50,6 +50,14 @@ class Function(nn.Module):
         """Return the known global minimisers."""
         return []
 
+    @property
+    def known_minima(self) -> list[list[float]]:
+        """``minima``, but not those of a class whose ``value`` a subclass has replaced."""
+        classes = type(self).__mro__
+        names = ("minima", "value")
+        places = [next(i for i, c in enumerate(classes) if name in vars(c)) for name in names]
+        return self.minima() if places[0] <= places[1] else []
+
     def forward(self) -> Tensor:
         """Return the function's value at the current point, a 0-d tensor."""
         return self.value(self.x)

@@ -59,20 +59,27 @@ def absolute(plugin: str) -> str:
 def _load(label: str, plugin: str, *, search_here: bool) -> None:
     if plugin.endswith(".py") and not Path(plugin).is_file():
         raise UserError(f"{label} cannot be loaded: {plugin} is not a file")
+    from gdframe.randomness import Purpose, seeded  # imports PyTorch, as a plugin does
+
     streams = sys.stdout, sys.stderr
     try:
-        if plugin.endswith(".py"):
-            _load_file(Path(plugin))
-        elif search_here:
-            _load_from_here(plugin)
-        else:
-            importlib.import_module(plugin)
+        with seeded(0, Purpose.CONSTRUCT):  # its draws are the same in each process
+            _import(plugin, search_here=search_here)
     except UserError as error:
         raise UserError(f"{label} cannot be used: {error}") from error
     except BaseException as error:  # also sys.exit(); Ctrl-C waits for the end of an import
         raise UserError(f"{label} cannot be imported: {raised(error)}") from error
     finally:  # a plugin may replace the streams, not take them away
         sys.stdout, sys.stderr = sys.stdout or streams[0], sys.stderr or streams[1]
+
+
+def _import(plugin: str, *, search_here: bool) -> None:
+    if plugin.endswith(".py"):
+        _load_file(Path(plugin))
+    elif search_here:
+        _load_from_here(plugin)
+    else:
+        importlib.import_module(plugin)
 
 
 class _SourceLoader(SourceFileLoader):

@@ -24,6 +24,26 @@ def test_a_function_knows_its_minimum(tmp_path, name):
     assert minimum == (None if expected is None else pytest.approx(expected, abs=1e-5))
 
 
+class Moved(gd.Rosenbrock):
+    def value(self, x):
+        return super().value(x - 1) + 7
+
+
+class MovedAndKnown(Moved):
+    def minima(self):
+        return [[2.0, 2.0]]
+
+
+@pytest.mark.parametrize(("function", "expected"), [(Moved, None), (MovedAndKnown, 7.0)])
+def test_minima_are_those_of_the_value(tmp_path, function, expected):
+    gd.MODELS.register(f"known_{function.__name__}")(function)
+    result = gd.train(
+        f"model=known_{function.__name__}", "epochs=2", "lr=1e-4", folder=tmp_path / "run"
+    )
+    assert known_minimum(RunFolder(tmp_path / "run").read_result(), tmp_path / "run") == expected
+    assert "global minimum" not in result.reason
+
+
 @pytest.mark.parametrize(
     ("written", "foreign"),
     [

@@ -141,6 +141,36 @@ def test_a_users_linear_rule_has_a_limit_and_adaptive_rules_have_none():
     assert linear_rule(torch.optim.SGD, lr=0.1) is None
 
 
+class Decayed(gd.Optimizer):
+    """Weight decay beside the gradient, inside it, or a step of another power of lr."""
+
+    kind = "beside"
+
+    def __init__(self, params, lr, *, decay=0.5):
+        super().__init__(params, {"lr": lr, "decay": decay})
+
+    @classmethod
+    def update(cls, params, grads, state, hyper):
+        lr, decay = hyper["lr"], hyper["decay"]
+        pairs = zip(params, grads, strict=True)
+        steps = {
+            "beside": lambda p, g: lr * g + lr * decay * p,
+            "inside": lambda p, g: lr * (g + decay * p),
+            "squared": lambda p, g: lr**2 * g,
+            "rooted": lambda p, g: lr**0.5 * g,
+        }
+        return [p - steps[cls.kind](p, g) for p, g in pairs], state
+
+
+@pytest.mark.parametrize("kind", ["beside", "inside", "squared", "rooted"])
+@pytest.mark.parametrize("lr", [0.01, 0.3])
+def test_a_rule_has_no_limit_where_it_depends_on_more_than_lr_times_curvature(kind, lr):
+    rule = type(kind, (Decayed,), {"kind": kind})
+    assert linear_rule(rule, lr=lr) is None
+    if kind in ("beside", "inside"):
+        assert linear_rule(rule, lr=lr, decay=0.0).product == pytest.approx(2.0)
+
+
 def test_radii_are_the_factors_by_which_a_rule_contracts():
     rule = linear_rule(gd.Momentum, lr=0.1, beta=0.5)
     x = torch.tensor([1.0], dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Runs of a sweep give the results that they give alone, whatever classes of components keep."""
+"""Runs of a sweep give the results that they give alone, whatever their components keep."""
 
 from __future__ import annotations
 
@@ -55,6 +55,14 @@ class Remembering(gd.Linear):
             SEEN.append(1)
         return super().forward(x) * (1 + 1 / (1 + len(SEEN)))
 
+@gd.LOADERS.register("subset")
+class Subset(gd.Loader):
+    def __init__(self, rows, batch_size):
+        super().__init__(rows, batch_size)
+        self.kept = torch.randperm(rows)[: rows // 2]
+    def order(self, epoch, seed):
+        return self.kept.repeat(3)[: self.rows]
+
 @gd.LOSSES.register("asymmetric")
 class Asymmetric(gd.MSE):
     def __init__(self, *, weight: float = 1.0):
@@ -93,6 +101,8 @@ CHANGES = [
     ("optimizer=warm", "lr", (0.01, 0.1), "eager"),
     ("model=gained", "model.gain", (0.5, 2.0), "auto"),
     ("model=remembering", "seed", (0, 1), "eager"),
+    ("loader=subset", "seed", (0, 1), "auto"),
+    ("loader=subset", "seed", (2, 1), "eager"),
     ("loss=asymmetric", "loss.weight", (1.0, 3.0), "auto"),
     ("penalty=scaled", "penalty.scale", (0.5, 5.0), "auto"),
     ("initializer=even", "initializer.value", (0.0, 2.0), "auto"),
@@ -112,7 +122,7 @@ def words(tmp_path_factory):
             del registry._entries[name]
 
 
-@pytest.mark.parametrize(("chosen", "key", "values", "engine"), thinned(CHANGES, 9))
+@pytest.mark.parametrize(("chosen", "key", "values", "engine"), thinned(CHANGES, 11))
 def test_runs_are_as_alone(words, tmp_path, chosen, key, values, engine):
     words = [*words, chosen, f"engine={engine}"]
     varied = f"{key}={','.join(map(str, values))}"

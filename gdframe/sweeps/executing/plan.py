@@ -12,7 +12,7 @@ from gdframe.config.prepare import prepare
 from gdframe.config.validation import check
 from gdframe.data.dataset import Dataset
 from gdframe.engines.auto import build_engine
-from gdframe.engines.base import Problem
+from gdframe.engines.component_difference import first_difference
 from gdframe.engines.structure import difference
 from gdframe.errors import UserError, bad_value
 from gdframe.memory import free_memory
@@ -71,7 +71,7 @@ class Structure:
     """
 
     key: str
-    first: Problem
+    first: RunSpec
     jobs: list[Job]
     bytes: int
     has_event_files: bool
@@ -142,7 +142,7 @@ def _sort_in(
     alone = job.number if memory.has_changed() else None  # its classes are not as others need them
     key = repr((Datasets.key(config), [config[name] for name in settings], position, alone))
     for structure in structures:
-        if structure.key == key and difference(structure.first, spec.problem) is None:
+        if structure.key == key and _are_alike(structure.first, spec):
             structure.jobs.append(job)
             return
     name = config["engine"]["name"]
@@ -150,8 +150,15 @@ def _sort_in(
         build_engine(name, [spec.problem], spec.data, spec.loader, epochs=config["epochs"])
     logging = config["logging"]
     has_event_files = logging["tensorboard"] and logging["runs"] == "all"
-    structures.append(
-        Structure(key, spec.problem, [job], _bytes(spec), has_event_files, spec.measured)
+    structures.append(Structure(key, spec, [job], _bytes(spec), has_event_files, spec.measured))
+
+
+def _are_alike(a: RunSpec, b: RunSpec) -> bool:
+    """Return whether two runs can share problem, data and loader, which may draw when built."""
+    return (
+        a.data.encoding.target_scale == b.data.encoding.target_scale
+        and first_difference(a.loader, b.loader) is None
+        and difference(a.problem, b.problem) is None
     )
 
 
