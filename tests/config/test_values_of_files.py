@@ -24,7 +24,8 @@ class Features(gd.LinearModel):
         super().__init__(16, outputs, bias=True)
 
     def design(self, x, more=torch.rand(16)):
-        return torch.cos(x @ W.to(x) + torch.from_numpy(PHASES).to(x) + more.to(x) + self.KEPT.to(x))
+        shifts = torch.from_numpy(PHASES).to(x) + more.to(x) + self.KEPT.to(x)
+        return torch.cos(x @ W.to(x) + shifts)
 
 
 @gd.MODELS.register("unseeded")
