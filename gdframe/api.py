@@ -65,7 +65,7 @@ def train(
     config = composed(overrides)
     text = config_text(config)
     words = [with_plugins(word, config.plugins) for word in overrides]
-    target = claim(Path("outputs")) if folder is None else Path(folder)
+    target = (claim(Path("outputs")) if folder is None else Path(folder)).absolute()
     with hold(target):
         refuse_occupied(target)
         run_folder = RunFolder(target)
@@ -139,7 +139,7 @@ def sweep(
     if not runs:
         raise UserError("the sweep is empty: no combination of values is left to train")
     is_claimed = folder is None
-    target = claim(Path("outputs/sweeps")) if folder is None else Path(folder)
+    target = (claim(Path("outputs/sweeps")) if folder is None else Path(folder)).absolute()
     composer = Composer(compose_config)
     with hold(target):
         refuse_occupied(target, reuse=True)

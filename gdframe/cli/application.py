@@ -162,7 +162,7 @@ def _in_groups_of(
     config: DictConfig,
 ) -> Any:
     """Hold the folder of a sweep, whose name Hydra may make only now, and launch in run groups."""
-    folder = Path(str(config.hydra.sweep.dir))
+    folder = Path(str(config.hydra.sweep.dir)).absolute()
     held.enter_context(hold(folder))
     refuse_occupied(folder, reuse=config.sweep.reuse)
     by_hydra = config.hydra.sweeper._target_.endswith(".BasicSweeper")
@@ -217,7 +217,7 @@ def resume_sweep(folder: Path, plugins: Sequence[str] = ()) -> int:
     register_nodes()
     task = Task(started=time.perf_counter())
     with SweepFolder(folder).lock():  # before its list of runs is read
-        return _resume(task, folder, plugins)
+        return _resume(task, folder.absolute(), plugins)
 
 
 def _resume(task: Task, folder: Path, plugins: Sequence[str]) -> int:

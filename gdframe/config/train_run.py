@@ -73,6 +73,7 @@ def train_run(
         OSError: the folder cannot be written to.
     """
     started = time.perf_counter() if started is None else started
+    folder = folder.absolute()
     with folder.lock():
         capture, problems = _resumed_checkpoint(folder) if resume else (None, [])
         for problem in problems:
@@ -163,7 +164,7 @@ def resume_run(folder: Path, overrides: Sequence[str], *, started: float | None 
     if not run_folder.is_run():
         read_config(folder)  # tells why it is none
     with run_folder.lock():
-        return _resume(run_folder, overrides, started)
+        return _resume(run_folder.absolute(), overrides, started)
 
 
 def _resume(run_folder: RunFolder, overrides: Sequence[str], started: float | None) -> Result:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import os
 import sys
 from importlib.machinery import SOURCE_SUFFIXES, FileFinder, SourceFileLoader
 from importlib.metadata import entry_points
@@ -61,7 +62,7 @@ def _load(label: str, plugin: str, *, search_here: bool) -> None:
         raise UserError(f"{label} cannot be loaded: {plugin} is not a file")
     from gdframe.randomness import Purpose, seeded  # imports PyTorch, as a plugin does
 
-    streams = sys.stdout, sys.stderr
+    streams, here = (sys.stdout, sys.stderr), Path.cwd()
     try:
         with seeded(0, Purpose.CONSTRUCT):  # its draws are the same in each process
             _import(plugin, search_here=search_here)
@@ -69,7 +70,8 @@ def _load(label: str, plugin: str, *, search_here: bool) -> None:
         raise UserError(f"{label} cannot be used: {error}") from error
     except BaseException as error:  # also sys.exit(); Ctrl-C waits for the end of an import
         raise UserError(f"{label} cannot be imported: {raised(error)}") from error
-    finally:  # a plugin may replace the streams, not take them away
+    finally:  # a plugin may replace the streams, not take them away, nor move elsewhere
+        os.chdir(here)
         sys.stdout, sys.stderr = sys.stdout or streams[0], sys.stderr or streams[1]
 
 

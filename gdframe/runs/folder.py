@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 from gdframe.errors import UserError, require_memory
 from gdframe.runs.files import Flush, write_atomically
@@ -40,6 +40,10 @@ class Folder:
 
     def __str__(self) -> str:
         return str(self.path)
+
+    def absolute(self) -> Self:
+        """Return this folder with an absolute path: a component may change the working folder."""
+        return type(self)(self.path.absolute())
 
     def file(self, name: str) -> Path:
         """Return the path of a file in this folder, which need not exist.

@@ -35,7 +35,7 @@ def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], first: int) ->
     """
     setup_globals()
     configure_log()
-    folder = Path(str(launcher.config.hydra.sweep.dir))
+    folder = Path(str(launcher.config.hydra.sweep.dir)).absolute()
     jobs = compose_jobs(launcher.hydra_context, launcher.config, job_overrides, first, folder)
     gc.freeze()  # imported and composed objects stay, so that the collector can skip them
     values = launcher.task_function.sweep(folder, jobs, most=launcher.batch)
@@ -56,7 +56,7 @@ def launch_packed(
         UserError: a run cannot be trained; no run was trained.
     """
     setup_globals()
-    folder = Path(str(packing.config.hydra.sweep.dir))
+    folder = Path(str(packing.config.hydra.sweep.dir)).absolute()
     if packing.config.sweep.reuse and SweepFolder(folder).has_jobs():
         raise UserError(
             "sweep.reuse=true: only gdframe's launcher adds runs to a sweep; leave hydra/launcher "

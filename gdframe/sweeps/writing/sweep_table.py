@@ -95,7 +95,10 @@ def compare(
     minimum_table = minima(records)
     compared = differences(ranked, name)
     winners = {_joined(c.problem): command_of(winner(c, name)) for c in best(ranked)}
-    rows = [row(record.result, record.settings, record.folder) for record in records]
+    rows = [
+        row(record.result, record.settings, str(shown_path(Path(record.folder))))
+        for record in records
+    ]
     content = {
         "metric": name,
         "statuses": dict(statuses(records)),
