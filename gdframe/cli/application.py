@@ -45,7 +45,7 @@ from gdframe.config.trusted_plugins import load_named, load_stored
 from gdframe.config.values import name_data
 from gdframe.errors import Exit, FailedError, UserError
 from gdframe.runs.log import configure_log
-from gdframe.runs.sweep_folder import SweepFolder
+from gdframe.runs.sweep_folder import SweepFolder, locked_sweeps
 from gdframe.stopping import Status
 
 LAUNCHER = "hydra_plugins.gdframe_launcher"
@@ -216,7 +216,8 @@ def resume_sweep(folder: Path, plugins: Sequence[str] = ()) -> int:
     """
     register_nodes()
     task = Task(started=time.perf_counter())
-    with SweepFolder(folder).lock():  # before its list of runs is read
+    # before its list of runs is read
+    with SweepFolder(folder).lock(), locked_sweeps(folder, shared=True):
         return _resume(task, folder.absolute(), plugins)
 
 

@@ -11,7 +11,6 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +28,7 @@ from gdframe.errors import (
 from gdframe.interrupt import raising
 from gdframe.runs.files import REMEDIES, NotWrittenError
 from gdframe.runs.log import begin_launch, configure_log
-from gdframe.runs.sweep_folder import SweepFolder, sweep_of
+from gdframe.runs.sweep_folder import SweepFolder, locked_sweeps
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -199,9 +198,8 @@ def _resume(argv: list[str]) -> int:
     from gdframe.config.train_run import resume_run
 
     configure_log()
-    sweep = sweep_of(folder)
     try:
-        with sweep.lock(shared=True) if sweep else nullcontext():
+        with locked_sweeps(folder, shared=True):
             result = resume_run(folder, chosen.overrides, started=started)
     except NotWrittenError as error:
         raise unwritable(error, folder) from error

@@ -17,7 +17,7 @@ from gdframe.runs.files import REMEDIES
 from gdframe.runs.folder import Folder
 from gdframe.runs.lock import identity, is_locked
 from gdframe.runs.run_folder import HYDRA, RESULT, RunFolder
-from gdframe.runs.sweep_folder import HYDRA_CONFIG, SweepFolder, sweep_of
+from gdframe.runs.sweep_folder import HYDRA_CONFIG, SweepFolder, locked_sweeps
 
 ATTEMPTS = 10
 """Attempts to make and lock a folder that other processes remove."""
@@ -133,8 +133,7 @@ def hold(folder: Path) -> Iterator[None]:
             _present[key] = {path.name for path in folder.iterdir()}
             stack.callback(_present.pop, key)
         try:
-            if (sweep := sweep_of(folder)) is not None:
-                stack.enter_context(Folder(sweep.path).lock())
+            stack.enter_context(locked_sweeps(folder, shared=False))
             yield
         except UserError:
             _remove_made(folder)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from gdframe.config.build import build, build_diagnostics, load_data
 from gdframe.config.construct import construct
+from gdframe.config.setting_digests import check_settings, setting_digests
 from gdframe.config.value_digests import digests_of, warn_of_other_values
 from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.diagnostics import Diagnostics
@@ -171,7 +172,8 @@ def prepare(
     spec, diagnostics = build(config, load), build_diagnostics(config)
     with typed_as({"max_points": "logging.max_points"}):
         run = Run(spec, diagnosis=diagnostics, max_points=config["logging"]["max_points"])
-    run.lr_reason, run.constructed = lr_reason, digests_of(spec)
+    run.lr_reason = lr_reason
+    run.constructed = digests_of(spec) | setting_digests(config, spec)
     return PreparedRun(config, run, diagnostics, folder)
 
 
@@ -192,6 +194,9 @@ def make_group(
     start = captures[0] if captures else None
     if start is not None and engine == "auto":
         engine = start.facts["engine"]  # another engine would not continue bit for bit
+    for item, capture in zip(prepared, captures, strict=False):
+        if capture is not None:
+            check_settings(capture.facts.get("constructed", {}), item.run.constructed, item.folder)
     spec, problems = first.spec, [run.spec.problem for run in runs]
     group = RunGroup(
         runs, build_engine(engine, problems, spec.data, spec.loader, epochs=spec.epochs)

@@ -24,7 +24,7 @@ from gdframe.config.stored import config_text, resolve, stored_reason, text_with
 from gdframe.config.trusted_plugins import digests, load_stored
 from gdframe.config.validation import check
 from gdframe.config.values import name_data, plain, read_config
-from gdframe.errors import UserError, escaped, first_line, in_words, printable
+from gdframe.errors import UserError, counted, escaped, first_line, in_words, printable
 from gdframe.observers import Observer, preparing
 from gdframe.registry import ENGINES, SCHEDULES
 from gdframe.runs.checkpoint_file import Capture
@@ -35,6 +35,7 @@ from gdframe.runs.result import Result
 from gdframe.runs.run_folder import RunFolder
 from gdframe.runs.start_anew import refuse_start_anew
 from gdframe.schedules import Schedule
+from gdframe.stopping import Status
 from gdframe.training.outcome import failed_result
 from gdframe.training.run_group import RunGroup
 from gdframe.training.trainer import train_alone
@@ -94,8 +95,17 @@ def train_run(
             write_config(config["lr"], run.lr_reason)
         _log_advice(prepared, resume=resume)
         setup = time.perf_counter() - started
-        result = _fit(prepared, group)
+        before = folder.find_result()[0] if resume else None
+        result = _fit(prepared, group, before)
         result.seconds["setup"] = setup
+        if _stays(before, result):
+            result.folder = folder.path
+            log.warning(
+                "warning: %s: the run had %s before and ended earlier this time; its model and "
+                "result stay, and a resume goes on from its checkpoint",
+                folder, counted(int((before or {})["steps"]), "step"),
+            )  # fmt: skip
+            return result
         with storing():
             prepared.save(result)
             if not folder.is_run() and folder.path.exists():
@@ -134,14 +144,24 @@ def _log_advice(prepared: PreparedRun, *, resume: bool) -> None:
         log.info("engine: %s (%s)", ENGINES.name_of(engine), engine.reason)
 
 
-def _fit(prepared: PreparedRun, group: RunGroup) -> Result:
-    """Train; write the measurements of a run that raises."""
+def _stays(before: Mapping[str, Any] | None, result: Result) -> bool:
+    """Return whether a result of before stays: its run went further than one that broke off now."""
+    broken = (Status.INTERRUPTED, Status.FAILED)
+    if before is None or before["status"] in broken or result.status not in broken:
+        return False
+    steps = before.get("steps")
+    return isinstance(steps, int) and steps >= result.steps
+
+
+def _fit(prepared: PreparedRun, group: RunGroup, before: Mapping[str, Any] | None) -> Result:
+    """Train; write the measurements of a run that raises, unless those of before stay."""
     try:
         return train_alone(group)
     except (NotWrittenError, UserError):
         raise
     except Exception as error:
-        if (failure := failed_result(prepared.run, error)) is not None:
+        failure = failed_result(prepared.run, error)
+        if failure is not None and not _stays(before, failure):
             failure.save(prepared.folder.path)
         if isinstance(error, OSError):  # of a component, not of the run folder
             raise RuntimeError(f"{type(error).__name__}: {error}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -122,7 +121,12 @@ class Dataset:
 
         It distinguishes data sets, at a cost that does not grow with the features.
         """
-        return _digest(self.train)
+        return self.train.digest()
+
+    @cached_property
+    def validation_digest(self) -> str | None:
+        """The same of the validation rows; None without any."""
+        return None if self.validation is None else self.validation.digest()
 
     def checksum(self) -> tuple[Any, ...]:
         """Return a key that changes with the values of any row.
@@ -131,7 +135,7 @@ class Dataset:
         """
         kinds = {1: torch.uint8, 4: torch.int32, 8: torch.int64}
         bits = [t.detach().contiguous().view(kinds[t.element_size()]) for t in self.tensors]
-        digests = [_digest(rows) for rows in self.parts]
+        digests = [rows.digest() for rows in self.parts]
         # PyTorch sums whole numbers in a copy of 64 bits
         blocks = (torch.split(bit.reshape(-1), BLOCK) for bit in bits)
         return (*digests, *(sum(int(part.sum()) for part in parts) for parts in blocks))
@@ -287,14 +291,3 @@ class Dataset:
 def _as_split(validation: float | Split, seed: int) -> Split:
     """Return a split at random, unless one is given."""
     return validation if isinstance(validation, Split) else Split(validation, seed=seed)
-
-
-def _digest(rows: Rows) -> str:
-    """Return the digest of the targets and of a sample of the features."""
-    features = rows.features.reshape(-1)
-    digest = hashlib.blake2b(repr(tuple(rows.features.shape)).encode(), digest_size=16)
-    sample = features[:: max(1, len(features) // 65536)]
-    weights = [] if rows.weights is None else [rows.weights]
-    for part in (rows.targets, *weights, sample):
-        digest.update(part.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -60,6 +61,16 @@ class Rows:
     def shares(self) -> Tensor | None:
         """The weights divided by their mean, in float64, or None without weights."""
         return None if self.weights is None else relative(self.weights)
+
+    def digest(self) -> str:
+        """Return the digest of the targets, the weights, and a sample of the features."""
+        features = self.features.reshape(-1)
+        digest = hashlib.blake2b(repr(tuple(self.features.shape)).encode(), digest_size=16)
+        sample = features[:: max(1, len(features) // 65536)]
+        weights = [] if self.weights is None else [self.weights]
+        for part in (self.targets, *weights, sample):
+            digest.update(part.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
     @cached_property
     def variation(self) -> float:

@@ -94,6 +94,10 @@ def load_checkpoint(folder: Path) -> tuple[Capture | None, list[str]]:
             return _read(path), [f"{damage}; the next older one is used" for damage in damages]
         except UserError:
             raise
+        except PermissionError as error:
+            raise UserError(
+                f"{path}: cannot be read: {error.strerror}; make it readable, and resume"
+            ) from error
         except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
             if reason := reason_of(error):
                 raise UserError(f"{path}: {reason}") from error
@@ -157,7 +161,7 @@ def _check_history(capture: Capture) -> None:
 
 
 def content_digest(tensors: dict[str, Tensor], facts: str) -> str:
-    """Return the digest of a checkpoint's tensors and of the text of its facts."""
+    """Return the digest of a file's tensors and of the text of what it holds besides."""
     digest = hashlib.blake2b(facts.encode(), digest_size=16)
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()

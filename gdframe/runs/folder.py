@@ -94,7 +94,14 @@ class Folder:
             return False
 
     def files(self, pattern: str) -> list[Path]:
-        """Return the files here whose names match, sorted; links and devices are left out."""
+        """Return the files here whose names match, sorted; links and devices are left out.
+
+        Raises:
+            DamagedError: the folder that holds them may not be read.
+        """
+        inside = (self.path / pattern).parent
+        if inside.is_dir() and not os.access(inside, os.R_OK | os.X_OK):  # glob finds nothing
+            raise DamagedError(f"{inside}: cannot be read: Permission denied; make it readable")
         names = (str(path.relative_to(self.path)) for path in self.path.glob(pattern))
         return [self.path / name for name in sorted(names) if self.has(name)]
 

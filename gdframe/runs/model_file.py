@@ -15,6 +15,7 @@ from torch.nn.parameter import is_lazy
 
 from gdframe.errors import UserError, first_line, reason_of
 from gdframe.registry import is_built_in
+from gdframe.runs.checkpoint_file import content_digest
 from gdframe.runs.files import write_atomically
 from gdframe.runs.folder import DamagedError
 from gdframe.runs.packing import pack, unpack
@@ -24,6 +25,9 @@ from gdframe.sameness import same_values
 
 FORMAT = 1
 """Version of the format of ``model.safetensors``."""
+
+DIGEST = "digest"
+"""Name of the digest of tensors and other metadata, in the metadata."""
 
 HIDDEN = "hidden tensors"
 """Name of the tensors of a user's model that are not in its ``state_dict``, in a model file."""
@@ -45,8 +49,9 @@ def write_model(path: Path, model: nn.Module, metadata: Mapping[str, Any]) -> No
         values[HIDDEN] = hidden_tensors(model)
     # the file format cannot store tied weights, so each gets a copy
     tensors = {name: t.cpu().contiguous() for name, t in pack(values).items()}
-    texts = {key: json.dumps(value) for key, value in metadata.items()}
-    content = safetensors.torch.save(tensors, {"format": json.dumps(FORMAT), **texts})
+    texts = {key: json.dumps(value) for key, value in {"format": FORMAT, **metadata}.items()}
+    digest = content_digest(tensors, json.dumps(texts, sort_keys=True))
+    content = safetensors.torch.save(tensors, {**texts, DIGEST: json.dumps(digest)})
     write_atomically(path, content, flush="file")  # result.json is next
 
 
@@ -147,6 +152,10 @@ def read_model(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
                 raise ValueError("its metadata have no format")
             conform(metadata, "ModelMetadata")
             packed = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if (digest := metadata.pop(DIGEST, None)) is not None:  # files of before have none
+            others = {key: text for key, text in texts.items() if key != DIGEST}
+            if digest != content_digest(packed, json.dumps(others, sort_keys=True)):
+                raise ValueError("its content does not match its digest")
         values = unpack(packed)
         hidden = values.get(HIDDEN, {})
         plain = {n for n, v in values.items() if not isinstance(v, Tensor)} - {HIDDEN}

@@ -292,5 +292,6 @@ class ModelMetadata(TypedDict):
     encoding: StoredEncoding
     task: str
     outputs: Count
+    digest: NotRequired[Text]
     constructed: NotRequired[dict[Text, Text]]
     loss: Component | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -274,14 +274,23 @@ class SweepFolder(Folder):
         return folder.open_events()
 
 
-def sweep_of(run: Path) -> SweepFolder | None:
-    """Return the folder of the sweep that a run belongs to, if any.
+@contextmanager
+def locked_sweeps(folder: Path, *, shared: bool) -> Iterator[None]:
+    """Lock each sweep that a run or a sweep lies in: it may be of the runs of any of them.
+
+    Args:
+        folder: of the run or the sweep.
+        shared: whether others may share the sweeps, but not train them.
 
     Raises:
-        UserError: the path leads to itself.
+        UserError: another process trains one of them, or the path leads to itself.
     """
-    folders = (SweepFolder(parent) for parent in user_path(run, home=False).parents)
-    return next((folder for folder in folders if folder.is_listed()), None)
+    folders = (SweepFolder(parent) for parent in user_path(folder, home=False).parents)
+    with ExitStack() as stack:
+        for sweep in folders:
+            if sweep.is_listed():
+                stack.enter_context((sweep if shared else Folder(sweep.path)).lock(shared=shared))
+        yield
 
 
 def job_number(name: str) -> int | None:

@@ -77,6 +77,7 @@ def model_with(key, change):
         path = run / "model.safetensors"
         with safe_open(path, framework="pt") as file:
             texts = file.metadata()
+        del texts["digest"]  # as in a file of an earlier version
         texts[key] = json.dumps(change(json.loads(texts.get(key, "{}"))))
         path.write_bytes(safetensors.torch.save(safetensors.torch.load_file(path), texts))
 

@@ -1,0 +1,69 @@
+"""Digests of the settings that decide a run's steps, so that a resumed run has those of before."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from gdframe.errors import UserError, in_words
+from gdframe.runs.log import warn_once
+from gdframe.runs.run_folder import CONFIG, RunFolder
+from gdframe.training.run_spec import RunSpec
+
+SETTINGS = (
+    "model", "loss", "penalty", "initializer", "loader", "optimizer", "schedule", "variant",
+    "batch_size", "lr", "seed", "dtype",
+)  # fmt: skip
+"""Keys of a config that decide the steps of a run; its data have a digest of their own."""
+
+SETTING, VALIDATION = "setting ", "validation rows"
+"""Beginning of the name of a setting's digest, and name of that of the validation rows."""
+
+
+def setting_digests(config: Mapping[str, Any], spec: RunSpec) -> dict[str, str]:
+    """Return a digest of each setting of a run, and of its validation rows, by name.
+
+    Args:
+        config: plain values.
+        spec: built from it.
+    """
+    values = {key: config[key] for key in SETTINGS if key in config}
+    schedule = dict(config.get("schedule") or {})
+    schedule.pop("epochs", None)  # a resumed run may set the length of a schedule
+    values["schedule"] = schedule
+    digests = {f"{SETTING}{key}": _digest(value) for key, value in values.items()}
+    rows = spec.data.validation_digest
+    return digests | ({} if rows is None else {VALIDATION: rows})
+
+
+def check_settings(before: Mapping[str, str], now: Mapping[str, str], folder: RunFolder) -> None:
+    """Refuse a config that has changed since a checkpoint, and warn of other validation rows.
+
+    Args:
+        before: digests of the checkpoint; none of an earlier version.
+        now: those of the run.
+        folder: of the run.
+
+    Raises:
+        UserError: names the settings that differ.
+    """
+    differing = [name for name, digest in before.items() if now.get(name, digest) != digest]
+    settings = [name.removeprefix(SETTING) for name in differing if name.startswith(SETTING)]
+    if settings:
+        raise UserError(
+            f"{folder}: {in_words(settings)} in {CONFIG} {'is' if len(settings) == 1 else 'are'} "
+            "not as in the checkpoint, whose steps they decided: restore the config, or start a "
+            "new run in another folder"
+        )
+    if VALIDATION in differing:
+        warn_once(
+            "the validation rows are not those of the run before: its losses and metrics on them "
+            "cannot be compared with those from here on"
+        )
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()

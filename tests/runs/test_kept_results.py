@@ -1,0 +1,185 @@
+"""What a run has reached stays, whatever happens to a resume of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+
+import pytest
+import yaml
+
+import gdframe as gd
+from gdframe.cli.main import main
+from gdframe.config.folders import hold
+from gdframe.runs.sweep_folder import locked_sweeps
+
+QUICK = (
+    "data=regression", "data.rows=60", "lr=0.01", "logging.progress=false", "checkpoint.every=5",
+    "checkpoint.keep=2", "stopping.tolerance=null", "variant=batch",
+)  # fmt: skip
+
+
+class Breaks(gd.Observer):
+    """Raises, or interrupts, at its start or at an epoch."""
+
+    def __init__(self, how, epoch):
+        self.how, self.epoch = how, epoch
+
+    def on_start(self, run, resumed=False):
+        self.at(0)
+
+    def on_epoch(self, run):
+        self.at(run.step)
+
+    def at(self, epoch):
+        if epoch != self.epoch:
+            return
+        if self.how == "raises":
+            raise ConnectionError("no server")
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def run(tmp_path):
+    gd.train(*QUICK, "epochs=20", folder=tmp_path / "run")
+    return tmp_path / "run"
+
+
+def damage_newest(run):
+    *_, newest = sorted((run / "checkpoint").iterdir())
+    newest.write_bytes(newest.read_bytes()[:-1] + b"x")
+
+
+def state(run):
+    names = ("result.json", "model.safetensors", "coefficients.csv")
+    return {name: (run / name).read_bytes() for name in names}
+
+
+def resume_with(run, observer, monkeypatch, *words):
+    """Resume with an observer that the command line cannot name."""
+    from gdframe.config import train_run
+
+    build = train_run.build_observers
+    monkeypatch.setattr(train_run, "build_observers", lambda *a, **k: [*build(*a, **k), observer])
+    try:
+        return train_run.resume_run(run, list(words))
+    except gd.UserError as error:
+        return error
+
+
+@pytest.mark.parametrize(
+    ("how", "epoch", "is_damaged", "words"),
+    [
+        ("interrupts", 18, True, ("epochs=30",)),
+        ("interrupts", 17, True, ()),
+        ("raises", 18, True, ("epochs=30",)),
+        ("raises", 0, False, ("epochs=30",)),
+        ("raises", 0, True, ()),
+    ],
+)
+def test_a_resume_that_ends_earlier_leaves_the_result(
+    run, monkeypatch, caplog, how, epoch, is_damaged, words
+):
+    before = state(run)
+    if is_damaged:
+        damage_newest(run)
+    result = resume_with(run, Breaks(how, epoch), monkeypatch, *words)
+    assert result.status in ("interrupted", "failed")
+    assert state(run) == before
+    assert "its model and result stay" in caplog.text
+    monkeypatch.undo()
+    assert main(["resume", str(run), "epochs=30"]) == 0
+    assert json.loads((run / "result.json").read_text())["epochs"] == 30
+
+
+def test_a_resume_that_goes_further_replaces_the_result(run, monkeypatch):
+    resume_with(run, Breaks("interrupts", 24), monkeypatch, "epochs=30")
+    result = json.loads((run / "result.json").read_text())
+    assert (result["status"], result["epochs"]) == ("interrupted", 24)
+
+
+SETTINGS = {
+    "lr": 0.02, "seed": 5, "batch_size": 7, "dtype": "float64", "variant": "sgd",
+    "model.bias": False, "optimizer.clip_norm": 1.0, "loss": {"name": "mae"},
+    "penalty": {"name": "l2", "strength": 0.1, "biases": False},
+    "initializer": {"name": "normal", "std": 1.0},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", SETTINGS)
+def test_a_config_that_has_changed_is_not_resumed(run, key, capsys):
+    path = run / ".hydra" / "config.yaml"
+    config = yaml.safe_load(path.read_text())
+    *parents, last = key.split(".")
+    inner = config
+    for parent in parents:
+        inner = inner[parent]
+    inner[last] = SETTINGS[key]
+    text = yaml.safe_dump(config)
+    path.write_text(text)
+    before = state(run)
+    assert main(["resume", str(run), "epochs=30"]) == 2
+    assert f"{key.split('.')[0]} in .hydra/config.yaml" in capsys.readouterr().err
+    assert state(run) == before
+    assert path.read_text() == text
+
+
+def test_a_checkpoint_of_another_run_is_not_continued(run, tmp_path, capsys):
+    gd.train(*QUICK, "epochs=20", "seed=3", folder=tmp_path / "other")
+    for path in (tmp_path / "other" / "checkpoint").iterdir():
+        (run / "checkpoint" / path.name).write_bytes(path.read_bytes())
+    assert main(["resume", str(run), "epochs=30"]) == 2
+    assert "seed in .hydra/config.yaml is not as in the checkpoint" in capsys.readouterr().err
+
+
+def test_other_validation_rows_are_warned_of(tmp_path, capsys):
+    rows = [f"{i},{(i * 7) % 10},{i * 0.5}" for i in range(40)]
+    for name, chosen in (("t", rows[:30]), ("v", rows[30:])):
+        (tmp_path / f"{name}.csv").write_text("\n".join(["a,b,y", *chosen]) + "\n")
+    words = (f"data.path={tmp_path / 't.csv'}", f"data.validation={tmp_path / 'v.csv'}")
+    gd.train("data=table", "data.target=y", *words, *QUICK[2:], "epochs=5", folder=tmp_path / "run")
+    changed = (tmp_path / "v.csv").read_text().replace("5.0", "6.0").replace("17.0", "1.0")
+    (tmp_path / "v.csv").write_text(changed)
+    assert main(["resume", str(tmp_path / "run"), "epochs=7"]) == 0
+    printed = "".join(capsys.readouterr())
+    assert "the validation rows are not those of the run before" in printed
+
+
+def test_a_run_in_two_sweeps_is_trained_by_one_process(tmp_path):
+    outer = tmp_path / "outer"
+    gd.sweep(*QUICK[:2], *QUICK[3:], "epochs=1", "lr=0.01,0.02", folder=outer)
+    inner = outer / "0"
+    gd.sweep(*QUICK[:2], *QUICK[3:], "epochs=1", "lr=0.1,0.2", folder=outer / "more" / "inner")
+    (inner / "sweep.json").write_bytes((outer / "more" / "inner" / "sweep.json").read_bytes())
+    run = inner / "1"
+    run.mkdir()
+    for folder in (outer, inner):
+        with locked_sweeps(folder / "any", shared=False), _elsewhere(run) as refused:
+            assert refused
+
+
+def _elsewhere(run):
+    """Try to hold a run from another thread."""
+    from contextlib import contextmanager
+    from threading import Thread
+
+    @contextmanager
+    def trying():
+        refused = []
+
+        def take():
+            try:
+                with hold(run):
+                    pass
+            except gd.UserError as error:
+                refused.append("another process or thread trains here" in str(error))
+
+        thread = Thread(target=take)
+        thread.start()
+        thread.join()
+        yield refused == [True]
+
+    return trying()
