@@ -19,6 +19,7 @@ from gdframe.diagnostics.learning_rate.automatic import known_limit, stability_a
 from gdframe.diagnostics.learning_rate.ramp import Ramp, try_ramp
 from gdframe.diagnostics.learning_rate.rate_range import (
     FEWEST,
+    SECONDS,
     RangeTest,
     default_steps,
     range_test,
@@ -49,8 +50,9 @@ CHOOSE = "give --low and --high for the learning rates to try"
 COPIES, NUMBERS_OF_RUN = 4, 2_000
 """Copies of the parameters of a run, and other numbers that it keeps besides its curve."""
 
-FINER = 12
-"""Further learning rates around the best one, unless the range is given."""
+FINER, CONFIRMED = 12, 6
+"""Further learning rates around the best one, unless the range is given; and how many of the best
+are trained once more, as runs."""
 
 RAMP = 1000
 """Most steps of a ramp by default; an epoch, if that is shorter."""
@@ -121,7 +123,7 @@ def lr_range(
         )  # fmt: skip
         search = Search(trials, steps or default_steps(trials, points), limits)
         search.run(points, FINER)
-        search.confirm(FINER)
+        search.confirm(CONFIRMED, SECONDS)
         result = range_test(search, trials.start, known_limit(stability))
     target = claim(root) if folder is None else root
     target.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.minimum import Minimum, baseline_loss, flat, minimum_of
 from gdframe.diagnostics.newton import Local
 from gdframe.diagnostics.typed_objective import is_same_in_double
-from gdframe.engines.units import objective_unit
+from gdframe.engines.units import gradient_unit, objective_unit
 from gdframe.hidden_state import undisturbed
 from gdframe.models.function import Function
 from gdframe.objective import Objective, evaluation_mode
@@ -178,6 +178,7 @@ def _of_model(
     scale = max(abs(baseline_loss(loss, objective, data)) * unit, 1e-300)
     if norm == 0 or row["gradient_norm"] == 0:
         return Nearness(0.0, scale, is_near=True)
-    newton = local.newton_step(products, local.gradient * (row["gradient_norm"] / unit / norm))
+    measured = row["gradient_norm"] / gradient_unit(objective, data)
+    newton = local.newton_step(products, local.gradient * (measured / norm))
     distance, gap = float(newton.step.norm()), newton.decrease * unit
     return Nearness(gap, scale, gap <= NEAR * scale, distance=distance)

@@ -120,11 +120,13 @@ class Trace:
     gradient_norm: NDArray[np.floating[Any]]
 
     def of_run(
-        self, run: int, unit: float = 1.0
+        self, run: int, unit: float, slope: float
     ) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
-        """Return loss and gradient norm of a run by step, times ``unit``."""
+        """Return loss and gradient norm of a run by step, times ``unit`` and ``slope``."""
         loss, norm = self.loss[run], self.gradient_norm[run]
-        return (loss, norm) if unit == 1 else (loss.astype(float) * unit, norm.astype(float) * unit)
+        if unit == slope == 1:
+            return loss, norm
+        return loss.astype(float) * unit, norm.astype(float) * slope
 
     def finite_steps(self) -> NDArray[np.int64]:
         """Return how many steps of each run come before the first that is not finite, (runs,)."""

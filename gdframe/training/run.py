@@ -183,7 +183,7 @@ class Run:
             trace: of all the engine's runs.
             finite_steps: how many of this run's steps come before the first that is not finite.
         """
-        loss, norm = trace.of_run(self.index, self.spec.unit)
+        loss, norm = trace.of_run(self.index, self.spec.unit, self.spec.gradient_unit)
         first, self.step = self.step, self.step + finite_steps
         self.executed += finite_steps
         records = self.history.add_steps(first, loss[:finite_steps], norm[:finite_steps])

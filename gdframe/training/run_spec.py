@@ -11,7 +11,7 @@ from torch import nn
 
 from gdframe.data.dataset import Dataset
 from gdframe.engines.base import Problem
-from gdframe.engines.units import objective_unit
+from gdframe.engines.units import gradient_unit, objective_unit
 from gdframe.errors import UserError, bad_value
 from gdframe.hidden_state import HiddenState
 from gdframe.loaders.base import Loader
@@ -93,8 +93,13 @@ class RunSpec:
 
     @cached_property
     def unit(self) -> float:
-        """The factor from what is minimised to the units of the target."""
+        """The factor from an objective to the units of the target."""
         return objective_unit(self.loss, self.data)
+
+    @cached_property
+    def gradient_unit(self) -> float:
+        """The factor from a gradient's norm to the units of the target."""
+        return gradient_unit(self.objective, self.data)
 
     @cached_property
     def problem(self) -> Problem:

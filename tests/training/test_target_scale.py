@@ -102,12 +102,14 @@ def test_a_run_takes_the_same_course_in_other_units(tmp_path, words, scale, shif
     for name, values in one.history.epochs.items():
         part, _, metric = name.partition("/")
         factor = 1.0
-        if part in ("objective", "train_loss", "validation_loss", "gradient_norm"):
+        if part in ("objective", "train_loss", "validation_loss"):
             factor = unit
+        elif part == "gradient_norm":
+            factor = unit if "mlp" in words else unit / scale
         elif part in ("train", "validation"):
             factor = factors[metric]
         if name != "seconds":
-            tolerance = 1e-6 * unit if part == "gradient_norm" else 1e-12 * factor
+            tolerance = (1e-6 if part == "gradient_norm" else 1e-12) * factor
             expected = np.asarray(values) * factor
             np.testing.assert_allclose(other.history[name], expected, rtol=1e-6, atol=tolerance)
     assert other.test_loss == pytest.approx(one.test_loss * unit, rel=1e-6)
@@ -149,6 +151,24 @@ def test_what_a_run_reports_follows_from_its_predictions(tmp_path, words):
             assert metrics["mae"] == pytest.approx(absolute, rel=1e-8)
             assert metrics["r2"] == pytest.approx(1 - squares / variation, rel=1e-6)
         assert getattr(result, f"{part}_loss") == pytest.approx(loss, rel=1e-8), settings
+
+
+@pytest.mark.parametrize(
+    "words", ["optimizer=adam", "loss=mae", "optimizer=adam penalty=l2", "loss=huber"]
+)
+def test_gradient_norms_are_those_of_the_objective_in_the_units_of_the_target(tmp_path, words):
+    """A linear model starts at zero on any scale; there its gradient is that on the raw target."""
+    path = write(tmp_path / "data.csv", 3e3, 1e2)
+    runs = [
+        train(path, f"{words} lr=1e-9 variant=batch", "epochs=1", f"data.standardize_target={on}")
+        for on in ("true", "false")
+    ]
+    assert [is_standardized(run) for run in runs] == [True, False]
+    for column in ("objective", "gradient_norm", "gradient_norm/weight", "gradient_norm/bias"):
+        values = [run.history[column][0] for run in runs]
+        assert values[0] == pytest.approx(values[1], rel=1e-9)
+    steps = [run.history.steps["gradient_norm"][0] for run in runs]
+    assert steps[0] == pytest.approx(steps[1], rel=1e-9)
 
 
 def parts_of(result, path, words):

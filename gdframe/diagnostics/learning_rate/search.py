@@ -120,19 +120,23 @@ class Search:
         # the neighbours of the best rate are tried already
         self._try(grid(best.lr / ratio, best.lr * ratio, finer + 2)[1:-1])
 
-    def confirm(self, count: int) -> None:
+    def confirm(self, count: int, seconds: float) -> None:
         """Train the best trials again as runs, which may end earlier as converged.
 
         Args:
             count: how many trials with the lowest objectives are trained so.
+            seconds: most estimated seconds for which they are trained one by one. Each is then what
+                a run with its rate gives: where rounding decides, it differs in a run group.
         """
+        is_alone = count * self._trials.seconds(1, self.steps) <= seconds
         confirmed: set[float] = set()
         for _ in range(ROUNDS):
             best = sorted(self.usable, key=lambda trial: trial.objective)[:count]
             doubtful = [trial.lr for trial in best if trial.lr not in confirmed]
             if not doubtful:
                 break
-            self._train(doubtful, as_runs=True)
+            for rates in [[lr] for lr in doubtful] if is_alone else [doubtful]:
+                self._train(rates, as_runs=True)
             confirmed |= {*doubtful}
 
     def _try(self, rates: Sequence[float]) -> None:
@@ -141,7 +145,7 @@ class Search:
 
     def _train(self, rates: list[float], *, as_runs: bool = False) -> None:
         """Train a trial with each learning rate, in place of one that had it before."""
-        if len(rates) == 1:  # a run group has several runs
+        if len(rates) == 1 and not as_runs:  # a run group has several runs
             rates = [*rates, rounded(rates[0] * 0.9)]
         others = [trial for trial in self.tried if trial.lr not in rates]
         if rates:

@@ -152,11 +152,14 @@ class Trials:
             other(self.data.train.features[:1])
         return max(0, counts[0] - parameters), max(counts[0], parameters)
 
-    def engine(self, problems: Sequence[Problem], steps: int) -> Engine:
-        """Return the engine that should train the problems in the shortest time; eager for one."""
+    def engine(self, problems: Sequence[Problem], steps: int, *, as_runs: bool = False) -> Engine:
+        """Return the engine that should train the problems in the shortest time.
+
+        One problem is trained on ``eager``, or as its run is.
+        """
         parts, epochs = (problems, self.data, self.loader), self.epochs_for(steps)
         if len(problems) == 1:
-            return build_engine("eager", *parts, epochs=epochs)
+            return build_engine(self._engine_name if as_runs else "eager", *parts, epochs=epochs)
 
         def seconds(kind: type[Engine]) -> float:
             setup, step = self._estimate(kind, len(problems))
@@ -175,11 +178,12 @@ class Trials:
         """Train one run with each learning rate from the run's start; return what they reached.
 
         Args:
-            rates: at least two learning rates. If a step raises, or changes what all trials share,
+            rates: learning rates. If a step raises, or changes what all trials share,
                 such as a class, they are trained one by one: where it raises again, as a
                 decomposition of numbers that are not finite does, the trial has diverged.
             steps: at least 1; a trial may end earlier, by a rule.
-            as_runs: whether trials may end as converged, as runs do, which costs more.
+            as_runs: whether trials may end as converged, as runs do, which costs more. One rate
+                is then trained on the engine of its run.
 
         Raises:
             Exception: of a user's component, at each of the first rates.
@@ -209,7 +213,8 @@ class Trials:
         with undisturbed(**self.problem.components) as saved:
             metrics = self.problem.metrics if self._needs_metrics else {}
             problem = replace(self.problem, metrics=metrics)
-            engine = self.engine([with_lr(problem, lr) for lr in rates], steps)
+            problems = [with_lr(problem, lr) for lr in rates]
+            engine = self.engine(problems, steps, as_runs=as_runs)
             rows = self._rows(engine, 0)
             self.start = rows[0]["objective"]
             is_near = partial(self._is_near, engine) if as_runs else _is_not_near

@@ -107,7 +107,7 @@ def test_a_rate_whose_run_ends_early_is_judged_by_where_it_ends(place, loss):
     trials = MadeUp(course, as_run=as_run)
     search = Search(trials, 10, Range(1e-5, 10.0))
     search.run(40, 12)
-    search.confirm(12)
+    search.confirm(12, 0.0)
     reached = {trial.lr: trial.objective for trial in search.tried}
     assert {search.best.lr, search.by_objective().lr} <= trials.confirmed
     assert all(reached[lr] == as_run(lr) for lr in trials.confirmed)
