@@ -165,6 +165,7 @@ class Compiled(Engine):
             check_evaluations(
                 self, sample, lambda runs: [*map(self._together(sample).__getitem__, runs)]
             )
+            self._together(sample, gradient=False)  # validation rows must not fail later
 
     @property
     def _is_single(self) -> bool:

@@ -163,3 +163,28 @@ def test_a_long_compilation_is_told(monkeypatch, caplog):
     with inductor.compiling():
         pass
     assert not caplog.records
+
+
+class ReadsData(nn.Module):
+    """Reads its weight around autograd, which PyTorch vectorises with gradients alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 1)
+
+    def forward(self, x):
+        weight = self.layer.weight
+        return nn.functional.linear(x, weight / (1 + weight.data.norm()), self.layer.bias)
+
+
+@pytest.mark.slow
+def test_a_model_whose_validation_rows_cannot_be_evaluated_together_is_refused():
+    x = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
+    data = gd.Dataset.from_arrays(x, x.sum(1), validation=0.25)
+    problems = []
+    for seed in range(2):
+        model = ReadsData()
+        optimizer = gd.GD(model.parameters(), lr=0.01 * (seed + 1))
+        problems.append(gd.Problem(gd.Objective(model, gd.MSE()), optimizer, gd.Constant(), seed))
+    with pytest.raises(gd.UserError, match="engine=compiled cannot execute this"):
+        gd.build_engine("compiled", problems, data, gd.MiniBatch(30, 10), epochs=2)
