@@ -30,8 +30,11 @@ def setting_digests(config: Mapping[str, Any], spec: RunSpec) -> dict[str, str]:
         spec: built from it.
     """
     values = {key: config[key] for key in SETTINGS if key in config}
+    values["data.standardize_target"] = spec.data.encoding.target_scale
     schedule = dict(config.get("schedule") or {})
-    schedule.pop("epochs", None)  # a resumed run may set the length of a schedule
+    length = schedule.pop("epochs", None)
+    if length is not None:  # else a resumed run may set it
+        values["schedule.epochs"] = length
     values["schedule"] = schedule
     digests = {f"{SETTING}{key}": _digest(value) for key, value in values.items()}
     rows = spec.data.validation_digest

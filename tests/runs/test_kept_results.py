@@ -127,6 +127,34 @@ def test_a_config_that_has_changed_is_not_resumed(run, key, capsys):
     assert path.read_text() == text
 
 
+@pytest.mark.parametrize(
+    ("words", "before", "after", "name"),
+    [
+        (("schedule=warmup", "schedule.epochs=5"), "epochs: 5", "epochs: 7", "schedule.epochs"),
+        (
+            ("data=diabetes", "optimizer=adam"),
+            "standardize_target: true",
+            "standardize_target: false",
+            "data.standardize_target",
+        ),
+    ],
+)
+def test_a_change_within_a_group_is_named(tmp_path, capsys, words, before, after, name):
+    quick = QUICK[2:] if words[0].startswith("data=") else QUICK
+    gd.train(*quick, *words, "epochs=6", folder=tmp_path / "run")
+    path = tmp_path / "run" / ".hydra" / "config.yaml"
+    assert before in path.read_text()
+    path.write_text(path.read_text().replace(before, after))
+    assert main(["resume", str(tmp_path / "run"), "epochs=9"]) == 2
+    assert f"{name} in .hydra/config.yaml is not as in" in capsys.readouterr().err
+
+
+def test_the_length_of_a_schedule_may_be_set(tmp_path):
+    words = ("schedule=cosine", "epochs=6")
+    gd.train(*QUICK, *words, folder=tmp_path / "run")
+    assert main(["resume", str(tmp_path / "run"), "epochs=9", "schedule.epochs=6"]) == 0
+
+
 def test_a_checkpoint_of_another_run_is_not_continued(run, tmp_path, capsys):
     gd.train(*QUICK, "epochs=20", "seed=3", folder=tmp_path / "other")
     for path in (tmp_path / "other" / "checkpoint").iterdir():

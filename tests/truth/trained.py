@@ -57,17 +57,23 @@ class Trained:
         rows = self.spec.objective.encode(data.train)
         x = rows.features.double().numpy()
         y = rows.targets.numpy()
-        y = y if y.ndim == 1 else y[:, 0].astype(float)
+        y = y if y.ndim == 1 else y[:, 0].astype(float) * self.scale
         penalty = str(self.settings.get("penalty", "none"))
         strength = float(self.settings.get("penalty.strength", 0.0))
         x = np.column_stack([x, np.ones(len(x))])
         return LinearProblem(x, y, loss, self.spec.model.weight.shape[0], (penalty, strength))
 
+    @property
+    def scale(self) -> float:
+        """What targets are divided by for training; what is said is in their own units."""
+        return float(self.spec.data.encoding.target_scale)
+
     @cached_property
     def end(self):
-        """Flat parameters at the end."""
+        """Flat parameters at the end, in the units of the target."""
         w, b = self.result.module.weight, self.result.module.bias
-        return np.column_stack([w.detach().double().numpy(), b.detach().double().numpy()]).ravel()
+        ends = [w.detach().double().numpy(), b.detach().double().numpy()]
+        return np.column_stack(ends).ravel() * self.scale
 
     @cached_property
     def gap(self):
