@@ -147,7 +147,7 @@ def test_a_suggestion_reaches_the_best_objective_of_a_grid(table):
     counts = {name: count(table, "lr-range", name) for name in ("objective", "loss", "stable")}
     print(f"\nlr-range, of {len(table)} problems: {counts}")
     assert counts["stable"] == len(table)
-    assert counts["objective"] >= 19  # 18 when it was measured last
+    assert counts["objective"] >= 20  # 21 when it was measured last
     assert counts["loss"] >= 15
 
 
