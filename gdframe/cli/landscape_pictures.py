@@ -17,6 +17,7 @@ from gdframe.config.folders import claim
 from gdframe.drawing import DARK, LIGHT, Look, png
 from gdframe.errors import UserError, bad_value, printable
 from gdframe.runs.files import remove_unfinished, require_place, require_writable, write_atomically
+from gdframe.runs.output_file import require_output
 from gdframe.runs.picture_files import LANDSCAPE, dark_path, picture_path
 
 
@@ -44,7 +45,7 @@ def write_pictures(
     if output is not None and root.suffix not in ("", ".png") and not root.is_dir():
         raise bad_value(f"--output {output}", "a folder, or a file that ends in .png")
     if is_picture:
-        require_place(root)
+        require_output(root, (".png",))
     else:
         require_writable(root, f"{'' if output is None else '--output '}{root}")
     result = landscape(*runs, **settings)

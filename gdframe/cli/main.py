@@ -235,8 +235,9 @@ def _predict(argv: list[str]) -> int:
     if chosen.output:
         check_output(chosen.output, chosen.data)
     table = predict(
-        chosen.run, chosen.data, plugins=chosen.plugins, strict=chosen.strict, force=chosen.force
-    )
+        chosen.run, chosen.data, plugins=chosen.plugins, strict=chosen.strict, force=chosen.force,
+        output=chosen.output,
+    )  # fmt: skip
     if chosen.output:
         write_table(table, chosen.output)
         print(f"{table.num_rows:,} predictions in {printable(chosen.output)}")

@@ -17,11 +17,14 @@ from gdframe.config.build import build_model, check_model, sizes_of
 from gdframe.config.construct import construct
 from gdframe.config.trusted_plugins import load_stored
 from gdframe.config.value_digests import digests_by_place, warn_of_other_values
+from gdframe.config.values import files_of_data
 from gdframe.data.encoding import Encoding
 from gdframe.data.new_rows import NewRows, read_rows
+from gdframe.data.reading.named_files import files_of
+from gdframe.data.reading.query import files_of_query
 from gdframe.data.rows import Rows
 from gdframe.engines.units import metrics_in_units
-from gdframe.errors import UserError, bad_value, counted, first_line, reason_of
+from gdframe.errors import UserError, counted, first_line, reason_of
 from gdframe.hidden_state import undisturbed
 from gdframe.losses import Loss
 from gdframe.losses.encoded import encoded_rows
@@ -29,8 +32,9 @@ from gdframe.metrics.tally import Tally, check_classes, metrics_of_task
 from gdframe.models.by_row import takes_rows_alone
 from gdframe.objective import CHUNK
 from gdframe.registry import LOSSES, MODELS, is_built_in
-from gdframe.runs.files import remove_unfinished, require_place, write_atomically
+from gdframe.runs.files import remove_unfinished, write_atomically
 from gdframe.runs.model_file import load_model
+from gdframe.runs.output_file import refuse_input, require_output
 from gdframe.runs.run_folder import RunFolder
 from gdframe.runs.spreadsheet import cell
 from gdframe.stopping import Status
@@ -40,7 +44,7 @@ log = logging.getLogger("gdframe")
 
 def predict(
     run: str | Path, path: str | Path, *, plugins: Sequence[str] = (), strict: bool = False,
-    force: bool = False,
+    force: bool = False, output: str | Path | None = None,
 ) -> pa.Table:  # fmt: skip
     """Return predictions for the rows of a table.
 
@@ -54,6 +58,7 @@ def predict(
             with them.
         strict: whether to refuse missing values, and categories that the training data lack.
         force: whether to predict with the model of a run that diverged.
+        output: the file that the predictions will be written to, if any; nothing is written here.
 
     Returns:
         A table with ``prediction``, in the units or labels of the target, after the names of the
@@ -61,7 +66,8 @@ def predict(
         ``probability_CLASS`` for each class.
 
     Raises:
-        UserError: the folder has no model, the run diverged, or the file's columns do not fit it.
+        UserError: the folder has no model, the run diverged, the file's columns do not fit it, or
+            the output is a file that it was trained with.
     """
     if not force:
         _refuse_diverged(RunFolder(run))
@@ -71,6 +77,8 @@ def predict(
             f"{run}: this run minimised a function and cannot predict; give another run"
         )
     config = metadata["config"]
+    if output is not None:
+        _refuse_training_data(output, config.get("data"))
     load_stored(Path(run), config["plugins"], RunFolder(run).read_plugins(), plugins)
     with _usable(run):
         encoding = Encoding.from_json(metadata["encoding"])
@@ -244,18 +252,43 @@ def check_output(output: str | Path, data: str | Path | None = None) -> None:
 
     Args:
         output: the file to write.
-        data: the file to read, if any.
+        data: the file, the folder or the pattern to read, if any.
 
     Raises:
-        UserError: the ending is neither that of CSV nor that of Parquet, there is no folder, or
-            both are one file.
+        UserError: the ending is neither that of CSV nor that of Parquet, there is no folder, it is
+            one of the files to read, or gdframe keeps it in the folder of a run or a sweep.
     """
-    require_place(output)
-    with suppress(FileNotFoundError):
-        if data is not None and Path(output).samefile(data):
-            raise UserError(f"--output {output}: is the file to read; give another file")
-    if Path(output).suffix.lower() not in (*PARQUET, *CSV):
-        raise bad_value(f"--output {output}", "a file that ends in .csv or .parquet")
+    require_output(output, (*CSV, *PARQUET))
+    files = [] if data is None else _files_of(data)
+    refuse_input(output, files, "the file to read" if len(files) == 1 else "a file to read")
+
+
+def _files_of(data: str | Path) -> list[Path]:
+    """Return the files that a path names; none if there are none, which their reader tells."""
+    try:
+        return files_of(data)
+    except UserError:
+        return []
+
+
+def _refuse_training_data(output: str | Path, data: Any) -> None:
+    """Refuse a file to write that the model was trained, validated or tested on.
+
+    Args:
+        output: the file to write.
+        data: key ``data`` of the config of the run.
+
+    Raises:
+        UserError: it is one of these files.
+    """
+    if not Path(output).exists():
+        return
+    query = data.get("query") if isinstance(data, Mapping) else None
+    files = [file for path in files_of_data(data).values() for file in _files_of(path)]
+    if isinstance(query, str):
+        with suppress(UserError):  # it cannot be parsed here
+            files += files_of_query(query)
+    refuse_input(output, files, "a file that the run was trained with")
 
 
 def csv_bytes(table: pa.Table) -> bytes:

@@ -8,7 +8,8 @@ from gdframe.cli.report.page import render
 from gdframe.cli.report.run_page import describe_run
 from gdframe.cli.report.sweep_page import describe_sweep
 from gdframe.errors import UserError
-from gdframe.runs.files import remove_unfinished, require_folder, require_place, write_atomically
+from gdframe.runs.files import remove_unfinished, require_folder, write_atomically
+from gdframe.runs.output_file import require_output
 from gdframe.runs.run_folder import CONFIG, REPORT, RunFolder
 from gdframe.runs.sweep_folder import SweepFolder
 
@@ -20,18 +21,18 @@ def report(folder: str | Path, *, output: str | Path | None = None, landscape: b
 
     Args:
         folder: of a run or a sweep, ended or training.
-        output: the page; by default ``report.html`` in the folder.
+        output: the page, which ends in ``.html``; by default ``report.html`` in the folder.
         landscape: whether to draw the objective around the path of a run. This trains the run
             again, and only if that is quick.
 
     Raises:
-        UserError: the folder has neither a run nor a sweep.
+        UserError: the folder has neither a run nor a sweep, or the page has another ending.
         OSError: the page cannot be written.
     """
     folder = Path(folder)
     require_folder(folder, "a run folder or a sweep folder")
     target = folder / REPORT if output is None else Path(output)
-    require_place(target)
+    require_output(target, (".html",))
     if SweepFolder(folder).is_sweep():
         page = describe_sweep(folder)
     elif RunFolder(folder).is_run():

@@ -34,10 +34,7 @@ def run_query(query: str) -> Any:
 
     what = f"data.query={printable(' '.join(query.split()))[:100]}"
     try:
-        with database([]) as connection:
-            patterns = files_in(query, what, connection)
-        with database() as connection:
-            files = [f for pattern in patterns for f in _files(pattern, what, connection)]
+        patterns, files = _named(query, what)
         with database([*patterns, *files]) as connection:
             return waiting_for(connection, lambda: _gathered(connection.sql(query), what))
     except duckdb.OutOfMemoryException as error:
@@ -58,6 +55,29 @@ def run_query(query: str) -> Any:
         ) from error
     except (RuntimeError, UnicodeError) as error:
         raise UserError(f"{what}: {first_line(error)}") from error
+
+
+def files_of_query(query: str) -> list[Path]:
+    """Return the regular files that a query would read; it is not run.
+
+    Raises:
+        UserError: it cannot be parsed, reads more than regular files, or one of them is missing.
+    """
+    import duckdb
+
+    try:
+        return [Path(file) for file in _named(query, "data.query")[1]]
+    except (duckdb.Error, OSError, RuntimeError, UnicodeError) as error:
+        raise UserError(f"data.query: {printable(first_line(error))}") from error
+
+
+def _named(query: str, what: str) -> tuple[list[str], list[str]]:
+    """Return the patterns of names in a query, and the regular files that fit them."""
+    with database([]) as connection:
+        patterns = files_in(query, what, connection)
+    with database() as connection:
+        files = [file for pattern in patterns for file in _files(pattern, what, connection)]
+    return patterns, files
 
 
 def _files(pattern: str, what: str, connection: duckdb.DuckDBPyConnection) -> list[str]:
