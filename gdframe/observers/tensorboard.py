@@ -15,9 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gdframe.errors import LARGEST
 from gdframe.observers.base import Observer, Watched
 from gdframe.registry import OBSERVERS
-from gdframe.runs.event_file import Checkpointed, EventFile
+from gdframe.runs.event_file import Checkpointed, EventFile, missing_epochs
 from gdframe.runs.event_tags import STEP_TAGS, tag_of
 from gdframe.runs.result import Result
 from gdframe.runs.run_folder import RunFolder
@@ -87,6 +88,7 @@ class TensorBoard(Observer):
         self._before: dict[str, NDArray[Any]] | None = None
         self._loaded: dict[str, NDArray[Any]] | None = None
         self._is_amid_epoch = False
+        self._points: tuple[int, int] | None = None
 
     def on_start(self, run: Watched) -> None:
         """Open the event file; after a resume, drop events beyond the checkpoint."""
@@ -94,7 +96,9 @@ class TensorBoard(Observer):
         self._epoch_stride = _stride(run, self.max_points)
         self._histogram_stride = _stride(run, self.histograms)
         checkpointed = Checkpointed(run.step, epoch, self._epoch_stride, self._histogram_stride)
-        resumed = run.step > 0 and self.folder.rewind_events(checkpointed)
+        epochs = self.folder.rewind_events(checkpointed) if run.step > 0 else None
+        resumed = epochs is not None
+        self._expect_points(epoch, epochs or set())
         if not resumed:  # a process that died may have written the beginning
             self.folder.clear_events()
         self._file = self.folder.open_events()
@@ -150,14 +154,21 @@ class TensorBoard(Observer):
             self._flushed = time.monotonic()
 
     def state(self) -> dict[str, Tensor]:
-        """Return the parameters at the beginning of the epoch, if the run is amid an epoch."""
+        """Return which points the curves have, and, amid an epoch, the parameters before it."""
         before = self._before if self._is_amid_epoch and self._before else {}
-        return {f"before.{name}": torch.from_numpy(p) for name, p in before.items()}
+        state = {f"before.{name}": torch.from_numpy(p) for name, p in before.items()}
+        if self._points is not None:
+            state[self._points_key] = torch.tensor(self._points)
+        return state
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Restore the parameters at the beginning of the epoch."""
+        """Restore the points of the curves, and the parameters at the beginning of the epoch."""
         before = {n.removeprefix("before."): p for n, p in state.items() if n.startswith("before.")}
         self._loaded = {name: values.numpy() for name, values in before.items()} or None
+        points = state.get(self._points_key)
+        if points is not None and points.shape == (2,) and points.dtype == torch.int64:
+            first, stride = points.tolist()
+            self._points = (first, stride) if first >= 0 < stride else None
 
     def close(self) -> None:
         """Flush and close the event file."""
@@ -172,6 +183,29 @@ class TensorBoard(Observer):
                     )  # fmt: skip
             finally:
                 file.close()
+
+    @property
+    def _points_key(self) -> str:
+        """Name in a checkpoint; another observer may have other points."""
+        return f"points.{self.max_points}"
+
+    def _expect_points(self, epoch: int, present: set[int]) -> None:
+        """Note from which epoch on the curves have points, and warn of those that are lost.
+
+        Args:
+            epoch: of the start, or of the checkpoint.
+            present: epochs of the points in the event file.
+        """
+        first, stride = self._points or (epoch and epoch + 1, self._epoch_stride)
+        # points of this launch and of earlier ones: a resume with more epochs keeps fewer
+        stride = min(math.lcm(stride, self._epoch_stride), LARGEST)
+        if missing := self._points and missing_epochs(present, first, epoch, stride):
+            log.warning(
+                "warning: %s: the curves lack epochs %s: the event file was damaged, cut short or "
+                "removed; the checkpoint holds the history", self.folder, missing,
+            )  # fmt: skip
+            first = epoch + 1  # this is told once
+        self._points = first, stride
 
     def _flush_if_due(self) -> None:
         if time.monotonic() - self._flushed >= FLUSH_SECONDS:

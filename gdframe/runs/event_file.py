@@ -9,8 +9,9 @@ import math
 import os
 import struct
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,11 +21,15 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils import tensorboard
 
+from gdframe.errors import in_words
 from gdframe.runs.event_reader import read_records
 from gdframe.runs.event_records import histogram_record, record, scalar_record, scalar_records
-from gdframe.runs.event_tags import STEP_TAGS
+from gdframe.runs.event_tags import STEP_TAGS, TAGS
 
 _summary: Any = tensorboard.summary  # its functions carry no types
+
+MOST_GAPS = 5
+"""Most gaps of curves in a message."""
 
 BINS = 30
 """Most bins of a histogram; it has at most one bin for each value."""
@@ -165,7 +170,7 @@ class Checkpointed:
 
 def rewind(
     paths: Sequence[Path], checkpointed: Checkpointed, file: BinaryIO, damages: list[str]
-) -> bool:
+) -> set[int] | None:
     """Copy the events of files that an uninterrupted run has written at a checkpoint.
 
     Args:
@@ -175,12 +180,13 @@ def rewind(
         damages: gets a message about each damaged file.
 
     Returns:
-        Whether any events remain.
+        The epochs whose evaluation remains; None if no events remain.
 
     Raises:
         OSError: the file cannot be written.
     """
     copied: set[bytes] = set()
+    epochs: set[int] = set()
     has_events = False
     for index, path in enumerate(paths):
         for content, event in read_records(path, damages):
@@ -188,7 +194,32 @@ def rewind(
                 continue
             if checkpointed.holds(event):
                 has_events = has_events or event.HasField("summary")
+                if any(value.tag == TAGS["lr"] for value in event.summary.value):
+                    epochs.add(event.step)
                 file.write(record(content))
                 if len(paths) > 1:
                     copied.add(content)
-    return has_events
+    return epochs if has_events else None
+
+
+def missing_epochs(present: Iterable[int], first: int, last: int, stride: int) -> str:
+    """Return the epochs that curves lack, in words; empty if they lack none.
+
+    Args:
+        present: epochs of the points.
+        first: epoch from which on there should be points.
+        last: epoch up to which there should be points.
+        stride: epochs between two points, above 0; there should be points at its multiples.
+
+    Example:
+        >>> missing_epochs([0, 2, 10], 0, 13, 2), missing_epochs([0, 1, 2], 0, 2, 1)
+        ('4 to 8, 12', '')
+    """
+    begin, end = -(-first // stride) * stride, last // stride * stride
+    known = sorted(epoch for epoch in present if begin <= epoch <= end and epoch % stride == 0)
+    bounds = pairwise([begin - stride, *known, end + stride])
+    gaps = [(a + stride, b - stride) for a, b in bounds if b - a > stride]
+    texts = [f"{a:,}" if a == b else f"{a:,} to {b:,}" for a, b in gaps]
+    if len(texts) > MOST_GAPS:
+        texts = [*texts[: MOST_GAPS - 1], f"others up to {gaps[-1][1]:,}"]
+    return in_words(texts) if texts else ""

@@ -295,11 +295,11 @@ class RunFolder(Folder):
         name = existing[0].name if existing else new_name()
         return EventFile(self.append(name, buffering=1 << 20), is_new=not existing)
 
-    def rewind_events(self, checkpointed: Checkpointed) -> bool:
+    def rewind_events(self, checkpointed: Checkpointed) -> set[int] | None:
         """Join the event files into one, and drop what was written after the checkpoint.
 
         Returns:
-            Whether any events remain.
+            The epochs whose evaluation remains; None if no events remain.
 
         Raises:
             OSError: the new file cannot be written; the old files remain.
@@ -308,14 +308,14 @@ class RunFolder(Folder):
 
         paths, damages = event_files(self), list[str]()
         if not paths:
-            return False
+            return None
         with replacing(paths[0], "events") as file:
-            has_events = rewind(paths, checkpointed, file, damages)
+            epochs = rewind(paths, checkpointed, file, damages)
         for damage in damages:
             log.warning("warning: %s", damage)
         for path in paths[1:]:
             path.unlink()
-        return has_events
+        return epochs
 
     def clear_events(self) -> None:
         """Remove the event files.
