@@ -10,10 +10,14 @@ from gdframe.config.validation import components
 from gdframe.config.values import dump_settings
 from gdframe.observers import Observer
 from gdframe.registry import OBSERVERS, is_built_in
+from gdframe.runs.history_table import require_history
 from gdframe.runs.run_folder import RunFolder
 
 OBSERVER_KEYS = ("logging", "checkpoint", "observer")
 """Groups of a config that hold settings of observers."""
+
+CSV = "csv"
+"""Name of the observer that writes ``history.csv``."""
 
 KEYS = ("variant", "lr", "epochs", "batch_size", "seed", "dtype")
 GROUPS = ("data", "model", "loss", "penalty", "initializer", "optimizer", "schedule")
@@ -38,16 +42,19 @@ def build_observers(
         only: name of the only observer to build; by default all are built.
 
     Raises:
-        UserError: an observer cannot be built.
+        UserError: an observer cannot be built, or would replace a file of somebody else.
     """
     supplied = {
         "folder": folder.path,
         "hyperparameters": hyperparameters(config, overrides or {}),
         "text": {"config": f"```yaml\n{dump_settings(config)}```"},
     }
+    chosen = _chosen(config, progress=progress)
+    if CSV in chosen and only in (None, CSV):
+        require_history(folder, config["epochs"])
     return [
         OBSERVERS.configured(settings, key=key, **supplied)
-        for name, (settings, key) in _chosen(config, progress=progress).items()
+        for name, (settings, key) in chosen.items()
         if only in (None, name)
     ]
 

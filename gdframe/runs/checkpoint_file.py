@@ -19,15 +19,15 @@ from torch import Tensor
 from gdframe.errors import LARGEST, UserError, first_line, reason_of
 from gdframe.runs.files import write_atomically
 from gdframe.runs.folder import DamagedError, Folder
+from gdframe.runs.history_table import EPOCH_COLUMNS
 from gdframe.runs.parsing import conform, parse_json
 from gdframe.runs.tensors_file import open_tensors
 
 FORMAT, READABLE = 2, (1, 2)
 """Versions of the checkpoint format: the one to write, and those that can be read."""
 
-EPOCH_COLUMNS = ("epoch", "step", "samples", "seconds", "lr", "objective", "gradient_norm")
 STEP_COLUMNS = ("step", "loss", "gradient_norm")
-"""Columns that every history has."""
+"""Columns that every history by step has."""
 
 HISTORY_TYPES = (torch.float64, torch.int64)
 """Types of columns: of numbers, and of counts alone."""

@@ -5,35 +5,134 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from typing import BinaryIO
 
-from gdframe.errors import printable
-from gdframe.runs.folder import MOST_OF_ALL, Folder, optional
+from gdframe.errors import UserError, counted, printable
+from gdframe.runs.files import replacing
+from gdframe.runs.folder import Folder
 from gdframe.runs.spreadsheet import cell
 
 HISTORY = "history.csv"
 
+EPOCH_COLUMNS = ("epoch", "step", "samples", "seconds", "lr", "objective", "gradient_norm")
+"""Columns that every history has."""
+
+MOST_HEAD, MOST_NUMBER = 1 << 22, 32
+"""Most bytes of the first line, and of a number with what separates it from the next."""
+
+SLACK, MOST_BYTES = 1 << 22, 1 << 34
+"""Bytes that any table may have, and most bytes of a table, which take some seconds to read."""
+
+LAUNCHES = 4
+"""Times the rows of a run that its table may have: an earlier launch may have had more epochs."""
+
 log = logging.getLogger("gdframe")
 
 
-def read_rows(folder: Folder) -> Iterator[dict[str, str]]:
-    """Yield the rows of ``history.csv`` up to the first that is damaged, and warn of it.
+def require_history(folder: Folder, epochs: int) -> None:
+    """Refuse a table that gdframe did not write, before a run replaces it.
 
     Args:
         folder: of the run.
+        epochs: the limit of the run.
+
+    Raises:
+        UserError: its first line is another one, or it is larger than gdframe could have written.
+        DamagedError: it cannot be read.
     """
-    text: str = optional(lambda: folder.read_text(HISTORY, most=MOST_OF_ALL), "")
-    count = 0
     try:
-        for row in csv.DictReader(io.StringIO(text, newline=""), strict=True):
-            for value in row.values():
-                float(value or "nan")
-            if not float(row["step"]) >= 0:
-                raise ValueError
-            count += 1
-            yield row
-    except (ValueError, KeyError, TypeError, csv.Error):
-        log.warning("warning: %s: is damaged after %d rows", folder.path / HISTORY, count)
+        with folder.open(HISTORY) as file:
+            size, names = os.fstat(file.fileno()).st_size, _read_names(file)
+    except FileNotFoundError:
+        return
+    if names is None:
+        return
+    if not set(EPOCH_COLUMNS) <= set(names):
+        raise _foreign(folder)
+    most = SLACK + LAUNCHES * (epochs + 1) * len(names) * MOST_NUMBER
+    if size > min(most, MOST_BYTES):
+        raise UserError(
+            f"{folder.path / HISTORY}: has {size:,} bytes, more than {counted(epochs, 'epoch')} of "
+            "this run can have; move it elsewhere, or leave out observer=csv"
+        )
+
+
+def _foreign(folder: Folder) -> UserError:
+    return UserError(
+        f"{folder.path / HISTORY}: its first line is not that of a history by gdframe, which would "
+        "replace the file; move it elsewhere, or leave out observer=csv"
+    )
+
+
+def _read_names(file: BinaryIO) -> list[str] | None:
+    """Return the names in the first line; none if it is damaged, and None if the file is empty."""
+    line = file.readline(MOST_HEAD)
+    return (_cells(line) or []) if line else None
+
+
+def _cells(line: bytes) -> list[str] | None:
+    """Return the cells of a line; None if it is damaged or has no end."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        return next(csv.reader([line.decode()], strict=True))
+    except (ValueError, csv.Error):
+        return None
+
+
+def _row(names: Sequence[str], line: bytes) -> dict[str, str] | None:
+    """Return a row by column; None if it is damaged."""
+    cells = _cells(line)
+    if cells is None or len(cells) != len(names):
+        return None
+    try:
+        values = [float(value or "nan") for value in cells]
+    except ValueError:
+        return None
+    row = dict(zip(names, cells, strict=True))
+    return row if values[list(row).index("step")] >= 0 else None
+
+
+def _lines(file: BinaryIO, most: int) -> Iterator[bytes]:
+    """Yield the lines of a file, those with more bytes than ``most`` cut."""
+    while line := file.readline(most):
+        yield line
+        while line and not line.endswith(b"\n"):
+            line = file.readline(1 << 20)
+
+
+def read_rows(folder: Folder, needed: Sequence[str] = ("step",)) -> Iterator[dict[str, str]]:
+    """Yield the whole rows of ``history.csv`` one at a time, and warn of those that are damaged.
+
+    Args:
+        folder: of the run.
+        needed: columns that a table by gdframe has, with ``step`` among them.
+
+    Raises:
+        UserError: gdframe did not write the table, or it cannot be read.
+    """
+    damaged: list[int] = []
+    try:
+        with folder.open(HISTORY) as file:
+            names = _read_names(file)
+            if names is None:
+                return
+            if not set(needed) <= set(names) or len(set(names)) < len(names):
+                raise _foreign(folder)
+            for number, line in enumerate(_lines(file, MOST_NUMBER * (len(names) + 1)), start=2):
+                if (row := _row(names, line)) is not None:
+                    yield row
+                else:
+                    damaged.append(number)
+    except FileNotFoundError:
+        return
+    if damaged:
+        log.warning(
+            "warning: %s: has %s, the first in line %s; the other rows are kept",
+            folder.path / HISTORY, counted(len(damaged), "damaged row"), f"{damaged[0]:,}",
+        )  # fmt: skip
 
 
 class HistoryTable:
@@ -48,6 +147,7 @@ class HistoryTable:
         columns: their names.
 
     Raises:
+        UserError: gdframe did not write the earlier table.
         OSError: the file cannot be written; an earlier table remains.
     """
 
@@ -55,14 +155,18 @@ class HistoryTable:
         self.columns = list(columns)
         self._step = -1.0
         names = [cell(printable(column)) for column in columns]
-        text = io.StringIO()
-        writer = csv.writer(text)
-        writer.writerow(names)
-        for row in read_rows(folder):  # one at a time: the file may be large
-            if float(row["step"]) <= step:
-                writer.writerow([row.get(name, "") for name in names])
-                self._step = float(row["step"])
-        folder.write(HISTORY, text.getvalue())
+        needed = [name for name in columns if name in EPOCH_COLUMNS]
+        path = folder.file(HISTORY)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as file:
+            writer = csv.writer(text := io.TextIOWrapper(file, encoding="utf-8", newline=""))
+            writer.writerow(names)
+            for row in read_rows(folder, needed):  # one at a time: the file may be large
+                if float(row["step"]) <= step:
+                    writer.writerow([row.get(name, "") for name in names])
+                    self._step = float(row["step"])
+            text.flush()
+            text.detach()
         self._file = io.TextIOWrapper(folder.append(HISTORY), encoding="utf-8", newline="")
         self._writer = csv.writer(self._file)
 
