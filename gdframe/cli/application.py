@@ -165,8 +165,9 @@ def _in_groups_of(
     folder = Path(str(config.hydra.sweep.dir)).absolute()
     held.enter_context(hold(folder))
     refuse_occupied(folder, reuse=config.sweep.reuse)
-    by_hydra = config.hydra.sweeper._target_.endswith(".BasicSweeper")
-    SweepFolder(folder).check_places(by_hydra=by_hydra)
+    is_ours = config.hydra.launcher._target_.endswith(".BatchLauncher")
+    is_basic = config.hydra.sweeper._target_.endswith(".BasicSweeper")
+    SweepFolder(folder).check_places(by_others=is_basic or not is_ours)
     used.append(folder)
     return _in_groups(launcher, hydra_context, task_function, config)
 

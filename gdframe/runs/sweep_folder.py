@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import chain
 from pathlib import Path
@@ -15,7 +15,7 @@ from gdframe.runs.event_names import event_files
 from gdframe.runs.files import remove_unfinished
 from gdframe.runs.folder import DamagedError, Folder, optional, read_hydra
 from gdframe.runs.picture_files import HEAT_MAP, LEARNING_RATES
-from gdframe.runs.run_folder import CONFIG, RunFolder
+from gdframe.runs.run_folder import CHECKPOINTS, CONFIG, HYDRA, REPORT, RunFolder
 
 if TYPE_CHECKING:
     from gdframe.runs.event_file import EventFile
@@ -46,6 +46,45 @@ def why_too_many(configs: Iterable[str]) -> str | None:
         )
     if sum(map(len, configs)) > MOST_CHARACTERS:
         return f"its configs have more than {MOST_CHARACTERS:,} characters"
+    return None
+
+
+def why_no_run_folder(name: str) -> str | None:
+    """Return why a run of a sweep cannot have a folder of this name in the sweep folder, or None.
+
+    Example:
+        >>> why_no_run_folder("0/checkpoint"), why_no_run_folder("a/0")
+        ('a run keeps its own files in checkpoint', None)
+    """
+    parts = Path(name).parts
+    if not parts:
+        return "it is the folder of the sweep, and each run needs a folder of its own"
+    if parts[0] in (MEANS, WORKERS):
+        return f"a sweep keeps its own files in {parts[0]}"
+    if parts[0] in (JOBS, SUMMARY_TABLE, SUMMARY, HYDRA_CONFIG, REPORT):
+        return f"a sweep has a file of its own with the name {parts[0]}"
+    inner = next((part for part in parts if part in (HYDRA, CHECKPOINTS)), None)
+    return None if inner is None else f"a run keeps its own files in {inner}"
+
+
+def shared_folder(names: Sequence[str]) -> tuple[int, int] | None:
+    """Return the indices of two runs, the second in the folder of the first, or None.
+
+    Args:
+        names: of the folders of runs; different ones may stand for the same folder.
+
+    Example:
+        >>> shared_folder(["0", "a/b", "./a//b"]), shared_folder(["0/1", "0"])
+        ((1, 2), (1, 0))
+    """
+    places: dict[Path, int] = {}
+    for index, name in enumerate(names):
+        if (other := places.setdefault(Path(name), index)) != index:
+            return other, index
+    for path, index in places.items():
+        for parent in path.parents:
+            if parent in places:
+                return places[parent], index
     return None
 
 
@@ -142,9 +181,14 @@ class SweepFolder(Folder):
             raise UserError(f"{self}: is not a sweep folder; it has no {JOBS}") from None
         if reason := why_too_many(base["config"] + base["hydra"] for base in content["bases"]):
             raise self.damaged(reason)
-        for key, kind in (("number", int), ("folder", Path)):
-            if len({kind(job[key]) for job in content["jobs"]}) < len(content["jobs"]):
-                raise self.damaged(f"two runs have the same {key}")
+        names = [job["folder"] for job in content["jobs"]]
+        for name in names:
+            if reason := why_no_run_folder(name):
+                raise self.damaged(f"a run has the folder '{name}': {reason}")
+        if len({job["number"] for job in content["jobs"]}) < len(names):
+            raise self.damaged("two runs have the same number")
+        if (shared := shared_folder(names)) is not None:
+            raise self.damaged(f"two runs have the same folder, '{names[shared[0]]}'")
         return content
 
     def read_plugins(self) -> dict[str, str]:
@@ -170,11 +214,12 @@ class SweepFolder(Folder):
         """
         self.write(HYDRA_CONFIG, text)
 
-    def check_places(self, *, by_hydra: bool) -> None:
+    def check_places(self, *, by_others: bool) -> None:
         """Check that nothing stands where a sweep writes its files and its runs.
 
         Args:
-            by_hydra: whether Hydra makes the folders of runs, which follows links.
+            by_others: whether Hydra or its launchers make folders here: they follow links. Those of
+                launchers, such as ``.submitit``, begin with a dot.
 
         Raises:
             DamagedError: there is a link, a device, or a folder for a file, or the reverse.
@@ -183,7 +228,7 @@ class SweepFolder(Folder):
             self.file(name)
         for name in (MEANS, WORKERS):
             self.subfolder(name)
-        for pattern in ("*", "*/*") * by_hydra:
+        for pattern in ("*", "*/*", ".*/**/*") * by_others:
             for path in self.path.glob(pattern):
                 if path.is_symlink():
                     raise DamagedError(f"{path}: is a link, where a run may be written; remove it")
@@ -243,10 +288,10 @@ class SweepFolder(Folder):
             UserError: it does not, or it is.
         """
         self.file(f"{name}/{CONFIG}")
-        if (first := Path(name).parts[:1]) in ((MEANS,), (WORKERS,)):
+        if reason := why_no_run_folder(name):
             raise UserError(
-                f"hydra.sweep.subdir={name}: a sweep keeps its own files in {first[0]}; choose "
-                "another name"
+                f"hydra.sweep.subdir={name}: {reason}; choose another name, for example "
+                "${hydra.job.num}"
             )
 
     def mean(self, name: str) -> RunFolder:

@@ -17,7 +17,7 @@ from gdframe.config.composition import Composer, anchored
 from gdframe.config.messages import explain
 from gdframe.errors import UserError
 from gdframe.runs.log import configure_log
-from gdframe.runs.sweep_folder import SweepFolder
+from gdframe.runs.sweep_folder import SweepFolder, shared_folder
 from gdframe.sweeps.executing.job import Job
 from gdframe.sweeps.executing.worker import gather, pack
 
@@ -93,7 +93,7 @@ def compose_jobs(
     """Return the runs of a sweep.
 
     Raises:
-        UserError: a config cannot be composed.
+        UserError: a config cannot be composed, or two runs have the same folder.
     """
     for key in ("chdir", "env_set"):
         if config.hydra.job.get(key):
@@ -103,7 +103,7 @@ def compose_jobs(
             )
     composer = Composer(partial(context.config_loader.load_sweep_config, config))
     jobs: list[Job] = []
-    places: dict[str, Job] = {}
+    names: list[str] = []
     for number, overrides in enumerate(job_overrides, start=first):
         run_overrides = tuple(filter_overrides(overrides))
         try:
@@ -114,9 +114,12 @@ def compose_jobs(
         except (HydraException, OmegaConfBaseException) as error:
             raise explain(error, run_overrides) from error
         jobs.append(Job(number, run_overrides, in_place, folder / name))
-        if (other := places.setdefault(name, jobs[-1])) is not jobs[-1]:
-            raise UserError(
-                f"hydra.sweep.subdir gives {other.name} and {jobs[-1].name} the same folder, "
-                f"{name}: make it different for each run, for example with ${{hydra.job.num}}"
-            )
+        names.append(name)
+    if (shared := shared_folder(names)) is not None:
+        first_job, second_job = jobs[shared[0]], jobs[shared[1]]
+        raise UserError(
+            f"hydra.sweep.subdir gives {first_job.name} and {second_job.name} the same folder, "
+            f"{names[shared[0]]}: make it different for each run, for example with "
+            "${hydra.job.num}"
+        )
     return jobs
