@@ -18,8 +18,9 @@ from gdframe.config.construct import construct
 from gdframe.config.trusted_plugins import load_stored
 from gdframe.config.value_digests import digests_by_place, warn_of_other_values
 from gdframe.config.values import files_of_data
+from gdframe.data.dataset import Task
 from gdframe.data.encoding import Encoding
-from gdframe.data.new_rows import NewRows, read_rows
+from gdframe.data.new_rows import FarValuesError, NewRows, read_rows
 from gdframe.data.reading.named_files import files_of
 from gdframe.data.reading.query import files_of_query
 from gdframe.data.rows import Rows
@@ -35,7 +36,7 @@ from gdframe.registry import LOSSES, MODELS, is_built_in
 from gdframe.runs.files import remove_unfinished, write_atomically
 from gdframe.runs.model_file import load_model
 from gdframe.runs.output_file import refuse_input, require_output
-from gdframe.runs.run_folder import RunFolder
+from gdframe.runs.run_folder import MODEL, RunFolder
 from gdframe.runs.spreadsheet import cell
 from gdframe.stopping import Status
 
@@ -100,7 +101,13 @@ def predict(
     new = read_rows(encoding, path, strict=strict)
     model.eval()
     chunks = map(torch.from_numpy, new.features(np.dtype(config["dtype"]), rows))
-    outputs = _outputs(run, model, chunks)
+    try:
+        outputs = _outputs(run, model, chunks)
+    except FarValuesError as error:
+        raise UserError(
+            f"{error}; if they are right, {RunFolder(run).path / MODEL} is damaged: resume the run "
+            "to write it again"
+        ) from error
     predicted = _predicted(run, loss, outputs)
     with _usable(run):
         table = _table(loss, predicted, outputs, encoding)
@@ -180,8 +187,8 @@ def _usable(run: str | Path) -> Iterator[None]:
         if reason_of(error) is not None:
             raise
         raise UserError(
-            f"{run}: the model cannot be used: {first_line(error)}; resume the run to write it "
-            "again"
+            f"{RunFolder(run).path / MODEL}: the model cannot be used: {first_line(error)}; resume "
+            "the run to write it again"
         ) from error
 
 
@@ -194,11 +201,19 @@ def _loss(metadata: Mapping[str, Any], classes: tuple[Any, ...] | None) -> Loss:
     if metadata["loss"] is None:
         raise ValueError("it has no loss")
     loss: Loss = construct(LOSSES, metadata["loss"], seed=metadata["config"]["seed"])
+    if is_built_in(loss) and not loss.task == metadata["task"] == _task(classes):
+        raise ValueError(
+            f"loss={metadata['loss']['name']} does not fit a model for {metadata['task']}"
+        )
     outputs, count = metadata["outputs"], None if classes is None else len(classes)
     fits = count in (None, outputs) or (outputs, count) == (1, 2)
     if is_built_in(loss) and not fits:  # one of a user's may have any number of outputs
         raise ValueError(f"{outputs} outputs do not fit {count} classes")
     return loss
+
+
+def _task(classes: tuple[Any, ...] | None) -> Task:
+    return "regression" if classes is None else "classification"
 
 
 def _predicted(run: str | Path, loss: Loss, outputs: torch.Tensor) -> torch.Tensor:

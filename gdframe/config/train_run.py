@@ -191,9 +191,9 @@ def _resume(run_folder: RunFolder, overrides: Sequence[str], started: float | No
     folder = run_folder.path
     config = read_config(folder)
     before = plain(config)
-    register_nodes()
     named, stored = named_plugins(overrides), run_folder.read_plugins()
     plugins = load_stored(folder, before["plugins"], stored, named, "plugins=")
+    register_nodes()  # also those of the plugins
     refuse_unheard(overrides)
     for override in parse(overrides):
         key = override.key_or_group

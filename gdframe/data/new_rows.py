@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gdframe.data.encoding import BLOCK, Encoding
 from gdframe.data.features import raw_values
-from gdframe.data.frame import first_rows
+from gdframe.data.frame import first_rows, take
 from gdframe.data.label_text import finder_of
 from gdframe.data.reader import RawTable, pick, read_file
 from gdframe.data.reading.arrays import is_number, kind_of, numbers, plain
@@ -27,6 +27,10 @@ from gdframe.data.weights import checked_weights, override_of
 from gdframe.errors import UserError, counted, in_words, printable
 
 log = logging.getLogger("gdframe")
+
+
+class FarValuesError(UserError):
+    """Values are finite, but not once they are standardised."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ class NewRows:
 
         Raises:
             UserError: the columns do not fit the model, or a value is missing or not finite.
+            FarValuesError: values are finite and cannot be standardised.
         """
         encoding = self.encoding
         pick(self.raw, [column.name for column in encoding.columns])
@@ -100,20 +105,33 @@ class NewRows:
             self._tell_missing(values)
         checked = replace(encoding, fill=None) if self.strict else encoding
         ends = np.cumsum([column.width for column in encoding.columns])
-        first, invalid = len(ends), list[int]()
+        first, invalid, are_far = len(ends), list[int](), True
         for start in range(0, self.count, rows):
             block = np.arange(start, min(start + rows, self.count))
-            features = checked.transform(values, block, dtype)
+            with np.errstate(over="ignore"):  # it is told below
+                features = checked.transform(values, block, dtype)
             is_finite = np.isfinite(features)
             if not is_finite.all():
                 column = int(np.searchsorted(ends, np.argmin(is_finite.all(axis=0)), side="right"))
                 if column < first:
-                    first, invalid = column, []
+                    first, invalid, are_far = column, [], True
             if first < len(ends):
-                part = is_finite[:, ends[first] - encoding.columns[first].width : ends[first]]
-                invalid += block[~part.all(axis=1)].tolist()
+                places = slice(ends[first] - encoding.columns[first].width, ends[first])
+                rows_of_block = block[~is_finite[:, places].all(axis=1)]
+                raw = take(encoding.columns[first : first + 1], values[first : first + 1],
+                           rows_of_block)  # fmt: skip
+                if checked.fill is not None:
+                    raw = np.where(np.isnan(raw), checked.fill[places], raw)
+                are_far = are_far and bool(np.isfinite(raw).all())
+                invalid += rows_of_block.tolist()
             else:
                 yield features
+        if invalid and are_far:
+            raise FarValuesError(
+                f"column '{encoding.columns[first].name}': has {counted(len(invalid), 'value')} "
+                f"too far from the mean of the training data for {dtype.name}, first in "
+                f"{first_rows(np.array(invalid))}"
+            )
         if invalid:
             hint = "; train with data.missing=mean to impute" if encoding.fill is None else ""
             raise UserError(

@@ -88,9 +88,12 @@ def load_checkpoint(folder: Path) -> tuple[Capture | None, list[str]]:
         UserError: the checkpoint has an unknown format, or all checkpoints are damaged.
     """
     damages: list[str] = []
-    paths = _checkpoints(folder)
-    for path in paths:
+    regular = _checkpoints(folder)
+    paths = [path for path in folder.glob("step-*.safetensors") if _NAME.fullmatch(path.name)]
+    for path in sorted(paths, reverse=True):
         try:
+            if path not in regular:
+                raise ValueError("it is a link or no file, and is not read")
             return _read(path), [f"{damage}; the next older one is used" for damage in damages]
         except UserError:
             raise

@@ -51,34 +51,45 @@ class Folder:
         Raises:
             DamagedError: the name leads outside, or there is a link, a device or a folder.
         """
-        parts = Path(name).parts
-        if not parts or Path(name).is_absolute() or ".." in parts or "\0" in name:
-            raise DamagedError(f"{self.path}: '{name}' is not inside this folder")
-        path = self.path
-        for depth, part in enumerate(parts, start=1):
-            path = path / part
-            is_last = depth == len(parts)
-            try:
-                mode = path.lstat().st_mode
-            except FileNotFoundError:
-                break
-            except NotADirectoryError:
-                raise DamagedError(f"{path.parent}: is no folder; remove it") from None
-            if not (stat.S_ISREG(mode) if is_last else stat.S_ISDIR(mode)):
-                raise DamagedError(
-                    f"{path}: is {_kind(mode)}, where gdframe writes a "
-                    f"{'file' if is_last else 'folder'}; move it elsewhere"
-                )
-        return self.path / name
+        return self._place(name, is_folder=False)
 
     def subfolder(self, name: str) -> Folder:
         """Return a folder in this folder, which need not exist.
 
         Raises:
             DamagedError: the name leads outside, or there is a link or a file.
+            OSError: what is inside may not be read.
         """
-        self.file(f"{name}/any")
-        return Folder(self.path / name)
+        path = self._place(name, is_folder=True)
+        try:
+            os.scandir(path).close()
+            os.lstat(f"{path}/.")
+        except FileNotFoundError:
+            pass
+        except OSError as error:  # else its files would seem to be missing
+            raise type(error)(error.errno, error.strerror, str(path)) from error
+        return Folder(path)
+
+    def _place(self, name: str, *, is_folder: bool) -> Path:
+        parts = Path(name).parts
+        if not parts or Path(name).is_absolute() or ".." in parts or "\0" in name:
+            raise DamagedError(f"{self.path}: '{name}' is not inside this folder")
+        path = self.path
+        for depth, part in enumerate(parts, start=1):
+            path = path / part
+            is_file = depth == len(parts) and not is_folder
+            try:
+                mode = path.lstat().st_mode
+            except FileNotFoundError:
+                break
+            except NotADirectoryError:
+                raise DamagedError(f"{path.parent}: is no folder; remove it") from None
+            if not (stat.S_ISREG(mode) if is_file else stat.S_ISDIR(mode)):
+                raise DamagedError(
+                    f"{path}: is {_kind(mode)}, where gdframe writes a "
+                    f"{'file' if is_file else 'folder'}; move it elsewhere"
+                )
+        return self.path / name
 
     def has(self, name: str) -> bool:
         """Return whether a file is here, which is no link.
