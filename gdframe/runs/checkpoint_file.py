@@ -88,11 +88,10 @@ def load_checkpoint(folder: Path) -> tuple[Capture | None, list[str]]:
         UserError: the checkpoint has an unknown format, or all checkpoints are damaged.
     """
     damages: list[str] = []
-    regular = _checkpoints(folder)
-    paths = [path for path in folder.glob("step-*.safetensors") if _NAME.fullmatch(path.name)]
-    for path in sorted(paths, reverse=True):
+    paths, unread = _checkpoints(folder), unread_checkpoints(folder)
+    for path in sorted([*paths, *unread] if paths else [], reverse=True):
         try:
-            if path not in regular:
+            if path in unread:
                 raise ValueError("it is a link or no file, and is not read")
             return _read(path), [f"{damage}; the next older one is used" for damage in damages]
         except UserError:
@@ -172,6 +171,14 @@ def content_digest(tensors: dict[str, Tensor], facts: str) -> str:
         if tensor.numel():
             digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def unread_checkpoints(folder: Path) -> list[Path]:
+    """Return what is named as a checkpoint and is a link, a folder or a device, newest first."""
+    paths = (path for path in folder.glob("step-*.safetensors") if _NAME.fullmatch(path.name))
+    # a run in training may have removed one
+    unread = [p for p in paths if p.is_symlink() or (p.exists() and not p.is_file())]
+    return sorted(unread, reverse=True)
 
 
 def _checkpoints(folder: Path) -> list[Path]:
