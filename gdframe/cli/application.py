@@ -44,8 +44,9 @@ from gdframe.config.schema import config_folder, register_nodes
 from gdframe.config.trusted_plugins import load_named, load_stored
 from gdframe.config.values import name_data
 from gdframe.errors import Exit, FailedError, UserError
+from gdframe.runs.enclosing_sweeps import locked_sweeps
 from gdframe.runs.log import configure_log
-from gdframe.runs.sweep_folder import SweepFolder, locked_sweeps
+from gdframe.runs.sweep_folder import SweepFolder
 from gdframe.stopping import Status
 
 LAUNCHER = "hydra_plugins.gdframe_launcher"

@@ -26,9 +26,10 @@ from gdframe.errors import (
     shortened,
 )
 from gdframe.interrupt import raising
+from gdframe.runs.enclosing_sweeps import locked_sweeps
 from gdframe.runs.files import REMEDIES, NotWrittenError
 from gdframe.runs.log import begin_launch, configure_log
-from gdframe.runs.sweep_folder import SweepFolder, locked_sweeps
+from gdframe.runs.sweep_folder import SweepFolder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

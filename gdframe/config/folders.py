@@ -13,11 +13,12 @@ from omegaconf import OmegaConf
 
 from gdframe.config.command import resume_command
 from gdframe.errors import FailedError, UserError, require_utf8
+from gdframe.runs.enclosing_sweeps import locked_sweeps
 from gdframe.runs.files import REMEDIES
 from gdframe.runs.folder import Folder
 from gdframe.runs.lock import identity, is_locked
 from gdframe.runs.run_folder import HYDRA, RESULT, RunFolder
-from gdframe.runs.sweep_folder import HYDRA_CONFIG, SweepFolder, locked_sweeps
+from gdframe.runs.sweep_folder import HYDRA_CONFIG, SweepFolder
 
 ATTEMPTS = 10
 """Attempts to make and lock a folder that other processes remove."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gdframe.errors import UserError, user_path
+from gdframe.errors import UserError
 from gdframe.runs.event_names import event_files
 from gdframe.runs.files import remove_unfinished
 from gdframe.runs.folder import DamagedError, Folder, optional, read_hydra
@@ -317,25 +317,6 @@ class SweepFolder(Folder):
         folder.path.mkdir(parents=True, exist_ok=True)
         folder.clear_events()
         return folder.open_events()
-
-
-@contextmanager
-def locked_sweeps(folder: Path, *, shared: bool) -> Iterator[None]:
-    """Lock each sweep that a run or a sweep lies in: it may be of the runs of any of them.
-
-    Args:
-        folder: of the run or the sweep.
-        shared: whether others may share the sweeps, but not train them.
-
-    Raises:
-        UserError: another process trains one of them, or the path leads to itself.
-    """
-    folders = (SweepFolder(parent) for parent in user_path(folder, home=False).parents)
-    with ExitStack() as stack:
-        for sweep in folders:
-            if sweep.is_listed():
-                stack.enter_context((sweep if shared else Folder(sweep.path)).lock(shared=shared))
-        yield
 
 
 def job_number(name: str) -> int | None:

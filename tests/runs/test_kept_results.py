@@ -13,7 +13,7 @@ import yaml
 import gdframe as gd
 from gdframe.cli.main import main
 from gdframe.config.folders import hold
-from gdframe.runs.sweep_folder import locked_sweeps
+from gdframe.runs.enclosing_sweeps import locked_sweeps
 
 QUICK = (
     "data=regression", "data.rows=60", "lr=0.01", "logging.progress=false", "checkpoint.every=5",
