@@ -13,10 +13,11 @@ from gdframe.runs.run_folder import CONFIG, RunFolder
 from gdframe.training.run_spec import RunSpec
 
 SETTINGS = (
-    "model", "loss", "penalty", "initializer", "loader", "optimizer", "schedule", "variant",
-    "batch_size", "lr", "seed", "dtype",
+    "model", "loss", "penalty", "initializer", "loader", "optimizer", "schedule", "batch_size",
+    "lr", "seed", "dtype",
 )  # fmt: skip
-"""Keys of a config that decide the steps of a run; its data have a digest of their own."""
+"""Keys of a config that decide the steps of a run. Its data have a digest of their own, and its
+variant is the name of the loader."""
 
 SETTING, VALIDATION = "setting ", "validation rows"
 """Beginning of the name of a setting's digest, and name of that of the validation rows."""

@@ -102,7 +102,7 @@ def test_a_resume_that_goes_further_replaces_the_result(run, monkeypatch):
 
 
 SETTINGS = {
-    "lr": 0.02, "seed": 5, "batch_size": 7, "dtype": "float64", "variant": "sgd",
+    "lr": 0.02, "seed": 5, "batch_size": 7, "dtype": "float64",
     "model.bias": False, "optimizer.clip_norm": 1.0, "loss": {"name": "mae"},
     "penalty": {"name": "l2", "strength": 0.1, "biases": False},
     "initializer": {"name": "normal", "std": 1.0},
