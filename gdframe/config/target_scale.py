@@ -75,7 +75,7 @@ def _may_scale(model: nn.Module, loss: Loss, penalty: Penalty | None) -> bool:
     """Return whether a model reaches targets on any scale, and the objective stays the one meant.
 
     A linear model has the same minimum, up to the scale, only with a penalty that follows the
-    squares of the targets.
+    squares of the targets as the loss does.
     """
     if not is_built_in(model):
         return False
@@ -83,7 +83,7 @@ def _may_scale(model: nn.Module, loss: Loss, penalty: Penalty | None) -> bool:
         return True
     if not isinstance(model, LinearModel):
         return False
-    is_squared = type(penalty) is L2 and loss.degree == 2
+    is_squared = type(penalty) is L2 and type(loss) is MSE
     return is_squared or penalty is None or isinstance(penalty, NoPenalty)
 
 

@@ -14,8 +14,9 @@ from gdframe.objective import Objective
 
 def objective_unit(loss: Loss | None, data: Dataset) -> float:
     """Return the factor from an objective or a loss to the units of the target."""
-    degree = None if loss is None else loss.degree
-    return 1.0 if degree is None else float(data.encoding.target_scale**degree)
+    if loss is None or loss.degree is None:
+        return 1.0
+    return float(data.encoding.target_scale**loss.degree / loss.factor)
 
 
 def gradient_unit(objective: Objective, data: Dataset) -> float:

@@ -51,11 +51,14 @@ class Loss(ABC):
     """Its power of the scale: ``loss(s z, s y) = s^degree loss(z, y)`` for outputs z and targets y.
     Targets are standardised for training only if that is known."""
 
+    factor: float = 1.0
+    """What a loss of ``scaled`` is multiplied by, so that its slopes are near 1."""
+
     def scaled(self, scale: float) -> Loss:
         """Return the loss of outputs and targets that are divided by ``scale``.
 
-        Its value is that of before divided by ``scale^degree``. Settings in units of the target are
-        divided, too.
+        Its value is that of before, times its ``factor``, divided by ``scale^degree``. Settings in
+        units of the target are divided, too.
         """
         return self
 

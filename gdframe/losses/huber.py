@@ -37,29 +37,34 @@ class Huber(Loss):
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean of Huber's loss."""
-        return nn.functional.huber_loss(outputs, targets, delta=self.delta)
+        return self._times_factor(nn.functional.huber_loss(outputs, targets, delta=self.delta))
 
     def by_row(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return Huber's loss of each row, the mean over outputs."""
         delta = self.delta
         values = nn.functional.huber_loss(outputs, targets, delta=delta, reduction="none")
-        return values.mean(dim=1)
+        return self._times_factor(values.mean(dim=1))
+
+    def _times_factor(self, value: Tensor) -> Tensor:
+        return value if self.factor == 1 else self.factor * value
 
     def scaled(self, scale: float) -> Huber:
-        """Return the loss with ``delta`` divided by ``scale``."""
+        """Return the loss with ``delta`` divided by ``scale``, and slopes of at least 1 beyond."""
         other = copy.copy(self)
         other.delta = self.delta / scale
+        other.factor = self.factor * max(1.0, scale / self.delta)
         return other
 
     @property
     def kernel_arguments(self) -> tuple[float, ...]:
-        """The threshold ``delta``."""
-        return (self.delta,)
+        """The threshold ``delta``, and the factor."""
+        return (self.delta, self.factor)
 
     @staticmethod
-    def kernel(z: float, y: float, delta: float) -> tuple[float, float]:
+    def kernel(z: float, y: float, delta: float, factor: float) -> tuple[float, float]:
         """Return a value that is squared within delta and absolute beyond, and its slope."""
         error = z - y
         if abs(error) <= delta:
-            return 0.5 * error * error, error
-        return delta * (abs(error) - 0.5 * delta), math.copysign(delta, error)
+            return factor * 0.5 * error * error, factor * error
+        far = factor * delta
+        return far * (abs(error) - 0.5 * delta), math.copysign(far, error)

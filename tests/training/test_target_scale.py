@@ -19,7 +19,10 @@ from gdframe.config.target_scale import fit_target_scale
 from gdframe.config.train_run import resume_run
 from gdframe.data.standard_targets import with_standard_targets
 
-QUIET = ("logging.tensorboard=false", "logging.progress=false", "preflight=false")
+QUIET = (
+    "logging.tensorboard=false", "logging.progress=false", "preflight=false",
+    "stopping.gradient_tolerance=null",  # a number in the units of the target
+)  # fmt: skip
 
 ROWS = 120
 
@@ -31,6 +34,9 @@ DEPENDENT = [
     "optimizer=adam lr=0.05 penalty=l2 penalty.strength=0.1",
     "optimizer=adagrad lr=0.1 engine=eager",
     "loss=mae lr=0.05",
+    "loss=huber loss.delta=1.0 lr=0.05 engine=eager",
+    "loss=huber loss.delta=1e-3 lr=0.05 variant=batch",
+    "model=mlp model.hidden=[5] loss=huber loss.delta=0.5 optimizer=adam lr=0.02",
     "optimizer=adam optimizer.clip_norm=0.5 lr=0.1 variant=batch",
     "optimizer=adam lr=0.05 penalty=l2 penalty.biases=true",
     "optimizer=adam lr=0.05 model.bias=false",
@@ -48,6 +54,7 @@ INDIFFERENT = [
     "optimizer=adam lr=0.05 metric=[mape]",
     "optimizer=adam lr=0.05 data.standardize_target=false",
     "loss=mae penalty=l2 lr=0.05",
+    "loss=huber penalty=l2 lr=0.05",
 ]
 """Runs on the target as it is: its scale does not matter, or would change what is meant."""
 
@@ -94,7 +101,11 @@ def is_standardized(result):
 def test_a_run_takes_the_same_course_in_other_units(tmp_path, words, scale, shift):
     shift *= "mlp" in words  # predictions of linear models start at zero
     one = train(write(tmp_path / "one.csv"), words, "data.test=0.1")
-    other = train(write(tmp_path / "other.csv", scale, shift), words, "data.test=0.1")
+    in_units = " ".join(
+        f"loss.delta={float(word[11:]) * scale}" if word.startswith("loss.delta=") else word
+        for word in words.split()
+    )
+    other = train(write(tmp_path / "other.csv", scale, shift), in_units, "data.test=0.1")
     assert is_standardized(one)
     assert is_standardized(other)
     unit = scale ** (1 if "loss=mae" in words else 2)
@@ -145,6 +156,11 @@ def test_what_a_run_reports_follows_from_its_predictions(tmp_path, words):
         absolute = (weights @ np.abs(error)).sum() / error.size
         variation = (weights @ (truth[rows] - mean) ** 2).sum() / error.size
         loss = absolute if "loss=mae" in words else squares
+        if "loss=huber" in words:
+            delta = next((float(w[11:]) for w in words.split() if "loss.delta=" in w), 1.0)
+            size = np.abs(error)
+            near = size <= delta
+            loss = np.where(near, size**2 / 2, delta * (size - delta / 2)).mean()
         metrics = result.metrics[part]
         if "mape" not in words:
             assert metrics["rmse"] == pytest.approx(math.sqrt(squares), rel=1e-8)
@@ -298,8 +314,12 @@ def test_declared_degrees_are_true():
     for name in gd.LOSSES:
         if (degree := gd.LOSSES.get(name).degree) is not None:
             loss = gd.LOSSES.build(name)
-            scaled = loss.scaled(7.0)(outputs / 7, targets / 7) * 7**degree
-            assert scaled.item() == pytest.approx(loss(outputs, targets).item(), rel=1e-12)
+            scaled = loss.scaled(7.0)
+            value = scaled(outputs / 7, targets / 7).item() * 7**degree / scaled.factor
+            assert value == pytest.approx(loss(outputs, targets).item(), rel=1e-12)
+            again = scaled.scaled(2.0)
+            value = again(outputs / 14, targets / 14).item() * 14**degree / again.factor
+            assert value == pytest.approx(loss(outputs, targets).item(), rel=1e-12)
     for name in gd.METRICS:
         if (degree := gd.METRICS.get(name).degree) is not None:
             metric = gd.METRICS.build(name)
