@@ -39,7 +39,7 @@ from gdframe.config.hydra_internals import (
 )
 from gdframe.config.messages import explain, refuse_choices, refuse_several
 from gdframe.config.override_syntax import named_plugins, parse, quoted, with_plugins
-from gdframe.config.overrides import check_sweep, named_folder, refuse_unheard
+from gdframe.config.overrides import check_sweep, named_folder, refuse_pack, refuse_unheard
 from gdframe.config.schema import config_folder, register_nodes
 from gdframe.config.trusted_plugins import load_named, load_stored
 from gdframe.config.values import name_data
@@ -65,6 +65,8 @@ def run_application(argv: list[str]) -> int:
     refuse_unheard(overrides)
     if is_sweep := bool({"-m", "--multirun"} & set(flags)):
         check_sweep(parsed)
+    else:
+        refuse_pack(parsed)
     plugins = load_named(named_plugins(overrides))
     register_nodes()
     refuse_choices(overrides)

@@ -17,7 +17,7 @@ from gdframe.config.folders import claim
 from gdframe.drawing import DARK, LIGHT, Look, png
 from gdframe.errors import UserError, bad_value, printable
 from gdframe.runs.files import remove_unfinished, require_place, require_writable, write_atomically
-from gdframe.runs.output_file import require_output
+from gdframe.runs.output_file import is_of_others, refuse_others, require_output
 from gdframe.runs.picture_files import LANDSCAPE, dark_path, picture_path
 
 
@@ -48,13 +48,16 @@ def write_pictures(
         require_output(root, (".png",))
     else:
         require_writable(root, f"{'' if output is None else '--output '}{root}")
+        default = picture_path(root, LANDSCAPE)
+        refuse_others([default, dark_path(default)])
     result = landscape(*runs, **settings)
     folder = root if output is not None or len(runs) == 1 else claim(root)
     path = root if is_picture else picture_path(folder, LANDSCAPE)
     remove_unfinished(path.parent, path.name)
     write_atomically(path, picture(result))
-    if not is_picture or dark_path(path).exists():  # the report shows it
-        write_atomically(dark_path(path), picture(result, DARK))
+    dark = dark_path(path)
+    if not is_picture or (dark.exists() and not is_of_others(dark)):  # the report shows it
+        write_atomically(dark, picture(result, DARK))
     lines = [("picture", str(path))]
     if not result.between and result.plane.share < 1:
         lines.append(("plane", f"shows {result.plane.share:.1%} of the variation of the path"))

@@ -38,17 +38,21 @@ from gdframe.drawing import (
 )
 from gdframe.engines.auto import build_engine
 from gdframe.engines.base import Engine
-from gdframe.errors import bad_value, printable, require_memory, rounded_down, whole
+from gdframe.errors import UserError, bad_value, printable, require_memory, rounded_down, whole
 from gdframe.runs.files import require_writable, write_atomically
+from gdframe.runs.output_file import refuse_others
 from gdframe.runs.picture_files import LR_RANGE, dark_path, picture_path, write_picture
 from gdframe.runs.result_table import shown_path
 from gdframe.runs.run_folder import RunFolder
+from gdframe.runs.sweep_folder import SweepFolder
 from gdframe.training.run_spec import RunSpec
 
 CHOOSE = "give --low and --high for the learning rates to try"
 
 COPIES, NUMBERS_OF_RUN = 4, 2_000
 """Copies of the parameters of a run, and other numbers that it keeps besides its curve."""
+
+RESULT = "lr_range.json"
 
 FINER, CONFIRMED = 12, 6
 """Further learning rates around the best one, unless the range is given; and how many of the best
@@ -92,6 +96,10 @@ def lr_range(
     """
     root = Path("outputs/lr-range" if folder is None else folder)
     require_writable(root, f"{'' if folder is None else '--output '}{root}")
+    if SweepFolder(root).has_jobs():
+        raise UserError(f"--output {root}: is a sweep folder; give another folder")
+    picture = picture_path(root, LR_RANGE)
+    refuse_others([picture, dark_path(picture), root / RESULT])
     config = plain(composed(overrides, f"lr-range takes one run; {CHOOSE}"))
     whole("--points", points, 3)
     if steps is not None:
@@ -164,7 +172,7 @@ def _write(folder: Path, result: RangeTest, overrides: Sequence[str]) -> None:
     path = write_picture(folder, LR_RANGE, picture)
     write_atomically(dark_path(path), png(draw(result, DARK), DARK))
     content = {**result.to_json(), "overrides": list(overrides)}
-    write_atomically(folder / "lr_range.json", json.dumps(content, indent=2) + "\n")
+    write_atomically(folder / RESULT, json.dumps(content, indent=2) + "\n")
     file = RunFolder(folder).open_events()
     try:
         file.image("lr_range", picture)

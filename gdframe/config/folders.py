@@ -17,8 +17,8 @@ from gdframe.runs.enclosing_sweeps import locked_sweeps
 from gdframe.runs.files import REMEDIES
 from gdframe.runs.folder import Folder
 from gdframe.runs.lock import identity, is_locked
-from gdframe.runs.run_folder import HYDRA, RESULT, RunFolder
-from gdframe.runs.sweep_folder import HYDRA_CONFIG, SweepFolder
+from gdframe.runs.run_folder import CHECKPOINTS, CONFIG, HYDRA, RESULT, RunFolder
+from gdframe.runs.sweep_folder import HYDRA_CONFIG, SweepFolder, why_no_run_folder
 
 ATTEMPTS = 10
 """Attempts to make and lock a folder that other processes remove."""
@@ -134,11 +134,29 @@ def hold(folder: Path) -> Iterator[None]:
             _present[key] = {path.name for path in folder.iterdir()}
             stack.callback(_present.pop, key)
         try:
+            _refuse_place(folder)
             stack.enter_context(locked_sweeps(folder, shared=False))
             yield
         except UserError:
             _remove_made(folder)
             raise
+
+
+def _refuse_place(folder: Path) -> None:
+    """Refuse a folder inside a run or a sweep that keeps its own files there.
+
+    Raises:
+        UserError: names the run or the sweep.
+    """
+    inner = folder.absolute()
+    for outer in inner.parents:
+        name = str(inner.relative_to(outer))
+        is_own = RunFolder(outer).is_run() and Path(name).parts[0] in (HYDRA, CHECKPOINTS)
+        reason = "a run keeps its own files there" if is_own else None
+        if reason is None and SweepFolder(outer).is_listed():
+            reason = why_no_run_folder(name)
+        if reason is not None:
+            raise UserError(f"{folder}: lies in {outer}, and {reason}; choose another folder")
 
 
 def refuse_occupied(folder: Path, *, reuse: bool = False) -> None:
@@ -154,7 +172,15 @@ def refuse_occupied(folder: Path, *, reuse: bool = False) -> None:
     sweep = SweepFolder(folder)
     if reuse:
         refuse_run(folder)
+        if sweep.has_jobs():
+            return
         if sweep.is_sweep():
+            configs = {run.path / CONFIG for run in sweep.runs()}
+            if others := [path for path in sweep.occupants() if path not in configs]:
+                raise UserError(
+                    f"{others[0]}: is not of a sweep, and a sweep here would replace it: choose "
+                    "another folder"
+                )
             return
     if occupants := [*RunFolder(folder).occupants(), *sweep.occupants()]:
         raise UserError(

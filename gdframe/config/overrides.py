@@ -73,10 +73,19 @@ def check_sweep(overrides: Sequence[Override]) -> None:
     Raises:
         UserError: its runs do not fit in memory, or ``sweep.pack`` is set.
     """
-    if any(override.key_or_group == "sweep.pack" for override in overrides):
-        raise UserError(OF_WORKERS)
+    refuse_pack(overrides)
     runs = math.prod(max(1.0, _count_of_values(override)) for override in overrides)
     require_memory(f"a sweep of {runs:,.3g} runs", BYTES_OF_RUN * runs)
+
+
+def refuse_pack(overrides: Sequence[Override]) -> None:
+    """Refuse ``sweep.pack`` on a command line.
+
+    Raises:
+        UserError: it is set.
+    """
+    if any(override.key_or_group == "sweep.pack" for override in overrides):
+        raise UserError(OF_WORKERS)
 
 
 def _count_of_values(override: Override) -> float:

@@ -19,12 +19,12 @@ SETTINGS = (
 """Keys of a config that decide the steps of a run. Its data have a digest of their own, and its
 variant is the name of the loader."""
 
-SETTING, VALIDATION = "setting ", "validation rows"
-"""Beginning of the name of a setting's digest, and name of that of the validation rows."""
+SETTING, HELD_OUT = "setting ", ("validation rows", "test rows")
+"""Beginning of the name of a setting's digest, and names of those of rows that steps do not see."""
 
 
 def setting_digests(config: Mapping[str, Any], spec: RunSpec) -> dict[str, str]:
-    """Return a digest of each setting of a run, and of its validation rows, by name.
+    """Return a digest of each setting of a run, and of its held-out rows, by name.
 
     Args:
         config: plain values.
@@ -38,12 +38,12 @@ def setting_digests(config: Mapping[str, Any], spec: RunSpec) -> dict[str, str]:
         values["schedule.epochs"] = length
     values["schedule"] = schedule
     digests = {f"{SETTING}{key}": _digest(value) for key, value in values.items()}
-    rows = spec.data.validation_digest
-    return digests | ({} if rows is None else {VALIDATION: rows})
+    held_out = zip(HELD_OUT, spec.data.digests_of_held_out, strict=True)
+    return digests | {name: digest for name, digest in held_out if digest is not None}
 
 
 def check_settings(before: Mapping[str, str], now: Mapping[str, str], folder: RunFolder) -> None:
-    """Refuse a config that has changed since a checkpoint, and warn of other validation rows.
+    """Refuse a config that has changed since a checkpoint, and warn of other held-out rows.
 
     Args:
         before: digests of the checkpoint; none of an earlier version.
@@ -61,11 +61,12 @@ def check_settings(before: Mapping[str, str], now: Mapping[str, str], folder: Ru
             "not as in the checkpoint, whose steps they decided: restore the config, or start a "
             "new run in another folder"
         )
-    if VALIDATION in differing:
-        warn_once(
-            "the validation rows are not those of the run before: its losses and metrics on them "
-            "cannot be compared with those from here on"
-        )
+    for rows in HELD_OUT:
+        if rows in differing:
+            warn_once(
+                f"the {rows} are not those of the run before: its losses and metrics on them "
+                "cannot be compared with those from here on"
+            )
 
 
 def _digest(value: Any) -> str:

@@ -30,13 +30,14 @@ from gdframe.registry import ENGINES, SCHEDULES
 from gdframe.runs.checkpoint_file import Capture
 from gdframe.runs.files import NotWrittenError, storing
 from gdframe.runs.folder import DamagedError
+from gdframe.runs.kept_result import executed_steps, kept_result
 from gdframe.runs.log import add_log
 from gdframe.runs.result import Result
 from gdframe.runs.run_folder import RunFolder
 from gdframe.runs.start_anew import refuse_start_anew
 from gdframe.schedules import Schedule
-from gdframe.stopping import Status
 from gdframe.training.outcome import failed_result
+from gdframe.training.run import Run
 from gdframe.training.run_group import RunGroup
 from gdframe.training.trainer import train_alone
 
@@ -88,6 +89,8 @@ def train_run(
             group = make_group([prepared], [capture])
         run = prepared.run
         done = run.step // run.clock.steps_per_epoch
+        if resume:
+            done = max(done, _warn_of_steps_again(folder, run))
         if done > config["epochs"]:
             raise UserError(f"epochs={config['epochs']}: the run has already trained {done} epochs")
         run.observers = [*observers, *build_observers(config, folder, progress=True)]
@@ -95,23 +98,29 @@ def train_run(
             write_config(config["lr"], run.lr_reason)
         _log_advice(prepared, resume=resume)
         setup = time.perf_counter() - started
-        before = folder.find_result()[0] if resume else None
-        result = _fit(prepared, group, before)
+        result = _fit(prepared, group)
         result.seconds["setup"] = setup
-        if _stays(before, result):
-            result.folder = folder.path
-            log.warning(
-                "warning: %s: the run had %s before and ended earlier this time; its model and "
-                "result stay, and a resume goes on from its checkpoint",
-                folder, counted(int((before or {})["steps"]), "step"),
-            )  # fmt: skip
-            return result
         with storing():
             prepared.save(result)
             if not folder.is_run() and folder.path.exists():
                 log.warning("warning: %s: its config was removed, and is written again", folder)
                 write_config(config["lr"], run.lr_reason)
         return result
+
+
+def _warn_of_steps_again(folder: RunFolder, run: Run) -> int:
+    """Warn if a resumed run begins far behind its result; return the epochs of this result."""
+    result = folder.find_result()[0] or {}
+    steps, epochs = executed_steps(result), result.get("epochs")
+    if steps is None or not isinstance(epochs, int):
+        return 0
+    if steps > run.executed:
+        log.warning(
+            "warning: %s: the run goes on from step %s, its newest whole checkpoint, and had "
+            "executed %s before: its curves from there on are written again",
+            folder, f"{run.step:,}", counted(steps, "step"),
+        )  # fmt: skip
+    return epochs
 
 
 def _resumed_checkpoint(folder: RunFolder) -> tuple[Capture | None, list[str]]:
@@ -144,24 +153,15 @@ def _log_advice(prepared: PreparedRun, *, resume: bool) -> None:
         log.info("engine: %s (%s)", ENGINES.name_of(engine), engine.reason)
 
 
-def _stays(before: Mapping[str, Any] | None, result: Result) -> bool:
-    """Return whether a result of before stays: its run went further than one that broke off now."""
-    broken = (Status.INTERRUPTED, Status.FAILED)
-    if before is None or before["status"] in broken or result.status not in broken:
-        return False
-    steps = before.get("steps")
-    return isinstance(steps, int) and steps >= result.steps
-
-
-def _fit(prepared: PreparedRun, group: RunGroup, before: Mapping[str, Any] | None) -> Result:
-    """Train; write the measurements of a run that raises, unless those of before stay."""
+def _fit(prepared: PreparedRun, group: RunGroup) -> Result:
+    """Train; write the measurements of a run that raises."""
     try:
         return train_alone(group)
     except (NotWrittenError, UserError):
         raise
     except Exception as error:
         failure = failed_result(prepared.run, error)
-        if failure is not None and not _stays(before, failure):
+        if failure is not None and kept_result(prepared.folder, failure) is None:
             failure.save(prepared.folder.path)
         if isinstance(error, OSError):  # of a component, not of the run folder
             raise RuntimeError(f"{type(error).__name__}: {error}") from error

@@ -124,9 +124,11 @@ class Dataset:
         return self.train.digest()
 
     @cached_property
-    def validation_digest(self) -> str | None:
-        """The same of the validation rows; None without any."""
-        return None if self.validation is None else self.validation.digest()
+    def digests_of_held_out(self) -> tuple[str | None, str | None]:
+        """The same of the validation and of the test rows; None without any."""
+        parts = (self.validation, self.test)
+        validation, test = (None if rows is None else rows.digest() for rows in parts)
+        return validation, test
 
     def checksum(self) -> tuple[Any, ...]:
         """Return a key that changes with the values of any row.

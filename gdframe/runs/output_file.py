@@ -10,9 +10,19 @@ from gdframe.errors import UserError, bad_value
 from gdframe.runs.coefficients_table import COEFFICIENTS
 from gdframe.runs.files import require_place
 from gdframe.runs.history_table import HISTORY
-from gdframe.runs.picture_files import DARK, HEAT_MAP, LEARNING_RATES, LR_RANGE
+from gdframe.runs.picture_files import DARK, HEAT_MAP, LEARNING_RATES, LR_RANGE, MARK
 from gdframe.runs.run_folder import MODEL, RunFolder
 from gdframe.runs.sweep_folder import SUMMARY, SUMMARY_TABLE, SweepFolder
+
+MARKS = {
+    ".png": (MARK,),
+    ".html": (b'<meta name="generator" content="gdframe">', b" - gdframe</title>"),
+    ".json": (b'"suggestion"',),
+}
+"""Bytes near the beginning of files that gdframe writes, by their ending."""
+
+MOST_HEAD = 4096
+"""Bytes that are searched for them."""
 
 
 def require_output(output: str | Path, endings: Sequence[str], option: str = "--output") -> None:
@@ -36,6 +46,33 @@ def require_output(output: str | Path, endings: Sequence[str], option: str = "--
         raise UserError(
             f"{option} {output}: is a file that gdframe keeps in this folder; give another file"
         )
+
+
+def refuse_others(paths: Iterable[Path]) -> None:
+    """Refuse to replace files that gdframe did not write, where the user has not named them.
+
+    Args:
+        paths: of files to write; those that do not exist are fine.
+
+    Raises:
+        UserError: one is a file of others.
+    """
+    for path in paths:
+        if is_of_others(path):
+            raise UserError(
+                f"{path}: was not written by gdframe and would be replaced; move it, or give "
+                "another place with --output"
+            )
+
+
+def is_of_others(path: Path) -> bool:
+    """Return whether there is a file without the mark of gdframe near its beginning."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(MOST_HEAD)
+    except OSError:  # there is none, or what writes it will tell
+        return False
+    return bool(head) and not any(mark in head for mark in MARKS[path.suffix.lower()])
 
 
 def refuse_input(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
+import shutil
 import signal
 import time
 
@@ -95,6 +97,39 @@ def test_a_resume_that_ends_earlier_leaves_the_result(
     assert json.loads((run / "result.json").read_text())["epochs"] == 30
 
 
+def test_fewer_epochs_than_a_run_has_are_refused(run, capsys):
+    assert main(["resume", str(run), "epochs=60", "checkpoint.every=null"]) == 0
+    before = state(run)
+    assert main(["resume", str(run), "epochs=40"]) == 2
+    assert "the run has already trained 60 epochs" in capsys.readouterr().err
+    assert state(run) == before
+
+
+@pytest.mark.parametrize("words", [("epochs=80",), ()])
+def test_an_interrupted_result_stays_too(run, monkeypatch, caplog, words):
+    resume_with(run, Breaks("interrupts", 60), monkeypatch, "epochs=90", "checkpoint.every=null")
+    monkeypatch.undo()
+    for path in (run / "checkpoint").iterdir():  # the checkpoint of the interruption
+        if "000000000060" in path.name:
+            path.unlink()
+    before = state(run)
+    resume_with(run, Breaks("interrupts", 40), monkeypatch, *words)
+    assert state(run) == before
+    assert "its curves from there on are written again" in caplog.text
+    assert "its model and result stay" in caplog.text
+
+
+def test_a_run_of_a_sweep_keeps_a_further_result(tmp_path, monkeypatch):
+    sweep = tmp_path / "sweep"
+    gd.sweep(*QUICK[:2], *QUICK[3:], "epochs=20", "lr=0.01,0.02", folder=sweep)
+    path = sweep / "0" / "result.json"
+    content = json.loads(path.read_text()) | {"status": "interrupted", "gradient_evaluations": 99}
+    path.write_text(json.dumps(content))
+    before = state(sweep / "0")
+    assert main(["resume", str(sweep)]) == 0
+    assert state(sweep / "0") == before
+
+
 def test_a_resume_that_goes_further_replaces_the_result(run, monkeypatch):
     resume_with(run, Breaks("interrupts", 24), monkeypatch, "epochs=30")
     result = json.loads((run / "result.json").read_text())
@@ -174,6 +209,76 @@ def test_other_validation_rows_are_warned_of(tmp_path, capsys):
     assert main(["resume", str(tmp_path / "run"), "epochs=7"]) == 0
     printed = "".join(capsys.readouterr())
     assert "the validation rows are not those of the run before" in printed
+
+
+def test_other_test_rows_are_warned_of(tmp_path, capsys):
+    rows = [f"{i},{(i * 7) % 10},{i * 0.5}" for i in range(40)]
+    for name, chosen in (("t", rows[:30]), ("v", rows[30:])):
+        (tmp_path / f"{name}.csv").write_text("\n".join(["a,b,y", *chosen]) + "\n")
+    words = (f"data.path={tmp_path / 't.csv'}", f"data.test={tmp_path / 'v.csv'}")
+    gd.train("data=table", "data.target=y", *words, *QUICK[2:], "epochs=5", folder=tmp_path / "run")
+    (tmp_path / "v.csv").write_text((tmp_path / "v.csv").read_text().replace("15.0", "85.0"))
+    assert main(["resume", str(tmp_path / "run"), "epochs=7"]) == 0
+    assert "the test rows are not those of the run before" in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize("name", ["mean/x", ".batches/x", "0/checkpoint", "0/.hydra/x"])
+def test_a_run_takes_no_place_inside_a_sweep_or_a_run(tmp_path, name):
+    sweep = tmp_path / "sweep"
+    gd.sweep(*QUICK[:2], *QUICK[3:], "epochs=1", "lr=0.01,0.02", folder=sweep)
+    before = sorted(sweep.rglob("*"))
+    with pytest.raises(gd.UserError, match="keeps its own files"):
+        gd.train(*QUICK, "epochs=1", folder=sweep / name)
+    assert sorted(sweep.rglob("*")) == before
+
+
+def test_a_sweep_that_is_resumed_on_other_data_excludes_runs(tmp_path, caplog):
+    rows = [f"{i},{(i * 7) % 10},{i * 0.5}" for i in range(40)]
+    table, sweep = tmp_path / "t.csv", tmp_path / "sweep"
+    table.write_text("\n".join(["a,b,y", *rows]) + "\n")
+    words = ("data=table", "data.target=y", f"data.path={table}", *QUICK[3:], "epochs=3")
+    gd.sweep(*words, "lr=0.1,0.2", folder=sweep)
+    shutil.rmtree(sweep / "1")
+    table.write_text(table.read_text().replace("15.0", "85.0"))
+    assert main(["resume", str(sweep)]) == 0
+    with (sweep / "summary.csv").open() as file:
+        assert [row["lr"] for row in csv.DictReader(file)] == ["0.2"]
+
+
+def test_a_sweep_replaces_no_summary_of_others(tmp_path):
+    for name in "ab":
+        gd.train(*QUICK, "epochs=1", folder=tmp_path / "all" / name)
+    (tmp_path / "all" / "summary.csv").write_text("mine")
+    with pytest.raises(gd.UserError, match=r"summary\.csv: is not of a sweep"):
+        gd.sweep(*QUICK[:2], *QUICK[3:], "lr=0.1,0.2", "epochs=1", folder=tmp_path / "all")
+    assert (tmp_path / "all" / "summary.csv").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("verb", "name"),
+    [
+        (("report", "RUN"), "report.html"),
+        (("landscape", "RUN"), "landscape.png"),
+        (("landscape", "RUN"), "landscape.dark.png"),
+        (("lr-range", "--output", "RUN", "epochs=1"), "lr_range.json"),
+        (("lr-range", "--output", "RUN", "epochs=1"), "lr_range.png"),
+    ],
+)
+def test_files_of_others_are_not_replaced_unasked(run, capsys, verb, name):
+    words = [str(run) if word == "RUN" else word for word in verb]
+    (run / name).write_text("mine")
+    assert main(words) == 2
+    assert f"{name}: was not written by gdframe" in capsys.readouterr().err
+    assert (run / name).read_text() == "mine"
+    (run / name).unlink()
+    assert main(words) == 0
+    assert main(words) == 0  # its own file is replaced
+
+
+def test_workers_alone_get_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main([*QUICK, "epochs=1", "sweep.pack=[0]"]) == 2
+    assert "sweep.pack" in capsys.readouterr().err
 
 
 def test_a_run_in_two_sweeps_is_trained_by_one_process(tmp_path):

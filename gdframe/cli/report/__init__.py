@@ -9,7 +9,7 @@ from gdframe.cli.report.run_page import describe_run
 from gdframe.cli.report.sweep_page import describe_sweep
 from gdframe.errors import UserError
 from gdframe.runs.files import remove_unfinished, require_folder, write_atomically
-from gdframe.runs.output_file import require_output
+from gdframe.runs.output_file import refuse_others, require_output
 from gdframe.runs.run_folder import CONFIG, REPORT, RunFolder
 from gdframe.runs.sweep_folder import SweepFolder
 
@@ -33,6 +33,8 @@ def report(folder: str | Path, *, output: str | Path | None = None, landscape: b
     require_folder(folder, "a run folder or a sweep folder")
     target = folder / REPORT if output is None else Path(output)
     require_output(target, (".html",))
+    if output is None:
+        refuse_others([target])
     if SweepFolder(folder).is_sweep():
         page = describe_sweep(folder)
     elif RunFolder(folder).is_run():

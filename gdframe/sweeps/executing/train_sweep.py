@@ -92,6 +92,8 @@ def train_sweep(
         changed = frozenset(
             job.number for job in known if has_changed(job, known_results.get(job.number))
         )
+        if not changed and any(not has_ended(known_results.get(job.number)) for job in known):
+            changed = _on_other_data(known, known_results, datasets)
     else:
         jobs = with_rates(jobs, datasets, memory)
         has_jobs = SweepFolder(folder).has_jobs()
@@ -160,6 +162,30 @@ def _new_folder(job: Job, folder: Path, number: int) -> Path:
     """Return the folder of an added run: its folder if that is new and not a number."""
     is_usable = job.folder.name != str(job.number) and not job.folder.exists()
     return job.folder if is_usable else folder / str(number)
+
+
+def _on_other_data(
+    jobs: Sequence[Job], results: Mapping[int, Mapping[str, Any]], datasets: Datasets
+) -> frozenset[int]:
+    """Return the numbers of the runs that ended on other data than those that are left have."""
+    digests: dict[str, str] = {}
+    changed = set()
+    for job in jobs:
+        result = results.get(job.number)
+        stored = None if result is None else result.get("data_digest")
+        if stored is None or not has_ended(result):
+            continue
+        key = datasets.key(job.config)
+        if key not in digests:
+            digests[key] = datasets.load(job.config).digest
+        if stored != digests[key]:
+            changed.add(job.number)
+    if changed:
+        log.warning(
+            "warning: the data have changed since %s ended: the sweep excludes %s",
+            counted(len(changed), "run"), "it" if len(changed) == 1 else "them",
+        )  # fmt: skip
+    return frozenset(changed)
 
 
 def _is_unchanged(job: Job, result: Mapping[str, Any] | None, datasets: Datasets) -> bool:
