@@ -1,9 +1,10 @@
 """Operations that PyTorch's compiler computes otherwise than PyTorch does.
 
 Near zero, its vector code for some functions rounds as if the result were near one. It computes
-``a // b`` from the rounded ``a / b``. It skips the rounding to 16-bit types. It takes Python's
-``max(a, b)`` of tensors for ``torch.maximum``, which differs for NaN and for equal values. Slow
-tests enumerate PyTorch's functions, and ways to write what a compiler may simplify, and hold this
+``a // b`` from the rounded ``a / b``. It skips the rounding to 16-bit types. PyTorch rounds the
+slope of hardsigmoid to single precision, and it does not. It takes Python's ``max(a, b)`` of
+tensors for ``torch.maximum``, which differs for NaN and for equal values. Slow tests enumerate
+PyTorch's functions with their slopes, and ways to write what a compiler may simplify, and hold this
 list complete.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -23,6 +25,8 @@ INEXACT = {
     "celu": "celu",
     "selu": "selu",
     "erf": "erf",
+    "gelu": "gelu in single precision",
+    "hardsigmoid": "hardsigmoid",
     "special_ndtr": "special.ndtr",
     "floor_divide": "floor division (//)",
     "remainder": "remainder (%)",
@@ -65,4 +69,8 @@ def _named(name: str, arguments: tuple[Any, Any], result: Any) -> str | None:
         return None
     if name == "div" and arguments[1].get("rounding_mode") == "floor":
         name = "floor_divide"
+    if name == "gelu":
+        is_exact = arguments[1].get("approximate", "none") == "none"
+        is_single = any(tensor.dtype == torch.float32 for tensor in tensors)
+        return INEXACT[name] if is_exact and is_single else None
     return INEXACT.get(name)
