@@ -37,7 +37,7 @@ from gdframe.models.function import Function
 from gdframe.penalties.none import NoPenalty
 from gdframe.registry import is_built_in
 from gdframe.runs.history import History
-from gdframe.schedules.constant import Constant
+from gdframe.schedules.constant import is_constant
 from gdframe.stopping import Status, Verdict
 
 
@@ -105,7 +105,7 @@ class Diagnostics(Diagnosis):
                 "loss such as huber or squared_hinge"
             )
         self._is_rule_known = is_built_in(run.optimizer)
-        self._is_lr_constant = isinstance(run.schedule, Constant)
+        self._is_lr_constant = is_constant(run.schedule)
         self._is_full_batch = takes_all_rows(loader)
         self._spectrum = Curvature(run.objective, data, self.most_rows)
         self._trial = SmallerRates(run, data, loader, epochs)

@@ -12,8 +12,8 @@ from typing import TypeVar
 import numpy as np
 
 from gdframe.engines.base import Problem
-from gdframe.schedules import Constant
 from gdframe.schedules.base import Clock, Schedule, factors_of
+from gdframe.schedules.constant import is_constant
 
 Value = TypeVar("Value")
 
@@ -44,7 +44,7 @@ def rates_of_runs(runs: Sequence[Problem], clock: Clock) -> list[tuple[int, floa
 
 def _factors(schedule: Schedule, clock: Clock) -> list[float]:
     """Return the least, the largest and other factors of a schedule."""
-    if type(schedule) is Constant:
+    if is_constant(schedule):
         return [1.0]
     seen: set[float] = set()
     for epoch in _thinned(range(int(min(clock.epochs, 1e9))), MOST_EPOCHS):

@@ -25,7 +25,8 @@ from gdframe.engines.stack import Stack, settings_of
 from gdframe.engines.verification import DifferenceError
 from gdframe.optimizers.base import Optimizer, State
 from gdframe.registry import is_built_in
-from gdframe.schedules import Clock, Constant
+from gdframe.schedules import Clock
+from gdframe.schedules.constant import is_constant
 
 
 def distinct(settings: Sequence[Mapping[str, Any]]) -> list[int]:
@@ -241,7 +242,7 @@ def _compare_together(
 def _checked_step(stack: Stack) -> Callable[..., Any]:
     """Return the update of one run, with a check of its arithmetic where learning rates differ."""
     rates = {float(run.optimizer.param_groups[0]["lr"]) for run in stack.runs}
-    if len(rates) == 1 and all(type(run.schedule) is Constant for run in stack.runs):
+    if len(rates) == 1 and all(is_constant(run.schedule) for run in stack.runs):
         return stack.one_run
 
     def checked(params: Any, grads: Any, state: Any, varying: Mapping[str, Tensor]) -> Any:

@@ -18,8 +18,8 @@ from gdframe.errors import UserError
 from gdframe.optimizers.base import Optimizer
 from gdframe.optimizers.tensors import owned, storage_of
 from gdframe.registry import is_built_in
-from gdframe.schedules import Constant
 from gdframe.schedules.base import Clock, factors_of
+from gdframe.schedules.constant import is_constant
 
 
 class Stack:
@@ -42,7 +42,7 @@ class Stack:
         self.copy_from_modules()
         self._settings = settings_of(self.runs)
         self.base_rates = np.array([hyper["lr"] for hyper in self._settings], dtype=np.float64)
-        self._is_constant = all(type(run.schedule) is Constant for run in runs)
+        self._is_constant = all(is_constant(run.schedule) for run in runs)
         self.constants: dict[str, Any] = {}
         self.varying: dict[str, Tensor] = {}
         device = self.params[0].device

@@ -14,6 +14,7 @@ from gdframe.diagnostics.learning_rate.automatic import choose_rate
 from gdframe.diagnostics.learning_rate.trials import set_lr
 from gdframe.engines.auto import build_engine
 from gdframe.engines.base import Engine
+from gdframe.engines.eager import Eager
 from gdframe.engines.thread_limit import one_thread_if_small, products_of
 from gdframe.errors import UserError, bad_value
 from gdframe.interrupt import interruptible
@@ -35,6 +36,7 @@ from gdframe.training.evaluation import Evaluator
 from gdframe.training.run import Run
 from gdframe.training.run_group import RunGroup
 from gdframe.training.run_spec import RunSpec
+from gdframe.training.surroundings import surroundings
 
 Ended = Callable[[Run, Result], None]
 Failed = Callable[[Run, Exception], None]
@@ -201,7 +203,7 @@ class Trainer:
         built = build_engine(engine, [spec.problem], data, loader, epochs=epochs)
         self._engine = built
         self.run.seat(Evaluator(built), 0)
-        self._checksum = data.checksum()
+        self._checksum, self._surroundings = data.checksum(), surroundings()
         self.run.components_at_build = spec.saved_components()
 
     @property
@@ -222,6 +224,12 @@ class Trainer:
             raise UserError(
                 f"the run was changed after its trainer was built, and engine={name} cannot "
                 f"execute it any more: {reason}; build the trainer after the change"
+            )
+        if not isinstance(self.engine, Eager) and surroundings() != self._surroundings:
+            raise UserError(
+                "autocast, a mode of PyTorch or the mode of gradients is another than when the "
+                f"trainer was built, and engine={ENGINES.name_of(self.engine)} does not see it: "
+                "build the trainer inside it, too, or use engine=eager"
             )
         place = (
             self.run.components_at_build.changed()

@@ -170,3 +170,42 @@ def test_every_engine_ends_as_the_eager_loop_does(engine, loader, end):
     assert other.objective == pytest.approx(eager.objective, rel=1e-9)
     for name, value in eager.module.state_dict().items():
         torch.testing.assert_close(other.module.state_dict()[name], value, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("engine", ["linear", "gram", "auto"])
+def test_what_surrounds_a_fit_must_surround_the_trainer_too(engine):
+    data = gd.Regression(rows=60, features=3, validation=0.2).load()
+
+    def trainer(engine):
+        model = gd.Linear(3)
+        optimizer = gd.GD(model.parameters(), lr=0.05)
+        parts = model, gd.MSE(), optimizer, gd.FullBatch(data.rows), data
+        return gd.Trainer(*parts, engine=engine, epochs=3)
+
+    built = trainer(engine)
+    with (
+        torch.autocast("cpu", dtype=torch.bfloat16),
+        pytest.raises(gd.UserError, match="build the trainer inside it"),
+    ):
+        built.fit()
+    with torch.no_grad(), pytest.raises(gd.UserError, match="the mode of gradients"):
+        built.fit()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = trainer("auto").fit()
+        plain = trainer("eager").fit()
+    assert inside.objective == plain.objective
+    assert built.fit().objective != plain.objective
+
+
+@pytest.mark.parametrize("engine", ["eager", "linear", "gram"])
+def test_a_factor_that_is_set_on_a_constant_schedule_counts(engine):
+    data = gd.Regression(rows=60, features=3, validation=0.2).load()
+    ends = []
+    for lr, factor in ((0.05, 0.5), (0.025, 1.0)):
+        model, schedule = gd.Linear(3), gd.Constant()
+        if factor != 1:
+            schedule.factor = lambda epochs, clock: 0.5 + 0 * epochs
+        optimizer = gd.GD(model.parameters(), lr=lr)
+        parts = model, gd.MSE(), optimizer, gd.FullBatch(data.rows), data
+        ends.append(gd.Trainer(*parts, schedule=schedule, engine=engine, epochs=5).fit().objective)
+    assert ends[0] == pytest.approx(ends[1], rel=1e-6)
