@@ -55,8 +55,8 @@ COPIES, NUMBERS_OF_RUN = 4, 2_000
 RESULT = "lr_range.json"
 
 FINER, CONFIRMED = 12, 6
-"""Further learning rates around the best one, unless the range is given; and how many of the best
-are trained once more, as runs."""
+"""Further learning rates around the best one, where the user does not set the range; and how many
+of the best are trained once more, as runs."""
 
 RAMP = 1000
 """Most steps of a ramp by default; an epoch, if that is shorter."""

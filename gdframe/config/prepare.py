@@ -23,7 +23,7 @@ from gdframe.losses.base import Loss
 from gdframe.metrics.tally import follow_from_squared_error
 from gdframe.registry import LOSSES, is_built_in
 from gdframe.runs.checkpoint_file import Capture
-from gdframe.runs.kept_result import kept_result
+from gdframe.runs.further_result import further_result
 from gdframe.runs.log import warn_once
 from gdframe.runs.result import Result
 from gdframe.runs.run_folder import RunFolder
@@ -105,7 +105,7 @@ class PreparedRun:
         Raises:
             OSError: a file cannot be written.
         """
-        if (before := kept_result(self.folder, result)) is not None:
+        if (before := further_result(self.folder, result)) is not None:
             result.folder = self.folder.path
             return before
         spec = self.spec

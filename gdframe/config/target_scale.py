@@ -1,4 +1,4 @@
-"""Whether a run trains on standardised targets: only where its training depends on their scale.
+"""Standardises the targets of a run whose training depends on their scale.
 
 Least squares of a linear model by a linear rule, such as gd, takes the same course on any scale. A
 network, whose starting values are near 1, does not, and other rules and losses step by amounts that
@@ -72,7 +72,7 @@ def fit_target_scale(
 
 
 def _may_scale(model: nn.Module, loss: Loss, penalty: Penalty | None) -> bool:
-    """Return whether a model reaches targets on any scale, and the objective stays the one meant.
+    """Return whether a model reaches targets on any scale, and its objective stays the same.
 
     A linear model has the same minimum, up to the scale, only with a penalty that follows the
     squares of the targets as the loss does.

@@ -30,7 +30,7 @@ from gdframe.registry import ENGINES, SCHEDULES
 from gdframe.runs.checkpoint_file import Capture
 from gdframe.runs.files import NotWrittenError, storing
 from gdframe.runs.folder import DamagedError
-from gdframe.runs.kept_result import executed_steps, kept_result
+from gdframe.runs.further_result import executed_steps, further_result
 from gdframe.runs.log import add_log
 from gdframe.runs.result import Result
 from gdframe.runs.run_folder import RunFolder
@@ -161,7 +161,7 @@ def _fit(prepared: PreparedRun, group: RunGroup) -> Result:
         raise
     except Exception as error:
         failure = failed_result(prepared.run, error)
-        if failure is not None and kept_result(prepared.folder, failure) is None:
+        if failure is not None and further_result(prepared.folder, failure) is None:
             failure.save(prepared.folder.path)
         if isinstance(error, OSError):  # of a component, not of the run folder
             raise RuntimeError(f"{type(error).__name__}: {error}") from error

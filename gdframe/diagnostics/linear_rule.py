@@ -168,8 +168,8 @@ class LinearRule:
     def _is_scaled(self, faster: LinearRule) -> bool:
         """Return whether radii at another learning rate are those at the same products."""
         products = np.array([0.1, 0.7, 1.3, 5.0])
-        here, there = (rule.radii(products / rule.lr) for rule in (self, faster))
-        return bool(np.allclose(here, there, rtol=1e-9))
+        slow, fast = (rule.radii(products / rule.lr) for rule in (self, faster))
+        return bool(np.allclose(slow, fast, rtol=1e-9))
 
     @np.errstate(all="ignore")  # a tiny learning rate makes curvatures overflow
     def _is_linear(self) -> bool:

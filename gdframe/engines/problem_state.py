@@ -70,22 +70,22 @@ def copied(run: Problem) -> tuple[Objective, torch.optim.Optimizer]:
 
 
 def _cannot_be_copied(run: Problem) -> dict[int, Any]:
-    """Return what ``deepcopy`` refuses and copies may hold instead, by the identity of the first.
+    """Return the copies of values that ``deepcopy`` refuses, by the identity of the value.
 
     They are modules of Python and locks, which copies share, and tensors that a call has computed
     and kept, whose copies have its values without its graph.
     """
     objective = run.objective
     components = [*objective.model.modules(), objective.loss, objective.penalty, run.optimizer]
-    instead: dict[int, Any] = {}
+    copies: dict[int, Any] = {}
     for component in components:
         held = getattr(component, "__dict__", {})
         for value in (*held.values(), *held.get("_buffers", {}).values()):
             if isinstance(value, (ModuleType, *LOCKS)):
-                instead[id(value)] = value
+                copies[id(value)] = value
             elif isinstance(value, Tensor) and not value.is_leaf:
-                instead[id(value)] = value.detach().clone()
-    return instead
+                copies[id(value)] = value.detach().clone()
+    return copies
 
 
 def starting_state(run: Problem, loaded: Mapping[str, Tensor] | None = None) -> State:

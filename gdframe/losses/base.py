@@ -52,7 +52,7 @@ class Loss(ABC):
     Targets are standardised for training only if that is known."""
 
     factor: float = 1.0
-    """What a loss of ``scaled`` is multiplied by, so that its slopes are near 1."""
+    """Number by which a loss of ``scaled`` is multiplied, so that its slopes are near 1."""
 
     def scaled(self, scale: float) -> Loss:
         """Return the loss of outputs and targets that are divided by ``scale``.

@@ -1,4 +1,4 @@
-"""What changes PyTorch's operations from outside of them: autocast, modes, gradients."""
+"""Reads the state of PyTorch outside of a run that changes its operations, such as autocast."""
 
 from __future__ import annotations
 

@@ -39,11 +39,11 @@ def contents(folder):
     return {path: path.read_bytes() for path in files}
 
 
-def refused(words, told, capsys, folder):
+def assert_refused(words, message, capsys, folder):
     before = contents(folder)
     assert main(words) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert told in line
+    assert message in line
     assert contents(folder) == before
 
 
@@ -52,7 +52,7 @@ def test_a_page_replaces_no_file_of_a_run(here, capsys):
     assert {path.suffix for path in files} >= {".safetensors", ".json", ".yaml", ".gdframe"}
     for file in [*files, "page", "page.htm"]:
         words = ["report", "run", "--no-landscape", "--output", str(file)]
-        refused(words, f"--output {file}: expected a file that ends in .html", capsys, here)
+        assert_refused(words, f"--output {file}: expected a file that ends in .html", capsys, here)
     assert main(["report", "run", "--no-landscape", "--output", "run/page.HTML"]) == 0
 
 
@@ -61,7 +61,7 @@ def test_a_page_replaces_no_file_of_a_run(here, capsys):
 ])  # fmt: skip
 def test_predictions_replace_no_table_of_a_run_or_a_sweep(here, tmp_path, file, capsys):
     words = ["predict", "run", str(tmp_path / "new.csv"), "--output", file]
-    refused(words, f"--output {file}: is a file that gdframe keeps", capsys, here)
+    assert_refused(words, f"--output {file}: is a file that gdframe keeps", capsys, here)
     assert main([*words[:-1], str(tmp_path / "history.csv")]) == 0  # it is no folder of a run
 
 
@@ -71,7 +71,7 @@ def test_predictions_replace_no_table_of_a_run_or_a_sweep(here, tmp_path, file, 
 def test_a_landscape_replaces_no_other_picture_of_a_folder(here, file, capsys):
     for folder in ("sweep", "run"):
         words = ["landscape", "run", "--points", "4", "--output", f"{folder}/{file}"]
-        refused(words, "is a file that gdframe keeps in this folder", capsys, here)
+        assert_refused(words, "is a file that gdframe keeps in this folder", capsys, here)
 
 
 @pytest.mark.parametrize(("data", "output"), [
@@ -82,7 +82,7 @@ def test_predictions_replace_no_table_that_they_are_of(here, data, output, capsy
     if output == "link.csv":
         (here / output).symlink_to(here / "parts" / "2.csv")
     try:
-        refused(["predict", "run", data, "--output", output], "file to read", capsys, here)
+        assert_refused(["predict", "run", data, "--output", output], "file to read", capsys, here)
     finally:
         (here / "link.csv").unlink(missing_ok=True)
 
@@ -95,5 +95,5 @@ def test_predictions_replace_no_table_that_the_run_was_trained_with(
 ):
     new = str(tmp_path / "new.csv")
     words = ["predict", run, new, "--output"]
-    refused([*words, output], "is a file that the run was trained with", capsys, here)
+    assert_refused([*words, output], "is a file that the run was trained with", capsys, here)
     assert main([*words, str(tmp_path / "t.csv")]) == 0

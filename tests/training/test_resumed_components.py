@@ -264,8 +264,8 @@ def test_digests_take_what_cannot_be_read_as_nothing():
         def order(self, epoch, seed):
             raise RuntimeError("later")
 
-    found = digests_by_place({"loader": Odd()})
-    assert {name for name in found if " Odd." not in name} == {"loader.rows"}
+    digests = digests_by_place({"loader": Odd()})
+    assert {name for name in digests if " Odd." not in name} == {"loader.rows"}
 
 
 def test_optimizers_that_draw_settings_are_named(caplog):

@@ -56,7 +56,7 @@ INDIFFERENT = [
     "loss=mae penalty=l2 lr=0.05",
     "loss=huber penalty=l2 lr=0.05",
 ]
-"""Runs on the target as it is: its scale does not matter, or would change what is meant."""
+"""Runs on the target as it is: its scale does not matter, or would change the minimum."""
 
 
 def columns():

@@ -17,7 +17,7 @@ from gdframe.errors import printable
 from gdframe.observers import Observer, TensorBoard
 from gdframe.runs.checkpoint_file import Capture
 from gdframe.runs.files import NotWrittenError, storing
-from gdframe.runs.kept_result import kept_result
+from gdframe.runs.further_result import further_result
 from gdframe.runs.log import append_log
 from gdframe.runs.result import Result, versions
 from gdframe.runs.result_table import table
@@ -174,8 +174,8 @@ class Execution:
         """Write the result of a run that raised."""
         with storing():
             if result is not None:
-                kept = kept_result(job.run_folder, result)
-                content: Mapping[str, Any] = kept or result.save(job.folder)
+                further = further_result(job.run_folder, result)
+                content: Mapping[str, Any] = further or result.save(job.folder)
             elif (before := job.run_folder.find_result()[0]) and "objective" in before:
                 content = before  # of an interrupted run, which keeps it
             else:

@@ -224,7 +224,7 @@ def _(params, grads, state, hyper):
     return new, {"lost": lost}
 
 
-@rule("settings taken out", fast=True, decay=0.1)
+@rule("settings removed", fast=True, decay=0.1)
 def _(params, grads, state, hyper):
     lr, decay = hyper.pop("lr"), hyper.pop("decay", 0.0)
     return [p - lr * (g + decay * p) for p, g in zip(params, grads)], state

@@ -1,4 +1,4 @@
-"""Keeps the result and the model of a run that went further before than it does now."""
+"""Finds the result of a run that went further before than it does now; it is not replaced."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BROKEN = ("interrupted", "failed")
 log = logging.getLogger("gdframe")
 
 
-def kept_result(folder: RunFolder, result: Result) -> dict[str, Any] | None:
+def further_result(folder: RunFolder, result: Result) -> dict[str, Any] | None:
     """Return the content of a ``result.json`` that must not be replaced; None if there is none.
 
     It stays if its run had executed more steps, or as many and did not break off. A warning says

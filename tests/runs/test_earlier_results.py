@@ -198,28 +198,19 @@ def test_a_checkpoint_of_another_run_is_not_continued(run, tmp_path, capsys):
     assert "seed in .hydra/config.yaml is not as in the checkpoint" in capsys.readouterr().err
 
 
-def test_other_validation_rows_are_warned_of(tmp_path, capsys):
-    rows = [f"{i},{(i * 7) % 10},{i * 0.5}" for i in range(40)]
-    for name, chosen in (("t", rows[:30]), ("v", rows[30:])):
+@pytest.mark.parametrize("rows", ["validation", "test"])
+def test_other_rows_of_validation_or_test_are_warned_of(tmp_path, rows, capsys):
+    lines = [f"{i},{(i * 7) % 10},{i * 0.5}" for i in range(40)]
+    for name, chosen in (("t", lines[:30]), ("v", lines[30:])):
         (tmp_path / f"{name}.csv").write_text("\n".join(["a,b,y", *chosen]) + "\n")
-    words = (f"data.path={tmp_path / 't.csv'}", f"data.validation={tmp_path / 'v.csv'}")
+    words = (f"data.path={tmp_path / 't.csv'}", f"data.{rows}={tmp_path / 'v.csv'}")
     gd.train("data=table", "data.target=y", *words, *QUICK[2:], "epochs=5", folder=tmp_path / "run")
-    changed = (tmp_path / "v.csv").read_text().replace("5.0", "6.0").replace("17.0", "1.0")
+    before = (tmp_path / "v.csv").read_text()
+    changed = before.replace("15.0", "85.0").replace("17.0", "1.0")
+    assert changed != before
     (tmp_path / "v.csv").write_text(changed)
     assert main(["resume", str(tmp_path / "run"), "epochs=7"]) == 0
-    printed = "".join(capsys.readouterr())
-    assert "the validation rows are not those of the run before" in printed
-
-
-def test_other_test_rows_are_warned_of(tmp_path, capsys):
-    rows = [f"{i},{(i * 7) % 10},{i * 0.5}" for i in range(40)]
-    for name, chosen in (("t", rows[:30]), ("v", rows[30:])):
-        (tmp_path / f"{name}.csv").write_text("\n".join(["a,b,y", *chosen]) + "\n")
-    words = (f"data.path={tmp_path / 't.csv'}", f"data.test={tmp_path / 'v.csv'}")
-    gd.train("data=table", "data.target=y", *words, *QUICK[2:], "epochs=5", folder=tmp_path / "run")
-    (tmp_path / "v.csv").write_text((tmp_path / "v.csv").read_text().replace("15.0", "85.0"))
-    assert main(["resume", str(tmp_path / "run"), "epochs=7"]) == 0
-    assert "the test rows are not those of the run before" in "".join(capsys.readouterr())
+    assert f"the {rows} rows are not those of the run before" in "".join(capsys.readouterr())
 
 
 @pytest.mark.parametrize("name", ["mean/x", ".batches/x", "0/checkpoint", "0/.hydra/x"])
