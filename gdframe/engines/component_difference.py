@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import types
+import weakref
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
@@ -31,8 +32,8 @@ def first_difference(
 
     Numbers, text, tensors and arrays are compared by value, containers and objects by what they
     hold, functions by their code and the values it refers to. Trained parameters of modules are
-    compared by shape and type only. Objects without visible content are alike only if they are the
-    same object.
+    compared by shape and type only, and so are lists and weak references that hold them. Objects
+    without visible content are alike only if they are the same object.
 
     Args:
         a: the first object.
@@ -52,6 +53,7 @@ class _Comparison:
     def __init__(self, skip: Callable[[str, Any], bool] | None) -> None:
         self._skip = skip
         self._visited: dict[tuple[int, int], tuple[Any, Any]] = {}  # keeps the ids unique
+        self._trained: dict[int, Tensor] = {}  # parameters of b, by the ids of those of a
         self._top: tuple[int, int] | None = None
 
     def compare(self, path: str, a: Any, b: Any, *, top: bool = False) -> str | None:
@@ -69,8 +71,10 @@ class _Comparison:
         self._visited[id(a), id(b)] = a, b
         if isinstance(a, VALUES):
             return None if a == b or (a != a and b != b) else here
+        if isinstance(a, weakref.ref):  # as recurrent layers hold their parameters
+            return self.compare(path, a(), b())
         if isinstance(a, Tensor):
-            return None if _same_tensor(a, b) else here
+            return None if self._trained.get(id(a)) is b or _same_tensor(a, b) else here
         if isinstance(a, np.ndarray):
             alike = (a.dtype, a.shape) == (b.dtype, b.shape)
             return None if alike and a.tobytes() == b.tobytes() else here
@@ -171,6 +175,8 @@ class _Comparison:
             if value.requires_grad and b_value.requires_grad:
                 facts = [(p.shape, p.dtype, p.device) for p in (value, b_value)]
                 if facts[0] != facts[1] or has_hooks(value) or has_hooks(b_value):
+                    return at
+                if self._trained.setdefault(id(value), b_value) is not b_value:
                     return at
             elif not _same_tensor(value, b_value):
                 return at

@@ -265,10 +265,6 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         owner = owner_of(operands)
         return self._checked(Node(text, operands, like.dtype, is_coordinate, owner), like)
 
-    def _lerp(self, like: Tensor, start: Any, end: Any, weight: Any) -> Node:
-        gap = self._combine("sub", like, (end, start))
-        return self._combine("add", like, (start, self._combine("mul", like, (weight, gap))))
-
     def _addcmul(self, like: Tensor, start: Any, a: Any, b: Any, value: Any = 1.0) -> Node:
         product = self._combine("mul", like, (self._combine("mul", like, (value, a)), b))
         return self._combine("add", like, (start, product))
@@ -322,7 +318,6 @@ REWRITTEN: dict[str, Callable[..., Node]] = {
     "clamp_min": lambda r, like, value, low: r._clamp(like, value, low),
     "clamp_max": lambda r, like, value, high: r._clamp(like, value, None, high),
     "where": Recorder._where,
-    "lerp": Recorder._lerp,
     "addcmul": Recorder._addcmul,
     "addcdiv": Recorder._addcdiv,
     "isnan": Recorder._is_nan,

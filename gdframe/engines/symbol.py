@@ -38,10 +38,9 @@ class Symbol(Tensor):
             if isinstance(kwargs.get("value"), Symbol) and name.startswith("addc"):
                 start, first, second = args
                 return func(start, first * kwargs["value"], second)
-            if name.rstrip("_") == "lerp" and isinstance(args[-1], Symbol) and not args[-1].ndim:
-                start, end, weight = args
-                moved = (end - start) * weight
-                return start.add_(moved) if name == "lerp_" else start + moved
+            if name.rstrip("_") == "lerp":
+                result = _lerp(*args, **kwargs)
+                return args[0].copy_(result) if name == "lerp_" else result
             return func(*args, **kwargs)
 
     @classmethod
@@ -52,3 +51,12 @@ class Symbol(Tensor):
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         return f"Symbol({tuple(self.shape)})"
+
+
+def _lerp(input: Any, end: Any, weight: Any) -> Any:  # noqa: A002  (PyTorch's name)
+    """Return ``input + weight * (end - input)`` as PyTorch, which ends at ``end`` exactly."""
+    gap = end - input
+    near_start, near_end = input + weight * gap, end - gap * (1 - weight)
+    if isinstance(weight, Tensor):
+        return torch.where(weight.abs() < 0.5, near_start, near_end)
+    return near_start if abs(weight) < 0.5 else near_end

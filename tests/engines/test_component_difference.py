@@ -87,6 +87,21 @@ def test_frozen_parameters_and_hooks_are_compared():
     assert first_difference(a, b) == "bias"
 
 
+def test_references_to_trained_parameters_are_alike_where_they_are_of_the_same_parameter():
+    assert first_difference(nn.GRU(2, 3), nn.GRU(2, 3)) is None  # it keeps weak references
+    a, b = nn.Linear(2, 2), nn.Linear(2, 2)
+    a.also, b.also = [a.weight], [b.weight]
+    assert first_difference(a, b) is None
+    b.also = [nn.Parameter(b.weight.detach().clone())]
+    assert first_difference(a, b) == "also[0]"
+
+
+def test_weights_that_are_shared_in_one_model_alone_are_a_difference():
+    a, b = (nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)) for _ in range(2))
+    a[1].weight = a[0].weight
+    assert first_difference(a, b) == "1.weight"
+
+
 def test_the_path_of_the_difference_is_returned():
     a, b = (nn.Sequential(nn.Linear(2, 2), nn.Softplus(beta)) for beta in (1.0, 2.0))
     assert first_difference(a, b) == "1.beta"

@@ -104,6 +104,10 @@ SPELLINGS = {
                                     for a, b in zip(p, g)], s),
     "alpha": lambda p, g, s, h: ([a.add(b, alpha=-h["lr"]) for a, b in zip(p, g)], s),
     "lerp": lambda p, g, s, h: ([torch.lerp(a, b, h["lr"]) for a, b in zip(p, g)], s),
+    "lerp by a number": lambda p, g, s, h: ([torch.lerp(torch.lerp(a, b, 1.0), b, weight=0.2)
+                                             for a, b in zip(p, g)], s),
+    "lerp by coordinates": lambda p, g, s, h: ([a.lerp_(b, (b > 0).to(b.dtype))
+                                                for a, b in zip(p, g)], s),
     "value": lambda p, g, s, h: ([a.addcmul_(b, b, value=-h["lr"]) for a, b in zip(p, g)], s),
     "rsqrt": lambda p, g, s, h: ([a - h["lr"] * b * torch.rsqrt(b * b + 1)
                                   for a, b in zip(p, g)], s),
@@ -261,4 +265,6 @@ def test_the_guide_lists_every_operation_that_the_recorder_understands():
     (passage,) = re.findall(r"forms and aliases for (.*?)\. A rule may", page, re.DOTALL)
     words = " ".join(re.findall(r"`(.*?)`", passage)).split()
     operations = [name for word in words for name in SPELLED.get(word, [word])]
-    assert sorted(operations) == sorted([*ARITHMETIC, *COMPARISONS, *LOGIC, *REWRITTEN])
+    recorded_as_others = "lerp"
+    expected = [*ARITHMETIC, *COMPARISONS, *LOGIC, *REWRITTEN, recorded_as_others]
+    assert sorted(operations) == sorted(expected)

@@ -16,7 +16,7 @@ from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.learning_rate.trial_course import RunningTrial, Trial
 from gdframe.diagnostics.nearness import is_near
 from gdframe.engines.auto import build_engine
-from gdframe.engines.base import Engine, Problem
+from gdframe.engines.base import CannotExecute, Engine, Problem
 from gdframe.engines.problem_state import copied
 from gdframe.engines.stacked_engine import Stacked
 from gdframe.engines.units import row_in_units
@@ -168,9 +168,11 @@ class Trials:
         if self._engine_name == "auto" and min(self._kinds, key=seconds) is Stacked:
             try:
                 return Stacked(*parts, epochs=epochs)
-            except UserError:
-                raise
-            except Exception as error:  # of a user's component that is no function of tensors
+            except (
+                Exception
+            ) as error:  # a refusal, or of a component that is no function of tensors
+                if isinstance(error, UserError) and not isinstance(error, CannotExecute):
+                    raise
                 log.debug("trials are not stacked: %s", error)
         return build_engine(self._engine_name, *parts, epochs=epochs)
 

@@ -120,3 +120,22 @@ def test_what_cannot_be_copied_is_named():
     chosen = choose_rate(*problem(model), epochs=5)
     assert "cannot copy" in chosen.reason
     assert "generator" in chosen.reason
+
+
+class Tagged(nn.Module):
+    """Holds an object of which copies cannot be compared, so that no group is possible."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.tag = nn.Linear(3, 1), object()
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+def test_rates_are_searched_for_a_model_whose_copies_cannot_be_compared():
+    run, data, loader = problem(Tagged())
+    plain, *_ = problem(nn.Linear(3, 1))
+    plain.objective.model.load_state_dict(run.objective.model.layer.state_dict())
+    choices = [choose_rate(p, data, loader, epochs=10).lr for p in (run, plain)]
+    assert choices[0] == pytest.approx(choices[1])
