@@ -1,10 +1,11 @@
-"""Measures the memory that this process may still allocate."""
+"""Measures and limits the memory that this process may still allocate."""
 
 from __future__ import annotations
 
 import math
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 KINDS = {
@@ -13,6 +14,9 @@ KINDS = {
 }
 """By controller of a control group, of version 2 and 1: where it is mounted, its files with the
 limit and with what is used, and what the names of its statistics begin with."""
+
+SPARE = 1 << 30
+"""Bytes of address space that threads and allocators reserve and do not use."""
 
 
 def free_memory() -> float:
@@ -29,9 +33,38 @@ def free_memory() -> float:
 
         limit = resource.getrlimit(resource.RLIMIT_AS)[0]
         if limit != resource.RLIM_INFINITY:
-            used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-            free = min(free, max(0, limit - used))
+            free = min(free, max(0, limit - _address_space()))
     return free
+
+
+@contextmanager
+def limited_memory(most: float) -> Iterator[None]:
+    """Let this process allocate about that many bytes at most; more raises, as MemoryError does.
+
+    It is for code of others that measures what it allocates in part only, in one thread at a time.
+    Systems other than Linux have no such limit.
+    """
+    try:
+        import resource
+
+        space = _address_space()
+    except (ImportError, OSError):
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limits = [v for v in (soft, hard) if v != resource.RLIM_INFINITY]
+    wanted = int(min(space + min(most, 1e15) + SPARE, *limits, 1e16))
+    resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def _address_space() -> int:
+    """Return the bytes of this process's address space, used or not."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def free_in_groups(membership: str, root: Path) -> float:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import pytest
 
 from gdframe.errors import UserError, require_memory
-from gdframe.memory import free_in_groups, free_memory
+from gdframe.memory import free_in_groups, free_memory, limited_memory
 
 VERSION_2 = ("memory.max", "memory.current", "")
 VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
@@ -51,3 +52,15 @@ def test_what_does_not_fit_is_refused_with_both_numbers(monkeypatch):
     require_memory("x", 1e9)
     with pytest.raises(UserError, match=r"x: needs about 3 GB, and 2 GB are free; do less"):
         require_memory("x", 3e9, "do less")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit memory")
+def test_memory_is_limited_for_a_while_only():
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    with limited_memory(1e8):
+        bytearray(1 << 26)
+        with pytest.raises(MemoryError):
+            bytearray(1 << 32)
+    assert resource.getrlimit(resource.RLIMIT_AS) == before

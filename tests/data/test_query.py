@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import signal
+import sys
 import threading
 from pathlib import Path
 
@@ -251,6 +252,14 @@ def test_a_query_that_fills_the_memory_is_refused(monkeypatch):
     monkeypatch.setattr("gdframe.data.reading.database.free_memory", lambda: 1e8)
     with pytest.raises(gd.UserError, match=r"needs more memory.*select fewer rows"):
         run_query("SELECT list(i) AS x FROM range(1000000000) AS t(i)")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit memory")
+def test_memory_that_duckdb_does_not_count_is_limited_too(monkeypatch):
+    monkeypatch.setattr("gdframe.data.reading.query.free_memory", lambda: 1e8)
+    with pytest.raises(gd.UserError, match=r"needs more memory.*select fewer rows"):
+        run_query("SELECT list_sum(range(300000000)) AS x")  # 2.4 GB
+    assert run_query("SELECT list_sum(range(3)) AS x").num_rows == 1
 
 
 def test_texts_beyond_what_a_batch_holds_are_refused():

@@ -10,7 +10,7 @@ from gdframe.data.reading.file_kind import require_file
 from gdframe.data.reading.named_files import MOST_FILES
 from gdframe.data.reading.query_tree import files_in
 from gdframe.errors import UserError, first_line, printable
-from gdframe.memory import free_memory
+from gdframe.memory import free_memory, limited_memory
 
 if TYPE_CHECKING:
     import duckdb
@@ -35,9 +35,10 @@ def run_query(query: str) -> Any:
     what = f"data.query={printable(' '.join(query.split()))[:100]}"
     try:
         patterns, files = _named(query, what)
-        with database([*patterns, *files]) as connection:
+        most = SHARE_OF_MEMORY * free_memory()  # DuckDB does not count what lists take
+        with limited_memory(most), database([*patterns, *files]) as connection:
             return waiting_for(connection, lambda: _gathered(connection.sql(query), what))
-    except duckdb.OutOfMemoryException as error:
+    except (duckdb.OutOfMemoryException, MemoryError) as error:
         raise UserError(
             f"{what}: needs more memory than the {SHARE_OF_MEMORY:.0%} of the free "
             f"{free_memory() / 1e9:,.3g} GB that a query may use; {FEWER}"
