@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from gdframe.config.build import build, check_model, load_data
+from gdframe.config.build import build, check_model
 from gdframe.config.command import resume_command
+from gdframe.config.load_data import load_data
 from gdframe.config.trusted_plugins import load_stored
 from gdframe.config.validation import check
 from gdframe.config.values import name_data, plain, read_config

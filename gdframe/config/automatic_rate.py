@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gdframe.config.build import build, load_data
+from gdframe.config.build import build
+from gdframe.config.load_data import load_data
 from gdframe.config.optimizer_rate import factor_of_rate
 from gdframe.data.dataset import Dataset
 from gdframe.diagnostics.learning_rate import AUTO, FALLBACK

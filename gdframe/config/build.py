@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gdframe.config.construct import construct, warn_of_own_draws
+from gdframe.config.load_data import load_data, needs_no_data
 from gdframe.config.loss_memory import warn_of_encode
 from gdframe.config.schema import standard
 from gdframe.config.target_scale import fit_target_scale
@@ -23,13 +24,11 @@ from gdframe.engines.device import gpu_is_faster
 from gdframe.errors import UserError, counted, first_line, in_words, require_memory, typed_as
 from gdframe.initializers import initialize
 from gdframe.loaders import FullBatch, Loader
-from gdframe.models import Function
 from gdframe.models.lazy_layers import fill_lazy_layers, is_lazy
 from gdframe.models.linear_model import LinearModel
 from gdframe.objective import CHUNK
 from gdframe.randomness import Purpose, seeded
 from gdframe.registry import (
-    DATASETS,
     INITIALIZERS,
     LOADERS,
     LOSSES,
@@ -48,28 +47,6 @@ from gdframe.stopping import Stopping
 from gdframe.training.run_spec import RunSpec
 
 log = logging.getLogger("gdframe")
-
-
-def load_data(config: Mapping[str, Any]) -> Dataset:
-    """Load the data that a checked config names, on the CPU.
-
-    Raises:
-        UserError: the data cannot be used.
-    """
-    dtype = getattr(torch, config["dtype"])
-    if needs_no_data(config):
-        return Dataset.none(dtype=dtype)
-    seed = config["data"].get("seed", 0)
-    source = construct(DATASETS, config["data"], seed=seed)
-    names = {name: f"data.{name}" for name in config["data"]}
-    with typed_as(names), seeded(seed, Purpose.DATA):
-        loaded = source.load(dtype=dtype, device="cpu")
-    if not isinstance(loaded, Dataset):
-        raise UserError(
-            f"data={config['data']['name']}: load returned a {type(loaded).__name__}; expected a "
-            "gdframe.Dataset"
-        )
-    return loaded
 
 
 def build(
@@ -150,12 +127,6 @@ def build_diagnostics(config: Mapping[str, Any]) -> Diagnostics:
     """
     with typed_as({name: f"diagnostics.{name}" for name in config["diagnostics"]}):
         return Diagnostics(**config["diagnostics"])
-
-
-def needs_no_data(config: Mapping[str, Any]) -> bool:
-    """Return whether the model of a config is a function to minimise."""
-    component = MODELS.get(config["model"]["name"])
-    return isinstance(component, type) and issubclass(component, Function)
 
 
 def unused_settings(config: Mapping[str, Any]) -> str | None:

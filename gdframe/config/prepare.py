@@ -8,8 +8,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from gdframe.config.build import build, build_diagnostics, load_data
+from gdframe.config.build import build, build_diagnostics
 from gdframe.config.construct import construct
+from gdframe.config.load_data import load_data
 from gdframe.config.setting_digests import check_settings, setting_digests
 from gdframe.config.value_digests import digests_of, warn_of_other_values
 from gdframe.data.dataset import Dataset

@@ -89,6 +89,13 @@ class Frame:
         return len(self.target)
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays."""
+        arrays = [self.values] if isinstance(self.values, np.ndarray) else self.values
+        others = [part for part in (self.split_keys, self.weights) if part is not None]
+        return sum(array.nbytes for array in (*arrays, self.target, *others))
+
+    @property
     def feature_names(self) -> list[str]:
         """Names of all numeric features, in order."""
         return [name for column in self.columns for name in column.feature_names]

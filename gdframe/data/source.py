@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 
@@ -34,6 +34,9 @@ class Source(ABC):
 
     missing: Literal["error", "mean", "drop"] = "error"
 
+    not_read: ClassVar[tuple[str, ...]] = ("validation", "test", "fold", "standardize")
+    """Settings that ``read`` does not depend on."""
+
     def __init__(
         self,
         *,
@@ -50,13 +53,24 @@ class Source(ABC):
     def read(self) -> Frame:
         """Return the raw data, read from a file or generated."""
 
-    def load(self, *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Dataset:
+    def load(
+        self,
+        *,
+        dtype: torch.dtype = torch.float32,
+        device: str = "cpu",
+        frame: Frame | None = None,
+    ) -> Dataset:
         """Return the data, split and preprocessed, as tensors of ``dtype`` on ``device``.
+
+        Args:
+            dtype: type of the tensors.
+            device: device of the tensors.
+            frame: the raw data, if they have been read before.
 
         Raises:
             UserError: the data cannot be read or used.
         """
-        frame = self.read()
+        frame = self.read() if frame is None else frame
         if not isinstance(frame, Frame):
             raise UserError(
                 f"{type(self).__name__}.read: returned a {type(frame).__name__}; expected a "

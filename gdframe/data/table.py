@@ -68,6 +68,8 @@ class Table(Source):
         UserError: the file or a column cannot be used; the message tells which and why.
     """
 
+    not_read = (*Source.not_read, "standardize_target", "seed")
+
     def __init__(
         self,
         *,
@@ -142,9 +144,15 @@ class Table(Source):
 
         return Layout(**self._layout)  # type: ignore[arg-type]
 
-    def load(self, *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Dataset:
+    def load(
+        self,
+        *,
+        dtype: torch.dtype = torch.float32,
+        device: str = "cpu",
+        frame: Frame | None = None,
+    ) -> Dataset:
         """Return the data; rows of other files are encoded like the training rows."""
-        data = super().load(dtype=dtype, device=device)
+        data = super().load(dtype=dtype, device=device, frame=frame)
         for name, path in self._files.items():
             from gdframe.data.new_rows import labelled_rows
 

@@ -9,10 +9,11 @@ import gdframe as gd
 from gdframe.api import composed, plain
 from gdframe.cli.main import main
 from gdframe.config import build as building
-from gdframe.config.build import build, load_data
+from gdframe.config.build import build
+from gdframe.config.load_data import load_data
 from gdframe.registry import LOSSES, SCHEDULES
 from gdframe.runs.run_folder import RunFolder
-from gdframe.sweeps.executing.plan import Datasets
+from gdframe.sweeps.executing.datasets import Datasets
 
 
 @pytest.fixture
@@ -20,9 +21,9 @@ def loads(monkeypatch):
     """Collect the devices on which data are loaded."""
     devices, load = [], gd.data.Source.load
 
-    def counted(self, *, dtype, device):
+    def counted(self, *, device, **settings):
         devices.append(device)
-        return load(self, dtype=dtype, device=device)
+        return load(self, device=device, **settings)
 
     monkeypatch.setattr(gd.data.Source, "load", counted)
     return devices

@@ -24,8 +24,8 @@ from gdframe.runs.result_table import table
 from gdframe.stopping import Status
 from gdframe.sweeps.comparing.records import settings
 from gdframe.sweeps.executing.class_memory import ClassMemory
+from gdframe.sweeps.executing.datasets import Datasets
 from gdframe.sweeps.executing.job import Job, write_folders
-from gdframe.sweeps.executing.plan import Datasets
 from gdframe.sweeps.executing.sweep_progress import SweepProgress
 from gdframe.sweeps.executing.write_pool import Writing
 from gdframe.sweeps.writing.mean_curves import Curves

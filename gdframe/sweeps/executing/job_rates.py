@@ -11,8 +11,8 @@ from gdframe.config.validation import check
 from gdframe.diagnostics.learning_rate import AUTO, FALLBACK
 from gdframe.errors import UserError
 from gdframe.sweeps.executing.class_memory import ClassMemory
+from gdframe.sweeps.executing.datasets import Datasets
 from gdframe.sweeps.executing.job import Job
-from gdframe.sweeps.executing.plan import Datasets
 
 
 def with_rates(jobs: Sequence[Job], datasets: Datasets, memory: ClassMemory) -> list[Job]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gdframe.config.build import load_data, needs_no_data
 from gdframe.config.observers import OBSERVER_KEYS, check_observer_settings
 from gdframe.config.prepare import prepare
 from gdframe.config.validation import check
-from gdframe.data.dataset import Dataset
 from gdframe.engines.auto import build_engine
 from gdframe.engines.component_difference import first_difference
 from gdframe.engines.structure import difference
@@ -20,6 +18,7 @@ from gdframe.runs.checkpoint_file import Capture
 from gdframe.runs.start_anew import refuse_start_anew
 from gdframe.sweeps.comparing.sweep_metric import check_measured
 from gdframe.sweeps.executing.class_memory import ClassMemory
+from gdframe.sweeps.executing.datasets import Datasets
 from gdframe.sweeps.executing.job import Job, check_readable
 from gdframe.training.run_spec import RunSpec
 
@@ -28,33 +27,6 @@ MOST_FILES = 512
 
 MEMORY_SHARE, MOST_MEMORY = 0.25, 1 << 40
 """Share of the free memory that a run group may take, and most bytes that count as free."""
-
-MOST_DATASETS = 4
-"""Most datasets in memory."""
-
-
-class Datasets:
-    """Loads datasets, and caches the most recently used."""
-
-    def __init__(self) -> None:
-        self._cache: dict[str, Dataset] = {}
-
-    def load(self, config: Mapping[str, Any]) -> Dataset:
-        """Return the data that a config names, on the CPU."""
-        key = self.key(config)
-        dataset = self._cache.pop(key, None)
-        if dataset is None:
-            dataset = load_data(config)
-            while len(self._cache) >= MOST_DATASETS:
-                del self._cache[next(iter(self._cache))]
-        self._cache[key] = dataset  # moves it to the end
-        return dataset
-
-    @staticmethod
-    def key(config: Mapping[str, Any]) -> str:
-        """Return the settings that identify the data of a config."""
-        data = None if needs_no_data(config) else config["data"]
-        return repr((data, config["dtype"]))
 
 
 @dataclass

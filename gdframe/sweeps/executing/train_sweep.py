@@ -16,6 +16,7 @@ from gdframe.interrupt import interruptible
 from gdframe.runs.sweep_folder import SweepFolder, job_number
 from gdframe.sweeps.comparing.sweep_metric import check_metric
 from gdframe.sweeps.executing.class_memory import ClassMemory
+from gdframe.sweeps.executing.datasets import Datasets
 from gdframe.sweeps.executing.execute import Execution
 from gdframe.sweeps.executing.job import (
     Job,
@@ -28,7 +29,7 @@ from gdframe.sweeps.executing.job import (
     write_jobs,
 )
 from gdframe.sweeps.executing.job_rates import with_rates
-from gdframe.sweeps.executing.plan import Datasets, plan, starting_point
+from gdframe.sweeps.executing.plan import plan, starting_point
 from gdframe.sweeps.executing.sweep_progress import SweepProgress
 from gdframe.sweeps.writing.mean_curves import Curves
 

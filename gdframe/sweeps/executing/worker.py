@@ -20,10 +20,11 @@ from gdframe.interrupt import interruptible
 from gdframe.runs.sweep_folder import SweepFolder
 from gdframe.stopping import Status
 from gdframe.sweeps.executing.class_memory import ClassMemory
+from gdframe.sweeps.executing.datasets import Datasets
 from gdframe.sweeps.executing.execute import Execution
 from gdframe.sweeps.executing.job import Job, read_jobs, whole_results, write_jobs
 from gdframe.sweeps.executing.job_rates import with_rates
-from gdframe.sweeps.executing.plan import Datasets, plan
+from gdframe.sweeps.executing.plan import plan
 from gdframe.sweeps.executing.sweep_progress import SweepProgress
 from gdframe.sweeps.executing.train_sweep import SweepOutcome, allow_files
 from gdframe.sweeps.writing.mean_curves import Curves
