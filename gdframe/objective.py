@@ -348,3 +348,16 @@ class FunctionalObjective:
         slopes = grad(self.__call__, has_aux=True)
         gradient, loss = slopes(dict(parameters), features, targets, strengths)
         return gradient, loss.detach()
+
+    def gradient_of_one(
+        self, parameters: Mapping[str, Tensor], features: Tensor, targets: Tensor
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Return what ``gradient`` does, outside of transforms of ``torch.func``.
+
+        These import PyTorch's compiler, which takes a second.
+        """
+        with torch.enable_grad():
+            leaves = {name: p.detach().requires_grad_() for name, p in parameters.items()}
+            value, loss = self(leaves, features, targets)
+            slopes = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
+        return dict(zip(leaves, slopes, strict=True)), loss.detach()

@@ -9,10 +9,7 @@ file calls it.
 from __future__ import annotations
 
 import importlib.util
-import types
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from itertools import count
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,10 +18,11 @@ from torch import Tensor
 from gdframe.data.dataset import Dataset
 from gdframe.data.rows import Rows
 from gdframe.engines.base import CannotExecute, Engine, Estimate, Part, Problem, Trace
+from gdframe.engines.compiled_loop import CompiledLoop
 from gdframe.engines.compiled_step import Step
 from gdframe.engines.eager import Eager
-from gdframe.engines.inductor import cloned, compiler, compiling, options, selected
-from gdframe.engines.inexact import InexactOperationError, RefuseInexact
+from gdframe.engines.inductor import cloned, compiler, selected
+from gdframe.engines.inexact import InexactOperationError
 from gdframe.engines.probe import why_not_functional
 from gdframe.engines.pure_rule import why_rule_not_pure
 from gdframe.engines.row_order import depends_on_seed, row_order
@@ -32,7 +30,12 @@ from gdframe.engines.rule_check import check_together
 from gdframe.engines.stack import Stack
 from gdframe.engines.structure import why_not_together, why_step_not_update
 from gdframe.engines.together import evaluate_together
-from gdframe.engines.verification import check_evaluations, check_steps, runs_to_check
+from gdframe.engines.verification import (
+    DifferenceError,
+    check_evaluations,
+    check_steps,
+    runs_to_check,
+)
 from gdframe.errors import first_line
 from gdframe.loaders.base import Loader
 from gdframe.objective import Evaluation
@@ -47,8 +50,6 @@ UNROLLED, FEW_PRODUCTS = 4, 1 << 18
 
 SAMPLE = 32
 """Number of rows on which an evaluation is compared with the plain loop's."""
-
-_number = count()
 
 
 @ENGINES.register("compiled")
@@ -79,16 +80,7 @@ class Compiled(Engine):
             run.objective.model.train()
         self._step = Step(self._stack, shared=self._shared)
         self._step.check(self._sample())
-        try:
-            self._try_step()
-            with warnings.catch_warnings(), compiling():
-                warnings.simplefilter("ignore")  # PyTorch warns about its own prototypes
-                self._compiled_loop = self._compile()
-        except InexactOperationError as error:
-            raise CannotExecute(self, f"a step uses {error}") from error
-        except Exception as error:  # tracing and compiling may raise anything
-            text = first_line(error)
-            raise CannotExecute(self, f"PyTorch does not compile it ({text})") from error
+        self._loop = self._build_loop()
 
     @classmethod
     def why_not(cls, runs: Sequence[Problem], data: Dataset, loader: Loader) -> str | None:
@@ -125,27 +117,49 @@ class Compiled(Engine):
         """Return a description of the steps and why they are fast."""
         return f"{super().describe(loader)} of a functional module, compiled"
 
-    def _try_step(self) -> None:
-        """Execute a step without compiling it, so that unsupported operations fail early."""
-        order = self._order(0)[..., : self.loader.batch_size]
-        rows = self._part("train")
-        rate = torch.ones(len(self.runs), dtype=torch.float64, device=rows.targets.device)
-        with torch.no_grad(), RefuseInexact():  # type: ignore[no-untyped-call]
-            params, state = cloned(self._stack.carried())
-            self._step(
-                params, state, self._stack.varying, rate[0] if self._is_single else rate,
-                rows.features[order], rows.targets[order],
-            )  # fmt: skip
+    def _build_loop(self) -> CompiledLoop:
+        """Return the loop over full batches; all lengths of two and more share their code.
+
+        Raises:
+            CannotExecute: PyTorch cannot trace or compile a step, or computes it otherwise.
+        """
+        inputs, _ = self._inputs(0, 0, min(2 * self._unrolled, self._full_steps))
+        rows = 2 if self._picks_rows else 0
+        try:
+            return CompiledLoop(
+                self._pass, self._stack.carried(), inputs, self._constants, rows=rows
+            )
+        except InexactOperationError as error:
+            raise CannotExecute(self, f"a step uses {error}") from error
+        except Exception as error:  # tracing and compiling may raise anything
+            text = first_line(error)
+            raise CannotExecute(self, f"PyTorch does not compile it ({text})") from error
 
     def copy_from_modules(self) -> None:
         """Copy parameters and states from modules and optimizers."""
-        self._step.read_strengths()
+        if self._step.read_strengths():
+            self._loop = self._build_loop()
         self._stack.check_settings()
         self._stack.copy_from_modules()
 
     def verify(self) -> None:
         """Compare compiled steps, and an epoch's last smaller batch, with the plain loop."""
         check_together(self._stack, self.clock)
+        try:
+            self._check_steps()
+        except DifferenceError:  # perhaps of the code that an earlier process compiled
+            self.copy_from_modules()
+            if not self._loop.compile_again():
+                raise
+            self._check_steps()
+        if not self._is_single:
+            sample = self._sample()
+            check_evaluations(
+                self, sample, lambda runs: [*map(self._together(sample).__getitem__, runs)]
+            )
+            self._together(sample, gradient=False)  # validation rows must not fail later
+
+    def _check_steps(self) -> None:
         rows, size = self._part("train"), self.loader.batch_size
         spans = [(0, min(2, self._full_steps)), (self._full_steps, self.loader.steps_per_epoch)]
         for run in runs_to_check(len(self.runs)):
@@ -160,51 +174,34 @@ class Compiled(Engine):
                     return trace.loss[run].tolist(), trace.gradient_norm[run].tolist()
 
                 check_steps(self, run, batches, rates, execute)
-        if not self._is_single:
-            sample = self._sample()
-            check_evaluations(
-                self, sample, lambda runs: [*map(self._together(sample).__getitem__, runs)]
-            )
-            self._together(sample, gradient=False)  # validation rows must not fail later
 
     @property
     def _is_single(self) -> bool:
         """Return whether the group has one run only; its tensors then have no axis of runs."""
         return len(self.runs) == 1
 
-    def _compile(self) -> Callable[..., Any]:
-        """Return the compiled loop over steps of full batches; a pass has one step or more."""
-        from torch._higher_order_ops import scan
+    @property
+    def _constants(self) -> tuple[Any, ...]:
+        """What all steps of a loop see: numbers of the rule and the penalty, and the rows."""
+        rows = self._part("train")
+        return self._stack.varying, self._step.strengths, rows.features, rows.targets
 
-        def loop(
-            carried: Any, varying: dict[str, Tensor], inputs: tuple[Tensor, ...],
-            features: Tensor, targets: Tensor,
-        ) -> Any:  # fmt: skip
-            def steps(carried: Any, inputs: tuple[Tensor, ...]) -> Any:
-                index, rate, *active = inputs
-                losses, norms = [], []
-                for k in range(self._unrolled):
-                    x, y = features, targets
-                    if self._picks_rows:
-                        x, y = features[index[k]], targets[index[k]]
-                    params, state = carried
-                    *after, loss, norm = self._step(params, state, varying, rate[k], x, y)
-                    carried = selected(active[0][k], after, carried) if active else after
-                    losses.append(loss)
-                    norms.append(norm)
-                return cloned(carried), (torch.stack(losses), torch.stack(norms))
-
-            return scan(steps, cloned(carried), inputs)
-
-        # PyTorch limits how often one code object is compiled, so each engine has its own
-        name = f"gdframe_steps_{next(_number)}"
-        copy = types.FunctionType(
-            loop.__code__.replace(co_name=name), loop.__globals__, name, None, loop.__closure__
-        )
-        compiled = torch.compile(copy, fullgraph=True, options=options())
-        # all lengths of two and more share one compilation; length one has another
-        self._run(compiled, *self._inputs(0, 0, min(2, self._full_steps)))
-        return compiled
+    def _pass(
+        self, carried: Any, inputs: tuple[Tensor, ...], constants: tuple[Any, ...]
+    ) -> tuple[Any, tuple[Tensor, Tensor]]:
+        """Execute the steps of a pass; return parameters with state, and losses and norms."""
+        (index, rate, *active), (varying, strengths, features, targets) = inputs, constants
+        losses, norms = [], []
+        for k in range(self._unrolled):
+            x, y = features, targets
+            if self._picks_rows:
+                x, y = features[index[k]], targets[index[k]]
+            params, state = carried
+            *after, loss, norm = self._step(params, state, (varying, strengths), rate[k], x, y)
+            carried = selected(active[0][k], after, carried) if active else after
+            losses.append(loss)
+            norms.append(norm)
+        return cloned(carried), (torch.stack(losses), torch.stack(norms))
 
     def _inputs(
         self, epoch: int, offset: int, steps: int, rates: Tensor | None = None
@@ -242,19 +239,6 @@ class Compiled(Engine):
         active[span] = True
         return (*inputs, active.reshape(passes, steps_per_pass)), span
 
-    def _run(
-        self, loop: Callable[..., Any], inputs: tuple[Tensor, ...], span: slice
-    ) -> tuple[Any, list[Tensor]]:
-        """Return parameters with state after the loop, and losses and norms (steps, runs)."""
-        rows = self._part("train")
-        for tensor in inputs:
-            torch._dynamo.maybe_mark_dynamic(tensor, 0)
-        with torch.no_grad():
-            carried, traces = loop(
-                self._stack.carried(), self._stack.varying, inputs, rows.features, rows.targets
-            )
-        return carried, [trace.reshape(-1, len(self.runs))[span] for trace in traces]
-
     def advance(self, first: int, last: int) -> Trace:
         """Execute full batches by the compiled loop, an epoch's smaller last batch by one step."""
         epoch = first // self.clock.steps_per_epoch
@@ -264,10 +248,10 @@ class Compiled(Engine):
         whole = max(0, min(last - first, self._full_steps - offset))
         traces = []
         if whole:
-            inputs = self._inputs(epoch, offset, whole, rates[:whole])
-            carried, trace = self._run(self._compiled_loop, *inputs)
+            inputs, span = self._inputs(epoch, offset, whole, rates[:whole])
+            carried, trace = self._loop(self._stack.carried(), inputs, self._constants)
             self._stack.store(*carried)
-            traces.append(trace)
+            traces.append([values.reshape(-1, len(self.runs))[span] for values in trace])
         if whole < last - first:
             traces.append(self._last_step(epoch, rates[-1]))
         losses, norms = (torch.cat(values).T.cpu().numpy() for values in zip(*traces, strict=True))
@@ -279,7 +263,7 @@ class Compiled(Engine):
         rows = self._part("train")
         with torch.no_grad():
             params, state, loss, norm = self._step(
-                *self._stack.carried(), self._stack.varying, rate[0] if self._is_single else rate,
+                *self._stack.carried(), self._constants[:2], rate[0] if self._is_single else rate,
                 rows.features[order], rows.targets[order],
             )  # fmt: skip
             self._stack.store(params, state)

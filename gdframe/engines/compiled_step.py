@@ -37,7 +37,10 @@ class Step:
         objective = stack.runs[0].objective
         model = narrowed(objective.model)
         self._objective = FunctionalObjective(objective, stack.names, model=model)
+        self._numbers: dict[str, float] = {}
         self.read_strengths()
+        # Dynamo, which compiles for a GPU, does not trace through backward
+        self._is_alone = len(stack.runs) == 1 and stack.params[0].device.type == "cpu"
         # a rule may compute in place, and the arguments of a step are needed after it
         self._copies = not is_built_in(stack.rule)
 
@@ -52,26 +55,33 @@ class Step:
                 strengths = {name: values[index] for name, values in self.strengths.items()}
                 check_functional(run, rows, strengths)
 
-    def read_strengths(self) -> None:
-        """Take the numbers of the runs' penalties as they are now."""
+    def read_strengths(self) -> bool:
+        """Read the numbers of the runs' penalties; return whether those in the code changed."""
+        penalty = self._stack.runs[0].objective.penalty
+        before, self._numbers = self._numbers, {} if penalty is None else numbers_of(penalty)
         self._objective.penalty, self.strengths = _penalty(self._stack.runs)
+        return len(self._stack.runs) == 1 and before != self._numbers
 
     def __call__(
         self,
         params: list[Tensor],
         state: dict[str, list[Tensor]],
-        varying: dict[str, Tensor],
+        numbers: tuple[dict[str, Tensor], dict[str, Tensor]],
         rate: Tensor,
         features: Tensor,
         targets: Tensor,
     ) -> tuple[list[Tensor], dict[str, list[Tensor]], Tensor, Tensor]:
-        """Execute one step of all runs; features (batch, ...) are shared or (runs, batch, ...)."""
+        """Execute one step of all runs; features (batch, ...) are shared or (runs, batch, ...).
+
+        ``numbers`` are those of the rule and of the penalty that differ, (runs,) each.
+        """
+        varying, strengths = numbers
         if len(self._stack.runs) == 1:  # whose tensors have no axis of runs
             return self._step_of_one_run(params, state, {"lr": rate}, {}, features, targets)
         rates = {**varying, "lr": rate}
         rows = None if self._shared else 0
         every = torch.vmap(self._step_of_one_run, in_dims=(0, 0, 0, 0, rows, rows))
-        results: tuple[Any, ...] = every(params, state, rates, self.strengths, features, targets)
+        results: tuple[Any, ...] = every(params, state, rates, strengths, features, targets)
         return results
 
     def _step_of_one_run(
@@ -85,7 +95,10 @@ class Step:
     ) -> tuple[list[Tensor], dict[str, list[Tensor]], Tensor, Tensor]:
         """Execute one step of one run; return parameters, state, loss and gradient norm."""
         named = dict(zip(self._stack.names, params, strict=True))
-        gradient, loss = self._objective.gradient(named, features, targets, strengths)
+        if self._is_alone:
+            gradient, loss = self._objective.gradient_of_one(named, features, targets)
+        else:
+            gradient, loss = self._objective.gradient(named, features, targets, strengths)
         grads = list(gradient.values())
         norm = reduce(torch.add, [(g * g).sum() for g in grads]).sqrt()
         if self._copies:

@@ -15,22 +15,36 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
+from gdframe.engines.onednn import is_faster
 from gdframe.runs.files import cache_folder
 
 log = logging.getLogger("gdframe")
 
 OPTIONS: dict[str, Any] = {
-    "cpp_wrapper": True,
     # it takes 0 * x for 0 where x is not finite, and a run would not diverge
     "joint_graph_constant_folding": False,
+}
+"""Options of Inductor: PyTorch's results."""
+
+OF_FILES: dict[str, Any] = {
+    # headers and facts for debuggers take longer to compile than the loop
+    "aot_inductor.precompile_headers": False,
+    "aot_inductor.enable_line_tables": False,
+    "aot_inductor.enable_frame_pointer": False,
+    # PyTorch else tries each kind of vector instruction in a process of its own
+    "cpp.vec_isa_ok": True,
+}
+"""Options for code that is compiled into a file."""
+
+OF_PROCESSES: dict[str, Any] = {
+    "cpp_wrapper": True,
     # PyTorch caches compiled code only for operations that it marks as dependent on their graph
     # alone; its loops are such operations, but are not marked yet
     "unsafe_marked_cacheable_functions": dict.fromkeys(
         ("torch.ops.higher_order.scan", "torch.ops.higher_order.while_loop"), torch.__version__
     ),
 }
-"""Options of Inductor: no Python between steps, PyTorch's results, and a cache on disk."""
-
+"""Options for code that is compiled into the process: no Python between steps, and a cache."""
 
 PATIENCE = 5.0
 """Seconds of compiling after which the user is told."""
@@ -38,19 +52,25 @@ PATIENCE = 5.0
 _temporary: list[tempfile.TemporaryDirectory[str]] = []
 
 
-def options() -> dict[str, Any]:
-    """Return the options for Inductor; its cache moves to gdframe's, unless the user named one.
+def options(*, to_file: bool) -> dict[str, Any]:
+    """Return the options for Inductor.
 
-    PyTorch keeps it in the folder for temporary files, where others can put code in advance.
+    Args:
+        to_file: whether it compiles into a file. Else its cache moves to gdframe's, unless the user
+            named one: PyTorch keeps it in the folder for temporary files, where others can put code
+            in advance.
     """
+    from gdframe.engines.onednn_pass import OneDNN  # which imports Inductor
+
+    chosen = OPTIONS | ({"post_grad_custom_post_pass": OneDNN()} if is_faster() else {})
+    if to_file:
+        return chosen | OF_FILES
     if "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
         folder = cache_folder("inductor")
         if folder is None:
             _temporary.append(tempfile.TemporaryDirectory(prefix="gdframe-"))
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder or _temporary[-1].name)
-    from gdframe.engines.onednn_pass import OneDNN, is_faster  # these import Inductor
-
-    return OPTIONS | ({"post_grad_custom_post_pass": OneDNN()} if is_faster() else {})
+    return chosen | OF_PROCESSES
 
 
 @contextmanager

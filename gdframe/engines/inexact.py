@@ -46,6 +46,11 @@ class RefuseInexact(TorchDispatchMode):  # type: ignore[no-untyped-call]
         InexactOperationError: names the operation.
     """
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Keep PyTorch from importing its compiler, which takes a second and is not used here."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)

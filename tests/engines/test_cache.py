@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -80,37 +81,89 @@ def test_damaged_code_is_made_anew(tmp_path):
 
 COMPILED = """
 import sys
+import torch
 import gdframe as gd
-from torch._dynamo.utils import counters
 data = gd.Regression(rows=30, features=3, validation=0.0).load()
+penalty = gd.L2(strength={strength})
 objectives = []
 for engine in ("eager", "compiled"):
     model = gd.MLP(3, hidden=[4], activation={activation!r})
     gd.initialize(model, gd.Kaiming(), seed=0)
     rule = gd.Momentum(model.parameters(), 0.01, beta={beta})
     trainer = gd.Trainer(model, gd.MSE(), rule, gd.MiniBatch(30, 5), data, epochs=3, engine=engine,
-                         penalty=gd.L2(strength={strength}))
+                         penalty=penalty)
     objectives.append(trainer.fit().objective)
 eager, compiled = objectives
 assert abs(eager - compiled) < 1e-5 * eager, objectives
-print(counters["aot_autograd"]["autograd_cache_hit"])
+print(compiled, "torch._dynamo" in sys.modules)
 """
+PLAIN = {"activation": "tanh", "beta": 0.9, "strength": 0.1}
+
+
+def compiled(cache, **changes) -> tuple[float, bool]:
+    """Return the objective of a run in a new process, and whether it imported the compiler."""
+    environment = {**os.environ, "GDFRAME_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
+    code = COMPILED.format(**{**PLAIN, **changes})
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    objective, imported = done.stdout.split()
+    return float(objective), imported == "True"
 
 
 @pytest.mark.slow
-def test_code_compiled_by_inductor_is_reused_if_nothing_differs(tmp_path):
-    environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
-    plain = {"activation": "tanh", "beta": 0.9, "strength": 0.1}
+def test_a_compiled_loop_is_loaded_again_if_nothing_differs(tmp_path):
+    first, is_compiled = compiled(tmp_path)
+    assert is_compiled
+    assert compiled(tmp_path) == (first, False)
     changes = [{"activation": "relu"}, {"beta": 0.5}, {"strength": 0.2}]
-    hits = []
-    for settings in (plain, *({**plain, **change} for change in changes), plain):
-        code = COMPILED.format(**settings)
-        done = subprocess.run(
-            [sys.executable, "-c", code], env=environment, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
-        hits.append(int(done.stdout))
-    assert hits == [0, 0, 0, 0, 1]
+    others = {compiled(tmp_path, **change) for change in changes}
+    assert len(others) == 3
+    assert all(is_compiled for _, is_compiled in others)
+    assert compiled(tmp_path) == (first, False)
+    assert len([*(tmp_path / "loops").iterdir()]) == 4
+
+
+@pytest.mark.slow
+def test_a_damaged_loop_is_compiled_again(tmp_path):
+    first, _ = compiled(tmp_path)
+    (package,) = (tmp_path / "loops").iterdir()
+    whole = package.read_bytes()
+    for content in (b"", whole[:100], whole[: len(whole) // 2], b"not a package"):
+        package.write_bytes(content)
+        assert compiled(tmp_path) == (first, True)
+    assert compiled(tmp_path) == (first, False)
+
+
+@pytest.mark.slow
+def test_a_loop_that_computes_something_else_is_compiled_again(tmp_path):
+    """A file under another one's name stands for whatever its name does not tell."""
+    other, _ = compiled(tmp_path, beta=0.5)
+    (wrong,) = (tmp_path / "loops").iterdir()
+    content = wrong.read_bytes()
+    first, _ = compiled(tmp_path)
+    (right,) = set((tmp_path / "loops").iterdir()) - {wrong}
+    right.write_bytes(content)
+    assert other != first
+    assert compiled(tmp_path) == (first, True)
+    assert right.read_bytes() != content
+
+
+@pytest.mark.slow
+def test_two_processes_compile_at_once(tmp_path):
+    with ThreadPoolExecutor(2) as threads:
+        ends = list(threads.map(lambda _: compiled(tmp_path), range(2)))
+    assert ends[0] == ends[1]
+    assert compiled(tmp_path) == (ends[0][0], False)
+
+
+@pytest.mark.slow
+def test_a_cache_that_cannot_be_written_costs_a_compilation(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    first, is_compiled = compiled(tmp_path / "file" / "below")
+    assert is_compiled
+    assert compiled(tmp_path / "free") == (first, True)
 
 
 @pytest.mark.slow

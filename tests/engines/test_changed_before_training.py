@@ -90,7 +90,9 @@ def test_a_state_of_another_buffer_is_refused_by_its_name(first, second):
         torch.testing.assert_close(again.state(0)[name], value, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("engine", ["linear", "gram"])
+@pytest.mark.parametrize(
+    "engine", ["linear", "gram", pytest.param("compiled", marks=pytest.mark.slow)]
+)
 def test_a_run_uses_the_strength_that_its_penalty_has_at_the_start(engine):
     ends = []
     for name in ("eager", engine):

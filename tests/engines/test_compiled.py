@@ -12,7 +12,7 @@ from thinned import thinned
 from torch import nn
 
 import gdframe as gd
-from gdframe.engines import inductor, onednn_pass
+from gdframe.engines import inductor, loop_package, onednn_pass
 from gdframe.engines.narrow import Narrow, narrowed
 
 
@@ -95,7 +95,8 @@ def test_steps_are_the_same_however_an_epoch_is_cut(runs):
 @pytest.mark.slow
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="PyTorch has no oneDNN")
 def test_large_products_by_onednn_equal_the_eager_loop(monkeypatch):
-    monkeypatch.setattr(onednn_pass, "is_faster", lambda: True)
+    monkeypatch.setattr(inductor, "is_faster", lambda: True)
+    monkeypatch.setattr(loop_package, "cache_folder", lambda name: None)
     called = []
     replaced = onednn_pass.OneDNN.__call__
 
@@ -106,7 +107,6 @@ def test_large_products_by_onednn_equal_the_eager_loop(monkeypatch):
         called.append(after - before)
 
     monkeypatch.setattr(onednn_pass.OneDNN, "__call__", counting)
-    monkeypatch.setattr(onednn_pass.OneDNN, "uuid", lambda self: None)  # compiled anew
     data = gd.Classification(rows=300, features=200, classes=3, validation=0.0).load()
     loader = gd.MiniBatch(data.rows, batch_size=100)
     ends = []
