@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad
+from torch.func import functional_call
 
 from gdframe.data.dataset import Dataset
 from gdframe.data.rows import Rows
@@ -336,28 +336,3 @@ class FunctionalObjective:
         """Return the objective and the mean loss at parameters, 0-d tensors."""
         loss = self.mean_loss(self.outputs(parameters, features), targets)
         return loss + self.penalty_at(parameters, strengths) if self._penalized else loss, loss
-
-    def gradient(
-        self,
-        parameters: Mapping[str, Tensor],
-        features: Tensor,
-        targets: Tensor,
-        strengths: Mapping[str, Tensor] | None = None,
-    ) -> tuple[dict[str, Tensor], Tensor]:
-        """Return the objective's gradient by parameter, and the mean loss, at parameters."""
-        slopes = grad(self.__call__, has_aux=True)
-        gradient, loss = slopes(dict(parameters), features, targets, strengths)
-        return gradient, loss.detach()
-
-    def gradient_of_one(
-        self, parameters: Mapping[str, Tensor], features: Tensor, targets: Tensor
-    ) -> tuple[dict[str, Tensor], Tensor]:
-        """Return what ``gradient`` does, outside of transforms of ``torch.func``.
-
-        These import PyTorch's compiler, which takes a second.
-        """
-        with torch.enable_grad():
-            leaves = {name: p.detach().requires_grad_() for name, p in parameters.items()}
-            value, loss = self(leaves, features, targets)
-            slopes = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
-        return dict(zip(leaves, slopes, strict=True)), loss.detach()

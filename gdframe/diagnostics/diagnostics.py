@@ -21,7 +21,7 @@ from gdframe.diagnostics.descent_sentences import (
     why_not_further,
 )
 from gdframe.diagnostics.fit_sentences import fit_sentences, no_finite_minimum, poor_predictions
-from gdframe.diagnostics.least_squares import LeastSquares, least_squares
+from gdframe.diagnostics.least_squares import LeastSquares, least_squares, point_of
 from gdframe.diagnostics.linear_rule import LinearRule
 from gdframe.diagnostics.nearness import NEAR, Nearness, nearness
 from gdframe.diagnostics.point import kind_of_point
@@ -242,13 +242,11 @@ class Diagnostics(Diagnosis):
         if not is_exact or self._rule is None or near.minimum is None:
             return None
         assert self.quadratic is not None
-        parts = [value.double().cpu().numpy() for value in parameters.values()]
-        point = np.column_stack([parts[0], *(part[:, None] for part in parts[1:])])
         factors = self._rule.radii(self.quadratic.eigenvalues) ** 2
         is_float32 = next(iter(parameters.values())).dtype == torch.float32
         solution = self.quadratic.solution.astype(np.float32 if is_float32 else np.float64)
         return self.quadratic.epochs_to_go(
-            point, factors, self.tolerance, NEAR * near.minimum.scale / self._unit,
+            point_of(parameters), factors, self.tolerance, NEAR * near.minimum.scale / self._unit,
             np.spacing(np.abs(solution)),
         )  # fmt: skip
 

@@ -7,6 +7,7 @@ The objective is ``SSE(w) / terms + strength * |w|^2``, so its Hessian is consta
 from __future__ import annotations
 
 import weakref
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -90,6 +91,11 @@ class LeastSquares:
         """Largest over smallest positive eigenvalue."""
         values = self.positive_eigenvalues
         return float(values[-1] / values[0]) if len(values) else 1.0
+
+    def gap(self, parameters: Mapping[str, Tensor]) -> float:
+        """Return how far the objective at parameters is above its minimum."""
+        distances = (point_of(parameters) - self.solution) @ self.vectors
+        return float(((distances**2).sum(axis=0) * self.eigenvalues).sum() / 2)
 
     def noisy_limit(self, rule: LinearRule, batch_size: int) -> float | None:
         """Return the learning rate up to which a rule's error stays bounded in mean square.
@@ -182,6 +188,12 @@ class LeastSquares:
     @cached_property
     def _limits(self) -> dict[Any, float | None]:
         return {}
+
+
+def point_of(parameters: Mapping[str, Tensor]) -> Array:
+    """Return the parameters of a linear model as one array (outputs, columns), its bias last."""
+    parts = [value.detach().double().cpu().numpy() for value in parameters.values()]
+    return np.column_stack([parts[0], *(part[:, None] for part in parts[1:])])
 
 
 def least_squares(objective: Objective, data: Dataset) -> LeastSquares | None:

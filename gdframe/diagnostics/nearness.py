@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from gdframe.data.dataset import Dataset
+from gdframe.diagnostics.least_squares import least_squares
 from gdframe.diagnostics.minimum import Minimum, baseline_loss, flat, minimum_of
 from gdframe.diagnostics.newton import Local
 from gdframe.diagnostics.typed_objective import is_same_in_double
@@ -81,8 +82,12 @@ def nearness(
         return UNKNOWN
     minimum = minimum_of(objective, data)
     if minimum is not None:
-        minimum = minimum.times(objective_unit(objective.loss, data))
-        gap = _exact_objective(objective, data, row, parameters) - minimum.value
+        unit = objective_unit(objective.loss, data)
+        minimum = minimum.times(unit)
+        if (quadratic := least_squares(objective, data)) is not None:
+            gap = unit * quadratic.gap(parameters)
+        else:
+            gap = _exact_objective(objective, data, row, parameters) - minimum.value
         return Nearness(gap, minimum.scale, gap <= NEAR * minimum.scale, minimum)
     if objective.penalized and objective.penalty.kinked:
         return UNKNOWN

@@ -12,13 +12,17 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
-from gdframe.engines.executed_operations import ExecutedOperations
+from gdframe.engines.executed_operations import ExecutedOperations, ShowOperations
 from gdframe.engines.inductor import cloned, compiling, options
+from gdframe.engines.inexact import InexactOperationError
 from gdframe.engines.loop_package import LoopPackage, Pass
 
 Function = Callable[[Any, Any, Any], tuple[Any, tuple[Tensor, ...]]]
 """Takes what a loop carries, inputs and constants, nested tensors; returns what is carried after,
 and results."""
+
+NOISE = 0.1
+"""Deviation of other values, relative to one plus the value."""
 
 _number = count()
 
@@ -48,14 +52,17 @@ class CompiledLoop:
         varying = [False] * sizes[0] + [len(inputs[0]) > 1] * sizes[1]
         varying += [False] * (sizes[2] - rows) + [True] * rows
         flat = Pass(self._flat_pass, carried=sizes[0], inputs=sizes[1], varying=varying)
-        arguments = flat.arguments(tensors)
-        with torch.no_grad(), ExecutedOperations(arguments) as executed:
-            results = self._flat_pass(*arguments)
+        operations = self._operations(flat.arguments(tensors))
+        others = [_other_values(tensor, at) for at, tensor in enumerate(flat.arguments(tensors))]
+        if self._operations(others) != operations:
+            raise InexactOperationError(
+                "other operations for other values, which compiled code does not follow"
+            )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PyTorch warns about its own prototypes
             if tensors[0].device.type == "cpu":
                 contiguous = [tensor.contiguous() for tensor in tensors]
-                self._package = LoopPackage(flat, executed.text(results), contiguous)
+                self._package = LoopPackage(flat, operations, contiguous)
                 self._loop: Callable[..., Any] = self._from_package
             else:
                 with compiling():
@@ -75,6 +82,14 @@ class CompiledLoop:
         self._package.compile()
         return True
 
+    @torch.no_grad()
+    def _operations(self, arguments: list[Tensor]) -> str:
+        """Return the operations of a pass as text."""
+        with ShowOperations(), ExecutedOperations(arguments) as executed:
+            results = self._flat_pass(*arguments)
+        text: str = executed.text(results)
+        return text
+
     def _flat_pass(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         after, results = self._one_pass(*tree_unflatten(list(tensors), self._form))
         return (*tree_leaves(after), *results)
@@ -83,6 +98,15 @@ class CompiledLoop:
         results = self._package(tree_leaves(parts))
         after = tree_unflatten(results[: self._carried], self._carried_form)
         return after, results[self._carried :]
+
+
+def _other_values(tensor: Tensor, number: int) -> Tensor:
+    """Return a tensor with other values near those of a tensor; other types than floats stay."""
+    if not tensor.is_floating_point():
+        return tensor
+    random = torch.Generator().manual_seed(number)
+    noise = torch.randn(tensor.shape, generator=random, dtype=torch.float64)
+    return tensor + (NOISE * noise).to(tensor) * (1 + tensor.abs())
 
 
 def _compiled_in_process(one_pass: Function) -> Callable[..., Any]:

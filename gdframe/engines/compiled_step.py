@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.func import grad
 from torch.utils._pytree import tree_map
 
 from gdframe.data.rows import Rows
@@ -96,15 +97,29 @@ class Step:
         """Execute one step of one run; return parameters, state, loss and gradient norm."""
         named = dict(zip(self._stack.names, params, strict=True))
         if self._is_alone:
-            gradient, loss = self._objective.gradient_of_one(named, features, targets)
+            grads, loss = self._gradient_by_autograd(named, features, targets)
         else:
-            gradient, loss = self._objective.gradient(named, features, targets, strengths)
-        grads = list(gradient.values())
+            slopes = grad(self._objective.__call__, has_aux=True)
+            gradient, loss = slopes(named, features, targets, strengths)
+            grads, loss = list(gradient.values()), loss.detach()
         norm = reduce(torch.add, [(g * g).sum() for g in grads]).sqrt()
         if self._copies:
             params, state = tree_map(torch.clone, (params, state))
         params, state = self._stack.one_run(params, grads, state, varying)
         return params, state, loss, norm
+
+    def _gradient_by_autograd(
+        self, named: dict[str, Tensor], features: Tensor, targets: Tensor
+    ) -> tuple[list[Tensor], Tensor]:
+        """Return the gradient of the objective, and the loss, without ``torch.func``.
+
+        The latter imports PyTorch's compiler, which takes a second.
+        """
+        with torch.enable_grad():
+            leaves = {name: p.detach().requires_grad_() for name, p in named.items()}
+            value, loss = self._objective(leaves, features, targets)
+            grads = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
+        return list(grads), loss.detach()
 
 
 def _penalty(runs: Sequence[Problem]) -> tuple[Any, dict[str, Tensor]]:

@@ -8,9 +8,29 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from gdframe.engines.inexact import RefuseInexact
+from gdframe.engines.inexact import InexactOperationError, RefuseInexact
+
+READING = ("numpy", "__array__", "tolist", "data_ptr", "untyped_storage", "storage", "__dlpack__")
+"""Methods of tensors that read values, or where they lie, without an operation of PyTorch."""
+
+
+class ShowOperations(TorchFunctionMode):
+    """Refuses what code does with tensors inside the context without an operation of PyTorch.
+
+    Raises:
+        InexactOperationError: code reads values, or sets the memory of a tensor.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = "data" if func == Tensor.data.__set__ else getattr(func, "__name__", "")  # type: ignore[attr-defined]
+        if name == "data" or name in READING:
+            raise InexactOperationError(
+                f"values or memory of a tensor ({name}), which compiled code does not follow"
+            )
+        return func(*args, **(kwargs or {}))
 
 
 class ExecutedOperations(RefuseInexact):  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Operations that PyTorch's compiler computes otherwise than PyTorch does.
+"""Operations that PyTorch's compiler computes otherwise than PyTorch does, or cannot follow.
 
 Near zero, its vector code for some functions rounds as if the result were near one. It computes
 ``a // b`` from the rounded ``a / b``. It skips the rounding to 16-bit types. PyTorch rounds the
@@ -36,7 +36,7 @@ INEXACT = {
 
 
 class InexactOperationError(Exception):
-    """A step uses an operation that is compiled otherwise; the message names it."""
+    """A step does what is compiled otherwise, or not followed; the message names it."""
 
 
 class RefuseInexact(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -53,6 +53,8 @@ class RefuseInexact(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if (reason := _why_not_followed(func, args)) is not None:
+            raise InexactOperationError(f"{reason}, which compiled code does not follow")
         result = func(*args, **kwargs)
         name = func.overloadpacket.__name__.removeprefix("_foreach_")
         what = _named(name.removesuffix("_").removesuffix("_backward"), (args, kwargs), result)
@@ -63,10 +65,19 @@ class RefuseInexact(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
 
+def _why_not_followed(func: Any, args: Any) -> str | None:
+    """Return what an operation gives Python, to decide by, that other values would change."""
+    if torch.Tag.data_dependent_output in func.tags:
+        return "a number of Python from a tensor (item, bool, min, max, alpha= or value=)"
+    if torch.Tag.dynamic_output_shape in func.tags:
+        indices = tree_leaves(args[1:]) if func.overloadpacket is torch.ops.aten.index else None
+        if indices is None or any(i.dtype in (torch.bool, torch.uint8) for i in indices):
+            return "a shape that depends on values (as of nonzero or of a boolean index)"
+    return None
+
+
 def _named(name: str, arguments: tuple[Any, Any], result: Any) -> str | None:
     """Return what an operation is called if it is compiled otherwise; else None."""
-    if name == "_local_scalar_dense":
-        return "a number or a decision of Python from a tensor (item, bool, min or max)"
     for value in tree_leaves(result):
         if isinstance(value, Tensor) and value.is_floating_point() and value.itemsize < 4:
             return f"numbers of {str(value.dtype).removeprefix('torch.')}"

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gdframe.engines.executed_operations import ShowOperations
 from gdframe.engines.inductor import compiling, options
 from gdframe.engines.onednn import is_faster, register_product
 from gdframe.engines.processor import processor_facts
@@ -144,7 +145,8 @@ def _compile(one_pass: Pass, tensors: Sequence[Tensor], path: Path) -> None:
     """Compile a loop into a file."""
     from torch.fx.experimental.proxy_tensor import make_fx  # this imports Dynamo and Inductor
 
-    traced = make_fx(one_pass.function)(*one_pass.arguments(tensors))
+    with ShowOperations():
+        traced = make_fx(one_pass.function)(*one_pass.arguments(tensors))
     shapes = [{0: torch.export.Dim.DYNAMIC} if varies else None for varies in one_pass.varying]
     exported = torch.export.export(
         _Loop(traced, one_pass.carried, one_pass.inputs),

@@ -94,7 +94,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return rewrite(self, like, *args, **kwargs)
         extra = {k: v for k, v in kwargs.items() if v is not None and k not in IGNORED}
         if name in ("add", "sub", "rsub") and "alpha" in extra:
-            extra = {}
+            del extra["alpha"]
             first, second, alpha = args[0], args[1], kwargs["alpha"]
             args = (first, self._combine("mul", like, (second, alpha)))
         if extra:

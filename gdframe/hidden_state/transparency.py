@@ -32,6 +32,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from gdframe.registry.origins import bears_another_name
+
 LIBRARIES = ("torch", "numpy", "gdframe", "scipy", "pandas", "sklearn", "pyarrow", "numba")
 """Packages whose functions and classes are not searched for state."""
 
@@ -112,7 +114,12 @@ def is_library(value: types.FunctionType | type | types.ModuleType) -> bool:
     """Return whether a function, class or module is of Python itself or of ``LIBRARIES``."""
     if isinstance(value, types.FunctionType):
         return _is_library_file(value.__code__.co_filename)
-    module = sys.modules.get(value.__module__) if isinstance(value, type) else value
+    if isinstance(value, type):
+        if bears_another_name(value):
+            return False
+        module = sys.modules.get(value.__module__)
+    else:
+        module = value
     file = getattr(module, "__file__", None)
     if file is not None:
         return _is_library_file(file)

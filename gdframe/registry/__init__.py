@@ -1,5 +1,6 @@
 """Registries of components by name, checks of their arguments, and plugins."""
 
+from gdframe.registry.origins import is_built_in, origin
 from gdframe.registry.registries import (
     DATASETS,
     ENGINES,
@@ -15,7 +16,7 @@ from gdframe.registry.registries import (
     SCHEDULES,
     STOPPING,
 )
-from gdframe.registry.registry import Registry, is_built_in, origin
+from gdframe.registry.registry import Registry
 
 __all__ = [
     "DATASETS",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 import importlib
-import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from gdframe.errors import UserError, reason_of, typed_as, unknown
+from gdframe.registry.origins import is_built_in, origin
 from gdframe.registry.raised import raised
 from gdframe.registry.signatures import Argument, arguments, check_arguments
 
@@ -201,23 +201,3 @@ def _file(component: Callable[..., Any]) -> str | None:
     """Return the file of a component, or None for a notebook cell."""
     module = sys.modules.get(component.__module__)
     return getattr(module, "__file__", None)
-
-
-def is_built_in(component: object) -> bool:
-    """Return whether a class, a function, or the class of an instance is part of gdframe.
-
-    Example:
-        >>> is_built_in(Registry("rule", package="gdframe")), is_built_in(dict)
-        (True, False)
-    """
-    return str(getattr(component, "__module__", None)).startswith("gdframe.")
-
-
-def origin(component: Callable[..., Any]) -> str:
-    """Return where a component is defined: ``gdframe.optimizers.adam`` or a file path."""
-    if is_built_in(component):
-        return component.__module__
-    try:
-        return f"{component.__module__} ({inspect.getfile(component)})"
-    except (TypeError, OSError):
-        return component.__module__

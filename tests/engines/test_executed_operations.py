@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import gdframe as gd
 from gdframe.engines.compiled import Compiled
-from gdframe.engines.executed_operations import ExecutedOperations
+from gdframe.engines.executed_operations import ExecutedOperations, ShowOperations
 from gdframe.engines.inexact import InexactOperationError
 
 
@@ -64,6 +65,29 @@ def test_types_and_layouts_of_results_are_told():
 def test_what_is_compiled_otherwise_is_refused():
     with pytest.raises(InexactOperationError, match="expm1"):
         text(lambda a: torch.expm1(a), draws()[0])
+
+
+@pytest.mark.parametrize("read", [
+    lambda x: x.numpy(), lambda x: np.asarray(x), lambda x: x.tolist(), lambda x: x.data_ptr(),
+    lambda x: x.untyped_storage(), lambda x: setattr(x, "data", x + 1), lambda x: max(x[0], x[1]),
+    lambda x: float(x[0]), lambda x: bool(x[0] > 0), lambda x: 1 if x[0] > 0 else 2,
+    lambda x: x[x > 0], lambda x: torch.nonzero(x), lambda x: torch.masked_select(x, x > 0),
+    lambda x: torch.equal(x, x), lambda x: torch.unique(x), lambda x: torch.allclose(x, x),
+    lambda x: torch.add(x, x, alpha=x[0]),
+])  # fmt: skip
+def test_code_that_could_decide_by_values_is_refused(read):
+    with ShowOperations(), pytest.raises(InexactOperationError, match="does not follow"):
+        text(read, torch.tensor([1.0, 2.0]))
+
+
+def test_data_are_the_tensor_itself():
+    def function(a, b):
+        a.data.mul_(2)
+        return a + b.data
+
+    with ShowOperations():
+        texts = [text(function, *draws(seed)) for seed in (0, 1)]
+    assert texts[0] == texts[1]
 
 
 class Scaled(nn.Module):
