@@ -11,7 +11,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-LIBRARIES = ("torch.", "functools", "contextlib")
+LIBRARIES = ("torch.", "numpy.", "functools", "contextlib")
 """Modules whose wrappers, such as ``torch.no_grad``, call what they wrap and do nothing else."""
 
 
