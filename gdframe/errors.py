@@ -130,7 +130,7 @@ def escaped(text: str) -> str:
         >>> escaped("$a ${b}")
         '$a \\${b}'
     """
-    return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
+    return re.sub(r"(?<!\\)(\\*)\$\{", r"\1\1\\${", text)
 
 
 def override_value(text: str) -> str:
@@ -143,7 +143,7 @@ def override_value(text: str) -> str:
     is_word = re.fullmatch(r"[A-Za-z_][\w.-]*", text, re.ASCII)
     if is_word and text.lower() not in ("null", "true", "false", "nan", "inf"):
         return text
-    ends = re.sub(r"(\\*)('|\Z)", r"\1\1\2", escaped(text)).replace("'", r"\'")
+    ends = re.sub(r"(?<!\\)(\\*)('|\Z)", r"\1\1\2", escaped(text)).replace("'", r"\'")
     return f"'{ends}'"
 
 

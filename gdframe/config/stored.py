@@ -22,7 +22,7 @@ from gdframe.runs.run_folder import MOST_CONFIG, MOST_REASON
 MOST_REFERENCES = 16
 """Largest number of references in a stored config; each may double the size of the config."""
 
-_REFERENCE = re.compile(r"\$\{\.*[\w\[\].-]+\}")
+_REFERENCE = re.compile(r"\$\{[\w\[\].-]+\}")
 _INTERPOLATION = re.compile(r"(?<!\\)(?:\\\\)*\$\{")
 
 

@@ -9,7 +9,10 @@ from datetime import UTC, datetime
 
 MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
 
-CLOCK = r"(?:[T ]+\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?\s*(?:[ap]m)?\s*(?:Z|UTC|[+-]\d{2}:?\d{2})?)?"
+# possessive quantifiers: a text with many blanks would otherwise be tried in many ways
+CLOCK = (
+    r"(?:[T ]++\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d++)?)?\s*+(?:[ap]m)?\s*+(?:Z|UTC|[+-]\d{2}:?\d{2})?)?"
+)
 
 FORMS: dict[str, str] = {
     "year-month-day": r"(?P<y>\d{4})[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})",
@@ -28,13 +31,13 @@ FORMS: dict[str, str] = {
 """Forms of a date, in the order in which they are tried."""
 
 TIME = re.compile(
-    r"(?P<H>\d{1,2}):(?P<M>\d{2})(?::(?P<S>\d{2}(?:[.,]\d+)?))?\s*(?P<p>[ap]m)?"
-    r"\s*(?P<z>Z|UTC|[+-]\d{2}:?\d{2})?\s*$",
+    r"(?P<H>\d{1,2}):(?P<M>\d{2})(?::(?P<S>\d{2}(?:[.,]\d++)?))?\s*+(?P<p>[ap]m)?"
+    r"\s*+(?P<z>Z|UTC|[+-]\d{2}:?\d{2})?\s*+$",
     re.IGNORECASE | re.ASCII,
 )
 
 PATTERNS = {
-    name: re.compile(rf"{form}{CLOCK}" if form else CLOCK.rstrip("?").replace("[T ]+", ""),
+    name: re.compile(rf"{form}{CLOCK}" if form else CLOCK.rstrip("?").replace("[T ]++", ""),
                      re.IGNORECASE | re.ASCII)
     for name, form in FORMS.items()
 }  # fmt: skip

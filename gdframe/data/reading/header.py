@@ -9,12 +9,13 @@ from itertools import pairwise
 from gdframe.data.reading.layout import Layout
 
 PLAIN_NUMBER = re.compile(
-    r"\s*[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[nN]a[nN]|inf(inity)?|-inf)\s*", re.ASCII
+    r"\s*+[+-]?((\d++(\.\d*+)?|\.\d++)([eE][+-]?\d++)?|[nN]a[nN]|inf(inity)?|-inf)\s*+", re.ASCII
 )
 """A number as Python and DuckDB read it."""
 
 NUMBER_LIKE = re.compile(
-    r"\s*[$€£¥(]*[+\-\u2212]?[$€£¥]?\d[\d.,'\u00a0\u202f\u2009 ]*([eE][+-]?\d+)?\s*[%€£)]*\s*"
+    r"\s*+[$€£¥(]*+[+\-\u2212]?[$€£¥]?"
+    r"\d[\d.,'\u00a0\u202f\u2009 ]*+([eE][+-]?\d++)?\s*+[%€£)]*+\s*+"
 )
 """A number as people write it, or a date."""
 

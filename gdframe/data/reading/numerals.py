@@ -13,8 +13,8 @@ from gdframe.errors import UserError, printable
 BLANKS = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2212": "-", "\u2019": "'"})
 """Special blanks, minus and apostrophe, and what they are read as."""
 
-UNITS = re.compile(r"^[$€£¥]\s*|\s*([$€£¥%]|EUR|USD)$")
-"""Signs before and after a number that are left out."""
+SIGNS, UNITS = ("$", "€", "£", "¥"), ("$", "€", "£", "¥", "%", "EUR", "USD")
+"""What is left out before a number, and after it."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,10 @@ class NumberFormat:
             sign, text = -1.0, text[1:-1].strip()
         if text[:1] in ("+", "-"):
             sign, text = -sign if text[0] == "-" else sign, text[1:].lstrip()
-        text = UNITS.sub("", text, count=2)
+        if text.startswith(SIGNS):
+            text = text[1:].lstrip()
+        unit = next((unit for unit in UNITS if text.endswith(unit)), "")
+        text = text.removesuffix(unit).rstrip() if unit else text
         if text[:1] in ("+", "-"):
             sign, text = -sign if text[0] == "-" else sign, text[1:]
         match = self._pattern.fullmatch(text)
