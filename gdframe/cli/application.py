@@ -91,8 +91,8 @@ def run_application(argv: list[str]) -> int:
                 hydra.main(
                     version_base="1.3", config_path=str(config_folder()), config_name="config"
                 )(task)()
-            if task.error is not None:
-                raise task.error
+                if task.error is not None:
+                    raise task.error
         finally:
             if not task.codes:
                 for folder in (*claimed(), *used):

@@ -125,7 +125,7 @@ def _answer(error: Exception, debug: bool) -> int:
         remedy = REMEDIES.get(error.errno or 0)
         hint = f"; {remedy}" if remedy else ""
         message = f"cannot read or write{where}: {error.strerror or error}{hint}"
-    elif reason := reason_of(error):
+    elif reason := reason_of(error) or _of_config(error):
         message = reason
     else:
         raise error
@@ -133,6 +133,17 @@ def _answer(error: Exception, debug: bool) -> int:
         traceback.print_exception(error)
     print(f"gdframe: {shortened(printable(message))}", file=sys.stderr)
     return code
+
+
+def _of_config(error: Exception) -> str:
+    """Return the message of an error about a config's values, such as a reference to nothing."""
+    if "omegaconf" not in sys.modules:
+        return ""
+    from omegaconf.errors import OmegaConfBaseException
+
+    from gdframe.config.messages import text_of
+
+    return text_of(error) if isinstance(error, OmegaConfBaseException) else ""
 
 
 NUMBA_SETTINGS = ".numba_config.yaml"

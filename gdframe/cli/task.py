@@ -173,6 +173,7 @@ class Task:
         if not jobs:
             raise UserError("the sweep is empty: no combination of values is left to train")
         settings = jobs[0].config
+        check(settings)
         self.folder, self.metric = folder, settings["sweep"]["metric"]
         check_metric(self.metric)
         return settings

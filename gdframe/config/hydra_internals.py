@@ -59,13 +59,16 @@ def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def is_of_hydra(error: BaseException) -> bool:
-    """Return whether an error came from Hydra or from a library under it.
+    """Return whether an error came from Hydra or from a library that it calls.
 
     Such an error means wrong overrides. It need not be a HydraException.
     """
-    frames = traceback.extract_tb(error.__traceback__)
-    parts = Path(frames[-1].filename).parts if frames else ()
-    is_inside = bool({"hydra", "omegaconf", "antlr4", "yaml"} & set(parts))
+    own = str(Path(__file__).parents[1])
+    is_inside = False
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if frame.filename.startswith(own):
+            break
+        is_inside |= bool({"hydra", "omegaconf", "antlr4", "yaml"} & {*Path(frame.filename).parts})
     is_error_of_hydra = isinstance(error, (HydraException, OmegaConfBaseException))
     return is_inside or is_error_of_hydra or configures_logging(error)
 

@@ -26,13 +26,16 @@ def refuse_choices(overrides: Sequence[str]) -> None:
     """Refuse choices of groups for which Hydra has no clear message.
 
     Raises:
-        UserError: a group is null or empty, or a name is set as if it were a setting.
+        UserError: a group is null or empty, or a name or a group of keys is set as if it were a
+            setting.
     """
     for text in overrides:
         group, _, choices = text.lstrip("+").partition("=")
         if group.endswith(".name") and group.partition(".")[0] in GROUPS:
             group = group.partition(".")[0]
             raise InputError(text, f"a name is no setting; write {group}={choices}")
+        if group in ("sweep", "evaluation"):
+            raise InputError(text, f"is a group of keys; set one of them, as in {group}.KEY=VALUE")
         if group in GROUPS and {"null", ""} & set(choices.lower().split(",")):
             choices = in_words(names(group))
             raise bad_value(text, "a name", f"leave {group} out for its default, or use {choices}")
@@ -64,7 +67,7 @@ def explain(error: BaseException, overrides: Sequence[str], several: str = SWEEP
     for cause in _chain(error):
         if isinstance(cause, UserError):
             return cause
-    message = first_line(error)
+    message = text_of(error)
     if (unknown_path := UNKNOWN_PATH.search(message)) is not None:
         return UserError(f"hydra.searchpath: '{unknown_path[1]}' is not a folder with configs")
     if configures_logging(error):
@@ -81,6 +84,12 @@ def explain(error: BaseException, overrides: Sequence[str], several: str = SWEEP
     except (HydraException, OmegaConfBaseException):
         pass
     return UserError(message)
+
+
+def text_of(error: BaseException) -> str:
+    """Return the first line of an error of Hydra or OmegaConf, after the key that it is about."""
+    key = getattr(error, "full_key", None) if "interpolation" in str(error).lower() else None
+    return f"{key}: {first_line(error)}" if key else first_line(error)
 
 
 def _or_as_a_list(text: str, overrides: Sequence[str]) -> str:

@@ -24,6 +24,8 @@ NEEDED = {
     "stopping": ("tolerance", "patience"),
     "checkpoint": ("every",),
     "logging": ("progress", "tensorboard", "max_points", "histograms", "runs"),
+    "evaluation": ("every",),
+    "sweep": ("metric", "dir", "reuse"),
 }
 """Keys of groups that a run reads."""
 
@@ -37,12 +39,20 @@ def check(config: Mapping[str, Any]) -> None:
     for key in config:
         if key not in Schema.__dataclass_fields__:
             raise unknown(key, "key", key, Schema.__dataclass_fields__)
-    for key in Schema.__dataclass_fields__:
-        if config.get(key, "???") == "???":
+    for key, field in Schema.__dataclass_fields__.items():
+        value = config.get(key, "???")
+        if value == "???" or (value is None and field.type != "Any"):
             raise UserError(f"{key} has no value: set {key}=VALUE")
+    for group, keys in NEEDED.items():
+        settings = _plain(config, group)
+        for key in keys:
+            if key not in settings or settings[key] == "???":
+                raise UserError(f"{group}.{key} has no value: set {group}.{key}=VALUE")
     _check_rate(config["lr"])
     for key in ("epochs", "batch_size"):
         whole(key, config[key])
+    if config["evaluation"]["every"] is None:
+        raise UserError("evaluation.every has no value: set evaluation.every=VALUE")
     whole("evaluation.every", config["evaluation"]["every"])
     if not 0 <= config["seed"] < 2**63:
         raise bad_value(f"seed={config['seed']}", "a whole number of at least 0 and below 2^63")
@@ -72,9 +82,6 @@ def check(config: Mapping[str, Any]) -> None:
     check_arguments("stopping", arguments(Stopping), stopping_settings(config))
     for group in ("logging", "checkpoint", "diagnostics"):
         _check_like(group, _plain(config, group), defaults(group, "default") or {})
-    for group, keys in NEEDED.items():
-        if missing := [key for key in keys if key not in config[group]]:
-            raise UserError(f"{group}.{missing[0]} has no value: set {group}.{missing[0]}=VALUE")
     if config["logging"]["runs"] not in ("all", "best", "mean"):
         raise bad_value(f"logging.runs={config['logging']['runs']}", "all, best or mean")
 

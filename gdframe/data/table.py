@@ -109,6 +109,8 @@ class Table(Source):
         self._files = {name: part for name, part in parts.items() if isinstance(part, str)}
         if fold is not None and "validation" in self._files:
             raise UserError("data.fold and a file in data.validation exclude each other; drop one")
+        if target == []:
+            raise UserError("data.target=[] names no column; name one, or several")
         shares = {name: 0.0 if isinstance(part, str) else part for name, part in parts.items()}
         super().__init__(**shares, fold=fold, standardize=standardize, seed=seed)
         self.standardize_target = standardize_target

@@ -27,7 +27,7 @@ def with_rates(jobs: Sequence[Job], datasets: Datasets, memory: ClassMemory) -> 
         UserError: a run cannot be trained; the message names its number and overrides.
     """
     is_alone = len(jobs) == 1
-    automatic = [job for job in jobs if job.config["lr"] == AUTO]
+    automatic = [job for job in jobs if job.config.get("lr") == AUTO]
     if automatic:  # a wrong run is refused before any search
         for job in jobs:
             with _naming(job, is_alone=is_alone):
@@ -49,7 +49,7 @@ def _naming(job: Job, *, is_alone: bool) -> Iterator[None]:
 
 
 def _with_rate(job: Job, datasets: Datasets, *, is_alone: bool) -> Job:
-    if job.config["lr"] != AUTO:
+    if job.config.get("lr") != AUTO:
         return job
     try:
         with _naming(job, is_alone=is_alone):
