@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from gdframe.config.build import build, build_diagnostics
+from gdframe.config.computation_digest import computation_digest
 from gdframe.config.construct import construct
 from gdframe.config.load_data import load_data
 from gdframe.config.setting_digests import check_settings, setting_digests
@@ -109,6 +110,7 @@ class PreparedRun:
         if (before := further_result(self.folder, result)) is not None:
             result.folder = self.folder.path
             return before
+        result.computation_digest = computation_digest(self.config)
         spec = self.spec
         loss = {**(self.config["loss"] or {}), "name": result.loss}
         metadata = {

@@ -114,7 +114,7 @@ def _warn_of_steps_again(folder: RunFolder, run: Run) -> int:
     steps, epochs = executed_steps(result), result.get("epochs")
     if steps is None or not isinstance(epochs, int):
         return 0
-    if steps > run.executed:
+    if steps > run.executed + run.undone_before:
         log.warning(
             "warning: %s: the run goes on from step %s, its newest whole checkpoint, and had "
             "executed %s before: its curves from there on are written again",

@@ -97,6 +97,8 @@ class TensorBoard(Observer):
         self._histogram_stride = _stride(run, self.histograms)
         checkpointed = Checkpointed(run.step, epoch, self._epoch_stride, self._histogram_stride)
         epochs = self.folder.rewind_events(checkpointed) if run.step > 0 else None
+        if not run.step:  # all points are written anew
+            self._points = None
         resumed = epochs is not None
         self._expect_points(epoch, epochs or set())
         if not resumed:  # a process that died may have written the beginning

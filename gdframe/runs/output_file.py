@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -66,8 +67,13 @@ def refuse_others(paths: Iterable[Path]) -> None:
 
 
 def is_of_others(path: Path) -> bool:
-    """Return whether there is a file without the mark of gdframe near its beginning."""
+    """Return whether there is a file without the mark of gdframe near its beginning.
+
+    Links and what is no file, such as a pipe, are of others.
+    """
     try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return True
         with path.open("rb") as file:
             head = file.read(MOST_HEAD)
     except OSError:  # there is none, or what writes it will tell

@@ -63,6 +63,7 @@ class Result:
         module: the model with its last parameters.
         coefficients: of a linear model, in the units of the data; None for another model.
         folder: the run folder, if the run was written.
+        computation_digest: digest of the settings that change the computation; empty without any.
     """
 
     status: Status
@@ -101,6 +102,7 @@ class Result:
     module: nn.Module = field(repr=False)
     coefficients: list[Coefficient] | None = field(default=None, repr=False)
     folder: Path | None = None
+    computation_digest: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of ``result.json``: plain values, None for non-finite numbers."""

@@ -200,6 +200,7 @@ class ResultFile(TypedDict):
     point: NotRequired[list[Number] | None]
     target: NotRequired[Number]
     data_digest: NotRequired[Text]
+    computation_digest: NotRequired[Text]
     data: NotRequired[dict[str, Any] | None]
     versions: NotRequired[dict[Text, Text] | None]
 
@@ -235,6 +236,7 @@ class SweepJob(TypedDict):
     base: Count
     values: dict[str, Any]
     lr_reason: NotRequired[str]
+    excluded: NotRequired[bool]
 
 
 class SweepFile(TypedDict):
@@ -257,6 +259,7 @@ class BestFacts(TypedDict):
 
     step: Count
     stopping: dict[str, dict[str, float]]
+    executed: NotRequired[Count]
 
 
 class EarlierStopping(TypedDict):
@@ -273,6 +276,7 @@ class CheckpointFacts(TypedDict):
 
     step: Count
     executed: NotRequired[Count]
+    undone: NotRequired[Count]
     columns: NotRequired[list[Text]]
     seconds: Annotated[float, Meta(ge=0, le=1.797e308)]
     stopping: NotRequired[dict[str, dict[str, float]]]

@@ -31,10 +31,12 @@ class Best:
     Args:
         snapshot: where they are.
         memories: of the stopping rules at that step.
+        executed: steps executed by then.
     """
 
     snapshot: Snapshot
     memories: dict[str, Memory]
+    executed: int
 
 
 def copied(memories: Mapping[str, Memory]) -> dict[str, Memory]:
@@ -60,12 +62,17 @@ def capture(run: Run) -> Capture:
         tensors |= {f"best.{rule}.{name}": value for name, value in best.snapshot.state.items()}
     facts = {
         "step": run.step,
-        "executed": run.executed,
+        "executed": run.executed - run.undone,
+        "undone": run.undone,
         "columns": list(columns),
         "seconds": run.seconds,
         "stopping": copied(run.memories),
         "best": {
-            rule: {"step": best.snapshot.step, "stopping": copied(best.memories)}
+            rule: {
+                "step": best.snapshot.step,
+                "stopping": copied(best.memories),
+                "executed": best.executed,
+            }
             for rule, best in run.best.items()
         },
         "data": run.spec.data.digest,
@@ -113,6 +120,7 @@ def restore(run: Run, capture: Capture) -> None:
     run.step, run.seconds_before = capture.facts["step"], capture.facts["seconds"]
     run.history.rewind(run.step)
     run.executed = capture.facts.get("executed", run.step)
+    run.undone_before = capture.facts.get("undone", 0)
     run.memories = _memories(capture.facts)
     run.best = {}
     for rule, facts in capture.facts.get("best", {}).items():
@@ -120,7 +128,10 @@ def restore(run: Run, capture: Capture) -> None:
         best = {n.removeprefix(prefix): v for n, v in parts["best"].items() if n.startswith(prefix)}
         if _shapes(best) != _shapes(state):
             raise ValueError(f"the best parameters of the rule '{rule}' have other names or shapes")
-        run.best[rule] = Best(Snapshot(facts["step"], best, None), copied(facts["stopping"]))
+        step = facts["step"]
+        run.best[rule] = Best(
+            Snapshot(step, best, None), copied(facts["stopping"]), facts.get("executed", step)
+        )
 
 
 def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:

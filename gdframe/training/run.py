@@ -45,14 +45,13 @@ class Run:
         max_points: most steps that the history keeps.
 
     Attributes:
-        step: updates done.
-        history: what was measured so far.
+        step, history: updates done, and what was measured so far.
         memories: what each stopping rule remembers.
         best: for each rule that keeps the best parameters, where they are.
         components_at_build: copies from before ``fit()``; None on the command line.
         executed: steps executed, also those that a return to better parameters undid.
-        engine: executes the run; set by ``seat``.
-        index: which of the engine's runs this is.
+        undone, undone_before: how many the last return undid, in this process and the one before.
+        engine, index: what executes the run, and which of its runs this is; set by ``seat``.
         lr_reason: why ``lr=auto`` chose the learning rate; else empty.
         constructed: digests of what users' components held when they were built.
 
@@ -81,8 +80,7 @@ class Run:
         self.diagnosis.begin(spec.problem, spec.data, spec.loader, spec.epochs)
         total_steps = spec.epochs * spec.loader.steps_per_epoch
         self.history = History(max_points=max_points, total_steps=total_steps)
-        self.step = 0
-        self.executed = 0
+        self.step = self.executed = self.undone = self.undone_before = 0
         self.memories: dict[str, Memory] = {}
         self.best: dict[str, Best] = {}
         self.snapshots: Snapshots | None = None
@@ -242,7 +240,7 @@ class Run:
             self.engine.copy_to_module(self.index)  # the rules may read the module
         try:
             for rule in stopping.follow(self.memories, end, problem.guard, names):
-                self.best[rule] = Best(self.snapshot(), copied(self.memories))
+                self.best[rule] = Best(self.snapshot(), copied(self.memories), self.executed)
         except RuleError as error:
             return self._failure(error)
         return None
@@ -266,6 +264,7 @@ class Run:
         best.snapshot.load(self.engine, self.index)
         self._evaluator.reset()
         self.step, self.memories = best.snapshot.step, copied(best.memories)
+        self.undone = self.executed - best.executed
 
     def _leave_group(self) -> None:
         """Take a place on an engine of its own; the other runs continue without this one."""
@@ -287,6 +286,7 @@ class Run:
         broken = [name for name, p in self.parameters().items() if not p.isfinite().all()]
         if not self.is_finite():
             go_back(updates, self._replay, self.is_finite)
+        self.undone = updates - self.step
         parameter = broken[0] if broken else None
         return divergence_verdict(what, value, step=step, lr=self.spec.lr, parameter=parameter)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 import gdframe as gd
@@ -97,3 +99,22 @@ def test_predictions_replace_no_table_that_the_run_was_trained_with(
     words = ["predict", run, new, "--output"]
     assert_refused([*words, output], "is a file that the run was trained with", capsys, here)
     assert main([*words, str(tmp_path / "t.csv")]) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes")
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+@pytest.mark.parametrize(("name", "words"), [
+    ("landscape.png", ["landscape", "r"]), ("landscape.dark.png", ["landscape", "r"]),
+    ("lr_range.png", ["lr-range", "epochs=1", "variant=batch", "--points", "3", "--output", "r"]),
+    ("lr_range.json", ["lr-range", "epochs=1", "variant=batch", "--points", "3", "--output", "r"]),
+    ("report.html", ["report", "r"]),
+])  # fmt: skip
+def test_a_pipe_or_a_link_in_the_place_of_a_file_is_refused(gdframe, tmp_path, kind, name, words):
+    gd.train("data=regression", "data.rows=20", *QUICK, "variant=batch", folder=tmp_path / "r")
+    (tmp_path / "else.txt").write_text("mine")
+    path = tmp_path / "r" / name
+    os.mkfifo(path) if kind == "pipe" else path.symlink_to(tmp_path / "else.txt")
+    done = gdframe(*words)
+    assert done.code == 2, (done.out, done.err)
+    assert name in done.err
+    assert (tmp_path / "else.txt").read_text() == "mine"

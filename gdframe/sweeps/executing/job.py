@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -17,6 +15,7 @@ import yaml
 from omegaconf.errors import OmegaConfBaseException
 
 from gdframe.config.composition import Base, Composition, anchored
+from gdframe.config.computation_digest import computation_digest
 from gdframe.config.stored import check_resolved, check_values, parse_config, references_in
 from gdframe.config.trusted_plugins import digests
 from gdframe.config.values import anchor, plain, read_config
@@ -29,9 +28,6 @@ from gdframe.stopping import Status
 
 log = logging.getLogger("gdframe")
 
-NEUTRAL_KEYS = ("sweep", "debug", "logging", "checkpoint", "observer", "preflight")
-"""Keys that do not change the computation of a run."""
-
 
 @dataclass(frozen=True)
 class Job:
@@ -43,6 +39,7 @@ class Job:
         composition: config of the run, anchored.
         folder: folder of the run.
         lr_reason: why ``lr=auto`` chose the learning rate; else empty.
+        is_excluded: whether the sweep excludes what was trained, since its data have changed.
     """
 
     number: int
@@ -50,6 +47,7 @@ class Job:
     composition: Composition
     folder: Path
     lr_reason: str = ""
+    is_excluded: bool = False
 
     @property
     def config(self) -> dict[str, Any]:
@@ -104,23 +102,10 @@ def write_folders(jobs: Sequence[Job]) -> None:
             done.result()
 
 
-def digest(config: Mapping[str, Any]) -> str:
-    """Return a hash of all settings that change the computation of a run.
-
-    A plugin counts by its file name: it may have moved.
-
-    Example:
-        >>> digest({"lr": 0.1, "debug": True}) == digest({"debug": False, "lr": 0.1})
-        True
-    """
-    chosen = {key: value for key, value in config.items() if key not in NEUTRAL_KEYS}
-    chosen["plugins"] = [Path(plugin).name for plugin in config.get("plugins", ())]
-    text = json.dumps(chosen, sort_keys=True, default=str)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
 def has_changed(job: Job, result: Mapping[str, Any] | None) -> bool:
-    """Return whether the run in a job's folder was resumed with other settings, such as epochs.
+    """Return whether the run in a job's folder is not the job's: the sweep excludes it.
+
+    It was resumed with other settings, such as epochs, is of another folder, or has other data.
 
     Args:
         job: the run.
@@ -128,12 +113,15 @@ def has_changed(job: Job, result: Mapping[str, Any] | None) -> bool:
     """
     if result is None and not job.run_folder.has_training_output():
         return False  # it is not trained yet
+    stored = (result or {}).get("computation_digest")
+    if job.is_excluded or (stored and stored != computation_digest(job.config)):
+        return True
     try:
         if job.run_folder.read_config_text() == job.composition.text():
             return False
         config = read_config(job.folder)
         anchor(config)
-        return digest(plain(config)) != digest(job.config)
+        return computation_digest(plain(config)) != computation_digest(job.config)
     except (OSError, UserError):  # sweep.json holds them, unless the run was resumed to more epochs
         return bool(((result or {}).get("epochs") or 0) > job.config["epochs"])
 
@@ -199,6 +187,7 @@ def write_jobs(folder: Path, jobs: Sequence[Job], metric: str | None) -> None:
                 "base": at[job.composition.base],
                 "values": job.composition.stored(),
                 **({"lr_reason": job.lr_reason} if job.lr_reason else {}),
+                **({"excluded": True} if job.is_excluded else {}),
             }
             for job in jobs
         ],
@@ -229,6 +218,7 @@ def read_jobs(folder: Path) -> list[Job]:
                 composition=anchored(Composition(bases[item["base"]], item["values"])),
                 folder=sweep.subfolder(item["folder"]).path,
                 lr_reason=item.get("lr_reason", ""),
+                is_excluded=item.get("excluded", False),
             )
             for item in content["jobs"]
         ]

@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from gdframe.config.computation_digest import computation_digest
 from gdframe.config.folders import refuse_run, refuse_taken
+from gdframe.config.trusted_plugins import digests
 from gdframe.errors import counted
 from gdframe.interrupt import interruptible
 from gdframe.runs.sweep_folder import SweepFolder, job_number
@@ -20,7 +22,6 @@ from gdframe.sweeps.executing.datasets import Datasets
 from gdframe.sweeps.executing.execute import Execution
 from gdframe.sweeps.executing.job import (
     Job,
-    digest,
     has_changed,
     has_ended,
     read_jobs,
@@ -88,13 +89,22 @@ def train_sweep(
     check_metric(metric)
     datasets, memory = Datasets(), ClassMemory()
     if jobs is None:
-        known = requested = [job.with_plugins(plugins) for job in read_jobs(folder)]
+        known = [job.with_plugins(plugins) for job in read_jobs(folder)]
+        on_other_data = frozenset[int]()
         known_results = whole_results(known)
         changed = frozenset(
             job.number for job in known if has_changed(job, known_results.get(job.number))
         )
         if not changed and any(not has_ended(known_results.get(job.number)) for job in known):
-            changed = _on_other_data(known, known_results, datasets)
+            changed = on_other_data = _on_other_data(known, known_results, datasets)
+        known = requested = [
+            replace(
+                job,
+                is_excluded=job.number in on_other_data
+                or (job.is_excluded and job.number in changed),
+            )
+            for job in known
+        ]
     else:
         jobs = with_rates(jobs, datasets, memory)
         has_jobs = SweepFolder(folder).has_jobs()
@@ -127,6 +137,7 @@ def train_sweep(
         for job in known:
             job.run_folder.remove_unfinished()
             repair_config(job)
+        _warn_of_changed_plugins(folder, all_jobs, results)
         write_jobs(folder, all_jobs, metric)
         trained = sum(job.number in results for job in requested)
         log.info("%s", announcement(len(pending), trained, groups))
@@ -147,11 +158,11 @@ def _reused(folder: Path, jobs: Sequence[Job], known: Sequence[Job]) -> list[Job
     numbers = [n for path in folder.glob("*") if (n := job_number(path.name)) is not None]
     if not known and not numbers:
         return list(jobs)
-    by_digest = {digest(job.config): job for job in known}
+    by_digest = {computation_digest(job.config): job for job in known}
     number = 1 + max([*(job.number for job in known), *numbers])
     reused = []
     for job in jobs:
-        key = digest(job.config)
+        key = computation_digest(job.config)
         if key not in by_digest:
             by_digest[key] = replace(job, number=number, folder=_new_folder(job, folder, number))
             number += 1
@@ -187,6 +198,24 @@ def _on_other_data(
             counted(len(changed), "run"), "it" if len(changed) == 1 else "them",
         )  # fmt: skip
     return frozenset(changed)
+
+
+def _warn_of_changed_plugins(
+    folder: Path, jobs: Sequence[Job], results: Mapping[int, Mapping[str, Any]]
+) -> None:
+    """Warn of plugins whose text has changed since runs of the sweep ended with them."""
+    sweep = SweepFolder(folder)
+    if not results or not sweep.has_jobs():
+        return
+    before = {Path(name).name: digest for name, digest in sweep.read_plugins().items()}
+    used = dict.fromkeys(plugin for job in jobs for plugin in job.config["plugins"])
+    for plugin, digest in digests(list(used)).items():
+        if before.get(Path(plugin).name, digest) != digest:
+            log.warning(
+                "warning: plugin %s has changed since %s ended: they are compared with runs of "
+                "another version; train them again in a new sweep",
+                plugin, counted(len(results), "run"),
+            )  # fmt: skip
 
 
 def _is_unchanged(job: Job, result: Mapping[str, Any] | None, datasets: Datasets) -> bool:
