@@ -27,6 +27,9 @@ from gdframe.runs.files import cache_folder, write_atomically
 MOST_PACKAGES = 256
 """Most files in the cache, of some MB each; those that were loaded last stay."""
 
+SOURCES = ("loop_package.py", "inductor.py", "onednn.py", "onednn_pass.py")
+"""Files beside this one that compiled code depends on."""
+
 
 class Pass:
     """A pass of a loop, as a function of a flat list of tensors.
@@ -171,7 +174,7 @@ def _digest(one_pass: Pass, operations: str, tensors: Sequence[Tensor]) -> str:
     parts = [
         operations, forms, one_pass.carried, one_pass.inputs, one_pass.varying, machine,
         torch.__version__, torch.get_num_threads(), torch.backends.cpu.get_cpu_capability(),
-        Path(__file__).read_bytes(), Path(options.__code__.co_filename).read_bytes(),
+        *(Path(__file__).with_name(name).read_bytes() for name in SOURCES),
     ]  # fmt: skip
     return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
