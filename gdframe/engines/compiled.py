@@ -2,14 +2,15 @@
 
 The scanned step computes what the eager loop does, without side effects: the gradient of the
 objective on a batch, its norm, and the update rule. Inductor compiles the whole loop to C++ (on a
-GPU, to kernels), so that no step returns to Python. ``scan`` is a prototype in PyTorch; only this
-file calls it.
+GPU, to kernels), so that no step returns to Python. ``scan`` is a prototype in PyTorch; only
+``loop_package.py`` and ``compiled_loop.py`` call it.
 """
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -66,6 +67,8 @@ class Compiled(Engine):
         self, runs: Sequence[Problem], data: Dataset, loader: Loader, *, epochs: int
     ) -> None:
         super().__init__(runs, data, loader, epochs=epochs)
+        rows = self._part("train")  # compiled code reads contiguous rows, copied once
+        self.rows["train"] = replace(rows, features=rows.features.contiguous())
         self._stack = Stack(self.runs)
         self._shared = not depends_on_seed(loader) or len({run.seed for run in self.runs}) == 1
         self._orders: tuple[int, Tensor] | None = None

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
-from gdframe.engines.executed_operations import ExecutedOperations, ShowOperations
+from gdframe.engines.executed_operations import ExecutedOperations, RefuseReading
 from gdframe.engines.inductor import cloned, compiling, options
 from gdframe.engines.inexact import InexactOperationError
 from gdframe.engines.loop_package import LoopPackage, Pass
@@ -20,6 +20,9 @@ from gdframe.engines.loop_package import LoopPackage, Pass
 Function = Callable[[Any, Any, Any], tuple[Any, tuple[Tensor, ...]]]
 """Takes what a loop carries, inputs and constants, nested tensors; returns what is carried after,
 and results."""
+
+PACKAGED = ("cpu",)
+"""Types of devices whose loops are files; elsewhere PyTorch compiles in each process."""
 
 NOISE = 0.1
 """Deviation of other values, relative to one plus the value."""
@@ -60,7 +63,7 @@ class CompiledLoop:
             )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PyTorch warns about its own prototypes
-            if tensors[0].device.type == "cpu":
+            if tensors[0].device.type in PACKAGED:
                 contiguous = [tensor.contiguous() for tensor in tensors]
                 self._package = LoopPackage(flat, operations, contiguous)
                 self._loop: Callable[..., Any] = self._from_package
@@ -85,7 +88,7 @@ class CompiledLoop:
     @torch.no_grad()
     def _operations(self, arguments: list[Tensor]) -> str:
         """Return the operations of a pass as text."""
-        with ShowOperations(), ExecutedOperations(arguments) as executed:
+        with RefuseReading(), ExecutedOperations(arguments) as executed:
             results = self._flat_pass(*arguments)
         text: str = executed.text(results)
         return text
@@ -119,8 +122,14 @@ def _compiled_in_process(one_pass: Function) -> Callable[..., Any]:
 
         return scan(step, cloned(carried), inputs)
 
+    def called(carried: Any, inputs: Any, constants: Any) -> Any:
+        for tensor in inputs:  # all lengths of two and more share one compilation
+            torch._dynamo.maybe_mark_dynamic(tensor, 0)
+        return compiled(carried, inputs, constants)
+
     # PyTorch limits how often one code object is compiled, so each loop has its own
     name = f"gdframe_loop_{next(_number)}"
     code = loop.__code__.replace(co_name=name)
     copy = types.FunctionType(code, loop.__globals__, name, None, loop.__closure__)
-    return torch.compile(copy, fullgraph=True, options=options(to_file=False))
+    compiled = torch.compile(copy, fullgraph=True, options=options(to_file=False))
+    return called

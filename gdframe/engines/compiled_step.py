@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_map
 
 from gdframe.data.rows import Rows
 from gdframe.engines.base import Problem
+from gdframe.engines.compiled_loop import PACKAGED
 from gdframe.engines.functional import check_functional
 from gdframe.engines.narrow import narrowed
 from gdframe.engines.stack import Stack
@@ -40,8 +41,8 @@ class Step:
         self._objective = FunctionalObjective(objective, stack.names, model=model)
         self._numbers: dict[str, float] = {}
         self.read_strengths()
-        # Dynamo, which compiles for a GPU, does not trace through backward
-        self._is_alone = len(stack.runs) == 1 and stack.params[0].device.type == "cpu"
+        # Dynamo, which compiles where loops are no files, does not trace through backward
+        self._is_alone = len(stack.runs) == 1 and stack.params[0].device.type in PACKAGED
         # a rule may compute in place, and the arguments of a step are needed after it
         self._copies = not is_built_in(stack.rule)
 

@@ -17,11 +17,11 @@ READING = ("numpy", "__array__", "tolist", "data_ptr", "untyped_storage", "stora
 """Methods of tensors that read values, or where they lie, without an operation of PyTorch."""
 
 
-class ShowOperations(TorchFunctionMode):
-    """Refuses what code does with tensors inside the context without an operation of PyTorch.
+class RefuseReading(TorchFunctionMode):
+    """Refuses code that reads values inside the context without an operation of PyTorch.
 
     Raises:
-        InexactOperationError: code reads values, or sets the memory of a tensor.
+        InexactOperationError: code does so, or sets the memory of a tensor.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

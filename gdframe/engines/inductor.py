@@ -26,13 +26,16 @@ OPTIONS: dict[str, Any] = {
 }
 """Options of Inductor: PyTorch's results."""
 
+VECTORS = "cpp.vec_isa_ok"
+"""Option: whether the compiler is known to have the processor's vector instructions."""
+
 OF_FILES: dict[str, Any] = {
     # headers and facts for debuggers take longer to compile than the loop
     "aot_inductor.precompile_headers": False,
     "aot_inductor.enable_line_tables": False,
     "aot_inductor.enable_frame_pointer": False,
     # PyTorch else tries each kind of vector instruction in a process of its own
-    "cpp.vec_isa_ok": True,
+    VECTORS: True,
 }
 """Options for code that is compiled into a file."""
 

@@ -18,8 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gdframe.engines.executed_operations import ShowOperations
-from gdframe.engines.inductor import compiling, options
+from gdframe.engines.executed_operations import RefuseReading
+from gdframe.engines.inductor import VECTORS, compiling, options
 from gdframe.engines.onednn import is_faster, register_product
 from gdframe.engines.processor import processor_facts
 from gdframe.runs.files import cache_folder, write_atomically
@@ -148,7 +148,7 @@ def _compile(one_pass: Pass, tensors: Sequence[Tensor], path: Path) -> None:
     """Compile a loop into a file."""
     from torch.fx.experimental.proxy_tensor import make_fx  # this imports Dynamo and Inductor
 
-    with ShowOperations():
+    with RefuseReading():
         traced = make_fx(one_pass.function)(*one_pass.arguments(tensors))
     shapes = [{0: torch.export.Dim.DYNAMIC} if varies else None for varies in one_pass.varying]
     exported = torch.export.export(
@@ -158,9 +158,16 @@ def _compile(one_pass: Pass, tensors: Sequence[Tensor], path: Path) -> None:
         strict=False,
     )
     inductor: Any = torch._inductor
-    inductor.aoti_compile_and_package(
-        exported, package_path=str(path), inductor_configs=options(to_file=True)
-    )
+    chosen = options(to_file=True)
+    try:
+        inductor.aoti_compile_and_package(
+            exported, package_path=str(path), inductor_configs=dict(chosen)
+        )
+    except Exception as error:
+        if type(error).__name__ != "CppCompileError":
+            raise
+        chosen[VECTORS] = None  # the compiler may know less instructions than the processor
+        inductor.aoti_compile_and_package(exported, package_path=str(path), inductor_configs=chosen)
 
 
 def _digest(one_pass: Pass, operations: str, tensors: Sequence[Tensor]) -> str:

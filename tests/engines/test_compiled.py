@@ -12,7 +12,7 @@ from thinned import thinned
 from torch import nn
 
 import gdframe as gd
-from gdframe.engines import inductor, loop_package, onednn_pass
+from gdframe.engines import compiled_loop, compiled_step, inductor, loop_package, onednn_pass
 from gdframe.engines.narrow import Narrow, narrowed
 
 
@@ -188,3 +188,48 @@ def test_a_model_whose_validation_rows_cannot_be_evaluated_together_is_refused()
         problems.append(gd.Problem(gd.Objective(model, gd.MSE()), optimizer, gd.Constant(), seed))
     with pytest.raises(gd.UserError, match="engine=compiled cannot execute this"):
         gd.build_engine("compiled", problems, data, gd.MiniBatch(30, 10), epochs=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runs", [1, 3])
+@pytest.mark.parametrize("loader", [gd.FullBatch, lambda rows: gd.MiniBatch(rows, 4)])
+def test_loops_that_are_compiled_in_the_process_equal_the_plain_loop(monkeypatch, runs, loader):
+    """As on a GPU, where a loop is no file."""
+    for module in (compiled_loop, compiled_step):
+        monkeypatch.setattr(module, "PACKAGED", ())
+    data = gd.Regression(rows=42, features=3, noise=0.5, validation=0.0).load(dtype=torch.float64)
+    ends = []
+    for name in ("eager", "compiled"):
+        problems = []
+        for index in range(runs):
+            model = gd.MLP(3, 1, hidden=[4]).double()
+            gd.initialize(model, gd.Kaiming(), seed=index)
+            rule = gd.Adam(model.parameters(), lr=0.01 * (1 + index))
+            objective = gd.Objective(model, gd.MSE(), gd.L2(strength=0.01 * (1 + index)))
+            problems.append(gd.Problem(objective, rule, gd.Cosine(), index))
+        engine = gd.build_engine(name, problems, data, loader(data.rows), epochs=3)
+        for epoch in range(3):
+            steps = engine.clock.steps_per_epoch
+            engine.advance(epoch * steps, (epoch + 1) * steps)
+        ends.append([engine.state(run) for run in range(runs)])
+    for expected, actual in zip(*ends, strict=True):
+        for key, value in expected.items():
+            torch.testing.assert_close(actual[key], value, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.slow
+def test_rows_in_another_order_of_memory_are_copied_once():
+    x = torch.randn(3, 40, generator=torch.Generator().manual_seed(0)).T
+    data = gd.Dataset.from_arrays(x, x.sum(1))
+    ends = []
+    for name in ("eager", "compiled"):
+        model = gd.MLP(3, 1, hidden=[4])
+        gd.initialize(model, gd.Kaiming(), seed=0)
+        run = gd.Problem(
+            gd.Objective(model, gd.MSE()), gd.GD(model.parameters(), lr=0.01), gd.Constant(), 0
+        )
+        engine = gd.build_engine(name, [run], data, gd.MiniBatch(40, 8), epochs=2)
+        engine.advance(0, 5)
+        ends.append(engine.state(0))
+    for key, value in ends[0].items():
+        torch.testing.assert_close(ends[1][key], value)

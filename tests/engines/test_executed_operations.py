@@ -9,7 +9,7 @@ from torch import nn
 
 import gdframe as gd
 from gdframe.engines.compiled import Compiled
-from gdframe.engines.executed_operations import ExecutedOperations, ShowOperations
+from gdframe.engines.executed_operations import ExecutedOperations, RefuseReading
 from gdframe.engines.inexact import InexactOperationError
 
 
@@ -76,7 +76,7 @@ def test_what_is_compiled_otherwise_is_refused():
     lambda x: torch.add(x, x, alpha=x[0]),
 ])  # fmt: skip
 def test_code_that_could_decide_by_values_is_refused(read):
-    with ShowOperations(), pytest.raises(InexactOperationError, match="does not follow"):
+    with RefuseReading(), pytest.raises(InexactOperationError, match="does not follow"):
         text(read, torch.tensor([1.0, 2.0]))
 
 
@@ -85,7 +85,7 @@ def test_data_are_the_tensor_itself():
         a.data.mul_(2)
         return a + b.data
 
-    with ShowOperations():
+    with RefuseReading():
         texts = [text(function, *draws(seed)) for seed in (0, 1)]
     assert texts[0] == texts[1]
 
