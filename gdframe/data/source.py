@@ -76,7 +76,7 @@ class Source(ABC):
                 f"{type(self).__name__}.read: returned a {type(frame).__name__}; expected a "
                 "gdframe.Frame"
             )
-        return Dataset.of_frame(
+        data = Dataset.of_frame(
             frame,
             split=self.split,
             standardize=self.standardize,
@@ -84,3 +84,8 @@ class Source(ABC):
             dtype=dtype,
             device=device,
         )
+        return self._with_other_rows(data, dtype, device)
+
+    def _with_other_rows(self, data: Dataset, dtype: torch.dtype, device: str) -> Dataset:
+        """Return the data with the parts that are not rows of the frame, if there are any."""
+        return data

@@ -146,15 +146,8 @@ class Table(Source):
 
         return Layout(**self._layout)  # type: ignore[arg-type]
 
-    def load(
-        self,
-        *,
-        dtype: torch.dtype = torch.float32,
-        device: str = "cpu",
-        frame: Frame | None = None,
-    ) -> Dataset:
-        """Return the data; rows of other files are encoded like the training rows."""
-        data = super().load(dtype=dtype, device=device, frame=frame)
+    def _with_other_rows(self, data: Dataset, dtype: torch.dtype, device: str) -> Dataset:
+        """Return the data with the rows of other files, encoded like the training rows."""
         for name, path in self._files.items():
             from gdframe.data.new_rows import labelled_rows
 
