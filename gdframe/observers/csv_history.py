@@ -17,7 +17,7 @@ class CSVHistory(Observer):
     """Writes ``history.csv`` during training: a row for the start and for the end of each epoch.
 
     Its columns are those of ``History.epochs``. After a resume, rows beyond the checkpoint are
-    replaced.
+    replaced, and rows that the table lacks at its end are added.
 
     Args:
         folder: the run folder.
@@ -34,10 +34,13 @@ class CSVHistory(Observer):
         self._table: HistoryTable | None = None
 
     def on_start(self, run: Watched) -> None:
-        """Open the table; after a resume, keep the rows up to the checkpoint."""
-        row = run.history.last
-        self._table = HistoryTable(self.folder, list(row), run.step)
-        self._table.add(row)
+        """Open the table; after a resume, keep rows up to the checkpoint, and add later ones."""
+        history = run.history
+        self._table = HistoryTable(self.folder, list(history.last), run.step)
+        for index in range(len(history)):
+            row = history.row(index)
+            if int(row["epoch"]) % self.every == 0 or index == len(history) - 1:
+                self._table.add(row)
 
     def on_epoch(self, run: Watched) -> None:
         """Add a row if the interval is over."""

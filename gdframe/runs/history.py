@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+COUNTS = {"epoch", "step", "samples"}
+"""Columns of whole numbers."""
+
 
 class History:
     """Columns that grow while a run trains.
@@ -51,12 +54,16 @@ class History:
     @property
     def last(self) -> dict[str, float]:
         """The row of the last epoch."""
-        return {name: values[-1] for name, values in self._epochs.items()}
+        return self.row(-1)
 
     @property
     def first(self) -> dict[str, float]:
         """The row before the first step."""
-        return {name: values[0] for name, values in self._epochs.items()}
+        return self.row(0)
+
+    def row(self, index: int) -> dict[str, float]:
+        """Return a row by epoch; 0 is the start, and -1 the last one."""
+        return {name: values[index] for name, values in self._epochs.items()}
 
     def __len__(self) -> int:
         """Return the number of rows by epoch."""
@@ -104,3 +111,5 @@ class History:
         for name, values in arrays.items():
             kind, column = name.split("/", 1)
             (self._epochs if kind == "epochs" else self._steps)[column] = values.tolist()
+        for name in COUNTS & self._epochs.keys():
+            self._epochs[name] = list(map(int, self._epochs[name]))

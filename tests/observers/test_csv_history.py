@@ -69,3 +69,16 @@ def test_observers_are_given_to_train_from_python(tmp_path):
     with pytest.raises(gd.UserError, match="observer was given as"):
         gd.train("epochs=3", observers=[print], folder=tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+def test_rows_of_epochs_without_the_observer_are_added_by_a_resume(gdframe, tmp_path):
+    words = ("lr=0.01", "stopping.tolerance=null", "checkpoint.every=1", "variant=batch")
+    assert gdframe(*words, "observer=csv", "epochs=9", "hydra.run.dir=whole").code == 0
+    assert gdframe(*words, "observer=csv", "epochs=3", "hydra.run.dir=cut").code == 0
+    assert gdframe("resume", "cut", "epochs=6", "~observer").code == 0
+    assert len(read(tmp_path / "cut" / "history.csv")) == 4
+    assert gdframe("resume", "cut", "epochs=9", "observer=[csv]").code == 0
+    tables = [read(tmp_path / run / "history.csv") for run in ("whole", "cut")]
+    for row in (*tables[0], *tables[1]):
+        del row["seconds"]
+    assert tables[0] == tables[1]
