@@ -56,7 +56,8 @@ class CompiledLoop:
         varying += [False] * (sizes[2] - rows) + [True] * rows
         flat = Pass(self._flat_pass, carried=sizes[0], inputs=sizes[1], varying=varying)
         operations = self._operations(flat.arguments(tensors))
-        others = [_other_values(tensor, at) for at, tensor in enumerate(flat.arguments(tensors))]
+        others, changing = flat.arguments(tensors), sizes[0] + sizes[1]
+        others[:changing] = map(_other_values, others[:changing], range(changing))
         if self._operations(others) != operations:
             raise InexactOperationError(
                 "other operations for other values, which compiled code does not follow"
@@ -104,9 +105,9 @@ class CompiledLoop:
 
 
 def _other_values(tensor: Tensor, number: int) -> Tensor:
-    """Return a tensor with other values near those of a tensor; other types than floats stay."""
+    """Return a tensor with other values near those of a tensor; of row numbers another order."""
     if not tensor.is_floating_point():
-        return tensor
+        return tensor.flip(-1) if tensor.ndim > 1 else tensor
     random = torch.Generator().manual_seed(number)
     noise = torch.randn(tensor.shape, generator=random, dtype=torch.float64)
     return tensor + (NOISE * noise).to(tensor) * (1 + tensor.abs())

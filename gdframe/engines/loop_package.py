@@ -54,12 +54,10 @@ class Pass:
         self.varying = list(varying)
 
     def arguments(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """Return the arguments of the first pass of a loop."""
+        """Return the arguments of the first pass of a loop; constants, which are large, stay."""
         first, last = self.carried, self.carried + self.inputs
-        return [
-            tensor[0].clone() if first <= at < last else tensor.clone()
-            for at, tensor in enumerate(tensors)
-        ]
+        carried = [tensor.clone() for tensor in tensors[:first]]
+        return [*carried, *(tensor[0].clone() for tensor in tensors[first:last]), *tensors[last:]]
 
 
 class LoopPackage:
