@@ -63,10 +63,10 @@ def is_of_hydra(error: BaseException) -> bool:
 
     Such an error means wrong overrides. It need not be a HydraException.
     """
-    own = str(Path(__file__).parents[1])
+    package = str(Path(__file__).parents[1])
     is_inside = False
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if frame.filename.startswith(own):
+        if frame.filename.startswith(package):
             break
         is_inside |= bool({"hydra", "omegaconf", "antlr4", "yaml"} & {*Path(frame.filename).parts})
     is_error_of_hydra = isinstance(error, (HydraException, OmegaConfBaseException))

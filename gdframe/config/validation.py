@@ -42,17 +42,17 @@ def check(config: Mapping[str, Any]) -> None:
     for key, field in Schema.__dataclass_fields__.items():
         value = config.get(key, "???")
         if value == "???" or (value is None and field.type != "Any"):
-            raise UserError(f"{key} has no value: set {key}=VALUE")
+            raise _without_value(key)
     for group, keys in NEEDED.items():
         settings = _plain(config, group)
         for key in keys:
-            if key not in settings or settings[key] == "???":
-                raise UserError(f"{group}.{key} has no value: set {group}.{key}=VALUE")
+            if settings.get(key, "???") == "???":
+                raise _without_value(f"{group}.{key}")
     _check_rate(config["lr"])
     for key in ("epochs", "batch_size"):
         whole(key, config[key])
     if config["evaluation"]["every"] is None:
-        raise UserError("evaluation.every has no value: set evaluation.every=VALUE")
+        raise _without_value("evaluation.every")
     whole("evaluation.every", config["evaluation"]["every"])
     if not 0 <= config["seed"] < 2**63:
         raise bad_value(f"seed={config['seed']}", "a whole number of at least 0 and below 2^63")
@@ -84,6 +84,10 @@ def check(config: Mapping[str, Any]) -> None:
         _check_like(group, _plain(config, group), defaults(group, "default") or {})
     if config["logging"]["runs"] not in ("all", "best", "mean"):
         raise bad_value(f"logging.runs={config['logging']['runs']}", "all, best or mean")
+
+
+def _without_value(key: str) -> UserError:
+    return UserError(f"{key} has no value: set {key}=VALUE")
 
 
 def _check_rate(lr: Any) -> None:

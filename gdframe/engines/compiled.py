@@ -185,7 +185,7 @@ class Compiled(Engine):
 
     @property
     def _constants(self) -> tuple[Any, ...]:
-        """What all steps of a loop see: numbers of the rule and the penalty, and the rows."""
+        """Return what all steps of a loop see: numbers of the rule and the penalty, and rows."""
         rows = self._part("train")
         return self._stack.varying, self._step.strengths, rows.features, rows.targets
 

@@ -80,7 +80,7 @@ class CompiledLoop:
         return after, list(results)
 
     def compile_again(self) -> bool:
-        """Compile anew what an earlier process compiled; return False if this process did."""
+        """Compile what an earlier process compiled; return False if this process compiled it."""
         if self._loop != self._from_package or not self._package.is_from_cache:
             return False
         self._package.compile()

@@ -37,11 +37,11 @@ class ExecutedOperations(RefuseInexact):  # type: ignore[no-untyped-call]
     """Records PyTorch's operations inside the context, and refuses those that are inexact.
 
     A tensor is named by where it comes from: an argument, a result, or, for any other, its values.
-    So the text also tells the values of constants, such as a model's buffers.
+    So the text also holds the values of constants, such as a model's buffers.
 
     Args:
         arguments: tensors that may have other values when the function is called again; the text
-            does not tell their shapes.
+            does not hold their shapes.
     """
 
     def __init__(self, arguments: Sequence[Tensor]) -> None:

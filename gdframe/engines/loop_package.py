@@ -11,7 +11,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from gdframe.engines.processor import processor_facts
 from gdframe.runs.files import cache_folder, write_atomically
 
 MOST_PACKAGES = 256
-"""Most files in the cache, of some MB each; those that were loaded last stay."""
+"""Most files in the cache, of about a MB each; those that were loaded last stay."""
 
 SOURCES = ("loop_package.py", "inductor.py", "onednn.py", "onednn_pass.py")
 """Files beside this one that compiled code depends on."""
@@ -61,7 +61,7 @@ class Pass:
 
 
 class LoopPackage:
-    """Compiled code of a loop over passes, from the cache or compiled anew.
+    """Compiled code of a loop over passes, from the cache or compiled again.
 
     Args:
         one_pass: what the loop repeats.
@@ -87,18 +87,16 @@ class LoopPackage:
         return results
 
     def compile(self) -> None:
-        """Compile the loop, and keep it in the cache if that can be written."""
+        """Compile the loop, and write it into the cache if that is possible."""
         self.is_from_cache = False
         with tempfile.TemporaryDirectory(prefix="gdframe-") as folder:
             made = Path(folder) / "loop.pt2"
             with _intermediate_files_in(folder), compiling():
                 _compile(self._pass, self._tensors, made)
             if self._path is not None:
-                try:
+                with suppress(OSError):  # such as a full disk
                     write_atomically(self._path, made.read_bytes(), flush="nothing")
                     _remove_oldest(self._path.parent)
-                except OSError:  # such as a full disk
-                    self._path.unlink(missing_ok=True)
             if not self._load(made):
                 raise RuntimeError("its compiled code cannot be loaded")
 
@@ -164,7 +162,7 @@ def _compile(one_pass: Pass, tensors: Sequence[Tensor], path: Path) -> None:
     except Exception as error:
         if type(error).__name__ != "CppCompileError":
             raise
-        chosen[VECTORS] = None  # the compiler may know less instructions than the processor
+        chosen[VECTORS] = None  # the compiler may know fewer instructions than the processor
         inductor.aoti_compile_and_package(exported, package_path=str(path), inductor_configs=chosen)
 
 

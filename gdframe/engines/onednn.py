@@ -26,16 +26,15 @@ def _empty(a: Tensor, b: Tensor, bias: Tensor | None) -> Tensor:
 
 
 @cache
-def register_product() -> Any:
-    """Register ``gdframe::product`` with PyTorch, once; return its library, which must stay alive.
+def register_product() -> None:
+    """Register ``gdframe::product`` with PyTorch, once.
 
     Compiled code of an earlier process, read from the cache, calls the operation too.
     """
-    library: Any = torch.library.Library("gdframe", "DEF")  # type: ignore[no-untyped-call]
-    library.define("product(Tensor a, Tensor b, Tensor? bias) -> Tensor")
-    library.impl("product", _product, "CPU")
-    torch.library.register_fake("gdframe::product", _empty, lib=library)
-    return library
+    name = "gdframe::product"
+    torch.library.define(name, "(Tensor a, Tensor b, Tensor? bias) -> Tensor")
+    torch.library.impl(name, "cpu", _product)
+    torch.library.register_fake(name, _empty)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""What the system tells about the processor."""
+"""Reads what Linux lists about the processor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @cache
 def processor_facts() -> dict[str, str]:
-    """Return what Linux tells about the first processor, by its names; elsewhere its name only."""
+    """Return what Linux lists about the first processor; on other systems its name alone."""
     try:
         first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
     except OSError:

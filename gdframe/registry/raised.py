@@ -8,13 +8,6 @@ from pathlib import Path
 
 from gdframe.errors import first_line
 
-LIBRARIES = (
-    *{sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")},
-    str(Path(__file__).parents[1]),
-    "<frozen",
-)
-"""Beginnings of the files that are not code of users."""
-
 
 def raised(error: BaseException) -> str:
     """Return the class, the first line and the place of an error of users' code.
@@ -25,8 +18,10 @@ def raised(error: BaseException) -> str:
     """
     name, text = type(error).__name__, first_line(error)
     frames = traceback.extract_tb(error.__traceback__)
-    theirs = [frame for frame in frames if not frame.filename.startswith(LIBRARIES)] or frames
-    where = f" (line {theirs[-1].lineno} of {theirs[-1].filename})" if theirs else ""
+    folders = [sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")]
+    not_of_users = (*folders, str(Path(__file__).parents[1]), "<frozen")
+    of_users = [frame for frame in frames if not frame.filename.startswith(not_of_users)] or frames
+    where = f" (line {of_users[-1].lineno} of {of_users[-1].filename})" if of_users else ""
     if isinstance(error, SyntaxError):
         where = f" (line {error.lineno} of {error.filename})"
     told = name if text == name else f"{name}: {text}"

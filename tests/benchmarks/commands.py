@@ -24,7 +24,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from scripts import SCRIPTS
+from scripts import SCRIPTS, SETTINGS
 
 BEGIN, END = "<!-- commands: begin -->", "<!-- commands: end -->"
 RATES = ",".join(f"{rate:.4g}" for rate in np.geomspace(1e-4, 1e-2, 64))
@@ -103,8 +103,7 @@ def seconds_and_memory(command: list[str], folder: Path, cache: Path) -> tuple[f
 
 def commands(row: Row) -> dict[str, list[str]]:
     """Return the command of each contender."""
-    scripts = {peer: f"{SCRIPTS[peer][0]}\n{row.settings}\n{SCRIPTS[peer][1]}"
-               for peer in row.peers}  # fmt: skip
+    scripts = {peer: f"{SETTINGS}\n{row.settings}\n{SCRIPTS[peer]}" for peer in row.peers}
     ours = {"gdframe": [sys.executable, "-m", "gdframe", *row.command]}
     return ours | {peer: [sys.executable, "-c", text] for peer, text in scripts.items()}
 
@@ -164,7 +163,7 @@ def main() -> None:
     parser.add_argument("only", nargs="?", default="", help="text in the names of rows")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--write", type=Path, help="file whose marked part the table replaces")
-    parser.add_argument("--profile", action="store_true", help="show where time goes instead")
+    parser.add_argument("--profile", action="store_true", help="show where time goes, and no table")
     chosen = parser.parse_args()
     rows = [row for row in ROWS if chosen.only in row.name]
     if chosen.profile:

@@ -196,7 +196,7 @@ def jax(problem: Problem, *, shuffle: bool = True) -> Train:
         jax.block_until_ready(form(params, rate, indices()))
         return time.perf_counter() - begun
 
-    # rows of an epoch gathered at once, or of each batch in its step: the faster one is taken
+    # rows of an epoch gathered at once, or of each batch in its step: the faster form counts
     begun = time.perf_counter()
     setups = [seconds(form) for form in forms]
     times = [min(seconds(form) for _ in range(3)) for form in forms]

@@ -1,4 +1,4 @@
-"""The scripts that whole commands are compared with: settings, and what is done with them.
+"""The scripts that whole commands are compared with, and the settings that they share.
 
 Each reads the table, holds out a fifth of the rows, standardises, trains with mini-batches (in
 scikit-learn's linear models by sample) and prints r2 on the rows that were held out. They are
@@ -131,9 +131,5 @@ for fold in folds:
 """
 )
 
-SCRIPTS = {
-    "scikit-learn": (SETTINGS, SKLEARN),
-    "PyTorch": (SETTINGS, TORCH),
-    "JAX": (SETTINGS, JAX),
-}
-"""By contender: its settings, which a row may change, and the script."""
+SCRIPTS = {"scikit-learn": SKLEARN, "PyTorch": TORCH, "JAX": JAX}
+"""The script of each contender; the settings, which a row may change, come before it."""

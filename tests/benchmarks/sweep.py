@@ -16,6 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from report import write
+
 BEGIN, END = "<!-- sweep: begin -->", "<!-- sweep: end -->"
 
 RATES, SEEDS, PART = 200, 5, 10
@@ -49,10 +51,7 @@ def main() -> None:
         text = compare(root, chosen.rounds)
     print(text)
     if chosen.write:
-        page = chosen.write.read_text()
-        before, rest = page.split(BEGIN)
-        _, after = rest.split(END)
-        chosen.write.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+        write(chosen.write, text, BEGIN, END)
 
 
 def compare(root: str, rounds: int) -> str:

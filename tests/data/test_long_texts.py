@@ -35,7 +35,7 @@ TEXTS = [
 
 def patterns():
     """Return all compiled patterns of gdframe's modules by name."""
-    found = {}
+    compiled = {}
     for module in pkgutil.walk_packages(gd.__path__, "gdframe."):
         if "hydra_plugins" in module.name or module.name.endswith("__main__"):
             continue
@@ -43,8 +43,8 @@ def patterns():
             several = value if isinstance(value, dict) else {name: value}
             for key, pattern in several.items():
                 if isinstance(pattern, re.Pattern) and isinstance(pattern.pattern, str):
-                    found[f"{name} {key}"] = pattern
-    return found
+                    compiled[f"{name} {key}"] = pattern
+    return compiled
 
 
 LAYOUT = gd.data.Table(path="a", target=1).layout

@@ -227,9 +227,10 @@ def inexact_candidates():
     return functions | {name: getattr(nn.functional, name) for name in ACTIVATIONS}
 
 
-def differing(names, expected, compiled, smallest):
+def differing_when_compiled(values, x, names, smallest):
     """Return the names whose values above ``smallest`` differ by more than rounding."""
-    names, expected = list(names), torch.stack(expected)
+    compiled = torch.compile(values, dynamic=False)(x)
+    names, expected = list(names), torch.stack(values(x))
     limit = 1e-10 if expected.dtype == torch.float64 else 1e-4
     errors = (expected - torch.stack(compiled)).abs() / expected.abs()
     is_compared = torch.isfinite(expected) & (expected.abs() > smallest)
@@ -245,10 +246,12 @@ def test_the_list_of_inexact_operations_is_complete(dtype):
     functions = inexact_candidates()
     sizes = torch.logspace(-8, 2, 2001, dtype=torch.float64).to(dtype)
     x = torch.cat([sizes, -sizes])
-    expected = [function(x) for function in functions.values()]
-    compiled = torch.compile(lambda x: [f(x) for f in functions.values()], dynamic=False)(x)
-    assert all((torch.isfinite(a) & (a != 0)).any() for a in expected)
-    wrong = differing(functions, expected, compiled, torch.finfo(dtype).tiny)
+
+    def values(x):
+        return [function(x) for function in functions.values()]
+
+    assert all((torch.isfinite(a) & (a != 0)).any() for a in values(x))
+    wrong = differing_when_compiled(values, x, functions, torch.finfo(dtype).tiny)
     assert "expm1" in wrong
     assert not wrong - INEXACT.keys()
 
@@ -264,8 +267,7 @@ def test_the_slopes_of_other_operations_are_compiled_alike(dtype):
     def slopes(x):
         return [torch.func.vmap(torch.func.grad(f))(x) for f in functions.values()]
 
-    expected, compiled = slopes(x), torch.compile(slopes, dynamic=False)(x)
-    wrong = differing(functions, expected, compiled, 1e-3)
+    wrong = differing_when_compiled(slopes, x, functions, 1e-3)
     if dtype == torch.float64:
         assert "hardsigmoid" in wrong
     assert not wrong - INEXACT.keys()

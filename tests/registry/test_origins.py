@@ -56,10 +56,10 @@ def renamed_class(kind):
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda c: c.__qualname__)
 @pytest.mark.parametrize("wrap", [wrapped_class, renamed_class])
 def test_a_class_that_bears_the_name_of_another_is_of_a_user(kind, wrap):
-    own = wrap(kind)
-    assert own.__module__ == kind.__module__
-    assert not is_built_in(own)
-    assert not is_library(own)
+    wrapped = wrap(kind)
+    assert wrapped.__module__ == kind.__module__
+    assert not is_built_in(wrapped)
+    assert not is_library(wrapped)
     assert is_built_in(kind)
     assert is_library(kind)
 
@@ -70,11 +70,11 @@ def test_a_wrapped_method_is_of_a_user(kind, wrap):
     for name, value in vars(kind).items():
         function = getattr(value, "__func__", value)
         if inspect.isfunction(function):
-            own = wrap(function)
-            assert own.__module__ == function.__module__
-            assert not is_built_in(own), name
-            assert not is_built_in(staticmethod(own)), name
-            assert not is_library(own), name
+            wrapped = wrap(function)
+            assert wrapped.__module__ == function.__module__
+            assert not is_built_in(wrapped), name
+            assert not is_built_in(staticmethod(wrapped)), name
+            assert not is_library(wrapped), name
 
 
 def test_what_pytorch_wraps_is_as_what_it_wraps():

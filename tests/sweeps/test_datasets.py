@@ -63,9 +63,9 @@ def test_data_that_do_not_fit_are_loaded_again(monkeypatch):
     monkeypatch.setattr("gdframe.sweeps.executing.datasets.free_memory", lambda: 1.0)
     datasets = Datasets()
     first, second = (plain(composed([f"data.fold={fold}/3"])) for fold in (0, 1))
-    kept = datasets.load(first)
-    assert datasets.load(first) is kept
+    first_data = datasets.load(first)
+    assert datasets.load(first) is first_data
     datasets.load(second)
     again = datasets.load(first)
-    assert again is not kept
-    assert_same(again, kept)
+    assert again is not first_data
+    assert_same(again, first_data)

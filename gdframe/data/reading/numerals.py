@@ -14,7 +14,7 @@ BLANKS = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2212": "
 """Special blanks, minus and apostrophe, and what they are read as."""
 
 SIGNS, UNITS = ("$", "€", "£", "¥"), ("$", "€", "£", "¥", "%", "EUR", "USD")
-"""What is left out before a number, and after it."""
+"""Texts that are left out before a number, and after it."""
 
 
 @dataclass(frozen=True)

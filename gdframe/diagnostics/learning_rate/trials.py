@@ -168,9 +168,7 @@ class Trials:
         if self._engine_name == "auto" and min(self._kinds, key=seconds) is Stacked:
             try:
                 return Stacked(*parts, epochs=epochs)
-            except (
-                Exception
-            ) as error:  # a refusal, or of a component that is no function of tensors
+            except Exception as error:  # a refusal, or of a component that is not functional
                 if isinstance(error, UserError) and not isinstance(error, CannotExecute):
                     raise
                 log.debug("trials are not stacked: %s", error)

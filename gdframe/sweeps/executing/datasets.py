@@ -14,7 +14,7 @@ from gdframe.data.source import Source
 from gdframe.memory import free_memory
 
 SHARE = 0.25
-"""Largest share of the free memory of data sets that are not in use, and of raw data."""
+"""Share of the free memory that data sets may fill before others are loaded, and raw data."""
 
 
 class Datasets:
